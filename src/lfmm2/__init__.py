@@ -1,0 +1,1 @@
+"""Exact LFMM2 at any scale."""

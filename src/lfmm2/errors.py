@@ -1,0 +1,78 @@
+"""Every error and warning that lfmm2 raises on purpose.
+
+One class per kind, so that a caller can tell a damaged file from a wrong parameter, and the command line
+can map each to its exit code. A message states the fact, the values and the remedy, in that order, and
+names the file with its line or byte offset.
+"""
+
+from __future__ import annotations
+
+
+class LfmmError(Exception):
+    """Base of all errors raised by lfmm2; ``exit_code`` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(LfmmError, ValueError):
+    """A parameter or option is unknown, out of range or in conflict with another."""
+
+    exit_code = 2
+
+
+class MalformedInputError(LfmmError, ValueError):
+    """A file is not what its name says: wrong magic, wrong size, unreadable cell."""
+
+    exit_code = 3
+
+
+class InconsistentInputError(LfmmError, ValueError):
+    """Inputs are sound one by one but do not fit together: sample IDs, SNP counts."""
+
+    exit_code = 4
+
+
+class DegenerateProblemError(LfmmError, ValueError):
+    """The model has no answer on these data: collinear or constant variables, no degrees of freedom."""
+
+    exit_code = 5
+
+
+class ReadError(LfmmError, OSError):
+    """An input cannot be opened or read, or changed while it was being read."""
+
+    exit_code = 6
+
+
+class WriteError(LfmmError, OSError):
+    """An output cannot be written; nothing was left under its final name."""
+
+    exit_code = 7
+
+
+class InsufficientMemoryError(LfmmError, MemoryError):
+    """The memory budget is below what the plan needs; the message names the minimum."""
+
+    exit_code = 8
+
+
+class OutputExistsError(LfmmError, FileExistsError):
+    """An output exists already, or another run holds it."""
+
+    exit_code = 9
+
+
+class LfmmWarning(UserWarning):
+    """Base of all warnings of lfmm2."""
+
+
+class ConvergenceWarning(LfmmWarning):
+    """The factors did not reach the requested tolerance."""
+
+
+class CalibrationWarning(LfmmWarning):
+    """The genomic inflation factor lies where the calibrated p-values deserve a second look."""
+
+
+class InputWarning(LfmmWarning):
+    """An input is legal but probably not what was meant."""

@@ -1,0 +1,382 @@
+"""Latent factors: Ŵ = P⁻¹ svd_K(P Y) from the gram product alone.
+
+All solvers look for the leading eigenpairs (s², U') of P C P with C = Y Yᵀ and end with Û = P⁻¹ U', formed as
+C P U' / s² so that nothing is ever divided by the tiny d_j. The residual ‖P C P u - s² u‖ / s² of each factor is
+computed from the data and reported: it is the certificate of the fit.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from lfmm2.errors import ConvergenceWarning, DegenerateProblemError, InsufficientMemoryError, UsageError
+from lfmm2.genotypes import GenotypeMatrix
+from lfmm2.ridge import RidgeGeometry
+
+Floats = NDArray[np.float64]
+
+SOLVERS = ("auto", "exact", "krylov", "power")
+MAX_PASSES = 60
+# s² below this fraction of the largest is rounding noise of the Gram matrix
+RANK_TOLERANCE = 1e-11
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """How to look for the factors; see `lfmm2.run`."""
+
+    solver: str = "auto"
+    tol: float = 1e-4
+    n_power_iter: int = 2
+    oversampling: int = 10
+    seed: int = 0
+    max_passes: int = MAX_PASSES
+
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise UsageError(f"solver is {self.solver!r}; it is one of {', '.join(SOLVERS)}")
+        if not (np.isfinite(self.tol) and 0 < self.tol < 1):
+            raise UsageError(f"tol is {self.tol}; it is a relative residual between 0 and 1, such as 1e-4")
+        for name, low in (("n_power_iter", 0), ("oversampling", 0), ("seed", 0), ("max_passes", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+                raise UsageError(f"{name} is {value!r}; it is a whole number of at least {low}")
+
+
+@dataclass(frozen=True)
+class LatentFactors:
+    """Estimated factors and their certificate.
+
+    Attributes
+    ----------
+    U : ndarray of shape (n_samples, K), float64
+        Û = P⁻¹ U'; the first k columns are the k-factor fit.
+    singular_values : ndarray of shape (K,), float64
+        Of P Y, decreasing.
+    residuals : ndarray of shape (K,), float64
+        ‖P C P u - s² u‖ / s² of each factor; for power, of the Ritz vectors half a step before.
+    angle_bound : float
+        Upper bound on the sine of the angle between span(U') and the exact one, residual norm over the gap to the
+        next eigenvalue seen; inf where the gap is not resolved.
+    solver : str
+        The one used: exact, krylov or power.
+    reason : str
+        Why, in words.
+    n_passes : int
+        Passes over the estimation genotypes.
+    converged : bool
+        Whether the residuals reached the tolerance (always true of exact; power has none to reach).
+    loadings_map : ndarray of shape (n_samples, K), float64
+        P U': the loadings of a SNP y are yᵀ P U', and its fitted factor part is Û (P U')ᵀ y.
+    lambda_ : float
+    n_snps : int
+        SNPs of the estimation set.
+    sample_ids : tuple of str
+        IID of each row of U, empty where unknown.
+    """
+
+    U: Floats
+    singular_values: Floats
+    residuals: Floats
+    angle_bound: float
+    solver: str
+    reason: str
+    n_passes: int
+    converged: bool
+    loadings_map: Floats
+    lambda_: float
+    n_snps: int
+    sample_ids: tuple[str, ...] = field(default=())
+
+    @property
+    def n_factors(self) -> int:
+        """K."""
+        return self.U.shape[1]
+
+    def leading(self, k: int) -> LatentFactors:
+        """The k-factor fit: the first k columns."""
+        if not 0 <= k <= self.n_factors:
+            raise UsageError(f"k is {k}; these are {self.n_factors} factors")
+        return LatentFactors(
+            self.U[:, :k], self.singular_values[:k], self.residuals[:k], self.angle_bound, self.solver, self.reason,
+            self.n_passes, self.converged, self.loadings_map[:, :k], self.lambda_, self.n_snps, self.sample_ids,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Eigenpairs:
+    """Leading eigenpairs of P C P, as far as they could be had.
+
+    values: s² (K,). vectors: U' (n, K). U: Û = P⁻¹ U' (n, K). errors: P C P u - s² u (n, K) of the last Ritz
+    vectors. next_value: the next eigenvalue seen, a lower bound of the true one.
+    """
+
+    values: Floats
+    vectors: Floats
+    U: Floats
+    errors: Floats
+    next_value: float
+    n_passes: int
+
+
+def _from_images(
+    ridge: RidgeGeometry, values: Floats, vectors: Floats, images: Floats, n_factors: int, n_passes: int
+) -> _Eigenpairs:
+    """Eigenpairs from at least K values in decreasing order, and K vectors u with their images C P u."""
+    next_value = max(float(values[n_factors]), 0.0) if len(values) > n_factors else 0.0
+    values = values[:n_factors]
+    errors = ridge.project(images) - vectors * values
+    U = images / np.where(values > 0, values, 1.0)
+    return _Eigenpairs(values, vectors, U, errors, next_value, n_passes)
+
+
+def choose_solver(
+    n_samples: int, n_snps: int, n_factors: int, options: SolverOptions, memory: int
+) -> tuple[str, str]:
+    """The solver and the reason, by a cost rule.
+
+    exact costs n² p flops for the Gram matrix and about 4 n³ for its eigenvectors; krylov 4 n p l flops a pass, taken
+    as ten passes of l = K + oversampling columns. Small products run at about half the speed of large ones, and an
+    exact answer is worth as much again: `auto` takes exact while it costs at most four times as many flops, and its
+    three n×n matrices fit in half of the memory budget.
+    """
+    if options.solver != "auto":
+        return options.solver, "as asked"
+    width = min(n_factors + options.oversampling, n_samples)
+    exact = float(n_samples) ** 2 * n_snps + 4.0 * float(n_samples) ** 3
+    krylov = 10 * 4.0 * n_samples * n_snps * width
+    needed = exact_memory(n_samples)
+    if needed > memory / 2:
+        return "krylov", (
+            f"the Gram matrix of {n_samples} samples takes {needed / 2**20:.0f} MiB "
+            f"of a budget of {memory / 2**20:.0f} MiB"
+        )
+    comparison = f"exact costs {exact:.2g} flops, krylov about {krylov:.2g}"
+    if exact <= 4 * krylov or 4 * width >= n_samples:
+        return "exact", comparison
+    return "krylov", comparison
+
+
+def exact_memory(n_samples: int) -> int:
+    """Bytes of the exact solver: the Gram matrix, P C P, and LAPACK's copy."""
+    return 3 * 8 * n_samples**2
+
+
+def krylov_memory(n_samples: int, width: int) -> int:
+    """Bytes of the smallest basis that krylov can work with: four blocks, their images and temporaries."""
+    return 3 * 8 * n_samples * 4 * width
+
+
+def estimate_from_matrix(
+    genotypes: GenotypeMatrix,
+    ridge: RidgeGeometry,
+    n_factors: int,
+    options: SolverOptions,
+    memory: int,
+    sample_ids: tuple[str, ...] = (),
+) -> LatentFactors:
+    """Estimate K factors of a genotype matrix given the ridge geometry of its variables.
+
+    Parameters
+    ----------
+    genotypes : GenotypeMatrix
+        The estimation set, n samples × p SNPs.
+    ridge : RidgeGeometry
+        Of the variables on the same samples.
+    n_factors : int
+        K, 0 ≤ K < min(n, p).
+    options : SolverOptions
+    memory : int
+        Bytes that the solver may use.
+    sample_ids : tuple of str
+
+    Raises
+    ------
+    DegenerateProblemError
+        If the genotypes have fewer than K independent directions.
+    """
+    solver, reason = choose_solver(genotypes.n_samples, genotypes.n_snps, n_factors, options, memory)
+    if n_factors == 0:
+        none = np.zeros((genotypes.n_samples, 0))
+        zero = np.zeros(0)
+        return LatentFactors(
+            none, zero, zero, 0.0, "none", "no factors asked for", 0, True, none, ridge.lambda_,
+            genotypes.n_snps, sample_ids,
+        )  # fmt: skip
+    solve = {"exact": _solve_exact, "krylov": _solve_krylov, "power": _solve_power}[solver]
+    pairs = solve(genotypes, ridge, n_factors, options, memory)
+    largest = pairs.values[0]
+    if not largest > 0 or pairs.values[-1] <= RANK_TOLERANCE * largest:
+        rank = int((pairs.values > RANK_TOLERANCE * max(largest, 0.0)).sum()) if largest > 0 else 0
+        raise DegenerateProblemError(
+            f"the estimation genotypes have {rank} independent direction(s) beside the variables, "
+            f"but K = {n_factors}; lower K or use more SNPs"
+        )
+    residuals = np.linalg.norm(pairs.errors, axis=0) / pairs.values
+    gap = pairs.values[-1] - pairs.next_value
+    angle_bound = float(np.linalg.norm(pairs.errors, 2) / gap) if gap > 0 else np.inf
+    converged = solver != "krylov" or bool((residuals <= options.tol).all())
+    if not converged:
+        warnings.warn(
+            f"krylov: the largest residual is {residuals.max():.1e} after {pairs.n_passes} passes, above "
+            f"tol = {options.tol:.1e}; allow more passes, lower K, or use solver='exact'",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    # the sign of a factor is free: its largest entry is made positive, so that it does not depend on the solver
+    signs = np.sign(pairs.vectors[np.abs(pairs.vectors).argmax(axis=0), np.arange(n_factors)])
+    return LatentFactors(
+        U=pairs.U * signs,
+        singular_values=np.sqrt(pairs.values),
+        residuals=residuals,
+        angle_bound=angle_bound,
+        solver=solver,
+        reason=reason,
+        n_passes=pairs.n_passes,
+        converged=converged,
+        loadings_map=ridge.project(pairs.vectors * signs),
+        lambda_=ridge.lambda_,
+        n_snps=genotypes.n_snps,
+        sample_ids=sample_ids,
+    )
+
+
+def _solve_exact(
+    genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions, memory: int
+) -> _Eigenpairs:
+    """Eigenvectors of P C P from the Gram matrix, in one pass.
+
+    With E = I - D and H = C Q: P C P = C - Q E Hᵀ - H E Qᵀ + Q E (Qᵀ H) E Qᵀ, and
+    C P u = C u - H E Qᵀ u needs no second product with C: it is P C P u + Q E Hᵀ (P u).
+    """
+    if exact_memory(genotypes.n_samples) > memory:
+        raise InsufficientMemoryError(
+            f"solver 'exact' needs {exact_memory(genotypes.n_samples) / 2**20:.0f} MiB for the Gram matrix of "
+            f"{genotypes.n_samples} samples; the budget is {memory / 2**20:.0f} MiB; raise --memory or use krylov"
+        )
+    n = genotypes.n_samples
+    M = genotypes.gram(label="factors: Gram matrix")  # (n, n)
+    Q, E = ridge.Q, ridge.shrinkage
+    H = M @ Q  # (n, d)
+    QE = Q * E
+    # two rank-d updates make P C P; in place, since C is not needed again
+    half = H - 0.5 * QE @ (Q.T @ H)  # (n, d)
+    M -= QE @ half.T
+    M -= half @ QE.T
+    lowest = max(0, n - n_factors - 1)
+    values, vectors = scipy.linalg.eigh(M, subset_by_index=[lowest, n - 1], check_finite=False)
+    values, vectors = values[::-1], np.ascontiguousarray(vectors[:, ::-1])
+    vectors_K = vectors[:, :n_factors]
+    images = M @ vectors_K + QE @ (H.T @ ridge.project(vectors_K))
+    return _from_images(ridge, values, vectors_K, images, n_factors, 1)
+
+
+def _starting_block(n_samples: int, width: int, seed: int) -> Floats:
+    """Seeded Gaussian n×l matrix, the Ω of the randomised methods."""
+    return np.random.default_rng(seed).standard_normal((n_samples, width))
+
+
+def _block_width(genotypes: GenotypeMatrix, n_factors: int, options: SolverOptions) -> int:
+    # centring and P cost at most one direction each, but the basis may have no more columns than either side
+    return min(n_factors + options.oversampling, genotypes.n_samples - 1, genotypes.n_snps)
+
+
+def _orthonormal(block: Floats, against: Floats | None) -> Floats:
+    """Orthonormal basis of the part of `block` outside span(against); columns without such a part are dropped."""
+    lengths = np.linalg.norm(block, axis=0)
+    block = block / np.where(lengths > 0, lengths, 1.0)
+    for _ in range(2):
+        # twice is enough (Giraud, Langou, Rozloznik 2005)
+        if against is not None:
+            block = block - against @ (against.T @ block)
+    Q, triangle, _ = scipy.linalg.qr(block, mode="economic", pivoting=True, check_finite=False)
+    independent = int((np.abs(np.diag(triangle)) > 1e-10).sum())
+    Q = Q[:, :independent]
+    if against is not None and independent:
+        Q = Q - against @ (against.T @ Q)
+        Q = np.linalg.qr(Q)[0]
+    return Q
+
+
+def _solve_krylov(
+    genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions, memory: int
+) -> _Eigenpairs:
+    """Block Krylov with Rayleigh-Ritz over all blocks, full reorthogonalisation and thick restart.
+
+    Basis Q = [Q_1 Q_2 ...], A = G(P Q): T = Qᵀ P A is P C P seen from the basis. The next block is what P A of the
+    newest block adds to the basis. When the basis would outgrow the memory it is cut to its leading Ritz vectors, whose
+    images are the same combinations of A, so no pass is lost.
+    """
+    n = genotypes.n_samples
+    width = _block_width(genotypes, n_factors, options)
+    # basis, images and projected images, with room for one temporary of each
+    most_columns = max(4 * width, int(memory / 2 // (6 * 8 * n)))
+    block = _orthonormal(_centred(_starting_block(n, width, options.seed)), None)
+    basis, images = np.empty((n, 0)), np.empty((n, 0))
+    n_passes = 0
+    while True:
+        n_passes += 1
+        new_images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}")
+        basis, images = np.hstack([basis, block]), np.hstack([images, new_images])
+        projected = ridge.project(images)
+        T = basis.T @ projected
+        values, W = scipy.linalg.eigh((T + T.T) / 2)
+        values, W = values[::-1], W[:, ::-1]
+        k = min(n_factors, len(values))
+        errors = projected @ W[:, :k] - basis @ (W[:, :k] * values[:k])
+        residuals = np.linalg.norm(errors, axis=0) / np.maximum(values[:k], np.finfo(float).tiny)
+        done = k == n_factors and bool((residuals <= options.tol).all())
+        if done or n_passes >= options.max_passes or basis.shape[1] >= n - 1:
+            break
+        block = _orthonormal(ridge.project(new_images), basis)
+        if block.shape[1] == 0:
+            break  # the basis holds all that P C P can reach: exact
+        if basis.shape[1] + block.shape[1] > most_columns:
+            keep = min(n_factors + options.oversampling, basis.shape[1])
+            basis, images = basis @ W[:, :keep], images @ W[:, :keep]
+    if len(values) < n_factors:
+        values = np.pad(values, (0, n_factors - len(values)))
+        W = np.pad(W, ((0, 0), (0, n_factors - W.shape[1])))
+    W = W[:, :n_factors]
+    return _from_images(ridge, values, basis @ W, images @ W, n_factors, n_passes)
+
+
+def _centred(block: Floats) -> Floats:
+    centred: Floats = block - block.mean(axis=0)
+    return centred
+
+
+def _solve_power(
+    genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions, memory: int
+) -> _Eigenpairs:
+    """The textbook randomised SVD with q power iterations, in q + 1 passes instead of 2q + 2.
+
+    The textbook projects P Y on an orthonormal basis of (P Y)ᵀ S with S = (P C P)^q Ω. With T = Sᵀ P C P S =
+    W diag(s²) Wᵀ that projection is H = P C P S W diag(1/s), which the last pass already holds; its leading left singular
+    vectors are U'. References: Halko, Martinsson, Tropp 2011, SIAM Rev. 53:217, algorithms 4.3 and 5.1.
+    """
+    width = _block_width(genotypes, n_factors, options)
+    basis = np.linalg.qr(_starting_block(genotypes.n_samples, width, options.seed))[0]
+    for i in range(options.n_power_iter):
+        A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}")
+        basis = np.linalg.qr(ridge.project(A))[0]
+    A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {options.n_power_iter + 1}")
+    projected = ridge.project(A)
+    T = basis.T @ projected
+    squares, W = scipy.linalg.eigh((T + T.T) / 2)
+    kept = squares > RANK_TOLERANCE * squares[-1]
+    to_H = W[:, kept] / np.sqrt(squares[kept])  # (l, l')
+    left, s, right = np.linalg.svd(projected @ to_H, full_matrices=False)
+    if len(s) < n_factors:
+        return _Eigenpairs(np.pad(s**2, (0, n_factors - len(s))), left, left, left, 0.0, options.n_power_iter + 1)
+    # H = U' diag(s) Vᵀ, hence P⁻¹ U' = A W diag(1/s_T) V / s
+    U = A @ (to_H @ right[:n_factors].T) / s[:n_factors]
+    leading = W[:, ::-1][:, :n_factors]
+    errors = projected @ leading - basis @ (leading * squares[::-1][:n_factors])
+    next_value = float(s[n_factors] ** 2) if len(s) > n_factors else 0.0
+    return _Eigenpairs(s[:n_factors] ** 2, left[:, :n_factors], U, errors, next_value, options.n_power_iter + 1)

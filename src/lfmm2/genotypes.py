@@ -1,0 +1,318 @@
+"""The genotype matrix as the algebra sees it: a shape and three verbs.
+
+`gram_product(S)`, `gram()` and `cross_products(W)` are all that factors and tests ask of the data; everything below
+them (files, packing, tiles, threads) stays here. `BedMatrix` streams a .bed; `ArrayMatrix` holds any n×p array of
+numbers (dosages, methylation) in memory. Both impute missing values to the SNP's mean and centre.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2 import _core
+from lfmm2.errors import InconsistentInputError, MalformedInputError, UsageError
+from lfmm2.plink import BedFile
+from lfmm2.stream import Engine, Packed, plan_tiling
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Samples in the edge of one thread's square of the Gram matrix, SNPs decoded together for it
+GRAM_EDGE = 256
+GRAM_PANEL_SNPS = 512
+
+
+@dataclass(frozen=True)
+class CrossProducts:
+    """What the tests need of one block of SNPs.
+
+    Attributes
+    ----------
+    first_snp : int
+        Position of the block's first SNP in the matrix.
+    n_called : ndarray of shape (n_snps_block,), int64
+        Samples with a value.
+    mean : ndarray of shape (n_snps_block,), float64
+        Mean over these samples; NaN where there are none.
+    sum_squares : ndarray of shape (n_snps_block,), float64
+        ‖y‖² of the imputed, centred SNP; exactly 0 where all values are equal.
+    products : ndarray of shape (n_snps_block, m), float64
+        Yᵀ W.
+    decode : callable
+        ``decode(rows)`` gives the imputed, centred values of some rows of the block, shape (n_rows, n_samples). Valid
+        until the next block.
+    """
+
+    first_snp: int
+    n_called: Ints
+    mean: Floats
+    sum_squares: Floats
+    products: Floats
+    decode: Callable[[NDArray[np.intp]], Floats]
+
+
+class GenotypeMatrix(Protocol):
+    """n samples × p SNPs, imputed and centred, seen through products only. Y is (n_samples, n_snps)."""
+
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def n_snps(self) -> int: ...
+
+    def gram_product(self, S: Floats, label: str = ...) -> Floats:
+        """G(S) = Y (Yᵀ S), shape (n_samples, l), in one pass."""
+
+    def gram(self, label: str = ...) -> Floats:
+        """C = Y Yᵀ, shape (n_samples, n_samples), in one pass."""
+
+    def cross_products(self, W: Floats, label: str = ...) -> Iterator[CrossProducts]:
+        """Yᵀ W and the moments of every SNP, block by block in order."""
+
+
+def _mirror(C: Floats) -> None:
+    """Copy the lower triangle of a square matrix onto the upper one, in place, by squares."""
+    n = len(C)
+    for i in range(0, n, GRAM_EDGE):
+        rows = slice(i, min(i + GRAM_EDGE, n))
+        square = C[rows, rows]
+        square[:] = np.tril(square) + np.tril(square, -1).T
+        C[: rows.start, rows] = C[rows, : rows.start].T
+
+
+class BedMatrix:
+    """Genotypes of a .bed, streamed.
+
+    Parameters
+    ----------
+    bed : BedFile
+    engine : Engine
+    samples : ndarray of int64, optional
+        Rows of the .fam to use, in the order wanted; all by default.
+    snps : ndarray of int64, optional
+        Sorted positions in the .bim to use; all by default.
+    scale : {None, "hwe"}
+        "hwe" divides a SNP by sqrt(2f(1-f)), its standard deviation in Hardy-Weinberg proportions.
+    count_allele : {"a2", "a1"}
+        The allele that a dosage counts.
+    """
+
+    def __init__(
+        self,
+        bed: BedFile,
+        engine: Engine,
+        *,
+        samples: Ints | None = None,
+        snps: Ints | None = None,
+        scale: str | None = None,
+        count_allele: str = "a2",
+    ) -> None:
+        if scale not in (None, "hwe"):
+            raise UsageError(f"scale is {scale!r}; it is None or 'hwe'")
+        if count_allele not in ("a1", "a2"):
+            raise UsageError(f"count_allele is {count_allele!r}; it is 'a2' or 'a1'")
+        self.bed = bed
+        self.engine = engine
+        everyone = samples is None or np.array_equal(samples, np.arange(bed.n_samples))
+        self.samples = None if everyone else np.ascontiguousarray(samples, np.int64)
+        self.snps = None if snps is None else np.ascontiguousarray(snps, np.int64)
+        self.counts_a1 = count_allele == "a1"
+        self._coding = (1 if self.counts_a1 else 0) | (2 if scale else 0)
+        self._scratch = np.empty((0, bed.bytes_per_snp), np.uint8)
+
+    @property
+    def n_samples(self) -> int:
+        return self.bed.n_samples if self.samples is None else len(self.samples)
+
+    @property
+    def n_snps(self) -> int:
+        return self.bed.n_snps if self.snps is None else len(self.snps)
+
+    @property
+    def bytes_per_snp(self) -> int:
+        """Packed bytes of one SNP after the choice of samples."""
+        return -(-self.n_samples // 4)
+
+    def _read(self, first: int, packed_out: Packed) -> None:
+        raw = packed_out
+        if self.samples is not None:
+            if len(self._scratch) < len(packed_out):
+                self._scratch = np.empty((len(packed_out), self.bed.bytes_per_snp), np.uint8)
+            raw = self._scratch[: len(packed_out)]
+        if self.snps is None:
+            self.bed.read_packed(first, raw)
+        else:
+            self.bed.read_snps(self.snps[first : first + len(raw)], raw)
+        if self.samples is not None:
+            _core.select_samples(raw, self.bed.n_samples, self.samples, packed_out, 1)
+
+    def _buffer_bytes(self) -> int:
+        """Memory per SNP of a block: two packed buffers, and the unselected bytes where samples are chosen."""
+        return 2 * self.bytes_per_snp + (self.bed.bytes_per_snp if self.samples is not None else 0)
+
+    def _blocks(
+        self, label: str, group_snps: int, snp_bytes: int, fixed: int
+    ) -> Iterator[tuple[int, Packed]]:
+        self.bed.check_unchanged()
+        n_groups = self.engine.block_groups(group_snps * (self._buffer_bytes() + snp_bytes), fixed)
+        yield from self.engine.blocks(
+            label, self._read, self.n_snps, self.bytes_per_snp, n_groups * group_snps, self.bed.bytes_per_snp
+        )
+        self.bed.check_unchanged()
+
+    def gram_product(self, S: Floats, label: str = "gram product") -> Floats:
+        """G(S) = Y (Yᵀ S), (n_samples, l) F order; 4 n l flops per SNP, one pass."""
+        n, l = S.shape  # noqa: E741
+        tiling = plan_tiling(n, l)
+        n_threads = self.engine.n_threads
+        work = np.empty((n_threads, _core.workspace_size(tiling.tile_snps, tiling.chunk_samples, l)))
+        # two groups per thread between ordered additions even out the threads, if memory is plenty
+        n_slots = 2 * n_threads if 8 * n * l * 8 * n_threads <= self.engine.memory else n_threads
+        accumulators = np.empty((n, l, n_slots), order="F")
+        S, G = np.asfortranarray(S), np.zeros((n, l), order="F")
+        fixed = work.nbytes + accumulators.nbytes + 2 * G.nbytes
+        for _, packed in self._blocks(label, tiling.group_snps, 0, fixed):
+            _core.gram_product(
+                packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,
+                accumulators, work, n_threads,
+            )  # fmt: skip
+        return G
+
+    def gram(self, label: str = "Gram matrix") -> Floats:
+        """C = Y Yᵀ, (n_samples, n_samples); n² flops per SNP, one pass, one matrix for all threads."""
+        n = self.n_samples
+        C = np.zeros((n, n), order="F")
+        panel = np.empty((GRAM_PANEL_SNPS, n))
+        for _, packed in self._blocks(label, GRAM_PANEL_SNPS, 0, C.nbytes + panel.nbytes):
+            _core.gram(packed, n, self._coding, C, GRAM_EDGE, panel, self.engine.n_threads)
+        _mirror(C)
+        return C
+
+    def cross_products(self, W: Floats, label: str = "tests") -> Iterator[CrossProducts]:
+        """Yᵀ W by blocks; 2 n m flops per SNP, one pass."""
+        n, m = W.shape
+        tiling = plan_tiling(n, m)
+        n_threads = self.engine.n_threads
+        work = np.empty((n_threads, _core.workspace_size(tiling.tile_snps, tiling.chunk_samples, m)))
+        W = np.asfortranarray(W)
+        # the products and about as much again for the statistics made of them
+        snp_bytes = 8 * (2 * m + 16)
+        for first, packed in self._blocks(label, tiling.group_snps, snp_bytes, work.nbytes + 2 * W.nbytes):
+            counts = np.empty((len(packed), 4), np.int64)
+            products = np.empty((len(packed), m))
+            _core.cross_products(
+                packed, n, self._coding, W, counts, products, tiling.tile_snps, tiling.chunk_samples, work, n_threads
+            )  # fmt: skip
+            yield self._describe(first, packed, counts, products)
+
+    def call_rates(self, label: str = "filters") -> Iterator[tuple[Ints, Floats]]:
+        """Called samples and mean dosage of every SNP, by blocks; a pass that decodes nothing."""
+        for _, packed in self._blocks(label, GRAM_PANEL_SNPS, 64, 0):
+            counts = np.empty((len(packed), 4), np.int64)
+            _core.count_genotypes(packed, self.n_samples, counts, self.engine.n_threads)
+            n_called = counts[:, 0] + counts[:, 2] + counts[:, 3]
+            with np.errstate(invalid="ignore"):
+                yield n_called, (counts[:, 2] + 2 * counts[:, 3]) / n_called
+
+    def _describe(self, first: int, packed: Packed, counts: Ints, products: Floats) -> CrossProducts:
+        n_called = counts[:, 0] + counts[:, 2] + counts[:, 3]
+        dosage_sum = counts[:, 2] + 2 * counts[:, 3]
+        with np.errstate(invalid="ignore"):
+            mean = dosage_sum / n_called
+        # sum of squares about the mean from exact integers: (n Σy² - (Σy)²) / n
+        square_sum = counts[:, 2] + 4 * counts[:, 3]
+        sum_squares = (n_called * square_sum - dosage_sum**2) / np.maximum(n_called, 1)
+        if self._coding & 2:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                sum_squares = np.where(sum_squares > 0, sum_squares / (mean * (1 - mean / 2)), 0.0)
+        if self.counts_a1:
+            mean = 2 - mean
+
+        def decode(rows: NDArray[np.intp]) -> Floats:
+            dosage = np.empty((len(rows), self.n_samples))
+            _core.decode_block(packed[rows], self.n_samples, self._coding, dosage, self.engine.n_threads)
+            return dosage
+
+        return CrossProducts(first, n_called, mean, sum_squares, products, decode)
+
+
+class ArrayMatrix:
+    """Any numbers in memory: methylation, dosages, expression; NaN is missing.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_snps)
+        Real numbers; not modified.
+    engine : Engine
+    samples, snps : ndarray of int64, optional
+        Rows and columns to use.
+    """
+
+    BLOCK_SNPS = 2048
+
+    def __init__(
+        self, values: Floats, engine: Engine, *, samples: Ints | None = None, snps: Ints | None = None
+    ) -> None:
+        values = np.asarray(values)
+        if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+            raise InconsistentInputError(
+                f"genotypes of shape {values.shape} and type {values.dtype}; give real numbers (n_samples, n_snps)"
+            )
+        self.values = values
+        self.engine = engine
+        self.samples = np.arange(values.shape[0]) if samples is None else samples
+        self.snps = np.arange(values.shape[1]) if snps is None else snps
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.samples)
+
+    @property
+    def n_snps(self) -> int:
+        return len(self.snps)
+
+    def _blocks(self, label: str) -> Iterator[tuple[int, Ints, Floats, Floats]]:
+        """Yield (first, n_called, mean, centred (n_block, n_samples))."""
+        self.engine.progress.start(label, self.n_snps, 0)
+        try:
+            for first in range(0, self.n_snps, self.BLOCK_SNPS):
+                columns = self.snps[first : first + self.BLOCK_SNPS]
+                block = np.array(self.values[np.ix_(self.samples, columns)].T, np.float64, order="C")
+                if np.isinf(block).any():
+                    raise MalformedInputError("genotypes contain infinite values; use NaN for missing ones")
+                called = ~np.isnan(block)
+                n_called = called.sum(1)
+                with np.errstate(invalid="ignore"):
+                    mean = np.where(called, block, 0.0).sum(1) / n_called
+                block = np.where(called, block - mean[:, None], 0.0)
+                # equal values may leave rounding noise after centring
+                constant = np.ptp(block, axis=1) <= 1e-14 * np.abs(np.nan_to_num(mean))
+                block[constant] = 0.0
+                yield first, n_called, mean, block
+                self.engine.progress.advance(len(block), 0)
+        finally:
+            self.engine.progress.finish()
+
+    def gram_product(self, S: Floats, label: str = "gram product") -> Floats:
+        """G(S) = Y (Yᵀ S)."""
+        G = np.zeros(S.shape)
+        for _, _, _, block in self._blocks(label):
+            G += block.T @ (block @ S)
+        return G
+
+    def gram(self, label: str = "Gram matrix") -> Floats:
+        """C = Y Yᵀ."""
+        C = np.zeros((self.n_samples, self.n_samples))
+        for _, _, _, block in self._blocks(label):
+            C += block.T @ block
+        return C
+
+    def cross_products(self, W: Floats, label: str = "tests") -> Iterator[CrossProducts]:
+        """Yᵀ W by blocks."""
+        for first, n_called, mean, block in self._blocks(label):
+            sum_squares = np.einsum("ij,ij->i", block, block)
+            yield CrossProducts(first, n_called, mean, sum_squares, block @ W, block.__getitem__)

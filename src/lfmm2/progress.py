@@ -1,0 +1,78 @@
+"""Progress on a terminal: a bar where there is one, else one plain line every half minute."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+from tqdm import tqdm
+
+from lfmm2.stream import Progress
+
+PLAIN_INTERVAL = 30.0
+
+
+class BarProgress(Progress):
+    """A tqdm bar per pass."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar: tqdm[None] | None = None
+
+    def start(self, label: str, n_snps: int, n_bytes: int) -> None:
+        """Open a bar."""
+        self._started, self._bytes = time.monotonic(), 0
+        self._bar = tqdm(
+            total=n_snps, desc=label, unit=" SNPs", unit_scale=True, file=self._stream, leave=False, dynamic_ncols=True
+        )
+
+    def advance(self, n_snps: int, n_bytes: int) -> None:
+        """Move it."""
+        if self._bar is not None:
+            self._bytes += n_bytes
+            seconds = max(time.monotonic() - self._started, 1e-9)
+            self._bar.set_postfix_str(f"{self._bytes / seconds / 1e6:.0f} MB/s", refresh=False)
+            self._bar.update(n_snps)
+
+    def finish(self) -> None:
+        """Take it away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class PlainProgress(Progress):
+    """A line every 30 s: pass, percent, SNPs/s, MB/s, time left. Short passes print nothing."""
+
+    def __init__(self, stream: TextIO, interval: float = PLAIN_INTERVAL) -> None:
+        self._stream = stream
+        self._interval = interval
+
+    def start(self, label: str, n_snps: int, n_bytes: int) -> None:
+        """Begin to count."""
+        self._label, self._total, self._done, self._bytes = label, n_snps, 0, 0
+        self._started = self._printed = time.monotonic()
+
+    def advance(self, n_snps: int, n_bytes: int) -> None:
+        """Count, and print when it is time."""
+        self._done += n_snps
+        self._bytes += n_bytes
+        now = time.monotonic()
+        if now - self._printed < self._interval:
+            return
+        self._printed = now
+        seconds = max(now - self._started, 1e-9)
+        left = seconds * (self._total - self._done) / self._done
+        print(
+            f"{self._label}: {100 * self._done / self._total:.0f} %, {self._done / seconds:,.0f} SNPs/s, "
+            f"{self._bytes / seconds / 1e6:.0f} MB/s, {left:.0f} s left",
+            file=self._stream,
+            flush=True,
+        )
+
+
+def terminal_progress(stream: TextIO | None = None) -> Progress:
+    """The progress that suits a stream, stderr by default."""
+    stream = sys.stderr if stream is None else stream
+    return BarProgress(stream) if stream.isatty() else PlainProgress(stream)

@@ -1,0 +1,102 @@
+"""Rows of statistics kept between the genotype pass and the tables: in memory, or in a temporary file.
+
+Calibrated p-values and q-values need all SNPs, so the statistics of the pass wait here, 8 bytes a number, until the
+genomic inflation factor is known.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2.errors import ReadError, WriteError
+
+Floats = NDArray[np.float64]
+
+
+class RowStore:
+    """An append-only table of float64, read back in order.
+
+    Parameters
+    ----------
+    n_rows, n_columns : int
+        Its final shape.
+    path : Path, optional
+        File to hold it, removed by `close`; in memory by default.
+    """
+
+    def __init__(self, n_rows: int, n_columns: int, path: Path | None = None) -> None:
+        self.n_rows = n_rows
+        self.n_columns = n_columns
+        self.path = path
+        self._filled = 0
+        self._file: BinaryIO | None = None
+        self._rows = np.empty((n_rows if path is None else 0, n_columns))
+        if path is not None:
+            try:
+                # unbuffered: blocks are large, and an error must be seen by the write that causes it
+                self._file = path.open("w+b", buffering=0)
+            except OSError as error:
+                raise WriteError(f"{path}: {error.strerror}; choose an output folder that can be written") from error
+
+    def append(self, rows: Floats) -> None:
+        """Add rows (b, n_columns) after the last."""
+        if self._filled + len(rows) > self.n_rows:
+            raise ValueError(f"{self._filled} + {len(rows)} rows do not fit a store of {self.n_rows}")
+        if self._file is None:
+            self._rows[self._filled : self._filled + len(rows)] = rows
+        else:
+            view = memoryview(np.ascontiguousarray(rows, np.float64)).cast("B")
+            try:
+                while len(view):
+                    view = view[self._file.write(view) :]
+            except OSError as error:
+                raise WriteError(
+                    f"{self.path}: {error.strerror} after {self._filled} of {self.n_rows} SNPs; "
+                    "free some space, or write to another disk"
+                ) from error
+        self._filled += len(rows)
+
+    @property
+    def array(self) -> Floats:
+        """The whole table, where it is in memory."""
+        if self._file is not None:
+            raise ValueError("this store is a file; read it by blocks")
+        return self._rows
+
+    def blocks(self, block_rows: int) -> Iterator[Floats]:
+        """Yield the rows in order, `block_rows` at a time; valid until the next."""
+        if self._filled != self.n_rows:
+            raise ValueError(f"the store holds {self._filled} of {self.n_rows} rows")
+        for first in range(0, self.n_rows, block_rows):
+            n = min(block_rows, self.n_rows - first)
+            yield self._rows[first : first + n] if self._file is None else self._read(first, n)
+
+    def _read(self, first: int, n: int) -> Floats:
+        rows = np.empty((n, self.n_columns))
+        view = memoryview(rows).cast("B")
+        offset = first * 8 * self.n_columns
+        assert self._file is not None
+        while len(view):
+            try:
+                n_read = os.preadv(self._file.fileno(), [view], offset)
+            except OSError as error:
+                raise ReadError(f"{self.path}: {error.strerror} at byte {offset}; run again") from error
+            if n_read == 0:
+                raise ReadError(f"{self.path}: ends at byte {offset}, it was cut by another process; run again")
+            view, offset = view[n_read:], offset + n_read
+        return rows
+
+    def close(self) -> None:
+        """Forget the rows and remove the file."""
+        self._rows = np.empty((0, self.n_columns))
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            assert self.path is not None
+            self.path.unlink(missing_ok=True)

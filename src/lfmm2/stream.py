@@ -1,0 +1,164 @@
+"""The one streaming loop: block plan, read-ahead, progress, a record of every pass.
+
+A *tile* is what one thread decodes at a time, a *group* the run of tiles whose sum is kept apart so that it can be
+added in order, a *block* the groups that are read together. Tiles and groups depend on the number of samples and
+of columns alone; the memory budget decides how many groups a block holds. That is why neither threads nor
+memory can change a result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2.errors import InsufficientMemoryError
+
+Packed = NDArray[np.uint8]
+
+# Doubles of one decoded tile: 512 KiB, half of the L2 cache of current server cores, the other half being left to
+# the columns it is multiplied with (bench/README.md has the sweep).
+TILE_DOUBLES = 65_536
+# Columns up to which a narrow tile of long rows was faster than a square one
+NARROW_COLUMNS = 16
+GROUP_SNPS = 512
+BLOCK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Shape of the unit of work: a function of the number of samples and of columns only."""
+
+    tile_snps: int
+    chunk_samples: int
+    group_tiles: int
+
+    @property
+    def group_snps(self) -> int:
+        return self.tile_snps * self.group_tiles
+
+
+def plan_tiling(n_samples: int, n_columns: int) -> Tiling:
+    """Tile of at most `TILE_DOUBLES`, samples cut into chunks of about equal length, groups of 512 SNPs."""
+    tile_snps = 64 if n_columns <= NARROW_COLUMNS else 128
+    while tile_snps < 256 and 2 * tile_snps * n_samples <= TILE_DOUBLES:
+        tile_snps *= 2
+    n_chunks = -(-n_samples * tile_snps // TILE_DOUBLES)
+    # whole bytes of the .bed
+    chunk_samples = 4 * -(-n_samples // (4 * n_chunks))
+    return Tiling(tile_snps, chunk_samples, GROUP_SNPS // tile_snps)
+
+
+@dataclass(frozen=True)
+class PassRecord:
+    """What one pass over genotypes cost."""
+
+    label: str
+    n_snps: int
+    n_bytes: int
+    seconds: float
+
+
+class Progress:
+    """Receiver of progress; this one is silent."""
+
+    def start(self, label: str, n_snps: int, n_bytes: int) -> None:
+        """A pass begins."""
+
+    def advance(self, n_snps: int, n_bytes: int) -> None:
+        """SNPs and bytes done since the last call."""
+
+    def finish(self) -> None:
+        """The pass has ended, complete or not."""
+
+
+@dataclass
+class Engine:
+    """Threads, memory and progress of a run, and the record of its passes.
+
+    Attributes
+    ----------
+    n_threads : int
+        OpenMP threads of the kernels.
+    memory : int
+        Bytes that the run may take above what the interpreter and its libraries hold.
+    progress : Progress
+    passes : list of PassRecord
+    """
+
+    n_threads: int
+    memory: int
+    progress: Progress = field(default_factory=Progress)
+    passes: list[PassRecord] = field(default_factory=list)
+
+    def block_groups(self, group_bytes: int, fixed_bytes: int) -> int:
+        """Groups per block: 8 MiB or two per thread, fewer where the budget is smaller.
+
+        Parameters
+        ----------
+        group_bytes : int
+            All memory that grows with the groups in a block.
+        fixed_bytes : int
+            Memory of the pass that does not.
+        """
+        wanted = max(2 * self.n_threads, BLOCK_BYTES // max(group_bytes, 1), 1)
+        affordable = (self.memory - fixed_bytes) // max(group_bytes, 1)
+        if affordable < 1:
+            raise InsufficientMemoryError(
+                f"memory budget of {self.memory / 2**20:.0f} MiB: a pass over the genotypes needs at least "
+                f"{(fixed_bytes + group_bytes) / 2**20:.1f} MiB; raise --memory or lower the number of threads"
+            )
+        return int(min(wanted, affordable))
+
+    def blocks(
+        self,
+        label: str,
+        read: Callable[[int, Packed], None],
+        n_snps: int,
+        bytes_per_snp: int,
+        block_snps: int,
+        snp_bytes_read: int | None = None,
+    ) -> Iterator[tuple[int, Packed]]:
+        """Yield ``(first_snp, packed)`` for every block in order, reading one block ahead.
+
+        The array is valid until the next one is asked for.
+
+        Parameters
+        ----------
+        label : str
+            What the pass is for, shown by the progress.
+        read : callable
+            ``read(first_snp, packed_out)`` fills an array of shape (n_snps_block, bytes_per_snp). It is called from
+            one other thread, never twice at a time.
+        n_snps, bytes_per_snp, block_snps : int
+        snp_bytes_read : int, optional
+            Bytes read from storage per SNP, where that is not `bytes_per_snp`.
+        """
+        snp_bytes_read = bytes_per_snp if snp_bytes_read is None else snp_bytes_read
+        buffers = [np.empty((min(block_snps, n_snps), bytes_per_snp), np.uint8) for _ in range(2)]
+        started = time.perf_counter()
+        self.progress.start(label, n_snps, n_snps * snp_bytes_read)
+
+        def fill(first: int, buffer: Packed) -> Packed:
+            packed = buffer[: min(block_snps, n_snps - first)]
+            read(first, packed)
+            return packed
+
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="lfmm2-read") as reader:
+                pending = reader.submit(fill, 0, buffers[0])
+                for index, first in enumerate(range(0, n_snps, block_snps)):
+                    packed = pending.result()
+                    if first + block_snps < n_snps:
+                        pending = reader.submit(fill, first + block_snps, buffers[(index + 1) % 2])
+                    yield first, packed
+                    self.progress.advance(len(packed), len(packed) * snp_bytes_read)
+        finally:
+            self.progress.finish()
+        self.passes.append(
+            PassRecord(label, n_snps, n_snps * snp_bytes_read, time.perf_counter() - started)
+        )
