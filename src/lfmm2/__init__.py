@@ -1,1 +1,108 @@
-"""Exact LFMM2 at any scale."""
+"""lfmm2: exact LFMM2, the genes behind adaptation, traits and exposures, at any scale.
+
+>>> import lfmm2
+>>> result = lfmm2.run(None, "full.bed", "env.csv", K=5)          # doctest: +SKIP
+
+Names are loaded on first use, so that ``import lfmm2`` costs nothing in other packages.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lfmm2.api import estimate_factors, run, test_associations
+    from lfmm2.association import Status
+    from lfmm2.errors import (
+        CalibrationWarning,
+        ConvergenceWarning,
+        DegenerateProblemError,
+        InconsistentInputError,
+        InputWarning,
+        InsufficientMemoryError,
+        LfmmError,
+        LfmmWarning,
+        MalformedInputError,
+        OutputExistsError,
+        ReadError,
+        UsageError,
+        WriteError,
+    )
+    from lfmm2.factors import LatentFactors
+    from lfmm2.factors_file import read_factors
+    from lfmm2.plink import BedFile, open_bed
+    from lfmm2.record import package_version
+    from lfmm2.results import AssociationResult
+    from lfmm2.simulate import Simulation, simulate
+
+    __version__: str
+
+_HOMES = {
+    "api": ("estimate_factors", "run", "test_associations"),
+    "association": ("Status",),
+    "errors": (
+        "CalibrationWarning",
+        "ConvergenceWarning",
+        "DegenerateProblemError",
+        "InconsistentInputError",
+        "InputWarning",
+        "InsufficientMemoryError",
+        "LfmmError",
+        "LfmmWarning",
+        "MalformedInputError",
+        "OutputExistsError",
+        "ReadError",
+        "UsageError",
+        "WriteError",
+    ),
+    "factors": ("LatentFactors",),
+    "factors_file": ("read_factors",),
+    "plink": ("BedFile", "open_bed"),
+    "results": ("AssociationResult",),
+    "simulate": ("Simulation", "simulate"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AssociationResult",
+    "BedFile",
+    "CalibrationWarning",
+    "ConvergenceWarning",
+    "DegenerateProblemError",
+    "InconsistentInputError",
+    "InputWarning",
+    "InsufficientMemoryError",
+    "LatentFactors",
+    "LfmmError",
+    "LfmmWarning",
+    "MalformedInputError",
+    "OutputExistsError",
+    "ReadError",
+    "Simulation",
+    "Status",
+    "UsageError",
+    "WriteError",
+    "__version__",
+    "estimate_factors",
+    "open_bed",
+    "read_factors",
+    "run",
+    "simulate",
+    "test_associations",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("lfmm2.record").package_version()
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'lfmm2' has no attribute {name!r}")
+    value = getattr(import_module(f"lfmm2.{_HOME_OF[name]}"), name)
+    # importing lfmm2.simulate has put the module itself under the name of its function
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

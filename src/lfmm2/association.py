@@ -122,6 +122,7 @@ class AssociationModel:
         self.n_reported = n_reported
         self.n_nuisance = n_variables - n_reported
         self.n_factors = factors.n_factors
+        self.n_loadings = factors.n_factors if loadings else 0
         X, nuisance = ridge.X[:, :n_reported], ridge.X[:, n_reported:]
         C = np.hstack([nuisance, factors.U, X])  # (n, D + K)
         C = C - C.mean(axis=0)

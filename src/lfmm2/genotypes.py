@@ -22,9 +22,15 @@ from lfmm2.stream import Engine, Packed, plan_tiling
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Samples in the edge of one thread's square of the Gram matrix, SNPs decoded together for it
-GRAM_EDGE = 256
+# SNPs decoded together for the Gram matrix
 GRAM_PANEL_SNPS = 512
+# Samples in the edge of the squares by which a matrix is mirrored: a few fit in cache
+MIRROR_EDGE = 256
+
+
+def gram_edge(n_samples: int) -> int:
+    """Samples in the edge of one thread's square of the Gram matrix: large for BLAS, but enough squares to share."""
+    return 64 if n_samples <= 256 else 128 if n_samples <= 1024 else 256
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,8 @@ class GenotypeMatrix(Protocol):
 def _mirror(C: Floats) -> None:
     """Copy the lower triangle of a square matrix onto the upper one, in place, by squares."""
     n = len(C)
-    for i in range(0, n, GRAM_EDGE):
-        rows = slice(i, min(i + GRAM_EDGE, n))
+    for i in range(0, n, MIRROR_EDGE):
+        rows = slice(i, min(i + MIRROR_EDGE, n))
         square = C[rows, rows]
         square[:] = np.tril(square) + np.tril(square, -1).T
         C[: rows.start, rows] = C[rows, : rows.start].T
@@ -188,7 +194,7 @@ class BedMatrix:
         C = np.zeros((n, n), order="F")
         panel = np.empty((GRAM_PANEL_SNPS, n))
         for _, packed in self._blocks(label, GRAM_PANEL_SNPS, 0, C.nbytes + panel.nbytes):
-            _core.gram(packed, n, self._coding, C, GRAM_EDGE, panel, self.engine.n_threads)
+            _core.gram(packed, n, self._coding, C, gram_edge(n), panel, self.engine.n_threads)
         _mirror(C)
         return C
 

@@ -25,17 +25,17 @@ from lfmm2.stream import Engine
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Matrix = BedMatrix | ArrayMatrix
-Path = str | os.PathLike[str]
+AnyPath = str | os.PathLike[str]
 NUMPY_HYPERGEOMETRIC_LIMIT = 900_000_000
-GenotypeSource = Path | BedFile | NDArray[Any]
+GenotypeSource = AnyPath | BedFile | NDArray[Any]
 
 
 @dataclass(frozen=True)
 class SampleOptions:
     """Which samples to use, and how to read their variables; see `lfmm2.run`."""
 
-    keep: Path | None = None
-    remove: Path | None = None
+    keep: AnyPath | None = None
+    remove: AnyPath | None = None
     missing_code: float | str | None = None
     intersect: bool = False
 
@@ -44,12 +44,12 @@ class SampleOptions:
 class SnpOptions:
     """Which SNPs to test and which to estimate from; see `lfmm2.run`."""
 
-    extract: Path | Collection[str] | None = None
-    exclude: Path | Collection[str] | None = None
+    extract: AnyPath | Collection[str] | None = None
+    exclude: AnyPath | Collection[str] | None = None
     maf: float | None = None
     geno: float | None = None
     est_rate: float | None = None
-    est_extract: Path | Collection[str] | None = None
+    est_extract: AnyPath | Collection[str] | None = None
     scale: str | None = None
     count_allele: str = "a2"
 
@@ -235,7 +235,7 @@ def check_snp_options(options: SnpOptions) -> None:
         raise UsageError(f"count_allele is {options.count_allele!r}; it is 'a2' or 'a1'")
 
 
-def _listed(source: BedFile | NDArray[Any], ids: Path | Collection[str], option: str) -> Ints:
+def _listed(source: BedFile | NDArray[Any], ids: AnyPath | Collection[str], option: str) -> Ints:
     if not isinstance(source, BedFile):
         raise UsageError(f"{option} needs SNP IDs, and an array has none; choose columns before the call")
     named = isinstance(ids, str | os.PathLike)

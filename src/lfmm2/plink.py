@@ -1,8 +1,8 @@
 """PLINK 1 binary filesets: open, check, read packed ranges, select samples and SNPs.
 
-A .bed holds two bits per genotype, SNP after SNP: 3 magic bytes, then ceil(n_samples / 4) bytes per SNP. The
-.bim beside it may have 1e9 lines, so it is only ever streamed. Bytes are read with pread and never mapped: a
-file that shrinks under a map kills the process. Code 00 is two copies of A1, so a dosage counts A2.
+A .bed holds 3 magic bytes, then two bits per genotype, ceil(n_samples / 4) bytes per SNP. The .bim may have
+1e9 lines and is only ever streamed. Bytes are read with pread and never mapped: a file that shrinks under a
+map kills the process. Code 00 is two copies of A1, so a dosage counts A2.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from pyarrow import csv
 from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError, UsageError
 
 StrPath = str | os.PathLike[str]
+Layout = Callable[[int], Sequence[str] | None]  # names of all columns by their number, if it is legal
 _MAGIC = b"\x6c\x1b\x01"
-_CHUNK_BYTES = 1 << 22
+_CHUNK = 1 << 22
 _LONGEST_LINE = 1 << 24
-# Skipping less than this costs more (a system call, a lost read-ahead) than reading through it.
-_READ_THROUGH_BYTES = 1 << 16
+_READ_THROUGH_BYTES = 1 << 16  # skipping less costs more than it saves: a system call, a lost read-ahead
 _SCRATCH_BYTES = 1 << 22
 _LAST_POSITION = 2**31 - 2  # PLINK's own limit
 _OTHER_FORMATS = {
@@ -43,11 +43,9 @@ _OTHER_FORMATS = {
 _STRAY_BYTES = {
     b"\0": "a NUL byte: UTF-16, binary or damaged; save it as UTF-8 text",
     b"\r": "a carriage return without line feed; save it with Unix line ends",
-    b"\xef\xbb\xbf": "a byte-order mark in mid-file; remove it",
 }
-_BIM_RULE = "a .bim has 6 columns, or 5 without the genetic position"
 _BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2"), 5: ("CHROM", "ID", "POS", "A1", "A2")}
-_BIM_TYPES = {name: pa.string() for name in ("CHROM", "POS", "ID", "A1", "A2")} | {"POS": pa.int64()}
+_TYPES = dict.fromkeys(("CHROM", "POS", "ID", "A1", "A2", "0", "1"), pa.string()) | {"POS": pa.int64()}
 
 
 def with_spaces(number: int) -> str:
@@ -87,9 +85,8 @@ def single_tabs(text: bytes) -> bytes:
 
 def refuse_other_format(head: bytes, path: StrPath) -> None:
     """Raise if a file that begins so is of a known other format."""
-    for magic, kind in _OTHER_FORMATS.items():
-        if head.startswith(magic):
-            raise MalformedInputError(f"{path}: is {kind}")
+    if kind := next((kind for magic, kind in _OTHER_FORMATS.items() if head.startswith(magic)), None):
+        raise MalformedInputError(f"{path}: is {kind}")
 
 
 def clean_text(text: bytes, path: StrPath, line: int = 1) -> bytes:
@@ -105,14 +102,14 @@ def clean_text(text: bytes, path: StrPath, line: int = 1) -> bytes:
     return text
 
 
-def _text_chunks(path: StrPath) -> Iterator[tuple[int, bytes]]:
+def _text_chunks(path: StrPath, chunk_bytes: int) -> Iterator[tuple[int, bytes]]:
     """Yield (number of the first line, whole lines less the last newline), separated by single tabs."""
     line = 1
     blank = b""  # newlines after the last line so far: harmless, unless more text follows
     with open_regular(path) as file:
         while True:
             try:
-                chunk = file.read(_CHUNK_BYTES)
+                chunk = file.read(chunk_bytes)
                 rest = file.readline(_LONGEST_LINE)
             except OSError as error:
                 raise ReadError(f"{path}, after line {line}: {error.strerror}; check the disk") from error
@@ -132,52 +129,50 @@ def _text_chunks(path: StrPath) -> Iterator[tuple[int, bytes]]:
                 line += lines.count(b"\n") + 1
 
 
-def _stream_tables(
-    path: StrPath, rule: str, columns_of: Callable[[int], Sequence[str]], types: dict[str, pa.DataType]
-) -> Iterator[pa.Table]:
-    """Yield tables of the columns in `types`; `columns_of` names all columns, if so many are legal."""
-    names: Sequence[str] = ()
-    for line, text in _text_chunks(path):
-        if not names:
+def _stream_tables(path: StrPath, rule: str, layout: Layout, chunk: int = _CHUNK) -> Iterator[pa.Table]:
+    """Yield tables of the columns in `_TYPES`; each is of about that many bytes of text."""
+    names: Sequence[str] | None = None
+    for line, text in _text_chunks(path, chunk):
+        if names is None:
             width = text.split(b"\n", 1)[0].count(b"\t") + 1
-            if not (names := columns_of(width)):
+            if (names := layout(width)) is None:
                 raise MalformedInputError(f"{path}, line 1: {width} column(s), but {rule}; check the file")
-        kept = [name for name in types if name in names]
+        kept = [name for name in _TYPES if name in names]
         try:
             table = csv.read_csv(
                 pa.BufferReader(text),
                 csv.ReadOptions(column_names=names, use_threads=False, block_size=len(text) + 1),
                 csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
-                csv.ConvertOptions(column_types=types, include_columns=kept, null_values=[]),
+                csv.ConvertOptions(column_types=_TYPES, include_columns=kept, null_values=[]),
             )
         except pa.ArrowInvalid as error:
-            raise MalformedInputError(f"{path}{_fault(text, line, names) or f': {error}'}") from None
+            _raise_fault(path, text, line, names)
+            raise MalformedInputError(f"{path}, line {line} or after: {error}; correct it") from error
         if "POS" in kept:
             least, most = pc.min_max(table["POS"]).as_py().values()
             # Arrow reads hexadecimal too; an allele or ID that looks so only costs the slow check.
-            odd = least < 0 or most > _LAST_POSITION or b"\t0x" in text or b"\t0X" in text
-            if odd and (fault := _fault(text, line, names)):
-                raise MalformedInputError(f"{path}{fault}")
+            if least < 0 or most > _LAST_POSITION or b"\t0x" in text or b"\t0X" in text:
+                _raise_fault(path, text, line, names)
         yield table
-    if not names:
+    if names is None:
         raise MalformedInputError(f"{path}: is empty, but {rule}; check the file")
 
 
-def _fault(text: bytes, line: int, names: Sequence[str]) -> str | None:
-    """Say which line cannot be parsed, and why: the slow way, taken once it is known that there is one."""
+def _raise_fault(path: StrPath, text: bytes, line: int, names: Sequence[str]) -> None:
+    """Raise at the first line that cannot be parsed: the slow way, once it is known that there is one."""
     for number, row in enumerate(text.split(b"\n"), line):
+        where = f"{path}, line {number}"
         shown = row.decode("utf-8", "backslashreplace")
         fields = shown.split("\t")
         if len(fields) != len(names):
-            return f", line {number}: {len(fields)} column(s), but line 1 has {len(names)}; check the file"
+            raise MalformedInputError(f"{where}: {len(fields)} column(s), line 1 has {len(names)}; check it")
         if shown.encode() != row:
-            return f", line {number}: {shown!r} is not UTF-8; convert the file to UTF-8"
+            raise MalformedInputError(f"{where}: {shown!r} is not UTF-8; convert the file to UTF-8")
         position = fields[names.index("POS")] if "POS" in names else "0"
         if not re.fullmatch("-?[0-9]{1,18}", position) or not 0 <= int(position) <= _LAST_POSITION:
             remedy = "remove the header line" if number == 1 else "correct it"
-            most = with_spaces(_LAST_POSITION)
-            return f", line {number}: position {position} is no whole number from 0 to {most}; {remedy}"
-    return None
+            fact = f"position {position} is no integer from 0 to {with_spaces(_LAST_POSITION)}"
+            raise MalformedInputError(f"{where}: {fact}; {remedy}")
 
 
 @dataclass(frozen=True)
@@ -194,15 +189,15 @@ class Samples:
 def _first_two(path: StrPath, rule: str, least: int = 1) -> tuple[list[str], list[str]]:
     """Return the first and, if there is one, the second column of a file of at least so many."""
     columns: tuple[list[str], list[str]] = ([], [])
-    types = {"0": pa.string(), "1": pa.string()}
-    for table in _stream_tables(path, rule, lambda n: [str(i) for i in range(n if n >= least else 0)], types):
+    for table in _stream_tables(path, rule, lambda n: [str(i) for i in range(n)] if n >= least else None):
         for values, column in zip(columns, table.columns, strict=False):
             values.extend(column.to_pylist())
     return columns
 
 
-def _pairs(fid: Sequence[str], iid: Sequence[str]) -> list[str]:
-    return [f"{family} {individual}" for family, individual in zip(fid, iid, strict=True)]
+def joined_ids(fid: Sequence[str], iid: Sequence[str]) -> list[str]:
+    """Return one key per sample; neither part has blanks in a .fam."""
+    return list(map("{} {}".format, fid, iid))
 
 
 def read_fam(path: StrPath) -> Samples:
@@ -214,7 +209,7 @@ def read_fam(path: StrPath) -> Samples:
     fid, iid = _first_two(path, "a .fam has 6 columns, FID and IID first", least=2)
     if fid[0].lstrip("#").upper() in ("FID", "IID"):
         raise MalformedInputError(f"{path}, line 1: is a header line, but a .fam has none; remove it")
-    if twins := repeated(_pairs(fid, iid)):
+    if twins := repeated(joined_ids(fid, iid)):
         raise InconsistentInputError(f"{path}: {len(twins)} repeated FID IID ({some_of(twins)}); rename them")
     return Samples(tuple(fid), tuple(iid))
 
@@ -232,8 +227,8 @@ def read_sample_list(path: StrPath, samples: Samples) -> SampleList:
     first, second = _first_two(path, "a list of samples has an ID per line")
     start = int(first[0] in ("#FID", "#IID", "FID", "IID"))
     pairs = bool(second) and first[0] not in ("#IID", "IID")
-    keys = _pairs(samples.fid, samples.iid) if pairs else list(samples.iid)
-    listed = set((_pairs(first, second) if pairs else first)[start:])
+    keys = joined_ids(samples.fid, samples.iid) if pairs else list(samples.iid)
+    listed = set((joined_ids(first, second) if pairs else first)[start:])
     if twins := [iid for iid in repeated(keys) if iid in listed]:
         raise InconsistentInputError(f"{path}: {some_of(twins)}: several samples each; list FID and IID")
     mask = np.array([key in listed for key in keys], dtype=np.bool_)
@@ -250,7 +245,6 @@ class BedFile:
 
     Attributes: `path`, `bim_path`, `fam_path`, `samples`, `n_samples`, `n_snps`, `bytes_per_snp`, which is
     ceil(n_samples / 4), and `n_bytes`, the size of the .bed. Threads may read at once.
-
     Raises ReadError (a file is absent, unreadable or no regular file), MalformedInputError (another format, a
     size that is no whole number of SNPs, a faulty .bim or .fam) or InconsistentInputError (a whole number of
     SNPs, but not that of the .bim; two samples with the same IDs).
@@ -260,14 +254,13 @@ class BedFile:
         self.path = Path(path)
         if (not self.path.exists() or self.path.is_dir()) and Path(f"{path}.bed").exists():
             self.path = Path(f"{path}.bed")
-        # Only a final .bed is replaced: beside x.chr1.bed lies x.chr1.bim.
-        stem = self.path.name.removesuffix(".bed")
-        self.bim_path, self.fam_path = (self.path.with_name(stem + end) for end in (".bim", ".fam"))
         self._file = open_regular(self.path)
+        stem = self.path.name.removesuffix(".bed")  # no other suffix: beside x.chr1.bed lies x.chr1.bim
+        self.bim_path, self.fam_path = (self.path.with_name(stem + end) for end in (".bim", ".fam"))
         try:
             status = os.fstat(self._file.fileno())
-            self.n_bytes = status.st_size
             self._stamp = (status.st_size, status.st_ino, status.st_mtime_ns)
+            self.n_bytes = status.st_size
             self._check_first_bytes(os.pread(self._file.fileno(), 32, 0))
             self.samples = read_fam(self.fam_path)
             self.n_samples = len(self.samples)
@@ -294,9 +287,8 @@ class BedFile:
     def _check_first_bytes(self, head: bytes) -> None:
         if not head.startswith(_MAGIC):
             refuse_other_format(head, self.path)
-            found = "is empty" if not head else f"begins with {head[:3].hex(' ')}"
-            found = "is text" if head and head.isascii() and b"\0" not in head else found
-            raise MalformedInputError(f"{self.path}: {found}, but a .bed begins with 6c 1b 01; give a .bed")
+            start = "text" if re.match(rb"[\s -~]{3}", head) else head[:3].hex(" ") or "nothing"
+            raise MalformedInputError(f"{self.path}: begins with {start}, but a .bed with 6c 1b 01; give one")
 
     def _check_size(self) -> None:
         needed = len(_MAGIC) + self.n_snps * self.bytes_per_snp
@@ -322,11 +314,10 @@ class BedFile:
             raise ReadError(f"{self.path}: was changed since it was opened ({sizes}); start again")
 
     def read_packed(self, first_snp: int, packed_out: NDArray[np.uint8]) -> None:
-        """Read consecutive SNPs from `first_snp` straight into the caller's array.
+        """Read consecutive SNPs from `first_snp` straight into the caller's array, pad bits included.
 
-        `packed_out`, of shape (n_snps_block, bytes_per_snp), uint8, C-contiguous, is overwritten with the
-        bytes of the file, pad bits included. Raises UsageError (another array, a range beyond the file) or
-        ReadError (the system's error, a file that shrank).
+        `packed_out` has shape (n_snps_block, bytes_per_snp), uint8, C-contiguous. Raises UsageError (another
+        array, a range beyond the file) or ReadError (the system's error, a file that shrank).
         """
         shape = (len(packed_out), self.bytes_per_snp)
         if packed_out.dtype != np.uint8 or packed_out.shape != shape or not packed_out.flags.carray:
@@ -346,10 +337,7 @@ class BedFile:
             offset += n_read
 
     def read_snps(self, snps: NDArray[np.int64], packed_out: NDArray[np.uint8]) -> None:
-        """Read the SNPs with these strictly ascending indices, otherwise like `read_packed`.
-
-        SNPs less than 64 kB apart are read in one go, through at most 4 MB of scratch memory.
-        """
+        """Like `read_packed` for strictly ascending indices; gaps under 64 kB are read through, by 4 MB."""
         self.read_packed(0, packed_out[:0])  # checks the array
         if snps.shape != packed_out.shape[:1] or bool(np.any(np.diff(snps) <= 0)):
             raise UsageError(f"snps must ascend, one per row of packed_out ({len(packed_out)})")
@@ -369,13 +357,14 @@ class BedFile:
                     packed_out[start:end] = scratch[snps[start:end] - first]
                 start = end
 
-    def _stream_bim(self) -> Iterator[pa.Table]:
-        return _stream_tables(self.bim_path, _BIM_RULE, lambda width: _BIM_COLUMNS.get(width, ()), _BIM_TYPES)
+    def _stream_bim(self, chunk_bytes: int = _CHUNK) -> Iterator[pa.Table]:
+        rule = "a .bim has 6 columns, or 5 without the genetic position"
+        return _stream_tables(self.bim_path, rule, _BIM_COLUMNS.get, chunk_bytes)
 
-    def iter_variants(self) -> Iterator[pa.Table]:
-        """Stream the .bim as tables of CHROM, POS, ID, A1 and A2, of about 4 MB of text each."""
+    def iter_variants(self, chunk_bytes: int = _CHUNK) -> Iterator[pa.Table]:
+        """Stream the .bim as tables of CHROM, POS, ID, A1 and A2, of about that many bytes of text each."""
         n_snps = 0
-        for table in self._stream_bim():
+        for table in self._stream_bim(chunk_bytes):
             n_snps += table.num_rows
             yield table
         if n_snps != self.n_snps:
@@ -392,16 +381,16 @@ def open_bed(path: StrPath) -> BedFile:
 
 
 def find_snps(bed: BedFile, ids: Collection[str]) -> tuple[NDArray[np.int64], int]:
-    """Find SNPs by ID in one pass over the .bim.
+    """Find SNPs by ID in one pass over the .bim: their ascending indices, and how many IDs were not found.
 
-    Returns their indices in ascending order, and how many different `ids` are not in the .bim. Raises
-    InconsistentInputError if several SNPs have one of these IDs.
+    Raises InconsistentInputError if several SNPs have one of these IDs.
     """
     wanted = pa.array(set(ids), pa.string())
     found: list[NDArray[np.int64]] = []
     found_ids: list[str] = []
     first_snp = 0
-    for table in bed.iter_variants():
+    # Each chunk hashes the IDs anew, so chunks grow with them; Arrow's limit is 2 GB.
+    for table in bed.iter_variants(min(max(_CHUNK, 32 * len(wanted)), 1 << 28)):
         rows = np.flatnonzero(pc.is_in(table["ID"], value_set=wanted).to_numpy())
         found.append(first_snp + rows)
         found_ids += table["ID"].take(rows).to_pylist()

@@ -1,33 +1,30 @@
 """Genotypes with known truth: populations, admixture, confounded variables and causal SNPs, as PLINK files.
 
-Dosages count A2, column 6 of the .bim: code 00 is dosage 0, 10 is 1, 11 is 2 and 01 is missing, the first
-of four samples in the lowest bits of a byte. Files are streamed; no object of n_snps × n_samples exists.
+Files are streamed; no object of n_snps × n_samples exists.
 """
 
 from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.random import Generator, default_rng
+from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from .errors import OutputExistsError, UsageError, WriteError
+from lfmm2 import plink_writer
+from lfmm2.errors import UsageError
 
-__all__ = ["Simulation", "encode_bed", "simulate", "write_plink"]
+__all__ = ["Simulation", "simulate"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
-
-BED_MAGIC = b"\x6c\x1b\x01"
 
 # Part of the model, not of its execution: every chunk of SNPs has its own random stream.
 SNPS_PER_CHUNK = 1024
@@ -39,10 +36,6 @@ LAST_POSITION = (1 << 31) - 2  # larger ones are refused by PLINK
 
 # Mean and standard deviation of env1, env2, …, repeated when there are more: °C, mm, m, pH.
 UNITS = ((12.0, 6.0), (900.0, 220.0), (1500.0, 350.0), (6.4, 0.7))
-
-_INVALID = 0xFF
-_CODE_OF_DOSAGE = np.full(256, _INVALID, dtype=np.uint8)
-_CODE_OF_DOSAGE[[0, 1, 2, 255]] = [0b00, 0b10, 0b11, 0b01]
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,9 +201,10 @@ def simulate(
             "set confounding=0, or n_populations to 2 or more"
         )
 
-    rng = np.random.default_rng([seed, 0])
+    rng = default_rng([seed, 0])
     home = np.arange(n_samples) * n_populations // n_samples
-    ancestry = _draw_ancestry(rng, home, n_populations, admixture)  # (n_samples, n_populations)
+    mixed = rng.dirichlet(np.ones(n_populations), n_samples)
+    ancestry = (1 - admixture) * np.eye(n_populations)[home] + admixture * mixed  # (n_samples, n_populations)
     gradients = _draw_gradients(rng, ancestry, n_variables, confounding)  # (n_samples, n_variables)
     means, sds = np.array([UNITS[j % len(UNITS)] for j in range(n_variables)]).T
     variables = means + sds * gradients
@@ -233,159 +227,28 @@ def simulate(
         seed=seed,
     )
 
-    paths = {name: Path(f"{os.fspath(out)}.{name}") for name in ("bim", "fam", "env.csv", "truth.tsv", "bed")}
-    with _whole_files(list(paths.values()), overwrite) as (bim, fam, env, truth, bed):
-        iid = _sample_ids(n_samples)
-        fam.write(_fam_text([f"pop{k + 1}" for k in home.tolist()], iid))
-        env.write(_env_text(iid, variables))
-        bed.write(BED_MAGIC)
-        place_of_causal = {}
+    names = {"bim": "bim", "fam": "fam", "env": "env.csv", "truth": "truth.tsv", "bed": "bed"}
+    paths = {field: Path(f"{os.fspath(out)}.{name}") for field, name in names.items()}
+    with plink_writer.whole_files(list(paths.values()), overwrite) as (bim, fam, env, truth, bed):
+        iid = plink_writer.default_sample_ids(n_samples)
+        fam.write(plink_writer.fam_text([f"pop{k + 1}" for k in home.tolist()], iid))
+        env_header = ["IID", *(f"env{j + 1}" for j in range(n_variables))]
+        env_rows = ([sample, *row] for sample, row in zip(iid, variables.tolist(), strict=True))
+        env.write(plink_writer.table_text(env_header, env_rows, ","))
+        bed.write(plink_writer.BED_MAGIC)
+        sites = {}
         for chunk in range(-(-n_snps // SNPS_PER_CHUNK)):
             loci = genome.draw_loci(chunk)
             for packed in genome.draw_genotypes(loci, block_size):
                 bed.write(packed.data)
-            bim.write(_bim_text(loci))
+            bim.write(plink_writer.bim_text(loci.chromosomes, loci.ids, loci.positions, loci.alleles))
             for row in loci.causal_rows:
-                place_of_causal[loci.first + row] = loci.chromosomes[row], loci.positions[row]
-        truth.write(_truth_text(causal, effects, place_of_causal))
-    return Simulation(
-        bed=paths["bed"],
-        bim=paths["bim"],
-        fam=paths["fam"],
-        env=paths["env.csv"],
-        truth=paths["truth.tsv"],
-        variables=variables,
-        causal=causal,
-        effects=effects,
-        ancestry=ancestry,
-    )
-
-
-def encode_bed(dosages: ArrayLike) -> UInt8:
-    """Pack dosages into .bed bytes: 0 → 00, 1 → 10, 2 → 11, missing → 01.
-
-    Parameters
-    ----------
-    dosages : array_like of shape (n_snps, n_samples), int8 or uint8
-        Copies of A2: 0, 1 or 2; −1 or 255 where missing. Not modified.
-
-    Returns
-    -------
-    ndarray of shape (n_snps, ceil(n_samples / 4)), uint8, C-contiguous
-        The first of four samples in the lowest two bits, pad bits zero; without the three magic bytes.
-
-    Raises
-    ------
-    UsageError
-        The array is not two-dimensional, not of one-byte integers, or holds another value.
-
-    Examples
-    --------
-    >>> encode_bed(np.array([[0, 1, 2, -1, 1]], dtype=np.int8))
-    array([[120,   2]], dtype=uint8)
-    """
-    given = np.asarray(dosages)
-    if given.ndim != 2 or given.dtype not in (np.int8, np.uint8):
-        raise UsageError(
-            f"dosages have shape {given.shape} and dtype {given.dtype}; "
-            "pass an int8 or uint8 array of shape (n_snps, n_samples)"
-        )
-    n_snps, n_samples = given.shape
-    codes = np.zeros((n_snps, 4 * -(-n_samples // 4)), dtype=np.uint8)
-    codes[:, :n_samples] = _CODE_OF_DOSAGE[given.view(np.uint8)]
-    _check_dosages(given, codes[:, :n_samples] == _INVALID)
-    return _pack_codes(codes)
-
-
-def write_plink(
-    out: str | os.PathLike[str],
-    dosages: ArrayLike,
-    *,
-    iid: Sequence[str] | None = None,
-    fid: Sequence[str] | None = None,
-    snp_ids: Sequence[str] | None = None,
-    chromosomes: Sequence[str | int] | None = None,
-    positions: Sequence[int] | None = None,
-    alleles: Sequence[tuple[str, str]] | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Write a small fileset ``<out>.bed/.bim/.fam`` from an array in memory.
-
-    Parameters
-    ----------
-    out : str or path
-        Prefix of the three files; extensions are appended to it.
-    dosages : array_like of shape (n_snps, n_samples)
-        Copies of A2: 0, 1 or 2, of any numeric type; −1, 255 or NaN where missing. Not modified.
-    iid, fid : sequence of str, optional
-        Per sample; s0001, s0002, … and 0 by default.
-    snp_ids, chromosomes, positions : sequence, optional
-        Per SNP; snp0000001, …, chromosome 1, and 1000, 2000, … by default.
-    alleles : sequence of (str, str), optional
-        A1 and A2 (the counted allele) per SNP; A and G by default.
-    overwrite : bool
-        Replace existing files instead of refusing.
-
-    Returns
-    -------
-    Path
-        The .bed file.
-
-    Raises
-    ------
-    UsageError
-        A dosage has another value, or a sequence another length than the samples or SNPs.
-    OutputExistsError
-        One of the three files exists and `overwrite` is not set.
-    WriteError
-        A file cannot be written; none of the three is left behind.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     bed = write_plink(Path(folder) / "two", [[0, 1, 2], [2, np.nan, 0]], iid=["a", "b", "c"])
-    ...     bed.read_bytes().hex(" ")
-    '6c 1b 01 38 07'
-    """
-    calls = np.asarray(dosages)
-    if calls.ndim != 2 or calls.dtype.kind not in "biuf":
-        raise UsageError(
-            f"dosages have shape {calls.shape} and dtype {calls.dtype}; "
-            "pass numbers in an array of shape (n_snps, n_samples)"
-        )
-    missing = np.isin(calls, (-1, 255)) | (calls != calls)  # NaN alone differs from itself
-    _check_dosages(calls, ~(missing | np.isin(calls, (0, 1, 2))))
-    packed = encode_bed(np.where(missing, -1, calls).astype(np.int8))
-    n_snps, n_samples = calls.shape
-    samples = {
-        "fid": ["0"] * n_samples if fid is None else fid,
-        "iid": _sample_ids(n_samples) if iid is None else iid,
-    }
-    snps: dict[str, Sequence[Any]] = {
-        "chromosomes": ["1"] * n_snps if chromosomes is None else chromosomes,
-        "snp_ids": [_snp_id(i) for i in range(n_snps)] if snp_ids is None else snp_ids,
-        "positions": range(1000, 1000 * (n_snps + 1), 1000) if positions is None else positions,
-        "alleles": [("A", "G")] * n_snps if alleles is None else alleles,
-    }
-    for what, n, columns in (("samples", n_samples, samples), ("SNPs", n_snps, snps)):
-        for name, column in columns.items():
-            if len(column) != n:
-                raise UsageError(
-                    f"{name} has {len(column)} values, but dosages have {n} {what}; pass one each"
-                )
-    bim_text = "".join(
-        f"{chromosome}\t{snp_id}\t0\t{position}\t{a1}\t{a2}\n"
-        for chromosome, snp_id, position, (a1, a2) in zip(*snps.values(), strict=True)
-    )
-    paths = [Path(f"{os.fspath(out)}.{name}") for name in ("bim", "fam", "bed")]
-    with _whole_files(paths, overwrite) as (bim, fam, bed):
-        bim.write(bim_text.encode())
-        fam.write(_fam_text(samples["fid"], samples["iid"]))
-        bed.write(BED_MAGIC)
-        bed.write(packed.data)
-    return paths[2]
+                snp = loci.first + row
+                sites[snp] = (loci.ids[row], snp, loci.chromosomes[row], loci.positions[row])
+        truth_header = ("variable", "ID", "index", "CHROM", "POS", "effect")
+        truth_rows = ((f"env{j + 1}", *sites[snp], effect) for snp, (j, effect) in genome.selection.items())
+        truth.write(plink_writer.table_text(truth_header, truth_rows, "\t"))
+    return Simulation(**paths, variables=variables, causal=causal, effects=effects, ancestry=ancestry)
 
 
 @dataclass(frozen=True)
@@ -393,10 +256,11 @@ class _Loci:
     """What is drawn per SNP in one chunk; rows count from SNP `first`."""
 
     first: int
-    rng: np.random.Generator  # has drawn everything here; its further numbers are the genotypes
+    rng: Generator  # has drawn everything here; its further numbers are the genotypes
     frequencies: Float32  # (n_snps_chunk, n_populations), of A2
     fixed: Float32  # (n_snps_chunk,), 0 or 1 where monomorphic, NaN elsewhere
     causal_rows: list[int]
+    ids: list[str]
     chromosomes: list[int]
     positions: list[int]
     alleles: list[tuple[str, str]]  # A1, A2
@@ -419,7 +283,7 @@ class _Genome:
     def draw_loci(self, chunk: int) -> _Loci:
         """Draw the SNPs of a chunk: positions, alleles and frequencies."""
         # Stream 0 is that of the samples.
-        rng = np.random.default_rng([self.seed, 1 + chunk])
+        rng = default_rng([self.seed, 1 + chunk])
         first = chunk * SNPS_PER_CHUNK
         snps = np.arange(first, min(first + SNPS_PER_CHUNK, self.n_snps))
         causal_rows = [row for row, snp in enumerate(snps.tolist()) if snp in self.selection]
@@ -442,12 +306,13 @@ class _Genome:
             frequencies=frequencies.astype(np.float32),
             fixed=fixed.astype(np.float32),
             causal_rows=causal_rows,
+            ids=plink_writer.default_snp_ids(snps.tolist()),
             chromosomes=(chromosomes + 1).tolist(),
             positions=positions.tolist(),
             alleles=[("ACGT"[i], "ACGT"[j]) for i, j in zip(a1.tolist(), a2.tolist(), strict=True)],
         )
 
-    def _draw_frequencies(self, rng: np.random.Generator, n_snps: int) -> Float64:
+    def _draw_frequencies(self, rng: Generator, n_snps: int) -> Float64:
         """Draw the frequency of A2 in every population, shape (n_snps, n_populations)."""
         ancestral = rng.uniform(0.05, 0.95, (n_snps, 1))
         shape = (n_snps, len(self.ancestry))
@@ -473,7 +338,7 @@ class _Genome:
             # One uniform number decides it all; rows in turn, so that the cut into blocks does not matter.
             loci.rng.random(dtype=np.float32, out=u)
             _draw_codes(f, u, self.missing_rate, codes[:, :n_samples])
-            yield _pack_codes(codes)
+            yield plink_writer.pack_codes(codes)
 
     def _fill_frequencies(self, loci: _Loci, start: int, stop: int, work: Float32, f_out: Float32) -> None:
         """Frequency of A2 in every sample at SNPs start:stop of a chunk; `work` is overwritten."""
@@ -489,9 +354,8 @@ class _Genome:
                 variable, effect = self.selection[loci.first + row]
                 log_odds = logit(f_out[row - start].astype(np.float64))
                 f_out[row - start] = expit(log_odds + effect * self.gradients[:, variable])
-        fixed = loci.fixed[start:stop]
-        is_fixed = ~np.isnan(fixed)
-        f_out[is_fixed] = fixed[is_fixed, None]
+        fixed = loci.fixed[start:stop, None]
+        np.copyto(f_out, fixed, where=~np.isnan(fixed))
 
 
 def _draw_codes(f: Float32, u: Float32, missing_rate: float, codes_out: UInt8) -> None:
@@ -515,27 +379,7 @@ def _draw_codes(f: Float32, u: Float32, missing_rate: float, codes_out: UInt8) -
     np.add(codes_out, two.view(np.uint8), out=codes_out)
 
 
-def _pack_codes(codes: UInt8) -> UInt8:
-    """Pack 2-bit codes (n_snps, 4·n_bytes), one per byte, into (n_snps, n_bytes); pad codes are zero."""
-    words = codes.view("<u4")
-    packed = words >> 6
-    packed |= words
-    high = words >> 18
-    packed |= high
-    np.right_shift(words, 12, out=high)
-    packed |= high
-    return packed.astype(np.uint8)
-
-
-def _draw_ancestry(rng: np.random.Generator, home: Int64, n_populations: int, admixture: float) -> Float64:
-    """Share of every population in every sample, (n_samples, n_populations)."""
-    mixed = rng.dirichlet(np.ones(n_populations), len(home))
-    return (1 - admixture) * np.eye(n_populations)[home] + admixture * mixed
-
-
-def _draw_gradients(
-    rng: np.random.Generator, ancestry: Float64, n_variables: int, confounding: float
-) -> Float64:
+def _draw_gradients(rng: Generator, ancestry: Float64, n_variables: int, confounding: float) -> Float64:
     """Variables of mean 0 and variance 1 whose multiple correlation with the ancestry is `confounding`."""
     # Sums instead of matrix products, whose last bit may depend on the threads of BLAS.
     basis: list[Float64] = []
@@ -583,15 +427,6 @@ def _check_number(name: str, value: float, condition: str, holds: bool) -> None:
         raise UsageError(f"{name} is {value}; it must be {condition}")
 
 
-def _check_dosages(dosages: NDArray[Any], is_wrong: NDArray[np.bool_]) -> None:
-    if is_wrong.any():
-        snp, sample = np.argwhere(is_wrong)[0].tolist()
-        raise UsageError(
-            f"dosage {dosages[snp, sample]} at SNP {snp}, sample {sample} (counted from 0); "
-            "a dosage is 0, 1 or 2, and −1 or 255 where missing"
-        )
-
-
 def _check_sizes(
     n_samples: int, n_snps: int, n_variables: int, n_populations: int, n_causal: int, n_chromosomes: int
 ) -> None:
@@ -611,92 +446,3 @@ def _check_sizes(
         raise UsageError(
             f"n_chromosomes is {n_chromosomes}, but n_snps is {n_snps}; take at most one chromosome per SNP"
         )
-
-
-def _snp_id(index: int) -> str:
-    return f"snp{index + 1:07d}"
-
-
-def _sample_ids(n_samples: int) -> list[str]:
-    return [f"s{i + 1:04d}" for i in range(n_samples)]
-
-
-def _fam_text(fid: Sequence[str], iid: Sequence[str]) -> bytes:
-    return "".join(
-        f"{family}\t{sample}\t0\t0\t0\t-9\n" for family, sample in zip(fid, iid, strict=True)
-    ).encode()
-
-
-def _env_text(iid: Sequence[str], variables: Float64) -> bytes:
-    """CSV of IID and variables, in the fewest digits that read back as the same numbers."""
-    lines = [",".join(["IID", *(f"env{j + 1}" for j in range(variables.shape[1]))])]
-    lines += [
-        ",".join([sample, *map(repr, row)]) for sample, row in zip(iid, variables.tolist(), strict=True)
-    ]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def _bim_text(loci: _Loci) -> bytes:
-    snps = range(loci.first, loci.first + len(loci.positions))
-    return "".join(
-        f"{chromosome}\t{_snp_id(snp)}\t0\t{position}\t{a1}\t{a2}\n"
-        for snp, chromosome, position, (a1, a2) in zip(
-            snps, loci.chromosomes, loci.positions, loci.alleles, strict=True
-        )
-    ).encode()
-
-
-def _truth_text(
-    causal: tuple[Int64, ...], effects: tuple[Float64, ...], places: dict[int, tuple[int, int]]
-) -> bytes:
-    """TSV of the causal SNPs; `places` gives chromosome and position by index."""
-    lines = ["variable\tID\tindex\tCHROM\tPOS\teffect"]
-    for j, (snps, sizes) in enumerate(zip(causal, effects, strict=True)):
-        for snp, effect in zip(snps.tolist(), sizes.tolist(), strict=True):
-            chromosome, position = places[snp]
-            lines.append(f"env{j + 1}\t{_snp_id(snp)}\t{snp}\t{chromosome}\t{position}\t{effect!r}")
-    return ("\n".join(lines) + "\n").encode()
-
-
-@contextmanager
-def _whole_files(paths: Sequence[Path], overwrite: bool) -> Iterator[list[BinaryIO]]:
-    """Open files under ``.part`` names and give all of them their final names, or leave none."""
-    existing = [path for path in paths if os.path.lexists(path)]
-    if existing and not overwrite:
-        raise OutputExistsError(
-            f"{existing[0]} exists{f', and {len(existing) - 1} more of its set' if existing[1:] else ''}; "
-            "choose another prefix, or pass overwrite=True"
-        )
-    parts = [path.with_name(path.name + ".part") for path in paths]
-    renamed: list[Path] = []
-    try:
-        with ExitStack() as stack:
-            files: list[BinaryIO] = [stack.enter_context(part.open("wb")) for part in parts]
-            yield files
-            for file in files:
-                file.flush()
-                os.fsync(file.fileno())
-        for part, path in zip(parts, paths, strict=True):
-            part.replace(path)
-            renamed.append(path)
-        _sync_folder(paths[0].parent)
-    except BaseException as error:
-        # A set of old and new files is worse than none.
-        for path in (*parts, *renamed):
-            with suppress(OSError):
-                path.unlink()
-        if isinstance(error, OSError):
-            raise WriteError(
-                f"{error.filename or paths[0].parent}: cannot be written ({error.strerror or error}); "
-                "choose a folder that exists, may be written to and has room"
-            ) from error
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

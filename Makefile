@@ -1,0 +1,111 @@
+# `make help` lists the targets. Everything that is made lives in .venv, demo and dist; `make clean` removes it.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+# for programs that look for others of their environment: meson, ninja, pycodestyle
+WITH_PATH := PATH="$(CURDIR)/$(BIN):$$PATH"
+SOURCES := pyproject.toml meson.build meson.options $(wildcard README.md LICENSE) \
+  $(shell find src -type f \( -name '*.py' -o -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.in' \
+  -o -name 'meson.build' -o -name 'py.typed' \))
+
+CORE_TESTS := tests/test_core.py tests/test_genotypes.py tests/test_stream.py
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+# what the caller's shell says about other projects' Pythons, tests and installs is not meant for this one
+unexport PYTHONPATH PYTHONHOME PYTHONOPTIMIZE PYTHONWARNINGS PYTHONUSERBASE VIRTUAL_ENV
+unexport PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD
+unexport PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV PIP_NO_BUILD_ISOLATION
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint test-checked test-serial bench dist clean
+
+help:  ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.package $(VENV)/.plot  ## Simulate a data set, analyse it, and compare with the truth
+	$(BIN)/lfmm2 demo --out demo/demo
+
+test: $(VENV)/.package $(VENV)/.test  ## All tests on the installed package; ARGS="-k ridge" chooses some
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.package $(VENV)/.dev  ## ruff, mypy and cython-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(WITH_PATH) $(BIN)/cython-lint src
+
+test-checked: $(VENV)/checked/.installed $(VENV)/.test  ## Kernel tests with bounds checks in the kernels
+	PYTHONPATH=$(VENV)/checked/package $(BIN)/python -m pytest $(CORE_TESTS) $(ARGS)
+
+test-serial: $(VENV)/serial/.installed $(VENV)/.test  ## Kernel and factor tests on a build without OpenMP
+	PYTHONPATH=$(VENV)/serial/package $(BIN)/python -m pytest $(CORE_TESTS) tests/test_factors.py $(ARGS)
+
+bench: $(VENV)/.package $(VENV)/.test  ## Benchmarks; ARGS="--benchmark-autosave" keeps the figures
+	$(BIN)/python -m pytest bench $(ARGS)
+
+dist: $(VENV)/.dist  ## The sdist of the last commit, and a wheel built from it
+	rm -rf dist
+	$(BIN)/python -m build
+
+clean:  ## Remove everything that was made
+	rm -rf $(VENV) build dist demo .benchmarks .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp file says that a step is done, and is older than what must cause it again.
+
+$(VENV)/.python:
+	@command -v "$(PYTHON)" >/dev/null || { \
+	  echo "make: $(PYTHON) is not installed; lfmm2 needs Python 3.11 or later: make PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: $(PYTHON) is $$("$(PYTHON)" --version 2>&1); lfmm2 needs 3.11 or later: make PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@command -v "$${CC:-cc}" >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || { \
+	  echo "make: no C compiler; install gcc or clang, or name one with CC=" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.build: pyproject.toml $(VENV)/.python
+	@$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	  print(*p["build-system"]["requires"], *p["project"]["dependencies"], sep="\n")' >$(VENV)/requirements.txt
+	$(PIP) install --quiet --requirement $(VENV)/requirements.txt
+	@touch $@
+
+# $(call wheel,FLAVOUR,meson options): build .venv/FLAVOUR/*.whl; an earlier build's objects are used again
+define wheel
+	@rm -rf $(VENV)/$(1)/*.whl
+	$(WITH_PATH) $(PIP) wheel --quiet --no-deps --no-build-isolation \
+	  --config-settings=build-dir=$(VENV)/$(1)/build $(2) --wheel-dir $(VENV)/$(1) .
+endef
+
+$(VENV)/.package: $(SOURCES) $(VENV)/.build
+	$(call wheel,release)
+	$(PIP) install --quiet --no-deps --force-reinstall $(VENV)/release/*.whl
+	@touch $@
+
+# a package folder that stands before the installed package on the path, so that its dependencies serve all
+$(VENV)/checked/.installed: $(SOURCES) $(VENV)/.build
+	$(call wheel,checked,--config-settings=setup-args=-Dchecked=true)
+	rm -rf $(VENV)/checked/package
+	$(PIP) install --quiet --no-deps --target $(VENV)/checked/package $(VENV)/checked/*.whl
+	@touch $@
+
+$(VENV)/serial/.installed: $(SOURCES) $(VENV)/.build
+	$(call wheel,serial,--config-settings=setup-args=-Dopenmp=disabled)
+	rm -rf $(VENV)/serial/package
+	$(PIP) install --quiet --no-deps --target $(VENV)/serial/package $(VENV)/serial/*.whl
+	$(BIN)/python -c 'import sys; sys.path.insert(0, "$(VENV)/serial/package"); \
+	  from lfmm2 import _core; sys.exit(_core.OPENMP)'
+	@touch $@
+
+$(VENV)/.plot $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.build | $(VENV)/.package
+	$(PIP) install --quiet "$$(ls $(VENV)/release/*.whl)[$*]"
+	@touch $@
+
+$(VENV)/.dist: $(VENV)/.python
+	$(PIP) install --quiet build
+	@touch $@

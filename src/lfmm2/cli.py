@@ -1,0 +1,253 @@
+"""The command line: options to a job, a job to an exit code. All work is done elsewhere."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lfmm2.errors import LfmmError, LfmmWarning, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+INTERRUPTED = 130
+
+
+def _version() -> str:
+    from lfmm2.record import package_version
+
+    return package_version()
+
+
+class _Group(click.Group):
+    """Suggests the command that was probably meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise UsageError(f"{error.message} Commands: {', '.join(self.list_commands(ctx))}") from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@click.version_option(package_name="lfmm2", prog_name="lfmm2")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Exact LFMM2: find the genes behind adaptation, traits and exposures."""
+    context.obj = {"debug": debug}
+
+
+_PATH = click.Path(path_type=Path)
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_input_options = _options(
+    click.option("--bed", "bed", type=_PATH, required=True, help="Genotypes to test: .bed, or its prefix."),
+    click.option("--env", "env", type=_PATH, required=True, help="Table of variables: CSV, TSV or PLINK style."),
+    click.option("--covar", type=_PATH, help="Table of nuisance variables: adjusted for, not reported."),
+    click.option("--keep", type=_PATH, help="Use only the samples listed."),
+    click.option("--remove", type=_PATH, help="Do not use the samples listed."),
+    click.option("--extract", type=_PATH, help="Use only the SNPs listed."),
+    click.option("--exclude", type=_PATH, help="Do not use the SNPs listed."),
+    click.option("--maf", type=float, help="Drop SNPs with a lower minor allele frequency."),
+    click.option("--geno", type=float, help="Drop SNPs with a higher rate of missing calls."),
+    click.option("--missing-code", help="A value of the tables that means missing, such as -9."),
+    click.option("--intersect", is_flag=True, help="Use the samples that have all variables."),
+    click.option(
+        "--count-allele", type=click.Choice(["a2", "a1"]), default="a2", show_default=True,
+        help="Allele of the .bim whose copies are counted.",
+    ),
+)  # fmt: skip
+
+_factor_options = _options(
+    click.option("-K", "--factors", "n_factors", type=int, required=True, help="Number of latent factors."),
+    click.option("--lambda", "lambda_", type=float, default=1e-5, show_default=True, help="Ridge penalty."),
+    click.option("--est-bed", type=_PATH, help="Estimate the factors from this fileset."),
+    click.option("--est-rate", type=float, help="Estimate the factors from a random share of the SNPs."),
+    click.option("--est-extract", type=_PATH, help="Estimate the factors from the SNPs listed."),
+    click.option(
+        "--solver", type=click.Choice(["auto", "exact", "krylov", "power"]), default="auto", show_default=True
+    ),
+    click.option("--tol", type=float, default=1e-4, show_default=True, help="Residual that krylov must reach."),
+    click.option("--power-iter", type=int, default=2, show_default=True, help="Power iterations of power."),
+    click.option("--oversampling", type=int, default=10, show_default=True, help="Extra columns of the solvers."),
+    click.option("--scale", type=click.Choice(["hwe"]), help="Scale SNPs by 1/sqrt(2f(1-f)) for the factors."),
+    click.option(
+        "--df", type=click.Choice(["paper", "intercept"]), default="paper", show_default=True,
+        help="Degrees of freedom: n-d-K, or one less for the mean.",
+    ),
+)  # fmt: skip
+
+_run_options = _options(
+    click.option("--out", type=_PATH, required=True, help="Prefix of the result files."),
+    click.option(
+        "--format", "format_", type=click.Choice(["parquet", "tsv", "tsv.gz", "tsv.zst"]), default="parquet",
+        show_default=True,
+    ),
+    click.option("--loadings", is_flag=True, help="Write the loadings V too."),
+    click.option("--overwrite", is_flag=True, help="Replace existing result files."),
+    click.option("--threads", type=int, help="Threads; all processors by default."),
+    click.option("--memory", help="Budget in MiB, or with a unit such as 4GB; half of the free memory by default."),
+    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--dry-run", is_flag=True, help="Check all inputs, print the plan, and stop."),
+)  # fmt: skip
+
+
+@cli.command()
+@_input_options
+@_factor_options
+@_run_options
+def run(
+    bed: Path, env: Path, covar: Path | None, keep: Path | None, remove: Path | None, extract: Path | None,
+    exclude: Path | None, maf: float | None, geno: float | None, missing_code: str | None, intersect: bool,
+    count_allele: str, n_factors: int, lambda_: float, est_bed: Path | None, est_rate: float | None,
+    est_extract: Path | None, solver: str, tol: float, power_iter: int, oversampling: int, scale: str | None, df: str,
+    out: Path, format_: str, loadings: bool, overwrite: bool, threads: int | None, memory: str | None, seed: int,
+    dry_run: bool,
+) -> None:  # fmt: skip
+    """Estimate the factors and test every SNP."""
+    from lfmm2.factors import SolverOptions
+    from lfmm2.inputs import SampleOptions, SnpOptions
+    from lfmm2.pipeline import Job, RunOptions
+    from lfmm2.result_files import OutputOptions
+
+    options = RunOptions(
+        lambda_=lambda_,
+        df=df,
+        seed=seed,
+        n_threads=threads,
+        memory=_memory(memory),
+        loadings=loadings,
+        solver=SolverOptions(solver, tol, power_iter, oversampling, seed),
+        samples=SampleOptions(keep, remove, missing_code, intersect),
+        snps=SnpOptions(extract, exclude, maf, geno, est_rate, est_extract, scale, count_allele),
+        output=OutputOptions(out, format_, overwrite),
+        progress=True,
+        command=shlex.join(["lfmm2", *sys.argv[1:]]),
+    )
+    with Job(est_bed, bed, env, n_factors, options, covar) as job:
+        click.echo(job.plan.describe())
+        if dry_run:
+            return
+        result = job.execute()
+    factors = result.factors
+    click.echo(
+        f"factors:        {factors.solver}, {factors.n_passes} pass(es), largest residual {factors.residuals.max():.1e}"
+    )
+    for name, gif in zip(result.variables, result.gif, strict=True):
+        click.echo(f"GIF of {name}:  {gif:.4f}")
+    click.echo("results:        " + "\n                ".join(str(path) for path in result.paths.values()))
+
+
+def _memory(memory: str | None) -> str | int | None:
+    """A plain number is MiB, as in plink2."""
+    if memory is not None and memory.strip().isdigit():
+        return int(memory) << 20
+    return memory
+
+
+@cli.command()
+@click.option("--out", type=_PATH, required=True, help="Prefix of the files.")
+@click.option("--samples", type=int, default=500, show_default=True)
+@click.option("--snps", type=int, default=50_000, show_default=True)
+@click.option("--variables", type=int, default=2, show_default=True)
+@click.option("--populations", type=int, default=4, show_default=True)
+@click.option("--causal", type=int, default=20, show_default=True, help="Causal SNPs per variable.")
+@click.option("--missing-rate", type=float, default=0.01, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--overwrite", is_flag=True)
+def simulate(
+    out: Path, samples: int, snps: int, variables: int, populations: int, causal: int, missing_rate: float, seed: int,
+    overwrite: bool,
+) -> None:  # fmt: skip
+    """Write a structured data set with known causal SNPs."""
+    from lfmm2.simulation import simulate as simulate_data
+
+    data = simulate_data(
+        out, samples, snps, variables, n_populations=populations, n_causal=causal, missing_rate=missing_rate, seed=seed,
+        overwrite=overwrite,
+    )  # fmt: skip
+    for path in (data.bed, data.bim, data.fam, data.env, data.truth):
+        click.echo(str(path))
+
+
+@cli.command()
+@click.option("--out", type=_PATH, default=Path("lfmm2-demo/demo"), show_default=True, help="Prefix of the files.")
+@click.option("--seed", type=int, default=1, show_default=True)
+def demo(out: Path, seed: int) -> None:
+    """Simulate data, run lfmm2 on it, and show the hits beside the truth."""
+    from lfmm2.demo import run_demo
+
+    run_demo(out, seed, click.echo)
+
+
+@cli.command()
+def info() -> None:
+    """Show version, processor, BLAS, threads and SIMD."""
+    from lfmm2.machine import describe_machine
+
+    click.echo(describe_machine())
+
+
+def _print_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    click.echo(f"Warning: {message}", err=True)
+
+
+def _terminate(signum: int, frame: Any) -> None:
+    raise SystemExit(128 + signum)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with the code of the error class."""
+    warnings.simplefilter("always", LfmmWarning)
+    warnings.showwarning = _print_warning
+    # leave through the exception path, which removes unfinished files
+    for name in ("SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), _terminate)
+    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    try:
+        code = cli.main(args=argv, prog_name="lfmm2", standalone_mode=False)
+    except LfmmError as error:
+        code = _fail(error, error.exit_code, debug)
+    except click.UsageError as error:
+        code = _fail(error, 2, debug, error.format_message())
+    except click.ClickException as error:
+        code = _fail(error, error.exit_code, debug, error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = 7
+    except MemoryError as error:
+        code = _fail(error, 8, debug, "out of memory; lower --memory or --threads")
+    except Exception as error:  # noqa: BLE001
+        code = _fail(error, 1, debug, f"internal error: {type(error).__name__}: {error}; --debug shows where")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(error: BaseException, code: int, debug: bool, text: str | None = None) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    click.echo(f"Error: {text or error}", err=True)
+    return code

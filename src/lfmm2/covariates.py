@@ -1,0 +1,400 @@
+"""A table of variables → numbers aligned to the samples of a .fam.
+
+Samples are matched by ID, never by row order; whatever would leave a sample without a value, or give it that
+of another, is an error that names both sides.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from lfmm2.errors import (
+    DegenerateProblemError,
+    InconsistentInputError,
+    InputWarning,
+    MalformedInputError,
+    ReadError,
+    UsageError,
+)
+from lfmm2.plink import Samples, StrPath, clean_text, joined_ids, open_regular, repeated, single_tabs, some_of
+
+_RESERVED_NAMES = ("joint", "factors", "loadings")  # outputs are called <out>.<name>
+# A variable this close to the span of the others, relative to its norm, is collinear: the limit of R's lm().
+_COLLINEAR = 1e-7
+_CONSTANT = 16 * float(np.finfo(np.float64).eps)
+# IDs are often changed on the way through a spreadsheet; would they match if this were ignored?
+_SPELLINGS: dict[str, Callable[[str], str]] = {
+    "upper and lower case": str.casefold,
+    "leading zeros": lambda key: re.sub(r"\b0+(?=\w)", "", key),
+    "Unicode form (NFC)": lambda key: unicodedata.normalize("NFC", key),
+}
+
+
+@dataclass(frozen=True)
+class Variables:
+    """Variables of those samples that have them, in .fam order.
+
+    Attributes
+    ----------
+    names : tuple of str
+    values : ndarray of shape (n_kept, n_variables), float64, C-contiguous
+        Finite, not centred, in the units of the table.
+    sample_index : ndarray of shape (n_kept,), int64
+        Row of each in the .fam, ascending.
+    """
+
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+    sample_index: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table taken apart into IDs and columns, not yet converted or matched; `label` opens its messages."""
+
+    label: str
+    first_line: int | None
+    iid: list[str]
+    fid: list[str] | None
+    columns: dict[str, Any]
+
+    def at(self, row: int, name: str) -> str:
+        line = f"row {row + 1}" if self.first_line is None else f"line {row + self.first_line}"
+        return f"{self.label}, {line} (sample {self.iid[row]}), column {name!r}"
+
+
+def read_variables(
+    source: object,
+    samples: Samples,
+    *,
+    what: str = "variables",
+    columns: Sequence[str] | None = None,
+    missing_code: float | str | None = None,
+    intersect: bool = False,
+) -> Variables:
+    """Read variables and align them to samples by ID.
+
+    Parameters
+    ----------
+    source : path, DataFrame, pyarrow.Table or array
+        A file has a header and is separated by commas, tabs or blanks. IDs are the column IID (with FID; or
+        #IID, #FID), else the index of a DataFrame, else the first column. An array of shape (n_samples,) or
+        (n_samples, n_variables) is in .fam order; its variables are called env1, env2, ...
+    samples : Samples
+    what : str
+        What messages call the variables.
+    columns : sequence of str, optional
+        The variables to take, in this order; by default all.
+    missing_code : float or str, optional
+        Means missing, beside empty, NA and nan.
+    intersect : bool
+        Leave out samples without a row or with a missing value, instead of raising.
+
+    Raises
+    ------
+    ReadError
+        The file cannot be read.
+    MalformedInputError
+        The table is empty or ragged, its column names are empty or repeated, a cell is no finite number.
+    InconsistentInputError
+        IDs are repeated or ambiguous, samples have no row or a missing value, an array has another length.
+    UsageError
+        A name is unknown or would clash with an output, `source` is of another type.
+
+    Examples
+    --------
+    >>> samples = Samples(fid=("F1", "F2"), iid=("I1", "I2"))
+    >>> read_variables(pa.table({"IID": ["I2", "I1"], "climate": [12.5, 7.0]}), samples).values.tolist()
+    [[7.0], [12.5]]
+    """
+    table = _take_apart(source, samples, what)
+    names = _chosen_names(table, columns)
+    values = np.column_stack([_as_floats(table, name, missing_code) for name in names])  # (n_rows, d)
+    row_of_sample = _match_samples(table, samples, intersect)
+    sample_index = np.flatnonzero(row_of_sample >= 0).astype(np.int64)
+    rows = row_of_sample[sample_index]
+    missing = np.isnan(values[rows])  # (n_found, d)
+    complete = ~missing.any(axis=1)
+    if not complete.all() and not intersect:
+        places = [table.at(rows[i], names[j]) for i, j in np.argwhere(missing)[:6]]
+        fact = f"{np.count_nonzero(~complete)} of {len(samples)} samples have missing {what}"
+        raise InconsistentInputError(f"{fact}: {some_of(places)}; use --remove on these, or --intersect")
+    if not complete.any():
+        raise InconsistentInputError(f"{table.label}: no sample has all {what}; complete or choose fewer")
+    return Variables(tuple(names), np.ascontiguousarray(values[rows[complete]]), sample_index[complete])
+
+
+def _take_apart(source: Any, samples: Samples, what: str) -> _Table:
+    if isinstance(source, str | os.PathLike):
+        return _read_text(source, samples)
+    if isinstance(source, pa.Table):
+        return _split_ids(what, None, source.column_names, source.columns)
+    if isinstance(source, np.ndarray | list | tuple):
+        return _number_columns(np.ma.asarray(source), samples, what)
+    if hasattr(source, "to_frame"):  # a pandas Series
+        source = source.to_frame("env1" if source.name is None else source.name)
+    if hasattr(source, "iloc") and source.index.nlevels <= 2:
+        names = [str(name) for name in source.columns]
+        columns = [source.iloc[:, j] for j in range(len(names))]
+        if "IID" not in map(_id_name, names):
+            levels = range(source.index.nlevels)
+            names = [*("FID", "IID")[-len(levels) :], *names]
+            columns = [*(source.index.get_level_values(level) for level in levels), *columns]
+        return _split_ids(what, None, names, columns)
+    raise UsageError(f"{what}: unknown type {type(source).__name__}; give a path, DataFrame, Table or array")
+
+
+def _number_columns(array: Any, samples: Samples, what: str) -> _Table:
+    if array.dtype.kind not in "biuf" or array.ndim not in (1, 2) or not array.size:
+        raise UsageError(f"{what}: array of {array.dtype} and shape {array.shape}; give numbers, 1-D or 2-D")
+    if len(array) != len(samples):
+        fact = f"array of {len(array)} rows, but there are {len(samples)} samples"
+        raise InconsistentInputError(f"{what}: {fact}; give a row for each, or a table with sample IDs")
+    values = array.astype(np.float64).filled(np.nan).reshape(len(array), -1)
+    names = ["FID", "IID", *(f"env{j + 1}" for j in range(values.shape[1]))]
+    return _split_ids(what, None, names, [samples.fid, samples.iid, *np.ascontiguousarray(values.T)])
+
+
+def _id_name(name: str) -> str:
+    return name.strip().removeprefix("#").upper()
+
+
+def _split_ids(label: str, first_line: int | None, names: Sequence[str], columns: Sequence[Any]) -> _Table:
+    """Tell ID columns from variables: IID and FID by name, else the first column is the IID."""
+    if twins := repeated(names):
+        raise MalformedInputError(f"{label}: repeated column names ({some_of(twins)}); rename them")
+    kinds = [_id_name(name) for name in names]
+    if "FID" in kinds and "IID" not in kinds:
+        raise MalformedInputError(f"{label}: has a column FID but none IID; add it, or rename FID")
+    at = kinds.index("IID") if "IID" in kinds else 0
+    taken = [j for j, kind in enumerate(kinds) if j == at or kind in ("FID", "IID")]
+    if unnamed := [j + 1 for j, name in enumerate(names) if not name and j not in taken]:
+        raise MalformedInputError(f"{label}: no name for column {some_of(unnamed)}; name it or remove it")
+    iid = _as_ids(label, columns[at])
+    fid = _as_ids(label, columns[kinds.index("FID")]) if "FID" in kinds else None
+    variables = {names[j]: columns[j] for j in range(len(names)) if j not in taken}
+    return _Table(label, first_line, iid, fid, variables)
+
+
+def _as_ids(label: str, column: Any) -> list[str]:
+    cells: Iterable[object] = column.to_pylist() if hasattr(column, "to_pylist") else column
+    ids = ["" if cell is None else str(cell).strip() for cell in cells]
+    if "" in ids:
+        raise MalformedInputError(f"{label}: no sample ID in row {ids.index('') + 1} of the data; add it")
+    return ids
+
+
+def _read_text(path: StrPath, samples: Samples) -> _Table:
+    """Parse a text table with pyarrow as strings; numbers are converted later, to name the cell at fault."""
+    with open_regular(path) as file:
+        try:
+            text = clean_text(file.read(), path)
+        except OSError as error:
+            raise ReadError(f"{path}: {error.strerror}; check the disk") from error
+    end = text.find(b"\n", len(text.rstrip()))  # blank lines at the end go, but not a row's empty last cells
+    text = text[:end] if end >= 0 else text
+    try:
+        header = text.decode("utf-8").partition("\n")[0]
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        raise MalformedInputError(f"{path}, line {line}: is not UTF-8; save the file as UTF-8") from None
+    delimiter = _delimiter(header, path)
+    if delimiter == " ":
+        text, delimiter = single_tabs(text), "\t"
+    header_row, _, body = text.partition(b"\n")
+    names = [name.strip() for name in next(csv.reader([header_row.decode()], delimiter=delimiter))]
+    if set(names[:2]) & set(samples.iid) or all(map(_is_number, names)):
+        raise MalformedInputError(f"{path}, line 1: is data, not a header; add one, such as IID and names")
+    if not body:
+        raise MalformedInputError(f"{path}: has a header line only; add one line per sample")
+    return _split_ids(str(path), 2, names, _parse_body(body, names, delimiter, path))
+
+
+def _delimiter(header: str, path: StrPath) -> str:
+    """Tell what separates the columns; a blank stands for runs of blanks."""
+    if not header:
+        raise MalformedInputError(f"{path}: is empty; give a table with a header line")
+    delimiter = next((mark for mark in "\t,; " if mark in header.strip(" ")), "")
+    if delimiter in ("", ";"):
+        fault = (
+            "separated by semicolons; save it with commas" if delimiter else "one column; give variables too"
+        )
+        raise MalformedInputError(f"{path}, line 1: is {fault}")
+    return delimiter
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
+
+
+def _parse_body(body: bytes, names: list[str], delimiter: str, path: StrPath) -> list[pa.ChunkedArray]:
+    numbers = [str(j) for j in range(len(names))]  # pyarrow wants unique names
+    try:
+        table = pyarrow.csv.read_csv(
+            pa.BufferReader(body),
+            pyarrow.csv.ReadOptions(column_names=numbers, use_threads=False, block_size=len(body) + 1),
+            pyarrow.csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False),
+            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(numbers, pa.string())),
+        )
+    except pa.ArrowInvalid as error:
+        fault = str(error)
+    else:
+        if table.num_rows == body.count(b"\n") + 1:
+            return list(table.columns)
+        fault = "a quoted cell goes over several lines"
+    for number, line in enumerate(body.decode().split("\n"), 2):
+        n_cells = len(next(csv.reader([line], delimiter=delimiter), []))
+        if n_cells != len(names):
+            remedy = "in R use write.csv, not write.table" if n_cells == len(names) + 1 else "correct it"
+            fact = f"{n_cells} cell(s), but the header has {len(names)}"
+            raise MalformedInputError(f"{path}, line {number}: {fact}; {remedy}")
+    raise MalformedInputError(f"{path}: {fault}; correct it")
+
+
+def _chosen_names(table: _Table, columns: Sequence[str] | None) -> list[str]:
+    names = list(table.columns if columns is None else columns)
+    if not names:
+        raise MalformedInputError(f"{table.label}: no variables beside the sample IDs; add or choose some")
+    if unknown := [name for name in names if name not in table.columns]:
+        known = some_of(list(table.columns))
+        raise UsageError(f"{table.label}: no column {some_of(unknown)} among {known}; check the names")
+    if twins := repeated(names):
+        raise UsageError(f"{table.label}: {some_of(twins)} chosen more than once; choose it once")
+    for name in names:
+        if "/" in name or not name.isprintable() or name.casefold() in _RESERVED_NAMES:
+            raise UsageError(f"{table.label}: {name!r} cannot name an output file; rename the variable")
+    return names
+
+
+def _as_floats(table: _Table, name: str, missing_code: float | str | None) -> NDArray[np.float64]:
+    """Convert a column; missing is NaN. Text is parsed as C does, whatever the locale."""
+    cells = table.columns[name]
+    try:
+        cells = cells if isinstance(cells, pa.ChunkedArray) else pa.array(cells, from_pandas=True)
+        if pa.types.is_dictionary(cells.type):
+            cells = cells.cast(cells.type.value_type)
+        if "string" in str(cells.type):  # or large_string, string_view
+            cells = pc.utf8_trim_whitespace(cells.cast(pa.string()))
+            codes = ["", "na", "nan", *([missing_code.lower()] if isinstance(missing_code, str) else [])]
+            missing = pc.is_in(pc.utf8_lower(cells), value_set=pa.array(codes))
+            cells = pc.if_else(missing, pa.scalar(None, pa.string()), cells)
+        numbers = cells.cast(pa.float64(), safe=False)
+    except pa.ArrowException as error:
+        raise _bad_cell(table, name, cells, error) from None
+    values: NDArray[np.float64] = np.array(pc.fill_null(numbers, np.nan), dtype=np.float64)
+    if missing_code is not None and _is_number(str(missing_code)):
+        values[values == float(missing_code)] = np.nan
+    if len(infinite := np.flatnonzero(np.isinf(values))):
+        raise MalformedInputError(f"{table.at(infinite[0], name)}: is infinite; correct it")
+    return values
+
+
+def _bad_cell(table: _Table, name: str, cells: Any, error: Exception) -> MalformedInputError:
+    """Find the first cell that is no number: the slow way, taken once it is known that there is one."""
+    if isinstance(cells, pa.ChunkedArray | pa.Array) and pa.types.is_string(cells.type):
+        for row, cell in enumerate(cells.to_pylist()):
+            try:
+                pa.scalar(cell, pa.string()).cast(pa.float64())
+            except pa.ArrowInvalid:
+                comma = re.fullmatch(r"[-+]?\d*,\d+", cell)
+                remedy = "write decimals with a point" if comma else "correct it, or choose other columns"
+                return MalformedInputError(f"{table.at(row, name)}: {cell!r} is not a number; {remedy}")
+    return MalformedInputError(f"{table.label}, column {name!r}: not numbers ({error}); choose other columns")
+
+
+def _match_samples(table: _Table, samples: Samples, intersect: bool) -> NDArray[np.int64]:
+    """Return the row of each sample in the table, -1 where there is none."""
+    by_both = table.fid is not None and bool(repeated(samples.iid) or repeated(table.iid))
+    ours = joined_ids(samples.fid, samples.iid) if by_both else list(samples.iid)
+    theirs = joined_ids(table.fid, table.iid) if by_both and table.fid else table.iid
+    if twins := repeated(theirs):
+        raise InconsistentInputError(f"{table.label}: repeated IDs ({some_of(twins)}); keep one row each")
+    row_of_id = {key: row for row, key in enumerate(theirs)}
+    if twins := [key for key in repeated(ours) if key in row_of_id]:
+        raise InconsistentInputError(f"{table.label}: {some_of(twins)} are several samples; add a column FID")
+    rows = np.array([row_of_id.get(key, -1) for key in ours], dtype=np.int64)
+    lacking = [ours[i] for i in np.flatnonzero(rows < 0)]
+    if lacking and (not intersect or len(lacking) == len(ours)):
+        known = set(ours)
+        raise _no_match(table.label, samples, lacking, [key for key in theirs if key not in known])
+    return rows
+
+
+def _no_match(label: str, samples: Samples, lacking: list[str], extra: list[str]) -> InconsistentInputError:
+    """Describe samples without a row, rows without a sample, and what might be the matter."""
+    hints = []
+    for difference, respell in _SPELLINGS.items():
+        respelled = set(map(respell, extra))
+        if n_alike := sum(respell(key) in respelled for key in lacking):
+            hints.append(f"{n_alike} would match but for {difference}")
+    if n_families := len(set(extra) & set(samples.fid)):
+        hints.append(f"{n_families} are FIDs; give IIDs")
+    remedy = "check the IDs" if len(lacking) == len(samples) else "complete the table, or use --intersect"
+    facts = [f"{len(lacking)} of {len(samples)} samples have no row ({some_of(lacking)})"]
+    facts += [f"{len(extra)} rows are of no sample ({some_of(extra)})"] if extra else []
+    return InconsistentInputError(f"{label}: {'; '.join(facts + hints)}; {remedy}")
+
+
+def check_variables(values: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Raise unless every variable says something that the others do not, at whatever scale.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_variables), float64
+        Finite; scales may differ at will.
+    names : sequence of str
+
+    Raises
+    ------
+    DegenerateProblemError
+        A variable is constant, the same as another, or a linear function of others.
+
+    Warns
+    -----
+    InputWarning
+        A tenth or more of a variable's values are exactly -9, PLINK's code for missing.
+    """
+    n_samples, n_variables = values.shape
+    for name, share in zip(names, np.mean(values == -9, axis=0), strict=True):
+        if share >= 0.1:
+            fault = f"{name}: {share:.0%} of the values are exactly -9; if missing, use --missing-code -9"
+            warnings.warn(fault, InputWarning, stacklevel=2)
+    if n_variables >= n_samples:
+        raise DegenerateProblemError(f"{n_samples} samples for {n_variables} variables; choose fewer")
+    largest = np.abs(values).max(axis=0)
+    scaled = values / np.where(largest > 0, largest, 1.0)
+    if constant := [names[j] for j in np.flatnonzero(np.ptp(scaled, axis=0) <= _CONSTANT).tolist()]:
+        raise DegenerateProblemError(f"{some_of(constant)}: constant; leave out")
+    first_of: dict[bytes, str] = {}
+    for name, column in zip(names, values.T, strict=True):
+        twin = first_of.setdefault((column + 0.0).tobytes(), name)
+        if twin != name:
+            raise DegenerateProblemError(f"{twin} and {name} have the same values; leave out one")
+    _check_rank(scaled, names)
+
+
+def _check_rank(scaled: NDArray[np.float64], names: Sequence[str]) -> None:
+    from scipy.linalg import qr, solve_triangular
+
+    Z = scaled - scaled.mean(axis=0)
+    Z /= np.linalg.norm(Z, axis=0)
+    R, pivots = qr(Z, mode="r", pivoting=True, overwrite_a=True)
+    rank = int(np.count_nonzero(np.abs(np.diagonal(R)) > _COLLINEAR))
+    if rank == len(names):
+        return
+    weights = np.abs(solve_triangular(R[:rank, :rank], R[:rank, rank]))
+    others = " and ".join(names[j] for j in sorted(pivots[:rank][weights > 1e-6 * weights.max()]))
+    raise DegenerateProblemError(f"{names[pivots[rank]]} is a linear function of {others}; leave out one")

@@ -1,0 +1,264 @@
+"""What a run gives back: statistics of every SNP, in memory or read from the result files on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lfmm2 import distributions
+from lfmm2.association import Status
+from lfmm2.calibration import benjamini_hochberg
+from lfmm2.errors import UsageError
+from lfmm2.factors import LatentFactors
+from lfmm2.output import read_columns
+from lfmm2.tables import COMMON, PER_VARIABLE, calibrated_z, joint_table, result_table, tail_columns
+
+Floats = NDArray[np.float64]
+
+# name in the stores -> column of the tables
+_FILE_COLUMNS = {
+    "beta": "BETA", "se": "SE", "t": "T_STAT", "ridge_beta": "RIDGE_BETA", "n_called": "OBS_CT", "frequency": "A1_FREQ",
+    "f_stat": "F_STAT", "var_variables": "VAR_VARIABLES", "var_factors": "VAR_FACTORS", "var_residual": "VAR_RESIDUAL",
+}  # fmt: skip
+
+
+class ResultSource(Protocol):
+    """Where statistics are kept."""
+
+    def column(self, name: str, variable: int | None) -> Floats:
+        """One of `PER_VARIABLE` for a variable, or of `COMMON`."""
+
+    def table(self, variable: int | None) -> pa.Table:
+        """The whole table of a variable, or the joint one."""
+
+
+class MemorySource:
+    """Statistics in memory.
+
+    Parameters
+    ----------
+    common : ndarray of shape (n_snps, len(COMMON))
+    rows : list of ndarray of shape (n_snps, len(PER_VARIABLE))
+    variants : callable
+        Gives the whole table of CHROM, POS, ID, A1, A2.
+    df : int
+    gif : ndarray of shape (d,)
+    counts_a1 : bool
+    """
+
+    def __init__(
+        self, common: Floats, rows: list[Floats], variants: Callable[[], pa.Table], df: int, gif: Floats, counts_a1: bool
+    ) -> None:
+        self._common = common
+        self._rows = rows
+        self._variants = variants
+        self._df = df
+        self._gif = gif
+        self._counts_a1 = counts_a1
+
+    def column(self, name: str, variable: int | None) -> Floats:
+        """A view of the store."""
+        if variable is None:
+            return self._common[:, COMMON.index(name)]
+        return self._rows[variable][:, PER_VARIABLE.index(name)]
+
+    def table(self, variable: int | None) -> pa.Table:
+        """Made on demand."""
+        variants, d = self._variants(), len(self._rows)
+        if variable is None:
+            q = benjamini_hochberg(distributions.f_p(self.column("f_stat", None), d, self._df))
+            return joint_table(variants, self._common, q, d, self._df, self._counts_a1)
+        gif = float(self._gif[variable])
+        q = benjamini_hochberg(distributions.chi2_1_p(calibrated_z(self.column("t", variable), gif)))
+        return result_table(variants, self._common, self._rows[variable], q, self._df, gif, self._counts_a1)
+
+
+class FileSource:
+    """Statistics in the files of a run.
+
+    Parameters
+    ----------
+    tables : list of Path
+        One per variable.
+    joint : Path, optional
+        Where there are several variables.
+    """
+
+    def __init__(self, tables: list[Path], joint: Path | None) -> None:
+        self._tables = tables
+        self._joint = joint
+
+    def column(self, name: str, variable: int | None) -> Floats:
+        """Read from the file."""
+        if name == "status":
+            names = read_columns(self._tables[0], ["STATUS"])["STATUS"].to_pylist()
+            return np.array([Status[name] for name in names], np.float64)
+        if variable is None and name not in ("n_called", "frequency"):
+            if self._joint is None:
+                if name == "f_stat":
+                    return self.column("t", 0) ** 2
+                raise UsageError(f"{name} is in the joint table, which a run of one variable does not write to files")
+            path = self._joint
+        else:
+            path = self._tables[variable or 0]
+        column = _FILE_COLUMNS[name]
+        array: Floats = read_columns(path, [column])[column].to_numpy().astype(np.float64)
+        return array
+
+    def table(self, variable: int | None) -> pa.Table:
+        """Read the whole file."""
+        if variable is None and self._joint is None:
+            raise UsageError("a run of one variable has no joint table; its F is the square of t")
+        path = self._joint if variable is None else self._tables[variable]
+        assert path is not None
+        return read_columns(path, None)
+
+
+class AssociationResult:
+    """Statistics of every SNP for every variable.
+
+    Arrays have shape (n_snps, d) or (n_snps,), float64, in the order of the .bim; NaN where `status` is not OK.
+
+    Attributes
+    ----------
+    variables : tuple of str
+        Names of the d variables.
+    gif : ndarray of shape (d,), float64
+        Genomic inflation factor of each variable, median(t²) / median(χ²₁), as it came out.
+    df : int
+        Residual degrees of freedom of t.
+    factors : LatentFactors
+    sample_ids : tuple of str
+    paths : dict of str to Path
+        The files written, by variable name, and "joint", "factors", "loadings", "log", "record"; empty without `out`.
+    loadings : ndarray of shape (n_snps, K) or None
+        V, if it was asked for and kept in memory.
+    """
+
+    def __init__(
+        self,
+        variables: tuple[str, ...],
+        factors: LatentFactors,
+        gif: Floats,
+        df: int,
+        sample_ids: tuple[str, ...],
+        source: ResultSource,
+        paths: dict[str, Path] | None = None,
+        loadings: Floats | None = None,
+    ) -> None:
+        self.variables = variables
+        self.factors = factors
+        self.gif = gif
+        self.df = df
+        self.sample_ids = sample_ids
+        self.paths = paths or {}
+        self.loadings = loadings
+        self._source = source
+
+    def __repr__(self) -> str:
+        inflation = ", ".join(f"{name} {gif:.3f}" for name, gif in zip(self.variables, self.gif, strict=True))
+        return f"<AssociationResult: {len(self.sample_ids)} samples, K={self.factors.n_factors}, GIF {inflation}>"
+
+    def _stack(self, name: str) -> Floats:
+        return np.column_stack([self._source.column(name, j) for j in range(len(self.variables))])
+
+    def _tail(self, name: str) -> Floats:
+        t = self.t
+        return np.column_stack([tail_columns(t[:, j], self.df, float(self.gif[j]))[name] for j in range(t.shape[1])])
+
+    @property
+    def beta(self) -> Floats:
+        """Least-squares effects given the factors, in dosage per unit of the variable."""
+        return self._stack("beta")
+
+    @property
+    def se(self) -> Floats:
+        """Standard errors of `beta`."""
+        return self._stack("se")
+
+    @property
+    def t(self) -> Floats:
+        """beta / se."""
+        return self._stack("t")
+
+    @property
+    def ridge_beta(self) -> Floats:
+        """Ridge effects of Eq. 4."""
+        return self._stack("ridge_beta")
+
+    @property
+    def p(self) -> Floats:
+        """Two-sided p of t, Student with `df` degrees of freedom."""
+        return self._tail("P")
+
+    @property
+    def neg_log10_p(self) -> Floats:
+        """-log₁₀ p; finite where p itself underflows."""
+        return self._tail("NEG_LOG10_P")
+
+    @property
+    def p_calibrated(self) -> Floats:
+        """p of t² / GIF as χ²₁."""
+        return self._tail("P_CAL")
+
+    @property
+    def neg_log10_p_calibrated(self) -> Floats:
+        """-log₁₀ of the calibrated p."""
+        return self._tail("NEG_LOG10_P_CAL")
+
+    @property
+    def q(self) -> Floats:
+        """Benjamini-Hochberg q of the calibrated p, variable by variable."""
+        return np.column_stack([benjamini_hochberg(p) for p in self.p_calibrated.T])
+
+    @property
+    def f_stat(self) -> Floats:
+        """Partial F of all variables given the factors, with (d, df) degrees of freedom."""
+        return self._source.column("f_stat", None)
+
+    @property
+    def f_p(self) -> Floats:
+        """p of `f_stat`."""
+        return distributions.f_p(self.f_stat, len(self.variables), self.df)
+
+    @property
+    def shares(self) -> Floats:
+        """Shares of each SNP's variance (n_snps, 3): added by the variables, factors, residual; they sum to 1."""
+        names = ("var_variables", "var_factors", "var_residual")
+        return np.column_stack([self._source.column(name, None) for name in names])
+
+    @property
+    def status(self) -> NDArray[np.uint8]:
+        """`Status` codes, shape (n_snps,)."""
+        return self._source.column("status", None).astype(np.uint8)
+
+    @property
+    def n_called(self) -> NDArray[np.int64]:
+        """Samples with a call, shape (n_snps,)."""
+        return self._source.column("n_called", None).astype(np.int64)
+
+    @property
+    def frequency(self) -> Floats:
+        """Frequency of the counted allele, shape (n_snps,)."""
+        return self._source.column("frequency", None)
+
+    def table(self, variable: str | int | None = None) -> pa.Table:
+        """The table of a variable, by name or number; "joint" for the joint test. One variable needs no name."""
+        if variable is None:
+            if len(self.variables) > 1:
+                raise UsageError(f"name one of the variables {', '.join(self.variables)}, or 'joint'")
+            variable = 0
+        if variable == "joint":
+            return self._source.table(None)
+        if isinstance(variable, str):
+            if variable not in self.variables:
+                raise UsageError(f"{variable!r} is not a variable of this run: {', '.join(self.variables)}, or 'joint'")
+            variable = self.variables.index(variable)
+        if not 0 <= variable < len(self.variables):
+            raise UsageError(f"variable {variable} of {len(self.variables)}; count from 0")
+        return self._source.table(variable)

@@ -1,0 +1,147 @@
+"""Tables of results, block by block: statistics and variants in, the columns of the output format out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lfmm2 import distributions
+from lfmm2.association import BlockStatistics, Status
+from lfmm2.output import JOINT_SCHEMA, RESULT_SCHEMA
+
+Floats = NDArray[np.float64]
+
+# columns of the stores that hold statistics until calibration, see `common_rows` and `variable_rows`
+COMMON = ("status", "n_called", "frequency", "f_stat", "var_variables", "var_factors", "var_residual")
+PER_VARIABLE = ("beta", "se", "t", "ridge_beta")
+STATUS_NAMES = pa.array([status.name for status in Status])
+
+
+def common_rows(block: BlockStatistics) -> Floats:
+    """What all variables share, one row per SNP, columns `COMMON`."""
+    return np.column_stack(
+        [block.status, block.n_called, block.frequency, block.f_stat, block.shares]
+    ).astype(np.float64)
+
+
+def variable_rows(block: BlockStatistics, j: int) -> Floats:
+    """What belongs to variable j, one row per SNP, columns `PER_VARIABLE`."""
+    return np.column_stack([block.beta[:, j], block.se[:, j], block.t[:, j], block.ridge_beta[:, j]])
+
+
+def calibrated_z(t: Floats, gif: float) -> Floats:
+    """|t| / sqrt(GIF), the calibrated score whose square is taken as χ²₁; NaN where there is no GIF."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z: Floats = np.abs(t) / np.sqrt(gif)
+    return z
+
+
+def tail_columns(t: Floats, df: int, gif: float) -> dict[str, Floats]:
+    """P, NEG_LOG10_P, P_CAL and NEG_LOG10_P_CAL of t statistics."""
+    z = calibrated_z(t, gif)
+    return {
+        "P": distributions.student_p(t, df),
+        "NEG_LOG10_P": distributions.student_neg_log10_p(t, df),
+        "P_CAL": distributions.chi2_1_p(z),
+        "NEG_LOG10_P_CAL": distributions.chi2_1_neg_log10_p(z),
+    }
+
+
+def _variant_columns(variants: pa.Table, common: Floats, counts_a1: bool) -> dict[str, pa.Array]:
+    """The counted allele is called A1 in results, as in plink2, whichever column of the .bim it stands in."""
+    counted, other = ("A1", "A2") if counts_a1 else ("A2", "A1")
+    return {
+        "CHROM": variants["CHROM"],
+        "POS": variants["POS"],
+        "ID": variants["ID"],
+        "A1": variants[counted],
+        "OMITTED": variants[other],
+        "A1_FREQ": pa.array(common[:, 2]),
+        "OBS_CT": pa.array(common[:, 1].astype(np.int64)),
+    }
+
+
+def _status_column(common: Floats) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(common[:, 0].astype(np.int8)), STATUS_NAMES).cast(pa.string())
+
+
+def result_table(
+    variants: pa.Table, common: Floats, rows: Floats, q: Floats, df: int, gif: float, counts_a1: bool
+) -> pa.Table:
+    """The table of one variable for some SNPs, columns of `RESULT_SCHEMA`.
+
+    Parameters
+    ----------
+    variants : pyarrow.Table
+        CHROM, POS, ID, A1, A2 as in the .bim.
+    common, rows : ndarray
+        As from `common_rows` and `variable_rows`.
+    q : ndarray
+        q-values of the calibrated p.
+    """
+    beta, se, t, ridge_beta = rows.T
+    columns = _variant_columns(variants, common, counts_a1)
+    columns |= {"BETA": beta, "SE": se, "T_STAT": t}
+    columns |= tail_columns(t, df, gif)
+    columns |= {"Q": q, "RIDGE_BETA": ridge_beta, "STATUS": _status_column(common)}
+    return pa.table([_as_arrow(columns[name]) for name in RESULT_SCHEMA.names], schema=RESULT_SCHEMA)
+
+
+def joint_table(
+    variants: pa.Table, common: Floats, q: Floats, n_variables: int, df: int, counts_a1: bool
+) -> pa.Table:
+    """The table of the joint test for some SNPs, columns of `JOINT_SCHEMA`."""
+    f_stat = common[:, 3]
+    columns = _variant_columns(variants, common, counts_a1)
+    columns |= {
+        "F_STAT": f_stat,
+        "P": distributions.f_p(f_stat, n_variables, df),
+        "NEG_LOG10_P": distributions.f_neg_log10_p(f_stat, n_variables, df),
+        "Q": q,
+        "VAR_VARIABLES": common[:, 4],
+        "VAR_FACTORS": common[:, 5],
+        "VAR_RESIDUAL": common[:, 6],
+        "STATUS": _status_column(common),
+    }
+    return pa.table([_as_arrow(columns[name]) for name in JOINT_SCHEMA.names], schema=JOINT_SCHEMA)
+
+
+def loadings_schema(n_factors: int) -> pa.Schema:
+    """CHROM POS ID A1 OMITTED V1 ... VK."""
+    fields = [RESULT_SCHEMA.field(name) for name in ("CHROM", "POS", "ID", "A1", "OMITTED")]
+    return pa.schema(fields + [pa.field(f"V{k + 1}", pa.float64()) for k in range(n_factors)])
+
+
+def loadings_table(variants: pa.Table, common: Floats, loadings: Floats, counts_a1: bool) -> pa.Table:
+    """Loadings V of some SNPs."""
+    schema = loadings_schema(loadings.shape[1])
+    columns = _variant_columns(variants, common, counts_a1)
+    columns |= {f"V{k + 1}": column for k, column in enumerate(loadings.T)}
+    return pa.table([_as_arrow(columns[name]) for name in schema.names], schema=schema)
+
+
+def _as_arrow(column: pa.Array | Floats) -> pa.Array:
+    if isinstance(column, np.ndarray):
+        return pa.array(np.ascontiguousarray(column))
+    return column
+
+
+def recut(tables: Iterable[pa.Table], n_rows: int) -> Iterator[pa.Table]:
+    """Cut a stream of tables anew into tables of `n_rows`, the last one shorter."""
+    held: list[pa.Table] = []
+    n_held = 0
+    for table in tables:
+        held.append(table)
+        n_held += len(table)
+        if n_held < n_rows:
+            continue
+        joined = pa.concat_tables(held)
+        n_whole = n_held // n_rows * n_rows
+        for first in range(0, n_whole, n_rows):
+            yield joined.slice(first, n_rows).combine_chunks()
+        held, n_held = [joined.slice(n_whole)], n_held - n_whole
+    if n_held:
+        yield pa.concat_tables(held).combine_chunks()
