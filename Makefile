@@ -33,10 +33,11 @@ demo: $(VENV)/.package $(VENV)/.plot  ## Simulate a data set, analyse it, and co
 test: $(VENV)/.package $(VENV)/.test  ## All tests on the installed package; ARGS="-k ridge" chooses some
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.package $(VENV)/.dev  ## ruff, mypy and cython-lint
+lint: $(VENV)/.package $(VENV)/.dev  ## ruff, mypy, stubtest and cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/stubtest lfmm2._core
 	$(WITH_PATH) $(BIN)/cython-lint src
 
 test-checked: $(VENV)/checked/.installed $(VENV)/.test  ## Kernel tests with bounds checks in the kernels
@@ -45,8 +46,9 @@ test-checked: $(VENV)/checked/.installed $(VENV)/.test  ## Kernel tests with bou
 test-serial: $(VENV)/serial/.installed $(VENV)/.test  ## Kernel and factor tests on a build without OpenMP
 	PYTHONPATH=$(VENV)/serial/package $(BIN)/python -m pytest $(CORE_TESTS) tests/test_factors.py $(ARGS)
 
-bench: $(VENV)/.package $(VENV)/.test  ## Benchmarks; ARGS="--benchmark-autosave" keeps the figures
-	$(BIN)/python -m pytest bench $(ARGS)
+bench: $(VENV)/.package $(VENV)/.test  ## The programs in bench, one after the other
+	@set -e; for program in $$(grep -l '__main__' bench/*.py); do \
+	  echo "$(BIN)/python $$program"; $(BIN)/python "$$program" $(ARGS); done
 
 dist: $(VENV)/.dist  ## The sdist of the last commit, and a wheel built from it
 	rm -rf dist

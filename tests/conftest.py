@@ -35,7 +35,7 @@ def balding_nichols(
     n_axes: int,
     n_variables: int,
     *,
-    fst: float = 0.1,
+    fst: float = 0.2,
     missing_rate: float = 0.02,
     seed: int = 0,
 ) -> Structured:
@@ -82,8 +82,8 @@ def structured_bed(structured: Structured, write_fileset: WriteFileset) -> BedFi
 
 @pytest.fixture
 def engine() -> Engine:
-    """Two threads and plenty of memory."""
-    return Engine(n_threads=2, memory=1 << 30)
+    """One thread and plenty of memory."""
+    return Engine(n_threads=1, memory=1 << 30)
 
 
 @pytest.fixture

@@ -22,13 +22,12 @@ MODULES = sorted(path.stem for path in SOURCE.glob("*.py"))
 # DESIGN.md section 7, lowest first: a module imports from its own layer and those before it.
 LAYERS = (
     ("errors", "_core", "_threads"),
-    ("plink", "covariates", "distributions", "plink_writer", "spool"),
+    ("plink", "covariates", "distributions", "output", "plink_writer", "spool"),
     ("stream", "genotypes", "ridge", "simulate"),
     (
         "factors",
         "association",
         "calibration",
-        "output",
         "inputs",
         "tables",
         "results",
@@ -57,11 +56,12 @@ def imported_modules(path: Path) -> set[str]:
 
 
 def text_files() -> Iterator[Path]:
-    """The project's own files: top level, and the folders that hold what people write."""
-    yield from (path for path in ROOT.iterdir() if path.is_file())
+    """What people write: folders known by name, and files of known kinds beside them."""
+    kinds = {"", ".build", ".cff", ".md", ".options", ".toml", ".yaml"}
+    yield from (path for path in ROOT.iterdir() if path.is_file() and path.suffix in kinds)
     for folder in ("src", "tests", "docs", "bench", ".ci", ".github"):
         for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts and path.suffix not in {".so", ".pyc"}:
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so":
                 yield path
 
 

@@ -180,6 +180,17 @@ def test_open_bed_refuses_endless_line(tmp_path: Path, monkeypatch: pytest.Monke
         open_bim(tmp_path, "A" * 100, 1)
 
 
+@pytest.mark.parametrize("chunk", range(1, 40, 3))
+def test_iter_variants_counts_lines_over_chunks(tmp_path: Path, chunk: int) -> None:
+    write_fileset(tmp_path)
+    with open_bed(tmp_path / "x") as bed:
+        write(tmp_path, "1 a 0 5 A C\n" * 3 + "\n \n\n\n" + "1 a 0 5 A C\n", "x.bim")
+        with pytest.raises(MalformedInputError, match=r"x\.bim, line 4: is blank"):
+            list(bed.iter_variants(chunk))
+        write(tmp_path, "1 a 0 5 A C\n" * 7 + "\n \n\n\n", "x.bim")
+        assert sum(table.num_rows for table in bed.iter_variants(chunk)) == 7
+
+
 @pytest.mark.parametrize("chunk", [1, 20, 50])
 def test_iter_variants_is_the_same_in_any_chunks(tmp_path: Path, chunk: int) -> None:
     write_fileset(tmp_path)

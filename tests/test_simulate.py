@@ -389,7 +389,7 @@ def test_simulate_refuses_wrong_parameters(tmp_path: Path, parameters: dict[str,
 def test_simulate_refuses_existing_files(tmp_path: Path, suffix: str) -> None:
     existing = tmp_path / f"x{suffix}"
     existing.write_text("mine")
-    with pytest.raises(OutputExistsError, match=f"x{suffix} exists; choose another prefix"):
+    with pytest.raises(OutputExistsError, match=rf"x{suffix}\b"):
         simulate(tmp_path / "x", 30, 100)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
@@ -403,7 +403,7 @@ def test_simulate_overwrites_if_told(tmp_path: Path) -> None:
 
 
 def test_simulate_needs_an_existing_folder(tmp_path: Path) -> None:
-    with pytest.raises(WriteError, match=r"x\.bim\.part: cannot be written \(No such file"):
+    with pytest.raises(WriteError, match=r"x\.bim.* folder .*nowhere"):
         simulate(tmp_path / "nowhere" / "x", 30, 100)
 
 

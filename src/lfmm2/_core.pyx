@@ -453,7 +453,8 @@ def gram_product(
                     &packed[first, 0], n_bytes, min(group_snps, n_snps - first), n_samples, coding,
                     tile_snps, chunk_samples, &S[0, 0], l, &accumulators[0, 0, g], &work[threadid(), 0],
                 )
-            for column in prange(l, num_threads=n_threads, schedule="static"):
+            # worth a second meeting of the threads only where there is much to add
+            for column in prange(l, num_threads=n_threads, schedule="static", use_threads_if=n_samples * l > 100_000):
                 for slot in range(n_wave):
                     for i in range(n_samples):
                         G_out[i, column] += accumulators[i, column, slot]

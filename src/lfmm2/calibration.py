@@ -208,10 +208,8 @@ class StreamedQValues:
 
     Raises
     ------
-    InconsistentInputError
-        From `add`, `finish` and `take`, if the values are not those that the histogram counted.
-    WriteError, ReadError
-        If the temporary file fails.
+    InconsistentInputError, WriteError, ReadError
+        From `add`, `finish` or `take`: the values are not those counted, or the temporary file fails.
 
     Examples
     --------
@@ -245,6 +243,10 @@ class StreamedQValues:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the temporary file or the memory; harmless when repeated."""
         self._file.close()
 
     def add(self, t: ArrayLike) -> None:
@@ -294,10 +296,9 @@ class StreamedQValues:
 
 
 class _BucketFile:
-    """Values per bucket, appended, replaced, then read in order; each bucket a region of one temporary file.
+    """Values per bucket, appended, replaced, then read in order.
 
-    One file, because 200 for each of 100 variables would exceed the limit of open files; nameless, so that
-    nothing outlives the process. Without a folder it is memory.
+    Buckets are regions of one nameless temporary file (200 files would exceed limits), or of memory.
     """
 
     def __init__(self, lengths: Int64Array, folder: Path | None) -> None:

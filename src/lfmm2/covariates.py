@@ -252,7 +252,7 @@ def _parse_body(body: bytes, names: list[str], delimiter: str, path: StrPath) ->
     except pa.ArrowInvalid as error:
         fault = str(error)
     else:
-        if table.num_rows == body.count(b"\n") + 1:
+        if table.num_rows == body.count(b"\n") + 1 and b"\n\n" not in b"\n" + body:
             return list(table.columns)
         fault = "a quoted cell goes over several lines"
     for number, line in enumerate(body.decode().split("\n"), 2):
@@ -284,9 +284,7 @@ def _as_floats(table: _Table, name: str, missing_code: float | str | None) -> ND
     cells = table.columns[name]
     try:
         cells = cells if isinstance(cells, pa.ChunkedArray) else pa.array(cells, from_pandas=True)
-        if pa.types.is_dictionary(cells.type):
-            cells = cells.cast(cells.type.value_type)
-        if "string" in str(cells.type):  # or large_string, string_view
+        if "string" in str(cells.type):  # also large_string, string_view, a dictionary of these
             cells = pc.utf8_trim_whitespace(cells.cast(pa.string()))
             codes = ["", "na", "nan", *([missing_code.lower()] if isinstance(missing_code, str) else [])]
             missing = pc.is_in(pc.utf8_lower(cells), value_set=pa.array(codes))
@@ -294,7 +292,7 @@ def _as_floats(table: _Table, name: str, missing_code: float | str | None) -> ND
         numbers = cells.cast(pa.float64(), safe=False)
     except pa.ArrowException as error:
         raise _bad_cell(table, name, cells, error) from None
-    values: NDArray[np.float64] = np.array(pc.fill_null(numbers, np.nan), dtype=np.float64)
+    values: NDArray[np.float64] = np.array(pc.fill_null(numbers, np.nan).to_numpy())
     if missing_code is not None and _is_number(str(missing_code)):
         values[values == float(missing_code)] = np.nan
     if len(infinite := np.flatnonzero(np.isinf(values))):
@@ -324,7 +322,9 @@ def _match_samples(table: _Table, samples: Samples, intersect: bool) -> NDArray[
         raise InconsistentInputError(f"{table.label}: repeated IDs ({some_of(twins)}); keep one row each")
     row_of_id = {key: row for row, key in enumerate(theirs)}
     if twins := [key for key in repeated(ours) if key in row_of_id]:
-        raise InconsistentInputError(f"{table.label}: {some_of(twins)} are several samples; add a column FID")
+        raise InconsistentInputError(
+            f"{table.label}: IID {some_of(twins)} stands for several samples; add FID"
+        )
     rows = np.array([row_of_id.get(key, -1) for key in ours], dtype=np.int64)
     lacking = [ours[i] for i in np.flatnonzero(rows < 0)]
     if lacking and (not intersect or len(lacking) == len(ours)):

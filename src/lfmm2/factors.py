@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 
 SOLVERS = ("auto", "exact", "krylov", "power")
 MAX_PASSES = 60
+# passes that krylov is expected to need; it stops by its residuals
+KRYLOV_PASSES = 20
 # s² below this fraction of the largest is rounding noise of the Gram matrix
 RANK_TOLERANCE = 1e-11
 
@@ -140,16 +142,16 @@ def choose_solver(
 ) -> tuple[str, str]:
     """The solver and the reason, by a cost rule.
 
-    exact costs n² p flops for the Gram matrix and about 4 n³ for its eigenvectors; krylov 4 n p l flops a pass, taken
-    as ten passes of l = K + oversampling columns. Small products run at about half the speed of large ones, and an
-    exact answer is worth as much again: `auto` takes exact while it costs at most four times as many flops, and its
-    three n×n matrices fit in half of the memory budget.
+    exact costs n² p flops for the Gram matrix and about 4 n³ for its eigenvectors; krylov 4 n p l flops a pass of
+    l = K + oversampling columns, taken as `KRYLOV_PASSES` (5 to 10 where K does not exceed the axes of structure, 30 to
+    40 where it reaches into the noise). Narrow products run at little more than half the speed of square ones: `auto`
+    takes exact while it costs at most twice the flops, and its three n×n matrices fit in half of the memory budget.
     """
     if options.solver != "auto":
         return options.solver, "as asked"
     width = min(n_factors + options.oversampling, n_samples)
     exact = float(n_samples) ** 2 * n_snps + 4.0 * float(n_samples) ** 3
-    krylov = 10 * 4.0 * n_samples * n_snps * width
+    krylov = KRYLOV_PASSES * 4.0 * n_samples * n_snps * width
     needed = exact_memory(n_samples)
     if needed > memory / 2:
         return "krylov", (
@@ -157,7 +159,7 @@ def choose_solver(
             f"of a budget of {memory / 2**20:.0f} MiB"
         )
     comparison = f"exact costs {exact:.2g} flops, krylov about {krylov:.2g}"
-    if exact <= 4 * krylov or 4 * width >= n_samples:
+    if exact <= 2 * krylov or 4 * width >= n_samples:
         return "exact", comparison
     return "krylov", comparison
 
@@ -314,36 +316,91 @@ def _solve_krylov(
     """
     n = genotypes.n_samples
     width = _block_width(genotypes, n_factors, options)
-    # basis, images and projected images, with room for one temporary of each
-    most_columns = max(4 * width, int(memory / 2 // (6 * 8 * n)))
+    space = _RitzSpace(ridge, n, most_columns=max(4 * width, int(memory / 2 // (2 * 8 * n))))
     block = _orthonormal(_centred(_starting_block(n, width, options.seed)), None)
-    basis, images = np.empty((n, 0)), np.empty((n, 0))
     n_passes = 0
     while True:
         n_passes += 1
-        new_images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}")
-        basis, images = np.hstack([basis, block]), np.hstack([images, new_images])
-        projected = ridge.project(images)
-        T = basis.T @ projected
-        values, W = scipy.linalg.eigh((T + T.T) / 2)
-        values, W = values[::-1], W[:, ::-1]
+        images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}")
+        space.extend(block, images)
+        values, W = space.ritz_pairs()
         k = min(n_factors, len(values))
-        errors = projected @ W[:, :k] - basis @ (W[:, :k] * values[:k])
+        errors = space.errors(values[:k], W[:, :k])
         residuals = np.linalg.norm(errors, axis=0) / np.maximum(values[:k], np.finfo(float).tiny)
         done = k == n_factors and bool((residuals <= options.tol).all())
-        if done or n_passes >= options.max_passes or basis.shape[1] >= n - 1:
+        if done or n_passes >= options.max_passes or space.n_columns >= n - 1:
             break
-        block = _orthonormal(ridge.project(new_images), basis)
+        block = _orthonormal(ridge.project(images), space.basis)
         if block.shape[1] == 0:
             break  # the basis holds all that P C P can reach: exact
-        if basis.shape[1] + block.shape[1] > most_columns:
-            keep = min(n_factors + options.oversampling, basis.shape[1])
-            basis, images = basis @ W[:, :keep], images @ W[:, :keep]
+        if space.n_columns + block.shape[1] > space.most_columns:
+            space.restart(values, W, n_factors + options.oversampling)
     if len(values) < n_factors:
         values = np.pad(values, (0, n_factors - len(values)))
         W = np.pad(W, ((0, 0), (0, n_factors - W.shape[1])))
     W = W[:, :n_factors]
-    return _from_images(ridge, values, basis @ W, images @ W, n_factors, n_passes)
+    return _from_images(ridge, values, space.basis @ W, space.images @ W, n_factors, n_passes)
+
+
+class _RitzSpace:
+    """An orthonormal basis Q, the images A = C P Q, and T = Qᵀ P A, grown block by block."""
+
+    def __init__(self, ridge: RidgeGeometry, n_samples: int, most_columns: int) -> None:
+        self.ridge = ridge
+        self.most_columns = min(most_columns, n_samples)
+        self.n_columns = 0
+        self._basis = np.empty((n_samples, 0), order="F")
+        self._images = np.empty((n_samples, 0), order="F")
+        self._T = np.empty((0, 0))
+
+    @property
+    def basis(self) -> Floats:
+        """Q, (n, m)."""
+        return self._basis[:, : self.n_columns]
+
+    @property
+    def images(self) -> Floats:
+        """A = C P Q, (n, m)."""
+        return self._images[:, : self.n_columns]
+
+    def extend(self, block: Floats, images: Floats) -> None:
+        """Add orthonormal columns, orthogonal to the basis, and their images."""
+        first, last = self.n_columns, self.n_columns + block.shape[1]
+        if last > self._basis.shape[1]:
+            self._grow(min(max(2 * last, 8 * block.shape[1]), max(self.most_columns, last)))
+        self._basis[:, first:last], self._images[:, first:last] = block, images
+        self.n_columns = last
+        new = self.basis.T @ self.ridge.project(images)  # (m, l)
+        T = np.empty((last, last))
+        T[:first, :first] = self._T
+        T[:, first:], T[first:, :first] = new, new[:first].T
+        T[first:, first:] = (new[first:] + new[first:].T) / 2
+        self._T = T
+
+    def _grow(self, n_columns: int) -> None:
+        for name in ("_basis", "_images"):
+            wider = np.empty((len(self._basis), n_columns), order="F")
+            wider[:, : self.n_columns] = getattr(self, name)[:, : self.n_columns]
+            setattr(self, name, wider)
+
+    def ritz_pairs(self) -> tuple[Floats, Floats]:
+        """Ritz values in decreasing order and the coefficients of their vectors."""
+        values, W = scipy.linalg.eigh(self._T)
+        return values[::-1], W[:, ::-1]
+
+    def errors(self, values: Floats, W: Floats) -> Floats:
+        """P C P u - value u for the Ritz vectors u = Q W."""
+        errors: Floats = self.ridge.project(self.images @ W) - (self.basis @ W) * values
+        return errors
+
+    def restart(self, values: Floats, W: Floats, n_kept: int) -> None:
+        """Keep the leading Ritz vectors only; their images are the same combinations, so that no pass is lost."""
+        n_kept = min(n_kept, self.n_columns)
+        W = W[:, :n_kept]
+        basis, images = self.basis @ W, self.images @ W
+        self._basis[:, :n_kept], self._images[:, :n_kept] = basis, images
+        self._T = np.diag(values[:n_kept])
+        self.n_columns = n_kept
 
 
 def _centred(block: Floats) -> Floats:

@@ -24,6 +24,9 @@ Ints = NDArray[np.int64]
 
 # SNPs decoded together for the Gram matrix
 GRAM_PANEL_SNPS = 512
+# Sums of groups kept apart between two meetings of the threads
+ACCUMULATOR_BYTES = 32 << 20
+MOST_ACCUMULATORS = 64
 # Samples in the edge of the squares by which a matrix is mirrored: a few fit in cache
 MIRROR_EDGE = 256
 
@@ -176,8 +179,9 @@ class BedMatrix:
         tiling = plan_tiling(n, l)
         n_threads = self.engine.n_threads
         work = np.empty((n_threads, _core.workspace_size(tiling.tile_snps, tiling.chunk_samples, l)))
-        # two groups per thread between ordered additions even out the threads, if memory is plenty
-        n_slots = 2 * n_threads if 8 * n * l * 8 * n_threads <= self.engine.memory else n_threads
+        # threads meet after as many groups as there are accumulators: where they are small, once a block
+        most = min(ACCUMULATOR_BYTES, self.engine.memory // 8) // (8 * n * l)
+        n_slots = max(n_threads, min(most, MOST_ACCUMULATORS))
         accumulators = np.empty((n, l, n_slots), order="F")
         S, G = np.asfortranarray(S), np.zeros((n, l), order="F")
         fixed = work.nbytes + accumulators.nbytes + 2 * G.nbytes

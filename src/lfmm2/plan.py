@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lfmm2.errors import InsufficientMemoryError, UsageError
-from lfmm2.factors import SolverOptions, choose_solver, exact_memory, krylov_memory
+from lfmm2.factors import KRYLOV_PASSES, SolverOptions, choose_solver, exact_memory, krylov_memory
 from lfmm2.genotypes import GRAM_PANEL_SNPS
 from lfmm2.stream import BLOCK_BYTES, plan_tiling
 
-# passes that krylov is expected to need; it stops by its residuals
-KRYLOV_PASSES = 10
 # bytes of a row of a results table on disk, as seen on simulated data (bench/README.md)
 ROW_BYTES = {"parquet": 120, "tsv": 240, "tsv.gz": 110, "tsv.zst": 110}
 # memory of writing a table: a row group of columns, its compressed copy, the .bim text and its columns

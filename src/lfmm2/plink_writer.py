@@ -1,4 +1,4 @@
-"""PLINK filesets: packing of .bed bytes, text of .bim and .fam, files written whole or not at all.
+"""PLINK filesets from arrays: packing of .bed bytes, text of .bim and .fam.
 
 Dosages count A2, column 6 of the .bim: code 00 is dosage 0, 10 is 1, 11 is 2 and 01 is missing, the first
 of four samples in the lowest bits of a byte.
@@ -7,15 +7,15 @@ of four samples in the lowest bits of a byte.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfmm2.errors import OutputExistsError, UsageError, WriteError
+from lfmm2.errors import UsageError
+from lfmm2.output import OutputSet, check_outputs
 
 __all__ = ["encode_bed", "write_plink"]
 
@@ -143,7 +143,9 @@ def write_plink(
                     f"{name} has {len(column)} values, but dosages have {n} {what}; pass one each"
                 )
     paths = [Path(f"{os.fspath(out)}.{name}") for name in ("bim", "fam", "bed")]
-    with whole_files(paths, overwrite) as (bim, fam, bed):
+    check_outputs(paths, overwrite)
+    with OutputSet() as outputs:
+        bim, fam, bed = map(outputs.open, paths)
         bim.write(bim_text(**snps))
         fam.write(fam_text(**samples))
         bed.write(BED_MAGIC)
@@ -205,47 +207,3 @@ def bim_text(
 def table_text(header: Sequence[str], rows: Iterable[Sequence[object]], separator: str) -> bytes:
     """Lines of a table, floats in the fewest digits that read back as the same numbers."""
     return "".join(separator.join(map(str, row)) + "\n" for row in (header, *rows)).encode()
-
-
-@contextmanager
-def whole_files(paths: Sequence[Path], overwrite: bool) -> Iterator[list[BinaryIO]]:
-    """Open files under ``.part`` names and give all of them their final names, or leave none."""
-    existing = [path for path in paths if os.path.lexists(path)]
-    if existing and not overwrite:
-        raise OutputExistsError(
-            f"{existing[0]} exists{f', and {len(existing) - 1} more of its set' if existing[1:] else ''}; "
-            "choose another prefix, or pass overwrite=True"
-        )
-    parts = [path.with_name(path.name + ".part") for path in paths]
-    renamed: list[Path] = []
-    try:
-        with ExitStack() as stack:
-            files: list[BinaryIO] = [stack.enter_context(part.open("wb")) for part in parts]
-            yield files
-            for file in files:
-                file.flush()
-                os.fsync(file.fileno())
-        for part, path in zip(parts, paths, strict=True):
-            part.replace(path)
-            renamed.append(path)
-        _sync_folder(paths[0].parent)
-    except BaseException as error:
-        # A set of old and new files is worse than none.
-        for path in (*parts, *renamed):
-            with suppress(OSError):
-                path.unlink()
-        if isinstance(error, OSError):
-            raise WriteError(
-                f"{error.filename or paths[0].parent}: cannot be written ({error.strerror or error}); "
-                "choose a folder that exists, may be written to and has room"
-            ) from error
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,4 @@
-"""Genotypes with known truth: populations, admixture, confounded variables and causal SNPs, as PLINK files.
-
-Files are streamed; no object of n_snps × n_samples exists.
-"""
+"""Genotypes with known truth: populations, admixture, confounded variables and causal SNPs, as PLINK files."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ from scipy.special import expit, logit
 
 from lfmm2 import plink_writer
 from lfmm2.errors import UsageError
+from lfmm2.output import OutputSet, check_outputs
 
 __all__ = ["Simulation", "simulate"]
 
@@ -229,7 +227,9 @@ def simulate(
 
     names = {"bim": "bim", "fam": "fam", "env": "env.csv", "truth": "truth.tsv", "bed": "bed"}
     paths = {field: Path(f"{os.fspath(out)}.{name}") for field, name in names.items()}
-    with plink_writer.whole_files(list(paths.values()), overwrite) as (bim, fam, env, truth, bed):
+    check_outputs(paths.values(), overwrite)
+    with OutputSet() as outputs:
+        bim, fam, env, truth, bed = map(outputs.open, paths.values())
         iid = plink_writer.default_sample_ids(n_samples)
         fam.write(plink_writer.fam_text([f"pop{k + 1}" for k in home.tolist()], iid))
         env_header = ["IID", *(f"env{j + 1}" for j in range(n_variables))]

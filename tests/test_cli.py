@@ -1,0 +1,176 @@
+"""The command line: exit codes, messages, and that a failed run leaves nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from lfmm2.cli import main
+from lfmm2.output import read_columns
+from lfmm2.simulate import simulate
+
+pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return simulate(tmp_path_factory.mktemp("cli") / "plants", n_samples=120, n_snps=3000, n_causal=5, seed=2)
+
+
+@pytest.fixture(autouse=True)
+def restored_signals():
+    """`main` is for a process of its own; what it sets is put back after each test."""
+    before = [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGHUP)]
+    yield
+    for number, handler in zip((signal.SIGTERM, signal.SIGHUP), before, strict=True):
+        signal.signal(number, handler)
+
+
+def run_main(capsys, *arguments):
+    """Exit code, standard output and standard error of a command."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return ended.value.code, out, err
+
+
+def test_run_writes_the_tables_and_says_where(data, tmp_path, capsys):
+    out = tmp_path / "r"
+    code, text, _ = run_main(capsys, "run", "--bed", data.bed, "--env", data.env, "-K", 3, "--out", out)
+    assert code == 0
+    assert str(tmp_path / "r.env1.parquet") in text
+    assert "GIF of env2" in text
+    assert read_columns(tmp_path / "r.env1.parquet", ["T_STAT"]).num_rows == 3000
+
+
+def test_run_takes_the_prefix_of_a_fileset(data, tmp_path, capsys):
+    prefix = str(data.bed).removesuffix(".bed")
+    code, *_ = run_main(capsys, "run", "--bed", prefix, "--env", data.env, "-K", 3, "--out", tmp_path / "r")
+    assert code == 0
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(data, tmp_path, capsys):
+    code, text, _ = run_main(
+        capsys, "run", "--bed", data.bed, "--env", data.env, "-K", 3, "--out", tmp_path / "r", "--dry-run"
+    )
+    assert code == 0
+    for word in ("samples", "SNPs to test", "solver", "passes", "to read", "peak memory", "output"):
+        assert word in text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        ({"--bed": "absent.bed"}, 6, "absent.bed"),
+        ({"--bed": "text.bed"}, 3, "text.bed"),
+        ({"--bed": "short.bed"}, 3, "truncated"),
+        ({"--bed": "sample_major.bed"}, 3, "plink2 --make-bed"),
+        ({"--env": "absent.csv"}, 6, "absent.csv"),
+        ({"--env": "others.csv"}, 4, "sample"),
+        ({"--env": "constant.csv"}, 5, "constant"),
+        ({"--env": "words.csv"}, 3, "words.csv"),
+        ({"-K": "118"}, 5, "lower K"),
+        ({"-K": "many"}, 2, "-K"),
+        ({"--lambda": "-1"}, 2, "lambda"),
+        ({"--memory": "1"}, 8, "memory budget of 1 MiB"),
+        ({"--out": "absent_folder/r"}, 7, "absent_folder"),
+        ({"--sovler": "exact"}, 2, "--solver"),
+    ],
+)
+def test_run_bad_input_ends_with_its_exit_code_and_no_file(
+    data, tmp_path, capsys, monkeypatch, change, code, message
+):
+    monkeypatch.chdir(tmp_path)
+    raw = data.bed.read_bytes()
+    for name, content in (("text", b"hello"), ("short", raw[:-7]), ("sample_major", raw[:2] + b"\0" + raw[3:])):
+        (tmp_path / f"{name}.bed").write_bytes(content)
+        for kind in (".bim", ".fam"):
+            (tmp_path / (name + kind)).write_bytes(data.bed.with_suffix(kind).read_bytes())
+    lines = data.env.read_text().splitlines()
+    ids = [line.split(",")[0] for line in lines[1:]]
+    (tmp_path / "others.csv").write_text("IID,x\nzz1,1\nzz2,2\n")
+    (tmp_path / "constant.csv").write_text("IID,x\n" + "".join(f"{i},4\n" for i in ids))
+    (tmp_path / "words.csv").write_text("IID,x\n" + "".join(f"{i},warm\n" for i in ids))
+    before = sorted(tmp_path.iterdir())
+    options = {"--bed": data.bed, "--env": data.env, "-K": 3, "--out": "r"} | change
+    ended, _, err = run_main(capsys, "run", *[part for item in options.items() for part in item])
+    assert ended == code
+    assert message in err
+    assert err.startswith("Error: ")
+    assert "Traceback" not in err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_run_existing_output_ends_with_9(data, tmp_path, capsys):
+    arguments = ("run", "--bed", data.bed, "--env", data.env, "-K", 3, "--out", tmp_path / "r")
+    run_main(capsys, *arguments)
+    code, _, err = run_main(capsys, *arguments)
+    assert code == 9
+    assert "--overwrite" in err
+    assert run_main(capsys, *arguments, "--overwrite")[0] == 0
+
+
+def test_misspelt_command_lists_the_commands(capsys):
+    code, _, err = run_main(capsys, "rnu")
+    assert code == 2
+    assert "simulate" in err
+
+
+def test_debug_shows_the_traceback(capsys):
+    code, _, err = run_main(capsys, "--debug", "run", "--bed", "absent", "--env", "x", "-K", 1, "--out", "r")
+    assert code == 6
+    assert "Traceback" in err
+
+
+def test_simulate_writes_a_fileset(tmp_path, capsys):
+    code, text, _ = run_main(capsys, "simulate", "--out", tmp_path / "s", "--samples", 40, "--snps", 300)
+    assert code == 0
+    assert str(tmp_path / "s.bed") in text
+
+
+def test_info_names_version_blas_and_threads(capsys):
+    code, text, _ = run_main(capsys, "info")
+    assert code == 0
+    for word in ("lfmm2:", "BLAS:", "threads:", "SIMD:"):
+        assert word in text
+
+
+def test_memory_without_unit_is_mebibytes(data, tmp_path, capsys):
+    arguments = ("run", "--bed", data.bed, "--env", data.env, "-K", 3, "--out", tmp_path / "r", "--dry-run")
+    _, text, _ = run_main(capsys, *arguments, "--memory", "700")
+    assert "of a budget of 700 MiB" in text
+
+
+def test_interrupted_run_leaves_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    data = simulate(tmp_path / "plants", n_samples=2000, n_snps=60_000, n_variables=1, seed=2)
+    out = tmp_path / "out"
+    out.mkdir()
+    before = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lfmm2", "run", "--bed", data.bed, "--env", data.env, "-K", "30", "--solver", "power",
+         "--power-iter", "40", "--out", out / "r"],
+        env=before, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(0.5 + rng.random() / 2)
+    process.send_signal(signal.SIGTERM)
+    started = time.monotonic()
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert time.monotonic() - started < 5
+    assert list(out.iterdir()) == []
+
+
+def test_record_holds_the_command(data, tmp_path, capsys, monkeypatch):
+    arguments = ["run", "--bed", str(data.bed), "--env", str(data.env), "-K", "3", "--out", str(tmp_path / "r")]
+    monkeypatch.setattr(sys, "argv", ["lfmm2", *arguments])
+    assert run_main(capsys, *arguments)[0] == 0
+    assert json.loads((tmp_path / "r.json").read_text())["command"].startswith("lfmm2 run --bed ")
