@@ -2,8 +2,8 @@
 
     python bench/kernel_ratios.py [--rounds 15]
 
-Each round times, one after the other: the 2000³ dgemm, the pass, the same dgemm calls on a decoded tile, the pass with two
-threads. Ratios are taken within a round, and the median over rounds is printed, because machines are noisy.
+Each round times, one after the other: the 2000³ dgemm, the pass, the same dgemm calls on a decoded tile, the pass
+with two threads. Ratios are taken within a round, and the median over rounds is printed, because machines are noisy.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Passes:
         self.G = np.zeros((n_samples, n_columns), order="F")
         self.counts = np.empty((n_snps, 4), np.int64)
         self.products = np.empty((n_snps, n_columns))
-        self.accumulators = np.empty((n_samples, n_columns, max(2, min(64, (32 << 20) // (8 * n_samples * n_columns)))), order="F")
+        self.accumulators = np.empty(
+            (n_samples, n_columns, max(2, min(64, (32 << 20) // (8 * n_samples * n_columns)))), order="F"
+        )
         self.work = np.empty((2, _core.workspace_size(tiling.tile_snps, tiling.chunk_samples, n_columns)))
 
     def gram_product(self, n_threads):

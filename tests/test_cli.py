@@ -83,9 +83,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(data, tmp_path, capsys):
         ({"--sovler": "exact"}, 2, "--solver"),
     ],
 )
-def test_run_bad_input_ends_with_its_exit_code_and_no_file(
-    data, tmp_path, capsys, monkeypatch, change, code, message
-):
+def test_run_bad_input_ends_with_its_exit_code_and_no_file(data, tmp_path, capsys, monkeypatch, change, code, message):
     monkeypatch.chdir(tmp_path)
     raw = data.bed.read_bytes()
     for name, content in (("text", b"hello"), ("short", raw[:-7]), ("sample_major", raw[:2] + b"\0" + raw[3:])):

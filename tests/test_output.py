@@ -7,6 +7,7 @@ import gc
 import gzip
 import io
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,6 +79,16 @@ def cut(table: pa.Table, sizes: Iterator[int]) -> list[pa.Table]:
     return blocks
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write_and_fail(path: Path, error: BaseException) -> None:
+    with WholeFile(path) as file:
+        file.write(b"half")
+        raise error
+
+
 def no_space(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -89,27 +100,25 @@ def test_whole_file_appears_with_its_contents(tmp_path: Path) -> None:
     with WholeFile(tmp_path / "a.txt") as file:
         file.write(b"complete")
     assert (tmp_path / "a.txt").read_bytes() == b"complete"
-    assert os.listdir(tmp_path) == ["a.txt"]
+    assert names_in(tmp_path) == ["a.txt"]
 
 
 def test_whole_file_is_not_there_before_it_is_complete(tmp_path: Path) -> None:
     with WholeFile(tmp_path / "a.txt") as file:
         file.write(b"half")
-        assert os.listdir(tmp_path) == ["a.txt.part"]
+        assert names_in(tmp_path) == ["a.txt.part"]
 
 
 def test_whole_file_leaves_nothing_after_an_exception(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), WholeFile(tmp_path / "a.txt") as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
-    assert os.listdir(tmp_path) == []
+    with pytest.raises(KeyboardInterrupt):
+        write_and_fail(tmp_path / "a.txt", KeyboardInterrupt())
+    assert names_in(tmp_path) == []
 
 
 def test_whole_file_keeps_the_old_file_after_an_exception(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"old")
-    with pytest.raises(ZeroDivisionError), WholeFile(tmp_path / "a.txt") as file:
-        file.write(b"new")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail(tmp_path / "a.txt", ZeroDivisionError())
     assert (tmp_path / "a.txt").read_bytes() == b"old"
 
 
@@ -142,7 +151,7 @@ def test_whole_file_on_a_full_disk_is_a_write_error(tmp_path: Path, n_bytes: int
         WholeFile(tmp_path / "a.txt") as file,
     ):
         file.write(bytes(n_bytes))
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(("owner", "call"), [(os, "fsync"), (Path, "replace")])
@@ -152,33 +161,58 @@ def test_whole_file_that_cannot_be_finished_leaves_nothing(
     monkeypatch.setattr(owner, call, no_space)
     with pytest.raises(WriteError, match="No space left"), WholeFile(tmp_path / "a.txt") as file:
         file.write(b"whole")
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
+
+
+def test_output_set_flushes_files_then_renames_then_flushes_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+    fsync, replace = os.fsync, Path.replace
+
+    def recorded_fsync(descriptor: int) -> None:
+        events.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        assert events[-1] == "folder" or os.fstat(descriptor).st_size == 5
+        fsync(descriptor)
+
+    def recorded_replace(path: Path, target: Path) -> Path:
+        events.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(Path, "replace", recorded_replace)
+    with OutputSet() as outputs:
+        outputs.open(tmp_path / "a").write(b"12345")
+        outputs.open(tmp_path / "b").write(b"12345")
+    assert events == ["file", "file", "rename", "rename", "folder"]
 
 
 def test_output_set_shows_all_files_at_commit(tmp_path: Path) -> None:
     with OutputSet() as outputs:
         outputs.open(tmp_path / "a").write(b"1")
         outputs.open(tmp_path / "b").write(b"22")
-        assert sorted(os.listdir(tmp_path)) == ["a.part", "b.part"]
+        assert names_in(tmp_path) == ["a.part", "b.part"]
         outputs.commit()
-        assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+        assert names_in(tmp_path) == ["a", "b"]
     assert (tmp_path / "b").read_bytes() == b"22"
 
 
 def test_output_set_shows_none_if_one_cannot_be_renamed(tmp_path: Path) -> None:
-    with pytest.raises(WriteError, match="b: cannot be written"), OutputSet() as outputs:
-        outputs.open(tmp_path / "a").write(b"1")
-        outputs.open(tmp_path / "b").write(b"2")
-        (tmp_path / "b").mkdir()
-    assert os.listdir(tmp_path) == ["b"]
-
-
-def test_output_set_keeps_committed_files_after_a_later_exception(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), OutputSet() as outputs:
-        outputs.open(tmp_path / "a").write(b"1")
+    outputs = OutputSet()
+    outputs.open(tmp_path / "a").write(b"1")
+    outputs.open(tmp_path / "b").write(b"2")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(WriteError, match="b: cannot be written"):
         outputs.commit()
-        raise ZeroDivisionError
-    assert os.listdir(tmp_path) == ["a"]
+    assert names_in(tmp_path) == ["b"]
+
+
+def test_output_set_keeps_committed_files_when_aborted_later(tmp_path: Path) -> None:
+    outputs = OutputSet()
+    outputs.open(tmp_path / "a").write(b"1")
+    outputs.commit()
+    outputs.abort()
+    assert names_in(tmp_path) == ["a"]
 
 
 def test_output_set_gives_files_that_numpy_can_write(tmp_path: Path) -> None:
@@ -204,9 +238,7 @@ def test_check_outputs_refuses_an_absent_folder(tmp_path: Path) -> None:
         check_outputs([tmp_path / "absent" / "a"], overwrite=False)
 
 
-def test_check_outputs_refuses_a_folder_without_permission(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_outputs_refuses_a_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(WriteError, match="no permission"):
         check_outputs([tmp_path / "a"], overwrite=False)
@@ -235,14 +267,11 @@ def test_check_free_space_accepts_a_little(tmp_path: Path) -> None:
 
 
 def test_schemas_have_the_columns_of_the_format() -> None:
-    assert RESULT_SCHEMA.names == (
-        "CHROM POS ID A1 OMITTED A1_FREQ OBS_CT BETA SE T_STAT P NEG_LOG10_P P_CAL NEG_LOG10_P_CAL Q "
-        "RIDGE_BETA STATUS"
-    ).split(" ")
-    assert JOINT_SCHEMA.names == (
-        "CHROM POS ID A1 OMITTED A1_FREQ OBS_CT F_STAT P NEG_LOG10_P Q VAR_VARIABLES VAR_FACTORS "
-        "VAR_RESIDUAL STATUS"
-    ).split(" ")
+    variant = ["CHROM", "POS", "ID", "A1", "OMITTED", "A1_FREQ", "OBS_CT"]
+    tests = ["BETA", "SE", "T_STAT", "P", "NEG_LOG10_P", "P_CAL", "NEG_LOG10_P_CAL", "Q", "RIDGE_BETA"]
+    joint_tests = ["F_STAT", "P", "NEG_LOG10_P", "Q", "VAR_VARIABLES", "VAR_FACTORS", "VAR_RESIDUAL"]
+    assert RESULT_SCHEMA.names == [*variant, *tests, "STATUS"]
+    assert JOINT_SCHEMA.names == [*variant, *joint_tests, "STATUS"]
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -270,7 +299,7 @@ def test_table_bytes_do_not_depend_on_the_cut_into_blocks(format: str) -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_table_keeps_quotes_and_spaces_in_ids(tmp_path: Path, format: str) -> None:
-    table = result_rows(50).set_column(2, "ID", pa.array([f"a\"b' c,{i}" for i in range(50)]))
+    table = result_rows(50).set_column(2, "ID", pa.array([f"\"a\"b' c,{i}" for i in range(50)]))
     (tmp_path / "a").write_bytes(table_bytes([table], format))
     assert read_columns(tmp_path / "a").equals(with_nulls(table))
 
@@ -279,22 +308,24 @@ def test_table_keeps_quotes_and_spaces_in_ids(tmp_path: Path, format: str) -> No
 @pytest.mark.parametrize("format", FORMATS)
 def test_table_on_a_full_disk_leaves_nothing(tmp_path: Path, format: str) -> None:
     (tmp_path / "a.part").symlink_to("/dev/full")
-    with pytest.raises(WriteError, match="No space left"), OutputSet() as outputs:  # noqa: PT012
-        with open_table(outputs.open(tmp_path / "a"), RESULT_SCHEMA, format, 1000) as writer:
-            for seed in range(20):
-                writer.write(result_rows(1000, seed))
-        outputs.commit()
+    table = pa.concat_tables([result_rows(10_000)] * 2)
+    with (
+        pytest.raises(WriteError, match="No space left"),
+        OutputSet() as outputs,
+        open_table(outputs.open(tmp_path / "a"), RESULT_SCHEMA, format, 1000) as writer,
+    ):
+        writer.write(table)
     gc.collect()
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_table_given_up_writes_nothing_more(format: str) -> None:
     file = io.BytesIO()
-    with pytest.raises(ZeroDivisionError), open_table(file, RESULT_SCHEMA, format, 100) as writer:
-        writer.write(result_rows(150))
-        n_bytes = len(file.getvalue())
-        raise ZeroDivisionError
+    writer = open_table(file, RESULT_SCHEMA, format, 100)
+    writer.write(result_rows(150))
+    n_bytes = len(file.getvalue())
+    writer.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
     del writer
     gc.collect()
     assert len(file.getvalue()) == n_bytes
@@ -308,7 +339,7 @@ def test_table_dropped_after_its_file_was_closed_is_silent(tmp_path: Path, forma
     outputs.abort()
     del writer
     gc.collect()
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_table_takes_dictionaries_and_other_orders_of_columns(tmp_path: Path) -> None:
@@ -349,9 +380,7 @@ def test_tsv_text_is_what_plink_readers_expect() -> None:
     table = pa.Table.from_pylist([row], schema=RESULT_SCHEMA)
     header, line, end = table_bytes([table], "tsv").decode().split("\n")
     assert header == "#" + "\t".join(RESULT_SCHEMA.names)
-    assert line == (
-        "1\t7\trs1\tC\tT\t0.25\t10\t1\t1e-7\tNA\tNA\tinf\t-0.1\t0.3333333333333333\t5e-324\t1e+22\tNA"
-    )
+    assert line == ("1\t7\trs1\tC\tT\t0.25\t10\t1\t1e-7\tNA\tNA\tinf\t-0.1\t0.3333333333333333\t5e-324\t1e+22\tNA")
     assert end == ""
 
 
@@ -373,7 +402,7 @@ def test_tsv_zst_is_one_frame() -> None:
 
 
 def test_open_table_refuses_an_unknown_format() -> None:
-    with pytest.raises(UsageError, match="format is 'csv'; it is one of parquet, tsv, tsv.gz, tsv.zst"):
+    with pytest.raises(UsageError, match=r"format is 'csv'; it is one of parquet, tsv, tsv\.gz, tsv\.zst"):
         open_table(io.BytesIO(), RESULT_SCHEMA, "csv")
 
 

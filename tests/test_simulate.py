@@ -207,9 +207,7 @@ def test_simulate_ancestral_frequencies_are_uniform(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fst", [0.02, 0.1, 0.3])
 def test_simulate_fst_is_that_asked_for(tmp_path: Path, fst: float) -> None:
-    bed = simulate(
-        tmp_path / "x", 200, 4000, 1, n_populations=2, fst=fst, admixture=0, n_causal=0, missing_rate=0
-    ).bed
+    bed = simulate(tmp_path / "x", 200, 4000, 1, n_populations=2, fst=fst, admixture=0, n_causal=0, missing_rate=0).bed
     p, q = read_dosages(bed, 200).reshape(-1, 2, 100).mean(axis=2).T / 2
     # Hudson's estimator, as a ratio of sums (Bhatia et al. 2013, Eq. 10); 200 alleles per population.
     numerator = (p - q) ** 2 - p * (1 - p) / 199 - q * (1 - q) / 199
@@ -297,9 +295,7 @@ def test_simulate_causal_snps_follow_their_variable(default: Simulation, dosages
 
 
 def test_simulate_effects_are_log_odds_per_standard_deviation(tmp_path: Path) -> None:
-    data = simulate(
-        tmp_path / "x", 2000, 200, 1, n_causal=200, fst=0, confounding=0, effect_size=0.4, missing_rate=0
-    )
+    data = simulate(tmp_path / "x", 2000, 200, 1, n_causal=200, fst=0, confounding=0, effect_size=0.4, missing_rate=0)
     x = (data.variables[:, 0] - data.variables.mean()) / data.variables.std()
     dosages = read_dosages(data.bed, 2000)
     slope = dosages @ x / 2000
@@ -319,9 +315,7 @@ def test_simulate_zero_effect_is_no_effect(tmp_path: Path) -> None:
 
 
 def test_simulate_huge_effects_stay_finite(tmp_path: Path) -> None:
-    data = simulate(
-        tmp_path / "x", 60, 300, 1, n_causal=300, fst=0.99, admixture=0, effect_size=1e3, missing_rate=0
-    )
+    data = simulate(tmp_path / "x", 60, 300, 1, n_causal=300, fst=0.99, admixture=0, effect_size=1e3, missing_rate=0)
     assert not np.isnan(read_dosages(data.bed, 60)).any()
 
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from lfmm2.factors import LatentFactors
     from lfmm2.factors_file import read_factors
     from lfmm2.plink import BedFile, open_bed
-    from lfmm2.record import package_version
     from lfmm2.results import AssociationResult
     from lfmm2.simulate import Simulation, simulate
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 from threadpoolctl import ThreadpoolController
 
@@ -47,10 +48,14 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 def blas_name() -> str:
-    """Name, version and kernel of the BLAS that the kernels call, as ``openblas 0.3.30 (Haswell)``."""
-    names = [
+    """Name, version and kernel of the BLAS that the kernels call, as ``openblas 0.3.30 (Haswell)``.
+
+    SciPy's wheels bring their own beside NumPy's; elsewhere both share the one of the system.
+    """
+    found = [info for info in _controller().info() if info["user_api"] == "blas"]
+    bundled = [info for info in found if "scipy" in Path(info["filepath"]).parent.name]
+    names = {
         f"{info['internal_api']} {info['version']} ({info.get('architecture', 'unknown kernel')})"
-        for info in _controller().info()
-        if info["user_api"] == "blas" and "scipy" in info["filepath"].lower().split("site-packages")[-1]
-    ]
-    return "; ".join(sorted(set(names))) or "unknown BLAS"
+        for info in bundled or found
+    }
+    return "; ".join(sorted(names)) or "unknown BLAS"

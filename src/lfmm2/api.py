@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lfmm2._threads import single_threaded_blas
-from lfmm2.factors import LatentFactors, SolverOptions
+from lfmm2.eigensolvers import SolverOptions
+from lfmm2.factors import LatentFactors
 from lfmm2.inputs import AnyPath, GenotypeSource, SampleOptions, SnpOptions
 from lfmm2.pipeline import Job, RunOptions
 from lfmm2.result_files import OutputOptions
@@ -233,8 +234,8 @@ def test_associations(
 ) -> AssociationResult:
     """Test every SNP given factors estimated before; parameters as in `run`.
 
-    The variables must be those that the factors were estimated with, and the samples the same in any order; λ is that of
-    the factors.
+    The variables must be those that the factors were estimated with, and the samples the same in any order; λ is that
+    of the factors.
 
     Examples
     --------

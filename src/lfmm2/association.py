@@ -179,7 +179,17 @@ class AssociationModel:
         for array in (beta, se, t, ridge_beta, f_stat, shares, loadings):
             array[missing] = np.nan
         return BlockStatistics(
-            block.first_snp, status, block.n_called, block.mean / 2, beta, se, t, ridge_beta, f_stat, shares, loadings
+            block.first_snp,
+            status,
+            block.n_called,
+            block.mean / 2,
+            beta,
+            se,
+            t,
+            ridge_beta,
+            f_stat,
+            shares,
+            loadings,
         )
 
     def _residual_squares(self, block: CrossProducts, rows: NDArray[np.intp]) -> Floats:

@@ -7,6 +7,7 @@ the bits of the in-memory versions. NaN, a SNP without a test, is counted nowher
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import tempfile
@@ -231,11 +232,9 @@ class StreamedQValues:
         self._histogram, self._p_of, self._m = histogram, p_of, histogram.n
         size = max(max_in_memory, -(-self._m // _MAX_BUCKETS))
         self.n_buckets = max(1, -(-self._m // size))
-        # Empty bins above the last value would round up to one bucket more.
         below = self._m - histogram.counts_above() - histogram.counts
-        bucket_of_bin = np.minimum(below // size, self.n_buckets - 1)
-        self._bucket_of_bin = bucket_of_bin.astype(np.uint8)
-        lengths = np.bincount(bucket_of_bin, weights=histogram.counts, minlength=self.n_buckets)
+        self._bucket_of_bin = (below // size).astype(np.uint8)
+        lengths = np.bincount(below // size, weights=histogram.counts, minlength=self.n_buckets)
         self._file = _BucketFile(lengths.astype(np.int64), None if self.n_buckets == 1 else Path(folder))
         self._waiting = [np.empty(0)]
 
@@ -336,7 +335,9 @@ class _BucketFile:
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            # On a full disk closing fails again, and must not hide the WriteError.
+            with contextlib.suppress(OSError):
+                self._file.close()
 
     def _advance(self, bucket: int, count: int) -> int:
         """Place of the next `count` values of a bucket, which are then passed."""

@@ -123,7 +123,7 @@ def run(
     dry_run: bool,
 ) -> None:  # fmt: skip
     """Estimate the factors and test every SNP."""
-    from lfmm2.factors import SolverOptions
+    from lfmm2.eigensolvers import SolverOptions
     from lfmm2.inputs import SampleOptions, SnpOptions
     from lfmm2.pipeline import Job, RunOptions
     from lfmm2.result_files import OutputOptions
@@ -178,7 +178,7 @@ def simulate(
     overwrite: bool,
 ) -> None:  # fmt: skip
     """Write a structured data set with known causal SNPs."""
-    from lfmm2.simulation import simulate as simulate_data
+    from lfmm2.simulate import simulate as simulate_data
 
     data = simulate_data(
         out, samples, snps, variables, n_populations=populations, n_causal=causal, missing_rate=missing_rate, seed=seed,
@@ -207,7 +207,12 @@ def info() -> None:
 
 
 def _print_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: Any = None,
 ) -> None:
     click.echo(f"Warning: {message}", err=True)
 
@@ -239,7 +244,7 @@ def main(argv: list[str] | None = None) -> None:
         code = 7
     except MemoryError as error:
         code = _fail(error, 8, debug, "out of memory; lower --memory or --threads")
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         code = _fail(error, 1, debug, f"internal error: {type(error).__name__}: {error}; --debug shows where")
     sys.exit(code if isinstance(code, int) else 0)
 

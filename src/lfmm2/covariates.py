@@ -229,9 +229,7 @@ def _delimiter(header: str, path: StrPath) -> str:
         raise MalformedInputError(f"{path}: is empty; give a table with a header line")
     delimiter = next((mark for mark in "\t,; " if mark in header.strip(" ")), "")
     if delimiter in ("", ";"):
-        fault = (
-            "separated by semicolons; save it with commas" if delimiter else "one column; give variables too"
-        )
+        fault = "separated by semicolons; save it with commas" if delimiter else "one column; give variables too"
         raise MalformedInputError(f"{path}, line 1: is {fault}")
     return delimiter
 
@@ -322,9 +320,7 @@ def _match_samples(table: _Table, samples: Samples, intersect: bool) -> NDArray[
         raise InconsistentInputError(f"{table.label}: repeated IDs ({some_of(twins)}); keep one row each")
     row_of_id = {key: row for row, key in enumerate(theirs)}
     if twins := [key for key in repeated(ours) if key in row_of_id]:
-        raise InconsistentInputError(
-            f"{table.label}: IID {some_of(twins)} stands for several samples; add FID"
-        )
+        raise InconsistentInputError(f"{table.label}: IID {some_of(twins)} stands for several samples; add FID")
     rows = np.array([row_of_id.get(key, -1) for key in ours], dtype=np.int64)
     lacking = [ours[i] for i in np.flatnonzero(rows < 0)]
     if lacking and (not intersect or len(lacking) == len(ours)):

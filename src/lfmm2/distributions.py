@@ -310,9 +310,7 @@ def _statistic_and_df(t: ArrayLike, df: ArrayLike) -> tuple[Float64Array, Float6
     return _array(t_full), _array(df_full)
 
 
-def _f_arguments(
-    f: ArrayLike, d1: ArrayLike, d2: ArrayLike
-) -> tuple[Float64Array, Float64Array, Float64Array]:
+def _f_arguments(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> tuple[Float64Array, Float64Array, Float64Array]:
     """F clipped at 0, and its two degrees of freedom, checked and broadcast."""
     clipped = np.maximum(np.asarray(f, dtype=np.float64), 0.0)
     full = np.broadcast_arrays(clipped, _checked_df(d1, "d1"), _checked_df(d2, "d2"))
@@ -324,8 +322,7 @@ def _checked_df(df: ArrayLike, name: str) -> Float64Array:
     if not np.all(degrees > 0.0):
         lowest = float(np.min(degrees))
         raise UsageError(
-            f"degrees of freedom {name} = {lowest:g}, but they must be positive; "
-            "use fewer factors or variables"
+            f"degrees of freedom {name} = {lowest:g}, but they must be positive; use fewer factors or variables"
         )
     return degrees
 

@@ -1,8 +1,6 @@
-"""Latent factors: Ŵ = P⁻¹ svd_K(P Y) from the gram product alone.
+"""Latent factors: Ŵ = P⁻¹ svd_K(P Y), the choice of a solver, and the certificate of the fit.
 
-All solvers look for the leading eigenpairs (s², U') of P C P with C = Y Yᵀ and end with Û = P⁻¹ U', formed as
-C P U' / s² so that nothing is ever divided by the tiny d_j. The residual ‖P C P u - s² u‖ / s² of each factor is
-computed from the data and reported: it is the certificate of the fit.
+The residual ‖P C P u - s² u‖ / s² of each factor is computed from the data and reported with every fit.
 """
 
 from __future__ import annotations
@@ -11,43 +9,24 @@ import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
-from lfmm2.errors import ConvergenceWarning, DegenerateProblemError, InsufficientMemoryError, UsageError
+from lfmm2.eigensolvers import (
+    RANK_TOLERANCE,
+    SolverOptions,
+    exact_memory,
+    solve_exact,
+    solve_krylov,
+    solve_power,
+)
+from lfmm2.errors import ConvergenceWarning, DegenerateProblemError, UsageError
 from lfmm2.genotypes import GenotypeMatrix
 from lfmm2.ridge import RidgeGeometry
 
 Floats = NDArray[np.float64]
 
-SOLVERS = ("auto", "exact", "krylov", "power")
-MAX_PASSES = 60
 # passes that krylov is expected to need; it stops by its residuals
 KRYLOV_PASSES = 20
-# s² below this fraction of the largest is rounding noise of the Gram matrix
-RANK_TOLERANCE = 1e-11
-
-
-@dataclass(frozen=True)
-class SolverOptions:
-    """How to look for the factors; see `lfmm2.run`."""
-
-    solver: str = "auto"
-    tol: float = 1e-4
-    n_power_iter: int = 2
-    oversampling: int = 10
-    seed: int = 0
-    max_passes: int = MAX_PASSES
-
-    def __post_init__(self) -> None:
-        if self.solver not in SOLVERS:
-            raise UsageError(f"solver is {self.solver!r}; it is one of {', '.join(SOLVERS)}")
-        if not (np.isfinite(self.tol) and 0 < self.tol < 1):
-            raise UsageError(f"tol is {self.tol}; it is a relative residual between 0 and 1, such as 1e-4")
-        for name, low in (("n_power_iter", 0), ("oversampling", 0), ("seed", 0), ("max_passes", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
-                raise UsageError(f"{name} is {value!r}; it is a whole number of at least {low}")
 
 
 @dataclass(frozen=True)
@@ -110,36 +89,7 @@ class LatentFactors:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Eigenpairs:
-    """Leading eigenpairs of P C P, as far as they could be had.
-
-    values: s² (K,). vectors: U' (n, K). U: Û = P⁻¹ U' (n, K). errors: P C P u - s² u (n, K) of the last Ritz
-    vectors. next_value: the next eigenvalue seen, a lower bound of the true one.
-    """
-
-    values: Floats
-    vectors: Floats
-    U: Floats
-    errors: Floats
-    next_value: float
-    n_passes: int
-
-
-def _from_images(
-    ridge: RidgeGeometry, values: Floats, vectors: Floats, images: Floats, n_factors: int, n_passes: int
-) -> _Eigenpairs:
-    """Eigenpairs from at least K values in decreasing order, and K vectors u with their images C P u."""
-    next_value = max(float(values[n_factors]), 0.0) if len(values) > n_factors else 0.0
-    values = values[:n_factors]
-    errors = ridge.project(images) - vectors * values
-    U = images / np.where(values > 0, values, 1.0)
-    return _Eigenpairs(values, vectors, U, errors, next_value, n_passes)
-
-
-def choose_solver(
-    n_samples: int, n_snps: int, n_factors: int, options: SolverOptions, memory: int
-) -> tuple[str, str]:
+def choose_solver(n_samples: int, n_snps: int, n_factors: int, options: SolverOptions, memory: int) -> tuple[str, str]:
     """The solver and the reason, by a cost rule.
 
     exact costs n² p flops for the Gram matrix and about 4 n³ for its eigenvectors; krylov 4 n p l flops a pass of
@@ -162,16 +112,6 @@ def choose_solver(
     if exact <= 2 * krylov or 4 * width >= n_samples:
         return "exact", comparison
     return "krylov", comparison
-
-
-def exact_memory(n_samples: int) -> int:
-    """Bytes of the exact solver: the Gram matrix, P C P, and LAPACK's copy."""
-    return 3 * 8 * n_samples**2
-
-
-def krylov_memory(n_samples: int, width: int) -> int:
-    """Bytes of the smallest basis that krylov can work with: four blocks, their images and temporaries."""
-    return 3 * 8 * n_samples * 4 * width
 
 
 def estimate_from_matrix(
@@ -210,7 +150,7 @@ def estimate_from_matrix(
             none, zero, zero, 0.0, "none", "no factors asked for", 0, True, none, ridge.lambda_,
             genotypes.n_snps, sample_ids,
         )  # fmt: skip
-    solve = {"exact": _solve_exact, "krylov": _solve_krylov, "power": _solve_power}[solver]
+    solve = {"exact": solve_exact, "krylov": solve_krylov, "power": solve_power}[solver]
     pairs = solve(genotypes, ridge, n_factors, options, memory)
     largest = pairs.values[0]
     if not largest > 0 or pairs.values[-1] <= RANK_TOLERANCE * largest:
@@ -246,194 +186,3 @@ def estimate_from_matrix(
         n_snps=genotypes.n_snps,
         sample_ids=sample_ids,
     )
-
-
-def _solve_exact(
-    genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions, memory: int
-) -> _Eigenpairs:
-    """Eigenvectors of P C P from the Gram matrix, in one pass.
-
-    With E = I - D and H = C Q: P C P = C - Q E Hᵀ - H E Qᵀ + Q E (Qᵀ H) E Qᵀ, and
-    C P u = C u - H E Qᵀ u needs no second product with C: it is P C P u + Q E Hᵀ (P u).
-    """
-    if exact_memory(genotypes.n_samples) > memory:
-        raise InsufficientMemoryError(
-            f"solver 'exact' needs {exact_memory(genotypes.n_samples) / 2**20:.0f} MiB for the Gram matrix of "
-            f"{genotypes.n_samples} samples; the budget is {memory / 2**20:.0f} MiB; raise --memory or use krylov"
-        )
-    n = genotypes.n_samples
-    M = genotypes.gram(label="factors: Gram matrix")  # (n, n)
-    Q, E = ridge.Q, ridge.shrinkage
-    H = M @ Q  # (n, d)
-    QE = Q * E
-    # two rank-d updates make P C P; in place, since C is not needed again
-    half = H - 0.5 * QE @ (Q.T @ H)  # (n, d)
-    M -= QE @ half.T
-    M -= half @ QE.T
-    lowest = max(0, n - n_factors - 1)
-    values, vectors = scipy.linalg.eigh(M, subset_by_index=[lowest, n - 1], check_finite=False)
-    values, vectors = values[::-1], np.ascontiguousarray(vectors[:, ::-1])
-    vectors_K = vectors[:, :n_factors]
-    images = M @ vectors_K + QE @ (H.T @ ridge.project(vectors_K))
-    return _from_images(ridge, values, vectors_K, images, n_factors, 1)
-
-
-def _starting_block(n_samples: int, width: int, seed: int) -> Floats:
-    """Seeded Gaussian n×l matrix, the Ω of the randomised methods."""
-    return np.random.default_rng(seed).standard_normal((n_samples, width))
-
-
-def _block_width(genotypes: GenotypeMatrix, n_factors: int, options: SolverOptions) -> int:
-    # centring and P cost at most one direction each, but the basis may have no more columns than either side
-    return min(n_factors + options.oversampling, genotypes.n_samples - 1, genotypes.n_snps)
-
-
-def _orthonormal(block: Floats, against: Floats | None) -> Floats:
-    """Orthonormal basis of the part of `block` outside span(against); columns without such a part are dropped."""
-    lengths = np.linalg.norm(block, axis=0)
-    block = block / np.where(lengths > 0, lengths, 1.0)
-    for _ in range(2):
-        # twice is enough (Giraud, Langou, Rozloznik 2005)
-        if against is not None:
-            block = block - against @ (against.T @ block)
-    Q, triangle, _ = scipy.linalg.qr(block, mode="economic", pivoting=True, check_finite=False)
-    independent = int((np.abs(np.diag(triangle)) > 1e-10).sum())
-    Q = Q[:, :independent]
-    if against is not None and independent:
-        Q = Q - against @ (against.T @ Q)
-        Q = np.linalg.qr(Q)[0]
-    return Q
-
-
-def _solve_krylov(
-    genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions, memory: int
-) -> _Eigenpairs:
-    """Block Krylov with Rayleigh-Ritz over all blocks, full reorthogonalisation and thick restart.
-
-    Basis Q = [Q_1 Q_2 ...], A = G(P Q): T = Qᵀ P A is P C P seen from the basis. The next block is what P A of the
-    newest block adds to the basis. When the basis would outgrow the memory it is cut to its leading Ritz vectors, whose
-    images are the same combinations of A, so no pass is lost.
-    """
-    n = genotypes.n_samples
-    width = _block_width(genotypes, n_factors, options)
-    space = _RitzSpace(ridge, n, most_columns=max(4 * width, int(memory / 2 // (2 * 8 * n))))
-    block = _orthonormal(_centred(_starting_block(n, width, options.seed)), None)
-    n_passes = 0
-    while True:
-        n_passes += 1
-        images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}")
-        space.extend(block, images)
-        values, W = space.ritz_pairs()
-        k = min(n_factors, len(values))
-        errors = space.errors(values[:k], W[:, :k])
-        residuals = np.linalg.norm(errors, axis=0) / np.maximum(values[:k], np.finfo(float).tiny)
-        done = k == n_factors and bool((residuals <= options.tol).all())
-        if done or n_passes >= options.max_passes or space.n_columns >= n - 1:
-            break
-        block = _orthonormal(ridge.project(images), space.basis)
-        if block.shape[1] == 0:
-            break  # the basis holds all that P C P can reach: exact
-        if space.n_columns + block.shape[1] > space.most_columns:
-            space.restart(values, W, n_factors + options.oversampling)
-    if len(values) < n_factors:
-        values = np.pad(values, (0, n_factors - len(values)))
-        W = np.pad(W, ((0, 0), (0, n_factors - W.shape[1])))
-    W = W[:, :n_factors]
-    return _from_images(ridge, values, space.basis @ W, space.images @ W, n_factors, n_passes)
-
-
-class _RitzSpace:
-    """An orthonormal basis Q, the images A = C P Q, and T = Qᵀ P A, grown block by block."""
-
-    def __init__(self, ridge: RidgeGeometry, n_samples: int, most_columns: int) -> None:
-        self.ridge = ridge
-        self.most_columns = min(most_columns, n_samples)
-        self.n_columns = 0
-        self._basis = np.empty((n_samples, 0), order="F")
-        self._images = np.empty((n_samples, 0), order="F")
-        self._T = np.empty((0, 0))
-
-    @property
-    def basis(self) -> Floats:
-        """Q, (n, m)."""
-        return self._basis[:, : self.n_columns]
-
-    @property
-    def images(self) -> Floats:
-        """A = C P Q, (n, m)."""
-        return self._images[:, : self.n_columns]
-
-    def extend(self, block: Floats, images: Floats) -> None:
-        """Add orthonormal columns, orthogonal to the basis, and their images."""
-        first, last = self.n_columns, self.n_columns + block.shape[1]
-        if last > self._basis.shape[1]:
-            self._grow(min(max(2 * last, 8 * block.shape[1]), max(self.most_columns, last)))
-        self._basis[:, first:last], self._images[:, first:last] = block, images
-        self.n_columns = last
-        new = self.basis.T @ self.ridge.project(images)  # (m, l)
-        T = np.empty((last, last))
-        T[:first, :first] = self._T
-        T[:, first:], T[first:, :first] = new, new[:first].T
-        T[first:, first:] = (new[first:] + new[first:].T) / 2
-        self._T = T
-
-    def _grow(self, n_columns: int) -> None:
-        for name in ("_basis", "_images"):
-            wider = np.empty((len(self._basis), n_columns), order="F")
-            wider[:, : self.n_columns] = getattr(self, name)[:, : self.n_columns]
-            setattr(self, name, wider)
-
-    def ritz_pairs(self) -> tuple[Floats, Floats]:
-        """Ritz values in decreasing order and the coefficients of their vectors."""
-        values, W = scipy.linalg.eigh(self._T)
-        return values[::-1], W[:, ::-1]
-
-    def errors(self, values: Floats, W: Floats) -> Floats:
-        """P C P u - value u for the Ritz vectors u = Q W."""
-        errors: Floats = self.ridge.project(self.images @ W) - (self.basis @ W) * values
-        return errors
-
-    def restart(self, values: Floats, W: Floats, n_kept: int) -> None:
-        """Keep the leading Ritz vectors only; their images are the same combinations, so that no pass is lost."""
-        n_kept = min(n_kept, self.n_columns)
-        W = W[:, :n_kept]
-        basis, images = self.basis @ W, self.images @ W
-        self._basis[:, :n_kept], self._images[:, :n_kept] = basis, images
-        self._T = np.diag(values[:n_kept])
-        self.n_columns = n_kept
-
-
-def _centred(block: Floats) -> Floats:
-    centred: Floats = block - block.mean(axis=0)
-    return centred
-
-
-def _solve_power(
-    genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions, memory: int
-) -> _Eigenpairs:
-    """The textbook randomised SVD with q power iterations, in q + 1 passes instead of 2q + 2.
-
-    The textbook projects P Y on an orthonormal basis of (P Y)ᵀ S with S = (P C P)^q Ω. With T = Sᵀ P C P S =
-    W diag(s²) Wᵀ that projection is H = P C P S W diag(1/s), which the last pass already holds; its leading left singular
-    vectors are U'. References: Halko, Martinsson, Tropp 2011, SIAM Rev. 53:217, algorithms 4.3 and 5.1.
-    """
-    width = _block_width(genotypes, n_factors, options)
-    basis = np.linalg.qr(_starting_block(genotypes.n_samples, width, options.seed))[0]
-    for i in range(options.n_power_iter):
-        A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}")
-        basis = np.linalg.qr(ridge.project(A))[0]
-    A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {options.n_power_iter + 1}")
-    projected = ridge.project(A)
-    T = basis.T @ projected
-    squares, W = scipy.linalg.eigh((T + T.T) / 2)
-    kept = squares > RANK_TOLERANCE * squares[-1]
-    to_H = W[:, kept] / np.sqrt(squares[kept])  # (l, l')
-    left, s, right = np.linalg.svd(projected @ to_H, full_matrices=False)
-    if len(s) < n_factors:
-        return _Eigenpairs(np.pad(s**2, (0, n_factors - len(s))), left, left, left, 0.0, options.n_power_iter + 1)
-    # H = U' diag(s) Vᵀ, hence P⁻¹ U' = A W diag(1/s_T) V / s
-    U = A @ (to_H @ right[:n_factors].T) / s[:n_factors]
-    leading = W[:, ::-1][:, :n_factors]
-    errors = projected @ leading - basis @ (leading * squares[::-1][:n_factors])
-    next_value = float(s[n_factors] ** 2) if len(s) > n_factors else 0.0
-    return _Eigenpairs(s[:n_factors] ** 2, left[:, :n_factors], U, errors, next_value, options.n_power_iter + 1)

@@ -163,9 +163,7 @@ class BedMatrix:
         """Memory per SNP of a block: two packed buffers, and the unselected bytes where samples are chosen."""
         return 2 * self.bytes_per_snp + (self.bed.bytes_per_snp if self.samples is not None else 0)
 
-    def _blocks(
-        self, label: str, group_snps: int, snp_bytes: int, fixed: int
-    ) -> Iterator[tuple[int, Packed]]:
+    def _blocks(self, label: str, group_snps: int, snp_bytes: int, fixed: int) -> Iterator[tuple[int, Packed]]:
         self.bed.check_unchanged()
         n_groups = self.engine.block_groups(group_snps * (self._buffer_bytes() + snp_bytes), fixed)
         yield from self.engine.blocks(

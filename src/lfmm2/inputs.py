@@ -111,9 +111,7 @@ def align_variables(
         If variables are constant, repeated or collinear over the samples in use.
     """
     kept = _kept_samples(samples, options)
-    subset = Samples(
-        tuple(np.array(samples.fid, object)[kept]), tuple(np.array(samples.iid, object)[kept])
-    )
+    subset = Samples(tuple(np.array(samples.fid, object)[kept]), tuple(np.array(samples.iid, object)[kept]))
     tables = [_read(X, samples, subset, kept, "variables", options)]
     if covar is not None:
         tables.append(_read(covar, samples, subset, kept, "nuisance variables", options))
@@ -136,9 +134,7 @@ def _mask(table: Variables, n: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _read(
-    source: Any, samples: Samples, subset: Samples, kept: Ints, what: str, options: SampleOptions
-) -> Variables:
+def _read(source: Any, samples: Samples, subset: Samples, kept: Ints, what: str, options: SampleOptions) -> Variables:
     """Variables of the kept samples; an array speaks of all samples of the .fam, a table of those it names."""
     by_row = isinstance(source, np.ndarray | list | tuple)
     table = read_variables(
@@ -167,7 +163,9 @@ def _kept_samples(samples: Samples, options: SampleOptions) -> Ints:
         listed = read_sample_list(path, samples)
         if listed.n_unknown:
             warnings.warn(
-                f"{name} {os.fspath(path)}: {listed.n_unknown} IDs are not in the .fam", InputWarning, stacklevel=4
+                f"{name} {os.fspath(path)}: {listed.n_unknown} IDs are not in the .fam",
+                InputWarning,
+                stacklevel=4,
             )
         mask &= listed.mask if wanted else ~listed.mask
     if not mask.any():
@@ -206,7 +204,12 @@ def match_samples(wanted: AlignedVariables, other: BedFile | NDArray[Any], other
 
 
 def make_matrix(
-    source: BedFile | NDArray[Any], engine: Engine, samples: Ints, snps: Ints | None, options: SnpOptions, scale: bool
+    source: BedFile | NDArray[Any],
+    engine: Engine,
+    samples: Ints,
+    snps: Ints | None,
+    options: SnpOptions,
+    scale: bool,
 ) -> Matrix:
     """The genotype matrix of some samples and SNPs; only the estimation set is scaled."""
     if isinstance(source, BedFile):

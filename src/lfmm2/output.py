@@ -90,9 +90,7 @@ def check_free_space(folder: AnyPath, n_bytes: int) -> None:
         free = shutil.disk_usage(folder).free
     if n_bytes > free:
         need, have = (f"{n:,}".replace(",", " ") for n in (n_bytes, free))
-        raise WriteError(
-            f"{folder}: outputs need {need} bytes, {have} are free; free some, or write elsewhere"
-        )
+        raise WriteError(f"{folder}: outputs need {need} bytes, {have} are free; free some, or write elsewhere")
 
 
 class OutputSet:

@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 from lfmm2._threads import resolve_threads, single_threaded_blas
 from lfmm2.association import AssociationModel, Status, degrees_of_freedom
 from lfmm2.calibration import calibration_warning
-from lfmm2.errors import CalibrationWarning, InconsistentInputError, UsageError
-from lfmm2.factors import LatentFactors, SolverOptions, estimate_from_matrix
+from lfmm2.eigensolvers import SolverOptions
+from lfmm2.errors import CalibrationWarning, InconsistentInputError
+from lfmm2.factors import LatentFactors, estimate_from_matrix
 from lfmm2.genotypes import BedMatrix
 from lfmm2.inputs import (
     AlignedVariables,
-    AnyPath,
     GenotypeSource,
-    Matrix,
     SampleOptions,
     SnpOptions,
     align_variables,
@@ -168,7 +167,12 @@ class Job:
         )
         out_format = None if self.options.output.out is None else self.options.output.format
         return make_plan(
-            size, self.options.solver, self.engine.memory, self.engine.n_threads, out_format, self.options.loadings
+            size,
+            self.options.solver,
+            self.engine.memory,
+            self.engine.n_threads,
+            out_format,
+            self.options.loadings,
         )
 
     def __enter__(self) -> Job:
@@ -194,7 +198,12 @@ class Job:
         if self.given is not None:
             return _for_samples(self.given, self.variables)
         return estimate_from_matrix(
-            self.estimation, self.ridge, self.n_factors, self.options.solver, self.engine.memory, self.variables.iids
+            self.estimation,
+            self.ridge,
+            self.n_factors,
+            self.options.solver,
+            self.engine.memory,
+            self.variables.iids,
         )
 
     def execute(self) -> AssociationResult:
@@ -220,9 +229,7 @@ class Job:
                 self.df, _status_names(store), self.plan, self.engine, list(filter(None, notes)),
             )  # fmt: skip
             source = self.files.write(store, self.variants, factors, gif, self.df, self._counts_a1, record, self.plan)
-            return AssociationResult(
-                names, factors, gif, self.df, self.variables.iids, source, self.files.paths, None
-            )
+            return AssociationResult(names, factors, gif, self.df, self.variables.iids, source, self.files.paths, None)
         finally:
             if self.files.prefix is not None:
                 store.close()

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lfmm2.eigensolvers import SolverOptions, exact_memory, krylov_memory
 from lfmm2.errors import InsufficientMemoryError, UsageError
-from lfmm2.factors import KRYLOV_PASSES, SolverOptions, choose_solver, exact_memory, krylov_memory
+from lfmm2.factors import KRYLOV_PASSES, choose_solver
 from lfmm2.genotypes import GRAM_PANEL_SNPS
 from lfmm2.stream import BLOCK_BYTES, plan_tiling
 
@@ -138,7 +139,12 @@ class ProblemSize:
 
 
 def make_plan(
-    size: ProblemSize, options: SolverOptions, memory: int, n_threads: int, out_format: str | None, loadings: bool
+    size: ProblemSize,
+    options: SolverOptions,
+    memory: int,
+    n_threads: int,
+    out_format: str | None,
+    loadings: bool,
 ) -> RunPlan:
     """Predict passes, bytes, memory and disk.
 
@@ -170,7 +176,8 @@ def make_plan(
         solver=solver,
         reason=reason,
         n_passes=n_passes,
-        n_bytes_read=n_passes * size.n_estimation_snps * size.estimation_bytes_per_snp + size.n_snps * size.bytes_per_snp,
+        n_bytes_read=n_passes * size.n_estimation_snps * size.estimation_bytes_per_snp
+        + size.n_snps * size.bytes_per_snp,
         peak_memory=max(factors, tests + results if in_memory else max(tests, results)),
         memory=memory,
         output_bytes=0 if in_memory else n_tables * ROW_BYTES[out_format or "parquet"] * size.n_snps,

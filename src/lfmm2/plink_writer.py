@@ -139,9 +139,7 @@ def write_plink(
     for what, n, columns in (("samples", n_samples, samples), ("SNPs", n_snps, snps)):
         for name, column in columns.items():
             if len(column) != n:
-                raise UsageError(
-                    f"{name} has {len(column)} values, but dosages have {n} {what}; pass one each"
-                )
+                raise UsageError(f"{name} has {len(column)} values, but dosages have {n} {what}; pass one each")
     paths = [Path(f"{os.fspath(out)}.{name}") for name in ("bim", "fam", "bed")]
     check_outputs(paths, overwrite)
     with OutputSet() as outputs:
@@ -186,9 +184,7 @@ def default_sample_ids(n_samples: int) -> list[str]:
 
 def fam_text(fid: Sequence[str], iid: Sequence[str]) -> bytes:
     """Lines of a .fam; parents, sex and phenotype are unknown."""
-    return "".join(
-        f"{family}\t{sample}\t0\t0\t0\t-9\n" for family, sample in zip(fid, iid, strict=True)
-    ).encode()
+    return "".join(f"{family}\t{sample}\t0\t0\t0\t-9\n" for family, sample in zip(fid, iid, strict=True)).encode()
 
 
 def bim_text(

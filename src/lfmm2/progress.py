@@ -24,7 +24,13 @@ class BarProgress(Progress):
         """Open a bar."""
         self._started, self._bytes = time.monotonic(), 0
         self._bar = tqdm(
-            total=n_snps, desc=label, unit=" SNPs", unit_scale=True, file=self._stream, leave=False, dynamic_ncols=True
+            total=n_snps,
+            desc=label,
+            unit=" SNPs",
+            unit_scale=True,
+            file=self._stream,
+            leave=False,
+            dynamic_ncols=True,
         )
 
     def advance(self, n_snps: int, n_bytes: int) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from lfmm2 import _core
 from lfmm2._threads import blas_name
 from lfmm2.factors import LatentFactors
-from lfmm2.inputs import AlignedVariables, Matrix
 from lfmm2.genotypes import BedMatrix
+from lfmm2.inputs import AlignedVariables, Matrix
 from lfmm2.plan import RunPlan
 from lfmm2.stream import Engine
 

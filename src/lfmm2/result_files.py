@@ -70,9 +70,7 @@ class ResultFiles:
         By name of the variable, and "joint", "loadings", "factors", "log" and "record".
     """
 
-    def __init__(
-        self, options: OutputOptions, variables: tuple[str, ...], loadings: bool, inputs: list[Path]
-    ) -> None:
+    def __init__(self, options: OutputOptions, variables: tuple[str, ...], loadings: bool, inputs: list[Path]) -> None:
         self.options = options
         self.variables = variables
         self.paths: dict[str, Path] = {}
@@ -131,7 +129,10 @@ class ResultFiles:
                 write_tables("joint", JOINT_SCHEMA, self._joint_tables(store, cut_variants(), df, counts_a1, in_memory))
             if "loadings" in self.paths:
                 blocks = zip(
-                    cut_variants(), store.common.blocks(BLOCK_ROWS), store.loadings.blocks(BLOCK_ROWS), strict=True
+                    cut_variants(),
+                    store.common.blocks(BLOCK_ROWS),
+                    store.loadings.blocks(BLOCK_ROWS),
+                    strict=True,
                 )
                 write_tables(
                     "loadings",

@@ -52,7 +52,13 @@ class MemorySource:
     """
 
     def __init__(
-        self, common: Floats, rows: list[Floats], variants: Callable[[], pa.Table], df: int, gif: Floats, counts_a1: bool
+        self,
+        common: Floats,
+        rows: list[Floats],
+        variants: Callable[[], pa.Table],
+        df: int,
+        gif: Floats,
+        counts_a1: bool,
     ) -> None:
         self._common = common
         self._rows = rows
@@ -71,7 +77,9 @@ class MemorySource:
         """Made on demand."""
         variants, d = self._variants(), len(self._rows)
         if variable is None:
-            q = benjamini_hochberg(distributions.f_p(self.column("f_stat", None), d, self._df))
+            # through the root, as the files have it: the same bits
+            root_f = np.sqrt(self.column("f_stat", None))
+            q = benjamini_hochberg(distributions.f_p(root_f**2, d, self._df))
             return joint_table(variants, self._common, q, d, self._df, self._counts_a1)
         gif = float(self._gif[variable])
         q = benjamini_hochberg(distributions.chi2_1_p(calibrated_z(self.column("t", variable), gif)))

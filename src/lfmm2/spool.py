@@ -48,7 +48,9 @@ class RowStore:
         """Add rows (b, n_columns) after the last."""
         if self._filled + len(rows) > self.n_rows:
             raise ValueError(f"{self._filled} + {len(rows)} rows do not fit a store of {self.n_rows}")
-        if self._file is None:
+        if rows.size == 0:
+            pass  # a store without columns keeps count only, and an empty view cannot be written
+        elif self._file is None:
             self._rows[self._filled : self._filled + len(rows)] = rows
         else:
             view = memoryview(np.ascontiguousarray(rows, np.float64)).cast("B")
@@ -79,6 +81,8 @@ class RowStore:
 
     def _read(self, first: int, n: int) -> Floats:
         rows = np.empty((n, self.n_columns))
+        if rows.size == 0:
+            return rows
         view = memoryview(rows).cast("B")
         offset = first * 8 * self.n_columns
         assert self._file is not None

@@ -90,9 +90,7 @@ class StatisticsStore:
 
     def inflation(self) -> Floats:
         """GIF of each variable, shape (d,), exact; NaN where no SNP has a t."""
-        gifs = [
-            genomic_inflation_streamed(self.histograms[j], self.t_blocks(j)) for j in range(len(self.rows))
-        ]
+        gifs = [genomic_inflation_streamed(self.histograms[j], self.t_blocks(j)) for j in range(len(self.rows))]
         return np.array(gifs)
 
     def close(self) -> None:

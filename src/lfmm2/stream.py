@@ -159,6 +159,4 @@ class Engine:
                     self.progress.advance(len(packed), len(packed) * snp_bytes_read)
         finally:
             self.progress.finish()
-        self.passes.append(
-            PassRecord(label, n_snps, n_snps * snp_bytes_read, time.perf_counter() - started)
-        )
+        self.passes.append(PassRecord(label, n_snps, n_snps * snp_bytes_read, time.perf_counter() - started))

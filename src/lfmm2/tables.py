@@ -22,9 +22,9 @@ STATUS_NAMES = pa.array([status.name for status in Status])
 
 def common_rows(block: BlockStatistics) -> Floats:
     """What all variables share, one row per SNP, columns `COMMON`."""
-    return np.column_stack(
-        [block.status, block.n_called, block.frequency, block.f_stat, block.shares]
-    ).astype(np.float64)
+    return np.column_stack([block.status, block.n_called, block.frequency, block.f_stat, block.shares]).astype(
+        np.float64
+    )
 
 
 def variable_rows(block: BlockStatistics, j: int) -> Floats:
@@ -59,7 +59,7 @@ def _variant_columns(variants: pa.Table, common: Floats, counts_a1: bool) -> dic
         "ID": variants["ID"],
         "A1": variants[counted],
         "OMITTED": variants[other],
-        "A1_FREQ": pa.array(common[:, 2]),
+        "A1_FREQ": common[:, 2],
         "OBS_CT": pa.array(common[:, 1].astype(np.int64)),
     }
 
@@ -90,9 +90,7 @@ def result_table(
     return pa.table([_as_arrow(columns[name]) for name in RESULT_SCHEMA.names], schema=RESULT_SCHEMA)
 
 
-def joint_table(
-    variants: pa.Table, common: Floats, q: Floats, n_variables: int, df: int, counts_a1: bool
-) -> pa.Table:
+def joint_table(variants: pa.Table, common: Floats, q: Floats, n_variables: int, df: int, counts_a1: bool) -> pa.Table:
     """The table of the joint test for some SNPs, columns of `JOINT_SCHEMA`."""
     f_stat = common[:, 3]
     columns = _variant_columns(variants, common, counts_a1)
@@ -125,7 +123,8 @@ def loadings_table(variants: pa.Table, common: Floats, loadings: Floats, counts_
 
 def _as_arrow(column: pa.Array | Floats) -> pa.Array:
     if isinstance(column, np.ndarray):
-        return pa.array(np.ascontiguousarray(column))
+        # NaN becomes null, which pandas, polars and R read as missing
+        return pa.array(np.ascontiguousarray(column), from_pandas=True)
     return column
 
 
