@@ -45,9 +45,7 @@ def balding_nichols(
     ancestral = rng.uniform(0.1, 0.9, (n_snps, 1))
     scale = (1 - fst) / fst
     shape = (n_snps, n_axes + 1)
-    frequencies = rng.beta(
-        np.broadcast_to(ancestral * scale, shape), np.broadcast_to((1 - ancestral) * scale, shape)
-    )
+    frequencies = rng.beta(np.broadcast_to(ancestral * scale, shape), np.broadcast_to((1 - ancestral) * scale, shape))
     f = ancestry @ frequencies.T  # (n_samples, n_snps)
     X = ancestry @ rng.standard_normal((n_axes + 1, n_variables))
     X += 0.3 * rng.standard_normal((n_samples, n_variables))

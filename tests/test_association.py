@@ -12,8 +12,9 @@ from conftest import Structured, WriteFileset
 from numpy.typing import NDArray
 
 from lfmm2.association import AssociationModel, BlockStatistics, Status, degrees_of_freedom
+from lfmm2.eigensolvers import SolverOptions
 from lfmm2.errors import DegenerateProblemError, UsageError
-from lfmm2.factors import LatentFactors, SolverOptions, estimate_from_matrix
+from lfmm2.factors import LatentFactors, estimate_from_matrix
 from lfmm2.genotypes import ArrayMatrix, BedMatrix, GenotypeMatrix
 from lfmm2.plink import BedFile
 from lfmm2.ridge import RidgeGeometry, ridge_geometry
@@ -64,7 +65,7 @@ def fit(
     estimation: GenotypeMatrix | None = None,
 ) -> tuple[RidgeGeometry, LatentFactors]:
     ridge = ridge_geometry(X, lambda_)
-    return ridge, estimate_from_matrix(estimation or matrix, ridge, n_factors, EXACT, GIB)
+    return ridge, estimate_from_matrix(estimation or matrix, ridge, n_factors, EXACT)
 
 
 def statistics(
@@ -95,7 +96,7 @@ def assert_close(actual: Floats, expected: Floats, relative: float) -> None:
 
 # --- against dense NumPy --------------------------------------------------------------------------------------
 
-# the oracle inverts normal equations and divides by d_1 = 6e-4; ORACLE_SEEN is seen
+# the oracle inverts normal equations and divides by d_1 = 6e-4; 8e-13 is seen
 ORACLE = 1e-9
 
 
@@ -285,9 +286,7 @@ def long_regression(y: Floats, C: Floats, d: int, df: int) -> tuple[float, float
 
 
 @pytest.mark.parametrize("size", [1e-2, 1e-3, 3e-4, 1.2e-4, 1e-4, 3e-5, 1e-5, 1e-6, 1e-8])
-def test_statistics_of_a_snp_that_is_nearly_explained_are_right(
-    data: Structured, engine: Engine, size: float
-) -> None:
+def test_statistics_of_a_snp_that_is_nearly_explained_are_right(data: Structured, engine: Engine, size: float) -> None:
     # a variable equals the SNP but for noise of this relative length
     y = np.nan_to_num(data.dosage[:, 10], nan=1.0)
     noise = np.random.default_rng(0).standard_normal(120)
@@ -298,10 +297,11 @@ def test_statistics_of_a_snp_that_is_nearly_explained_are_right(
     (block,) = model.statistics(ArrayMatrix(y[:, None], engine))
     share, f, t = long_regression(y, np.c_[factors.U, X], 3, 120 - 3 - K)
     assert 0.1 * size**2 < share < size**2
-    # above 1e-8 of ‖y‖², rss is a difference and keeps all but eps / 1e-8; below, the residuals keep all but eps / size
-    np.testing.assert_allclose(block.shares[0, 2], share, rtol=1e-6)
-    np.testing.assert_allclose(block.f_stat[0], f, rtol=1e-6)
-    np.testing.assert_allclose(block.t[0, 1], t[1], rtol=1e-6)
+    # above 1e-8 of ‖y‖², rss is a difference and keeps all but eps / 1e-8; below, residuals keep all but eps / size:
+    # 2e-8 is seen just above the limit, 2e-9 at a size of 1e-8
+    np.testing.assert_allclose(block.shares[0, 2], share, rtol=1e-7)
+    np.testing.assert_allclose(block.f_stat[0], f, rtol=1e-7)
+    np.testing.assert_allclose(block.t[0, 1], t[1], rtol=1e-7)
 
 
 def test_residual_squares_take_the_right_rows_of_a_file(
@@ -363,12 +363,8 @@ def test_a_variable_in_the_span_of_the_factors_is_refused(
         AssociationModel(ridge_geometry(X, 1e-5), factors, n_reported, "paper")
 
 
-@pytest.mark.parametrize(
-    "column", [np.zeros(120), np.full(120, 0.1), np.full(120, 1e9)], ids=["zero", "0.1", "1e9"]
-)
-def test_a_constant_variable_is_refused(
-    data: Structured, bed: BedFile, engine: Engine, column: Floats
-) -> None:
+@pytest.mark.parametrize("column", [np.zeros(120), np.full(120, 0.1), np.full(120, 1e9)], ids=["zero", "0.1", "1e9"])
+def test_a_constant_variable_is_refused(data: Structured, bed: BedFile, engine: Engine, column: Floats) -> None:
     _, factors = fit(BedMatrix(bed, engine), data.X)
     with pytest.raises(DegenerateProblemError, match="linear combination"):
         AssociationModel(ridge_geometry(np.c_[data.X, column], 1e-5), factors, 4, "paper")
@@ -469,9 +465,7 @@ def test_order_of_variables_permutes_the_columns(
     assert_close(changed.f_stat, expected.f_stat, 1e-9)
 
 
-def test_duplicate_snps_get_the_same_statistics(
-    data: Structured, engine: Engine, write_fileset: WriteFileset
-) -> None:
+def test_duplicate_snps_get_the_same_statistics(data: Structured, engine: Engine, write_fileset: WriteFileset) -> None:
     dosage = data.dosage.copy()
     positions = [8, 9, 63, 64, 600, 1023]
     dosage[:, positions] = dosage[:, [8]]
@@ -484,7 +478,7 @@ def test_duplicate_snps_get_the_same_statistics(
 def test_factors_may_be_turned_without_effect(data: Structured, bed: BedFile, engine: Engine) -> None:
     # only their span enters the tests
     matrix = BedMatrix(bed, engine)
-    ridge, factors = fit(matrix, data.X)
+    _, factors = fit(matrix, data.X)
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((K, K)))[0]
     turned = replace(factors, U=factors.U @ turn, loadings_map=factors.loadings_map @ turn)
     actual, expected = (statistics(matrix, data.X, factors=which) for which in (turned, factors))

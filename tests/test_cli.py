@@ -12,7 +12,7 @@ import pytest
 
 from lfmm2.cli import main
 from lfmm2.output import read_columns
-from lfmm2.simulate import simulate
+from lfmm2.simulation import simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
 

@@ -23,7 +23,7 @@ MODULES = sorted(path.stem for path in SOURCE.glob("*.py"))
 LAYERS = (
     ("errors", "_core", "_threads"),
     ("plink", "covariates", "distributions", "output", "plink_writer", "spool"),
-    ("stream", "genotypes", "ridge", "simulate"),
+    ("stream", "genotypes", "ridge", "simulation"),
     (
         "eigensolvers",
         "factors",

@@ -1,7 +1,7 @@
 """R's answers: LEA 3.17.2 and lfmm 1.0 on three simulated cases, and the dense definition on the same ones.
 
-Tolerances come from the README beside the data. LEA weighs with sqrt(λ/(λ+σ)), σ not squared, which moves its t by up to
-1.2e-5 at λ = 1e-5; lfmm is limited by its iterative SVD to about 1e-4.
+Tolerances come from the README beside the data. LEA weighs with sqrt(λ/(λ+σ)), σ not squared, which moves its t by up
+to 1.2e-5 at λ = 1e-5; lfmm is limited by its iterative SVD to about 1e-4.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from scipy import stats
 
 from lfmm2._threads import single_threaded_blas
 from lfmm2.association import AssociationModel, Status
-from lfmm2.factors import LatentFactors, SolverOptions, estimate_from_matrix
+from lfmm2.eigensolvers import SolverOptions
+from lfmm2.factors import LatentFactors, estimate_from_matrix
 from lfmm2.genotypes import BedMatrix
 from lfmm2.plink import BedFile
 from lfmm2.ridge import ridge_geometry
@@ -70,7 +71,7 @@ class Case:
 
     def _answer(self, matrix: BedMatrix, lambda_: float) -> Answers:
         ridge = ridge_geometry(self.X, lambda_)
-        factors = estimate_from_matrix(matrix, ridge, self.K, SolverOptions(solver="exact"), GIB)
+        factors = estimate_from_matrix(matrix, ridge, self.K, SolverOptions(solver="exact"))
         d = self.X.shape[1]
         models = {df: AssociationModel(ridge, factors, d, df) for df in ("paper", "intercept")}
         blocks = {df: list(model.statistics(matrix)) for df, model in models.items()}
@@ -249,4 +250,3 @@ def test_r_has_no_answer_where_we_have_a_status(case: Case) -> None:
     for key in ("LEA_t", "lfmm_t"):
         np.testing.assert_array_equal(np.isnan(case.expected[key]).all(axis=1), ~case.varies)
     np.testing.assert_array_equal(case.answers(1e-5).status == Status.OK, case.varies)
-

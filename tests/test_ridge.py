@@ -176,9 +176,7 @@ LONG_FIRST = "the SVD of the small factor loses digits unless columns come by de
 def orders(*unordered: tuple[float, ...]) -> list[Any]:
     """All orders of three units; those given fail for now."""
     return [
-        pytest.param(
-            scales, marks=pytest.mark.xfail(reason=LONG_FIRST, strict=True) if scales in unordered else ()
-        )
+        pytest.param(scales, marks=pytest.mark.xfail(reason=LONG_FIRST, strict=True) if scales in unordered else ())
         for scales in permutations((1e8, 1.0, 1e-8))
     ]
 
@@ -225,7 +223,7 @@ def test_effect_map_equals_eq_4(K: int, lambda_: float) -> None:
     X = variables()
     Y = rng.standard_normal((40, 200))
     Y -= Y.mean(axis=0)
-    U, s, V = reference.fit_factors(Y, X, K, lambda_)
+    U, _, V = reference.fit_factors(Y, X, K, lambda_)
     expected = reference.ridge_effects(Y, X, U @ V.T, lambda_)
     ridge = ridge_geometry(X, lambda_)
     U_of_PY = ridge.project(U)

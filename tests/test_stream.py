@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -192,11 +193,10 @@ def test_blocks_raise_what_the_reader_raised(broken_block: int) -> None:
 
     progress = Recorder()
     engine = Engine(1, MIB, progress)
-    seen = []
+    blocks = engine.blocks("x", source, 50, 2, 10)
+    assert [first for first, _ in islice(blocks, broken_block // 10)] == list(range(0, broken_block, 10))
     with pytest.raises(OSError, match="the disk is gone"):
-        for first, _ in engine.blocks("x", source, 50, 2, 10):
-            seen.append(first)
-    assert seen == list(range(0, broken_block, 10))
+        next(blocks)
     assert progress.finished == 1
     assert engine.passes == []
 

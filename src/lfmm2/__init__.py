@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lfmm2.factors_file import read_factors
     from lfmm2.plink import BedFile, open_bed
     from lfmm2.results import AssociationResult
-    from lfmm2.simulate import Simulation, simulate
+    from lfmm2.simulation import Simulation, simulate
 
     __version__: str
 
@@ -59,7 +59,7 @@ _HOMES = {
     "factors_file": ("read_factors",),
     "plink": ("BedFile", "open_bed"),
     "results": ("AssociationResult",),
-    "simulate": ("Simulation", "simulate"),
+    "simulation": ("Simulation", "simulate"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -98,7 +98,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'lfmm2' has no attribute {name!r}")
     value = getattr(import_module(f"lfmm2.{_HOME_OF[name]}"), name)
-    # importing lfmm2.simulate has put the module itself under the name of its function
+    # found at once the next time
     globals()[name] = value
     return value
 

@@ -22,7 +22,6 @@ Kernels cannot fail: arguments are checked here, before the GIL is released. Cod
 order in every array of counts. Pad bits of the last byte are ignored.
 """
 
-from cython cimport boundscheck
 from cython.parallel cimport prange, threadid
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint8_t, uint64_t

@@ -335,8 +335,7 @@ class _BucketFile:
 
     def close(self) -> None:
         if self._file is not None:
-            # On a full disk closing fails again, and must not hide the WriteError.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # a full disk fails again here: keep the WriteError
                 self._file.close()
 
     def _advance(self, bucket: int, count: int) -> int:

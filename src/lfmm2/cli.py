@@ -178,7 +178,7 @@ def simulate(
     overwrite: bool,
 ) -> None:  # fmt: skip
     """Write a structured data set with known causal SNPs."""
-    from lfmm2.simulate import simulate as simulate_data
+    from lfmm2.simulation import simulate as simulate_data
 
     data = simulate_data(
         out, samples, snps, variables, n_populations=populations, n_causal=causal, missing_rate=missing_rate, seed=seed,

@@ -9,7 +9,7 @@ import numpy as np
 
 from lfmm2.api import run
 from lfmm2.results import AssociationResult
-from lfmm2.simulate import Simulation, simulate
+from lfmm2.simulation import Simulation, simulate
 
 N_FACTORS = 3
 FDR = 0.05

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from lfmm2.errors import InsufficientMemoryError, UsageError
+from lfmm2.errors import UsageError
 from lfmm2.genotypes import GenotypeMatrix
 from lfmm2.ridge import RidgeGeometry
 
@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 SOLVERS = ("auto", "exact", "krylov", "power")
 MAX_PASSES = 60
+KRYLOV_BYTES = 1 << 30
 # s² below this fraction of the largest is rounding noise of the Gram matrix
 RANK_TOLERANCE = 1e-11
 
@@ -52,7 +53,7 @@ class Eigenpairs:
     """Leading eigenpairs of P C P, as far as they could be had.
 
     values: s² (K,). vectors: U' (n, K). U: Û = P⁻¹ U' (n, K). errors: P C P u - s² u (n, K) of the last Ritz
-    vectors. next_value: the next eigenvalue seen, a lower bound of the true one.
+    vectors. next_value: the next eigenvalue seen, a lower bound of the true one; NaN where none was.
     """
 
     values: Floats
@@ -67,7 +68,7 @@ def _from_images(
     ridge: RidgeGeometry, values: Floats, vectors: Floats, images: Floats, n_factors: int, n_passes: int
 ) -> Eigenpairs:
     """Eigenpairs from at least K values in decreasing order, and K vectors u with their images C P u."""
-    next_value = max(float(values[n_factors]), 0.0) if len(values) > n_factors else 0.0
+    next_value = max(float(values[n_factors]), 0.0) if len(values) > n_factors else np.nan
     values = values[:n_factors]
     errors = ridge.project(images) - vectors * values
     U = images / np.where(values > 0, values, 1.0)
@@ -80,23 +81,24 @@ def exact_memory(n_samples: int) -> int:
 
 
 def krylov_memory(n_samples: int, width: int) -> int:
-    """Bytes of the smallest basis that krylov can work with: four blocks, their images and temporaries."""
-    return 3 * 8 * n_samples * 4 * width
+    """Bytes of the basis, its images, and the copies made of both at a restart."""
+    return 2 * 8 * n_samples * (krylov_columns(n_samples, width) + 2 * width)
 
 
-def solve_exact(
-    genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions, memory: int
-) -> Eigenpairs:
+def krylov_columns(n_samples: int, width: int) -> int:
+    """Columns at which the basis is cut to its leading vectors: forty blocks where they fit in 1 GiB, at least six.
+
+    A function of the sizes alone: were it the memory of the machine, results would depend on that.
+    """
+    return min(max(KRYLOV_BYTES // (2 * 8 * n_samples), 6 * width), 40 * width)
+
+
+def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
     """Eigenvectors of P C P from the Gram matrix, in one pass.
 
     With E = I - D and H = C Q: P C P = C - Q E Hᵀ - H E Qᵀ + Q E (Qᵀ H) E Qᵀ, and
     C P u = C u - H E Qᵀ u needs no second product with C: it is P C P u + Q E Hᵀ (P u).
     """
-    if exact_memory(genotypes.n_samples) > memory:
-        raise InsufficientMemoryError(
-            f"solver 'exact' needs {exact_memory(genotypes.n_samples) / 2**20:.0f} MiB for the Gram matrix of "
-            f"{genotypes.n_samples} samples; the budget is {memory / 2**20:.0f} MiB; raise --memory or use krylov"
-        )
     n = genotypes.n_samples
     M = genotypes.gram(label="factors: Gram matrix")  # (n, n)
     Q, E = ridge.Q, ridge.shrinkage
@@ -141,18 +143,16 @@ def _orthonormal(block: Floats, against: Floats | None) -> Floats:
     return Q
 
 
-def solve_krylov(
-    genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions, memory: int
-) -> Eigenpairs:
+def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
     """Block Krylov with Rayleigh-Ritz over all blocks, full reorthogonalisation and thick restart.
 
     Basis Q = [Q_1 Q_2 ...], A = G(P Q): T = Qᵀ P A is P C P seen from the basis. The next block is what P A of the
-    newest block adds to the basis. When the basis would outgrow the memory it is cut to its leading Ritz vectors, whose
+    newest block adds to the basis. When the basis would outgrow its room it is cut to its leading Ritz vectors, whose
     images are the same combinations of A, so no pass is lost.
     """
     n = genotypes.n_samples
     width = _block_width(genotypes, n_factors, options)
-    space = _RitzSpace(ridge, n, most_columns=max(4 * width, int(memory / 2 // (2 * 8 * n))))
+    space = _RitzSpace(ridge, n, krylov_columns(n, width))
     block = _orthonormal(_centred(_starting_block(n, width, options.seed)), None)
     n_passes = 0
     while True:
@@ -185,8 +185,9 @@ class _RitzSpace:
         self.ridge = ridge
         self.most_columns = min(most_columns, n_samples)
         self.n_columns = 0
-        self._basis = np.empty((n_samples, 0), order="F")
-        self._images = np.empty((n_samples, 0), order="F")
+        # columns that are not filled yet take no memory
+        self._basis = np.empty((n_samples, self.most_columns), order="F")
+        self._images = np.empty((n_samples, self.most_columns), order="F")
         self._T = np.empty((0, 0))
 
     @property
@@ -202,8 +203,6 @@ class _RitzSpace:
     def extend(self, block: Floats, images: Floats) -> None:
         """Add orthonormal columns, orthogonal to the basis, and their images."""
         first, last = self.n_columns, self.n_columns + block.shape[1]
-        if last > self._basis.shape[1]:
-            self._grow(min(max(2 * last, 8 * block.shape[1]), max(self.most_columns, last)))
         self._basis[:, first:last], self._images[:, first:last] = block, images
         self.n_columns = last
         new = self.basis.T @ self.ridge.project(images)  # (m, l)
@@ -212,12 +211,6 @@ class _RitzSpace:
         T[:, first:], T[first:, :first] = new, new[:first].T
         T[first:, first:] = (new[first:] + new[first:].T) / 2
         self._T = T
-
-    def _grow(self, n_columns: int) -> None:
-        for name in ("_basis", "_images"):
-            wider = np.empty((len(self._basis), n_columns), order="F")
-            wider[:, : self.n_columns] = getattr(self, name)[:, : self.n_columns]
-            setattr(self, name, wider)
 
     def ritz_pairs(self) -> tuple[Floats, Floats]:
         """Ritz values in decreasing order and the coefficients of their vectors."""
@@ -244,9 +237,7 @@ def _centred(block: Floats) -> Floats:
     return centred
 
 
-def solve_power(
-    genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions, memory: int
-) -> Eigenpairs:
+def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
     """The textbook randomised SVD with q power iterations, in q + 1 passes instead of 2q + 2.
 
     The textbook projects P Y on an orthonormal basis of (P Y)ᵀ S with S = (P C P)^q Ω. With T = Sᵀ P C P S =
@@ -273,5 +264,5 @@ def solve_power(
     U = A @ (to_H @ right[:n_factors].T) / s[:n_factors]
     leading = W[:, ::-1][:, :n_factors]
     errors = projected @ leading - basis @ (leading * squares[::-1][:n_factors])
-    next_value = float(s[n_factors] ** 2) if len(s) > n_factors else 0.0
+    next_value = float(s[n_factors] ** 2) if len(s) > n_factors else np.nan
     return Eigenpairs(s[:n_factors] ** 2, left[:, :n_factors], U, errors, next_value, options.n_power_iter + 1)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from lfmm2.eigensolvers import (
     RANK_TOLERANCE,
     SolverOptions,
-    exact_memory,
     solve_exact,
     solve_krylov,
     solve_power,
@@ -27,6 +26,8 @@ Floats = NDArray[np.float64]
 
 # passes that krylov is expected to need; it stops by its residuals
 KRYLOV_PASSES = 20
+# three matrices of 191 MiB
+MOST_EXACT_SAMPLES = 5_000
 
 
 @dataclass(frozen=True)
@@ -89,25 +90,22 @@ class LatentFactors:
         )  # fmt: skip
 
 
-def choose_solver(n_samples: int, n_snps: int, n_factors: int, options: SolverOptions, memory: int) -> tuple[str, str]:
+def choose_solver(n_samples: int, n_snps: int, n_factors: int, options: SolverOptions) -> tuple[str, str]:
     """The solver and the reason, by a cost rule.
 
     exact costs n² p flops for the Gram matrix and about 4 n³ for its eigenvectors; krylov 4 n p l flops a pass of
     l = K + oversampling columns, taken as `KRYLOV_PASSES` (5 to 10 where K does not exceed the axes of structure, 30 to
     40 where it reaches into the noise). Narrow products run at little more than half the speed of square ones: `auto`
-    takes exact while it costs at most twice the flops, and its three n×n matrices fit in half of the memory budget.
+    takes exact while it costs at most twice the flops, and up to `MOST_EXACT_SAMPLES`. The rule looks at sizes only:
+    were it to look at the memory of the machine, results would depend on that.
     """
     if options.solver != "auto":
         return options.solver, "as asked"
     width = min(n_factors + options.oversampling, n_samples)
     exact = float(n_samples) ** 2 * n_snps + 4.0 * float(n_samples) ** 3
     krylov = KRYLOV_PASSES * 4.0 * n_samples * n_snps * width
-    needed = exact_memory(n_samples)
-    if needed > memory / 2:
-        return "krylov", (
-            f"the Gram matrix of {n_samples} samples takes {needed / 2**20:.0f} MiB "
-            f"of a budget of {memory / 2**20:.0f} MiB"
-        )
+    if n_samples > MOST_EXACT_SAMPLES:
+        return "krylov", f"more than {MOST_EXACT_SAMPLES} samples"
     comparison = f"exact costs {exact:.2g} flops, krylov about {krylov:.2g}"
     if exact <= 2 * krylov or 4 * width >= n_samples:
         return "exact", comparison
@@ -119,7 +117,6 @@ def estimate_from_matrix(
     ridge: RidgeGeometry,
     n_factors: int,
     options: SolverOptions,
-    memory: int,
     sample_ids: tuple[str, ...] = (),
 ) -> LatentFactors:
     """Estimate K factors of a genotype matrix given the ridge geometry of its variables.
@@ -133,8 +130,6 @@ def estimate_from_matrix(
     n_factors : int
         K, 0 ≤ K < min(n, p).
     options : SolverOptions
-    memory : int
-        Bytes that the solver may use.
     sample_ids : tuple of str
 
     Raises
@@ -142,7 +137,7 @@ def estimate_from_matrix(
     DegenerateProblemError
         If the genotypes have fewer than K independent directions.
     """
-    solver, reason = choose_solver(genotypes.n_samples, genotypes.n_snps, n_factors, options, memory)
+    solver, reason = choose_solver(genotypes.n_samples, genotypes.n_snps, n_factors, options)
     if n_factors == 0:
         none = np.zeros((genotypes.n_samples, 0))
         zero = np.zeros(0)
@@ -151,7 +146,7 @@ def estimate_from_matrix(
             genotypes.n_snps, sample_ids,
         )  # fmt: skip
     solve = {"exact": solve_exact, "krylov": solve_krylov, "power": solve_power}[solver]
-    pairs = solve(genotypes, ridge, n_factors, options, memory)
+    pairs = solve(genotypes, ridge, n_factors, options)
     largest = pairs.values[0]
     if not largest > 0 or pairs.values[-1] <= RANK_TOLERANCE * largest:
         rank = int((pairs.values > RANK_TOLERANCE * max(largest, 0.0)).sum()) if largest > 0 else 0
@@ -160,7 +155,7 @@ def estimate_from_matrix(
             f"but K = {n_factors}; lower K or use more SNPs"
         )
     residuals = np.linalg.norm(pairs.errors, axis=0) / pairs.values
-    gap = pairs.values[-1] - pairs.next_value
+    gap = pairs.values[-1] - pairs.next_value  # NaN, so no bound, where no next eigenvalue was seen
     angle_bound = float(np.linalg.norm(pairs.errors, 2) / gap) if gap > 0 else np.inf
     converged = solver != "krylov" or bool((residuals <= options.tol).all())
     if not converged:

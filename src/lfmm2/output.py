@@ -90,7 +90,7 @@ def check_free_space(folder: AnyPath, n_bytes: int) -> None:
         free = shutil.disk_usage(folder).free
     if n_bytes > free:
         need, have = (f"{n:,}".replace(",", " ") for n in (n_bytes, free))
-        raise WriteError(f"{folder}: outputs need {need} bytes, {have} are free; free some, or write elsewhere")
+        raise WriteError(f"{folder}: outputs need {need} bytes, {have} are free; {_REMEDIES[errno.ENOSPC]}")
 
 
 class OutputSet:
@@ -250,6 +250,7 @@ class TableWriter:
         rows = table.select(self._schema.names).cast(self._schema)
         self._waiting = pa.concat_tables([self._waiting, rows])
         while self._waiting.num_rows >= self._group_rows:
+            # One chunk, because pages of Parquet also end where a chunk does.
             self._write_group(_with_nulls(self._waiting.slice(0, self._group_rows).combine_chunks()))
             self._waiting = self._waiting.slice(self._group_rows)
 

@@ -202,7 +202,6 @@ class Job:
             self.ridge,
             self.n_factors,
             self.options.solver,
-            self.engine.memory,
             self.variables.iids,
         )
 

@@ -94,7 +94,7 @@ class RunPlan:
             raise InsufficientMemoryError(
                 f"memory budget of {_mib(self.memory)}, but {self.n_samples} samples with K = {self.n_factors}, solver "
                 f"{self.solver} and {self.n_threads} threads need {_mib(self.peak_memory)}; raise --memory, "
-                "use fewer threads, or write to files (out) instead of memory"
+                "use fewer threads, another solver, or write to files (out) instead of memory"
             )
 
     def describe(self) -> str:
@@ -155,7 +155,7 @@ def make_plan(
     loadings : bool
         Whether V is written too.
     """
-    solver, reason = choose_solver(size.n_samples, size.n_estimation_snps, size.n_factors, options, memory)
+    solver, reason = choose_solver(size.n_samples, size.n_estimation_snps, size.n_factors, options)
     n_passes = {"exact": 1, "krylov": KRYLOV_PASSES, "power": options.n_power_iter + 1}[solver]
     n_columns = size.n_variables + size.n_nuisance + size.n_factors
     n_numbers = 7 + 4 * size.n_variables + (size.n_factors if loadings else 0)

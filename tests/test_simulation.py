@@ -18,7 +18,7 @@ from reference import centred, inflation, least_squares
 from scipy import stats
 
 from lfmm2.errors import OutputExistsError, UsageError, WriteError
-from lfmm2.simulate import Simulation, simulate
+from lfmm2.simulation import Simulation, simulate
 
 SUFFIXES = (".bed", ".bim", ".fam", ".env.csv", ".truth.tsv")
 
@@ -84,7 +84,7 @@ def test_simulate_alleles_are_random_distinct_nucleotides(default: Simulation) -
 
 
 def test_simulate_positions_fit_plink_for_any_number_of_snps(tmp_path: Path) -> None:
-    from lfmm2.simulate import LAST_POSITION, SNPS_PER_CHUNK, _Genome
+    from lfmm2.simulation import LAST_POSITION, SNPS_PER_CHUNK, _Genome
 
     n_snps = 10**9
     genome = _Genome(
@@ -434,6 +434,6 @@ def test_simulate_leaves_nothing_when_interrupted(
 
 
 def test_simulate_examples_run() -> None:
-    result = doctest.testmod(sys.modules["lfmm2.simulate"])
+    result = doctest.testmod(sys.modules["lfmm2.simulation"])
     assert result.attempted == 4
     assert result.failed == 0
