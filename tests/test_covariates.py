@@ -110,9 +110,7 @@ def test_read_variables_takes_arrays_where_iids_repeat() -> None:
     "source",
     [
         pd.DataFrame(TABLE, index=IIDS),
-        pd.DataFrame(
-            TABLE, index=pd.MultiIndex.from_arrays([["F3", "F1", "F2"], IIDS], names=["FID", "IID"])
-        ),
+        pd.DataFrame(TABLE, index=pd.MultiIndex.from_arrays([["F3", "F1", "F2"], IIDS], names=["FID", "IID"])),
         pd.DataFrame({"IID": IIDS, **TABLE}),
         pd.DataFrame({"FID": ["F3", "F1", "F2"], "#IID": IIDS, **TABLE}, index=[7, 8, 9]),
         pd.DataFrame(TABLE, index=IIDS).convert_dtypes(),
@@ -122,13 +120,9 @@ def test_read_variables_takes_arrays_where_iids_repeat() -> None:
         pa.table({"IID": IIDS, **TABLE}),
         pa.table({"name": IIDS, **TABLE}),
         pa.table({"t": TABLE["t"], "rain": TABLE["rain"], "IID": pa.array(IIDS).dictionary_encode()}),
-        pa.table(
-            {"IID": IIDS, "t": pa.array(["0", "1.5", "-2"], pa.large_string()), "rain": [30000000000, 10, 20]}
-        ),
+        pa.table({"IID": IIDS, "t": pa.array(["0", "1.5", "-2"], pa.large_string()), "rain": [30000000000, 10, 20]}),
     ],
-    ids=str.split(
-        "index MultiIndex IID #IID nullable object str category arrow first-column dictionary types"
-    ),
+    ids=str.split("index MultiIndex IID #IID nullable object str category arrow first-column dictionary types"),
 )
 def test_read_variables_takes_tables_in_memory(source: Any) -> None:
     assert_expected(read_variables(source, SAMPLES))
@@ -169,9 +163,7 @@ print(read_variables([1.0, 2.0], Samples(("F", "F"), ("a", "b"))).values.sum())
 
 @pytest.mark.parametrize("cell", ["", "NA", "na", "nan", "NaN", " NA "])
 def test_read_variables_names_missing_value(tmp_path: Path, cell: str) -> None:
-    with pytest.raises(
-        InconsistentInputError, match=r"1 of 3 samples .*line 3 \(sample I2\), column 't'.*--remove"
-    ):
+    with pytest.raises(InconsistentInputError, match=r"1 of 3 samples .*line 3 \(sample I2\), column 't'.*--remove"):
         read(tmp_path, f"IID,t\nI1,1\nI2,{cell}\nI3,3\n")
 
 
@@ -359,9 +351,7 @@ def test_read_variables_keeps_ids_as_text(tmp_path: Path) -> None:
     assert read_variables(write(tmp_path, "IID,t\n007,1\n7,2\n"), samples).values.tolist() == [[2.0], [1.0]]
 
 
-@pytest.mark.parametrize(
-    "text", ["IID,t\nI1,1\nI2,2\nI1,1\nI3,3\n", "FID IID t\nF1 I1 1\nF2 I2 1\nF1 I1 2\n"]
-)
+@pytest.mark.parametrize("text", ["IID,t\nI1,1\nI2,2\nI1,1\nI3,3\n", "FID IID t\nF1 I1 1\nF2 I2 1\nF1 I1 2\n"])
 def test_read_variables_refuses_repeated_ids(tmp_path: Path, text: str) -> None:
     with pytest.raises(InconsistentInputError, match=r"repeated IDs \((F1 )?I1\)"):
         read(tmp_path, text)
@@ -441,6 +431,4 @@ def test_check_variables_warns_of_minus_nine(n_coded: int, n_warnings: int) -> N
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         check_variables(values, NAMES)
-    assert [str(w.message).startswith("b: ") and w.category is InputWarning for w in caught] == [
-        True
-    ] * n_warnings
+    assert [str(w.message).startswith("b: ") and w.category is InputWarning for w in caught] == [True] * n_warnings

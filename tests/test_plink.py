@@ -58,9 +58,7 @@ def test_read_fam_accepts(tmp_path: Path, text: str) -> None:
 
 
 def test_read_fam_keeps_ids_as_text(tmp_path: Path) -> None:
-    assert read_fam(write(tmp_path, 'NA 007 0 0 0 -9\n"q" é 0 0 0 -9\n')) == Samples(
-        ("NA", '"q"'), ("007", "é")
-    )
+    assert read_fam(write(tmp_path, 'NA 007 0 0 0 -9\n"q" é 0 0 0 -9\n')) == Samples(("NA", '"q"'), ("007", "é"))
 
 
 @pytest.mark.parametrize(
@@ -91,9 +89,7 @@ def test_read_fam_names_the_malformed_line(tmp_path: Path, content: str | bytes,
 
 def test_read_fam_names_five_duplicates(tmp_path: Path) -> None:
     path = write(tmp_path, "".join(f"F I{i % 6} 0 0 0 -9\n" for i in range(12)))
-    with pytest.raises(
-        InconsistentInputError, match=r"6 repeated FID IID \(F I0, F I1, F I2, F I3, F I4, …\)"
-    ):
+    with pytest.raises(InconsistentInputError, match=r"6 repeated FID IID \(F I0, F I1, F I2, F I3, F I4, …\)"):
         read_fam(path)
 
 
@@ -113,9 +109,7 @@ def open_bim(folder: Path, bim: str | bytes, n_snps: int) -> BedFile:
     return open_bed(folder / "x.bed")
 
 
-@pytest.mark.parametrize(
-    "bim", ["01 a 0 5 A C\nX . 0.5 7 <DEL> NA\n", "01\ta\t5\tA\tC\r\nX\t.\t7\t<DEL>\tNA\r\n"]
-)
+@pytest.mark.parametrize("bim", ["01 a 0 5 A C\nX . 0.5 7 <DEL> NA\n", "01\ta\t5\tA\tC\r\nX\t.\t7\t<DEL>\tNA\r\n"])
 def test_variants_has_columns_as_text(tmp_path: Path, bim: str) -> None:
     with open_bim(tmp_path, bim, 2) as bed:
         columns = bed.variants().to_pydict()
@@ -286,9 +280,7 @@ def test_open_bed_checks_size(tmp_path: Path, n_bytes: int, error: type[Exceptio
 def test_open_bed_groups_thousands(tmp_path: Path) -> None:
     write_fileset(tmp_path, 1000, 6000)
     os.truncate(tmp_path / "x.bed", 1_250_002)
-    with pytest.raises(
-        MalformedInputError, match=r"1 250 002 bytes, but 1 000 samples .* 6 000 SNPs .* 1 500 003"
-    ):
+    with pytest.raises(MalformedInputError, match=r"1 250 002 bytes, but 1 000 samples .* 6 000 SNPs .* 1 500 003"):
         open_bed(tmp_path / "x")
 
 
@@ -394,9 +386,7 @@ def test_read_packed_refuses_range(tmp_path: Path, first: int) -> None:
         bed.read_packed(first, np.empty((2, 2), np.uint8))
 
 
-@pytest.mark.parametrize(
-    ("read_through", "scratch"), [(0, 4), (1, 4), (5, 6), (5, 1 << 22), (1 << 16, 1 << 22)]
-)
+@pytest.mark.parametrize(("read_through", "scratch"), [(0, 4), (1, 4), (5, 6), (5, 1 << 22), (1 << 16, 1 << 22)])
 def test_read_snps_reads_any_subset(
     tmp_path: Path, read_through: int, scratch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

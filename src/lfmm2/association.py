@@ -2,8 +2,9 @@
 
 For each SNP y (centred) the regression on C = [nuisance | Û | X] is read off z = Q_Cᵀ y with C = Q_C R: the variables
 come last, so their coefficients are R_xx⁻¹ z_x, and ‖z_x‖² is the sum of squares that they add to the factors. The
-ridge effect of Eq. 4 is one more matrix applied to y. One matrix W = [Q_C | Lᵀ | P U'] therefore holds all that a SNP
-must be multiplied with; the rest is O((d + K)²) arithmetic per SNP.
+ridge effect of Eq. 4, L y, and the loadings, (P U')ᵀ y, are linear in z too: P maps the span of [X | Û] onto itself, so
+the rows of L and the columns of P U' lie in the span of Q_C. Q_C is therefore all that a SNP must be multiplied with; the
+rest is O((d + K)²) arithmetic per SNP.
 """
 
 from __future__ import annotations
@@ -139,20 +140,19 @@ class AssociationModel:
         self._se_factor = np.linalg.norm(R_inverse, axis=1) / lengths[last]  # (d,)
         self._Q = Q
         effects = ridge.effect_map(factors.U, factors.loadings_map)[:n_reported].T  # (n, d)
-        maps = [Q, effects] + ([factors.loadings_map] if loadings else [])
-        self.W = np.asfortranarray(np.hstack(maps))  # (n, D + K + d [+ K])
+        self._to_ridge = Q.T @ effects  # (D + K, d)
+        self._to_loadings = Q.T @ factors.loadings_map[:, : self.n_loadings]  # (D + K, K) or (D + K, 0)
 
     def statistics(self, genotypes: GenotypeMatrix, label: str = "tests") -> Iterator[BlockStatistics]:
         """Test every SNP, block by block in order, in one pass."""
-        for block in genotypes.cross_products(self.W, label=label):
+        for block in genotypes.cross_products(self._Q, label=label):
             yield self.of_block(block)
 
     def of_block(self, block: CrossProducts) -> BlockStatistics:
         """Statistics of one block from its cross-products."""
         d, rank = self.n_reported, self._Q.shape[1]
-        z = block.products[:, :rank]  # (b, D + K)
+        z = block.products  # (b, D + K)
         z_x = z[:, rank - d :]  # (b, d)
-        loadings = block.products[:, rank + d :].copy()  # (b, K) or (b, 0)
         total = block.sum_squares  # (b,)
         explained_by_variables = np.einsum("ij,ij->i", z_x, z_x)  # (b,)
         z_c = z[:, : rank - d]
@@ -175,7 +175,8 @@ class AssociationModel:
             f_stat = (explained_by_variables / d) / (rss / self.df)
             shares = np.stack([explained_by_variables, explained_by_factors, rss], axis=1)
             shares /= shares.sum(axis=1, keepdims=True)
-        ridge_beta = block.products[:, rank : rank + d].copy()  # (b, d)
+        ridge_beta = z @ self._to_ridge  # (b, d)
+        loadings = z @ self._to_loadings  # (b, K) or (b, 0)
         for array in (beta, se, t, ridge_beta, f_stat, shares, loadings):
             array[missing] = np.nan
         return BlockStatistics(

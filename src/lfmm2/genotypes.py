@@ -83,6 +83,17 @@ class GenotypeMatrix(Protocol):
         """Yᵀ W and the moments of every SNP, block by block in order."""
 
 
+def _padded(S: Floats) -> Floats:
+    """S in F order with columns of zeros up to a multiple of 4, the step of dgemm's inner kernels.
+
+    11 columns take a fifth longer than 12 (bench/README.md).
+    """
+    n, n_columns = S.shape
+    padded = np.zeros((n, -(-n_columns // 4) * 4), order="F")
+    padded[:, :n_columns] = S
+    return padded
+
+
 def _mirror(C: Floats) -> None:
     """Copy the lower triangle of a square matrix onto the upper one, in place, by squares."""
     n = len(C)
@@ -173,6 +184,7 @@ class BedMatrix:
 
     def gram_product(self, S: Floats, label: str = "gram product") -> Floats:
         """G(S) = Y (Yᵀ S), (n_samples, l) F order; 4 n l flops per SNP, one pass."""
+        S, n_columns = _padded(S), S.shape[1]
         n, l = S.shape  # noqa: E741
         tiling = plan_tiling(n, l)
         n_threads = self.engine.n_threads
@@ -181,14 +193,14 @@ class BedMatrix:
         most = min(ACCUMULATOR_BYTES, self.engine.memory // 8) // (8 * n * l)
         n_slots = max(n_threads, min(most, MOST_ACCUMULATORS))
         accumulators = np.empty((n, l, n_slots), order="F")
-        S, G = np.asfortranarray(S), np.zeros((n, l), order="F")
+        G = np.zeros((n, l), order="F")
         fixed = work.nbytes + accumulators.nbytes + 2 * G.nbytes
         for _, packed in self._blocks(label, tiling.group_snps, 0, fixed):
             _core.gram_product(
                 packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,
                 accumulators, work, n_threads,
             )  # fmt: skip
-        return G
+        return G[:, :n_columns]
 
     def gram(self, label: str = "Gram matrix") -> Floats:
         """C = Y Yᵀ, (n_samples, n_samples); n² flops per SNP, one pass, one matrix for all threads."""
@@ -202,11 +214,11 @@ class BedMatrix:
 
     def cross_products(self, W: Floats, label: str = "tests") -> Iterator[CrossProducts]:
         """Yᵀ W by blocks; 2 n m flops per SNP, one pass."""
+        W, n_columns = _padded(W), W.shape[1]
         n, m = W.shape
         tiling = plan_tiling(n, m)
         n_threads = self.engine.n_threads
         work = np.empty((n_threads, _core.workspace_size(tiling.tile_snps, tiling.chunk_samples, m)))
-        W = np.asfortranarray(W)
         # the products and about as much again for the statistics made of them
         snp_bytes = 8 * (2 * m + 16)
         for first, packed in self._blocks(label, tiling.group_snps, snp_bytes, work.nbytes + 2 * W.nbytes):
@@ -215,7 +227,7 @@ class BedMatrix:
             _core.cross_products(
                 packed, n, self._coding, W, counts, products, tiling.tile_snps, tiling.chunk_samples, work, n_threads
             )  # fmt: skip
-            yield self._describe(first, packed, counts, products)
+            yield self._describe(first, packed, counts, products[:, :n_columns])
 
     def call_rates(self, label: str = "filters") -> Iterator[tuple[Ints, Floats]]:
         """Called samples and mean dosage of every SNP, by blocks; a pass that decodes nothing."""

@@ -218,7 +218,8 @@ class Job:
         store = StatisticsStore(model, self.tested, self.files.prefix)
         try:
             gif = store.inflation()
-            notes = [calibration_warning(float(value), name) for name, value in zip(names, gif, strict=True)]
+            n_tests = int(store.status_counts[Status.OK])
+            notes = [calibration_warning(float(value), name, n_tests) for name, value in zip(names, gif, strict=True)]
             for note in filter(None, notes):
                 warnings.warn(note, CalibrationWarning, stacklevel=4)
             if self.files.prefix is None:
