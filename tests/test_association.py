@@ -144,6 +144,23 @@ def test_loadings_agree_with_numpy(data: Structured, bed: BedFile, engine: Engin
     assert_close(actual.loadings[varies], (expected.V * signs)[varies], ORACLE)
 
 
+@pytest.mark.parametrize("solver", ["exact", "krylov", "power"])
+def test_ridge_beta_and_loadings_agree_with_their_maps(
+    data: Structured, bed: BedFile, engine: Engine, solver: str
+) -> None:
+    # they are read off z, which is exact where P Û = U'; krylov's differ by its residual
+    matrix = BedMatrix(bed, engine)
+    ridge = ridge_geometry(data.X, 1e-5)
+    factors = estimate_from_matrix(matrix, ridge, K, SolverOptions(solver=solver))
+    (actual,) = AssociationModel(ridge, factors, 3, "paper", loadings=True).statistics(matrix)
+    Y = reference.centred(data.dosage)
+    varies = actual.status == Status.OK
+    tolerance = factors.residuals.max() if solver == "krylov" else 1e-12
+    effects = (ridge.effect_map(factors.U, factors.loadings_map) @ Y).T
+    assert_close(actual.ridge_beta[varies], effects[varies], tolerance)
+    assert_close(actual.loadings[varies], (Y.T @ factors.loadings_map)[varies], tolerance)
+
+
 def test_loadings_are_given_only_if_asked(data: Structured, bed: BedFile, engine: Engine) -> None:
     matrix = BedMatrix(bed, engine)
     ridge, factors = fit(matrix, data.X)

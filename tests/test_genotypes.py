@@ -386,7 +386,6 @@ def test_bed_matrix_refuses_unknown_options(bed: BedFile, engine: Engine, wrong:
         BedMatrix(bed, engine, **wrong)
 
 
-@pytest.mark.xfail(reason="both passes read through the one scratch array of the matrix", strict=True)
 def test_bed_matrix_of_chosen_samples_takes_two_passes_at_once(
     bed: BedFile, S: Floats, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,6 +253,11 @@ def workspace_size(Py_ssize_t tile_snps, Py_ssize_t chunk_samples, Py_ssize_t l)
     return (size + 63) // 64 * 64
 
 
+cdef check_threads(int n_threads):
+    if n_threads < 1:
+        raise ValueError(f"n_threads is {n_threads}; at least one is needed")
+
+
 cdef check_packed(const uint8_t[:, ::1] packed, Py_ssize_t n_samples):
     if n_samples < 1 or packed.shape[1] != (n_samples + 3) // 4:
         raise ValueError(
@@ -264,7 +269,8 @@ cdef check_packed(const uint8_t[:, ::1] packed, Py_ssize_t n_samples):
 cdef check_tiling(Py_ssize_t tile_snps, Py_ssize_t chunk_samples, Py_ssize_t l, double[:, ::1] work, int n_threads):
     if tile_snps < 1 or chunk_samples < 4 or chunk_samples % 4:
         raise ValueError(f"tile of {tile_snps} SNPs x {chunk_samples} samples; chunks are multiples of 4 samples")
-    if n_threads < 1 or work.shape[0] < n_threads:
+    check_threads(n_threads)
+    if work.shape[0] < n_threads:
         raise ValueError(f"workspace has {work.shape[0]} rows for {n_threads} threads")
     if work.shape[1] < workspace_size(tile_snps, chunk_samples, l):
         raise ValueError(f"workspace rows of {work.shape[1]} doubles are too short for the tile")
@@ -297,6 +303,7 @@ def count_genotypes(
     Reads n/4 bytes per SNP; about 0.5 integer operations per genotype.
     """
     cdef Py_ssize_t s, n_snps = packed.shape[0]
+    check_threads(n_threads)
     check_packed(packed, n_samples)
     if counts_out.shape[0] != n_snps or counts_out.shape[1] != 4:
         raise ValueError(f"counts_out must have shape ({n_snps}, 4)")
@@ -326,6 +333,7 @@ def select_samples(
     n_threads : int
     """
     cdef Py_ssize_t n_snps = packed.shape[0], n_kept = sample_index.shape[0], s, i
+    check_threads(n_threads)
     check_packed(packed, n_samples)
     check_packed(packed_out, n_kept)
     if packed_out.shape[0] != n_snps:
@@ -376,6 +384,7 @@ def decode_block(
     n_threads : int
     """
     cdef Py_ssize_t s, n_snps = packed.shape[0]
+    check_threads(n_threads)
     check_packed(packed, n_samples)
     if dosage_out.shape[0] != n_snps or dosage_out.shape[1] != n_samples:
         raise ValueError(f"dosage_out must have shape ({n_snps}, {n_samples})")
@@ -547,6 +556,7 @@ def gram(
     cdef Py_ssize_t n_edges = (n_samples + edge - 1) // edge if edge > 0 else 0
     cdef Py_ssize_t n_squares = n_edges * (n_edges + 1) // 2
     cdef Py_ssize_t n_panels, p, first, b, s, q
+    check_threads(n_threads)
     check_packed(packed, n_samples)
     check_blas_size(n_samples)
     if edge < 1 or panel_snps < 1 or panel.shape[1] != n_samples:

@@ -3,8 +3,8 @@
 For each SNP y (centred) the regression on C = [nuisance | Û | X] is read off z = Q_Cᵀ y with C = Q_C R: the variables
 come last, so their coefficients are R_xx⁻¹ z_x, and ‖z_x‖² is the sum of squares that they add to the factors. The
 ridge effect of Eq. 4, L y, and the loadings, (P U')ᵀ y, are linear in z too: P maps the span of [X | Û] onto itself, so
-the rows of L and the columns of P U' lie in the span of Q_C. Q_C is therefore all that a SNP must be multiplied with; the
-rest is O((d + K)²) arithmetic per SNP.
+the rows of L and the columns of P U' lie in the span of Q_C, up to the residual of the factors where krylov has left one.
+Q_C is therefore all that a SNP must be multiplied with; the rest is O((d + K)²) arithmetic per SNP.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 
 # rss below this share of ‖y‖² has lost half of its digits to cancellation and is formed from residuals instead
 CANCELLATION = 1e-8
+RESIDUAL_ROWS = 64
 # and below this share nothing of the residuals but rounding is left
 PERFECT_FIT = 1e-24
 
@@ -195,9 +196,11 @@ class AssociationModel:
 
     def _residual_squares(self, block: CrossProducts, rows: NDArray[np.intp]) -> Floats:
         """‖y - Q_C Q_Cᵀ y‖² of a few SNPs from their residuals."""
-        y = block.decode(rows)  # (r, n)
-        residuals = y - (y @ self._Q) @ self._Q.T
-        # a second projection removes what rounding left of the first
-        residuals -= (residuals @ self._Q) @ self._Q.T
-        squares: Floats = np.einsum("ij,ij->i", residuals, residuals)
+        squares = np.empty(len(rows))
+        # a few at a time: a block may be full of them
+        for first in range(0, len(rows), RESIDUAL_ROWS):
+            some = slice(first, first + RESIDUAL_ROWS)
+            y = block.decode(rows[some])  # (r, n)
+            residuals = y - (y @ self._Q) @ self._Q.T
+            squares[some] = np.einsum("ij,ij->i", residuals, residuals)
         return squares

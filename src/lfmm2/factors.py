@@ -84,8 +84,10 @@ class LatentFactors:
         """The k-factor fit: the first k columns."""
         if not 0 <= k <= self.n_factors:
             raise UsageError(f"k is {k}; these are {self.n_factors} factors")
+        # the bound is of the span of all K; that of the first k is another angle
+        angle_bound = self.angle_bound if k == self.n_factors else np.inf
         return LatentFactors(
-            self.U[:, :k], self.singular_values[:k], self.residuals[:k], self.angle_bound, self.solver, self.reason,
+            self.U[:, :k], self.singular_values[:k], self.residuals[:k], angle_bound, self.solver, self.reason,
             self.n_passes, self.converged, self.loadings_map[:, :k], self.lambda_, self.n_snps, self.sample_ids,
         )  # fmt: skip
 

@@ -142,7 +142,6 @@ class BedMatrix:
         self.snps = None if snps is None else np.ascontiguousarray(snps, np.int64)
         self.counts_a1 = count_allele == "a1"
         self._coding = (1 if self.counts_a1 else 0) | (2 if scale else 0)
-        self._scratch = np.empty((0, bed.bytes_per_snp), np.uint8)
 
     @property
     def n_samples(self) -> int:
@@ -157,18 +156,26 @@ class BedMatrix:
         """Packed bytes of one SNP after the choice of samples."""
         return -(-self.n_samples // 4)
 
-    def _read(self, first: int, packed_out: Packed) -> None:
-        raw = packed_out
-        if self.samples is not None:
-            if len(self._scratch) < len(packed_out):
-                self._scratch = np.empty((len(packed_out), self.bed.bytes_per_snp), np.uint8)
-            raw = self._scratch[: len(packed_out)]
-        if self.snps is None:
-            self.bed.read_packed(first, raw)
-        else:
-            self.bed.read_snps(self.snps[first : first + len(raw)], raw)
-        if self.samples is not None:
-            _core.select_samples(raw, self.bed.n_samples, self.samples, packed_out, 1)
+    def _reader(self) -> Callable[[int, Packed], None]:
+        """A function that fills a block, with scratch memory of its own: several passes may run at once."""
+        bed, samples, snps = self.bed, self.samples, self.snps
+        scratch = np.empty((0, bed.bytes_per_snp), np.uint8)
+
+        def read(first: int, packed_out: Packed) -> None:
+            nonlocal scratch
+            raw = packed_out
+            if samples is not None:
+                if len(scratch) < len(packed_out):
+                    scratch = np.empty((len(packed_out), bed.bytes_per_snp), np.uint8)
+                raw = scratch[: len(packed_out)]
+            if snps is None:
+                bed.read_packed(first, raw)
+            else:
+                bed.read_snps(snps[first : first + len(raw)], raw)
+            if samples is not None:
+                _core.select_samples(raw, bed.n_samples, samples, packed_out, 1)
+
+        return read
 
     def _buffer_bytes(self) -> int:
         """Memory per SNP of a block: two packed buffers, and the unselected bytes where samples are chosen."""
@@ -178,7 +185,7 @@ class BedMatrix:
         self.bed.check_unchanged()
         n_groups = self.engine.block_groups(group_snps * (self._buffer_bytes() + snp_bytes), fixed)
         yield from self.engine.blocks(
-            label, self._read, self.n_snps, self.bytes_per_snp, n_groups * group_snps, self.bed.bytes_per_snp
+            label, self._reader(), self.n_snps, self.bytes_per_snp, n_groups * group_snps, self.bed.bytes_per_snp
         )
         self.bed.check_unchanged()
 
@@ -297,8 +304,7 @@ class ArrayMatrix:
 
     def _blocks(self, label: str) -> Iterator[tuple[int, Ints, Floats, Floats]]:
         """Yield (first, n_called, mean, centred (n_block, n_samples))."""
-        self.engine.progress.start(label, self.n_snps, 0)
-        try:
+        with self.engine.recorded(label, self.n_snps, self.n_samples * self.values.dtype.itemsize) as advance:
             for first in range(0, self.n_snps, self.BLOCK_SNPS):
                 columns = self.snps[first : first + self.BLOCK_SNPS]
                 block = np.array(self.values[np.ix_(self.samples, columns)].T, np.float64, order="C")
@@ -313,9 +319,7 @@ class ArrayMatrix:
                 constant = np.ptp(block, axis=1) <= 1e-14 * np.abs(np.nan_to_num(mean))
                 block[constant] = 0.0
                 yield first, n_called, mean, block
-                self.engine.progress.advance(len(block), 0)
-        finally:
-            self.engine.progress.finish()
+                advance(len(block))
 
     def gram_product(self, S: Floats, label: str = "gram product") -> Floats:
         """G(S) = Y (Yᵀ S)."""

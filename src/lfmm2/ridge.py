@@ -88,9 +88,9 @@ def ridge_geometry(X: Floats, lambda_: float) -> RidgeGeometry:
 
     Notes
     -----
-    The columns may differ by many orders of magnitude (metres beside fractions): X is first written as W S with
-    orthonormal W and the small d×d factor S, columns scaled to length one before the QR, so that a short column
-    loses nothing beside a long one.
+    The columns may differ by many orders of magnitude (metres beside fractions). They are scaled to length one before the
+    QR and sorted by decreasing length, so that the triangle is graded from large to small and its SVD loses nothing
+    of a short column beside a long one.
     """
     if not (np.isfinite(lambda_) and lambda_ > 0):
         raise UsageError(f"lambda is {lambda_}; the ridge penalty must be a positive number, such as 1e-5")
@@ -99,6 +99,9 @@ def ridge_geometry(X: Floats, lambda_: float) -> RidgeGeometry:
     X -= X.mean(axis=0)
     lengths = np.linalg.norm(X, axis=0)
     lengths[lengths == 0] = 1.0
-    basis, triangle = np.linalg.qr(X / lengths)
-    left, sigma, right = np.linalg.svd(triangle * lengths)
-    return RidgeGeometry(X, float(lambda_), basis @ left, sigma, right.T)
+    order = np.argsort(-lengths, kind="stable")
+    basis, triangle = np.linalg.qr((X / lengths)[:, order])
+    left, sigma, right = np.linalg.svd(triangle * lengths[order])
+    R = np.empty_like(right)
+    R[order] = right.T
+    return RidgeGeometry(X, float(lambda_), basis @ left, sigma, R)

@@ -46,6 +46,8 @@ class RowStore:
 
     def append(self, rows: Floats) -> None:
         """Add rows (b, n_columns) after the last."""
+        if rows.shape[1:] != (self.n_columns,):
+            raise ValueError(f"rows of shape {rows.shape} do not fit a store of {self.n_columns} columns")
         if self._filled + len(rows) > self.n_rows:
             raise ValueError(f"{self._filled} + {len(rows)} rows do not fit a store of {self.n_rows}")
         if rows.size == 0:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -140,23 +141,34 @@ class Engine:
         """
         snp_bytes_read = bytes_per_snp if snp_bytes_read is None else snp_bytes_read
         buffers = [np.empty((min(block_snps, n_snps), bytes_per_snp), np.uint8) for _ in range(2)]
-        started = time.perf_counter()
-        self.progress.start(label, n_snps, n_snps * snp_bytes_read)
 
         def fill(first: int, buffer: Packed) -> Packed:
             packed = buffer[: min(block_snps, n_snps - first)]
             read(first, packed)
             return packed
 
+        with (
+            self.recorded(label, n_snps, snp_bytes_read) as advance,
+            ThreadPoolExecutor(1, thread_name_prefix="lfmm2-read") as reader,
+        ):
+            pending = reader.submit(fill, 0, buffers[0])
+            for index, first in enumerate(range(0, n_snps, block_snps)):
+                packed = pending.result()
+                if first + block_snps < n_snps:
+                    pending = reader.submit(fill, first + block_snps, buffers[(index + 1) % 2])
+                yield first, packed
+                advance(len(packed))
+
+    @contextmanager
+    def recorded(self, label: str, n_snps: int, snp_bytes: int) -> Iterator[Callable[[int], None]]:
+        """Show a pass by the progress while it runs, and record it when it is complete.
+
+        Gives a function to be called with the number of SNPs done since the last call.
+        """
+        started = time.perf_counter()
+        self.progress.start(label, n_snps, n_snps * snp_bytes)
         try:
-            with ThreadPoolExecutor(1, thread_name_prefix="lfmm2-read") as reader:
-                pending = reader.submit(fill, 0, buffers[0])
-                for index, first in enumerate(range(0, n_snps, block_snps)):
-                    packed = pending.result()
-                    if first + block_snps < n_snps:
-                        pending = reader.submit(fill, first + block_snps, buffers[(index + 1) % 2])
-                    yield first, packed
-                    self.progress.advance(len(packed), len(packed) * snp_bytes_read)
+            yield lambda n_done: self.progress.advance(n_done, n_done * snp_bytes)
         finally:
             self.progress.finish()
-        self.passes.append(PassRecord(label, n_snps, n_snps * snp_bytes_read, time.perf_counter() - started))
+        self.passes.append(PassRecord(label, n_snps, n_snps * snp_bytes, time.perf_counter() - started))
