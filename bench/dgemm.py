@@ -48,7 +48,7 @@ class BareProducts:
         self.tile_snps = b
         self._arrays = tile, S, Z, G = (
             rng.standard_normal((b, chunk)),
-            np.asfortranarray(rng.standard_normal((n_samples, n_columns))),
+            rng.standard_normal((n_samples, n_columns)),
             np.zeros((b, n_columns)),
             np.zeros((n_samples, n_columns), order="F"),
         )
@@ -56,7 +56,20 @@ class BareProducts:
         sizes = [min(chunk, n_samples - start) for start in starts]
         y, s, z, g = (array.ctypes.data for array in (tile, S, Z, G))
         self._products = [
-            Call(b"T", b"N", n_columns, b, size, s + 8 * start, n_samples, y, size, float(start > 0), z, n_columns)
+            Call(
+                b"N",
+                b"N",
+                n_columns,
+                b,
+                size,
+                s + 8 * start * n_columns,
+                n_columns,
+                y,
+                size,
+                float(start > 0),
+                z,
+                n_columns,
+            )
             for start, size in zip(starts, sizes, strict=True)
         ]
         self._sums = [

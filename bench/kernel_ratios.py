@@ -33,7 +33,7 @@ class Passes:
         tiling = plan_tiling(n_samples, n_columns)
         self.tiling, self.n = tiling, n_samples
         self.packed = rng.integers(0, 256, (n_snps, -(-n_samples // 4)), dtype=np.uint8)
-        self.S = np.asfortranarray(rng.standard_normal((n_samples, n_columns)))
+        self.S = rng.standard_normal((n_samples, n_columns))
         self.G = np.zeros((n_samples, n_columns), order="F")
         self.counts = np.empty((n_snps, 4), np.int64)
         self.products = np.empty((n_snps, n_columns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def gram_product(
     accumulators = np.full((n_samples, l, n_slots), np.nan, order="F")
     work = workspace(n_threads, tile_snps, chunk_samples, l)
     _core.gram_product(
-        packed, n_samples, coding, np.asfortranarray(S), G, tile_snps, chunk_samples, group_tiles,
+        packed, n_samples, coding, np.ascontiguousarray(S), G, tile_snps, chunk_samples, group_tiles,
         accumulators, work, n_threads,
     )  # fmt: skip
     return G
@@ -96,7 +97,7 @@ def cross_products(
     products = np.full((len(packed), W.shape[1]), np.nan)
     work = workspace(n_threads, tile_snps, chunk_samples, W.shape[1])
     _core.cross_products(
-        packed, n_samples, coding, np.asfortranarray(W), counts, products, tile_snps, chunk_samples, work, n_threads
+        packed, n_samples, coding, np.ascontiguousarray(W), counts, products, tile_snps, chunk_samples, work, n_threads
     )  # fmt: skip
     return counts, products
 
@@ -456,6 +457,35 @@ def test_gram_ignores_pad_bits() -> None:
     np.testing.assert_array_equal(gram(with_dirty_pads(packed, 33), 33), gram(packed, 33))
 
 
+# --- decoders -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def restored_decoder() -> Iterator[None]:
+    yield
+    _core.use_decoder(_core.DECODER)
+
+
+@pytest.mark.usefixtures("restored_decoder")
+@pytest.mark.parametrize("decoder", _core.DECODERS)
+@pytest.mark.parametrize("n_samples", SIZES)
+def test_decoders_give_the_same_bits(decoder: str, n_samples: int) -> None:
+    packed = np.random.default_rng(1).integers(0, 256, (40, -(-n_samples // 4)), dtype=np.uint8)
+    _core.use_decoder("baseline")
+    expected = decode(packed, n_samples)
+    if _core.use_decoder(decoder) != decoder:
+        pytest.skip(f"this processor has no {decoder}")
+    np.testing.assert_array_equal(decode(packed, n_samples), expected)
+
+
+@pytest.mark.usefixtures("restored_decoder")
+def test_use_decoder_falls_back_to_what_the_processor_has() -> None:
+    assert _core.use_decoder("baseline") == "baseline"
+    assert _core.use_decoder("avx512") == _core.DECODER
+    with pytest.raises(ValueError, match="neon"):
+        _core.use_decoder("neon")
+
+
 # --- the contract of all --------------------------------------------------------------------------------------
 
 
@@ -463,7 +493,7 @@ def arguments(kernel: str) -> dict[str, Any]:
     """Sound arguments of a kernel for 9 samples × 5 SNPs; outputs hold 7."""
     n_samples, n_snps, l = 9, 5, 2  # noqa: E741
     packed = pack(random_dosage(n_samples, n_snps))
-    S = np.ones((n_samples, l), order="F")
+    S = np.ones((n_samples, l))
     tile = {"tile_snps": 4, "chunk_samples": 8, "work": np.empty((1, _core.workspace_size(4, 8, l)))}
     common: dict[str, Any] = {"packed": packed, "n_samples": n_samples}
     counts = np.full((n_snps, 4), 7)
@@ -529,7 +559,7 @@ WRONG = [
     ("select_samples", {"sample_index": np.arange(0)}, "do not hold 0 samples"),
     ("decode_block", {"dosage_out": np.full((5, 8), 7.0)}, r"dosage_out must have shape \(5, 9\)"),
     ("decode_block", {"dosage_out": np.full((6, 9), 7.0)}, r"dosage_out must have shape \(5, 9\)"),
-    ("gram_product", {"S": np.ones((8, 2), order="F")}, r"S and G_out must have shape \(9, 2\)"),
+    ("gram_product", {"S": np.ones((8, 2))}, r"S and G_out must have shape \(9, 2\)"),
     ("gram_product", {"G_out": np.full((8, 2), 7.0, order="F")}, r"S and G_out must have shape \(9, 2\)"),
     ("gram_product", {"G_out": np.full((9, 3), 7.0, order="F")}, r"S and G_out must have shape \(9, 2\)"),
     ("gram_product", {"G_out": np.full((9, 2), 7.0)}, "not Fortran contiguous"),
@@ -537,8 +567,8 @@ WRONG = [
     ("gram_product", {"accumulators": np.empty((9, 1, 1), order="F")}, r"accumulators must have shape \(9, 2, >= 1\)"),
     ("gram_product", {"accumulators": np.empty((8, 2, 1), order="F")}, r"accumulators must have shape \(9, 2, >= 1\)"),
     ("gram_product", {"group_tiles": 0}, "accumulators must have shape"),
-    ("cross_products", {"W": np.ones((8, 2), order="F")}, "W must have 9 rows and at least one column"),
-    ("cross_products", {"W": np.ones((9, 0), order="F")}, "W must have 9 rows and at least one column"),
+    ("cross_products", {"W": np.ones((8, 2))}, "W must have 9 rows and at least one column"),
+    ("cross_products", {"W": np.ones((9, 0))}, "W must have 9 rows and at least one column"),
     ("cross_products", {"counts_out": np.full((5, 3), 7)}, r"counts_out must have shape \(5, 4\)"),
     ("cross_products", {"products_out": np.full((5, 3), 7.0)}, r"products_out must have shape \(5, 2\)"),
     ("cross_products", {"products_out": np.full((4, 2), 7.0)}, r"products_out must have shape \(5, 2\)"),

@@ -21,7 +21,7 @@ MODULES = sorted(path.stem for path in SOURCE.glob("*.py"))
 
 # DESIGN.md section 7, lowest first: a module imports from its own layer and those before it.
 LAYERS = (
-    ("errors", "_core", "_threads"),
+    ("errors", "_core", "_threads", "cpu"),
     ("plink", "covariates", "distributions", "output", "plink_writer", "spool"),
     ("stream", "genotypes", "ridge", "simulation"),
     (
@@ -30,13 +30,14 @@ LAYERS = (
         "association",
         "calibration",
         "inputs",
+        "snps",
         "tables",
         "results",
         "progress",
         "factors_file",
         "statistics_store",
     ),
-    ("plan", "record", "result_files", "pipeline", "api"),
+    ("memory", "plan", "record", "result_files", "pipeline", "api"),
     ("cli", "demo", "machine", "__main__", "__init__"),
 )
 LAYER_OF = {module: i for i, modules in enumerate(LAYERS) for module in modules}

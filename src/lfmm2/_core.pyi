@@ -11,10 +11,17 @@ OPENMP: Final[bool]
 BLAS_INT_BYTES: Final[int]
 """Size of the integers of SciPy's BLAS."""
 
+DECODERS: Final[tuple[str, ...]]
+"""Names of the decoders, from narrow to wide."""
+
+DECODER: Final[str]
+"""The decoder chosen on import."""
+
 # written by Cython: the C functions of _core.pxd, and doctests of compiled functions
 __pyx_capi__: Final[dict[str, object]]
 __test__: Final[dict[str, str]]
 
+def use_decoder(name: str) -> str: ...
 def workspace_size(tile_snps: int, chunk_samples: int, l: int) -> int: ...
 def count_genotypes(
     packed: NDArray[np.uint8],

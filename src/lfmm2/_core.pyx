@@ -12,7 +12,8 @@ the four codes of one SNP map to four constants:
     value     -mu * s      0     (1-mu)*s  (2-mu)*s         mu = mean of the called, s = 1 or 1/sqrt(2f(1-f))
 
 A half byte (two genotypes) indexes a 16-row table of double pairs, rebuilt per SNP: 256 bytes, two 16-byte loads
-and stores per .bed byte. A 256-row table takes longer to build than a row of 1 000 samples takes to decode.
+and stores per .bed byte; a 256-row table takes longer to build than a row of 1 000 samples takes to decode. Where the
+processor has AVX2 or AVX-512, one permutation of the four values does a byte or two at once (_decode.h).
 
 Sums do not depend on the number of threads: rows of an output belong to one tile, and sums over SNPs are kept per
 *group* of tiles and added in group order. Tiles and groups are counted from the first SNP of the block, so blocks
@@ -40,8 +41,27 @@ cdef extern from *:
     """
     const bint LFMM2_OPENMP
 
+cdef extern from "_decode.h":
+    void lfmm2_decode(const uint8_t* bytes, Py_ssize_t n_bytes, const double* pairs, double* dosage) noexcept nogil
+    int lfmm2_use_decoder(int level) noexcept nogil
+
 OPENMP = bool(LFMM2_OPENMP)
 BLAS_INT_BYTES = sizeof(blas_int)
+
+DECODERS = ("baseline", "avx2", "avx512")
+
+
+def use_decoder(str name):
+    """Decode with one of `DECODERS`, or the next narrower that the processor has; returns its name.
+
+    All give the same bits; the widest is chosen on import. For tests and measurements.
+    """
+    if name not in DECODERS:
+        raise ValueError(f"{name!r} is not one of {', '.join(DECODERS)}")
+    return DECODERS[lfmm2_use_decoder(DECODERS.index(name))]
+
+
+DECODER = use_decoder("avx512")
 
 # doubles in the half-byte table of one SNP: 16 rows of two values
 cdef enum:
@@ -132,18 +152,12 @@ cdef void decode_snp(
     const uint8_t* snp, Py_ssize_t n_samples, const double* table, double* dosage
 ) noexcept nogil:
     """Decode the first ``n_samples`` of one SNP through its half-byte table: 0.25 bytes in, 8 bytes out each."""
-    cdef Py_ssize_t n_whole = n_samples // 4, i
-    cdef int code, remainder = <int> (n_samples - 4 * n_whole)
-    cdef uint8_t byte
-    for i in range(n_whole):
-        byte = snp[i]
-        memcpy(dosage + 4 * i, table + 2 * (byte & 15), 16)
-        memcpy(dosage + 4 * i + 2, table + 2 * (byte >> 4), 16)
-    if remainder:
-        byte = snp[n_whole]
-        for i in range(remainder):
-            code = (byte >> (2 * i)) & 3
-            dosage[4 * n_whole + i] = table[2 * code]
+    cdef Py_ssize_t n_whole = n_samples // 4
+    cdef int i, code
+    lfmm2_decode(snp, n_whole, table, dosage)
+    for i in range(<int> (n_samples - 4 * n_whole)):
+        code = (snp[n_whole] >> (2 * i)) & 3
+        dosage[4 * n_whole + i] = table[2 * code]
 
 
 cdef inline void prepare_snp(
@@ -160,13 +174,12 @@ cdef inline void prepare_snp(
 
 cdef inline void products_of_tile(
     const double* tile, Py_ssize_t n_snps, Py_ssize_t chunk, Py_ssize_t ld_tile,
-    const double* S, Py_ssize_t ld_S, Py_ssize_t l, double beta, double* Z,
+    const double* S, Py_ssize_t l, double beta, double* Z,
 ) noexcept nogil:
-    """Z = tile @ S + beta Z for tile (n_snps, chunk) C order, S (chunk, l) F order, Z (n_snps, l) C order."""
-    cdef blas_int m = <blas_int> l, n = <blas_int> n_snps, k = <blas_int> chunk
-    cdef blas_int lda = <blas_int> ld_S, ldb = <blas_int> ld_tile
+    """Z = tile @ S + beta Z for tile (n_snps, chunk), S (chunk, l), Z (n_snps, l), all in C order."""
+    cdef blas_int m = <blas_int> l, n = <blas_int> n_snps, k = <blas_int> chunk, ldb = <blas_int> ld_tile
     cdef double one = 1.0
-    dgemm(b"T", b"N", &m, &n, &k, &one, <double*> S, &lda, <double*> tile, &ldb, &beta, Z, &m)
+    dgemm(b"N", b"N", &m, &n, &k, &one, <double*> S, &m, <double*> tile, &ldb, &beta, Z, &m)
 
 
 cdef inline void add_tile_transposed(
@@ -215,7 +228,7 @@ cdef void gram_product_of_group(
             start = c * chunk_samples
             chunk = min(chunk_samples, n_samples - start)
             decode_tile(tile_bytes, n_bytes, b, start, chunk, tables, tile)
-            products_of_tile(tile, b, chunk, chunk, S + start, n_samples, l, 0.0 if c == 0 else 1.0, Z)
+            products_of_tile(tile, b, chunk, chunk, S + start * l, l, 0.0 if c == 0 else 1.0, Z)
         # backwards: the last chunk is still decoded
         for c in range(n_chunks - 1, -1, -1):
             start = c * chunk_samples
@@ -241,7 +254,7 @@ cdef void cross_products_of_tile(
         start = c * chunk_samples
         chunk = min(chunk_samples, n_samples - start)
         decode_tile(packed, n_bytes, n_snps, start, chunk, tables, tile)
-        products_of_tile(tile, n_snps, chunk, chunk, W + start, n_samples, m, 0.0 if c == 0 else 1.0, products)
+        products_of_tile(tile, n_snps, chunk, chunk, W + start * m, m, 0.0 if c == 0 else 1.0, products)
 
 
 # --- blocks ---------------------------------------------------------------------------------------------------
@@ -405,7 +418,7 @@ def gram_product(
     const uint8_t[:, ::1] packed,      # IN (n_snps_block, ceil(n_samples / 4))
     Py_ssize_t n_samples,
     int coding,
-    const double[::1, :] S,            # IN (n_samples, l), F order
+    const double[:, ::1] S,            # IN (n_samples, l)
     double[::1, :] G_out,              # IN/OUT (n_samples, l), F order
     Py_ssize_t tile_snps,
     Py_ssize_t chunk_samples,
@@ -421,7 +434,7 @@ def gram_product(
     packed : ndarray of shape (n_snps_block, ceil(n_samples / 4)), uint8, C-contiguous
     n_samples, coding : int
         As in `decode_block`.
-    S : ndarray of shape (n_samples, l), float64, F-contiguous
+    S : ndarray of shape (n_samples, l), float64, C-contiguous
     G_out : ndarray of shape (n_samples, l), float64, F-contiguous
         Added to, group by group in order.
     tile_snps, chunk_samples, group_tiles : int
@@ -473,7 +486,7 @@ def cross_products(
     const uint8_t[:, ::1] packed,      # IN (n_snps_block, ceil(n_samples / 4))
     Py_ssize_t n_samples,
     int coding,
-    const double[::1, :] W,            # IN (n_samples, m), F order
+    const double[:, ::1] W,            # IN (n_samples, m)
     int64_t[:, ::1] counts_out,        # OUT (n_snps_block, 4)
     double[:, ::1] products_out,       # OUT (n_snps_block, m)
     Py_ssize_t tile_snps,
@@ -488,7 +501,7 @@ def cross_products(
     packed : ndarray of shape (n_snps_block, ceil(n_samples / 4)), uint8, C-contiguous
     n_samples, coding : int
         As in `decode_block`.
-    W : ndarray of shape (n_samples, m), float64, F-contiguous
+    W : ndarray of shape (n_samples, m), float64, C-contiguous
     counts_out : ndarray of shape (n_snps_block, 4), int64, C-contiguous
         Overwritten; codes 00, 01, 10, 11.
     products_out : ndarray of shape (n_snps_block, m), float64, C-contiguous

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from lfmm2.cpu import prefer_better_openblas_core
 from lfmm2.errors import LfmmError, LfmmWarning, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -225,6 +226,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the code of the error class."""
     warnings.simplefilter("always", LfmmWarning)
     warnings.showwarning = _print_warning
+    prefer_better_openblas_core()
     # leave through the exception path, which removes unfinished files
     for name in ("SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), _terminate)

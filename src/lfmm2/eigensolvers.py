@@ -76,8 +76,8 @@ def _from_images(
 
 
 def exact_memory(n_samples: int) -> int:
-    """Bytes of the exact solver: the Gram matrix, P C P, and LAPACK's copy."""
-    return 3 * 8 * n_samples**2
+    """Bytes of the exact solver: the matrix, and another for each update that makes it P C P, then for LAPACK's copy."""
+    return 2 * 8 * n_samples**2
 
 
 def krylov_memory(n_samples: int, width: int) -> int:

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 # passes that krylov is expected to need; it stops by its residuals
 KRYLOV_PASSES = 20
-# three matrices of 191 MiB
+# two matrices of 191 MiB
 MOST_EXACT_SAMPLES = 5_000
 
 

@@ -84,12 +84,12 @@ class GenotypeMatrix(Protocol):
 
 
 def _padded(S: Floats) -> Floats:
-    """S in F order with columns of zeros up to a multiple of 4, the step of dgemm's inner kernels.
+    """S in C order with columns of zeros up to a multiple of 4, the step of dgemm's inner kernels.
 
     11 columns take a fifth longer than 12 (bench/README.md).
     """
     n, n_columns = S.shape
-    padded = np.zeros((n, -(-n_columns // 4) * 4), order="F")
+    padded = np.zeros((n, -(-n_columns // 4) * 4))
     padded[:, :n_columns] = S
     return padded
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
-from lfmm2.eigensolvers import SolverOptions, exact_memory, krylov_memory
+from lfmm2.eigensolvers import SolverOptions
 from lfmm2.errors import InsufficientMemoryError, UsageError
 from lfmm2.factors import KRYLOV_PASSES, choose_solver
-from lfmm2.genotypes import GRAM_PANEL_SNPS
-from lfmm2.stream import BLOCK_BYTES, plan_tiling
+from lfmm2.memory import ProblemSize, factor_stage, n_numbers, reading_bytes, testing_stage, write_bytes
+from lfmm2.plink import with_spaces
 
 # bytes of a row of a results table on disk, as seen on simulated data (bench/README.md)
 ROW_BYTES = {"parquet": 120, "tsv": 240, "tsv.gz": 110, "tsv.zst": 110}
-# memory of writing a table: a row group of columns, its compressed copy, the .bim text and its columns
-WRITER_BYTES = 128 << 20
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -47,7 +46,7 @@ def parse_memory(memory: int | str | None) -> int:
         if match is None:
             raise UsageError(f"memory is {memory!r}; give bytes, or a number with a unit such as 2GB or 512MiB")
         memory = int(float(match[1]) * _UNITS[match[2]])
-    if isinstance(memory, bool) or memory < 1:
+    if isinstance(memory, bool) or not isinstance(memory, Real) or not 1 <= memory < 2**63:
         raise UsageError(f"memory is {memory!r}; give a positive number of bytes")
     return int(memory)
 
@@ -59,7 +58,13 @@ class RunPlan:
     Attributes
     ----------
     n_samples, n_snps, n_estimation_snps, n_variables, n_nuisance, n_factors : int
+        In use.
+    n_samples_read, n_snps_read : int
+        In the fileset that is tested.
+    filtered : bool
+        Whether maf or geno will drop SNPs yet: numbers of SNPs are then upper bounds.
     solver, reason : str
+        "given" where the factors are.
     n_passes : int
         Passes over the estimation set; expected, for krylov.
     n_bytes_read : int
@@ -68,22 +73,29 @@ class RunPlan:
         Bytes above what the interpreter and its libraries take.
     memory : int
         The budget.
+    factor_reserve, test_reserve : int
+        Bytes of the budget that the blocks of genotypes may not take, because other arrays will.
     output_bytes, temporary_bytes : int
     n_threads : int
     """
 
     n_samples: int
+    n_samples_read: int
     n_snps: int
+    n_snps_read: int
     n_estimation_snps: int
     n_variables: int
     n_nuisance: int
     n_factors: int
+    filtered: bool
     solver: str
     reason: str
     n_passes: int
     n_bytes_read: int
     peak_memory: int
     memory: int
+    factor_reserve: int
+    test_reserve: int
     output_bytes: int
     temporary_bytes: int
     n_threads: int
@@ -92,50 +104,64 @@ class RunPlan:
         """Raise InsufficientMemoryError where the budget is below the plan."""
         if self.peak_memory > self.memory:
             raise InsufficientMemoryError(
-                f"memory budget of {_mib(self.memory)}, but {self.n_samples} samples with K = {self.n_factors}, solver "
-                f"{self.solver} and {self.n_threads} threads need {_mib(self.peak_memory)}; raise --memory, "
+                f"memory budget of {mebibytes(self.memory)}, but {with_spaces(self.n_samples)} samples with "
+                f"K = {self.n_factors}, solver {self.solver} and {self.n_threads} thread(s) need "
+                f"{mebibytes(self.peak_memory)}; raise --memory, "
                 "use fewer threads, another solver, or write to files (out) instead of memory"
             )
 
     def describe(self) -> str:
         """The plan as the lines of --dry-run and of the log."""
         about = "about " if self.solver == "krylov" else ""
-        variables = f"{self.n_variables} variable(s)"
-        if self.n_nuisance:
-            variables += f" and {self.n_nuisance} nuisance variable(s)"
-        return "\n".join(
-            [
-                f"samples:        {self.n_samples}",
-                f"SNPs to test:   {self.n_snps}",
-                f"SNPs for factors: {self.n_estimation_snps}",
-                f"model:          {variables}, K = {self.n_factors}",
-                f"solver:         {self.solver} ({self.reason})",
-                f"passes:         {about}{self.n_passes} for the factors, 1 for the tests",
-                f"to read:        {about}{self.n_bytes_read / 1e6:,.1f} MB of genotypes",
-                f"threads:        {self.n_threads}",
-                f"peak memory:    {_mib(self.peak_memory)} of a budget of {_mib(self.memory)}",
-                f"output:         about {self.output_bytes / 1e6:,.1f} MB, "
-                f"and {self.temporary_bytes / 1e6:,.1f} MB for the time of the run",
-            ]
-        )
+        most = "at most " if self.filtered else ""
+        passes = ["1 for the filters"] if self.filtered else []
+        passes += [f"{about}{self.n_passes} for the factors"] if self.n_passes else []
+        lines = {
+            "samples": _of(self.n_samples, self.n_samples_read),
+            "SNPs to test": most + _of(self.n_snps, self.n_snps_read),
+            "SNPs for factors": most + with_spaces(self.n_estimation_snps),
+            "model": f"{_counted(self.n_variables, 'variable')}"
+            + (f" and {_counted(self.n_nuisance, 'nuisance variable')}" if self.n_nuisance else "")
+            + f", K = {self.n_factors}",
+            "solver": f"{self.solver} ({self.reason})",
+            "passes": ", ".join([*passes, "1 for the tests"]),
+            "to read": f"{about}{decimal_bytes(self.n_bytes_read)} of genotypes",
+            "threads": str(self.n_threads),
+            "peak memory": f"{mebibytes(self.peak_memory)} of a budget of {mebibytes(self.memory)}",
+            "output": f"about {decimal_bytes(self.output_bytes)}, "
+            f"and {decimal_bytes(self.temporary_bytes)} for the time of the run"
+            if self.output_bytes
+            else "none, results stay in memory",
+        }
+        return aligned(lines)
 
 
-def _mib(n_bytes: int) -> str:
-    return f"{n_bytes / 2**20:,.0f} MiB"
+def aligned(lines: dict[str, str]) -> str:
+    """Names and values in two columns."""
+    return "\n".join(f"{name + ':':<18}{value}" for name, value in lines.items())
 
 
-@dataclass(frozen=True)
-class ProblemSize:
-    """Sizes from which a plan is made; see `RunPlan`."""
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
-    n_samples: int
-    n_snps: int
-    n_estimation_snps: int
-    n_variables: int
-    n_nuisance: int
-    n_factors: int
-    bytes_per_snp: int
-    estimation_bytes_per_snp: int
+
+def _of(used: int, read: int) -> str:
+    return with_spaces(used) if used == read else f"{with_spaces(used)} of {with_spaces(read)}"
+
+
+def mebibytes(n_bytes: int) -> str:
+    """Memory in MiB, rounded up."""
+    return f"{with_spaces(-(-n_bytes // 2**20))} MiB"
+
+
+def decimal_bytes(n_bytes: int) -> str:
+    """Sizes of files, in the largest unit that leaves a number above 1: ``6.3 GB``."""
+    size, unit = float(n_bytes), "bytes"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
 
 
 def make_plan(
@@ -145,6 +171,9 @@ def make_plan(
     n_threads: int,
     out_format: str | None,
     loadings: bool,
+    *,
+    given: bool = False,
+    filtered: bool = False,
 ) -> RunPlan:
     """Predict passes, bytes, memory and disk.
 
@@ -154,50 +183,42 @@ def make_plan(
         Format of the tables; None keeps the results in memory.
     loadings : bool
         Whether V is written too.
+    given : bool
+        Whether the factors are known, and need no pass.
+    filtered : bool
+        Whether a pass over all SNPs comes first.
     """
-    solver, reason = choose_solver(size.n_samples, size.n_estimation_snps, size.n_factors, options)
-    n_passes = {"exact": 1, "krylov": KRYLOV_PASSES, "power": options.n_power_iter + 1}[solver]
-    n_columns = size.n_variables + size.n_nuisance + size.n_factors
-    n_numbers = 7 + 4 * size.n_variables + (size.n_factors if loadings else 0)
-    temporary = 8 * n_numbers * size.n_snps
-    n_tables = size.n_variables + (size.n_variables > 1) + loadings
+    solver, reason = "given", "estimated before"
+    if not given:
+        solver, reason = choose_solver(size.n_samples, size.n_estimation_snps, size.n_factors, options)
+    n_passes = {"given": 0, "exact": 1, "krylov": KRYLOV_PASSES, "power": options.n_power_iter + 1}[solver]
     in_memory = out_format is None
-    factors = _factor_memory(size, solver, options, n_threads)
-    tests = _pass_memory(size.n_samples, size.bytes_per_snp, n_columns + 2 * size.n_variables, n_threads)
-    tests += (size.n_variables + n_columns) * 8 * size.n_samples * 4
-    results = temporary if in_memory else WRITER_BYTES
+    statistics = 8 * n_numbers(size, loadings) * size.n_snps
+    tests = testing_stage(size, memory, n_threads, statistics if in_memory else 0, loadings)
+    factors = factor_stage(size, solver, options, memory, n_threads)
+    n_tables = size.n_variables + (size.n_variables > 1) + loadings
+    writing = 0 if in_memory else write_bytes(size, memory, n_tables, loadings)
+    q_values = 0 if in_memory else 8 * size.n_snps
+    n_read = n_passes * size.n_estimation_snps * size.estimation_bytes_read + size.n_snps * size.bytes_read
     return RunPlan(
         n_samples=size.n_samples,
+        n_samples_read=size.n_samples_read,
         n_snps=size.n_snps,
+        n_snps_read=size.n_snps_read,
         n_estimation_snps=size.n_estimation_snps,
         n_variables=size.n_variables,
         n_nuisance=size.n_nuisance,
         n_factors=size.n_factors,
+        filtered=filtered,
         solver=solver,
         reason=reason,
         n_passes=n_passes,
-        n_bytes_read=n_passes * size.n_estimation_snps * size.estimation_bytes_per_snp
-        + size.n_snps * size.bytes_per_snp,
-        peak_memory=max(factors, tests + results if in_memory else max(tests, results)),
+        n_bytes_read=n_read + filtered * size.n_snps * size.bytes_read,
+        peak_memory=max(factors.peak, tests.peak, writing, reading_bytes(size)),
         memory=memory,
+        factor_reserve=factors.reserve,
+        test_reserve=tests.reserve,
         output_bytes=0 if in_memory else n_tables * ROW_BYTES[out_format or "parquet"] * size.n_snps,
-        temporary_bytes=0 if in_memory else temporary,
+        temporary_bytes=0 if in_memory else statistics + q_values,
         n_threads=n_threads,
     )
-
-
-def _factor_memory(size: ProblemSize, solver: str, options: SolverOptions, n_threads: int) -> int:
-    n = size.n_samples
-    if solver == "exact":
-        blocks = 2 * max(BLOCK_BYTES, 2 * n_threads * GRAM_PANEL_SNPS * size.estimation_bytes_per_snp)
-        return exact_memory(n) + 8 * GRAM_PANEL_SNPS * n + blocks
-    width = min(size.n_factors + options.oversampling, n - 1)
-    held = krylov_memory(n, width)
-    return held + _pass_memory(n, size.estimation_bytes_per_snp, width, n_threads) + 8 * n * width * (n_threads + 2)
-
-
-def _pass_memory(n_samples: int, bytes_per_snp: int, n_columns: int, n_threads: int) -> int:
-    """Smallest memory of a pass: one group in two buffers, a tile per thread, the products of the group."""
-    tiling = plan_tiling(n_samples, n_columns)
-    tile = 8 * tiling.tile_snps * (tiling.chunk_samples + n_columns + 32)
-    return tiling.group_snps * (3 * bytes_per_snp + 8 * (2 * n_columns + 16)) + tile * n_threads

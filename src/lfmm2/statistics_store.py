@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from lfmm2.tables import COMMON, PER_VARIABLE, common_rows, variable_rows
 
 Floats = NDArray[np.float64]
 
-# rows handled together after the pass: a few MB a column, and the row groups of the files
-BLOCK_ROWS = 1 << 17
+# rows handled together after the pass: some MB of columns and of what is computed from them
+BLOCK_ROWS = 1 << 15
 
 
 class StatisticsStore:
@@ -27,8 +28,9 @@ class StatisticsStore:
     ----------
     model : AssociationModel
     genotypes : GenotypeMatrix
-    folder_prefix : str, optional
-        Where temporary files go (``<prefix>.<n>.spool``); in memory by default.
+    prefix : str, optional
+        Where temporary files go; in memory by default. They lose their names at once, so that nothing is left even
+        by a process that is killed, and two runs cannot meet.
 
     Attributes
     ----------
@@ -47,7 +49,12 @@ class StatisticsStore:
         n_snps, d = genotypes.n_snps, model.n_reported
 
         def store(name: str, n_columns: int) -> RowStore:
-            return RowStore(n_snps, n_columns, None if prefix is None else Path(f"{prefix}.{name}.spool"))
+            if prefix is None:
+                return RowStore(n_snps, n_columns)
+            path = Path(f"{prefix}.{name}.{os.getpid()}.spool")
+            rows = RowStore(n_snps, n_columns, path)
+            path.unlink()
+            return rows
 
         self._stores: list[RowStore] = []
         self.n_snps = n_snps

@@ -1,0 +1,90 @@
+/* Whole .bed bytes to doubles: one look-up per byte, in the widest registers that the processor has.
+
+   Every variant copies the same four values of the SNP to the same places, so all give the same bits. The variant is
+   chosen when the module is loaded; the package itself is built for the baseline of its platform. */
+
+#ifndef LFMM2_DECODE_H
+#define LFMM2_DECODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if (defined(__x86_64__) || defined(__amd64__)) && (defined(__GNUC__) || defined(__clang__))
+#define LFMM2_X86 1
+#include <immintrin.h>
+#else
+#define LFMM2_X86 0
+#endif
+
+/* `pairs` is the SNP's half-byte table: row h holds the values of codes h & 3 and h >> 2; its first four rows begin
+   with the values of codes 0 to 3. */
+typedef void (*lfmm2_decoder)(const uint8_t *bytes, ptrdiff_t n_bytes, const double *pairs, double *dosage);
+
+static void lfmm2_decode_baseline(const uint8_t *bytes, ptrdiff_t n_bytes, const double *pairs, double *dosage) {
+    for (ptrdiff_t i = 0; i < n_bytes; i++) {
+        memcpy(dosage + 4 * i, pairs + 2 * (bytes[i] & 15), 16);
+        memcpy(dosage + 4 * i + 2, pairs + 2 * (bytes[i] >> 4), 16);
+    }
+}
+
+#if LFMM2_X86
+/* Row b permutes the eight 32-bit halves of four values into the four genotypes of byte b. 8 KiB, the same for all. */
+static uint32_t lfmm2_halves[256][8] __attribute__((aligned(32)));
+
+static void lfmm2_fill_halves(void) {
+    for (int byte = 0; byte < 256; byte++)
+        for (int k = 0; k < 4; k++) {
+            uint32_t code = (uint32_t)(byte >> (2 * k)) & 3;
+            lfmm2_halves[byte][2 * k] = 2 * code;
+            lfmm2_halves[byte][2 * k + 1] = 2 * code + 1;
+        }
+}
+
+__attribute__((target("avx2"))) static void lfmm2_decode_avx2(const uint8_t *bytes, ptrdiff_t n_bytes,
+                                                              const double *pairs, double *dosage) {
+    const __m256 values = _mm256_castpd_ps(_mm256_setr_pd(pairs[0], pairs[2], pairs[4], pairs[6]));
+    for (ptrdiff_t i = 0; i < n_bytes; i++) {
+        const __m256i halves = _mm256_load_si256((const __m256i *)lfmm2_halves[bytes[i]]);
+        _mm256_storeu_ps((float *)(dosage + 4 * i), _mm256_permutevar8x32_ps(values, halves));
+    }
+}
+
+/* Two bytes at a time: lane k holds both bytes shifted by 2 k; its low three bits choose one of the values, which stand
+   twice in the register so that the third bit, which belongs to the next genotype, does not matter. */
+__attribute__((target("avx512f"))) static void lfmm2_decode_avx512(const uint8_t *bytes, ptrdiff_t n_bytes,
+                                                                   const double *pairs, double *dosage) {
+    const __m512d values = _mm512_setr_pd(pairs[0], pairs[2], pairs[4], pairs[6], pairs[0], pairs[2], pairs[4], pairs[6]);
+    const __m512i shifts = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+    ptrdiff_t i = 0;
+    for (; i + 2 <= n_bytes; i += 2) {
+        const int64_t both = (int64_t)(bytes[i] | bytes[i + 1] << 8);
+        const __m512i lanes = _mm512_srlv_epi64(_mm512_set1_epi64(both), shifts);
+        _mm512_storeu_pd(dosage + 4 * i, _mm512_permutexvar_pd(lanes, values));
+    }
+    lfmm2_decode_baseline(bytes + i, n_bytes - i, pairs, dosage + 4 * i);
+}
+#endif
+
+static lfmm2_decoder lfmm2_decode = lfmm2_decode_baseline;
+
+/* Use the variant `level` (0 baseline, 1 AVX2, 2 AVX-512) or the widest below it that the processor has; returns it. */
+static int lfmm2_use_decoder(int level) {
+#if LFMM2_X86
+    lfmm2_fill_halves();
+    __builtin_cpu_init();
+    if (level >= 2 && __builtin_cpu_supports("avx512f")) {
+        lfmm2_decode = lfmm2_decode_avx512;
+        return 2;
+    }
+    if (level >= 1 && __builtin_cpu_supports("avx2")) {
+        lfmm2_decode = lfmm2_decode_avx2;
+        return 1;
+    }
+#endif
+    (void)level;
+    lfmm2_decode = lfmm2_decode_baseline;
+    return 0;
+}
+
+#endif

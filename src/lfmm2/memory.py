@@ -1,0 +1,189 @@
+"""How much memory each stage of a run takes, from sizes alone.
+
+A stage holds some arrays whole and streams blocks of genotypes past them. The engine gives the blocks what the budget
+leaves; `Stage.reserve` is what it must leave for the rest. Predictions are upper bounds, compared with what runs really
+take in tests/test_memory.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lfmm2 import _core
+from lfmm2.eigensolvers import SolverOptions, exact_memory, krylov_columns, krylov_memory
+from lfmm2.genotypes import ACCUMULATOR_BYTES, GRAM_PANEL_SNPS, MOST_ACCUMULATORS, ArrayMatrix
+from lfmm2.statistics_store import BLOCK_ROWS
+from lfmm2.stream import BLOCK_BYTES, plan_tiling
+
+# what a pass, a table or a matrix library takes besides the arrays counted here
+SMALL_BYTES = 12 << 20
+# text of a .bim in one piece, and how often it is held: as read, cleaned, as columns
+VARIANT_TEXT_BYTES = 4 << 20
+VARIANT_TEXT_COPIES = 8
+# a row group of a table and its compressed copy, and the text of lines
+WRITER_BYTES = 80 << 20
+# of each file that is open for writing
+FILE_BYTES = 1 << 20
+# bytes per value that sorting for q-values takes at its peak
+Q_VALUE_BYTES = 48
+# share of the budget for that, and as many values as are worth it
+Q_SHARE = 8
+MOST_Q_VALUES = 4_000_000
+# buckets of q-values on disk: one in this many is held at a time
+MOST_Q_BUCKETS = 200
+# Python's strings of a sample's IDs, in the .fam and in the tables
+SAMPLE_BYTES = 500
+
+
+@dataclass(frozen=True)
+class ProblemSize:
+    """Sizes from which a plan is made.
+
+    Attributes
+    ----------
+    n_samples, n_snps, n_estimation_snps, n_variables, n_nuisance, n_factors : int
+        In use.
+    n_samples_read, n_snps_read : int
+        In the fileset that is tested.
+    bytes_read, estimation_bytes_read : int
+        Bytes per SNP of the .bed; of an array in memory 0.
+    array_bytes : int
+        Bytes of a number of an array in memory, of the wider of the two if both are such; 0 for a .bed.
+    n_listed : int
+        Positions of chosen SNPs held in memory.
+    variant_bytes : int
+        Size of the .bim.
+    """
+
+    n_samples: int
+    n_samples_read: int
+    n_snps: int
+    n_snps_read: int
+    n_estimation_snps: int
+    n_variables: int
+    n_nuisance: int
+    n_factors: int
+    bytes_read: int
+    estimation_bytes_read: int
+    array_bytes: int = 0
+    n_listed: int = 0
+    variant_bytes: int = 0
+
+    @property
+    def n_columns(self) -> int:
+        """Columns of the regression."""
+        return self.n_variables + self.n_nuisance + self.n_factors
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Bytes at the peak of a stage, and those of them that are not blocks of genotypes."""
+
+    peak: int
+    reserve: int
+
+
+def n_numbers(size: ProblemSize, loadings: bool) -> int:
+    """Numbers per SNP kept between the pass and the tables."""
+    return 7 + 4 * size.n_variables + (size.n_factors if loadings else 0)
+
+
+def _held(size: ProblemSize) -> int:
+    """What stays for the whole run: sample IDs, variables and their geometry, positions of chosen SNPs."""
+    n_all = size.n_variables + size.n_nuisance
+    samples = SAMPLE_BYTES * size.n_samples_read + 8 * size.n_samples * (5 * n_all + 2 * size.n_factors)
+    return SMALL_BYTES + samples + 16 * size.n_listed
+
+
+def reading_bytes(size: ProblemSize) -> int:
+    """Peak while the inputs are read."""
+    return _held(size) + VARIANT_TEXT_COPIES * min(size.variant_bytes, VARIANT_TEXT_BYTES)
+
+
+def _streamed(held: int, fixed: int, group: int, extra: int, memory: int, n_threads: int) -> Stage:
+    """A pass by blocks, as `Engine.block_groups` cuts them.
+
+    Parameters
+    ----------
+    held, fixed : int
+        Bytes outside of the pass, and of the pass but not of its blocks.
+    group, extra : int
+        Bytes per group that the engine counts, and that it does not.
+    """
+    wanted = max(2 * n_threads, BLOCK_BYTES // max(group, 1), 1)
+    affordable = (memory - held - fixed) // max(group + extra, 1)
+    n_groups = max(min(wanted, affordable), 1)
+    return Stage(held + fixed + n_groups * (group + extra), held + n_groups * extra)
+
+
+def _buffer_bytes(size: ProblemSize, bytes_read: int) -> int:
+    """Per SNP of a block: two packed buffers, and the bytes of all samples where some are chosen."""
+    packed = -(-size.n_samples // 4)
+    return 2 * packed + bytes_read
+
+
+def _padded(n_columns: int) -> int:
+    return -(-n_columns // 4) * 4
+
+
+def _work_bytes(n_samples: int, n_columns: int, n_threads: int) -> int:
+    tiling = plan_tiling(n_samples, n_columns)
+    return 8 * n_threads * int(_core.workspace_size(tiling.tile_snps, tiling.chunk_samples, n_columns))
+
+
+def _array_block_bytes(size: ProblemSize) -> int:
+    """Blocks of an array in memory: gathered, as float64, without NaN, centred."""
+    return ArrayMatrix.BLOCK_SNPS * size.n_samples * (size.array_bytes + 8 * 4 + 2) if size.array_bytes else 0
+
+
+def testing_stage(size: ProblemSize, memory: int, n_threads: int, results: int, loadings: bool) -> Stage:
+    """The pass of the tests, beside results kept in memory."""
+    n, columns = size.n_samples, _padded(size.n_columns)
+    group_snps = plan_tiling(n, columns).group_snps
+    group = group_snps * (_buffer_bytes(size, size.bytes_read) + 8 * (2 * columns + 16))
+    # counted by the engine: products and as much again; statistics, their temporaries and rows are not
+    numbers = 8 * size.n_variables + 48 + 2 * (size.n_factors if loadings else 0)
+    held = _held(size) + results + 8 * n * 4 * size.n_columns + _array_block_bytes(size)
+    fixed = _work_bytes(n, columns, n_threads) + 2 * 8 * n * columns
+    return _streamed(held, fixed, group, 8 * group_snps * numbers, memory, n_threads)
+
+
+def factor_stage(size: ProblemSize, solver: str, options: SolverOptions, memory: int, n_threads: int) -> Stage:
+    """The estimation of the factors."""
+    n = size.n_samples
+    held = _held(size) + _array_block_bytes(size)
+    if solver == "given":
+        return Stage(held, held)
+    buffers = _buffer_bytes(size, size.estimation_bytes_read)
+    if solver == "exact":
+        vectors = 8 * n * 4 * (size.n_factors + 1)
+        fixed = 8 * n * n + 8 * GRAM_PANEL_SNPS * n
+        stage = _streamed(held, fixed, GRAM_PANEL_SNPS * buffers, 0, memory, n_threads)
+        return Stage(max(stage.peak, held + exact_memory(n) + vectors), stage.reserve)
+    width = min(size.n_factors + options.oversampling, n - 1)
+    columns = _padded(width)
+    # the block, its projection, its product, and what orthogonalising them takes
+    held += 8 * n * 8 * width
+    if solver == "krylov":
+        n_basis = min(krylov_columns(n, width), n)
+        # of T: itself, LAPACK's copy, its vectors, and the next one
+        held += min(krylov_memory(n, width), 2 * 8 * n * (n + 2 * width)) + 4 * 8 * n_basis**2
+    accumulator = 8 * n * columns
+    most = min(ACCUMULATOR_BYTES, max(memory - held, 0) // 8) // accumulator
+    n_slots = max(n_threads, min(most, MOST_ACCUMULATORS))
+    fixed = _work_bytes(n, columns, n_threads) + (n_slots + 2) * accumulator
+    return _streamed(held, fixed, plan_tiling(n, columns).group_snps * buffers, 0, memory, n_threads)
+
+
+def q_values_in_memory(memory: int) -> int:
+    """Values that are sorted together for q-values."""
+    return max(1, min(MOST_Q_VALUES, memory // (Q_SHARE * Q_VALUE_BYTES)))
+
+
+def write_bytes(size: ProblemSize, memory: int, n_tables: int, loadings: bool) -> int:
+    """Peak while the tables are written."""
+    bucket = min(max(q_values_in_memory(memory), -(-size.n_snps // MOST_Q_BUCKETS)), size.n_snps)
+    rows = min(size.n_snps / (4 * BLOCK_ROWS), 1.0)
+    wide = max(size.n_factors - 12, 0) * 8 * 4 * BLOCK_ROWS * 3 if loadings else 0
+    writer = int(rows * (WRITER_BYTES + wide)) + FILE_BYTES * (n_tables + 3)
+    return reading_bytes(size) + writer + Q_VALUE_BYTES * bucket
