@@ -18,6 +18,12 @@ from lfmm2.plink import BedFile, Samples, find_snps, open_bed, read_fam, read_id
 MAGIC = b"\x6c\x1b\x01"
 
 
+@pytest.fixture(autouse=True)
+def streamed_bim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small files are streamed here as large ones are."""
+    monkeypatch.setattr(plink, "_HELD_BIM", 0)
+
+
 def write_fileset(folder: Path, n_samples: int = 5, n_snps: int = 7, name: str = "x") -> np.ndarray:
     """Write a fileset of random bytes and return these, one row per SNP."""
     packed = np.random.default_rng(n_samples).integers(0, 256, (n_snps, (n_samples + 3) // 4), dtype=np.uint8)
@@ -517,3 +523,12 @@ def test_find_snps_refuses_repeated_id(tmp_path: Path) -> None:
     bim = "1 a 0 5 A C\n1 b 0 6 A C\n1 a 0 7 A C\n1 c 0 7 A C\n1 c 0 8 A C\n"
     with open_bim(tmp_path, bim, 5) as bed, pytest.raises(InconsistentInputError, match="SNP IDs a; rename"):
         find_snps(bed, ["a", "b"])
+
+
+def test_iter_variants_of_a_small_bim_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plink, "_HELD_BIM", 1 << 24)
+    write_fileset(tmp_path)
+    with open_bed(tmp_path / "x.bed") as bed:
+        held = bed.variants()
+        bed.bim_path.unlink()
+        assert bed.variants().equals(held)

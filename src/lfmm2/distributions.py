@@ -74,9 +74,7 @@ def student_p(t: ArrayLike, df: ArrayLike) -> Float64Array:
     >>> float(student_p(2.0, 10.0).round(6))
     0.073388
     """
-    p, far, log_p_far = _student_tail(t, df)
-    p[far] = np.exp(log_p_far)
-    return p
+    return student_tails(t, df)[0]
 
 
 def student_neg_log10_p(t: ArrayLike, df: ArrayLike) -> Float64Array:
@@ -100,10 +98,16 @@ def student_neg_log10_p(t: ArrayLike, df: ArrayLike) -> Float64Array:
     >>> float(student_neg_log10_p(1e150, 100.0).round(3))
     14901.099
     """
+    return student_tails(t, df)[1]
+
+
+def student_tails(t: ArrayLike, df: ArrayLike) -> tuple[Float64Array, Float64Array]:
+    """`student_p` and `student_neg_log10_p` together, which takes as long as one of them."""
     p, far, log_p_far = _student_tail(t, df)
-    result = _neg_log10(p)
-    result[far] = log_p_far / -_LN10
-    return result
+    neg_log10_p = _neg_log10(p)
+    p[far] = np.exp(log_p_far)
+    neg_log10_p[far] = log_p_far / -_LN10
+    return p, neg_log10_p
 
 
 def f_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:

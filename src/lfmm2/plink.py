@@ -29,6 +29,7 @@ StrPath = str | os.PathLike[str]
 Layout = Callable[[int], Sequence[str] | None]  # names of all columns by their number, if it is legal
 _MAGIC = b"\x6c\x1b\x01"
 _CHUNK = 1 << 22
+_HELD_BIM = 1 << 24  # a .bim up to this size is parsed once and kept
 _LONGEST_LINE = 1 << 24
 _READ_THROUGH_BYTES = 1 << 16  # skipping less costs more than it saves: a system call, a lost read-ahead
 _SCRATCH_BYTES = 1 << 22
@@ -265,7 +266,10 @@ class BedFile:
             self.samples = read_fam(self.fam_path)
             self.n_samples = len(self.samples)
             self.bytes_per_snp = (self.n_samples + 3) // 4
-            self.n_snps = sum(table.num_rows for table in self._stream_bim())
+            self._held: list[pa.Table] | None = None
+            if self.bim_path.exists() and self.bim_path.stat().st_size <= _HELD_BIM:
+                self._held = list(self._stream_bim())
+            self.n_snps = sum(table.num_rows for table in self._held or self._stream_bim())
             self._check_size()
         except BaseException:
             self.close()
@@ -363,6 +367,9 @@ class BedFile:
 
     def iter_variants(self, chunk_bytes: int = _CHUNK) -> Iterator[pa.Table]:
         """Stream the .bim as tables of CHROM, POS, ID, A1 and A2, of about that many bytes of text each."""
+        if self._held is not None:
+            yield from self._held
+            return
         n_snps = 0
         for table in self._stream_bim(chunk_bytes):
             n_snps += table.num_rows

@@ -42,9 +42,10 @@ def calibrated_z(t: Floats, gif: float) -> Floats:
 def tail_columns(t: Floats, df: int, gif: float) -> dict[str, Floats]:
     """P, NEG_LOG10_P, P_CAL and NEG_LOG10_P_CAL of t statistics."""
     z = calibrated_z(t, gif)
+    p, neg_log10_p = distributions.student_tails(t, df)
     return {
-        "P": distributions.student_p(t, df),
-        "NEG_LOG10_P": distributions.student_neg_log10_p(t, df),
+        "P": p,
+        "NEG_LOG10_P": neg_log10_p,
         "P_CAL": distributions.chi2_1_p(z),
         "NEG_LOG10_P_CAL": distributions.chi2_1_neg_log10_p(z),
     }
