@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 from lfmm2._threads import single_threaded_blas
 from lfmm2.eigensolvers import SolverOptions
 from lfmm2.factors import LatentFactors
-from lfmm2.inputs import AnyPath, GenotypeSource, SampleOptions, SnpOptions
+from lfmm2.inputs import AnyPath, GenotypeSource, SampleOptions
 from lfmm2.pipeline import Job, RunOptions
 from lfmm2.result_files import OutputOptions
 from lfmm2.results import AssociationResult
+from lfmm2.snps import SnpOptions
 from lfmm2.stream import Progress
 
 
@@ -149,7 +149,7 @@ def run(
         solver=SolverOptions(solver, tol, n_power_iter, oversampling, seed),
         samples=SampleOptions(keep, remove, missing_code, intersect),
         snps=SnpOptions(extract, exclude, maf, geno, est_rate, est_extract, scale, count_allele),
-        output=OutputOptions(None if out is None else Path(out), format, overwrite),
+        output=OutputOptions(out, format, overwrite),
         progress=progress,
     )
     with Job(est_bed, full_bed, X, K, options, covar) as job:
@@ -203,6 +203,7 @@ def estimate_factors(
         samples=SampleOptions(keep, remove, missing_code, intersect),
         snps=SnpOptions(est_rate=est_rate, est_extract=est_extract, scale=scale),
         progress=progress,
+        command="lfmm2.estimate_factors",
     )
     with Job(None, bed, X, K, options, covar) as job, single_threaded_blas():
         return job.estimate()
@@ -253,7 +254,7 @@ def test_associations(
         loadings=loadings,
         samples=SampleOptions(keep, remove, missing_code, intersect),
         snps=SnpOptions(extract, exclude, maf, geno, count_allele=count_allele),
-        output=OutputOptions(None if out is None else Path(out), format, overwrite),
+        output=OutputOptions(out, format, overwrite),
         progress=progress,
         command="lfmm2.test_associations",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import signal
 import sys
@@ -12,8 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from lfmm2.cpu import prefer_better_openblas_core
-from lfmm2.errors import LfmmError, LfmmWarning, UsageError
+from lfmm2.errors import InsufficientMemoryError, LfmmError, LfmmWarning, UsageError, WriteError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,6 +25,12 @@ def _version() -> str:
     from lfmm2.record import package_version
 
     return package_version()
+
+
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(f"lfmm2 {_version()}")
+        context.exit()
 
 
 class _Group(click.Group):
@@ -38,13 +45,16 @@ class _Group(click.Group):
             raise UsageError(f"{error.message} Commands: {', '.join(self.list_commands(ctx))}") from error
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
-@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
-@click.version_option(package_name="lfmm2", prog_name="lfmm2")
-@click.pass_context
-def cli(context: click.Context, debug: bool) -> None:
-    """Exact LFMM2: find the genes behind adaptation, traits and exposures."""
-    context.obj = {"debug": debug}
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, no_args_is_help=True)
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails; may stand anywhere.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
+def cli(debug: bool) -> None:
+    """Exact LFMM2: find the genes behind adaptation, traits and exposures.
+
+    The main job is `lfmm2 run`; `lfmm2 demo` shows it at work on simulated data. Any command takes --help.
+    """
 
 
 _PATH = click.Path(path_type=Path)
@@ -84,7 +94,8 @@ _factor_options = _options(
     click.option("--est-rate", type=float, help="Estimate the factors from a random share of the SNPs."),
     click.option("--est-extract", type=_PATH, help="Estimate the factors from the SNPs listed."),
     click.option(
-        "--solver", type=click.Choice(["auto", "exact", "krylov", "power"]), default="auto", show_default=True
+        "--solver", type=click.Choice(["auto", "exact", "krylov", "power"]), default="auto", show_default=True,
+        help="exact: Gram matrix; krylov: iterate to --tol; power: randomised SVD; auto: exact or krylov by cost.",
     ),
     click.option("--tol", type=float, default=1e-4, show_default=True, help="Residual that krylov must reach."),
     click.option("--power-iter", type=int, default=2, show_default=True, help="Power iterations of power."),
@@ -97,16 +108,18 @@ _factor_options = _options(
 )  # fmt: skip
 
 _run_options = _options(
-    click.option("--out", type=_PATH, required=True, help="Prefix of the result files."),
+    click.option("--out", required=True, metavar="PREFIX", help="Prefix of the result files."),
     click.option(
         "--format", "format_", type=click.Choice(["parquet", "tsv", "tsv.gz", "tsv.zst"]), default="parquet",
-        show_default=True,
+        show_default=True, help="Of the tables.",
     ),
     click.option("--loadings", is_flag=True, help="Write the loadings V too."),
     click.option("--overwrite", is_flag=True, help="Replace existing result files."),
     click.option("--threads", type=int, help="Threads; all processors by default."),
     click.option("--memory", help="Budget in MiB, or with a unit such as 4GB; half of the free memory by default."),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="Of --est-rate, and of where krylov and power start."
+    ),
     click.option("--dry-run", is_flag=True, help="Check all inputs, print the plan, and stop."),
 )  # fmt: skip
 
@@ -120,14 +133,22 @@ def run(
     exclude: Path | None, maf: float | None, geno: float | None, missing_code: str | None, intersect: bool,
     count_allele: str, n_factors: int, lambda_: float, est_bed: Path | None, est_rate: float | None,
     est_extract: Path | None, solver: str, tol: float, power_iter: int, oversampling: int, scale: str | None, df: str,
-    out: Path, format_: str, loadings: bool, overwrite: bool, threads: int | None, memory: str | None, seed: int,
+    out: str, format_: str, loadings: bool, overwrite: bool, threads: int | None, memory: str | None, seed: int,
     dry_run: bool,
 ) -> None:  # fmt: skip
-    """Estimate the factors and test every SNP."""
+    """Estimate the factors and test every SNP.
+
+    Samples are matched by ID. The plan is printed and all inputs are checked before any work; result files appear
+    when they are complete.
+
+    Example: lfmm2 run --bed plants.bed --env climate.csv -K 5 --out results
+    """
     from lfmm2.eigensolvers import SolverOptions
-    from lfmm2.inputs import SampleOptions, SnpOptions
+    from lfmm2.inputs import SampleOptions
     from lfmm2.pipeline import Job, RunOptions
+    from lfmm2.plan import aligned
     from lfmm2.result_files import OutputOptions
+    from lfmm2.snps import SnpOptions
 
     options = RunOptions(
         lambda_=lambda_,
@@ -149,31 +170,27 @@ def run(
             return
         result = job.execute()
     factors = result.factors
-    click.echo(
-        f"factors:        {factors.solver}, {factors.n_passes} pass(es), largest residual {factors.residuals.max():.1e}"
-    )
-    for name, gif in zip(result.variables, result.gif, strict=True):
-        click.echo(f"GIF of {name}:  {gif:.4f}")
-    click.echo("results:        " + "\n                ".join(str(path) for path in result.paths.values()))
+    lines = {"factors": f"{factors.solver}, {factors.n_passes} pass(es), residual {factors.residuals.max():.1e}"}
+    lines |= {f"GIF of {name}": f"{gif:.4f}" for name, gif in zip(result.variables, result.gif, strict=True)}
+    lines |= {f"{name} file": str(path) for name, path in result.paths.items()}
+    click.echo(aligned(lines))
 
 
-def _memory(memory: str | None) -> str | int | None:
+def _memory(memory: str | None) -> str | None:
     """A plain number is MiB, as in plink2."""
-    if memory is not None and memory.strip().isdigit():
-        return int(memory) << 20
-    return memory
+    return f"{memory}MiB" if memory is not None and re.fullmatch(r"\s*[0-9.]+\s*", memory) else memory
 
 
 @cli.command()
 @click.option("--out", type=_PATH, required=True, help="Prefix of the files.")
-@click.option("--samples", type=int, default=500, show_default=True)
-@click.option("--snps", type=int, default=50_000, show_default=True)
-@click.option("--variables", type=int, default=2, show_default=True)
-@click.option("--populations", type=int, default=4, show_default=True)
+@click.option("--samples", type=int, default=500, show_default=True, help="Number of samples.")
+@click.option("--snps", type=int, default=50_000, show_default=True, help="Number of SNPs.")
+@click.option("--variables", type=int, default=2, show_default=True, help="Number of variables.")
+@click.option("--populations", type=int, default=4, show_default=True, help="Number of populations.")
 @click.option("--causal", type=int, default=20, show_default=True, help="Causal SNPs per variable.")
-@click.option("--missing-rate", type=float, default=0.01, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--overwrite", is_flag=True)
+@click.option("--missing-rate", type=float, default=0.01, show_default=True, help="Share of missing calls.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random numbers.")
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
 def simulate(
     out: Path, samples: int, snps: int, variables: int, populations: int, causal: int, missing_rate: float, seed: int,
     overwrite: bool,
@@ -191,7 +208,7 @@ def simulate(
 
 @cli.command()
 @click.option("--out", type=_PATH, default=Path("lfmm2-demo/demo"), show_default=True, help="Prefix of the files.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the simulation.")
 def demo(out: Path, seed: int) -> None:
     """Simulate data, run lfmm2 on it, and show the hits beside the truth."""
     from lfmm2.demo import run_demo
@@ -222,33 +239,48 @@ def _terminate(signum: int, frame: Any) -> None:
     raise SystemExit(128 + signum)
 
 
+def _catch_signals() -> None:
+    """Leave through the exception path, which removes unfinished files; what nohup ignores stays ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _terminate)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the code of the error class."""
     warnings.simplefilter("always", LfmmWarning)
     warnings.showwarning = _print_warning
-    prefer_better_openblas_core()
-    # leave through the exception path, which removes unfinished files
-    for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), _terminate)
-    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    _catch_signals()
+    arguments = sys.argv[1:] if argv is None else argv
+    # taken in any place, and by itself no command
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    sys.exit(_run_command(arguments, debug))
+
+
+def _run_command(arguments: list[str], debug: bool) -> int:
+    """The exit code of a command line, whose errors have been printed."""
     try:
-        code = cli.main(args=argv, prog_name="lfmm2", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="lfmm2", standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except LfmmError as error:
-        code = _fail(error, error.exit_code, debug)
+        return _fail(error, error.exit_code, debug)
     except click.UsageError as error:
-        code = _fail(error, 2, debug, error.format_message())
+        where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        return _fail(error, UsageError.exit_code, debug, error.format_message() + where)
     except click.ClickException as error:
-        code = _fail(error, error.exit_code, debug, error.format_message())
+        return _fail(error, error.exit_code, debug, error.format_message())
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
-        code = INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
-        code = 7
+        # the reader of standard output has gone; Python would try to write to it again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return WriteError.exit_code
     except MemoryError as error:
-        code = _fail(error, 8, debug, "out of memory; lower --memory or --threads")
+        return _fail(error, InsufficientMemoryError.exit_code, debug, "out of memory; lower --memory or --threads")
     except Exception as error:
-        code = _fail(error, 1, debug, f"internal error: {type(error).__name__}: {error}; --debug shows where")
-    sys.exit(code if isinstance(code, int) else 0)
+        return _fail(error, 1, debug, f"internal error: {type(error).__name__}: {error}; --debug shows where")
 
 
 def _fail(error: BaseException, code: int, debug: bool, text: str | None = None) -> int:

@@ -76,7 +76,7 @@ def _from_images(
 
 
 def exact_memory(n_samples: int) -> int:
-    """Bytes of the exact solver: the matrix, and another for each update that makes it P C P, then for LAPACK's copy."""
+    """Bytes of the exact solver: the matrix, and another for the updates that make it P C P, then for LAPACK."""
     return 2 * 8 * n_samples**2
 
 

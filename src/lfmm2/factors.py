@@ -78,7 +78,7 @@ class LatentFactors:
     @property
     def n_factors(self) -> int:
         """K."""
-        return self.U.shape[1]
+        return int(self.U.shape[1])
 
     def leading(self, k: int) -> LatentFactors:
         """The k-factor fit: the first k columns."""

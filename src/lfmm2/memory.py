@@ -20,6 +20,8 @@ SMALL_BYTES = 12 << 20
 # text of a .bim in one piece, and how often it is held: as read, cleaned, as columns
 VARIANT_TEXT_BYTES = 4 << 20
 VARIANT_TEXT_COPIES = 8
+# a .bim up to this size is kept as a table, at about twice the bytes
+HELD_VARIANT_BYTES = 1 << 24
 # a row group of a table and its compressed copy, and the text of lines
 WRITER_BYTES = 80 << 20
 # of each file that is open for writing
@@ -51,8 +53,8 @@ class ProblemSize:
         Bytes of a number of an array in memory, of the wider of the two if both are such; 0 for a .bed.
     n_listed : int
         Positions of chosen SNPs held in memory.
-    variant_bytes : int
-        Size of the .bim.
+    variant_bytes, held_variant_bytes : int
+        Size of the larger .bim, and of those that are kept as tables after they were read.
     """
 
     n_samples: int
@@ -68,6 +70,7 @@ class ProblemSize:
     array_bytes: int = 0
     n_listed: int = 0
     variant_bytes: int = 0
+    held_variant_bytes: int = 0
 
     @property
     def n_columns(self) -> int:
@@ -89,10 +92,10 @@ def n_numbers(size: ProblemSize, loadings: bool) -> int:
 
 
 def _held(size: ProblemSize) -> int:
-    """What stays for the whole run: sample IDs, variables and their geometry, positions of chosen SNPs."""
+    """What stays for the whole run: sample IDs, variables and their geometry, chosen SNPs, small .bim files."""
     n_all = size.n_variables + size.n_nuisance
     samples = SAMPLE_BYTES * size.n_samples_read + 8 * size.n_samples * (5 * n_all + 2 * size.n_factors)
-    return SMALL_BYTES + samples + 16 * size.n_listed
+    return SMALL_BYTES + samples + 16 * size.n_listed + 2 * size.held_variant_bytes
 
 
 def reading_bytes(size: ProblemSize) -> int:

@@ -6,9 +6,10 @@ the result. `run`, `estimate_factors` and `test_associations` are the public way
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,32 +22,44 @@ from lfmm2._threads import resolve_threads, single_threaded_blas
 from lfmm2.association import AssociationModel, Status, degrees_of_freedom
 from lfmm2.calibration import calibration_warning
 from lfmm2.eigensolvers import SolverOptions
-from lfmm2.errors import CalibrationWarning, InconsistentInputError
+from lfmm2.errors import CalibrationWarning, InconsistentInputError, UsageError
 from lfmm2.factors import LatentFactors, estimate_from_matrix
 from lfmm2.genotypes import BedMatrix
 from lfmm2.inputs import (
     AlignedVariables,
+    Genotypes,
     GenotypeSource,
+    Ints,
     SampleOptions,
-    SnpOptions,
     align_variables,
+    check_factor_number,
+    check_readable,
     check_size,
-    check_snp_options,
-    estimation_snps,
-    make_matrix,
+    estimation_matrix,
     match_samples,
     open_genotypes,
     samples_of,
-    select_snps,
-    variant_tables,
+    tested_matrix,
 )
-from lfmm2.plan import ProblemSize, RunPlan, make_plan, parse_memory
+from lfmm2.memory import HELD_VARIANT_BYTES, ProblemSize
+from lfmm2.output import OutputSet
+from lfmm2.plan import RunPlan, make_plan, parse_memory
 from lfmm2.plink import BedFile
 from lfmm2.progress import terminal_progress
 from lfmm2.record import make_record
-from lfmm2.result_files import OutputOptions, ResultFiles
+from lfmm2.result_files import OutputOptions, ResultFiles, check_prefix
 from lfmm2.results import AssociationResult, MemorySource
-from lfmm2.ridge import RidgeGeometry, ridge_geometry
+from lfmm2.ridge import ridge_geometry
+from lfmm2.snps import (
+    SnpOptions,
+    check_snp_options,
+    estimation_snps,
+    filter_snps,
+    listed_snps,
+    n_snps_of,
+    select_snps,
+    variant_tables,
+)
 from lfmm2.statistics_store import StatisticsStore
 from lfmm2.stream import Engine, Progress
 
@@ -100,80 +113,113 @@ class Job:
         options: RunOptions,
         covar: Any = None,
     ) -> None:
-        check_snp_options(options.snps)
         self.options = options
         self.given = K if isinstance(K, LatentFactors) else None
-        self.n_factors = K.n_factors if isinstance(K, LatentFactors) else K
+        self.n_factors = K.n_factors if isinstance(K, LatentFactors) else check_factor_number(K)
+        check_snp_options(options.snps)
+        self.memory = parse_memory(options.memory)
+        self.engine = Engine(resolve_threads(options.n_threads), self.memory, _progress(options.progress))
+        check_prefix(options.output)
+        self._tables = check_readable(_tables(X, covar, options))
         self._opened: list[BedFile] = []
-        self.engine = Engine(
-            resolve_threads(options.n_threads), parse_memory(options.memory), _progress(options.progress)
-        )
         try:
+            # what is told by samples alone comes before what needs the lists of SNPs
             self._tested_source = self._open(full_bed)
             self._estimation_source = self._tested_source if est_bed is None else self._open(est_bed)
-            self.variables = align_variables(samples_of(self._tested_source), X, covar, options.samples)
-            self._estimation_rows = self.variables.rows
-            if est_bed is not None:
-                name = "the estimation set" if not isinstance(est_bed, str | Path) else str(est_bed)
-                self._estimation_rows = match_samples(self.variables, self._estimation_source, name)
-            self.ridge = ridge_geometry(self.variables.values, options.lambda_)
-            self._choose_snps(filtered=False)
-            inputs = self._fileset_paths() + [Path(p) for p in (X, covar) if isinstance(p, str | Path)]
-            self.files = ResultFiles(options.output, self.variables.names, options.loadings, inputs)
+            self._align(X, covar, est_bed)
+            self._select_snps()
+            self.files = ResultFiles(options.output, self.variables.names, options.loadings, self._input_paths())
             self.files.check(self.plan)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, source: GenotypeSource) -> BedFile | NDArray[Any]:
+    def _open(self, source: GenotypeSource) -> Genotypes:
         opened = open_genotypes(source)
         if isinstance(opened, BedFile) and opened is not source:
             self._opened.append(opened)
         return opened
 
-    def _fileset_paths(self) -> list[Path]:
-        sources = (self._tested_source, self._estimation_source)
-        return [p for s in sources if isinstance(s, BedFile) for p in (s.path, s.bim_path, s.fam_path)]
+    def _align(self, X: Any, covar: Any, est_bed: GenotypeSource | None) -> None:
+        """Variables, the samples in use, and their rows in the estimation set."""
+        source = self._tested_source
+        variables = align_variables(samples_of(source), X, covar, self.options.samples)
+        self.variables = replace(variables, has_ids=isinstance(source, BedFile))
+        n, n_all = self.variables.values.shape
+        check_size(n, n_all, self.n_factors)
+        self.df = degrees_of_freedom(n, n_all, self.n_factors, self.options.df)
+        lambda_ = self.options.lambda_
+        if self.given is not None:
+            self.given = _for_samples(self.given, self.variables)
+            lambda_ = self.given.lambda_
+        with single_threaded_blas():
+            self.ridge = ridge_geometry(self.variables.values, lambda_)
+        self._estimation_rows = self.variables.rows
+        if est_bed is not None:
+            name = str(os.fspath(est_bed)) if isinstance(est_bed, str | os.PathLike) else "the estimation set"
+            self._estimation_rows = match_samples(self.variables, self._estimation_source, name)
 
-    def _choose_snps(self, filtered: bool) -> None:
-        """Matrices and plan; without `filtered`, before the pass that `maf` and `geno` need."""
-        snps = self.options.snps if filtered else replace(self.options.snps, maf=None, geno=None)
-        self.tested_snps = select_snps(self._tested_source, self.engine, self.variables.rows, snps)
-        same = self._estimation_source is self._tested_source
-        base = self.tested_snps if same else None
-        chosen = estimation_snps(self._estimation_source, base, snps, self.options.seed)
-        self.tested = make_matrix(
-            self._tested_source, self.engine, self.variables.rows, self.tested_snps, snps, scale=False
+    def _select_snps(self) -> None:
+        """Lists of SNPs, matrices and plan, before the pass that `maf` and `geno` need."""
+        snps = self.options.snps
+        self._selected = select_snps(self._tested_source, snps)
+        self._est_listed: Ints | None = None
+        if snps.est_extract is not None:
+            self._est_listed = listed_snps(self._estimation_source, snps.est_extract, "--est-extract")
+        self._use_snps(self._selected, filtered=snps.maf is not None or snps.geno is not None)
+
+    def _use_snps(self, tested: Ints | None, filtered: bool) -> None:
+        """Matrices of the SNPs to test and to estimate from, and the plan, checked."""
+        snps, samples = self.options.snps, self.variables.rows
+        base = tested if self._estimation_source is self._tested_source else None
+        chosen = estimation_snps(self._estimation_source, base, self._est_listed, snps, self.options.seed)
+        self.tested_snps, self._estimation_chosen = tested, chosen
+        self.tested = tested_matrix(self._tested_source, self.engine, samples, tested, snps.count_allele)
+        self.estimation = estimation_matrix(
+            self._estimation_source, self.engine, self._estimation_rows, chosen, snps.scale
         )
-        self.estimation = make_matrix(
-            self._estimation_source, self.engine, self._estimation_rows, chosen, snps, scale=True
-        )
-        n_all = self.variables.values.shape[1]
-        check_size(self.tested.n_samples, self.tested.n_snps, self.estimation.n_snps, n_all, self.n_factors)
-        self.df = degrees_of_freedom(self.tested.n_samples, n_all, self.n_factors, self.options.df)
-        self.plan = self._make_plan()
+        if self.tested.n_snps < 1:
+            raise InconsistentInputError("there is no SNP to test; check the genotypes")
+        if self.given is None:
+            n, n_all = self.variables.values.shape
+            check_size(n, n_all, self.n_factors, self.estimation.n_snps)
+        self.plan = self._make_plan(filtered)
         self.plan.check()
 
-    def _make_plan(self) -> RunPlan:
+    def _make_plan(self, filtered: bool) -> RunPlan:
+        sources = (self._tested_source, self._estimation_source)
+        n_bytes = [s.bytes_per_snp if isinstance(s, BedFile) else 0 for s in sources]
+        n_variant_bytes = [s.bim_path.stat().st_size if isinstance(s, BedFile) else 0 for s in sources]
+        if sources[0] is sources[1]:
+            n_variant_bytes.pop()
         size = ProblemSize(
             n_samples=self.tested.n_samples,
+            n_samples_read=len(self.variables.samples),
             n_snps=self.tested.n_snps,
+            n_snps_read=n_snps_of(self._tested_source),
             n_estimation_snps=self.estimation.n_snps,
             n_variables=len(self.variables.names),
             n_nuisance=len(self.variables.nuisance_names),
             n_factors=self.n_factors,
-            bytes_per_snp=_stored_bytes(self._tested_source),
-            estimation_bytes_per_snp=_stored_bytes(self._estimation_source),
+            bytes_read=n_bytes[0],
+            estimation_bytes_read=n_bytes[1],
+            array_bytes=max(0 if isinstance(s, BedFile) else s.dtype.itemsize for s in sources),
+            n_listed=sum(len(c) for c in (self.tested_snps, self._estimation_chosen) if c is not None),
+            variant_bytes=max(n_variant_bytes),
+            held_variant_bytes=sum(n for n in n_variant_bytes if n <= HELD_VARIANT_BYTES),
         )
-        out_format = None if self.options.output.out is None else self.options.output.format
+        output = self.options.output
         return make_plan(
-            size,
-            self.options.solver,
-            self.engine.memory,
-            self.engine.n_threads,
-            out_format,
-            self.options.loadings,
-        )
+            size, self.options.solver, self.memory, self.engine.n_threads,
+            None if output.out is None else output.format, self.options.loadings,
+            given=self.given is not None, filtered=filtered,
+        )  # fmt: skip
+
+    def _input_paths(self) -> list[Path]:
+        """Every file that this run reads, each once."""
+        sources = (self._tested_source, self._estimation_source)
+        filesets = [p for s in sources if isinstance(s, BedFile) for p in (s.path, s.bim_path, s.fam_path)]
+        return list(dict.fromkeys(filesets + self._tables))
 
     def __enter__(self) -> Job:
         return self
@@ -190,13 +236,17 @@ class Job:
 
     def filter_snps(self) -> None:
         """Apply maf and geno, in a pass that counts genotypes."""
-        if self.options.snps.maf is not None or self.options.snps.geno is not None:
-            self._choose_snps(filtered=True)
+        if self.plan.filtered:
+            passed = filter_snps(
+                self._tested_source, self.engine, self.variables.rows, self._selected, self.options.snps
+            )
+            self._use_snps(passed, filtered=False)
 
     def estimate(self) -> LatentFactors:
         """Factors of the estimation set, or those given, for the samples in use."""
         if self.given is not None:
-            return _for_samples(self.given, self.variables)
+            return self.given
+        self.engine.memory = self.memory - self.plan.factor_reserve
         return estimate_from_matrix(
             self.estimation,
             self.ridge,
@@ -207,14 +257,14 @@ class Job:
 
     def execute(self) -> AssociationResult:
         """Estimate, test, calibrate, and write if asked to."""
-        with single_threaded_blas():
+        with self.files.reserve() as outputs, single_threaded_blas():
             self.filter_snps()
-            return self._test(self.estimate())
+            return self._test(self.estimate(), outputs)
 
-    def _test(self, factors: LatentFactors) -> AssociationResult:
-        ridge = self.ridge if factors.lambda_ == self.ridge.lambda_ else _with_lambda(self.ridge, factors.lambda_)
+    def _test(self, factors: LatentFactors, outputs: OutputSet) -> AssociationResult:
         names = self.variables.names
-        model = AssociationModel(ridge, factors, len(names), self.options.df, self.options.loadings)
+        model = AssociationModel(self.ridge, factors, len(names), self.options.df, self.options.loadings)
+        self.engine.memory = self.memory - self.plan.test_reserve
         store = StatisticsStore(model, self.tested, self.files.prefix)
         try:
             gif = store.inflation()
@@ -225,11 +275,15 @@ class Job:
             if self.files.prefix is None:
                 return self._in_memory(store, factors, gif)
             record = make_record(
-                self.options.command, self._parameters(), self.estimation, self.tested, self.variables, factors, gif,
-                self.df, _status_names(store), self.plan, self.engine, list(filter(None, notes)),
+                self.options.command, self._parameters(), self._input_paths(), self.estimation, self.tested,
+                self.variables, factors, gif, self.df, _status_names(store), self.plan, self.engine,
+                list(filter(None, notes)),
             )  # fmt: skip
-            source = self.files.write(store, self.variants, factors, gif, self.df, self._counts_a1, record, self.plan)
-            return AssociationResult(names, factors, gif, self.df, self.variables.iids, source, self.files.paths, None)
+            source = self.files.write(
+                outputs, store, self.variants, factors, gif, self.df, self._counts_a1, record, self.plan,
+                self.engine.progress,
+            )  # fmt: skip
+            return AssociationResult(names, factors, gif, self.df, self.variables.iids, source, self.files.paths)
         finally:
             if self.files.prefix is not None:
                 store.close()
@@ -243,36 +297,46 @@ class Job:
         return variant_tables(self._tested_source, self.tested_snps)
 
     def _in_memory(self, store: StatisticsStore, factors: LatentFactors, gif: Floats) -> AssociationResult:
-        rows = [rows.array for rows in store.rows]
         source = MemorySource(
-            store.common.array, rows, lambda: pa.concat_tables(self.variants()), self.df, gif, self._counts_a1
+            store.common.array,
+            [rows.array for rows in store.rows],
+            lambda: pa.concat_tables(self.variants()),
+            self.df,
+            gif,
+            self._counts_a1,
+            store.loadings.array if self.options.loadings else None,
         )
-        loadings = store.loadings.array if self.options.loadings else None
-        return AssociationResult(
-            self.variables.names, factors, gif, self.df, self.variables.iids, source, loadings=loadings
-        )
+        return AssociationResult(self.variables.names, factors, gif, self.df, self.variables.iids, source)
 
     def _parameters(self) -> dict[str, Any]:
         options = self.options
         return {
-            "lambda": options.lambda_, "df": options.df, "seed": options.seed, "memory": self.engine.memory,
-            "n_threads": self.engine.n_threads,
-            **asdict(options.solver),
-            **{k: _plain(v) for part in (options.samples, options.snps) for k, v in asdict(part).items()},
+            "K": self.n_factors, "lambda": self.ridge.lambda_, "df": options.df, "seed": options.seed,
+            "memory": self.memory, "n_threads": self.engine.n_threads, "loadings": options.loadings,
+            **{
+                item.name: _plain(getattr(part, item.name))
+                for part in (options.solver, options.samples, options.snps, options.output)
+                for item in fields(part)
+            },
         }  # fmt: skip
+
+
+def _tables(X: Any, covar: Any, options: RunOptions) -> dict[str, Any]:
+    """Inputs beside the genotypes, of which some are paths."""
+    samples, snps = options.samples, options.snps
+    return {
+        "env": X, "covar": covar, "keep": samples.keep, "remove": samples.remove, "extract": snps.extract,
+        "exclude": snps.exclude, "est_extract": snps.est_extract,
+    }  # fmt: skip
 
 
 def _plain(value: Any) -> Any:
     """A parameter as JSON takes it."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     return f"{len(value)} IDs" if isinstance(value, Collection) else str(value)
-
-
-def _stored_bytes(source: BedFile | NDArray[Any]) -> int:
-    return source.bytes_per_snp if isinstance(source, BedFile) else source.dtype.itemsize * len(source)
 
 
 def _progress(progress: bool | Progress) -> Progress:
@@ -285,24 +349,28 @@ def _status_names(store: StatisticsStore) -> dict[str, int]:
     return {status.name: int(store.status_counts[status]) for status in Status}
 
 
-def _with_lambda(ridge: RidgeGeometry, lambda_: float) -> RidgeGeometry:
-    return replace(ridge, lambda_=lambda_)
-
-
 def _for_samples(factors: LatentFactors, variables: AlignedVariables) -> LatentFactors:
     """Factors on the samples in use: they must be the same samples, in any order."""
-    ours = variables.iids
-    if not factors.sample_ids or factors.sample_ids == ours:
+    ours, theirs = variables.iids, factors.sample_ids
+    shapes = {np.shape(array) for array in (factors.U, factors.loadings_map)}
+    if len(shapes) > 1 or not all(np.isfinite(array).all() for array in (factors.U, factors.loadings_map)):
+        raise UsageError("the factors are damaged: U and loadings_map must be finite and of one shape")
+    if not theirs or theirs == ours:
         if len(factors.U) != len(ours):
             raise InconsistentInputError(
                 f"the factors have {len(factors.U)} samples, but {len(ours)} are in use; estimate them on these samples"
             )
         return factors
-    where = {iid: row for row, iid in enumerate(factors.sample_ids)}
-    if len(where) < len(factors.sample_ids) or set(where) != set(ours):
+    where = {iid: row for row, iid in enumerate(theirs)}
+    if set(where) != set(ours) or len(theirs) != len(ours):
         raise InconsistentInputError(
-            f"the factors are of {len(factors.sample_ids)} samples, of which {len(set(where) & set(ours))} are among "
+            f"the factors are of {len(theirs)} samples, of which {len(set(where) & set(ours))} are among "
             f"the {len(ours)} in use; factors and tests need the same samples"
+        )
+    if len(where) < len(theirs):
+        raise InconsistentInputError(
+            "the factors are of the same IIDs in another order, but some IIDs stand for several samples; "
+            "estimate the factors on this fileset, or rename these samples"
         )
     order = [where[iid] for iid in ours]
     return replace(factors, U=factors.U[order], loadings_map=factors.loadings_map[order], sample_ids=ours)

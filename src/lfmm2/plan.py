@@ -138,7 +138,8 @@ class RunPlan:
 
 def aligned(lines: dict[str, str]) -> str:
     """Names and values in two columns."""
-    return "\n".join(f"{name + ':':<18}{value}" for name, value in lines.items())
+    width = max(18, *(len(name) + 2 for name in lines)) if lines else 0
+    return "\n".join(f"{name + ':':<{width}}{value}" for name, value in lines.items())
 
 
 def _counted(n: int, what: str) -> str:

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from lfmm2.plink import with_spaces
 from lfmm2.stream import Progress
 
 PLAIN_INTERVAL = 30.0
@@ -38,7 +39,8 @@ class BarProgress(Progress):
         if self._bar is not None:
             self._bytes += n_bytes
             seconds = max(time.monotonic() - self._started, 1e-9)
-            self._bar.set_postfix_str(f"{self._bytes / seconds / 1e6:.0f} MB/s", refresh=False)
+            if self._bytes:
+                self._bar.set_postfix_str(_rate(self._bytes / seconds), refresh=False)
             self._bar.update(n_snps)
 
     def finish(self) -> None:
@@ -65,17 +67,24 @@ class PlainProgress(Progress):
         self._done += n_snps
         self._bytes += n_bytes
         now = time.monotonic()
-        if now - self._printed < self._interval:
+        if now - self._printed < self._interval or not 0 < self._done <= self._total:
             return
         self._printed = now
         seconds = max(now - self._started, 1e-9)
         left = seconds * (self._total - self._done) / self._done
-        print(
-            f"{self._label}: {100 * self._done / self._total:.0f} %, {self._done / seconds:,.0f} SNPs/s, "
-            f"{self._bytes / seconds / 1e6:.0f} MB/s, {left:.0f} s left",
-            file=self._stream,
-            flush=True,
-        )
+        parts = [f"{100 * self._done / self._total:.0f} %", f"{with_spaces(round(self._done / seconds))} SNPs/s"]
+        parts += [_rate(self._bytes / seconds)] if self._bytes else []
+        print(f"{self._label}: {', '.join([*parts, f'{_duration(left)} left'])}", file=self._stream, flush=True)
+
+
+def _rate(bytes_per_second: float) -> str:
+    return f"{bytes_per_second / 1e6:.0f} MB/s"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
 def terminal_progress(stream: TextIO | None = None) -> Progress:

@@ -7,6 +7,7 @@ import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from lfmm2._threads import blas_name
 from lfmm2.factors import LatentFactors
 from lfmm2.genotypes import BedMatrix
 from lfmm2.inputs import AlignedVariables, Matrix
-from lfmm2.plan import RunPlan
+from lfmm2.plan import RunPlan, aligned
+from lfmm2.plink import with_spaces
 from lfmm2.stream import Engine
 
 
@@ -59,6 +61,7 @@ def _describe_matrix(matrix: Matrix) -> dict[str, Any]:
 def make_record(
     command: str,
     parameters: dict[str, Any],
+    inputs: list[Path],
     estimation: Matrix,
     tested: Matrix,
     variables: AlignedVariables,
@@ -76,6 +79,7 @@ def make_record(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": software(),
         "parameters": parameters,
+        "inputs": [{"path": str(path), "bytes": path.stat().st_size} for path in inputs if path.exists()],
         "estimation": _describe_matrix(estimation),
         "tested": _describe_matrix(tested),
         "variables": list(variables.names),
@@ -88,10 +92,10 @@ def make_record(
             "converged": factors.converged,
             "singular_values": factors.singular_values.tolist(),
             "residuals": factors.residuals.tolist(),
-            "angle_bound": _finite(factors.angle_bound),
+            "angle_bound": factors.angle_bound,
         },
         "df": df,
-        "gif": {name: _finite(float(value)) for name, value in zip(variables.names, gif, strict=True)},
+        "gif": {name: float(value) for name, value in zip(variables.names, gif, strict=True)},
         "status": status_counts,
         "plan": asdict(plan),
         "passes": [asdict(record) for record in engine.passes],
@@ -99,18 +103,44 @@ def make_record(
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+def _strict(value: Any) -> Any:
+    """A value as strict JSON has it: no NaN, no infinity, no numbers of NumPy."""
+    if isinstance(value, dict):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
 
 
 def as_json(record: dict[str, Any]) -> bytes:
-    """The record as UTF-8 JSON without NaN."""
-    return (json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    """The record as UTF-8 JSON; NaN and infinity are null."""
+    text = json.dumps(_strict(record), indent=2, allow_nan=False, ensure_ascii=False, default=str) + "\n"
+    # names of files may hold bytes that are no UTF-8
+    return text.encode(errors="backslashreplace")
+
+
+def result_lines(record: dict[str, Any]) -> dict[str, str]:
+    """What came out, by name: for the log and the terminal."""
+    factors, status = record["factors"], record["status"]
+    residual = f", largest residual {max(factors['residuals']):.1e}" if factors["residuals"] else ""
+    lines = {
+        "factors": f"{factors['solver']}, {factors['n_passes']} pass(es){residual}"
+        + ("" if factors["converged"] else " (NOT CONVERGED)"),
+        "singular values": " ".join(f"{value:.6g}" for value in factors["singular_values"]),
+        "residual df": str(record["df"]),
+        "SNPs": ", ".join(f"{with_spaces(count)} {name}" for name, count in status.items() if count or name == "OK"),
+    }
+    for name, gif in record["gif"].items():
+        lines[f"GIF of {name}"] = format(gif, ".4f") if np.isfinite(gif) else "not defined, no SNP has a t"
+    return lines
 
 
 def as_log(record: dict[str, Any], plan: RunPlan) -> bytes:
     """The record as a log to read."""
-    factors, status = record["factors"], record["status"]
     lines = [
         f"lfmm2 {record['software']['lfmm2']}, finished {record['finished']}",
         record["command"],
@@ -119,15 +149,9 @@ def as_log(record: dict[str, Any], plan: RunPlan) -> bytes:
         "",
         plan.describe(),
         "",
-        f"factors: {factors['solver']}, {factors['n_passes']} pass(es), largest residual "
-        f"{max(factors['residuals']):.1e}{'' if factors['converged'] else ' (NOT CONVERGED)'}",
-        "singular values: " + " ".join(f"{value:.6g}" for value in factors["singular_values"]),
-        f"degrees of freedom: {record['df']}",
-        "SNPs: " + ", ".join(f"{count} {name}" for name, count in status.items() if count or name == "OK"),
+        aligned(result_lines(record)),
+        "",
+        aligned({p["label"]: f"{p['seconds']:.2f} s, {with_spaces(p['n_snps'])} SNPs" for p in record["passes"]}),
     ]
-    lines += [
-        f"GIF of {name}: {'not defined' if gif is None else format(gif, '.4f')}" for name, gif in record["gif"].items()
-    ]
-    lines += [f"{p['label']}: {p['seconds']:.2f} s, {p['n_snps']} SNPs" for p in record["passes"]]
     lines += [f"Warning: {text}" for text in record["warnings"]]
-    return ("\n".join(lines) + "\n").encode()
+    return ("\n".join(lines) + "\n").encode(errors="backslashreplace")

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 from lfmm2 import distributions
 from lfmm2.calibration import StreamedQValues
-from lfmm2.errors import UsageError
+from lfmm2.errors import LfmmError, UsageError, WriteError
 from lfmm2.factors import LatentFactors
 from lfmm2.factors_file import write_factors
+from lfmm2.memory import q_values_in_memory
 from lfmm2.output import JOINT_SCHEMA, RESULT_SCHEMA, OutputSet, check_free_space, check_outputs, open_table
 from lfmm2.plan import ROW_BYTES, RunPlan
 from lfmm2.record import as_json, as_log
 from lfmm2.results import FileSource
 from lfmm2.statistics_store import BLOCK_ROWS, StatisticsStore
+from lfmm2.stream import Progress
 from lfmm2.tables import (
     calibrated_z,
     joint_table,
@@ -32,22 +34,56 @@ from lfmm2.tables import (
 )
 
 Floats = NDArray[np.float64]
+AnyPath = str | os.PathLike[str]
 
-# bytes per value that sorting for q-values takes at its peak
-Q_VALUE_BYTES = 40
+FIXED_ENDINGS = {"factors": ".factors.npz", "log": ".log", "record": ".json"}
+
+# rows of one write of text; Parquet has larger groups
+TEXT_ROWS = 16_384
+PARQUET_ROWS = 131_072
 
 
 @dataclass(frozen=True)
 class OutputOptions:
     """Where results go; see `lfmm2.run`."""
 
-    out: Path | None = None
+    out: AnyPath | None = None
     format: str = "parquet"
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in ROW_BYTES:
             raise UsageError(f"format is {self.format!r}; it is one of {', '.join(ROW_BYTES)}")
+        if self.out is None:
+            return
+        name = os.path.basename(os.fspath(self.out))  # noqa: PTH119, pathlib drops a slash at the end
+        if name in ("", ".", ".."):
+            raise UsageError(f"out is {os.fspath(self.out)!r}; give a folder and the beginning of a file name")
+
+    @property
+    def prefix(self) -> str | None:
+        """`out` as text; None where results stay in memory."""
+        return None if self.out is None else os.fspath(self.out)
+
+
+def check_prefix(options: OutputOptions) -> None:
+    """Refuse what is known to be in the way before the variables are: folder, log, record and factors."""
+    if options.prefix is not None:
+        _check_paths([Path(options.prefix + end) for end in FIXED_ENDINGS.values()], options.overwrite)
+
+
+def _check_paths(paths: list[Path], overwrite: bool) -> None:
+    """`check_outputs`, and names that the file system takes, also with the ending of an unfinished file."""
+    try:
+        check_outputs(paths, overwrite)
+        longest = os.pathconf(paths[0].parent, "PC_NAME_MAX")
+    except OSError as error:
+        if isinstance(error, LfmmError):
+            raise
+        raise WriteError(f"{error.filename or paths[0]}: {error.strerror}; choose another --out") from error
+    for path in paths:
+        if len(os.fsencode(path.name)) + len(".part") > longest:
+            raise WriteError(f"{path}: the name is too long for its disk, at most {longest} bytes; shorten it")
 
 
 class ResultFiles:
@@ -74,19 +110,15 @@ class ResultFiles:
         self.options = options
         self.variables = variables
         self.paths: dict[str, Path] = {}
-        self.prefix: str | None = None
-        if options.out is None:
+        self.prefix = options.prefix
+        if self.prefix is None:
             return
-        self.prefix = os.fspath(options.out)
-        if not Path(self.prefix).name:
-            raise UsageError(f"out is {self.prefix!r}; give a folder and the beginning of a file name")
+        clash = sorted(set(variables) & set(FIXED_ENDINGS))
+        if clash:
+            raise UsageError(f"{', '.join(clash)}: results have a file of this name; rename the variable")
         tables = [*variables, *(["joint"] if len(variables) > 1 else []), *(["loadings"] if loadings else [])]
         self.paths = {name: Path(f"{self.prefix}.{name}.{options.format}") for name in tables}
-        self.paths |= {
-            "factors": Path(f"{self.prefix}.factors.npz"),
-            "log": Path(f"{self.prefix}.log"),
-            "record": Path(f"{self.prefix}.json"),
-        }
+        self.paths |= {name: Path(self.prefix + end) for name, end in FIXED_ENDINGS.items()}
         taken = {os.path.realpath(path) for path in inputs}
         for path in self.paths.values():
             if os.path.realpath(path) in taken:
@@ -96,11 +128,31 @@ class ResultFiles:
         """Refuse existing files, unwritable folders and full disks, before work."""
         if self.prefix is None:
             return
-        check_outputs(list(self.paths.values()), self.options.overwrite)
+        _check_paths(list(self.paths.values()), self.options.overwrite)
         check_free_space(Path(self.prefix).parent, plan.output_bytes + plan.temporary_bytes)
+
+    def reserve(self) -> OutputSet:
+        """Begin the set of files with the log, which keeps other runs from these names until this one has ended.
+
+        Raises
+        ------
+        OutputExistsError
+            If another run holds them.
+        """
+        outputs = OutputSet()
+        if self.prefix is not None:
+            self._log = outputs.open(self.paths["log"])
+            try:
+                # a run that held them may have ended since they were checked
+                _check_paths(list(self.paths.values()), self.options.overwrite)
+            except BaseException:
+                outputs.abort()
+                raise
+        return outputs
 
     def write(
         self,
+        outputs: OutputSet,
         store: StatisticsStore,
         variants: Callable[[], Iterator[pa.Table]],
         factors: LatentFactors,
@@ -109,42 +161,46 @@ class ResultFiles:
         counts_a1: bool,
         record: dict[str, Any],
         plan: RunPlan,
+        progress: Progress,
     ) -> FileSource:
         """Write all files; they appear under their names together, when the last one is complete."""
-        in_memory = max(1, min(4_000_000, plan.memory // (8 * Q_VALUE_BYTES)))
-        with OutputSet() as outputs:
+        in_memory = q_values_in_memory(plan.memory)
 
-            def write_tables(name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-                with open_table(outputs.open(self.paths[name]), schema, self.options.format) as writer:
+        def write_table(name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+            file, form = outputs.open(self.paths[name]), self.options.format
+            progress.start(f"writing {name}", store.n_snps, 0)
+            try:
+                with open_table(file, schema, form, PARQUET_ROWS if form == "parquet" else TEXT_ROWS) as writer:
                     for table in tables:
                         writer.write(table)
+                        progress.advance(len(table), 0)
+            finally:
+                progress.finish()
 
-            def cut_variants() -> Iterator[pa.Table]:
-                return recut(variants(), BLOCK_ROWS)
+        def cut_variants() -> Iterator[pa.Table]:
+            return recut(variants(), BLOCK_ROWS)
 
-            for j, name in enumerate(self.variables):
-                tables = self._variable_tables(store, cut_variants(), j, float(gif[j]), df, counts_a1, in_memory)
-                write_tables(name, RESULT_SCHEMA, tables)
-            if "joint" in self.paths:
-                write_tables("joint", JOINT_SCHEMA, self._joint_tables(store, cut_variants(), df, counts_a1, in_memory))
-            if "loadings" in self.paths:
-                blocks = zip(
-                    cut_variants(),
-                    store.common.blocks(BLOCK_ROWS),
-                    store.loadings.blocks(BLOCK_ROWS),
-                    strict=True,
-                )
-                write_tables(
-                    "loadings",
-                    loadings_schema(factors.n_factors),
-                    (loadings_table(v, common, loadings, counts_a1) for v, common, loadings in blocks),
-                )
-            write_factors(outputs.open(self.paths["factors"]), factors)
-            outputs.open(self.paths["log"]).write(as_log(record, plan))
-            outputs.open(self.paths["record"]).write(as_json(record))
-            outputs.commit()
-        joint = self.paths.get("joint")
-        return FileSource([self.paths[name] for name in self.variables], joint)
+        for j, name in enumerate(self.variables):
+            tables = self._variable_tables(store, cut_variants(), j, float(gif[j]), df, counts_a1, in_memory)
+            write_table(name, RESULT_SCHEMA, tables)
+        if "joint" in self.paths:
+            write_table("joint", JOINT_SCHEMA, self._joint_tables(store, cut_variants(), df, counts_a1, in_memory))
+        if "loadings" in self.paths:
+            blocks = zip(
+                cut_variants(), store.common.blocks(BLOCK_ROWS), store.loadings.blocks(BLOCK_ROWS), strict=True
+            )
+            write_table(
+                "loadings",
+                loadings_schema(factors.n_factors),
+                (loadings_table(v, common, loadings, counts_a1) for v, common, loadings in blocks),
+            )
+        write_factors(outputs.open(self.paths["factors"]), factors)
+        self._log.write(as_log(record, plan))
+        outputs.open(self.paths["record"]).write(as_json(record))
+        outputs.commit()
+        return FileSource(
+            [self.paths[name] for name in self.variables], self.paths.get("joint"), self.paths.get("loadings")
+        )
 
     def _variable_tables(
         self,

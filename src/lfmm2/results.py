@@ -16,7 +16,7 @@ from lfmm2.calibration import benjamini_hochberg
 from lfmm2.errors import UsageError
 from lfmm2.factors import LatentFactors
 from lfmm2.output import read_columns
-from lfmm2.tables import COMMON, PER_VARIABLE, calibrated_z, joint_table, result_table, tail_columns
+from lfmm2.tables import COMMON, LOADINGS_FIRST, PER_VARIABLE, calibrated_z, joint_table, result_table, tail_columns
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +36,10 @@ class ResultSource(Protocol):
     def table(self, variable: int | None) -> pa.Table:
         """The whole table of a variable, or the joint one."""
 
+    @property
+    def loadings(self) -> Floats | None:
+        """V (n_snps, K), if it was asked for."""
+
 
 class MemorySource:
     """Statistics in memory.
@@ -49,6 +53,7 @@ class MemorySource:
     df : int
     gif : ndarray of shape (d,)
     counts_a1 : bool
+    loadings : ndarray of shape (n_snps, K), optional
     """
 
     def __init__(
@@ -59,7 +64,9 @@ class MemorySource:
         df: int,
         gif: Floats,
         counts_a1: bool,
+        loadings: Floats | None = None,
     ) -> None:
+        self.loadings = loadings
         self._common = common
         self._rows = rows
         self._variants = variants
@@ -68,10 +75,10 @@ class MemorySource:
         self._counts_a1 = counts_a1
 
     def column(self, name: str, variable: int | None) -> Floats:
-        """A view of the store."""
+        """A copy, which the caller may change."""
         if variable is None:
-            return self._common[:, COMMON.index(name)]
-        return self._rows[variable][:, PER_VARIABLE.index(name)]
+            return self._common[:, COMMON.index(name)].copy()
+        return self._rows[variable][:, PER_VARIABLE.index(name)].copy()
 
     def table(self, variable: int | None) -> pa.Table:
         """Made on demand."""
@@ -95,11 +102,14 @@ class FileSource:
         One per variable.
     joint : Path, optional
         Where there are several variables.
+    loadings : Path, optional
+        Where they were asked for.
     """
 
-    def __init__(self, tables: list[Path], joint: Path | None) -> None:
+    def __init__(self, tables: list[Path], joint: Path | None, loadings: Path | None = None) -> None:
         self._tables = tables
         self._joint = joint
+        self._loadings = loadings
 
     def column(self, name: str, variable: int | None) -> Floats:
         """Read from the file."""
@@ -110,7 +120,10 @@ class FileSource:
             if self._joint is None:
                 if name == "f_stat":
                     return self.column("t", 0) ** 2
-                raise UsageError(f"{name} is in the joint table, which a run of one variable does not write to files")
+                raise UsageError(
+                    "shares of variance are in the joint table, which a run of one variable does not write; "
+                    "run without out, or compute them from T_STAT: t² / (t² + df) of what the factors leave"
+                )
             path = self._joint
         else:
             path = self._tables[variable or 0]
@@ -125,6 +138,15 @@ class FileSource:
         path = self._joint if variable is None else self._tables[variable]
         assert path is not None
         return read_columns(path, None)
+
+    @property
+    def loadings(self) -> Floats | None:
+        """Read from the file."""
+        if self._loadings is None:
+            return None
+        table = read_columns(self._loadings, None)
+        names = table.column_names[LOADINGS_FIRST:]
+        return np.column_stack([table[name].to_numpy().astype(np.float64) for name in names])
 
 
 class AssociationResult:
@@ -144,8 +166,11 @@ class AssociationResult:
     sample_ids : tuple of str
     paths : dict of str to Path
         The files written, by variable name, and "joint", "factors", "loadings", "log", "record"; empty without `out`.
-    loadings : ndarray of shape (n_snps, K) or None
-        V, if it was asked for and kept in memory.
+
+    Notes
+    -----
+    Without `out` the statistics are in memory. With it every property is read from the files when it is asked for, and
+    what takes long should be kept in a variable; p and q are computed from t.
     """
 
     def __init__(
@@ -157,7 +182,6 @@ class AssociationResult:
         sample_ids: tuple[str, ...],
         source: ResultSource,
         paths: dict[str, Path] | None = None,
-        loadings: Floats | None = None,
     ) -> None:
         self.variables = variables
         self.factors = factors
@@ -165,7 +189,6 @@ class AssociationResult:
         self.df = df
         self.sample_ids = sample_ids
         self.paths = paths or {}
-        self.loadings = loadings
         self._source = source
 
     def __repr__(self) -> str:
@@ -181,57 +204,57 @@ class AssociationResult:
 
     @property
     def beta(self) -> Floats:
-        """Least-squares effects given the factors, in dosage per unit of the variable."""
+        """Least-squares effects given the factors, in dosage per unit of the variable, shape (n_snps, d)."""
         return self._stack("beta")
 
     @property
     def se(self) -> Floats:
-        """Standard errors of `beta`."""
+        """Standard errors of `beta`, shape (n_snps, d)."""
         return self._stack("se")
 
     @property
     def t(self) -> Floats:
-        """beta / se."""
+        """beta / se, shape (n_snps, d)."""
         return self._stack("t")
 
     @property
     def ridge_beta(self) -> Floats:
-        """Ridge effects of Eq. 4."""
+        """Ridge effects of Eq. 4, shape (n_snps, d)."""
         return self._stack("ridge_beta")
 
     @property
     def p(self) -> Floats:
-        """Two-sided p of t, Student with `df` degrees of freedom."""
+        """Two-sided p of t, Student with `df` degrees of freedom, shape (n_snps, d)."""
         return self._tail("P")
 
     @property
     def neg_log10_p(self) -> Floats:
-        """-log₁₀ p; finite where p itself underflows."""
+        """-log₁₀ p; finite where p itself underflows, shape (n_snps, d)."""
         return self._tail("NEG_LOG10_P")
 
     @property
     def p_calibrated(self) -> Floats:
-        """p of t² / GIF as χ²₁."""
+        """p of t² / GIF as χ²₁, shape (n_snps, d)."""
         return self._tail("P_CAL")
 
     @property
     def neg_log10_p_calibrated(self) -> Floats:
-        """-log₁₀ of the calibrated p."""
+        """-log₁₀ of the calibrated p, shape (n_snps, d)."""
         return self._tail("NEG_LOG10_P_CAL")
 
     @property
     def q(self) -> Floats:
-        """Benjamini-Hochberg q of the calibrated p, variable by variable."""
+        """Benjamini-Hochberg q of the calibrated p, variable by variable, shape (n_snps, d)."""
         return np.column_stack([benjamini_hochberg(p) for p in self.p_calibrated.T])
 
     @property
     def f_stat(self) -> Floats:
-        """Partial F of all variables given the factors, with (d, df) degrees of freedom."""
+        """Partial F of all variables given the factors, with (d, df) degrees of freedom, shape (n_snps,)."""
         return self._source.column("f_stat", None)
 
     @property
     def f_p(self) -> Floats:
-        """p of `f_stat`."""
+        """p of `f_stat`, shape (n_snps,)."""
         return distributions.f_p(self.f_stat, len(self.variables), self.df)
 
     @property
@@ -254,6 +277,11 @@ class AssociationResult:
     def frequency(self) -> Floats:
         """Frequency of the counted allele, shape (n_snps,)."""
         return self._source.column("frequency", None)
+
+    @property
+    def loadings(self) -> Floats | None:
+        """V, shape (n_snps, K), float64, if it was asked for; else None."""
+        return self._source.loadings
 
     def table(self, variable: str | int | None = None) -> pa.Table:
         """The table of a variable, by name or number; "joint" for the joint test. One variable needs no name."""

@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,7 +52,7 @@ def check_snp_options(options: SnpOptions) -> None:
 
 def n_snps_of(source: Genotypes) -> int:
     """SNPs of a fileset, or columns of an array."""
-    return source.n_snps if isinstance(source, BedFile) else source.shape[1]
+    return source.n_snps if isinstance(source, BedFile) else int(source.shape[1])
 
 
 def listed_snps(source: Genotypes, ids: AnyPath | Collection[str], option: str) -> Ints:

@@ -17,6 +17,9 @@ Floats = NDArray[np.float64]
 # columns of the stores that hold statistics until calibration, see `common_rows` and `variable_rows`
 COMMON = ("status", "n_called", "frequency", "f_stat", "var_variables", "var_factors", "var_residual")
 PER_VARIABLE = ("beta", "se", "t", "ridge_beta")
+_VARIANT_COLUMNS = ("CHROM", "POS", "ID", "A1", "OMITTED")
+# number of the first column of V in a table of loadings
+LOADINGS_FIRST = len(_VARIANT_COLUMNS)
 STATUS_NAMES = pa.array([status.name for status in Status])
 
 
@@ -110,7 +113,7 @@ def joint_table(variants: pa.Table, common: Floats, q: Floats, n_variables: int,
 
 def loadings_schema(n_factors: int) -> pa.Schema:
     """CHROM POS ID A1 OMITTED V1 ... VK."""
-    fields = [RESULT_SCHEMA.field(name) for name in ("CHROM", "POS", "ID", "A1", "OMITTED")]
+    fields = [RESULT_SCHEMA.field(name) for name in _VARIANT_COLUMNS]
     return pa.schema(fields + [pa.field(f"V{k + 1}", pa.float64()) for k in range(n_factors)])
 
 

@@ -1,0 +1,98 @@
+"""The testing half against plink2 --glm: the same t, and the time that each takes to write its table.
+
+    python bench/plink2_glm.py [--samples 5000 --snps 100000 --rounds 5]
+
+t of the SNP in x ~ SNP + U equals t of x in SNP ~ x + U where no call is missing. plink2 (Debian package plink2, on the
+PATH) is timed as a process; lfmm2 in this process, from the path of the .bed to the finished table, as a library is
+used. Rounds alternate, and medians of times and of ratios within a round are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.csv as pc
+
+import lfmm2
+
+K = 10
+
+
+def seconds(function, *arguments):
+    started = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - started
+
+
+def write_plink2_tables(data, factors, folder):
+    """Phenotype and covariate files, factors at unit variance and 17 digits."""
+    rows = [line.split() for line in data.fam.read_text().splitlines()]
+    x = data.variables[:, 0]
+    U = factors.U / factors.U.std(axis=0)
+    (folder / "x.pheno").write_text(
+        "#FID\tIID\tx\n" + "".join(f"{r[0]}\t{r[1]}\t{v!r}\n" for r, v in zip(rows, x.tolist(), strict=True))
+    )
+    (folder / "u.cov").write_text(
+        "#FID\tIID\t" + "\t".join(f"U{k + 1}" for k in range(K)) + "\n"
+        + "".join("\t".join([*r[:2], *map(repr, u)]) + "\n" for r, u in zip(rows, U.tolist(), strict=True))
+    )  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--samples", type=int, default=5_000)
+    parser.add_argument("--snps", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data = lfmm2.simulate(folder / "d", arguments.samples, arguments.snps, 1, missing_rate=0.0)
+        factors = lfmm2.estimate_factors(data.bed, data.env, K, solver="power", n_power_iter=1)
+        write_plink2_tables(data, factors, folder)
+        glm = ["plink2", "--bfile", folder / "d", "--pheno", folder / "x.pheno", "--covar", folder / "u.cov"]
+        glm += ["--glm", "hide-covar", "--threads", str(arguments.threads), "--out", folder / "plink"]
+
+        def run_plink2():
+            subprocess.run(glm, check=True, stdout=subprocess.DEVNULL)
+
+        def run_lfmm2(format):
+            lfmm2.test_associations(
+                data.bed, data.env, factors, df="intercept", out=folder / "ours", format=format, overwrite=True,
+                n_threads=arguments.threads,
+            )  # fmt: skip
+
+        run_lfmm2("parquet")
+        rounds = []
+        for _ in range(arguments.rounds):
+            theirs = seconds(run_plink2)
+            rounds.append((theirs, seconds(run_lfmm2, "parquet"), seconds(run_lfmm2, "tsv")))
+        rounds = np.array(rounds)
+        print(f"{arguments.samples} samples x {arguments.snps} SNPs, {K} factors, {arguments.threads} threads")
+        theirs, parquet, tsv = np.median(rounds, axis=0)
+        print(f"plink2 {theirs:.2f} s, lfmm2 to parquet {parquet:.2f} s, to tsv {tsv:.2f} s")
+        parquet, tsv = np.median(rounds[:, :1] / rounds[:, 1:], axis=0)
+        print(f"ratio {parquet:.2f} to parquet, {tsv:.2f} to tsv")
+        compare(folder)
+
+
+def compare(folder):
+    """plink2 prints six digits: t must agree within half a unit of the sixth."""
+    theirs = pc.read_csv(folder / "plink.x.glm.linear", parse_options=pc.ParseOptions(delimiter="\t"))
+    ours = pc.read_csv(folder / "ours.env1.tsv", parse_options=pc.ParseOptions(delimiter="\t"))
+    sign = np.where(np.array(theirs["A1"]) == np.array(ours["A1"]), 1, -1)
+    t, t_plink2 = ours["T_STAT"].to_numpy(), theirs["T_STAT"].to_numpy() * sign
+    unit = 10.0 ** (np.floor(np.log10(np.abs(t_plink2))) - 5)
+    difference, small = np.abs(t - t_plink2), np.abs(t) < 1
+    print(f"largest difference of t: {difference.max():.1e}; where |t| < 1: {difference[small].max():.1e};")
+    print(f"in units of the sixth digit that plink2 prints: {(difference / unit).max():.3f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
