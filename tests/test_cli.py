@@ -1,5 +1,6 @@
 """The command line: exit codes, messages, and that a failed run leaves nothing."""
 
+import inspect
 import json
 import os
 import signal
@@ -7,10 +8,10 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 
-from lfmm2.cli import main
+import lfmm2
+from lfmm2.cli import cli, main
 from lfmm2.output import read_columns
 from lfmm2.simulation import simulate
 
@@ -145,26 +146,113 @@ def test_memory_without_unit_is_mebibytes(data, tmp_path, capsys):
     assert "of a budget of 700 MiB" in text
 
 
-def test_interrupted_run_leaves_nothing(tmp_path):
-    rng = np.random.default_rng(0)
-    data = simulate(tmp_path / "plants", n_samples=2000, n_snps=60_000, n_variables=1, seed=2)
-    out = tmp_path / "out"
-    out.mkdir()
-    before = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    return simulate(tmp_path_factory.mktemp("slow") / "plants", n_samples=2000, n_snps=60_000, n_variables=1, seed=2)
+
+
+def start(data, folder, *options):
+    """A run in a process of its own that has printed its plan, so all is checked and the work begins."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "lfmm2", "run", "--bed", data.bed, "--env", data.env, "-K", "30", "--solver", "power",
-         "--power-iter", "40", "--out", out / "r"],
-        env=before, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "lfmm2", "run", "--bed", data.bed, "--env", data.env, "--out", folder / "r", *options],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stdout is not None
     process.stdout.readline()
-    time.sleep(0.5 + rng.random() / 2)
-    process.send_signal(signal.SIGTERM)
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_interrupted_run_leaves_nothing(slow, tmp_path, number, code):
+    process = start(slow, tmp_path, "-K", "30", "--solver", "power", "--power-iter", "40")
+    time.sleep(0.3)
+    process.send_signal(number)
     started = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert time.monotonic() - started < 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_interrupted_while_it_writes_leaves_nothing(slow, tmp_path):
+    process = start(slow, tmp_path, "-K", "1", "--est-rate", "0.01", "--format", "tsv.gz")
+    while process.poll() is None and not list(tmp_path.glob("*.gz.part")):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 143
-    assert time.monotonic() - started < 5
-    assert list(out.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reader_of_the_output_that_goes_away_is_no_internal_error(slow, tmp_path):
+    process = start(slow, tmp_path, "-K", "1", "--est-rate", "0.01")
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=30) in (0, 7)
+    assert "internal error" not in err
+    assert "Exception ignored" not in err
+
+
+def test_hangup_stays_ignored_under_nohup():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["--debug"]])
+def test_alone_it_prints_help(capsys, arguments):
+    code, text, err = run_main(capsys, *arguments)
+    assert code == 0
+    assert text.startswith("Usage: lfmm2 ")
+    assert err == ""
+
+
+def test_version_is_printed(capsys):
+    code, text, _ = run_main(capsys, "--version")
+    assert code == 0
+    assert text.startswith("lfmm2 ")
+
+
+def test_every_option_has_help():
+    for command in cli.commands.values():
+        assert command.help
+        assert all(parameter.help for parameter in command.params), command.name
+
+
+def test_options_of_run_are_those_of_the_function():
+    names = {parameter.name for parameter in cli.commands["run"].params} - {"dry_run"}
+    renamed = {
+        "bed": "full_bed", "env": "X", "n_factors": "K", "power_iter": "n_power_iter", "threads": "n_threads",
+        "format_": "format",
+    }  # fmt: skip
+    assert {renamed.get(name, name) for name in names} == set(inspect.signature(lfmm2.run).parameters) - {"progress"}
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_debug_may_stand_anywhere(capsys, place):
+    arguments = ["run", "--bed", "absent", "--env", "x", "-K", 1, "--out", "r"]
+    arguments.insert(place, "--debug")
+    code, _, err = run_main(capsys, *arguments)
+    assert code == 6
+    assert "Traceback" in err
+
+
+def test_usage_error_points_to_the_help(capsys):
+    code, _, err = run_main(capsys, "run", "--sovler", "exact")
+    assert code == 2
+    assert "--solver" in err
+    assert "lfmm2 run --help" in err
+
+
+@pytest.mark.parametrize(("text", "shown"), [("700", "700"), ("699.5", "700"), (" 2GB ", "2 048"), ("100000kB", "98")])
+def test_memory_units(data, tmp_path, capsys, text, shown):
+    arguments = ("run", "--bed", data.bed, "--env", data.env, "-K", 3, "--out", tmp_path / "r", "--dry-run")
+    code, out, err = run_main(capsys, *arguments, "--memory", text)
+    assert code == 0, err
+    assert f"of a budget of {shown} MiB" in out
 
 
 def test_record_holds_the_command(data, tmp_path, capsys, monkeypatch):

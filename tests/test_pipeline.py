@@ -132,7 +132,7 @@ def test_run_matches_samples_of_est_bed_by_id(fileset, tmp_path):
 def test_run_est_bed_without_a_sample_names_it(fileset, tmp_path):
     bed, env, dosage, _, iid = fileset
     est = write_plink(tmp_path / "fewer", dosage[1:].T, iid=iid[1:])
-    with pytest.raises(lfmm2.InconsistentInputError, match="1 of 90 samples in use are not in it .i000."):
+    with pytest.raises(lfmm2.InconsistentInputError, match=r"1 of 90 samples in use are not in it .i000."):
         lfmm2.run(est, bed, env, K)
 
 
@@ -272,7 +272,7 @@ def test_halves_equal_the_whole(fileset):
 
 
 def test_test_associations_takes_stored_factors_in_any_order(fileset, tmp_path):
-    bed, env, dosage, X, iid = fileset
+    bed, env, dosage, _, iid = fileset
     whole = lfmm2.run(None, bed, env, K, out=tmp_path / "r")
     factors = lfmm2.read_factors(tmp_path / "r.factors.npz")
     order = np.random.default_rng(0).permutation(N)

@@ -101,6 +101,7 @@ def run(
         IDs of the SNPs to estimate from, to use, and not to use.
     maf, geno : float, optional
         Drop SNPs with a minor allele frequency below `maf`, or a missing rate above `geno`, among the samples in use.
+        An `est_bed` of its own is not filtered.
     keep, remove : path, optional
         Lists of samples to use, or not to use.
     missing_code : float or str, optional

@@ -45,7 +45,9 @@ class _Group(click.Group):
             raise UsageError(f"{error.message} Commands: {', '.join(self.list_commands(ctx))}") from error
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, no_args_is_help=True)
+@click.group(
+    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, no_args_is_help=True
+)
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails; may stand anywhere.")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
@@ -124,6 +126,16 @@ _run_options = _options(
 )  # fmt: skip
 
 
+def _say(text: str) -> None:
+    """Print on standard output."""
+    try:
+        click.echo(text)
+    except BrokenPipeError as error:
+        # Python would try again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise WriteError("standard output was closed by its reader; send it to a file, or let it be read") from error
+
+
 @cli.command()
 @_input_options
 @_factor_options
@@ -165,7 +177,7 @@ def run(
         command=shlex.join(["lfmm2", *sys.argv[1:]]),
     )
     with Job(est_bed, bed, env, n_factors, options, covar) as job:
-        click.echo(job.plan.describe())
+        _say(job.plan.describe())
         if dry_run:
             return
         result = job.execute()
@@ -173,7 +185,7 @@ def run(
     lines = {"factors": f"{factors.solver}, {factors.n_passes} pass(es), residual {factors.residuals.max():.1e}"}
     lines |= {f"GIF of {name}": f"{gif:.4f}" for name, gif in zip(result.variables, result.gif, strict=True)}
     lines |= {f"{name} file": str(path) for name, path in result.paths.items()}
-    click.echo(aligned(lines))
+    _say(aligned(lines))
 
 
 def _memory(memory: str | None) -> str | None:
@@ -203,7 +215,7 @@ def simulate(
         overwrite=overwrite,
     )  # fmt: skip
     for path in (data.bed, data.bim, data.fam, data.env, data.truth):
-        click.echo(str(path))
+        _say(str(path))
 
 
 @cli.command()
@@ -213,7 +225,7 @@ def demo(out: Path, seed: int) -> None:
     """Simulate data, run lfmm2 on it, and show the hits beside the truth."""
     from lfmm2.demo import run_demo
 
-    run_demo(out, seed, click.echo)
+    run_demo(out, seed, _say)
 
 
 @cli.command()
@@ -221,7 +233,7 @@ def info() -> None:
     """Show version, processor, BLAS, threads and SIMD."""
     from lfmm2.machine import describe_machine
 
-    click.echo(describe_machine())
+    _say(describe_machine())
 
 
 def _print_warning(
@@ -273,10 +285,6 @@ def _run_command(arguments: list[str], debug: bool) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        # the reader of standard output has gone; Python would try to write to it again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return WriteError.exit_code
     except MemoryError as error:
         return _fail(error, InsufficientMemoryError.exit_code, debug, "out of memory; lower --memory or --threads")
     except Exception as error:

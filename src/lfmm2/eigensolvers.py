@@ -134,9 +134,9 @@ def _orthonormal(block: Floats, against: Floats | None) -> Floats:
         # twice is enough (Giraud, Langou, Rozloznik 2005)
         if against is not None:
             block = block - against @ (against.T @ block)
-    Q, triangle, _ = scipy.linalg.qr(block, mode="economic", pivoting=True, check_finite=False)
+    pivoted, triangle, _ = scipy.linalg.qr(block, mode="economic", pivoting=True, check_finite=False)
     independent = int((np.abs(np.diag(triangle)) > 1e-10).sum())
-    Q = Q[:, :independent]
+    Q: Floats = pivoted[:, :independent]
     if against is not None and independent:
         Q = Q - against @ (against.T @ Q)
         Q = np.linalg.qr(Q)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,7 +45,10 @@ def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
         If it is not a factors file of lfmm2.
     """
     try:
-        with np.load(Path(path), allow_pickle=False) as stored:
+        with Path(path).open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise ValueError("one array")
             arrays = {name: stored[name] for name in stored.files}
         return LatentFactors(
             **{name: np.asarray(arrays[name], np.float64) for name in _ARRAYS},
@@ -59,5 +63,5 @@ def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
         )
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
-    except (ValueError, KeyError, EOFError) as error:
+    except (ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise MalformedInputError(f"{path}: is not a factors file ({error}); give the .factors.npz of a run") from error

@@ -16,16 +16,16 @@ from lfmm2.statistics_store import BLOCK_ROWS
 from lfmm2.stream import BLOCK_BYTES, plan_tiling
 
 # what a pass, a table or a matrix library takes besides the arrays counted here
-SMALL_BYTES = 12 << 20
+SMALL_BYTES = 16 << 20
 # text of a .bim in one piece, and how often it is held: as read, cleaned, as columns
 VARIANT_TEXT_BYTES = 4 << 20
 VARIANT_TEXT_COPIES = 8
 # a .bim up to this size is kept as a table, at about twice the bytes
 HELD_VARIANT_BYTES = 1 << 24
 # a row group of a table and its compressed copy, and the text of lines
-WRITER_BYTES = 80 << 20
-# of each file that is open for writing
-FILE_BYTES = 1 << 20
+WRITER_BYTES = 48 << 20
+# of each file that is open for writing: its buffer, and what the writer of a table keeps
+FILE_BYTES = 5 << 18
 # bytes per value that sorting for q-values takes at its peak
 Q_VALUE_BYTES = 48
 # share of the budget for that, and as many values as are worth it
@@ -80,10 +80,11 @@ class ProblemSize:
 
 @dataclass(frozen=True)
 class Stage:
-    """Bytes at the peak of a stage, and those of them that are not blocks of genotypes."""
+    """Bytes of a stage: at its peak, those of them that the engine does not count, and those of the blocks."""
 
     peak: int
     reserve: int
+    blocks: int = 0
 
 
 def n_numbers(size: ProblemSize, loadings: bool) -> int:
@@ -116,7 +117,8 @@ def _streamed(held: int, fixed: int, group: int, extra: int, memory: int, n_thre
     wanted = max(2 * n_threads, BLOCK_BYTES // max(group, 1), 1)
     affordable = (memory - held - fixed) // max(group + extra, 1)
     n_groups = max(min(wanted, affordable), 1)
-    return Stage(held + fixed + n_groups * (group + extra), held + n_groups * extra)
+    blocks = n_groups * (group + extra)
+    return Stage(held + fixed + blocks, held + n_groups * extra, blocks)
 
 
 def _buffer_bytes(size: ProblemSize, bytes_read: int) -> int:

@@ -198,7 +198,8 @@ def make_plan(
     tests = testing_stage(size, memory, n_threads, statistics if in_memory else 0, loadings)
     factors = factor_stage(size, solver, options, memory, n_threads)
     n_tables = size.n_variables + (size.n_variables > 1) + loadings
-    writing = 0 if in_memory else write_bytes(size, memory, n_tables, loadings)
+    # the allocator may keep what the blocks of the pass took
+    writing = 0 if in_memory else write_bytes(size, memory, n_tables, loadings) + tests.blocks
     q_values = 0 if in_memory else 8 * size.n_snps
     n_read = n_passes * size.n_estimation_snps * size.estimation_bytes_read + size.n_snps * size.bytes_read
     return RunPlan(

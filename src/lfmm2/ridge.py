@@ -52,7 +52,8 @@ class RidgeGeometry:
         """1 - d_j, shape (d,), without cancellation where σ_j is small."""
         d_j = np.sqrt(self.lambda_ / (self.lambda_ + self.sigma**2))
         # 1 - d = (1 - d²) / (1 + d)
-        return (self.sigma**2 / (self.lambda_ + self.sigma**2)) / (1 + d_j)
+        shrinkage: Floats = (self.sigma**2 / (self.lambda_ + self.sigma**2)) / (1 + d_j)
+        return shrinkage
 
     def project(self, S: Floats) -> Floats:
         """P S for S (n, l)."""

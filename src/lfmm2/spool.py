@@ -55,7 +55,7 @@ class RowStore:
         elif self._file is None:
             self._rows[self._filled : self._filled + len(rows)] = rows
         else:
-            view = memoryview(np.ascontiguousarray(rows, np.float64)).cast("B")
+            view = np.ascontiguousarray(rows, np.float64).data.cast("B")
             try:
                 while len(view):
                     view = view[self._file.write(view) :]
@@ -85,7 +85,7 @@ class RowStore:
         rows = np.empty((n, self.n_columns))
         if rows.size == 0:
             return rows
-        view = memoryview(rows).cast("B")
+        view = rows.data.cast("B")
         offset = first * 8 * self.n_columns
         assert self._file is not None
         while len(view):
