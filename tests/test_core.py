@@ -606,8 +606,8 @@ def test_kernels_refuse_to_run_on_no_threads(kernel: str, n_threads: int) -> Non
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 1), (64, 1024, 12), (256, 4, 0)])
-def test_workspace_size_holds_tables_products_and_tile(shape: tuple[int, int, int]) -> None:
+def test_workspace_size_holds_values_products_and_tile(shape: tuple[int, int, int]) -> None:
+    # four values a SNP, and room to begin the tile at a cache line
     tile_snps, chunk_samples, l = shape  # noqa: E741
-    needed = tile_snps * (32 + l + chunk_samples)
+    needed = tile_snps * (4 + l + chunk_samples) + 7
     assert needed <= _core.workspace_size(*shape) < needed + 64
-    assert _core.workspace_size(*shape) % 64 == 0

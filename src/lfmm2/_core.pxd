@@ -11,5 +11,5 @@ cdef enum Coding:
 cdef void count_snp(const uint8_t* snp, Py_ssize_t n_samples, int64_t* counts) noexcept nogil
 cdef void genotype_values(const int64_t* counts, int coding, double* values) noexcept nogil
 cdef void decode_snp(
-    const uint8_t* snp, Py_ssize_t n_samples, const double* table, double* dosage
+    const uint8_t* snp, Py_ssize_t n_samples, const double* values, double* dosage
 ) noexcept nogil

@@ -17,11 +17,17 @@
 #define LFMM2_X86 0
 #endif
 
-/* `pairs` is the SNP's half-byte table: row h holds the values of codes h & 3 and h >> 2; its first four rows begin
-   with the values of codes 0 to 3. */
-typedef void (*lfmm2_decoder)(const uint8_t *bytes, ptrdiff_t n_bytes, const double *pairs, double *dosage);
+/* `values` are those of the SNP's codes 0 to 3. */
+typedef void (*lfmm2_decoder)(const uint8_t *bytes, ptrdiff_t n_bytes, const double *values, double *dosage);
 
-static void lfmm2_decode_baseline(const uint8_t *bytes, ptrdiff_t n_bytes, const double *pairs, double *dosage) {
+/* Half bytes through a table of 16 pairs: two 16-byte loads and stores per byte. A table of 256 rows would take longer to
+   fill than a row of 1 000 samples takes to decode. */
+static void lfmm2_decode_baseline(const uint8_t *bytes, ptrdiff_t n_bytes, const double *values, double *dosage) {
+    double pairs[32];
+    for (int half = 0; half < 16; half++) {
+        pairs[2 * half] = values[half & 3];
+        pairs[2 * half + 1] = values[half >> 2];
+    }
     for (ptrdiff_t i = 0; i < n_bytes; i++) {
         memcpy(dosage + 4 * i, pairs + 2 * (bytes[i] & 15), 16);
         memcpy(dosage + 4 * i + 2, pairs + 2 * (bytes[i] >> 4), 16);
@@ -42,27 +48,28 @@ static void lfmm2_fill_halves(void) {
 }
 
 __attribute__((target("avx2"))) static void lfmm2_decode_avx2(const uint8_t *bytes, ptrdiff_t n_bytes,
-                                                              const double *pairs, double *dosage) {
-    const __m256 values = _mm256_castpd_ps(_mm256_setr_pd(pairs[0], pairs[2], pairs[4], pairs[6]));
+                                                              const double *values, double *dosage) {
+    const __m256 four = _mm256_castpd_ps(_mm256_loadu_pd(values));
     for (ptrdiff_t i = 0; i < n_bytes; i++) {
         const __m256i halves = _mm256_load_si256((const __m256i *)lfmm2_halves[bytes[i]]);
-        _mm256_storeu_ps((float *)(dosage + 4 * i), _mm256_permutevar8x32_ps(values, halves));
+        _mm256_storeu_ps((float *)(dosage + 4 * i), _mm256_permutevar8x32_ps(four, halves));
     }
 }
 
 /* Two bytes at a time: lane k holds both bytes shifted by 2 k; its low three bits choose one of the values, which stand
    twice in the register so that the third bit, which belongs to the next genotype, does not matter. */
 __attribute__((target("avx512f"))) static void lfmm2_decode_avx512(const uint8_t *bytes, ptrdiff_t n_bytes,
-                                                                   const double *pairs, double *dosage) {
-    const __m512d values = _mm512_setr_pd(pairs[0], pairs[2], pairs[4], pairs[6], pairs[0], pairs[2], pairs[4], pairs[6]);
+                                                                   const double *values, double *dosage) {
+    const __m512d twice = _mm512_broadcast_f64x4(_mm256_loadu_pd(values));
     const __m512i shifts = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
     ptrdiff_t i = 0;
     for (; i + 2 <= n_bytes; i += 2) {
         const int64_t both = (int64_t)(bytes[i] | bytes[i + 1] << 8);
         const __m512i lanes = _mm512_srlv_epi64(_mm512_set1_epi64(both), shifts);
-        _mm512_storeu_pd(dosage + 4 * i, _mm512_permutexvar_pd(lanes, values));
+        _mm512_storeu_pd(dosage + 4 * i, _mm512_permutexvar_pd(lanes, twice));
     }
-    lfmm2_decode_baseline(bytes + i, n_bytes - i, pairs, dosage + 4 * i);
+    for (int k = 0; i < n_bytes && k < 4; k++)
+        dosage[4 * i + k] = values[bytes[i] >> (2 * k) & 3];
 }
 #endif
 

@@ -49,8 +49,8 @@ def plan_tiling(n_samples: int, n_columns: int) -> Tiling:
     while tile_snps < 256 and 2 * tile_snps * n_samples <= TILE_DOUBLES:
         tile_snps *= 2
     n_chunks = -(-n_samples * tile_snps // TILE_DOUBLES)
-    # whole bytes of the .bed
-    chunk_samples = 4 * -(-n_samples // (4 * n_chunks))
+    # whole bytes of the .bed, and whole cache lines of the tile
+    chunk_samples = 8 * -(-n_samples // (8 * n_chunks))
     return Tiling(tile_snps, chunk_samples, GROUP_SNPS // tile_snps)
 
 
