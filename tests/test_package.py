@@ -22,7 +22,7 @@ MODULES = sorted(path.stem for path in SOURCE.glob("*.py"))
 # DESIGN.md section 7, lowest first: a module imports from its own layer and those before it.
 LAYERS = (
     ("errors", "_core", "_threads"),
-    ("plink", "covariates", "distributions", "output", "plink_writer", "spool"),
+    ("plink", "covariates", "distributions", "whole_files", "output", "plink_writer", "spool"),
     ("stream", "genotypes", "ridge", "simulation"),
     (
         "eigensolvers",

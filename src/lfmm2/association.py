@@ -3,8 +3,8 @@
 For each SNP y (centred) the regression on C = [nuisance | Û | X] is read off z = Q_Cᵀ y with C = Q_C R: the variables
 come last, so their coefficients are R_xx⁻¹ z_x, and ‖z_x‖² is the sum of squares that they add to the factors. The
 ridge effect of Eq. 4, L y, and the loadings, (P U')ᵀ y, are linear in z too: P maps the span of [X | Û] onto itself, so
-the rows of L and the columns of P U' lie in the span of Q_C, up to the residual of the factors where krylov has left one.
-Q_C is therefore all that a SNP must be multiplied with; the rest is O((d + K)²) arithmetic per SNP.
+the rows of L and the columns of P U' lie in the span of Q_C, up to the residual of the factors where krylov has left
+one. Q_C is therefore all that a SNP must be multiplied with; the rest is O((d + K)²) arithmetic per SNP.
 """
 
 from __future__ import annotations

@@ -1,20 +1,14 @@
-"""Result tables in Parquet and TSV, and files that appear under their names complete or not at all.
+"""Result tables in Parquet and TSV.
 
-A file is written as ``<name>.part``, flushed to the disk, renamed, and the folder flushed too: a full disk, a
-kill or a power cut leaves the old file or none, never a piece. Columns have the names of plink2's ``--glm``:
-A1 is the allele that is counted and whose effect is given, OMITTED the other; OBS_CT counts samples.
+Columns have the names of plink2's ``--glm``: A1 is the allele that is counted and whose effect is given, OMITTED the
+other; OBS_CT counts samples.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import gzip
-import io
 import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,9 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from lfmm2.errors import LfmmError, MalformedInputError, OutputExistsError, ReadError, UsageError, WriteError
-
-AnyPath = str | os.PathLike[str]
+from lfmm2.errors import MalformedInputError, ReadError, UsageError
+from lfmm2.whole_files import AnyPath
 
 
 def _schema(statistics: str) -> pa.Schema:
@@ -38,187 +31,6 @@ def _schema(statistics: str) -> pa.Schema:
 RESULT_SCHEMA = _schema("BETA SE T_STAT P NEG_LOG10_P P_CAL NEG_LOG10_P_CAL Q RIDGE_BETA")
 #: Columns of the joint test of all variables.
 JOINT_SCHEMA = _schema("F_STAT P NEG_LOG10_P Q VAR_VARIABLES VAR_FACTORS VAR_RESIDUAL")
-
-_REMEDIES = {
-    errno.ENOSPC: "free space on that disk, or write elsewhere",
-    errno.EDQUOT: "free part of your quota, or write elsewhere",
-    errno.EACCES: "choose a folder you may write to",
-    errno.ENOENT: "create the folder first",
-}
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn an OSError into a WriteError that names the file and what to do."""
-    try:
-        yield
-    except LfmmError:
-        raise
-    except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "check the disk, or write elsewhere")
-        raise WriteError(f"{path}: cannot be written, {error.strerror or error}; {remedy}") from error
-
-
-def check_outputs(paths: Iterable[AnyPath], overwrite: bool) -> None:
-    """Check, before any work, that files of these final names can be written.
-
-    Raises
-    ------
-    UsageError, WriteError, OutputExistsError
-        If two outputs have the same name; if a folder is absent or cannot be written, or an output is a
-        folder; if outputs exist and `overwrite`, which lets complete new ones replace them, is false.
-    """
-    outputs = [Path(path) for path in paths]
-    for number, path in enumerate(outputs):
-        if path in outputs[:number]:
-            raise UsageError(f"{path} would be written twice; give the variables different names")
-        if not path.parent.is_dir():
-            raise WriteError(f"{path}: there is no folder {path.parent}; create it first")
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise WriteError(f"{path}: no permission to write to {path.parent}; choose another folder")
-        if path.is_dir():
-            raise WriteError(f"{path}: is a folder; choose another name")
-    existing = [str(path) for path in outputs if path.exists() or path.is_symlink()]
-    if existing and not overwrite:
-        names = ", ".join(existing[:5]) + (f" and {len(existing) - 5} more" if len(existing) > 5 else "")
-        raise OutputExistsError(f"output exists: {names}; choose another name, or replace with --overwrite")
-
-
-def check_free_space(folder: AnyPath, n_bytes: int) -> None:
-    """Raise WriteError if `folder` has less than `n_bytes` free, the predicted size of the outputs."""
-    with _translated(Path(folder)):
-        free = shutil.disk_usage(folder).free
-    if n_bytes > free:
-        need, have = (f"{n:,}".replace(",", " ") for n in (n_bytes, free))
-        raise WriteError(f"{folder}: outputs need {need} bytes, {have} are free; {_REMEDIES[errno.ENOSPC]}")
-
-
-class OutputSet:
-    """Files that appear together: all complete on the disk before the first takes its name.
-
-    As a context manager it commits at the end of the block, and on an exception removes all it wrote.
-
-    Raises
-    ------
-    OutputExistsError, WriteError
-        From `open`, if another run is writing the same file; on any failure to create, write, flush or
-        rename, after which nothing new is left under the final names.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, OutputSet() as outputs:
-    ...     outputs.open(folder + "/a.txt").write(b"first")
-    ...     outputs.open(folder + "/b.txt").write(b"second")
-    5
-    6
-    """
-
-    def __init__(self) -> None:
-        self._files: list[tuple[BinaryIO, _PartFile]] = []
-
-    def __enter__(self) -> OutputSet:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.commit()
-        else:
-            self.abort()
-
-    def open(self, path: AnyPath) -> BinaryIO:
-        """Begin the file of this final name, as ``<path>.part``; what an earlier run left there is lost."""
-        with _translated(Path(path)):
-            raw = _PartFile(Path(path))
-        self._files.append((io.BufferedWriter(raw, 1 << 20), raw))
-        return self._files[-1][0]
-
-    def commit(self) -> None:
-        """Flush all, then rename all in the order of `open`; on failure remove them all."""
-        try:
-            for file, raw in self._files:
-                with _translated(raw.target):
-                    file.flush()
-                    os.fsync(raw.fileno())
-            for _, raw in self._files:
-                with _translated(raw.target):
-                    raw.path = raw.path.replace(raw.target)
-                    # After the rename, because closing frees the lock.
-                    raw.close()
-            for folder in sorted({raw.target.parent for _, raw in self._files}):
-                _sync_folder(folder)
-        except BaseException:
-            self.abort()
-            raise
-        self._files = []
-
-    def abort(self) -> None:
-        """Remove all that was written since the last commit."""
-        for _, raw in self._files:
-            with contextlib.suppress(OSError):
-                # Not the buffered file, which would first write what it holds.
-                raw.close()
-            with contextlib.suppress(OSError):
-                raw.path.unlink()
-        self._files = []
-
-
-class WholeFile:
-    """One file that takes its name when complete: an `OutputSet` of one, which gives a binary file object."""
-
-    def __init__(self, path: AnyPath) -> None:
-        self._set = OutputSet()
-        self.file = self._set.open(path)
-
-    def __enter__(self) -> BinaryIO:
-        return self.file
-
-    def __exit__(self, *error: Any) -> None:
-        self._set.__exit__(*error)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
-    with _translated(folder):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            # Some network file systems refuse, and keep folders safe themselves.
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise
-        finally:
-            os.close(descriptor)
-
-
-class _PartFile(io.FileIO):
-    """Unbuffered ``<target>.part``, emptied and locked, whose write failures are WriteErrors."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.path = target.with_name(target.name + ".part")
-        # Emptied only once it is locked.
-        super().__init__(self.path, "wb", opener=lambda p, flags: os.open(p, flags & ~os.O_TRUNC, 0o666))
-        if self._is_taken():
-            self.close()
-            raise OutputExistsError(f"{target}: another run is writing it; wait, or choose another name")
-        if os.fstat(self.fileno()).st_size:
-            self.truncate(0)
-
-    def write(self, data: Any) -> int:
-        with _translated(self.target):
-            return super().write(data)
-
-    def _is_taken(self) -> bool:
-        try:
-            fcntl.flock(self.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Another run may have renamed the file since it was opened here: then it is a finished output.
-            return not os.path.samestat(self.path.stat(), os.fstat(self.fileno()))
-        except (BlockingIOError, FileNotFoundError):
-            return True
-        except OSError:
-            # A file system without locks: a second run goes unnoticed.
-            return False
 
 
 class TableWriter:

@@ -42,7 +42,6 @@ from lfmm2.inputs import (
     tested_matrix,
 )
 from lfmm2.memory import HELD_VARIANT_BYTES, ProblemSize
-from lfmm2.output import OutputSet
 from lfmm2.plan import RunPlan, make_plan, parse_memory
 from lfmm2.plink import BedFile
 from lfmm2.progress import terminal_progress
@@ -62,6 +61,7 @@ from lfmm2.snps import (
 )
 from lfmm2.statistics_store import StatisticsStore
 from lfmm2.stream import Engine, Progress
+from lfmm2.whole_files import OutputSet
 
 Floats = NDArray[np.float64]
 

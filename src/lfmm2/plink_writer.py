@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfmm2.errors import UsageError
-from lfmm2.output import OutputSet, check_outputs
+from lfmm2.whole_files import OutputSet, check_outputs
 
 __all__ = ["encode_bed", "write_plink"]
 

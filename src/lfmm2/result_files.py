@@ -18,7 +18,7 @@ from lfmm2.errors import LfmmError, UsageError, WriteError
 from lfmm2.factors import LatentFactors
 from lfmm2.factors_file import write_factors
 from lfmm2.memory import q_values_in_memory
-from lfmm2.output import JOINT_SCHEMA, RESULT_SCHEMA, OutputSet, check_free_space, check_outputs, open_table
+from lfmm2.output import JOINT_SCHEMA, RESULT_SCHEMA, open_table
 from lfmm2.plan import ROW_BYTES, RunPlan
 from lfmm2.record import as_json, as_log
 from lfmm2.results import FileSource
@@ -32,6 +32,7 @@ from lfmm2.tables import (
     recut,
     result_table,
 )
+from lfmm2.whole_files import OutputSet, check_free_space, check_outputs
 
 Floats = NDArray[np.float64]
 AnyPath = str | os.PathLike[str]

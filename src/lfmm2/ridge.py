@@ -89,8 +89,8 @@ def ridge_geometry(X: Floats, lambda_: float) -> RidgeGeometry:
 
     Notes
     -----
-    The columns may differ by many orders of magnitude (metres beside fractions). They are scaled to length one before the
-    QR and sorted by decreasing length, so that the triangle is graded from large to small and its SVD loses nothing
+    The columns may differ by many orders of magnitude (metres beside fractions). They are scaled to length one before
+    the QR and sorted by decreasing length, so that the triangle is graded from large to small and its SVD loses nothing
     of a short column beside a long one.
     """
     if not (np.isfinite(lambda_) and lambda_ > 0):

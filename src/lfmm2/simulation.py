@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 
 from lfmm2 import plink_writer
 from lfmm2.errors import UsageError
-from lfmm2.output import OutputSet, check_outputs
+from lfmm2.whole_files import OutputSet, check_outputs
 
 __all__ = ["Simulation", "simulate"]
 
