@@ -21,11 +21,14 @@ from lfmm2.errors import InsufficientMemoryError
 
 Packed = NDArray[np.uint8]
 
-# Doubles of one decoded tile: 512 KiB, half of the L2 cache of current server cores, the other half being left to
-# the columns it is multiplied with (bench/README.md has the sweep).
+# Doubles of one decoded tile: at most 512 KiB, half of the L2 cache of current server cores, the other half being left
+# to the columns it is multiplied with, ...
 TILE_DOUBLES = 65_536
-# Columns up to which a narrow tile of long rows was faster than a square one
-NARROW_COLUMNS = 16
+# ... and at most as many multiplications per product as OpenBLAS's AVX-512 kernels do on their path for small matrices
+# (10⁶), with room for rounding up to whole cache lines: 1.4 times as fast from 20 to 60 columns (bench/README.md)
+TILE_PRODUCT = 950_000
+TILE_SNPS, MOST_TILE_SNPS = 64, 256
+FEWEST_CHUNK_SAMPLES = 128
 GROUP_SNPS = 512
 BLOCK_BYTES = 8 << 20
 
@@ -44,11 +47,12 @@ class Tiling:
 
 
 def plan_tiling(n_samples: int, n_columns: int) -> Tiling:
-    """Tile of at most `TILE_DOUBLES`, samples cut into chunks of about equal length, groups of 512 SNPs."""
-    tile_snps = 64 if n_columns <= NARROW_COLUMNS else 128
-    while tile_snps < 256 and 2 * tile_snps * n_samples <= TILE_DOUBLES:
+    """Tile of at most `TILE_DOUBLES` and `TILE_PRODUCT`, chunks of about equal length, groups of 512 SNPs."""
+    most = max(min(TILE_DOUBLES, TILE_PRODUCT // max(n_columns, 1)), TILE_SNPS * FEWEST_CHUNK_SAMPLES)
+    tile_snps = TILE_SNPS
+    while tile_snps < MOST_TILE_SNPS and 2 * tile_snps * n_samples <= most:
         tile_snps *= 2
-    n_chunks = -(-n_samples * tile_snps // TILE_DOUBLES)
+    n_chunks = -(-n_samples * tile_snps // most)
     # whole bytes of the .bed, and whole cache lines of the tile
     chunk_samples = 8 * -(-n_samples // (8 * n_chunks))
     return Tiling(tile_snps, chunk_samples, GROUP_SNPS // tile_snps)
