@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "lfmm2"
 MODULES = sorted(path.stem for path in SOURCE.glob("*.py"))
 
-# DESIGN.md section 7, lowest first: a module imports from its own layer and those before it.
+# Lowest first: a module imports from its own layer and those before it.
 LAYERS = (
     ("errors", "_core", "_threads"),
     ("plink", "covariates", "distributions", "whole_files", "output", "plink_writer", "spool"),

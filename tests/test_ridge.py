@@ -25,7 +25,7 @@ def variables(n: int = 40, d: int = 3, seed: int = 0) -> Floats:
 
 
 def inverse(ridge: RidgeGeometry) -> Floats:
-    """P⁻¹ = I + Q (D⁻¹ - I) Qᵀ as DESIGN.md has it, from the geometry's own Q and D."""
+    """P⁻¹ = I + Q (D⁻¹ - I) Qᵀ as docs/method.md has P, from the geometry's own Q and D."""
     D = 1 - ridge.shrinkage
     return np.eye(len(ridge.Q)) + ridge.Q @ np.diag(1 / D - 1) @ ridge.Q.T
 

@@ -442,7 +442,7 @@ def gram_product(
     -----
     4 n l flops per SNP, n/4 bytes read from memory. A thread touches one tile (tile_snps x chunk_samples x 8 bytes)
     and the chunk of S and of its accumulator (2 x chunk_samples x l x 8 bytes). With more samples than
-    `chunk_samples` every chunk but one is decoded twice, which costs less than fetching it back from L3.
+    `chunk_samples` every chunk but one is decoded twice: dearer than keeping it only where L3 is large and not shared.
     """
     cdef Py_ssize_t n_snps = packed.shape[0], n_bytes = packed.shape[1], l = S.shape[1]
     cdef Py_ssize_t group_snps = tile_snps * group_tiles, n_slots = accumulators.shape[2]

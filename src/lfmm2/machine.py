@@ -49,7 +49,7 @@ def describe_machine() -> str:
         f"libraries: numpy {versions['numpy']}, scipy {versions['scipy']}, pyarrow {versions['pyarrow']}",
         f"BLAS:      {versions['blas']}, integers of {8 * _core.BLAS_INT_BYTES} bits",
         f"processor: {name}",
-        f"SIMD:      {' '.join(simd) or 'unknown'}",
+        f"SIMD:      {' '.join(simd) or 'unknown'}; genotypes are decoded by {_core.DECODER}",
         f"threads:   {available_cpus()} available, OpenMP {'on' if _core.OPENMP else 'off: kernels run serially'}",
         f"memory:    {available_memory() / 2**30:.1f} GiB free",
     ]
