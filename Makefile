@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip
 # for programs that look for others of their environment: meson, ninja, pycodestyle
 WITH_PATH := PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES := pyproject.toml meson.build meson.options $(wildcard README.md LICENSE) \
-  $(shell find src -type f \( -name '*.py' -o -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.in' \
+  $(shell find src -type f \( -name '*.py' -o -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.h' -o -name '*.in' \
   -o -name 'meson.build' -o -name 'py.typed' \))
 
 CORE_TESTS := tests/test_core.py tests/test_genotypes.py tests/test_stream.py
@@ -27,7 +27,7 @@ unexport PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV PIP_NO_BUILD_ISOL
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
-demo: $(VENV)/.package $(VENV)/.plot  ## Simulate a data set, analyse it, and compare with the truth
+demo: $(VENV)/.package  ## Simulate a data set, analyse it, and compare with the truth
 	$(BIN)/lfmm2 demo --out demo/demo
 
 test: $(VENV)/.package $(VENV)/.test  ## All tests on the installed package; ARGS="-k ridge" chooses some
@@ -104,7 +104,7 @@ $(VENV)/serial/.installed: $(SOURCES) $(VENV)/.build
 	  from lfmm2 import _core; sys.exit(_core.OPENMP)'
 	@touch $@
 
-$(VENV)/.plot $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.build | $(VENV)/.package
+$(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.build | $(VENV)/.package
 	$(PIP) install --quiet "$$(ls $(VENV)/release/*.whl)[$*]"
 	@touch $@
 

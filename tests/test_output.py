@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import gzip
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from lfmm2.output import (
     open_table,
     read_columns,
 )
-from lfmm2.whole_files import OutputSet, WholeFile
+from lfmm2.whole_files import OutputSet
 
 FORMATS = ("parquet", "tsv", "tsv.gz", "tsv.zst")
 
@@ -77,16 +75,6 @@ def cut(table: pa.Table, sizes: Iterator[int]) -> list[pa.Table]:
 
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def write_and_fail(path: Path, error: BaseException) -> None:
-    with WholeFile(path) as file:
-        file.write(b"half")
-        raise error
-
-
-def no_space(*_: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 # tables

@@ -271,6 +271,14 @@ def test_halves_equal_the_whole(fileset):
     assert np.array_equal(whole.t, lfmm2.test_associations(bed, env, factors).t, equal_nan=True)
 
 
+def test_estimate_factors_asks_no_memory_for_results(tmp_path):
+    # the statistics of a million SNPs take 84 MiB
+    data = lfmm2.simulate(tmp_path / "d", 60, 1_000_000, 1)
+    assert lfmm2.estimate_factors(data.bed, data.env, 2, memory="80MiB").n_snps == 1_000_000
+    with pytest.raises(lfmm2.InsufficientMemoryError):
+        lfmm2.run(None, data.bed, data.env, 2, memory="80MiB")
+
+
 def test_test_associations_takes_stored_factors_in_any_order(fileset, tmp_path):
     bed, env, dosage, _, iid = fileset
     whole = lfmm2.run(None, bed, env, K, out=tmp_path / "r")

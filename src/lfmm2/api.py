@@ -205,6 +205,7 @@ def estimate_factors(
         snps=SnpOptions(est_rate=est_rate, est_extract=est_extract, scale=scale),
         progress=progress,
         command="lfmm2.estimate_factors",
+        tests=False,
     )
     with Job(None, bed, X, K, options, covar) as job, single_threaded_blas():
         return job.estimate()

@@ -98,8 +98,9 @@ def choose_solver(n_samples: int, n_snps: int, n_factors: int, options: SolverOp
     exact costs n² p flops for the Gram matrix and about 4 n³ for its eigenvectors; krylov 4 n p l flops a pass of
     l = K + oversampling columns, taken as `KRYLOV_PASSES` (5 to 10 where K does not exceed the axes of structure, 30 to
     40 where it reaches into the noise). Narrow products run at little more than half the speed of square ones: `auto`
-    takes exact while it costs at most twice the flops, and up to `MOST_EXACT_SAMPLES`. The rule looks at sizes only:
-    were it to look at the memory of the machine, results would depend on that.
+    takes exact while it costs at most twice the flops, or where four blocks would fill the space, and never above
+    `MOST_EXACT_SAMPLES`. The rule looks at sizes only: were it to look at the memory of the machine, results would
+    depend on that.
     """
     if options.solver != "auto":
         return options.solver, "as asked"
@@ -163,7 +164,7 @@ def estimate_from_matrix(
     if not converged:
         warnings.warn(
             f"krylov: the largest residual is {residuals.max():.1e} after {pairs.n_passes} passes, above "
-            f"tol = {options.tol:.1e}; allow more passes, lower K, or use solver='exact'",
+            f"tol = {options.tol:.1e}; lower K, raise oversampling or tol, or use solver='exact'",
             ConvergenceWarning,
             stacklevel=3,
         )

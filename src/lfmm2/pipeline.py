@@ -82,6 +82,7 @@ class RunOptions:
     output: OutputOptions = field(default_factory=OutputOptions)
     progress: bool | Progress = False
     command: str = "lfmm2.run"
+    tests: bool = True
 
 
 class Job:
@@ -212,7 +213,7 @@ class Job:
         return make_plan(
             size, self.options.solver, self.memory, self.engine.n_threads,
             None if output.out is None else output.format, self.options.loadings,
-            given=self.given is not None, filtered=filtered,
+            given=self.given is not None, filtered=filtered, tests=self.options.tests,
         )  # fmt: skip
 
     def _input_paths(self) -> list[Path]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from lfmm2.eigensolvers import SolverOptions
 from lfmm2.errors import InsufficientMemoryError, UsageError
 from lfmm2.factors import KRYLOV_PASSES, choose_solver
-from lfmm2.memory import ProblemSize, factor_stage, n_numbers, reading_bytes, testing_stage, write_bytes
+from lfmm2.memory import ProblemSize, Stage, factor_stage, n_numbers, reading_bytes, testing_stage, write_bytes
 from lfmm2.plink import with_spaces
 
-# bytes of a row of a results table on disk, as seen on simulated data (bench/README.md)
+# bytes of a row of a results table on disk, somewhat above those of simulated data (about 70, 215, 103, 92)
 ROW_BYTES = {"parquet": 120, "tsv": 240, "tsv.gz": 110, "tsv.zst": 110}
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -175,6 +175,7 @@ def make_plan(
     *,
     given: bool = False,
     filtered: bool = False,
+    tests: bool = True,
 ) -> RunPlan:
     """Predict passes, bytes, memory and disk.
 
@@ -188,6 +189,8 @@ def make_plan(
         Whether the factors are known, and need no pass.
     filtered : bool
         Whether a pass over all SNPs comes first.
+    tests : bool
+        Whether SNPs are tested, or the factors are all that is wanted.
     """
     solver, reason = "given", "estimated before"
     if not given:
@@ -195,13 +198,15 @@ def make_plan(
     n_passes = {"given": 0, "exact": 1, "krylov": KRYLOV_PASSES, "power": options.n_power_iter + 1}[solver]
     in_memory = out_format is None
     statistics = 8 * n_numbers(size, loadings) * size.n_snps
-    tests = testing_stage(size, memory, n_threads, statistics if in_memory else 0, loadings)
+    testing = Stage(0, 0)
+    if tests:
+        testing = testing_stage(size, memory, n_threads, statistics if in_memory else 0, loadings)
     factors = factor_stage(size, solver, options, memory, n_threads)
     n_tables = size.n_variables + (size.n_variables > 1) + loadings
     # the allocator may keep what the blocks of the pass took
-    writing = 0 if in_memory else write_bytes(size, memory, n_tables, loadings) + tests.blocks
+    writing = 0 if in_memory else write_bytes(size, memory, n_tables, loadings) + testing.blocks
     q_values = 0 if in_memory else 8 * size.n_snps
-    n_read = n_passes * size.n_estimation_snps * size.estimation_bytes_read + size.n_snps * size.bytes_read
+    n_read = n_passes * size.n_estimation_snps * size.estimation_bytes_read + tests * size.n_snps * size.bytes_read
     return RunPlan(
         n_samples=size.n_samples,
         n_samples_read=size.n_samples_read,
@@ -216,10 +221,10 @@ def make_plan(
         reason=reason,
         n_passes=n_passes,
         n_bytes_read=n_read + filtered * size.n_snps * size.bytes_read,
-        peak_memory=max(factors.peak, tests.peak, writing, reading_bytes(size)),
+        peak_memory=max(factors.peak, testing.peak, writing, reading_bytes(size)),
         memory=memory,
         factor_reserve=factors.reserve,
-        test_reserve=tests.reserve,
+        test_reserve=testing.reserve,
         output_bytes=0 if in_memory else n_tables * ROW_BYTES[out_format or "parquet"] * size.n_snps,
         temporary_bytes=0 if in_memory else statistics + q_values,
         n_threads=n_threads,

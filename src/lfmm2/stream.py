@@ -25,7 +25,7 @@ Packed = NDArray[np.uint8]
 # to the columns it is multiplied with, ...
 TILE_DOUBLES = 65_536
 # ... and at most as many multiplications per product as OpenBLAS's AVX-512 kernels do on their path for small matrices
-# (10⁶), with room for rounding up to whole cache lines: 1.4 times as fast from 20 to 60 columns (bench/README.md)
+# (10⁶), with room for rounding up to whole cache lines: 1.4 times as fast at 32 columns (bench/README.md)
 TILE_PRODUCT = 950_000
 TILE_SNPS, MOST_TILE_SNPS = 64, 256
 FEWEST_CHUNK_SAMPLES = 128
