@@ -34,7 +34,7 @@ def test_public_names():
         "InconsistentInputError", "InputWarning", "InsufficientMemoryError", "LatentFactors", "LfmmError",
         "LfmmWarning", "MalformedInputError", "OutputExistsError", "ReadError", "Simulation", "Status", "UsageError",
         "WriteError", "__version__", "estimate_factors", "open_bed", "read_factors", "run", "simulate",
-        "test_associations",
+        "test_associations", "verify",
     ]  # fmt: skip
     assert all(getattr(lfmm2, name) is not None for name in lfmm2.__all__)
     with pytest.raises(AttributeError, match="no attribute 'rum'"):

@@ -163,7 +163,9 @@ print(read_variables([1.0, 2.0], Samples(("F", "F"), ("a", "b"))).values.sum())
 
 @pytest.mark.parametrize("cell", ["", "NA", "na", "nan", "NaN", " NA "])
 def test_read_variables_names_missing_value(tmp_path: Path, cell: str) -> None:
-    with pytest.raises(InconsistentInputError, match=r"1 of 3 samples .*line 3 \(sample I2\), column 't'.*--remove"):
+    with pytest.raises(
+        InconsistentInputError, match=r"1 of 3 samples .*line 3 \(sample I2\), column 't'.*--missing drop .*--remove"
+    ):
         read(tmp_path, f"IID,t\nI1,1\nI2,{cell}\nI3,3\n")
 
 
@@ -176,9 +178,68 @@ def test_read_variables_keeps_an_empty_last_cell(tmp_path: Path) -> None:
     assert read(tmp_path, "IID\tt\nI1\t1\nI2\t2\nI3\t\n", intersect=True).sample_index.tolist() == [0, 1]
 
 
-def test_read_variables_refuses_all_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [{}, {"missing": "drop"}, {"missing": "mean"}, {"intersect": True}])
+def test_read_variables_refuses_a_variable_missing_everywhere(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(InconsistentInputError, match=r"env\.csv: u: missing in all of 3 samples; leave the variable"):
+        read(tmp_path, "IID,t,u\nI1,1,NA\nI2,,NA\nI3,3,NA\n", **options)
+
+
+@pytest.mark.parametrize("options", [{"missing": "drop"}, {"intersect": True}])
+def test_read_variables_refuses_to_leave_out_everyone(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(InconsistentInputError, match="no sample has all covariates"):
-        read(tmp_path, "IID,t\nI1,NA\nI2,NA\nI3,NA\n", intersect=True, what="covariates")
+        read(tmp_path, "IID,t,u\nI1,1,NA\nI2,,2\nI3,NA,NA\n", what="covariates", **options)
+
+
+GAPS = "IID,t,u\nI3,5,NA\nI1,1,2\nI2,,6\nI4,NA,100\n"
+
+
+def test_read_variables_drops_samples_that_lack_a_value(tmp_path: Path) -> None:
+    message = r"env\.csv: 2 of 3 samples have missing variables and are left out \(t 1, u 1\)"
+    with pytest.warns(InputWarning, match=message) as caught:
+        found = read(tmp_path, GAPS, missing="drop")
+    assert (found.values.tolist(), found.sample_index.tolist()) == ([[1, 2]], [0])
+    assert len(caught) == 1
+
+
+def test_read_variables_takes_means_over_the_samples_that_have_the_value(tmp_path: Path) -> None:
+    message = r"env\.csv: 2 of 3 samples have missing variables and are given the mean of the others \(t 1, u 1\)"
+    with pytest.warns(InputWarning, match=message) as caught:
+        found = read(tmp_path, GAPS, missing="mean")
+    assert (found.values.tolist(), found.sample_index.tolist()) == ([[1, 2], [3, 6], [5, 4]], [0, 1, 2])
+    assert len(caught) == 1
+
+
+def test_read_variables_takes_means_over_the_samples_in_use_only(tmp_path: Path) -> None:
+    with pytest.warns(InputWarning, match=r"1 of 2 samples .* \(t 1\)"):
+        found = read(tmp_path, GAPS, missing="mean", kept=np.array([0, 1]))
+    assert (found.values.tolist(), found.sample_index.tolist()) == ([[1, 2], [1, 6]], [0, 1])
+
+
+@pytest.mark.parametrize("value", [1e308, -1.7e308, 5e-324, 0.0])
+def test_read_variables_takes_means_of_any_size(value: float) -> None:
+    with pytest.warns(InputWarning, match="given the mean"):
+        found = read_variables([value, np.nan, value], SAMPLES, missing="mean")
+    assert found.values[:, 0].tolist() == [value] * 3
+
+
+@pytest.mark.parametrize("missing", ["drop", "mean"])
+def test_read_variables_says_nothing_where_nothing_is_missing(tmp_path: Path, missing: str) -> None:
+    assert len(read(tmp_path, "IID,t\nI1,1\nI2,2\nI3,3\nI4,NA\n", missing=missing).values) == 3
+
+
+@pytest.mark.parametrize("missing", ["error", "drop", "mean"])
+def test_read_variables_needs_a_row_whatever_is_done_about_values(tmp_path: Path, missing: str) -> None:
+    with pytest.raises(InconsistentInputError, match=r"1 of 3 samples have no row \(I3\)"):
+        read(tmp_path, "IID,t\nI1,1\nI2,2\n", missing=missing)
+
+
+@pytest.mark.parametrize("source", ["text", "array"])
+def test_read_variables_of_kept_samples(tmp_path: Path, source: str) -> None:
+    table = write(tmp_path, "IID,t\nI1,1\nI2,NA\nI3,3\n") if source == "text" else np.array([1, np.nan, 3])
+    found = read_variables(table, SAMPLES, kept=np.array([0, 2]))
+    assert (found.values.tolist(), found.sample_index.tolist()) == ([[1], [3]], [0, 2])
+    with pytest.raises(InconsistentInputError, match=r"1 of 2 samples have missing variables: .*\(sample I2\)"):
+        read_variables(table, SAMPLES, kept=np.array([1, 2]))
 
 
 def test_read_variables_ignores_missing_in_rows_of_others(tmp_path: Path) -> None:
@@ -230,7 +291,7 @@ def test_read_variables_refuses_columns(tmp_path: Path, columns: list[str], mess
         ("IID,t,u\nI1,1,2\nI2,1\n", r"line 3: 2 cell\(s\), but the header has 3"),
         ("IID,t,u\nI1,1,2\nI2,1,2,3\n", r"line 3: 4 cell\(s\), but the header has 3; in R use write\.csv"),
         ("IID,t\nI1,1\n\nI2,2\n", r"line 3: 0 cell\(s\)"),
-        ('IID,t\nI1,"1\n2"\nI2,2\n', "line 3: 1 cell"),
+        ('IID,t\nI1,"1\n2"\nI2,2\n', "line 2: a quote is opened and not closed"),
         ("IID,t,t\nI1,1,2\n", r"repeated column names \(t\)"),
         ("IID,t,\nI1,1,2\n", "no name for column 3"),
         ("FID,t\nF1,1\n", "column FID but none IID"),

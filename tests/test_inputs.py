@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 import lfmm2
+from lfmm2 import inputs
 from lfmm2.inputs import (
     AlignedVariables,
     SampleOptions,
+    _kept_samples,
     align_variables,
     check_readable,
     check_size,
@@ -19,6 +21,7 @@ from lfmm2.inputs import (
 )
 from lfmm2.plink import Samples
 from lfmm2.plink_writer import write_plink
+from lfmm2.text_tables import with_spaces
 
 N = 12
 SAMPLES = Samples(("0",) * N, tuple(f"i{k}" for k in range(N)))
@@ -69,6 +72,84 @@ def test_missing_code_applies_to_all_tables():
         warnings.simplefilter("ignore")
         both = aligned(x, covar, missing_code=-9, intersect=True)
     assert both.iids == (*SAMPLES.iid[:2], *SAMPLES.iid[4:])
+
+
+def test_missing_values_of_both_tables_are_dropped_or_filled():
+    x, covar = X.copy(), X[:, 0] ** 2
+    x[2, 0] = covar[3] = np.nan
+    with pytest.warns(lfmm2.InputWarning, match=r"1 of 12 samples have missing .*variables and are left out") as seen:
+        both = aligned(x, covar, missing="drop")
+    assert both.iids == (*SAMPLES.iid[:2], *SAMPLES.iid[4:])
+    assert [str(w.message).split(":")[0] for w in seen] == ["variables", "nuisance variables"]
+    with pytest.warns(lfmm2.InputWarning, match="are given the mean"):
+        both = aligned(x, covar, missing="mean")
+    assert both.iids == SAMPLES.iid
+    assert both.values[2, 0] == pytest.approx(np.nanmean(x[:, 0]), rel=1e-15)
+    assert both.values[3, 2] == pytest.approx(np.nanmean(covar), rel=1e-15)
+    assert np.array_equal(np.delete(both.values, [2, 3], 0), np.delete(np.c_[X, X[:, 0] ** 2], [2, 3], 0))
+
+
+def test_means_are_of_the_samples_kept(tmp_path):
+    (tmp_path / "keep").write_text("\n".join(SAMPLES.iid[4:]))
+    x = X.copy()
+    x[5, 0] = np.nan
+    with pytest.warns(lfmm2.InputWarning, match="1 of 8 samples"):
+        kept = aligned(x, keep=tmp_path / "keep", missing="mean")
+    assert kept.values[1, 0] == pytest.approx(np.nanmean(x[4:, 0]), rel=1e-15)
+
+
+def test_intersect_leaves_out_missing_values_without_a_word():
+    x = X.copy()
+    x[5, 0] = np.nan
+    for missing in ("error", "drop"):
+        assert aligned(x, intersect=True, missing=missing).iids == (*SAMPLES.iid[:5], *SAMPLES.iid[6:])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"missing": "zero"}, "missing is 'zero'"), ({"missing": "mean", "intersect": True}, "give one of them")],
+)
+def test_sample_options_are_checked(options, message):
+    with pytest.raises(lfmm2.UsageError, match=message):
+        SampleOptions(**options)
+
+
+def test_lists_of_samples_hint_at_spelling(tmp_path):
+    (tmp_path / "keep").write_text("I1\ni2\n")
+    with pytest.warns(lfmm2.InputWarning, match=r"1 IDs are not in the .fam \(I1\); 1 would match but for upper and"):
+        _kept_samples(SAMPLES, SampleOptions(tmp_path / "keep"))
+    (tmp_path / "keep").write_text("I1\nI2\n")
+    with (
+        pytest.warns(lfmm2.InputWarning, match="2 IDs are not in"),
+        pytest.raises(lfmm2.InconsistentInputError, match=r"leave none of 12 samples; .*2 would match but for upper"),
+    ):
+        aligned(keep=tmp_path / "keep")
+
+
+def test_match_samples_hints_at_spelling(tmp_path):
+    with (
+        fileset(tmp_path / "a", "00", ["x1", "y"]) as ours,
+        fileset(tmp_path / "b", "00", ["X1", "y"]) as theirs,
+        pytest.raises(lfmm2.InconsistentInputError, match=r"1 of 2 .*1 would match but for upper and lower case"),
+    ):
+        match_samples(variables_of(ours, [0, 1]), theirs, "b")
+
+
+@pytest.mark.parametrize("columns", [None, [0, 1, 2], [1, 4], list(range(0, 5000, 7)), list(range(2040, 4099))])
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3], [1, 3]])
+def test_infinite_genotypes_in_use_are_found(engine, rows, columns):
+    chosen, kept = np.arange(5000) if columns is None else np.array(columns), np.array(rows)
+    for place in [(1, 0), (3, 1), (1, 4), (0, 2), (2, 4998), (3, 4998), (1, 2048), (3, 4900)]:
+        values = np.full((4, 5000), np.nan, np.float32)
+        values[place] = -np.inf
+        snps = None if columns is None else chosen
+        if place[0] in rows and place[1] in chosen:
+            shown = f"genotypes, row {place[0] + 1}, column {with_spaces(place[1] + 1)}: is infinite; use NaN"
+            for matrix in (inputs.tested_matrix, inputs.estimation_matrix):
+                with pytest.raises(lfmm2.MalformedInputError, match=shown):
+                    matrix(values, engine, kept, snps, "a2" if matrix is inputs.tested_matrix else None)
+        else:
+            assert inputs.tested_matrix(values, engine, kept, snps, "a2").n_snps == len(chosen)
 
 
 def test_check_readable_opens_paths_only(tmp_path):

@@ -127,6 +127,16 @@ def test_table_keeps_quotes_and_spaces_in_ids(tmp_path: Path, format: str) -> No
     assert read_columns(tmp_path / "a").equals(with_nulls(table))
 
 
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("column", ["CHROM", "ID", "A1", "OMITTED"])
+def test_table_keeps_names_that_look_missing(tmp_path: Path, format: str, column: str) -> None:
+    table = result_rows(50)
+    at = table.column_names.index(column)
+    table = table.set_column(at, column, pa.array(["NA", "", "nan", "null", "."] * 10))
+    (tmp_path / "a").write_bytes(table_bytes([table], format))
+    assert read_columns(tmp_path / "a").equals(with_nulls(table))
+
+
 @needs_dev_full
 @pytest.mark.parametrize("format", FORMATS)
 def test_table_on_a_full_disk_leaves_nothing(tmp_path: Path, format: str) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lfmm2 import plink
-from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError, UsageError
+from lfmm2 import plink, text_tables
+from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError
 from lfmm2.plink import BedFile, Samples, find_snps, open_bed, read_fam, read_id_list, read_sample_list
 
 MAGIC = b"\x6c\x1b\x01"
@@ -27,6 +26,7 @@ def streamed_bim(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_fileset(folder: Path, n_samples: int = 5, n_snps: int = 7, name: str = "x") -> np.ndarray:
     """Write a fileset of random bytes and return these, one row per SNP."""
     packed = np.random.default_rng(n_samples).integers(0, 256, (n_snps, (n_samples + 3) // 4), dtype=np.uint8)
+    packed[:, -1] &= 0xFF >> 2 * (-n_samples % 4)  # pad bits are zero
     (folder / f"{name}.bed").write_bytes(MAGIC + packed.tobytes())
     (folder / f"{name}.bim").write_text("".join(f"1\tsnp{j}\t0\t{100 + j}\tA\tC\n" for j in range(n_snps)))
     (folder / f"{name}.fam").write_text("".join(f"F{i} I{i} 0 0 0 -9\n" for i in range(n_samples)))
@@ -86,6 +86,7 @@ def test_read_fam_keeps_ids_as_text(tmp_path: Path) -> None:
         ("FID IID PAT\nF1 I1 0\n", "line 1: is a header line"),
         ("#IID SEX\nI1 0\n", "line 1: is a header line"),
         (b"\x1f\x8b\x08\x00", "compressed with gzip"),
+        (b"\x6c\x1b\x01\x00", r"is a \.bed; give a text file"),
     ],
 )
 def test_read_fam_names_the_malformed_line(tmp_path: Path, content: str | bytes, message: str) -> None:
@@ -174,7 +175,7 @@ def test_open_bed_refuses_bim(tmp_path: Path, bim: str, message: str) -> None:
 
 
 def test_open_bed_refuses_endless_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plink, "_LONGEST_LINE", 50)
+    monkeypatch.setattr(text_tables, "_LONGEST_LINE", 50)
     monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (10,))
     with pytest.raises(MalformedInputError, match="in a line"):
         open_bim(tmp_path, "A" * 100, 1)
@@ -249,6 +250,8 @@ def test_open_bed_shows_itself(tmp_path: Path) -> None:
         (b"\x6c\x1b\x00\xff", "sample-major .*plink2 --make-bed"),
         (b"\x6c\x1b\x02\xff", r"\.pgen.*plink2 --pfile"),
         (b"\x6c\x1b\x10\xff", r"\.pgen"),
+        (b"\x6c\x1b\xff\xff", "begins with 6c 1b ff, but a .bed with 6c 1b 01"),
+        (b"\x6c\x1b", "begins with 6c 1b, but a .bed with 6c 1b 01"),
         (b"\x1f\x8b\x08\x00", "gzip"),
         (b"\x28\xb5\x2f\xfd\x00", "zstd"),
         (b"##fileformat=VCFv4.2\n#CHROM", r"VCF.*plink2 --vcf"),
@@ -308,167 +311,6 @@ def test_open_bed_refuses_special_file(tmp_path: Path, name: str, make: Callable
         open_bed(tmp_path / "x.bed")
 
 
-def test_read_packed_reads_any_range(tmp_path: Path) -> None:
-    packed = write_fileset(tmp_path)
-    with open_bed(tmp_path / "x") as bed:
-        for first in range(8):
-            for n_rows in range(8 - first):
-                out = np.empty((n_rows, 2), np.uint8)
-                bed.read_packed(first, out)
-                np.testing.assert_array_equal(out, packed[first : first + n_rows])
-
-
-def test_read_packed_goes_on_after_short_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    preadv = os.preadv
-    packed = write_fileset(tmp_path)
-    monkeypatch.setattr(os, "preadv", lambda fd, out, offset: preadv(fd, [out[0][:3]], offset))
-    with open_bed(tmp_path / "x") as bed:
-        np.testing.assert_array_equal(read_all(bed), packed)
-
-
-def test_read_packed_is_thread_safe(tmp_path: Path) -> None:
-    packed = write_fileset(tmp_path, 9, 500)
-    with open_bed(tmp_path / "x") as bed, ThreadPoolExecutor(4) as pool:
-
-        def read_one(snp: int) -> np.ndarray:
-            out = np.empty((1, 3), np.uint8)
-            bed.read_packed(snp, out)
-            return out
-
-        np.testing.assert_array_equal(np.concatenate(list(pool.map(read_one, range(500)))), packed)
-
-
-def test_read_packed_reports_shrunken_file(tmp_path: Path) -> None:
-    write_fileset(tmp_path)
-    with open_bed(tmp_path / "x") as bed:
-        os.truncate(bed.path, 10)
-        with pytest.raises(ReadError, match="byte 10: shrank while being read"):
-            read_all(bed)
-
-
-def test_read_packed_reports_system_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> int:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    write_fileset(tmp_path)
-    with open_bed(tmp_path / "x") as bed:
-        monkeypatch.setattr(os, "preadv", fail)
-        with pytest.raises(ReadError, match="byte 3: Input/output error"):
-            read_all(bed)
-
-
-@pytest.mark.parametrize(
-    "out",
-    [np.empty((2, 2), np.int8), np.empty((2, 3), np.uint8), np.empty(2, np.uint8)],
-    ids=["int8", "3", "1-D"],
-)
-@pytest.mark.parametrize("method", [BedFile.read_packed, BedFile.read_snps])
-def test_read_methods_refuse_array(tmp_path: Path, out: np.ndarray, method: Callable[..., None]) -> None:
-    write_fileset(tmp_path)
-    first = 0 if method is BedFile.read_packed else np.array([0, 2])
-    with open_bed(tmp_path / "x") as bed, pytest.raises(UsageError, match="packed_out must be"):
-        method(bed, first, out)
-
-
-@pytest.mark.parametrize("out", [np.empty((2, 4), np.uint8)[:, ::2], np.empty((2, 2), np.uint8, order="F")])
-def test_read_packed_refuses_strided_array(tmp_path: Path, out: np.ndarray) -> None:
-    write_fileset(tmp_path)
-    with open_bed(tmp_path / "x") as bed, pytest.raises(UsageError, match="packed_out must be"):
-        bed.read_packed(0, out)
-
-
-def test_read_packed_refuses_read_only_array(tmp_path: Path) -> None:
-    out = np.empty((2, 2), np.uint8)
-    out.flags.writeable = False
-    write_fileset(tmp_path)
-    with open_bed(tmp_path / "x") as bed, pytest.raises(UsageError, match="must be a writeable"):
-        bed.read_packed(0, out)
-
-
-@pytest.mark.parametrize("first", [-1, 6, 2**62])
-def test_read_packed_refuses_range(tmp_path: Path, first: int) -> None:
-    write_fileset(tmp_path)
-    with open_bed(tmp_path / "x") as bed, pytest.raises(UsageError, match="are not among 7"):
-        bed.read_packed(first, np.empty((2, 2), np.uint8))
-
-
-@pytest.mark.parametrize(("read_through", "scratch"), [(0, 4), (1, 4), (5, 6), (5, 1 << 22), (1 << 16, 1 << 22)])
-def test_read_snps_reads_any_subset(
-    tmp_path: Path, read_through: int, scratch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plink, "_READ_THROUGH_BYTES", read_through)
-    monkeypatch.setattr(plink, "_SCRATCH_BYTES", scratch)
-    packed = write_fileset(tmp_path)
-    with open_bed(tmp_path / "x") as bed:
-        for subset in range(1 << 7):
-            snps = np.flatnonzero([(subset >> j) & 1 for j in range(7)])
-            out = np.empty((len(snps), 2), np.uint8)
-            bed.read_snps(snps, out)
-            np.testing.assert_array_equal(out, packed[snps])
-
-
-def test_read_snps_reads_close_neighbours_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    n_calls = 0
-    preadv = os.preadv
-
-    def count(*arguments: object) -> int:
-        nonlocal n_calls
-        n_calls += 1
-        return preadv(*arguments)
-
-    write_fileset(tmp_path, 4, 200_000)
-    snps = np.array([0, 1, 100, 5_000, 150_000, 199_999])
-    with open_bed(tmp_path / "x") as bed:
-        monkeypatch.setattr(os, "preadv", count)
-        bed.read_snps(snps, np.empty((6, 1), np.uint8))
-    assert n_calls == 2
-
-
-@pytest.mark.parametrize("snps", [[2, 1], [1, 1], [1], [1, 2, 3]])
-def test_read_snps_refuses_order(tmp_path: Path, snps: list[int]) -> None:
-    write_fileset(tmp_path)
-    with open_bed(tmp_path / "x") as bed, pytest.raises(UsageError, match="snps must ascend"):
-        bed.read_snps(np.array(snps), np.empty((2, 2), np.uint8))
-
-
-def test_check_unchanged_passes(tmp_path: Path) -> None:
-    write_fileset(tmp_path)
-    with open_bed(tmp_path / "x") as bed:
-        bed.check_unchanged()
-
-
-def replace(path: Path) -> None:
-    stamp = path.stat().st_mtime_ns
-    write(path.parent, path.read_bytes(), "y").replace(path)
-    os.utime(path, ns=(stamp, stamp))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda path: os.utime(path, ns=(1, 1)),
-        replace,
-        lambda path: os.truncate(path, 9),
-        lambda path: path.unlink(),
-    ],
-    ids=["touched", "replaced", "truncated", "removed"],
-)
-def test_check_unchanged_notices(tmp_path: Path, change: Callable[[Path], None]) -> None:
-    write_fileset(tmp_path)
-    with open_bed(tmp_path / "x") as bed:
-        change(bed.path)
-        with pytest.raises(ReadError, match=r"was changed since|is gone"):
-            bed.check_unchanged()
-
-
-def test_close_ends_reading(tmp_path: Path) -> None:
-    write_fileset(tmp_path)
-    bed = open_bed(tmp_path / "x")
-    bed.close()
-    with pytest.raises(ValueError, match="closed file"):
-        read_all(bed)
-
-
 SAMPLES = Samples(("F1", "F1", "F2"), ("I1", "I2", "I3"))
 
 
@@ -511,7 +353,7 @@ def test_read_id_list_takes_the_first_column(tmp_path: Path) -> None:
 def test_find_snps_returns_sorted_indices(
     tmp_path: Path, ids: list[str], expected: list[int], n_not_found: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plink, "_CHUNK", 20)
+    monkeypatch.setattr(plink, "CHUNK", 20)
     write_fileset(tmp_path)
     with open_bed(tmp_path / "x") as bed:
         snps, missing = find_snps(bed, ids)
@@ -519,6 +361,7 @@ def test_find_snps_returns_sorted_indices(
     assert (snps.tolist(), missing) == (expected, n_not_found)
 
 
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.InputWarning")
 def test_find_snps_refuses_repeated_id(tmp_path: Path) -> None:
     bim = "1 a 0 5 A C\n1 b 0 6 A C\n1 a 0 7 A C\n1 c 0 7 A C\n1 c 0 8 A C\n"
     with open_bim(tmp_path, bim, 5) as bed, pytest.raises(InconsistentInputError, match="SNP IDs a; rename"):
@@ -532,3 +375,101 @@ def test_iter_variants_of_a_small_bim_is_read_once(tmp_path: Path, monkeypatch: 
         held = bed.variants()
         bed.bim_path.unlink()
         assert bed.variants().equals(held)
+
+
+def test_check_unchanged_passes(tmp_path: Path) -> None:
+    write_fileset(tmp_path)
+    with open_bed(tmp_path / "x") as bed:
+        bed.check_unchanged()
+
+
+def replace(path: Path) -> None:
+    stamp = path.stat().st_mtime_ns
+    write(path.parent, path.read_bytes(), "y").replace(path)
+    os.utime(path, ns=(stamp, stamp))
+
+
+@pytest.mark.parametrize("name", ["x.bed", "x.bim", "x.fam"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: os.utime(path, ns=(1, 1)), "was changed since it was opened"),
+        (replace, "was changed since it was opened"),
+        (lambda path: os.truncate(path, 9), r"was changed since it was opened \([0-9]+ bytes then, 9 now\)"),
+        (lambda path: path.unlink(), "is gone .*; put it back"),
+    ],
+    ids=["touched", "replaced", "truncated", "removed"],
+)
+def test_check_unchanged_says_which_file_changed(
+    tmp_path: Path, name: str, change: Callable[[Path], None], message: str
+) -> None:
+    write_fileset(tmp_path)
+    with open_bed(tmp_path / "x") as bed:
+        change(tmp_path / name)
+        with pytest.raises(ReadError, match=rf"{name}: {message}"):
+            bed.check_unchanged()
+
+
+def survey(folder: Path, rows: list[str]) -> list[str]:
+    """What opening a fileset with these SNPs (CHROM ID CM POS A1 A2) warns of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        open_bim(folder, "".join(f"{row} A C\n" for row in rows), len(rows)).close()
+    assert all(w.category is InputWarning for w in caught)
+    return [str(w.message).removeprefix(f"{folder}/") for w in caught]
+
+
+@pytest.mark.parametrize("chunk", [1, 25, 1 << 22])
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        (["1 a 0 5", "1 b 0 5", "2 c 0 1", "X d 0 9"], None),
+        (["0 . 0 0", "0 . 0 0", "7 . 0 3", "7 . 0 3"], None),
+        (["2 a 0 5", "1 b 0 9"], None),
+        (["1 a 0 5", "1 b 0 4"], "x.bim: is not sorted (line 2: position 4 after 5 on chromosome 1)"),
+        (["1 a 0 5", "2 b 0 4", "2 c 0 4", "2 d 0 3"], "(line 4: position 3 after 4 on chromosome 2)"),
+        (["1 a 0 5", "2 b 0 6", "3 c 0 7", "1 d 0 8"], "(line 4: chromosome 1 comes again after 3)"),
+        (["1 a 0 5", "01 b 0 6", "1 c 0 7"], "(line 3: chromosome 1 comes again after 01)"),
+    ],
+)
+def test_open_bed_warns_of_disorder(
+    tmp_path: Path, rows: list[str], fault: str | None, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (chunk,))
+    found = survey(tmp_path, rows)
+    assert len(found) == (fault is not None)
+    assert fault is None or fault in found[0]
+
+
+def test_open_bed_warns_of_disorder_once(tmp_path: Path) -> None:
+    assert len(survey(tmp_path, [f"{j % 2} a{j} 0 {9 - j}" for j in range(9)])) == 1
+
+
+@pytest.mark.parametrize("held", [0, 1 << 24])
+def test_open_bed_warns_of_repeated_ids(tmp_path: Path, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plink, "_HELD_BIM", held)
+    assert survey(tmp_path, ["1 a 0 5", "1 . 0 6", "1 b 0 7", "1 . 0 8", "1 A 0 9"]) == []
+    (found,) = survey(tmp_path, [f"1 s{j % 7} 0 {j}" for j in range(14)])
+    assert found.startswith("x.bim: 7 IDs stand for several SNPs (s0, s1, s2, s3, s4, …)")
+
+
+def test_open_bed_finds_ids_repeated_far_apart_where_the_bim_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (30,))
+    rows = [f"1 {'a' if j % 5 == 0 else f's{j}'} 0 {j}" for j in range(11)]
+    assert survey(tmp_path, rows) == []  # no two in one chunk
+    monkeypatch.setattr(plink, "_HELD_BIM", 1 << 24)
+    assert survey(tmp_path, rows)[0].startswith("x.bim: 1 IDs stand for several SNPs (a)")
+
+
+def test_open_bed_counts_repeats_of_all_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (15,))
+    (found,) = survey(tmp_path, [f"1 s{j // 2} 0 {j}" for j in range(8)])
+    assert found.startswith("x.bim: at least 4 IDs stand for several SNPs (s0, s1, s2, s3)")
+
+
+def test_find_snps_never_finds_the_id_that_means_none(tmp_path: Path) -> None:
+    with open_bim(tmp_path, "1 . 0 5 A C\n1 b 0 6 A C\n1 . 0 7 A C\n", 3) as bed:
+        snps, n_absent = find_snps(bed, [".", "b"])
+    assert (snps.tolist(), n_absent) == ([1], 1)

@@ -16,7 +16,9 @@ def strict(text):
     def refuse(constant):
         raise ValueError(f"{constant} is no JSON")
 
-    return json.loads(text, parse_constant=refuse)
+    record = json.loads(text, parse_constant=refuse)
+    assert len(record.pop("sha256")) == 64
+    return record
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,9 @@
 """All files or none, under names that no other run holds."""
 
+import os
+import re
+import socket
+
 import numpy as np
 import pytest
 
@@ -14,6 +18,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return simulate(tmp_path_factory.mktemp("files") / "d", n_samples=60, n_snps=500, n_causal=3, seed=4)
+
+
+@pytest.fixture(scope="module")
+def straight(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("straight")
+    lfmm2.run(None, data.bed, data.env, 2, out=folder / "r")
+    return contents(folder)
+
+
+def contents(folder):
+    """The files that are the same in every run: all but log and record, which hold times."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix not in (".log", ".json")}
 
 
 def job(data, out, **output):
@@ -35,10 +51,12 @@ def test_out_without_a_file_name_is_refused(out):
 
 
 def test_second_run_of_the_same_name_is_refused_at_once(data, tmp_path):
-    with job(data, tmp_path / "r") as first, first.files.reserve():
-        with pytest.raises(lfmm2.OutputExistsError, match="another run is writing it"):
-            lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", overwrite=True)
-        assert [path.name for path in tmp_path.iterdir()] == ["r.log.part"]
+    with job(data, tmp_path / "r") as first, first.files.begin(first.identity):
+        for how in ({"overwrite": True}, {"resume": True}, {}):
+            match = rf"r: another run is writing it \(process {os.getpid()} on {re.escape(socket.gethostname())}, since"
+            with pytest.raises(lfmm2.OutputExistsError, match=match):
+                lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", **how)
+        assert [path.name for path in tmp_path.iterdir()] == ["r.state"]
 
 
 def test_run_that_ended_meanwhile_is_not_overwritten(data, tmp_path):
@@ -52,7 +70,23 @@ def test_run_that_ended_meanwhile_is_not_overwritten(data, tmp_path):
 
 @pytest.mark.parametrize("stage", ["estimate", "variants", "_parameters"])
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, lfmm2.ReadError])
-def test_failure_at_any_stage_leaves_nothing(data, tmp_path, monkeypatch, stage, error):
+def test_failure_at_any_stage_can_be_resumed(data, straight, tmp_path, monkeypatch, stage, error):
+    def fail(*_):
+        raise error("stop")
+
+    with job(data, tmp_path / "r") as run:
+        monkeypatch.setattr(run, stage, fail)
+        with pytest.raises(error) as raised:
+            run.execute()
+    assert "r.state keeps what is done" in raised.value.__notes__[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["r.state"]
+    lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", resume=True)
+    assert contents(tmp_path) == straight
+
+
+@pytest.mark.parametrize("stage", ["estimate", "variants"])
+@pytest.mark.parametrize("error", [lfmm2.DegenerateProblemError, lfmm2.MalformedInputError])
+def test_failure_that_going_on_cannot_mend_leaves_nothing(data, tmp_path, monkeypatch, stage, error):
     def fail(*_):
         raise error("stop")
 
@@ -69,18 +103,19 @@ def test_failed_overwrite_keeps_the_old_files(data, tmp_path, monkeypatch):
     monkeypatch.setattr("lfmm2.result_files.as_json", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         lfmm2.run(None, data.bed, data.env, 3, out=tmp_path / "r", overwrite=True)
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
-def test_temporary_files_have_no_name_while_the_run_lasts(data, tmp_path, monkeypatch):
+def test_all_files_are_in_the_state_folder_until_the_end(data, tmp_path, monkeypatch):
     seen = []
     with job(data, tmp_path / "r") as run:
-        write = run.files.write
+        publish = run.files.publish
         monkeypatch.setattr(
-            run.files, "write", lambda *a: seen.append([p.name for p in tmp_path.iterdir()]) or write(*a)
+            run.files, "publish", lambda state: seen.append([p.name for p in tmp_path.iterdir()]) or publish(state)
         )
         run.execute()
-    assert seen == [["r.log.part"]]
+    assert seen == [["r.state"]]
+    assert not (tmp_path / "r.state").exists()
 
 
 def test_bim_that_changed_during_the_run_is_an_error(tmp_path):
@@ -89,10 +124,12 @@ def test_bim_that_changed_during_the_run_is_an_error(tmp_path):
     with job(data, tmp_path / "r") as run:
         run._tested_source._held = None
         with data.bim.open("a") as bim:
-            bim.write("1 extra 0 5 A C\n")
+            bim.write("99 extra 0 5 A C\n")
         with pytest.raises(lfmm2.ReadError, match="start again"):
             run.execute()
-    assert set(tmp_path.iterdir()) == before
+    assert set(tmp_path.iterdir()) - {tmp_path / "r.state"} == before
+    with pytest.raises(lfmm2.InconsistentInputError, match=r"genotypes \(.bim\), bytes was"):
+        lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", resume=True)
 
 
 @pytest.mark.parametrize("name", ["log", "record"])

@@ -61,6 +61,16 @@ def test_select_takes_ids_in_any_order_and_kind(bed):
     assert select_snps(bed, SnpOptions()) is None
 
 
+def test_lists_of_snps_hint_at_spelling(bed, monkeypatch):
+    with pytest.warns(lfmm2.InputWarning, match=r"1 IDs are not in .*; 1 would match but for upper and lower case"):
+        assert select_snps(bed, SnpOptions(extract=["RS1", "rs2"])).tolist() == [2]
+    with pytest.raises(lfmm2.InconsistentInputError, match=r"none of 2 IDs .*; 2 would match but for upper and lower"):
+        select_snps(bed, SnpOptions(extract=["RS1", "Rs2"]))
+    monkeypatch.setattr(snps, "MOST_COMPARED_SNPS", P - 1)
+    with pytest.raises(lfmm2.InconsistentInputError, match=r"none of 1 IDs is in [^;]*; check the IDs"):
+        select_snps(bed, SnpOptions(extract=["RS1"]))
+
+
 @pytest.mark.parametrize("options", [{"extract": ["a"]}, {"exclude": ["a"]}, {"maf": 0.1}, {"geno": 0.1}])
 def test_arrays_have_nothing_to_select_by(options):
     with pytest.raises(lfmm2.UsageError, match="array"):

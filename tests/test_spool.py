@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lfmm2.errors import ReadError, WriteError
-from lfmm2.spool import RowStore
+from lfmm2.spool import RowStore, checksum
 
 ROWS = np.random.default_rng(0).standard_normal((23, 4))
 ROWS[5, 1] = np.nan
@@ -109,12 +109,29 @@ def test_row_store_in_a_file_is_no_array(tmp_path: Path) -> None:
     store.close()
 
 
-def test_row_store_removes_its_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_kept", [1, 10, 23])
+def test_row_store_goes_on_from_rows_that_were_kept(tmp_path: Path, n_kept: int) -> None:
     store = RowStore(23, 4, tmp_path / "rows")
     store.append(ROWS)
-    assert (tmp_path / "rows").stat().st_size == ROWS.nbytes
     store.close()
-    assert list(tmp_path.iterdir()) == []
+    assert (tmp_path / "rows").stat().st_size == ROWS.nbytes
+    with closing(RowStore(23, 4, tmp_path / "rows", n_kept)) as again:
+        again.append(2 * ROWS[n_kept:])
+        rows = np.vstack([block.copy() for block in again.blocks(5)])
+    np.testing.assert_array_equal(rows, np.vstack([ROWS[:n_kept], 2 * ROWS[n_kept:]]))
+
+
+def test_row_store_without_kept_rows_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "rows").write_bytes(ROWS.tobytes())
+    with closing(RowStore(23, 4, tmp_path / "rows")):
+        assert (tmp_path / "rows").stat().st_size == 0
+
+
+@pytest.mark.parametrize("cut", [1, 7, 22])
+def test_checksum_does_not_depend_on_how_rows_are_cut(cut: int) -> None:
+    assert checksum(ROWS[cut:], checksum(ROWS[:cut])) == checksum(ROWS)
+    assert checksum(ROWS[:, ::2]) == checksum(ROWS[:, ::2].copy())
+    assert checksum(ROWS[:0], 5) == 5
 
 
 def test_row_store_closes_twice(make: Make) -> None:

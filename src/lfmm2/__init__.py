@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lfmm2.plink import BedFile, open_bed
     from lfmm2.results import AssociationResult
     from lfmm2.simulation import Simulation, simulate
+    from lfmm2.verification import verify
 
     __version__: str
 
@@ -60,6 +61,7 @@ _HOMES = {
     "plink": ("BedFile", "open_bed"),
     "results": ("AssociationResult",),
     "simulation": ("Simulation", "simulate"),
+    "verification": ("verify",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -89,6 +91,7 @@ __all__ = [
     "run",
     "simulate",
     "test_associations",
+    "verify",
 ]
 
 

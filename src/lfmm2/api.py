@@ -12,6 +12,7 @@ from lfmm2.inputs import AnyPath, GenotypeSource, SampleOptions
 from lfmm2.pipeline import Job, RunOptions
 from lfmm2.result_files import OutputOptions
 from lfmm2.results import AssociationResult
+from lfmm2.run_state import NoState
 from lfmm2.snps import SnpOptions
 from lfmm2.stream import Progress
 
@@ -46,9 +47,11 @@ def run(
     keep: AnyPath | None = None,
     remove: AnyPath | None = None,
     missing_code: float | str | None = None,
+    missing: str = "error",
     intersect: bool = False,
     loadings: bool = False,
     overwrite: bool = False,
+    resume: bool = False,
 ) -> AssociationResult:
     """Fit LFMM2 and test every SNP for association with every variable, given the latent factors.
 
@@ -106,12 +109,19 @@ def run(
         Lists of samples to use, or not to use.
     missing_code : float or str, optional
         A value of X and `covar` that means missing, such as -9.
+    missing : {"error", "drop", "mean"}
+        What to do with samples that have a row of X or `covar` but lack a value: stop, leave them out, or take the mean of
+        the variable over the samples in use that have it.
     intersect : bool
         Use the samples that have all variables, instead of raising an error when some have not.
     loadings : bool
         Also compute the loadings V.
     overwrite : bool
         Replace existing result files.
+    resume : bool
+        Go on with an unfinished run of the same inputs and parameters, whose state lies in ``<out>.state``; the files
+        are those that it would have written, byte for byte. Begin where there is none; do nothing where the run is
+        complete.
 
     Returns
     -------
@@ -148,9 +158,9 @@ def run(
         memory=memory,
         loadings=loadings,
         solver=SolverOptions(solver, tol, n_power_iter, oversampling, seed),
-        samples=SampleOptions(keep, remove, missing_code, intersect),
+        samples=SampleOptions(keep, remove, missing_code, intersect, missing),
         snps=SnpOptions(extract, exclude, maf, geno, est_rate, est_extract, scale, count_allele),
-        output=OutputOptions(out, format, overwrite),
+        output=OutputOptions(out, format, overwrite, resume),
         progress=progress,
     )
     with Job(est_bed, full_bed, X, K, options, covar) as job:
@@ -178,6 +188,7 @@ def estimate_factors(
     keep: AnyPath | None = None,
     remove: AnyPath | None = None,
     missing_code: float | str | None = None,
+    missing: str = "error",
     intersect: bool = False,
 ) -> LatentFactors:
     """Estimate the latent factors alone; parameters as in `run`.
@@ -201,14 +212,14 @@ def estimate_factors(
         n_threads=n_threads,
         memory=memory,
         solver=SolverOptions(solver, tol, n_power_iter, oversampling, seed),
-        samples=SampleOptions(keep, remove, missing_code, intersect),
+        samples=SampleOptions(keep, remove, missing_code, intersect, missing),
         snps=SnpOptions(est_rate=est_rate, est_extract=est_extract, scale=scale),
         progress=progress,
         command="lfmm2.estimate_factors",
         tests=False,
     )
     with Job(None, bed, X, K, options, covar) as job, single_threaded_blas():
-        return job.estimate()
+        return job.estimate(NoState())
 
 
 def test_associations(
@@ -231,9 +242,11 @@ def test_associations(
     keep: AnyPath | None = None,
     remove: AnyPath | None = None,
     missing_code: float | str | None = None,
+    missing: str = "error",
     intersect: bool = False,
     loadings: bool = False,
     overwrite: bool = False,
+    resume: bool = False,
 ) -> AssociationResult:
     """Test every SNP given factors estimated before; parameters as in `run`.
 
@@ -254,9 +267,9 @@ def test_associations(
         n_threads=n_threads,
         memory=memory,
         loadings=loadings,
-        samples=SampleOptions(keep, remove, missing_code, intersect),
+        samples=SampleOptions(keep, remove, missing_code, intersect, missing),
         snps=SnpOptions(extract, exclude, maf, geno, count_allele=count_allele),
-        output=OutputOptions(out, format, overwrite),
+        output=OutputOptions(out, format, overwrite, resume),
         progress=progress,
         command="lfmm2.test_associations",
     )

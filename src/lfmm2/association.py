@@ -144,9 +144,11 @@ class AssociationModel:
         self._to_ridge = Q.T @ effects  # (D + K, d)
         self._to_loadings = Q.T @ factors.loadings_map[:, : self.n_loadings]  # (D + K, K) or (D + K, 0)
 
-    def statistics(self, genotypes: GenotypeMatrix, label: str = "tests") -> Iterator[BlockStatistics]:
-        """Test every SNP, block by block in order, in one pass."""
-        for block in genotypes.cross_products(self._Q, label=label):
+    def statistics(
+        self, genotypes: GenotypeMatrix, label: str = "tests", first_snp: int = 0
+    ) -> Iterator[BlockStatistics]:
+        """Test every SNP from `first_snp` on, block by block in order, in one pass."""
+        for block in genotypes.cross_products(self._Q, label=label, first_snp=first_snp):
             yield self.of_block(block)
 
     def of_block(self, block: CrossProducts) -> BlockStatistics:

@@ -19,6 +19,8 @@ from lfmm2.errors import InsufficientMemoryError, LfmmError, LfmmWarning, UsageE
 F = TypeVar("F", bound=Callable[..., Any])
 
 INTERRUPTED = 130
+# from a signal to the end of the process, at most; a second with what the system takes
+GRACE_SECONDS = 0.8
 
 
 def _version() -> str:
@@ -82,6 +84,10 @@ _input_options = _options(
     click.option("--maf", type=float, help="Drop SNPs with a lower minor allele frequency."),
     click.option("--geno", type=float, help="Drop SNPs with a higher rate of missing calls."),
     click.option("--missing-code", help="A value of the tables that means missing, such as -9."),
+    click.option(
+        "--missing", type=click.Choice(["error", "drop", "mean"]), default="error", show_default=True,
+        help="Samples that lack a value: stop, leave them out, or take the variable's mean.",
+    ),
     click.option("--intersect", is_flag=True, help="Use the samples that have all variables."),
     click.option(
         "--count-allele", type=click.Choice(["a2", "a1"]), default="a2", show_default=True,
@@ -117,6 +123,7 @@ _run_options = _options(
     ),
     click.option("--loadings", is_flag=True, help="Write the loadings V too."),
     click.option("--overwrite", is_flag=True, help="Replace existing result files."),
+    click.option("--resume", is_flag=True, help="Go on with an unfinished run of the same command, if there is one."),
     click.option("--threads", type=int, help="Threads; all processors by default."),
     click.option("--memory", help="Budget in MiB, or with a unit such as 4GB; half of the free memory by default."),
     click.option(
@@ -142,16 +149,16 @@ def _say(text: str) -> None:
 @_run_options
 def run(
     bed: Path, env: Path, covar: Path | None, keep: Path | None, remove: Path | None, extract: Path | None,
-    exclude: Path | None, maf: float | None, geno: float | None, missing_code: str | None, intersect: bool,
+    exclude: Path | None, maf: float | None, geno: float | None, missing_code: str | None, missing: str, intersect: bool,
     count_allele: str, n_factors: int, lambda_: float, est_bed: Path | None, est_rate: float | None,
     est_extract: Path | None, solver: str, tol: float, power_iter: int, oversampling: int, scale: str | None, df: str,
-    out: str, format_: str, loadings: bool, overwrite: bool, threads: int | None, memory: str | None, seed: int,
-    dry_run: bool,
+    out: str, format_: str, loadings: bool, overwrite: bool, resume: bool, threads: int | None, memory: str | None,
+    seed: int, dry_run: bool,
 ) -> None:  # fmt: skip
     """Estimate the factors and test every SNP.
 
     Samples are matched by ID. The plan is printed and all inputs are checked before any work; result files appear
-    when they are complete.
+    when they are complete. A run that was interrupted goes on with --resume.
 
     Example: lfmm2 run --bed plants.bed --env climate.csv -K 5 --out results
     """
@@ -170,9 +177,9 @@ def run(
         memory=_memory(memory),
         loadings=loadings,
         solver=SolverOptions(solver, tol, power_iter, oversampling, seed),
-        samples=SampleOptions(keep, remove, missing_code, intersect),
+        samples=SampleOptions(keep, remove, missing_code, intersect, missing),
         snps=SnpOptions(extract, exclude, maf, geno, est_rate, est_extract, scale, count_allele),
-        output=OutputOptions(out, format_, overwrite),
+        output=OutputOptions(out, format_, overwrite, resume),
         progress=True,
         command=shlex.join(["lfmm2", *sys.argv[1:]]),
     )
@@ -229,6 +236,21 @@ def demo(out: Path, seed: int) -> None:
 
 
 @cli.command()
+@click.argument("results", type=_PATH)
+def verify(results: Path) -> None:
+    """Read the files of a run again and compare them with its record.
+
+    RESULTS is the --out of the run. The exit code is 0 only if all files are as the run wrote them.
+    """
+    from lfmm2.plan import aligned
+    from lfmm2.text_tables import with_spaces
+    from lfmm2.verification import verify as verify_results
+
+    sizes = verify_results(results)
+    _say(aligned({name: f"{with_spaces(size)} bytes, as written" for name, size in sizes.items()}))
+
+
+@cli.command()
 def info() -> None:
     """Show version, processor, BLAS, threads and SIMD."""
     from lfmm2.machine import describe_machine
@@ -247,15 +269,23 @@ def _print_warning(
     click.echo(f"Warning: {message}", err=True)
 
 
-def _terminate(signum: int, frame: Any) -> None:
-    raise SystemExit(128 + signum)
+class _Stopped(BaseException):
+    """A signal has asked the program to end; its argument is the exit code."""
+
+
+def _stop(signum: int, frame: Any) -> None:
+    raise _Stopped(128 + signum)
 
 
 def _catch_signals() -> None:
-    """Leave through the exception path, which removes unfinished files; what nohup ignores stays ignored."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _terminate)
+    """Leave through the exception path if that is fast enough; what nohup ignores stays ignored."""
+    from lfmm2._interrupt import end_within
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    caught = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in caught:
+        signal.signal(number, _stop)
+    end_within(GRACE_SECONDS, caught)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -282,7 +312,12 @@ def _run_command(arguments: list[str], debug: bool) -> int:
         return _fail(error, UsageError.exit_code, debug, error.format_message() + where)
     except click.ClickException as error:
         return _fail(error, error.exit_code, debug, error.format_message())
-    except (click.Abort, KeyboardInterrupt):
+    except _Stopped as stop:
+        _print_notes(stop)
+        click.echo("Interrupted.", err=True)
+        return int(stop.args[0])
+    except (click.Abort, KeyboardInterrupt) as error:
+        _print_notes(error)
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     except MemoryError as error:
@@ -297,4 +332,11 @@ def _fail(error: BaseException, code: int, debug: bool, text: str | None = None)
 
         traceback.print_exception(error)
     click.echo(f"Error: {text or error}", err=True)
+    _print_notes(error)
     return code
+
+
+def _print_notes(error: BaseException) -> None:
+    """What was added to an error on its way, such as where the state of the run is."""
+    for note in getattr(error, "__notes__", ()):
+        click.echo(note, err=True)

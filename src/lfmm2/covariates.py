@@ -9,9 +9,8 @@ from __future__ import annotations
 import csv
 import os
 import re
-import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,23 +28,19 @@ from lfmm2.errors import (
     ReadError,
     UsageError,
 )
-from lfmm2.plink import Samples, StrPath, clean_text, joined_ids, open_regular, repeated, single_tabs, some_of
+from lfmm2.plink import Samples, joined_ids
+from lfmm2.text_tables import StrPath, clean_text, open_regular, repeated, single_tabs, some_of, spelling_hints
 
 _RESERVED_NAMES = ("joint", "factors", "loadings")  # outputs are called <out>.<name>
 # A variable this close to the span of the others, relative to its norm, is collinear: the limit of R's lm().
 _COLLINEAR = 1e-7
 _CONSTANT = 16 * float(np.finfo(np.float64).eps)
-# IDs are often changed on the way through a spreadsheet; would they match if this were ignored?
-_SPELLINGS: dict[str, Callable[[str], str]] = {
-    "upper and lower case": str.casefold,
-    "leading zeros": lambda key: re.sub(r"\b0+(?=\w)", "", key),
-    "Unicode form (NFC)": lambda key: unicodedata.normalize("NFC", key),
-}
+MISSING = ("error", "drop", "mean")
 
 
 @dataclass(frozen=True)
 class Variables:
-    """Variables of those samples that have them, in .fam order.
+    """Variables of those samples that have them or were given a mean, in .fam order.
 
     Attributes
     ----------
@@ -83,7 +78,9 @@ def read_variables(
     what: str = "variables",
     columns: Sequence[str] | None = None,
     missing_code: float | str | None = None,
+    missing: str = "error",
     intersect: bool = False,
+    kept: NDArray[np.int64] | None = None,
 ) -> Variables:
     """Read variables and align them to samples by ID.
 
@@ -100,8 +97,13 @@ def read_variables(
         The variables to take, in this order; by default all.
     missing_code : float or str, optional
         Means missing, beside empty, NA and nan.
+    missing : {"error", "drop", "mean"}
+        What to do with samples that have a row but lack a value: raise, leave them out, or take the mean of the
+        variable over the samples in use that have it. Of the latter two an InputWarning gives the numbers.
     intersect : bool
         Leave out samples without a row or with a missing value, instead of raising.
+    kept : ndarray of int64, optional
+        Rows of the .fam that are in use, ascending; all by default.
 
     Raises
     ------
@@ -110,7 +112,8 @@ def read_variables(
     MalformedInputError
         The table is empty or ragged, its column names are empty or repeated, a cell is no finite number.
     InconsistentInputError
-        IDs are repeated or ambiguous, samples have no row or a missing value, an array has another length.
+        IDs are repeated or ambiguous, samples have no row or a missing value, a variable is missing in all of them,
+        an array has another length.
     UsageError
         A name is unknown or would clash with an output, `source` is of another type.
 
@@ -123,18 +126,57 @@ def read_variables(
     table = _take_apart(source, samples, what)
     names = _chosen_names(table, columns)
     values = np.column_stack([_as_floats(table, name, missing_code) for name in names])  # (n_rows, d)
-    row_of_sample = _match_samples(table, samples, intersect)
-    sample_index = np.flatnonzero(row_of_sample >= 0).astype(np.int64)
-    rows = row_of_sample[sample_index]
-    missing = np.isnan(values[rows])  # (n_found, d)
-    complete = ~missing.any(axis=1)
-    if not complete.all() and not intersect:
-        places = [table.at(rows[i], names[j]) for i, j in np.argwhere(missing)[:6]]
-        fact = f"{np.count_nonzero(~complete)} of {len(samples)} samples have missing {what}"
-        raise InconsistentInputError(f"{fact}: {some_of(places)}; use --remove on these, or --intersect")
-    if not complete.any():
+    if kept is None:
+        kept = np.arange(len(samples))
+    used = Samples(tuple(samples.fid[i] for i in kept), tuple(samples.iid[i] for i in kept))
+    row_of_used = _match_samples(table, used, intersect)
+    found = row_of_used >= 0
+    rows = row_of_used[found]
+    values = values[rows]
+    complete = _without_missing(table, names, values, rows, "drop" if intersect else missing, what, quiet=intersect)
+    index = kept[found][complete].astype(np.int64)
+    return Variables(tuple(names), np.ascontiguousarray(values[complete]), index)
+
+
+def _without_missing(
+    table: _Table,
+    names: list[str],
+    values: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    missing: str,
+    what: str,
+    quiet: bool,
+) -> NDArray[np.bool_]:
+    """Tell which samples to take, once means are filled in if asked for; `rows` are those of the table."""
+    lacking = np.isnan(values)  # (n_found, d)
+    if empty := [names[j] for j in np.flatnonzero(lacking.all(axis=0))]:
+        fact = f"{some_of(empty)}: missing in all of {len(values)} samples"
+        raise InconsistentInputError(f"{table.label}: {fact}; leave the variable out, or check the missing code")
+    incomplete: NDArray[np.bool_] = np.logical_or.reduce(lacking, axis=1)
+    n_incomplete = np.count_nonzero(incomplete)
+    if n_incomplete and missing == "error":
+        places = [table.at(rows[i], names[j]) for i, j in np.argwhere(lacking)[:6]]
+        fact = f"{n_incomplete} of {len(values)} samples have missing {what}"
+        remedy = "use --missing drop or mean, or --remove on these"
+        raise InconsistentInputError(f"{fact}: {some_of(places)}; {remedy}")
+    if n_incomplete == len(values) and missing == "drop":
         raise InconsistentInputError(f"{table.label}: no sample has all {what}; complete or choose fewer")
-    return Variables(tuple(names), np.ascontiguousarray(values[rows[complete]]), sample_index[complete])
+    if n_incomplete and not quiet:
+        done = "left out" if missing == "drop" else "given the mean of the others"
+        numbers = [f"{name} {n}" for name, n in zip(names, lacking.sum(axis=0), strict=True) if n]
+        fact = f"{n_incomplete} of {len(values)} samples have missing {what} and are {done}"
+        warnings.warn(f"{table.label}: {fact} ({', '.join(numbers)})", InputWarning, stacklevel=2)
+    if missing == "mean":
+        for column, absent in zip(values.T, lacking.T, strict=True):
+            column[absent] = _mean(column[~absent])
+        return np.ones(len(values), bool)
+    return ~incomplete
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Mean of finite values of any size, whose sum may be too large for a double."""
+    scale = float(np.abs(values).max()) or 1.0
+    return float(np.clip((values / scale).mean(), -1, 1)) * scale
 
 
 def _take_apart(source: Any, samples: Samples, what: str) -> _Table:
@@ -254,6 +296,8 @@ def _parse_body(body: bytes, names: list[str], delimiter: str, path: StrPath) ->
             return list(table.columns)
         fault = "a quoted cell goes over several lines"
     for number, line in enumerate(body.decode().split("\n"), 2):
+        if line.count('"') % 2:
+            raise MalformedInputError(f"{path}, line {number}: a quote is opened and not closed; correct it")
         n_cells = len(next(csv.reader([line], delimiter=delimiter), []))
         if n_cells != len(names):
             remedy = "in R use write.csv, not write.table" if n_cells == len(names) + 1 else "correct it"
@@ -331,11 +375,7 @@ def _match_samples(table: _Table, samples: Samples, intersect: bool) -> NDArray[
 
 def _no_match(label: str, samples: Samples, lacking: list[str], extra: list[str]) -> InconsistentInputError:
     """Describe samples without a row, rows without a sample, and what might be the matter."""
-    hints = []
-    for difference, respell in _SPELLINGS.items():
-        respelled = set(map(respell, extra))
-        if n_alike := sum(respell(key) in respelled for key in lacking):
-            hints.append(f"{n_alike} would match but for {difference}")
+    hints = spelling_hints(lacking, extra)
     if n_families := len(set(extra) & set(samples.fid)):
         hints.append(f"{n_families} are FIDs; give IIDs")
     remedy = "check the IDs" if len(lacking) == len(samples) else "complete the table, or use --intersect"

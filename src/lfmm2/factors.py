@@ -161,16 +161,9 @@ def estimate_from_matrix(
     gap = pairs.values[-1] - pairs.next_value  # NaN, so no bound, where no next eigenvalue was seen
     angle_bound = float(np.linalg.norm(pairs.errors, 2) / gap) if gap > 0 else np.inf
     converged = solver != "krylov" or bool((residuals <= options.tol).all())
-    if not converged:
-        warnings.warn(
-            f"krylov: the largest residual is {residuals.max():.1e} after {pairs.n_passes} passes, above "
-            f"tol = {options.tol:.1e}; lower K, raise oversampling or tol, or use solver='exact'",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
     # the sign of a factor is free: its largest entry is made positive, so that it does not depend on the solver
     signs = np.sign(pairs.vectors[np.abs(pairs.vectors).argmax(axis=0), np.arange(n_factors)])
-    return LatentFactors(
+    factors = LatentFactors(
         U=pairs.U * signs,
         singular_values=np.sqrt(pairs.values),
         residuals=residuals,
@@ -184,3 +177,16 @@ def estimate_from_matrix(
         n_snps=genotypes.n_snps,
         sample_ids=sample_ids,
     )
+    warn_unless_converged(factors, options.tol)
+    return factors
+
+
+def warn_unless_converged(factors: LatentFactors, tol: float) -> None:
+    """Say so where the factors did not reach their tolerance."""
+    if not factors.converged:
+        warnings.warn(
+            f"krylov: the largest residual is {factors.residuals.max():.1e} after {factors.n_passes} passes, above "
+            f"tol = {tol:.1e}; lower K, raise oversampling or tol, or use solver='exact'",
+            ConvergenceWarning,
+            stacklevel=4,
+        )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lfmm2 import _core
 from lfmm2.errors import InconsistentInputError, MalformedInputError, UsageError
-from lfmm2.plink import BedFile
+from lfmm2.packed_bed import PackedBed
 from lfmm2.stream import Engine, Packed, plan_tiling
 
 Floats = NDArray[np.float64]
@@ -27,6 +27,8 @@ GRAM_PANEL_SNPS = 512
 # Sums of groups kept apart between two meetings of the threads
 ACCUMULATOR_BYTES = 32 << 20
 MOST_ACCUMULATORS = 64
+# SNPs whose products have the same bits when a pass begins with them: whole groups, and whole blocks of an array
+RESTART_SNPS = 2048
 # Samples in the edge of the squares by which a matrix is mirrored: a few fit in cache
 MIRROR_EDGE = 256
 
@@ -79,8 +81,11 @@ class GenotypeMatrix(Protocol):
     def gram(self, label: str = ...) -> Floats:
         """C = Y Yᵀ, shape (n_samples, n_samples), in one pass."""
 
-    def cross_products(self, W: Floats, label: str = ...) -> Iterator[CrossProducts]:
-        """Yᵀ W and the moments of every SNP, block by block in order."""
+    def cross_products(self, W: Floats, label: str = ..., first_snp: int = ...) -> Iterator[CrossProducts]:
+        """Yᵀ W and the moments of every SNP from `first_snp` on, block by block in order.
+
+        The bits of a SNP's products do not depend on `first_snp` where that is a multiple of `RESTART_SNPS`.
+        """
 
 
 def _padded(S: Floats) -> Floats:
@@ -109,7 +114,7 @@ class BedMatrix:
 
     Parameters
     ----------
-    bed : BedFile
+    bed : PackedBed
     engine : Engine
     samples : ndarray of int64, optional
         Rows of the .fam to use, in the order wanted; all by default.
@@ -123,7 +128,7 @@ class BedMatrix:
 
     def __init__(
         self,
-        bed: BedFile,
+        bed: PackedBed,
         engine: Engine,
         *,
         samples: Ints | None = None,
@@ -181,12 +186,15 @@ class BedMatrix:
         """Memory per SNP of a block: two packed buffers, and the unselected bytes where samples are chosen."""
         return 2 * self.bytes_per_snp + (self.bed.bytes_per_snp if self.samples is not None else 0)
 
-    def _blocks(self, label: str, group_snps: int, snp_bytes: int, fixed: int) -> Iterator[tuple[int, Packed]]:
+    def _blocks(
+        self, label: str, group_snps: int, snp_bytes: int, fixed: int, first_snp: int = 0
+    ) -> Iterator[tuple[int, Packed]]:
         self.bed.check_unchanged()
         n_groups = self.engine.block_groups(group_snps * (self._buffer_bytes() + snp_bytes), fixed)
         yield from self.engine.blocks(
-            label, self._reader(), self.n_snps, self.bytes_per_snp, n_groups * group_snps, self.bed.bytes_per_snp
-        )
+            label, self._reader(), self.n_snps, self.bytes_per_snp, n_groups * group_snps, self.bed.bytes_per_snp,
+            first_snp,
+        )  # fmt: skip
         self.bed.check_unchanged()
 
     def gram_product(self, S: Floats, label: str = "gram product") -> Floats:
@@ -219,7 +227,7 @@ class BedMatrix:
         _mirror(C)
         return C
 
-    def cross_products(self, W: Floats, label: str = "tests") -> Iterator[CrossProducts]:
+    def cross_products(self, W: Floats, label: str = "tests", first_snp: int = 0) -> Iterator[CrossProducts]:
         """Yᵀ W by blocks; 2 n m flops per SNP, one pass."""
         W, n_columns = _padded(W), W.shape[1]
         n, m = W.shape
@@ -228,7 +236,8 @@ class BedMatrix:
         work = np.empty((n_threads, _core.workspace_size(tiling.tile_snps, tiling.chunk_samples, m)))
         # the products and about as much again for the statistics made of them
         snp_bytes = 8 * (2 * m + 16)
-        for first, packed in self._blocks(label, tiling.group_snps, snp_bytes, work.nbytes + 2 * W.nbytes):
+        fixed = work.nbytes + 2 * W.nbytes
+        for first, packed in self._blocks(label, tiling.group_snps, snp_bytes, fixed, first_snp):
             counts = np.empty((len(packed), 4), np.int64)
             products = np.empty((len(packed), m))
             _core.cross_products(
@@ -279,7 +288,7 @@ class ArrayMatrix:
         Rows and columns to use.
     """
 
-    BLOCK_SNPS = 2048
+    BLOCK_SNPS = RESTART_SNPS
 
     def __init__(
         self, values: Floats, engine: Engine, *, samples: Ints | None = None, snps: Ints | None = None
@@ -302,10 +311,11 @@ class ArrayMatrix:
     def n_snps(self) -> int:
         return len(self.snps)
 
-    def _blocks(self, label: str) -> Iterator[tuple[int, Ints, Floats, Floats]]:
+    def _blocks(self, label: str, first_snp: int = 0) -> Iterator[tuple[int, Ints, Floats, Floats]]:
         """Yield (first, n_called, mean, centred (n_block, n_samples))."""
-        with self.engine.recorded(label, self.n_snps, self.n_samples * self.values.dtype.itemsize) as advance:
-            for first in range(0, self.n_snps, self.BLOCK_SNPS):
+        n_left = self.n_snps - first_snp
+        with self.engine.recorded(label, n_left, self.n_samples * self.values.dtype.itemsize) as advance:
+            for first in range(first_snp, self.n_snps, self.BLOCK_SNPS):
                 columns = self.snps[first : first + self.BLOCK_SNPS]
                 block = np.array(self.values[np.ix_(self.samples, columns)].T, np.float64, order="C")
                 if np.isinf(block).any():
@@ -335,8 +345,8 @@ class ArrayMatrix:
             C += block.T @ block
         return C
 
-    def cross_products(self, W: Floats, label: str = "tests") -> Iterator[CrossProducts]:
+    def cross_products(self, W: Floats, label: str = "tests", first_snp: int = 0) -> Iterator[CrossProducts]:
         """Yᵀ W by blocks."""
-        for first, n_called, mean, block in self._blocks(label):
+        for first, n_called, mean, block in self._blocks(label, first_snp):
             sum_squares = np.einsum("ij,ij->i", block, block)
             yield CrossProducts(first, n_called, mean, sum_squares, block @ W, block.__getitem__)

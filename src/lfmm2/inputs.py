@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lfmm2.covariates import Variables, check_variables, read_variables
-from lfmm2.errors import DegenerateProblemError, InconsistentInputError, InputWarning, UsageError
+from lfmm2.covariates import MISSING, Variables, check_variables, read_variables
+from lfmm2.errors import DegenerateProblemError, InconsistentInputError, InputWarning, MalformedInputError, UsageError
 from lfmm2.genotypes import ArrayMatrix, BedMatrix
-from lfmm2.plink import BedFile, Samples, open_bed, open_regular, read_sample_list, repeated, some_of
+from lfmm2.plink import BedFile, Samples, open_bed, read_sample_list
 from lfmm2.stream import Engine
+from lfmm2.text_tables import open_regular, repeated, some_of, spelling_hints, with_spaces
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -37,6 +39,14 @@ class SampleOptions:
     remove: AnyPath | None = None
     missing_code: float | str | None = None
     intersect: bool = False
+    missing: str = "error"
+
+    def __post_init__(self) -> None:
+        if self.missing not in MISSING:
+            raise UsageError(f"missing is {self.missing!r}; it is one of {', '.join(MISSING)}")
+        if self.intersect and self.missing == "mean":
+            fact = "--intersect leaves out samples with missing values, and --missing mean would fill these"
+            raise UsageError(f"{fact}; give one of them, and --keep for samples that have rows")
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ def samples_of(source: Genotypes) -> Samples:
     """Sample IDs of a fileset; rows of an array are called 1, 2, ..."""
     if isinstance(source, BedFile):
         return source.samples
-    if np.ndim(source) != 2:
+    if np.ndim(source) != 2 or len(source) == 0:
         raise InconsistentInputError(f"genotypes of shape {np.shape(source)}; give an array (n_samples, n_snps)")
     numbers = tuple(str(i + 1) for i in range(len(source)))
     return Samples(numbers, numbers)
@@ -112,11 +122,10 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
         If variables are constant, repeated or collinear over the samples in use.
     """
     kept = _kept_samples(samples, options)
-    subset = Samples(tuple(np.array(samples.fid, object)[kept]), tuple(np.array(samples.iid, object)[kept]))
-    tables = [_read(X, samples, subset, kept, "variables", options)]
+    tables = [_read(X, samples, kept, "variables", options)]
     if covar is not None:
-        tables.append(_named_nuisance(_read(covar, samples, subset, kept, "nuisance variables", options), covar))
-    common = np.flatnonzero(np.logical_and.reduce([_mask(table, len(subset)) for table in tables]))
+        tables.append(_named_nuisance(_read(covar, samples, kept, "nuisance variables", options), covar))
+    common = reduce(np.intersect1d, [table.sample_index for table in tables])
     if len(common) == 0:
         raise InconsistentInputError("no sample has both variables and nuisance variables; check the sample IDs")
     values = np.hstack([table.values[np.searchsorted(table.sample_index, common)] for table in tables])
@@ -126,7 +135,7 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
     if twice:
         raise UsageError(f"{some_of(twice)}: both a variable and a nuisance variable; give it once")
     check_variables(values, names + nuisance_names)
-    return AlignedVariables(names, nuisance_names, np.ascontiguousarray(values), samples, kept[common])
+    return AlignedVariables(names, nuisance_names, np.ascontiguousarray(values), samples, common)
 
 
 def _named_nuisance(table: Variables, source: Any) -> Variables:
@@ -136,48 +145,36 @@ def _named_nuisance(table: Variables, source: Any) -> Variables:
     return replace(table, names=tuple(f"covar{j + 1}" for j in range(len(table.names))))
 
 
-def _mask(table: Variables, n: int) -> NDArray[np.bool_]:
-    mask = np.zeros(n, bool)
-    mask[table.sample_index] = True
-    return mask
-
-
-def _read(source: Any, samples: Samples, subset: Samples, kept: Ints, what: str, options: SampleOptions) -> Variables:
-    """Variables of the kept samples; an array speaks of all samples of the .fam, a table of those it names."""
-    by_row = isinstance(source, np.ndarray | list | tuple)
-    table = read_variables(
+def _read(source: Any, samples: Samples, kept: Ints, what: str, options: SampleOptions) -> Variables:
+    return read_variables(
         source,
-        samples if by_row else subset,
+        samples,
         what=what,
         missing_code=options.missing_code,
-        intersect=options.intersect or (by_row and len(kept) < len(samples)),
+        missing=options.missing,
+        intersect=options.intersect,
+        kept=kept,
     )
-    if not by_row:
-        return table
-    position = np.full(len(samples), -1)
-    position[kept] = np.arange(len(kept))
-    here = position[table.sample_index] >= 0
-    if not options.intersect and here.sum() < len(kept):
-        # the error of the strict reading names the samples
-        read_variables(source, samples, what=what, missing_code=options.missing_code)
-    return Variables(table.names, table.values[here], position[table.sample_index[here]])
 
 
 def _kept_samples(samples: Samples, options: SampleOptions) -> Ints:
     mask = np.ones(len(samples), bool)
+    faults = []
     for path, name, wanted in ((options.keep, "--keep", True), (options.remove, "--remove", False)):
         if path is None:
             continue
         listed = read_sample_list(path, samples)
-        if listed.n_unknown:
+        if listed.fault:
+            faults.append(f"; {os.fspath(path)}: {listed.fault}")
             warnings.warn(
-                f"{name} {os.fspath(path)}: {listed.n_unknown} IDs are not in the .fam",
+                f"{name} {os.fspath(path)}: {listed.fault}",
                 InputWarning,
                 stacklevel=4,
             )
         mask &= listed.mask if wanted else ~listed.mask
     if not mask.any():
-        raise InconsistentInputError(f"--keep and --remove leave none of {len(samples)} samples; check the lists")
+        fact = f"--keep and --remove leave none of {len(samples)} samples{''.join(faults)}"
+        raise InconsistentInputError(f"{fact}; check the lists")
     return np.flatnonzero(mask)
 
 
@@ -207,9 +204,10 @@ def match_samples(wanted: AlignedVariables, other: Genotypes, other_name: str) -
     absent = [wanted.samples.iid[i] for i, row in zip(wanted.rows, rows, strict=True) if row < 0]
     if absent:
         compared = ", compared by FID and IID since IIDs repeat" if ambiguous else ""
+        hints = "".join(f"; {hint}" for hint in spelling_hints(absent, set(theirs.iid).difference(in_use)))
         raise InconsistentInputError(
-            f"{other_name}: {len(absent)} of {len(rows)} samples in use are not in it ({some_of(absent)}){compared}; "
-            "factors need the genotypes of every sample that is tested"
+            f"{other_name}: {len(absent)} of {len(rows)} samples in use are not in it ({some_of(absent)}){compared}"
+            f"{hints}; factors need the genotypes of every sample that is tested"
         )
     return np.array(rows, np.int64)
 
@@ -220,7 +218,7 @@ def tested_matrix(source: Genotypes, engine: Engine, samples: Ints, snps: Ints |
         return BedMatrix(source, engine, samples=samples, snps=snps, count_allele=count_allele)
     if count_allele != "a2":
         raise UsageError("count_allele applies to a .bed; an array counts what it counts")
-    return ArrayMatrix(source, engine, samples=samples, snps=snps)
+    return _array_matrix(source, engine, samples, snps)
 
 
 def estimation_matrix(source: Genotypes, engine: Engine, samples: Ints, snps: Ints | None, scale: str | None) -> Matrix:
@@ -229,7 +227,25 @@ def estimation_matrix(source: Genotypes, engine: Engine, samples: Ints, snps: In
         return BedMatrix(source, engine, samples=samples, snps=snps, scale=scale)
     if scale is not None:
         raise UsageError("scale applies to a .bed; scale the array before it is given")
-    return ArrayMatrix(source, engine, samples=samples, snps=snps)
+    return _array_matrix(source, engine, samples, snps)
+
+
+def _array_matrix(values: NDArray[Any], engine: Engine, samples: Ints, snps: Ints | None) -> ArrayMatrix:
+    """The matrix of an array whose values in use have been seen to be finite or NaN, block by block."""
+    matrix = ArrayMatrix(values, engine, samples=samples, snps=snps)
+    if not np.issubdtype(values.dtype, np.floating):
+        return matrix
+    everyone = len(samples) == len(values)
+    for first in range(0, matrix.n_snps, ArrayMatrix.BLOCK_SNPS):
+        columns = matrix.snps[first : first + ArrayMatrix.BLOCK_SNPS]
+        whole = len(columns) == columns[-1] - columns[0] + 1
+        block = values[:, columns[0] : columns[-1] + 1] if whole else values[:, columns]
+        infinite = np.isinf(block if everyone else block[samples])
+        if infinite.any():
+            row, column = np.argwhere(infinite)[0]
+            place = f"row {with_spaces(samples[row] + 1)}, column {with_spaces(columns[column] + 1)}"
+            raise MalformedInputError(f"genotypes, {place}: is infinite; use NaN for missing values")
+    return matrix
 
 
 def check_factor_number(n_factors: object) -> int:

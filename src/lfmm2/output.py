@@ -161,7 +161,6 @@ def _read_tsv(path: AnyPath, magic: bytes, columns: Sequence[str] | None) -> pa.
         include_columns=[marked.get(name, name) for name in columns or ()],
         column_types={marked.get(name, name): kind for name, kind in types.items()},
         null_values=["NA"],
-        strings_can_be_null=True,
     )
     compression = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}.get(magic[:2])
     with pa.input_stream(os.fspath(path), compression=compression) as stream:

@@ -6,10 +6,12 @@ the result. `run`, `estimate_factors` and `test_associations` are the public way
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,8 +25,10 @@ from lfmm2.association import AssociationModel, Status, degrees_of_freedom
 from lfmm2.calibration import calibration_warning
 from lfmm2.eigensolvers import SolverOptions
 from lfmm2.errors import CalibrationWarning, InconsistentInputError, UsageError
-from lfmm2.factors import LatentFactors, estimate_from_matrix
+from lfmm2.factors import LatentFactors, estimate_from_matrix, warn_unless_converged
+from lfmm2.factors_file import read_factors
 from lfmm2.genotypes import BedMatrix
+from lfmm2.identity import make_identity
 from lfmm2.inputs import (
     AlignedVariables,
     Genotypes,
@@ -45,10 +49,12 @@ from lfmm2.memory import HELD_VARIANT_BYTES, ProblemSize
 from lfmm2.plan import RunPlan, make_plan, parse_memory
 from lfmm2.plink import BedFile
 from lfmm2.progress import terminal_progress
-from lfmm2.record import make_record
+from lfmm2.record import make_record, software
+from lfmm2.remembered import RememberedMatrix
 from lfmm2.result_files import OutputOptions, ResultFiles, check_prefix
 from lfmm2.results import AssociationResult, MemorySource
 from lfmm2.ridge import ridge_geometry
+from lfmm2.run_state import NoState, RunState
 from lfmm2.snps import (
     SnpOptions,
     check_snp_options,
@@ -60,10 +66,16 @@ from lfmm2.snps import (
     variant_tables,
 )
 from lfmm2.statistics_store import StatisticsStore
-from lfmm2.stream import Engine, Progress
-from lfmm2.whole_files import OutputSet
+from lfmm2.stream import Engine, PassRecord, Progress
+from lfmm2.verification import read_record
 
 Floats = NDArray[np.float64]
+
+# What changes no result, or does so through variables, samples and SNPs, which are compared themselves
+_NO_PART_OF_IDENTITY = {
+    "memory", "n_threads", "out", "overwrite", "resume", "keep", "remove", "missing", "missing_code", "intersect",
+    "extract", "exclude", "est_extract",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,7 @@ class Job:
             self._align(X, covar, est_bed)
             self._select_snps()
             self.files = ResultFiles(options.output, self.variables.names, options.loadings, self._input_paths())
-            self.files.check(self.plan)
+            self.files.check(self.plan, self.identity)
         except BaseException:
             self.close()
             raise
@@ -235,59 +247,106 @@ class Job:
         for bed in self._opened:
             bed.close()
 
-    def filter_snps(self) -> None:
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What an unfinished run must share with this one to be resumed by it; empty where nothing is kept."""
+        if self.files.prefix is None:
+            return {}
+        parameters = {name: value for name, value in self._parameters().items() if name not in _NO_PART_OF_IDENTITY}
+        versions = {name: value for name, value in software().items() if name not in ("python", "openmp", "system")}
+        return make_identity(
+            parameters, versions, self.variables, self._tested_source, self._selected, self._estimation_source,
+            self._est_listed, self.given,
+        )  # fmt: skip
+
+    def filter_snps(self, state: NoState) -> None:
         """Apply maf and geno, in a pass that counts genotypes."""
-        if self.plan.filtered:
-            passed = filter_snps(
+        if not self.plan.filtered:
+            return
+        kept = state.arrays("filters")
+        if kept is not None and {"passed", "record"} <= kept.keys():
+            passed = kept["passed"]
+            self.engine.passes.append(PassRecord.from_json(str(kept["record"])))
+        else:
+            chosen = filter_snps(
                 self._tested_source, self.engine, self.variables.rows, self._selected, self.options.snps
             )
-            self._use_snps(passed, filtered=False)
+            assert chosen is not None  # there is a filter
+            passed = chosen
+            state.keep_arrays("filters", passed=passed, record=self.engine.passes[-1].to_json())
+        self._use_snps(passed, filtered=False)
 
-    def estimate(self) -> LatentFactors:
+    def estimate(self, state: NoState) -> LatentFactors:
         """Factors of the estimation set, or those given, for the samples in use."""
-        if self.given is not None:
-            return self.given
-        self.engine.memory = self.memory - self.plan.factor_reserve
-        return estimate_from_matrix(
-            self.estimation,
-            self.ridge,
-            self.n_factors,
-            self.options.solver,
-            self.variables.iids,
-        )
+        factors = self.given or self.files.kept_factors(state)
+        if factors is None:
+            self.engine.memory = self.memory - self.plan.factor_reserve
+            matrix = RememberedMatrix(self.estimation, self.engine, state)
+            factors = estimate_from_matrix(matrix, self.ridge, self.n_factors, self.options.solver, self.variables.iids)
+            state.keep_note("passes", [record.to_json() for record in self.engine.passes])
+        elif self.given is None:
+            self.engine.passes = [PassRecord.from_json(text) for text in state.note("passes") or []]
+            warn_unless_converged(factors, self.options.solver.tol)
+        self.files.keep_factors(state, factors)
+        state.forget("pass-*.npz")
+        return factors
 
     def execute(self) -> AssociationResult:
         """Estimate, test, calibrate, and write if asked to."""
-        with self.files.reserve() as outputs, single_threaded_blas():
-            self.filter_snps()
-            return self._test(self.estimate(), outputs)
+        files = self.files
+        with single_threaded_blas():
+            if files.prefix is None:
+                self.filter_snps(NoState())
+                factors = self.estimate(NoState())
+                store, gif, _ = self._test(factors, NoState())
+                return self._in_memory(store, factors, gif)
+            if files.completed(self.identity) is None:
+                with files.begin(self.identity) as state:
+                    if not files.is_finished(state):
+                        self.filter_snps(state)
+                        self._write(self.estimate(state), state)
+                    files.publish(state)
+        return self._stored()
 
-    def _test(self, factors: LatentFactors, outputs: OutputSet) -> AssociationResult:
+    def _test(self, factors: LatentFactors, state: NoState) -> tuple[StatisticsStore, Floats, list[str]]:
+        """Statistics of all SNPs, their inflation, and what is to be said about it."""
         names = self.variables.names
         model = AssociationModel(self.ridge, factors, len(names), self.options.df, self.options.loadings)
         self.engine.memory = self.memory - self.plan.test_reserve
-        store = StatisticsStore(model, self.tested, self.files.prefix)
+        store = StatisticsStore(model, self.tested, state)
         try:
             gif = store.inflation()
-            n_tests = int(store.status_counts[Status.OK])
-            notes = [calibration_warning(float(value), name, n_tests) for name, value in zip(names, gif, strict=True)]
-            for note in filter(None, notes):
-                warnings.warn(note, CalibrationWarning, stacklevel=4)
-            if self.files.prefix is None:
-                return self._in_memory(store, factors, gif)
+        except BaseException:
+            store.close()
+            raise
+        n_tests = int(store.status_counts[Status.OK])
+        notes = [calibration_warning(float(value), name, n_tests) for name, value in zip(names, gif, strict=True)]
+        said = [note for note in notes if note]
+        for note in said:
+            warnings.warn(note, CalibrationWarning, stacklevel=5)
+        return store, gif, said
+
+    def _write(self, factors: LatentFactors, state: RunState) -> None:
+        """Test, and finish all files."""
+        store, gif, notes = self._test(factors, state)
+        with contextlib.closing(store):
             record = make_record(
                 self.options.command, self._parameters(), self._input_paths(), self.estimation, self.tested,
-                self.variables, factors, gif, self.df, _status_names(store), self.plan, self.engine,
-                list(filter(None, notes)),
+                self.variables, factors, gif, self.df, _status_names(store), self.plan, self.engine, notes,
+                self.identity,
             )  # fmt: skip
-            source = self.files.write(
-                outputs, store, self.variants, factors, gif, self.df, self._counts_a1, record, self.plan,
+            self.files.write(
+                state, store, self.variants, factors, gif, self.df, self._counts_a1, record, self.plan,
                 self.engine.progress,
             )  # fmt: skip
-            return AssociationResult(names, factors, gif, self.df, self.variables.iids, source, self.files.paths)
-        finally:
-            if self.files.prefix is not None:
-                store.close()
+
+    def _stored(self) -> AssociationResult:
+        """The result that the files hold."""
+        names, files = self.variables.names, self.files
+        stored = read_record(files.paths["record"])["gif"]
+        gif = np.array([np.nan if stored[name] is None else stored[name] for name in names])
+        factors = read_factors(files.paths["factors"])
+        return AssociationResult(names, factors, gif, self.df, self.variables.iids, files.source(), files.paths)
 
     @property
     def _counts_a1(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from lfmm2.inputs import AlignedVariables, Matrix
 from lfmm2.plan import RunPlan, aligned
 from lfmm2.plink import with_spaces
 from lfmm2.stream import Engine
+from lfmm2.verification import sealed_json
 
 
 def package_version() -> str:
@@ -72,6 +72,7 @@ def make_record(
     plan: RunPlan,
     engine: Engine,
     warnings: list[str],
+    identity: dict[str, Any],
 ) -> dict[str, Any]:
     """All that is needed to repeat a run and to judge it."""
     return {
@@ -100,6 +101,7 @@ def make_record(
         "plan": asdict(plan),
         "passes": [asdict(record) for record in engine.passes],
         "warnings": warnings,
+        "identity": identity,
     }
 
 
@@ -117,10 +119,8 @@ def _strict(value: Any) -> Any:
 
 
 def as_json(record: dict[str, Any]) -> bytes:
-    """The record as UTF-8 JSON; NaN and infinity are null."""
-    text = json.dumps(_strict(record), indent=2, allow_nan=False, ensure_ascii=False, default=str) + "\n"
-    # names of files may hold bytes that are no UTF-8
-    return text.encode(errors="backslashreplace")
+    """The record as UTF-8 JSON, which ends with a SHA-256 of itself; NaN and infinity are null."""
+    return sealed_json(_strict(record))
 
 
 def result_lines(record: dict[str, Any]) -> dict[str, str]:

@@ -1,10 +1,16 @@
-"""The files of a run: which there will be, whether they may be written, and writing them all or none."""
+"""The files of a run: which there will be, whether they may be written, and writing them all or none.
+
+Every output is written to the state of the run and takes its final name with all others, when the last one is complete:
+the record, which is the manifest of the others.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +22,13 @@ from lfmm2 import distributions
 from lfmm2.calibration import StreamedQValues
 from lfmm2.errors import LfmmError, UsageError, WriteError
 from lfmm2.factors import LatentFactors
-from lfmm2.factors_file import write_factors
+from lfmm2.factors_file import read_factors, write_factors
 from lfmm2.memory import q_values_in_memory
 from lfmm2.output import JOINT_SCHEMA, RESULT_SCHEMA, open_table
 from lfmm2.plan import ROW_BYTES, RunPlan
 from lfmm2.record import as_json, as_log
 from lfmm2.results import FileSource
+from lfmm2.run_state import NoState, RunState, inspect
 from lfmm2.statistics_store import BLOCK_ROWS, StatisticsStore
 from lfmm2.stream import Progress
 from lfmm2.tables import (
@@ -32,7 +39,8 @@ from lfmm2.tables import (
     recut,
     result_table,
 )
-from lfmm2.whole_files import OutputSet, check_free_space, check_outputs
+from lfmm2.verification import damaged_files, read_record
+from lfmm2.whole_files import check_free_space, check_outputs
 
 Floats = NDArray[np.float64]
 AnyPath = str | os.PathLike[str]
@@ -51,11 +59,14 @@ class OutputOptions:
     out: AnyPath | None = None
     format: str = "parquet"
     overwrite: bool = False
+    resume: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in ROW_BYTES:
             raise UsageError(f"format is {self.format!r}; it is one of {', '.join(ROW_BYTES)}")
         if self.out is None:
+            if self.resume:
+                raise UsageError("resume goes on from the state beside the files of out; give out")
             return
         name = os.path.basename(os.fspath(self.out))  # noqa: PTH119, pathlib drops a slash at the end
         if name in ("", ".", ".."):
@@ -70,11 +81,14 @@ class OutputOptions:
 def check_prefix(options: OutputOptions) -> None:
     """Refuse what is known to be in the way before the variables are: folder, log, record and factors."""
     if options.prefix is not None:
-        _check_paths([Path(options.prefix + end) for end in FIXED_ENDINGS.values()], options.overwrite)
+        paths = [Path(options.prefix + end) for end in FIXED_ENDINGS.values()]
+        _check_paths(paths, options.overwrite or options.resume)
 
 
 def _check_paths(paths: list[Path], overwrite: bool) -> None:
-    """`check_outputs`, and names that the file system takes, also with the ending of an unfinished file."""
+    """`check_outputs`, and names that the file system takes, also with the endings of an unfinished file."""
+    if not paths:
+        return
     try:
         check_outputs(paths, overwrite)
         longest = os.pathconf(paths[0].parent, "PC_NAME_MAX")
@@ -83,7 +97,7 @@ def _check_paths(paths: list[Path], overwrite: bool) -> None:
             raise
         raise WriteError(f"{error.filename or paths[0]}: {error.strerror}; choose another --out") from error
     for path in paths:
-        if len(os.fsencode(path.name)) + len(".part") > longest:
+        if len(os.fsencode(path.name)) + len("previous..part") > longest:
             raise WriteError(f"{path}: the name is too long for its disk, at most {longest} bytes; shorten it")
 
 
@@ -125,35 +139,78 @@ class ResultFiles:
             if os.path.realpath(path) in taken:
                 raise UsageError(f"{path} is an input of this run; choose another --out")
 
-    def check(self, plan: RunPlan) -> None:
-        """Refuse existing files, unwritable folders and full disks, before work."""
+    @property
+    def state_folder(self) -> Path:
+        """Where the run keeps what it has done until all is complete."""
+        return Path(f"{self.prefix}.state")
+
+    def check(self, plan: RunPlan, identity: dict[str, Any]) -> None:
+        """Refuse existing files, unwritable folders, full disks and the state of another run, before work."""
         if self.prefix is None:
             return
-        _check_paths(list(self.paths.values()), self.options.overwrite)
-        check_free_space(Path(self.prefix).parent, plan.output_bytes + plan.temporary_bytes)
+        options = self.options
+        goes_on = inspect(self.state_folder, identity, options.resume, options.overwrite)
+        # of a run to be resumed some may be there already: `begin` compares them
+        stored = self.completed(identity) if options.resume and not goes_on else None
+        _check_paths(list(self.paths.values()), options.overwrite or goes_on or stored is not None)
+        if stored is None:
+            kept = sum(p.stat().st_size for p in self.state_folder.iterdir()) if goes_on else 0
+            check_free_space(Path(self.prefix).parent, plan.output_bytes + plan.temporary_bytes - kept)
 
-    def reserve(self) -> OutputSet:
-        """Begin the set of files with the log, which keeps other runs from these names until this one has ended.
+    def completed(self, identity: dict[str, Any]) -> dict[str, Any] | None:
+        """The record of complete results of this very run, if `resume` finds them in place of an unfinished one."""
+        if self.prefix is None or not self.options.resume or self.state_folder.is_dir():
+            return None
+        try:
+            record = read_record(self.paths["record"])
+        except LfmmError:
+            return None
+        same = record.get("identity") == json.loads(json.dumps(identity))
+        return record if same and not damaged_files(self.paths["record"], record) else None
+
+    def begin(self, identity: dict[str, Any]) -> RunState:
+        """Take the names of this run, until it has ended, and what an unfinished run has left of it.
 
         Raises
         ------
         OutputExistsError
-            If another run holds them.
+            If another run holds them, or an output exists that is not of the unfinished run.
         """
-        outputs = OutputSet()
-        if self.prefix is not None:
-            self._log = outputs.open(self.paths["log"])
-            try:
-                # a run that held them may have ended since they were checked
-                _check_paths(list(self.paths.values()), self.options.overwrite)
-            except BaseException:
-                outputs.abort()
-                raise
-        return outputs
+        options = self.options
+        state = RunState.begin(self.state_folder, identity, options.resume, options.overwrite)
+        try:
+            # a run that held them may have ended since they were checked
+            new = [path for name, path in self.paths.items() if not state.finished(self._key(name), path)]
+            _check_paths(new, options.overwrite)
+        except BaseException:
+            state.give_up()
+            raise
+        return state
+
+    def _key(self, name: str) -> str:
+        """Name of an output in the state of the run: that of its file without the prefix."""
+        return self.paths[name].name.removeprefix(Path(str(self.prefix)).name + ".")
+
+    def is_finished(self, state: RunState) -> bool:
+        """Whether all outputs are complete, and need only be published."""
+        return all(state.finished(self._key(name), path) for name, path in self.paths.items())
+
+    def kept_factors(self, state: NoState) -> LatentFactors | None:
+        """The factors of an unfinished run."""
+        if not isinstance(state, RunState):
+            return None
+        path = state.finished(self._key("factors"), self.paths["factors"])
+        return None if path is None else read_factors(path)
+
+    def keep_factors(self, state: NoState, factors: LatentFactors) -> None:
+        """Write the factors, the first output to be complete."""
+        if isinstance(state, RunState) and not state.finished(self._key("factors"), self.paths["factors"]):
+            with state.output(self._key("factors")) as file:
+                write_factors(file, factors)
 
     def write(
         self,
-        outputs: OutputSet,
+        state: RunState,
         store: StatisticsStore,
         variants: Callable[[], Iterator[pa.Table]],
         factors: LatentFactors,
@@ -163,16 +220,19 @@ class ResultFiles:
         record: dict[str, Any],
         plan: RunPlan,
         progress: Progress,
-    ) -> FileSource:
-        """Write all files; they appear under their names together, when the last one is complete."""
+    ) -> None:
+        """Write all files that are not finished yet."""
         in_memory = q_values_in_memory(plan.memory)
 
-        def write_table(name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-            file, form = outputs.open(self.paths[name]), self.options.format
+        def write_table(name: str, schema: pa.Schema, tables: Callable[[], Iterable[pa.Table]]) -> None:
+            form = self.options.format
+            if state.finished(self._key(name), self.paths[name]):
+                return
             progress.start(f"writing {name}", store.n_snps, 0)
+            rows = PARQUET_ROWS if form == "parquet" else TEXT_ROWS
             try:
-                with open_table(file, schema, form, PARQUET_ROWS if form == "parquet" else TEXT_ROWS) as writer:
-                    for table in tables:
+                with state.output(self._key(name)) as file, open_table(file, schema, form, rows) as writer:
+                    for table in tables():
                         writer.write(table)
                         progress.advance(len(table), 0)
             finally:
@@ -181,30 +241,47 @@ class ResultFiles:
         def cut_variants() -> Iterator[pa.Table]:
             return recut(variants(), BLOCK_ROWS)
 
-        for j, name in enumerate(self.variables):
-            tables = self._variable_tables(store, cut_variants(), j, float(gif[j]), df, counts_a1, in_memory)
-            write_table(name, RESULT_SCHEMA, tables)
-        if "joint" in self.paths:
-            write_table("joint", JOINT_SCHEMA, self._joint_tables(store, cut_variants(), df, counts_a1, in_memory))
-        if "loadings" in self.paths:
+        def variable_tables(j: int) -> Iterator[pa.Table]:
+            return self._variable_tables(state, store, cut_variants(), j, float(gif[j]), df, counts_a1, in_memory)
+
+        def loadings_tables() -> Iterator[pa.Table]:
             blocks = zip(
                 cut_variants(), store.common.blocks(BLOCK_ROWS), store.loadings.blocks(BLOCK_ROWS), strict=True
             )
+            return (loadings_table(v, common, loadings, counts_a1) for v, common, loadings in blocks)
+
+        for j, name in enumerate(self.variables):
+            write_table(name, RESULT_SCHEMA, partial(variable_tables, j))
+        if "joint" in self.paths:
             write_table(
-                "loadings",
-                loadings_schema(factors.n_factors),
-                (loadings_table(v, common, loadings, counts_a1) for v, common, loadings in blocks),
+                "joint",
+                JOINT_SCHEMA,
+                lambda: self._joint_tables(state, store, cut_variants(), df, counts_a1, in_memory),
             )
-        write_factors(outputs.open(self.paths["factors"]), factors)
-        self._log.write(as_log(record, plan))
-        outputs.open(self.paths["record"]).write(as_json(record))
-        outputs.commit()
+        if "loadings" in self.paths:
+            write_table("loadings", loadings_schema(factors.n_factors), loadings_tables)
+        self.keep_factors(state, factors)
+        with state.output(self._key("log")) as file:
+            file.write(as_log(record, plan))
+        names = [name for name in self.paths if name != "record"]
+        files = {self.paths[name].name: state.stamp(self._key(name)) for name in names}
+        with state.output(self._key("record")) as file:
+            file.write(as_json(record | {"files": files}))
+
+    def publish(self, state: RunState) -> None:
+        """Show all files under their names, the record last."""
+        names = sorted(self.paths, key=lambda name: name == "record")
+        state.publish({self._key(name): self.paths[name] for name in names})
+
+    def source(self) -> FileSource:
+        """Statistics read from the files."""
         return FileSource(
             [self.paths[name] for name in self.variables], self.paths.get("joint"), self.paths.get("loadings")
         )
 
     def _variable_tables(
         self,
+        state: RunState,
         store: StatisticsStore,
         variants: Iterator[pa.Table],
         j: int,
@@ -216,7 +293,7 @@ class ResultFiles:
         def p_of(t: Floats) -> Floats:
             return distributions.chi2_1_p(calibrated_z(t, gif))
 
-        with self._q_values(store, j, p_of, in_memory, store.t_blocks(j)) as q_values:
+        with self._q_values(state, store, j, p_of, in_memory, store.t_blocks(j)) as q_values:
             blocks = zip(
                 variants,
                 store.common.blocks(BLOCK_ROWS),
@@ -228,28 +305,34 @@ class ResultFiles:
                 yield result_table(variant, common, rows, q_values.take(t), df, gif, counts_a1)
 
     def _joint_tables(
-        self, store: StatisticsStore, variants: Iterator[pa.Table], df: int, counts_a1: bool, in_memory: int
+        self,
+        state: RunState,
+        store: StatisticsStore,
+        variants: Iterator[pa.Table],
+        df: int,
+        counts_a1: bool,
+        in_memory: int,
     ) -> Iterator[pa.Table]:
         d = len(self.variables)
 
         def p_of(root_f: Floats) -> Floats:
             return distributions.f_p(root_f**2, d, df)
 
-        with self._q_values(store, d, p_of, in_memory, store.root_f_blocks()) as q_values:
+        with self._q_values(state, store, d, p_of, in_memory, store.root_f_blocks()) as q_values:
             blocks = zip(variants, store.common.blocks(BLOCK_ROWS), store.root_f_blocks(), strict=True)
             for variant, common, root_f in blocks:
                 yield joint_table(variant, common, q_values.take(root_f), d, df, counts_a1)
 
     def _q_values(
         self,
+        state: RunState,
         store: StatisticsStore,
         j: int,
         p_of: Callable[[Floats], Floats],
         in_memory: int,
         blocks: Iterator[Floats],
     ) -> StreamedQValues:
-        folder = Path(self.prefix or ".").parent
-        q_values = StreamedQValues(store.histograms[j], p_of, folder, in_memory)
+        q_values = StreamedQValues(store.histograms[j], p_of, state.folder, in_memory)
         try:
             for block in blocks:
                 q_values.add(block)

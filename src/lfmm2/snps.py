@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from lfmm2.errors import InconsistentInputError, InputWarning, ReadError, UsageError
 from lfmm2.genotypes import BedMatrix
 from lfmm2.inputs import AnyPath, Floats, Genotypes, Ints
-from lfmm2.plink import BedFile, find_snps, read_id_list, with_spaces
+from lfmm2.plink import BedFile, find_snps, read_id_list
 from lfmm2.stream import Engine
+from lfmm2.text_tables import spelling_hints, with_spaces
 
 NUMPY_HYPERGEOMETRIC_LIMIT = 900_000_000
+# SNPs among which another spelling of an ID is sought
+MOST_COMPARED_SNPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,21 @@ def listed_snps(source: Genotypes, ids: AnyPath | Collection[str], option: str) 
     else:
         wanted, where = [str(name) for name in ids], option
     found, n_absent = find_snps(source, wanted)
+    hints = "".join(f"; {hint}" for hint in _spelling_hints(source, wanted)) if n_absent else ""
     if len(found) == 0:
-        raise InconsistentInputError(f"{where}: none of {len(wanted)} IDs is in {source.bim_path}; check the IDs")
+        fact = f"none of {len(wanted)} IDs is in {source.bim_path}"
+        raise InconsistentInputError(f"{where}: {fact}{hints}; check the IDs")
     if n_absent:
-        warnings.warn(f"{where}: {n_absent} IDs are not in {source.bim_path}", InputWarning, stacklevel=5)
+        warnings.warn(f"{where}: {n_absent} IDs are not in {source.bim_path}{hints}", InputWarning, stacklevel=5)
     return found
+
+
+def _spelling_hints(source: BedFile, wanted: list[str]) -> list[str]:
+    """How IDs that were not found differ from those of the .bim, where these are few enough to compare."""
+    if source.n_snps > MOST_COMPARED_SNPS:
+        return []
+    present = set(source.variants()["ID"].to_pylist())
+    return spelling_hints(set(wanted) - present, present.difference(wanted))
 
 
 def select_snps(source: Genotypes, options: SnpOptions) -> Ints | None:

@@ -1,4 +1,4 @@
-"""Rows of statistics kept between the genotype pass and the tables: in memory, or in a temporary file.
+"""Rows of statistics kept between the genotype pass and the tables: in memory, or in a file.
 
 Calibrated p-values and q-values need all SNPs, so the statistics of the pass wait here, 8 bytes a number, until the
 genomic inflation factor is known.
@@ -7,6 +7,7 @@ genomic inflation factor is known.
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -27,20 +28,25 @@ class RowStore:
     n_rows, n_columns : int
         Its final shape.
     path : Path, optional
-        File to hold it, removed by `close`; in memory by default.
+        File to hold it, which is the caller's to remove; in memory by default.
+    n_kept : int
+        Rows that the file already holds; what follows them is cut off.
     """
 
-    def __init__(self, n_rows: int, n_columns: int, path: Path | None = None) -> None:
+    def __init__(self, n_rows: int, n_columns: int, path: Path | None = None, n_kept: int = 0) -> None:
         self.n_rows = n_rows
         self.n_columns = n_columns
         self.path = path
-        self._filled = 0
+        self._filled = n_kept
         self._file: BinaryIO | None = None
         self._rows = np.empty((n_rows if path is None else 0, n_columns))
         if path is not None:
             try:
                 # unbuffered: blocks are large, and an error must be seen by the write that causes it
-                self._file = path.open("w+b", buffering=0)
+                self._file = path.open("r+b" if n_kept else "w+b", buffering=0)
+                if n_kept:
+                    self._file.truncate(n_kept * 8 * n_columns)
+                    self._file.seek(0, os.SEEK_END)
             except OSError as error:
                 raise WriteError(f"{path}: {error.strerror}; choose an output folder that can be written") from error
 
@@ -67,6 +73,11 @@ class RowStore:
         self._filled += len(rows)
 
     @property
+    def file(self) -> BinaryIO | None:
+        """The file, where there is one."""
+        return self._file
+
+    @property
     def array(self) -> Floats:
         """The whole table, where it is in memory."""
         if self._file is not None:
@@ -77,8 +88,14 @@ class RowStore:
         """Yield the rows in order, `block_rows` at a time; valid until the next."""
         if self._filled != self.n_rows:
             raise ValueError(f"the store holds {self._filled} of {self.n_rows} rows")
-        for first in range(0, self.n_rows, block_rows):
-            n = min(block_rows, self.n_rows - first)
+        yield from self.part(0, self.n_rows, block_rows)
+
+    def part(self, first_row: int, end: int, block_rows: int) -> Iterator[Floats]:
+        """Yield rows from `first_row` to before `end`, as `blocks`."""
+        if end > self._filled:
+            raise ValueError(f"the store holds {self._filled} rows, not {end}")
+        for first in range(first_row, end, block_rows):
+            n = min(block_rows, end - first)
             yield self._rows[first : first + n] if self._file is None else self._read(first, n)
 
     def _read(self, first: int, n: int) -> Floats:
@@ -99,10 +116,13 @@ class RowStore:
         return rows
 
     def close(self) -> None:
-        """Forget the rows and remove the file."""
+        """Forget the rows and close the file."""
         self._rows = np.empty((0, self.n_columns))
         if self._file is not None:
             self._file.close()
             self._file = None
-            assert self.path is not None
-            self.path.unlink(missing_ok=True)
+
+
+def checksum(rows: Floats, before: int = 0) -> int:
+    """CRC-32 of rows that follow those of the checksum `before`."""
+    return zlib.crc32(np.ascontiguousarray(rows).data.cast("B") if rows.size else b"", before)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2.association import AssociationModel, Status
 from lfmm2.calibration import MagnitudeHistogram, genomic_inflation_streamed
-from lfmm2.genotypes import GenotypeMatrix
-from lfmm2.spool import RowStore
+from lfmm2.genotypes import RESTART_SNPS, GenotypeMatrix
+from lfmm2.run_state import NoState
+from lfmm2.spool import RowStore, checksum
 from lfmm2.tables import COMMON, PER_VARIABLE, common_rows, variable_rows
 
 Floats = NDArray[np.float64]
 
 # rows handled together after the pass: some MB of columns and of what is computed from them
 BLOCK_ROWS = 1 << 15
+# bytes read back together for checksums
+SUM_BYTES = 1 << 20
+_T, _F, _STATUS = PER_VARIABLE.index("t"), COMMON.index("f_stat"), COMMON.index("status")
+_NOTE = "statistics"
 
 
 class StatisticsStore:
@@ -28,9 +31,9 @@ class StatisticsStore:
     ----------
     model : AssociationModel
     genotypes : GenotypeMatrix
-    prefix : str, optional
-        Where temporary files go; in memory by default. They lose their names at once, so that nothing is left even
-        by a process that is killed, and two runs cannot meet.
+    state : NoState
+        Keeps the rows in files, and from time to time notes how many there are, with their checksums: a resumed run
+        tests only the SNPs that follow. In memory by default.
 
     Attributes
     ----------
@@ -45,55 +48,101 @@ class StatisticsStore:
     status_counts : ndarray of shape (len(Status),), int64
     """
 
-    def __init__(self, model: AssociationModel, genotypes: GenotypeMatrix, prefix: str | None = None) -> None:
-        n_snps, d = genotypes.n_snps, model.n_reported
-
-        def store(name: str, n_columns: int) -> RowStore:
-            if prefix is None:
-                return RowStore(n_snps, n_columns)
-            path = Path(f"{prefix}.{name}.{os.getpid()}.spool")
-            rows = RowStore(n_snps, n_columns, path)
-            path.unlink()
-            return rows
-
+    def __init__(self, model: AssociationModel, genotypes: GenotypeMatrix, state: NoState | None = None) -> None:
+        self._state = NoState() if state is None else state
+        self.n_snps, d = genotypes.n_snps, model.n_reported
+        self._shapes = {
+            "common": len(COMMON),
+            **{f"variable-{j}": len(PER_VARIABLE) for j in range(d)},
+            "loadings": model.n_loadings,
+        }
         self._stores: list[RowStore] = []
-        self.n_snps = n_snps
-        self.histograms = [MagnitudeHistogram() for _ in range(d + 1)]
-        self.status_counts = np.zeros(len(Status), np.int64)
         try:
-            self.common = self._kept(store("common", len(COMMON)))
-            self.rows = [self._kept(store(str(j), len(PER_VARIABLE))) for j in range(d)]
-            self.loadings = self._kept(store("loadings", model.n_loadings))
+            if not self._restore():
+                self._open(0)
+            self.common, *self.rows, self.loadings = self._stores
             self._fill(model, genotypes)
         except BaseException:
             self.close()
             raise
 
-    def _kept(self, store: RowStore) -> RowStore:
-        self._stores.append(store)
-        return store
+    def _open(self, n_kept: int) -> None:
+        """Stores that hold so many rows, and nothing counted of them yet."""
+        self.close()
+        self._stores = []
+        for name, n_columns in self._shapes.items():
+            path = self._state.rows_path(f"{_NOTE}-{name}")
+            self._stores.append(RowStore(self.n_snps, n_columns, path, n_kept))
+        self.histograms = [MagnitudeHistogram() for _ in range(len(self._shapes) - 1)]
+        self.status_counts = np.zeros(len(Status), np.int64)
+        self._n_rows = n_kept
+        # rows that the last checkpoint covers, and their checksums
+        self._n_summed = 0
+        self._sums = [0] * len(self._stores)
+
+    def _restore(self) -> bool:
+        """Take over the rows of an unfinished run, if there are any and all of them are as they were written."""
+        note = self._state.note(_NOTE)
+        if note is None:
+            return False
+        n_rows = note["n_rows"]
+        for name, n_columns in self._shapes.items():
+            path = self._state.rows_path(f"{_NOTE}-{name}")
+            if path is None or not path.exists() or path.stat().st_size < n_rows * 8 * n_columns:
+                return False
+        self._open(n_rows)
+        self._sum_up(n_rows, count=True)
+        return bool(self._sums == note["checksums"])
+
+    def _sum_up(self, end: int, count: bool = False) -> None:
+        """Extend the checksums to rows before `end`, as they are read back, and count these rows if asked to."""
+        n_rows = max(SUM_BYTES // (8 * sum(self._shapes.values())), 1)
+        parts = [store.part(self._n_summed, end, n_rows) for store in self._stores]
+        for blocks in zip(*parts, strict=True):
+            self._sums = [checksum(rows, before) for rows, before in zip(blocks, self._sums, strict=True)]
+            if count:
+                common, *variables, _ = blocks
+                self._count(common, variables)
+        self._n_summed = end
+
+    def _count(self, common: Floats, variables: list[Floats]) -> None:
+        for histogram, rows in zip(self.histograms, variables, strict=False):
+            histogram.add(rows[:, _T])
+        self.histograms[-1].add(np.sqrt(common[:, _F]))
+        self.status_counts += np.bincount(common[:, _STATUS].astype(np.int64), minlength=len(Status))
 
     def _fill(self, model: AssociationModel, genotypes: GenotypeMatrix) -> None:
-        for block in model.statistics(genotypes):
-            self.common.append(common_rows(block))
-            for j, store in enumerate(self.rows):
-                store.append(variable_rows(block, j))
-                self.histograms[j].add(block.t[:, j])
-            self.loadings.append(block.loadings)
-            self.histograms[-1].add(np.sqrt(block.f_stat))
-            self.status_counts += np.bincount(block.status, minlength=len(Status))
+        if self._n_rows == self.n_snps:
+            return
+        label = f"tests from SNP {self._n_rows + 1}" if self._n_rows else "tests"
+        for block in model.statistics(genotypes, label, self._n_rows):
+            common = common_rows(block)
+            variables = [variable_rows(block, j) for j in range(len(self.rows))]
+            for store, rows in zip(self._stores, [common, *variables, block.loadings], strict=True):
+                store.append(rows)
+            self._count(common, variables)
+            self._n_rows += len(common)
+            if self._state.due():
+                self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        """Note what a resumed run can rely on: rows on the disk, up to a SNP with which a pass may begin."""
+        end = self.n_snps if self._n_rows == self.n_snps else self._n_rows // RESTART_SNPS * RESTART_SNPS
+        if end <= self._n_summed:
+            return
+        self._state.flush_rows([store.file for store in self._stores if store.file is not None])
+        self._sum_up(end)
+        self._state.keep_note(_NOTE, {"n_rows": end, "checksums": self._sums})
 
     def t_blocks(self, j: int) -> Iterator[Floats]:
         """t of variable j, in order."""
-        column = PER_VARIABLE.index("t")
         for rows in self.rows[j].blocks(BLOCK_ROWS):
-            yield rows[:, column]
+            yield rows[:, _T]
 
     def root_f_blocks(self) -> Iterator[Floats]:
         """sqrt(F), in order: grows as the p of F falls, as |t| does."""
-        column = COMMON.index("f_stat")
         for rows in self.common.blocks(BLOCK_ROWS):
-            yield np.sqrt(rows[:, column])
+            yield np.sqrt(rows[:, _F])
 
     def inflation(self) -> Floats:
         """GIF of each variable, shape (d,), exact; NaN where no SNP has a t."""
@@ -101,6 +150,6 @@ class StatisticsStore:
         return np.array(gifs)
 
     def close(self) -> None:
-        """Forget all, and remove the temporary files."""
+        """Forget all that is in memory, and close the files."""
         for store in self._stores:
             store.close()

@@ -8,11 +8,12 @@ memory can change a result.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,15 @@ class PassRecord:
     n_snps: int
     n_bytes: int
     seconds: float
+
+    def to_json(self) -> str:
+        """As text, for the state of a run."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> PassRecord:
+        """From text of `to_json`."""
+        return cls(**json.loads(text))
 
 
 class Progress:
@@ -127,6 +137,7 @@ class Engine:
         bytes_per_snp: int,
         block_snps: int,
         snp_bytes_read: int | None = None,
+        first_snp: int = 0,
     ) -> Iterator[tuple[int, Packed]]:
         """Yield ``(first_snp, packed)`` for every block in order, reading one block ahead.
 
@@ -142,9 +153,12 @@ class Engine:
         n_snps, bytes_per_snp, block_snps : int
         snp_bytes_read : int, optional
             Bytes read from storage per SNP, where that is not `bytes_per_snp`.
+        first_snp : int
+            Where to begin.
         """
         snp_bytes_read = bytes_per_snp if snp_bytes_read is None else snp_bytes_read
-        buffers = [np.empty((min(block_snps, n_snps), bytes_per_snp), np.uint8) for _ in range(2)]
+        n_left = n_snps - first_snp
+        buffers = [np.empty((min(block_snps, n_left), bytes_per_snp), np.uint8) for _ in range(2)]
 
         def fill(first: int, buffer: Packed) -> Packed:
             packed = buffer[: min(block_snps, n_snps - first)]
@@ -152,11 +166,11 @@ class Engine:
             return packed
 
         with (
-            self.recorded(label, n_snps, snp_bytes_read) as advance,
+            self.recorded(label, n_left, snp_bytes_read) as advance,
             ThreadPoolExecutor(1, thread_name_prefix="lfmm2-read") as reader,
         ):
-            pending = reader.submit(fill, 0, buffers[0])
-            for index, first in enumerate(range(0, n_snps, block_snps)):
+            pending = reader.submit(fill, first_snp, buffers[0])
+            for index, first in enumerate(range(first_snp, n_snps, block_snps)):
                 packed = pending.result()
                 if first + block_snps < n_snps:
                     pending = reader.submit(fill, first + block_snps, buffers[(index + 1) % 2])

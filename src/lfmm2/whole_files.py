@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import io
 import os
 import shutil
@@ -29,7 +30,7 @@ _REMEDIES = {
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
     """Turn an OSError into a WriteError that names the file and what to do."""
     try:
         yield
@@ -67,7 +68,7 @@ def check_outputs(paths: Iterable[AnyPath], overwrite: bool) -> None:
 
 def check_free_space(folder: AnyPath, n_bytes: int) -> None:
     """Raise WriteError if `folder` has less than `n_bytes` free, the predicted size of the outputs."""
-    with _translated(Path(folder)):
+    with translated(Path(folder)):
         free = shutil.disk_usage(folder).free
     if n_bytes > free:
         need, have = (f"{n:,}".replace(",", " ") for n in (n_bytes, free))
@@ -112,20 +113,20 @@ class OutputSet:
         # Known before it exists: an interrupt may come at any point.
         part = _Part(Path(path))
         self._parts.append(part)
-        with _translated(part.target):
+        with translated(part.target):
             return part.begin()
 
     def commit(self) -> None:
         """Flush all, then rename all in the order of `open`; on failure remove them all."""
         try:
             for part in self._parts:
-                with _translated(part.target):
+                with translated(part.target):
                     part.flush()
             for part in self._parts:
-                with _translated(part.target):
+                with translated(part.target):
                     part.rename()
             for folder in sorted({part.target.parent for part in self._parts}):
-                _sync_folder(folder)
+                sync_folder(folder)
         except BaseException:
             self.abort()
             raise
@@ -152,9 +153,9 @@ class WholeFile:
         self._set.__exit__(*error)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make renames in a folder survive a power cut."""
-    with _translated(folder):
+    with translated(folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -173,7 +174,7 @@ class _Part:
         self.target = target
         self.path = target.with_name(target.name + ".part")
         self._descriptor: int | None = None
-        self._raw: _PartFile | None = None
+        self._raw: OutputFile | None = None
         self._file: BinaryIO | None = None
 
     def begin(self) -> BinaryIO:
@@ -183,7 +184,7 @@ class _Part:
             raise OutputExistsError(f"{self.target}: another run is writing it; wait, or choose another name")
         if os.fstat(self._descriptor).st_size:
             os.ftruncate(self._descriptor, 0)
-        self._raw = _PartFile(self._descriptor, self.target)
+        self._raw = OutputFile(self._descriptor, self.target)
         self._file = io.BufferedWriter(self._raw, 1 << 20)
         return self._file
 
@@ -226,13 +227,34 @@ class _Part:
             return True
 
 
-class _PartFile(io.FileIO):
-    """The unbuffered file of a `_Part`, whose write failures are WriteErrors."""
+class OutputFile(io.FileIO):
+    """An unbuffered file, whose write failures are WriteErrors that name `target`.
 
-    def __init__(self, descriptor: int, target: Path) -> None:
-        super().__init__(descriptor, "wb")
+    Attributes
+    ----------
+    digest : hash object or None
+        SHA-256 of what was written, if asked for.
+    """
+
+    def __init__(self, file: int | Path, target: Path, hashed: bool = False) -> None:
+        with translated(target):
+            super().__init__(file, "wb")
         self.target = target
+        self.digest = hashlib.sha256() if hashed else None
 
     def write(self, data: Any) -> int:
-        with _translated(self.target):
-            return super().write(data)
+        with translated(self.target):
+            n_written = super().write(data)
+        if self.digest is not None:
+            self.digest.update(memoryview(data).cast("B")[:n_written])
+        return n_written
+
+    def seekable(self) -> bool:
+        """Not if it is hashed as it is written."""
+        return self.digest is None
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Only where `seekable`; zip files can do without."""
+        if self.digest is not None:
+            raise io.UnsupportedOperation("a file that is hashed as it is written has no way back")
+        return super().seek(offset, whence)

@@ -1,0 +1,3 @@
+from collections.abc import Iterable
+
+def end_within(seconds: float, signals: Iterable[int]) -> None: ...

@@ -1,0 +1,93 @@
+"""What makes two runs the same run: a resumed one must have the same, field by field."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2.factors import LatentFactors
+from lfmm2.inputs import AlignedVariables, Genotypes
+from lfmm2.plink import BedFile
+
+Ints = NDArray[np.int64]
+
+
+def make_identity(
+    parameters: dict[str, Any],
+    software: dict[str, str],
+    variables: AlignedVariables,
+    tested: Genotypes,
+    tested_snps: Ints | None,
+    estimation: Genotypes,
+    estimation_snps: Ints | None,
+    given: LatentFactors | None,
+) -> dict[str, Any]:
+    """Everything that the bytes of the results depend on, as a flat dict of JSON.
+
+    Files of genotypes are told by size and time of change, which a copy with ``cp -p`` keeps; variables, choices of
+    samples and SNPs, and arrays by a SHA-256 of what was made of them.
+
+    Parameters
+    ----------
+    parameters : dict
+        Those that change results.
+    software : dict
+        Versions.
+    variables : AlignedVariables
+    tested, estimation : BedFile or ndarray
+    tested_snps, estimation_snps : ndarray of int64 or None
+        Chosen SNPs, before filters that need a pass.
+    given : LatentFactors, optional
+        Factors that are not estimated here.
+    """
+    identity = {
+        **parameters,
+        **software,
+        "names of variables": list(variables.names + variables.nuisance_names),
+        "values of variables": _digest(variables.values),
+        "samples": _digest(*(f"{fid} {iid}".encode() for fid, iid in _in_use(variables))),
+        **_genotypes("genotypes", tested),
+        "tested SNPs": _chosen(tested_snps),
+    }
+    if estimation is not tested:
+        identity |= _genotypes("estimation genotypes", estimation)
+    identity["estimation SNPs"] = _chosen(estimation_snps)
+    if given is not None:
+        identity["given factors"] = _digest(given.U, given.loadings_map, given.singular_values)
+    return identity
+
+
+def _in_use(variables: AlignedVariables) -> list[tuple[str, str]]:
+    samples = variables.samples
+    return [(samples.fid[row], samples.iid[row]) for row in variables.rows]
+
+
+def _digest(*parts: NDArray[Any] | bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else _bytes_of(part))
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _bytes_of(array: NDArray[Any]) -> memoryview | bytes:
+    return np.ascontiguousarray(array).data.cast("B") if array.size else b""
+
+
+def _chosen(snps: Ints | None) -> str:
+    return "all" if snps is None else f"{len(snps)}, SHA-256 {_digest(snps)}"
+
+
+def _genotypes(name: str, source: Genotypes) -> dict[str, Any]:
+    if isinstance(source, BedFile):
+        paths = {"bed": source.path, "bim": source.bim_path, "fam": source.fam_path}
+        status = {kind: path.stat() for kind, path in paths.items()}
+        return {
+            **{f"{name} (.{kind}), bytes": s.st_size for kind, s in status.items()},
+            **{f"{name} (.{kind}), time of change in ns": s.st_mtime_ns for kind, s in status.items()},
+        }
+    # row by row: no copy where rows lie together
+    return {f"{name} (array)": f"{source.shape}, {source.dtype}, SHA-256 {_digest(*source)}"}

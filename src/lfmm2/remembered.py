@@ -1,0 +1,74 @@
+"""A genotype matrix whose products are kept, so that a resumed run need not read the genotypes again for them.
+
+The solvers ask for the same products in the same order whenever they are run on the same data: a resumed run repeats
+their small algebra, and is answered from what was kept until it asks for something new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2.genotypes import CrossProducts, GenotypeMatrix
+from lfmm2.run_state import NoState
+from lfmm2.stream import Engine, PassRecord
+
+Floats = NDArray[np.float64]
+
+
+class RememberedMatrix:
+    """Answers as `matrix` does, to the bit.
+
+    Parameters
+    ----------
+    matrix : GenotypeMatrix
+    engine : Engine
+        Takes the records of passes that were made before.
+    state : NoState
+        Keeps the products, by the number of the pass and the SHA-256 of what the genotypes were multiplied with.
+    """
+
+    def __init__(self, matrix: GenotypeMatrix, engine: Engine, state: NoState) -> None:
+        self._matrix = matrix
+        self._engine = engine
+        self._state = state
+        self._n_passes = 0
+
+    @property
+    def n_samples(self) -> int:
+        """n."""
+        return self._matrix.n_samples
+
+    @property
+    def n_snps(self) -> int:
+        """p."""
+        return self._matrix.n_snps
+
+    def gram_product(self, S: Floats, label: str = "gram product") -> Floats:
+        """G(S) = Y (Yᵀ S)."""
+        return self._once(S, lambda: self._matrix.gram_product(S, label))
+
+    def gram(self, label: str = "Gram matrix") -> Floats:
+        """C = Y Yᵀ."""
+        return self._once(np.empty(0), lambda: self._matrix.gram(label))
+
+    def cross_products(self, W: Floats, label: str = "tests", first_snp: int = 0) -> Iterator[CrossProducts]:
+        """Yᵀ W by blocks, which is not kept."""
+        return self._matrix.cross_products(W, label, first_snp)
+
+    def _once(self, S: Floats, make: Callable[[], Floats]) -> Floats:
+        self._n_passes += 1
+        name = f"pass-{self._n_passes:03d}"
+        key = hashlib.sha256(np.ascontiguousarray(S).tobytes()).hexdigest()
+        kept = self._state.arrays(name)
+        if kept is not None and str(kept.get("key")) == key and {"product", "record"} <= kept.keys():
+            self._engine.passes.append(PassRecord.from_json(str(kept["record"])))
+            product: Floats = kept["product"]
+            return product
+        product = make()
+        # in memory order as it is: another one may round differently in what follows
+        self._state.keep_arrays(name, key=key, product=product, record=self._engine.passes[-1].to_json())
+        return product

@@ -1,0 +1,463 @@
+"""What a run has done so far, kept in the folder ``<out>.state/`` so that it can go on after any interruption.
+
+Files there appear complete, as everywhere, and carry a checksum; what cannot be read back is taken as absent and made
+again. Outputs wait there until all are complete, then take their final names together, the manifest last. A lock keeps
+other runs out. Nothing here knows what is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2.errors import InconsistentInputError, LfmmError, OutputExistsError, ReadError, WriteError
+from lfmm2.whole_files import OutputFile, sync_folder, translated
+
+Arrays = dict[str, NDArray[Any]]
+
+# Work of so many seconds is worth waiting for the disk: what was kept before is then flushed. What is kept without
+# survives the end of the process in any case, and a power cut mostly.
+KEEP_AFTER_SECONDS = 3.0
+# Errors from which the same command cannot go on: usage, malformed, inconsistent, degenerate.
+_HOPELESS = range(2, 6)
+_LOCK, _IDENTITY, _PROGRESS, _OUTPUT, _PREVIOUS = "lock", "run.json", "progress.json", "output.", "previous."
+_OURS = re.compile(r"(lock|\w+\.json|[\w-]+\.npz|[\w-]+\.rows|(output|previous)\..+)(\.part)?")
+
+
+class NoState:
+    """The state of a run that keeps nothing, because its results stay in memory."""
+
+    def arrays(self, name: str) -> Arrays | None:
+        """Nothing."""
+        return None
+
+    def keep_arrays(self, name: str, **arrays: Any) -> None:
+        """Nothing is kept."""
+
+    def note(self, name: str) -> Any:
+        """Nothing."""
+        return None
+
+    def keep_note(self, name: str, value: Any) -> None:
+        """Nothing is kept."""
+
+    def rows_path(self, name: str) -> Path | None:
+        """None, which means memory."""
+        return None
+
+    def forget(self, pattern: str) -> None:
+        """There is nothing."""
+
+    def due(self) -> bool:
+        """Never."""
+        return False
+
+    def flush_rows(self, files: list[BinaryIO]) -> None:
+        """There are none."""
+
+
+class RunState(NoState):
+    """The state of one run, held by a lock from `begin` on.
+
+    As a context manager it removes the folder when the outputs were published, or when the error that ends the run
+    is one that going on cannot mend; else it leaves it, and adds a note to the error that says so.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: int | None = None
+        self._new = False
+        self._published = False
+        self._kept_at = time.monotonic()
+        self._outputs: dict[str, dict[str, Any]] = {}
+        self._verified: set[str] = set()
+
+    @classmethod
+    def begin(cls, folder: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> RunState:
+        """Lock the folder; go on from what an unfinished run left there, or empty it.
+
+        Raises
+        ------
+        OutputExistsError, InconsistentInputError
+            As `inspect`.
+        WriteError
+            If the folder cannot be made.
+        """
+        state = cls(folder)
+        try:
+            state._take_lock()
+            if not _goes_on(folder, identity, resume, overwrite):
+                state._new = True
+                state._empty()
+                state._write(_IDENTITY, _sealed(identity), durable=True)
+            state._outputs = _stamps(state.note("progress"))
+        except BaseException:
+            state.give_up()
+            raise
+        return state
+
+    def __enter__(self) -> RunState:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._published or (isinstance(error, LfmmError) and error.exit_code in _HOPELESS):
+            self._discard()
+        elif error is not None:
+            error.add_note(f"{self.folder} keeps what is done; the same command with --resume goes on from there")
+        self._unlock()
+
+    def give_up(self) -> None:
+        """Leave an unfinished run as it was found, or nothing where there was none."""
+        if self._new:
+            self._discard()
+        self._unlock()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()  # unless there is something in it
+
+    # the lock and the folder
+
+    def _take_lock(self) -> None:
+        path = self.folder / _LOCK
+        for attempt in range(100):
+            with translated(self.folder):
+                if self.folder.is_symlink():
+                    raise WriteError(f"{self.folder}: is a symbolic link; remove it, or choose another --out")
+                self.folder.mkdir(exist_ok=True)
+                try:
+                    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                except FileNotFoundError:
+                    continue  # another run has just ended and removed the folder
+            if _locked(descriptor, fcntl.LOCK_EX):
+                # it may have been removed by the run that held it
+                if path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor)):
+                    self._lock = descriptor
+                    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+                    with translated(path):
+                        os.ftruncate(descriptor, 0)
+                        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+                    return
+                os.close(descriptor)
+                continue
+            os.close(descriptor)
+            if attempt >= 3:
+                raise OutputExistsError(_held_message(self.folder))
+            time.sleep(0.02)  # it may have been somebody who only looked
+        raise WriteError(f"{self.folder}: other runs keep making and removing it; choose another --out")
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._lock)
+            self._lock = None
+
+    def _empty(self) -> None:
+        for entry in list(self.folder.iterdir()):
+            if entry.name != _LOCK:
+                with translated(entry):
+                    entry.unlink()
+
+    def _discard(self) -> None:
+        """Remove the folder; a rest that cannot be removed does no harm to the results."""
+        with contextlib.suppress(OSError, WriteError):
+            self._empty()
+            (self.folder / _LOCK).unlink()
+            self.folder.rmdir()
+
+    # what is kept between passes
+
+    def _write(self, name: str, fill: bytes | Callable[[BinaryIO], object], durable: bool) -> None:
+        """Write a file that appears complete; `durable` waits until it is on the disk."""
+        path = self.folder / name
+        part = self.folder / f"{name}.part"
+        try:
+            with io.BufferedWriter(OutputFile(part, path), 1 << 20) as file:
+                if callable(fill):
+                    fill(file)
+                else:
+                    file.write(fill)
+                file.flush()
+                if durable:
+                    with translated(path):
+                        os.fsync(file.fileno())
+            with translated(path):
+                part.replace(path)
+                if durable:
+                    sync_folder(self.folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
+        if durable:
+            self._kept_at = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether enough was done since the last wait for the disk to be worth another."""
+        return time.monotonic() - self._kept_at >= KEEP_AFTER_SECONDS
+
+    def keep_arrays(self, name: str, **arrays: Any) -> None:
+        """Keep arrays, to be found by `arrays` in a later run."""
+        self._write(f"{name}.npz", lambda file: np.savez(file, **arrays), self.due())
+
+    def arrays(self, name: str) -> Arrays | None:
+        """Arrays kept by this run or the one that it goes on from; None where they are absent or damaged."""
+        try:
+            with np.load(self.folder / f"{name}.npz", allow_pickle=False) as stored:
+                return {key: stored[key] for key in stored.files}
+        except Exception:
+            # a damaged archive may raise anything; all of it means that the arrays must be made again
+            return None
+
+    def keep_note(self, name: str, value: Any) -> None:
+        """Keep a small value of JSON, as `keep_arrays`."""
+        self._write(f"{name}.json", _sealed(value), self.due())
+
+    def note(self, name: str) -> Any:
+        """A value kept by `keep_note`; None where it is absent or damaged."""
+        return _unsealed(self.folder / f"{name}.json")
+
+    def forget(self, pattern: str) -> None:
+        """Remove kept files of this pattern, which are needed no more."""
+        for path in self.folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def rows_path(self, name: str) -> Path | None:
+        """Where rows are kept that grow with the number of SNPs."""
+        return self.folder / f"{name}.rows"
+
+    def flush_rows(self, files: list[BinaryIO]) -> None:
+        """Wait until rows are on the disk, before a note says so."""
+        for file in files:
+            with translated(Path(file.name)):
+                os.fsync(file.fileno())
+
+    # outputs
+
+    @contextlib.contextmanager
+    def output(self, name: str) -> Iterator[BinaryIO]:
+        """Write an output, which is finished at the end of the block: on the disk, with its size and SHA-256 noted."""
+        path = self.folder / f"{_OUTPUT}{name}"
+        part = path.with_name(path.name + ".part")
+        raw = OutputFile(part, path, hashed=True)
+        try:
+            file = io.BufferedWriter(raw, 1 << 20)
+            yield file
+            with translated(path):
+                file.flush()
+                os.fsync(raw.fileno())
+                n_bytes = os.fstat(raw.fileno()).st_size
+                raw.close()
+                part.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                raw.close()
+                part.unlink()
+            raise
+        assert raw.digest is not None
+        self._outputs[name] = {"bytes": n_bytes, "sha256": raw.digest.hexdigest()}
+        self._verified.add(name)
+        self.keep_note("progress", self._outputs)
+
+    def finished(self, name: str, target: Path) -> Path | None:
+        """The file of a finished output, here or already under its final name; read again and compared with its hash.
+
+        None where it has to be written.
+        """
+        if name not in self._outputs:
+            return None
+        for path in (self.folder / f"{_OUTPUT}{name}", target):
+            if path.exists() and (name in self._verified or matches(path, self._outputs[name])):
+                self._verified.add(name)
+                return path
+        del self._outputs[name]
+        return None
+
+    def stamp(self, name: str) -> dict[str, Any]:
+        """``bytes`` and ``sha256`` of a finished output."""
+        return self._outputs[name]
+
+    def publish(self, targets: dict[str, Path]) -> None:
+        """Give finished outputs their final names, in this order, the last one when all others are safe on the disk.
+
+        What was there before is put aside, and back if it fails.
+        """
+        self._write(_PROGRESS, _sealed(self._outputs), durable=True)
+        *names, manifest = targets
+        moves: list[tuple[Path, Path]] = []
+
+        def move(source: Path, target: Path) -> None:
+            with translated(target):
+                source.replace(target)
+            moves.append((source, target))
+
+        def show(name: str) -> None:
+            source, target = self.folder / f"{_OUTPUT}{name}", targets[name]
+            if source.exists():  # else it was shown before an interruption
+                if target.exists() or target.is_symlink():
+                    move(target, self.folder / f"{_PREVIOUS}{name}")
+                move(source, target)
+
+        folders = sorted({target.parent for target in targets.values()})
+        try:
+            if (self.folder / f"{_OUTPUT}{manifest}").exists() and targets[manifest].exists():
+                move(targets[manifest], self.folder / f"{_PREVIOUS}{manifest}")
+            for name in names:
+                show(name)
+            for folder in folders:
+                sync_folder(folder)
+            show(manifest)
+            for folder in folders:
+                sync_folder(folder)
+        except BaseException:
+            for source, target in reversed(moves):
+                with contextlib.suppress(OSError):
+                    target.replace(source)
+            raise
+        self._published = True
+
+
+def inspect(folder: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> bool:
+    """Check, before any work, that a run may use this folder; whether there is something to go on from.
+
+    Raises
+    ------
+    OutputExistsError
+        If another run holds it, it is no state folder, or it holds an unfinished run and neither `resume` nor
+        `overwrite` says what to do with that.
+    InconsistentInputError
+        If `resume`, and the unfinished run was another one.
+    """
+    if not folder.is_dir():
+        if folder.exists() or folder.is_symlink():
+            raise OutputExistsError(f"{folder}: is no folder; move it away, or choose another --out")
+        return False
+    names = sorted(entry.name for entry in folder.iterdir())
+    strange = [name for name in names if not _OURS.fullmatch(name) or (folder / name).is_dir()]
+    if strange:
+        raise OutputExistsError(
+            f"{folder}: is needed for the state of the run, but holds {strange[0]}; move it away, "
+            "or choose another --out"
+        )
+    if _LOCK in names and _is_held(folder / _LOCK):
+        raise OutputExistsError(_held_message(folder))
+    return _goes_on(folder, identity, resume, overwrite)
+
+
+def _goes_on(folder: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> bool:
+    """`inspect` for a folder of ours that no other run holds."""
+    worthless = (_LOCK, _IDENTITY)
+    names = [entry.name for entry in folder.iterdir()]
+    if not [name for name in names if name not in worthless and not name.endswith((".part", ".rows"))]:
+        return False
+    before = _unsealed(folder / _IDENTITY)
+    if resume:
+        if before is None:
+            return False  # damaged: everything is made again
+        return not _refuse_difference(folder, before, identity)
+    if not overwrite:
+        raise OutputExistsError(
+            f"{folder}: an unfinished run; go on with --resume, or start from the beginning with --overwrite"
+        )
+    return False
+
+
+def matches(path: Path, stamp: dict[str, Any]) -> bool:
+    """Whether a file has this size and SHA-256.
+
+    Raises
+    ------
+    ReadError
+        If it cannot be read.
+    """
+    try:
+        if path.stat().st_size != stamp["bytes"]:
+            return False
+        with path.open("rb") as file:
+            return bool(hashlib.file_digest(file, "sha256").hexdigest() == stamp["sha256"])
+    except OSError as error:
+        raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check the disk") from error
+
+
+def _refuse_difference(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Raise if an unfinished run was another one, naming every field; else False."""
+    missing = object()
+    now = json.loads(json.dumps(now))
+    names = [name for name in {**before, **now} if before.get(name, missing) != now.get(name, missing)]
+    if names:
+        fields = "; ".join(f"{name} was {before.get(name, 'absent')}, is {now.get(name, 'absent')}" for name in names)
+        raise InconsistentInputError(
+            f"{folder}: the unfinished run was another one: {fields}; resume it as it was, "
+            "or start from the beginning with --overwrite and without --resume"
+        )
+    return False
+
+
+def _stamps(value: Any) -> dict[str, dict[str, Any]]:
+    return value if isinstance(value, dict) else {}
+
+
+def _sealed(value: Any) -> bytes:
+    """JSON on a line, its SHA-256 on the line before."""
+    text = json.dumps(value).encode()
+    return hashlib.sha256(text).hexdigest().encode() + b"\n" + text + b"\n"
+
+
+def _unsealed(path: Path) -> Any:
+    try:
+        digest, text = path.read_bytes().split(b"\n", 1)
+        if hashlib.sha256(text.rstrip(b"\n")).hexdigest().encode() != digest:
+            return None
+        return json.loads(text)
+    except (OSError, ValueError):
+        return None
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    """Take a lock without waiting; True also where the file system has none, and a second run goes unnoticed."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _locked(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
+
+
+def _held_message(folder: Path) -> str:
+    who = ""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        holder = json.loads((folder / _LOCK).read_bytes())
+        who = f" (process {holder['pid']} on {holder['host']}, since {holder['since']})"
+    return f"{folder.with_suffix('')}: another run is writing it{who}; wait for it, or choose another --out"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,107 @@
+"""Whether results are as the run wrote them: the manifest in the record, and a second look at every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from lfmm2.errors import MalformedInputError, ReadError
+from lfmm2.run_state import matches
+from lfmm2.text_tables import with_spaces
+
+_SEAL = "sha256"
+
+
+def sealed_json(record: dict[str, Any]) -> bytes:
+    """A record as UTF-8 JSON whose last entry is the SHA-256 of the text without it."""
+    return _as_text(record | {_SEAL: hashlib.sha256(_as_text(record)).hexdigest()})
+
+
+def _as_text(record: dict[str, Any]) -> bytes:
+    text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False, default=str) + "\n"
+    # names of files may hold bytes that are no UTF-8
+    return text.encode(errors="backslashreplace")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The record of a run, after a check of its own SHA-256.
+
+    Raises
+    ------
+    ReadError
+        If it is absent: then the run is not complete.
+    MalformedInputError
+        If it is not as it was written.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ReadError(
+            f"{path}: cannot be read ({error.strerror}); it comes last, so a run without it is not complete: "
+            "go on with --resume"
+        ) from error
+    try:
+        record: dict[str, Any] = json.loads(text)
+        seal = record.pop(_SEAL)
+        intact = seal == hashlib.sha256(_as_text(record)).hexdigest() and isinstance(record["files"], dict)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise MalformedInputError(f"{path}: is damaged, or no record of lfmm2 ({error}); run again") from error
+    if not intact:
+        raise MalformedInputError(f"{path}: is not as the run wrote it, its SHA-256 differs; run again")
+    return record
+
+
+def damaged_files(path: Path, record: dict[str, Any]) -> list[str]:
+    """What is wrong with the files beside a record at `path`, in words; empty where nothing is."""
+    faults = []
+    for name, stamp in record["files"].items():
+        file = path.with_name(name)
+        if not file.exists():
+            faults.append(f"{name} is absent")
+        elif not matches(file, stamp):
+            size = file.stat().st_size
+            differs = "other contents" if size == stamp["bytes"] else f"{with_spaces(size)} bytes"
+            faults.append(f"{name} has {differs}, not the {with_spaces(stamp['bytes'])} bytes that were written")
+    return faults
+
+
+def verify(results: str | os.PathLike[str]) -> dict[str, int]:
+    """Read all files of a run again and compare them with the sizes and SHA-256 in its record.
+
+    Parameters
+    ----------
+    results : path
+        The prefix that was the run's `out`, or its ``.json``.
+
+    Returns
+    -------
+    dict of str to int
+        Bytes of each file, by name.
+
+    Raises
+    ------
+    ReadError
+        If the record is absent, so that the run is not complete, or a file cannot be read.
+    MalformedInputError
+        If the record or a file is not as the run wrote it, or a file is absent; the message names all of them.
+
+    Examples
+    --------
+    >>> import lfmm2, tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> data = lfmm2.simulate(folder / "plants", n_samples=100, n_snps=2000, seed=1)
+    >>> result = lfmm2.run(None, data.bed, data.env, K=3, out=folder / "result")
+    >>> len(lfmm2.verify(folder / "result"))
+    6
+    """
+    prefix = os.fspath(results)
+    path = Path(prefix if prefix.endswith(".json") and Path(prefix).exists() else f"{prefix}.json")
+    record = read_record(path)
+    faults = damaged_files(path, record)
+    if faults:
+        raise MalformedInputError(f"{path.with_suffix('')}: {'; '.join(faults)}; copy them again, or run again")
+    sizes = {name: int(stamp["bytes"]) for name, stamp in record["files"].items()}
+    return sizes | {path.name: path.stat().st_size}
