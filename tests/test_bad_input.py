@@ -1,7 +1,9 @@
 """Bad input through the command line and the functions: the same error, before the first pass, and no file left."""
 
+import contextlib
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -31,10 +33,24 @@ def genotypes():
     return rng.binomial(2, rng.uniform(0.2, 0.8, (P, 1)), (P, N)).astype(float)
 
 
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory, genotypes):
+    """Good and bad inputs, made once."""
+    made = tmp_path_factory.mktemp("inputs")
+    with contextlib.chdir(made):
+        write_inputs(genotypes)
+    return made
+
+
 @pytest.fixture
-def folder(tmp_path, genotypes, monkeypatch):
+def folder(tmp_path, inputs, monkeypatch):
     """A folder of good and bad inputs, which is the current one."""
+    shutil.copytree(inputs, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_inputs(genotypes):
     write_plink(Path("good"), genotypes, iid=IIDS, snp_ids=SNPS)
     write_plink(Path("fewer"), genotypes[:, :-2], iid=IIDS[:-2])
     write_plink(Path("other"), genotypes, iid=[f"x{k}" for k in range(N)])
@@ -58,7 +74,7 @@ def folder(tmp_path, genotypes, monkeypatch):
     table("ids", "snp1", ["snp2", "snp3"])
     table("unknown", "zz1", ["zz2"])
     table("everyone", "i00", IIDS[1:])
-    table("upper", "I00", [name.upper() for name in IIDS[1:]])
+    table("shouted", "I00", [name.upper() for name in IIDS[1:]])
     for name, change in (
         ("short", lambda raw: raw[:-7]), ("long", lambda raw: raw + b"1234567"), ("text", lambda _: b"hello"),
         ("sample_major", lambda raw: raw[:2] + b"\0" + raw[3:]), ("nobim", bytes), ("nofam", bytes), ("blank", bytes),
@@ -71,7 +87,6 @@ def folder(tmp_path, genotypes, monkeypatch):
     Path("file").touch()
     Path("r.x.tsv").write_bytes(Path("env.csv").read_bytes().replace(b",", b"\t"))
     Path("r.log").symlink_to("everyone")
-    return tmp_path
 
 
 def table(path, header, rows):
@@ -125,7 +140,7 @@ CASES = [
     ({"--maf": 0.6}, lfmm2.UsageError, "maf is 0.6"),
     ({"--maf": "nan"}, lfmm2.UsageError, "maf is nan"),
     ({"--geno": -1}, lfmm2.UsageError, "geno is -1"),
-    ({"--keep": "upper"}, lfmm2.InconsistentInputError, "40 IDs are not in the .fam .*; 40 would match but for upper"),
+    ({"--keep": "shouted"}, lfmm2.InconsistentInputError, "40 IDs are not in the .fam .*; 40 would match but for"),
     ({"--missing": "mean", "--intersect": None}, lfmm2.UsageError, "give one of them"),
     ({"--env": "gap.csv", "--missing": "error"}, lfmm2.InconsistentInputError, "1 of 40 samples have missing"),
     ({"--env": "part.csv", "--missing": "mean"}, lfmm2.InconsistentInputError, "3 of 40 samples have no row"),
@@ -232,8 +247,6 @@ def test_folder_that_cannot_be_written_is_an_error_at_the_start(folder, capsys, 
 
 @pytest.mark.usefixtures("folder")
 def test_full_disk_is_an_error_at_the_start(monkeypatch):
-    import shutil
-
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 100))
     with pytest.raises(lfmm2.WriteError, match="100 are free"):
         lfmm2.run(None, "good", "env.csv", 3, out="result")

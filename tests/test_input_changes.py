@@ -20,10 +20,17 @@ from lfmm2.stream import Progress
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
 
 
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("good")
+    write_good(folder)
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The good fileset d and the good table env.csv, in the current folder."""
-    write_good(tmp_path)
+    shutil.copytree(good, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -66,7 +73,7 @@ def grow(path: Path) -> None:
 def replace(path: Path) -> None:
     stamp = path.stat().st_mtime_ns
     shutil.copy(path, "moved")
-    os.replace("moved", path)
+    Path("moved").replace(path)
     os.utime(path, ns=(stamp, stamp))
 
 

@@ -323,6 +323,9 @@ def test_packed_bed_warns_of_samples_that_are_not_there(tmp_path: Path, n_sample
 def test_packed_bed_reads_no_samples_off_few_or_empty_snps(tmp_path: Path) -> None:
     write_fileset(tmp_path, 38, 63)
     PackedBed(tmp_path / "x.bed", 40, 63).close()
+    missing = np.tile(np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, 0b01_10_11_10], np.uint8), 300)
+    (tmp_path / "x.bed").write_bytes(MAGIC + missing.tobytes())
+    PackedBed(tmp_path / "x.bed", 40, 300).close()
     (tmp_path / "x.bed").write_bytes(MAGIC + bytes(3000))
     PackedBed(tmp_path / "x.bed", 40, 300).close()
     (tmp_path / "x.bed").write_bytes(MAGIC)

@@ -6,6 +6,7 @@ import lfmm2
 from lfmm2.eigensolvers import SolverOptions
 from lfmm2.memory import ProblemSize
 from lfmm2.plan import aligned, available_memory, decimal_bytes, make_plan, mebibytes, parse_memory
+from lfmm2.text_tables import with_spaces
 
 SIZE = ProblemSize(
     n_samples=990, n_samples_read=1000, n_snps=50_000, n_snps_read=60_000, n_estimation_snps=5000, n_variables=2,
@@ -79,7 +80,7 @@ def test_describe_is_aligned_and_complete():
     assert text["passes"].strip() == "1 for the filters, about 20 for the factors, 1 for the tests"
     assert text["to read"].strip() == "about 50.0 MB of genotypes"
     assert text["peak memory"].strip().endswith("of a budget of 4 096 MiB")
-    assert text["output"].strip() == "about 18.0 MB, and 6.4 MB for the time of the run"
+    assert text["output"].strip() == "about 18.0 MB, and 8.8 MB for the time of the run"
 
 
 def test_plan_counts_passes_and_bytes():
@@ -97,3 +98,17 @@ def test_loadings_are_counted_in_memory_and_on_disk():
 
 def test_aligned_makes_room_for_long_names():
     assert aligned({"a": "1", "x" * 30: "2"}).splitlines()[0] == "a:" + " " * 30 + "1"
+
+
+@pytest.mark.parametrize("solver", ["exact", "krylov", "power"])
+@pytest.mark.parametrize("out_format", [None, "tsv"])
+def test_least_memory_is_enough_and_a_mebibyte_less_is_not(solver, out_format):
+    def plan(memory):
+        return make_plan(SIZE, SolverOptions(solver=solver), memory, 2, out_format, False)
+
+    least = plan(1).least_memory
+    assert plan(least).peak_memory <= least
+    assert plan(least - (1 << 20)).peak_memory > least - (1 << 20)
+    with pytest.raises(lfmm2.InsufficientMemoryError, match=rf"at least {with_spaces(least >> 20)} MiB") as raised:
+        plan(least - (1 << 20)).check()
+    assert raised.value.minimum == least

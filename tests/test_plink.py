@@ -140,6 +140,7 @@ def test_variants_accepts_alleles_that_look_hexadecimal(tmp_path: Path) -> None:
         ("1 b 0 x A C", "position x is no integer"),
         ("1 b 0 1.5 A C", "position 1.5 is no integer"),
         ("1 b 0 0x10 A C", "position 0x10 is no integer"),
+        ("1 b 0 0X10 A C", "position 0X10 is no integer"),
         ("1 b 0 -1 A C", "position -1 is no integer from 0"),
         ("1 b 0 2147483647 A C", "position 2147483647 is no integer from 0 to 2 147 483 646"),
         ("1 b 0 99999999999999999999 A C", "position 9+ is no integer"),
@@ -449,6 +450,7 @@ def test_open_bed_warns_of_disorder_once(tmp_path: Path) -> None:
 def test_open_bed_warns_of_repeated_ids(tmp_path: Path, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plink, "_HELD_BIM", held)
     assert survey(tmp_path, ["1 a 0 5", "1 . 0 6", "1 b 0 7", "1 . 0 8", "1 A 0 9"]) == []
+    assert survey(tmp_path, ["1 a 0 5", "1 . 0 6", "1 a 0 7", "1 . 0 8"])[0].startswith("x.bim: 1 IDs stand for")
     (found,) = survey(tmp_path, [f"1 s{j % 7} 0 {j}" for j in range(14)])
     assert found.startswith("x.bim: 7 IDs stand for several SNPs (s0, s1, s2, s3, s4, …)")
 

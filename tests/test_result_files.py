@@ -128,7 +128,7 @@ def test_bim_that_changed_during_the_run_is_an_error(tmp_path):
         with pytest.raises(lfmm2.ReadError, match="start again"):
             run.execute()
     assert set(tmp_path.iterdir()) - {tmp_path / "r.state"} == before
-    with pytest.raises(lfmm2.InconsistentInputError, match=r"genotypes \(.bim\), bytes was"):
+    with pytest.raises(lfmm2.InconsistentInputError, match="501 SNPs"):
         lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", resume=True)
 
 

@@ -51,9 +51,16 @@ class WriteError(LfmmError, OSError):
 
 
 class InsufficientMemoryError(LfmmError, MemoryError):
-    """The memory budget is below what the plan needs; the message names the minimum."""
+    """The memory budget is below what the plan needs; the message names the minimum.
+
+    Attributes
+    ----------
+    minimum : int or None
+        Bytes with which the same run is accepted, where that is known.
+    """
 
     exit_code = 8
+    minimum: int | None = None
 
 
 class OutputExistsError(LfmmError, FileExistsError):

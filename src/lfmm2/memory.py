@@ -180,6 +180,13 @@ def factor_stage(size: ProblemSize, solver: str, options: SolverOptions, memory:
     return _streamed(held, fixed, plan_tiling(n, columns).group_snps * buffers, 0, memory, n_threads)
 
 
+def state_bytes(size: ProblemSize, solver: str, n_passes: int, options: SolverOptions) -> int:
+    """On disk, for what the passes for the factors gave, until the factors are there."""
+    if solver == "exact":
+        return 8 * size.n_samples**2
+    return 8 * size.n_samples * n_passes * (size.n_factors + options.oversampling)
+
+
 def q_values_in_memory(memory: int) -> int:
     """Values that are sorted together for q-values."""
     return max(1, min(MOST_Q_VALUES, memory // (Q_SHARE * Q_VALUE_BYTES)))

@@ -300,7 +300,7 @@ class Job:
                 factors = self.estimate(NoState())
                 store, gif, _ = self._test(factors, NoState())
                 return self._in_memory(store, factors, gif)
-            if files.completed(self.identity) is None:
+            if not files.completed(self.identity):
                 with files.begin(self.identity) as state:
                     if not files.is_finished(state):
                         self.filter_snps(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -10,7 +11,16 @@ from pathlib import Path
 from lfmm2.eigensolvers import SolverOptions
 from lfmm2.errors import InsufficientMemoryError, UsageError
 from lfmm2.factors import KRYLOV_PASSES, choose_solver
-from lfmm2.memory import ProblemSize, Stage, factor_stage, n_numbers, reading_bytes, testing_stage, write_bytes
+from lfmm2.memory import (
+    ProblemSize,
+    Stage,
+    factor_stage,
+    n_numbers,
+    reading_bytes,
+    state_bytes,
+    testing_stage,
+    write_bytes,
+)
 from lfmm2.plink import with_spaces
 
 # bytes of a row of a results table on disk, somewhat above those of simulated data (about 70, 215, 103, 92)
@@ -71,8 +81,8 @@ class RunPlan:
         Of .bed, in all passes.
     peak_memory : int
         Bytes above what the interpreter and its libraries take.
-    memory : int
-        The budget.
+    memory, least_memory : int
+        The budget, and the smallest that is enough: what is held by blocks and buckets shrinks with the budget.
     factor_reserve, test_reserve : int
         Bytes of the budget that the blocks of genotypes may not take, because other arrays will.
     output_bytes, temporary_bytes : int
@@ -94,6 +104,7 @@ class RunPlan:
     n_bytes_read: int
     peak_memory: int
     memory: int
+    least_memory: int
     factor_reserve: int
     test_reserve: int
     output_bytes: int
@@ -101,14 +112,16 @@ class RunPlan:
     n_threads: int
 
     def check(self) -> None:
-        """Raise InsufficientMemoryError where the budget is below the plan."""
-        if self.peak_memory > self.memory:
-            raise InsufficientMemoryError(
+        """Raise InsufficientMemoryError where the budget is below the least that is enough."""
+        if self.memory < self.least_memory:
+            error = InsufficientMemoryError(
                 f"memory budget of {mebibytes(self.memory)}, but {with_spaces(self.n_samples)} samples with "
-                f"K = {self.n_factors}, solver {self.solver} and {self.n_threads} thread(s) need "
-                f"{mebibytes(self.peak_memory)}; raise --memory, "
+                f"K = {self.n_factors}, solver {self.solver} and {self.n_threads} thread(s) need at least "
+                f"{mebibytes(self.least_memory)}; raise --memory, "
                 "use fewer threads, another solver, or write to files (out) instead of memory"
             )
+            error.minimum = self.least_memory
+            raise error
 
     def describe(self) -> str:
         """The plan as the lines of --dry-run and of the log."""
@@ -198,13 +211,20 @@ def make_plan(
     n_passes = {"given": 0, "exact": 1, "krylov": KRYLOV_PASSES, "power": options.n_power_iter + 1}[solver]
     in_memory = out_format is None
     statistics = 8 * n_numbers(size, loadings) * size.n_snps
-    testing = Stage(0, 0)
-    if tests:
-        testing = testing_stage(size, memory, n_threads, statistics if in_memory else 0, loadings)
-    factors = factor_stage(size, solver, options, memory, n_threads)
     n_tables = size.n_variables + (size.n_variables > 1) + loadings
-    # the allocator may keep what the blocks of the pass took
-    writing = 0 if in_memory else write_bytes(size, memory, n_tables, loadings) + testing.blocks
+
+    def stages(memory: int) -> tuple[Stage, Stage, int]:
+        """Of the factors, of the tests, and the peak of all, with this budget."""
+        factors = factor_stage(size, solver, options, memory, n_threads)
+        testing = Stage(0, 0)
+        if tests:
+            testing = testing_stage(size, memory, n_threads, statistics if in_memory else 0, loadings)
+        # the allocator may keep what the blocks of the pass took
+        writing = 0 if in_memory else write_bytes(size, memory, n_tables, loadings) + testing.blocks
+        return factors, testing, max(factors.peak, testing.peak, writing, reading_bytes(size))
+
+    factors, testing, peak = stages(memory)
+    least = memory if peak <= memory else _least(lambda budget: stages(budget)[2])
     q_values = 0 if in_memory else 8 * size.n_snps
     n_read = n_passes * size.n_estimation_snps * size.estimation_bytes_read + tests * size.n_snps * size.bytes_read
     return RunPlan(
@@ -221,11 +241,24 @@ def make_plan(
         reason=reason,
         n_passes=n_passes,
         n_bytes_read=n_read + filtered * size.n_snps * size.bytes_read,
-        peak_memory=max(factors.peak, testing.peak, writing, reading_bytes(size)),
+        peak_memory=peak,
         memory=memory,
+        least_memory=least,
         factor_reserve=factors.reserve,
         test_reserve=testing.reserve,
         output_bytes=0 if in_memory else n_tables * ROW_BYTES[out_format or "parquet"] * size.n_snps,
-        temporary_bytes=0 if in_memory else statistics + q_values,
+        temporary_bytes=0 if in_memory else statistics + q_values + state_bytes(size, solver, n_passes, options),
         n_threads=n_threads,
     )
+
+
+def _least(peak_of: Callable[[int], int]) -> int:
+    """The smallest budget, to a mebibyte, whose peak is not above it."""
+    unit = 1 << 20
+    low, high = 0, 1
+    while peak_of(high * unit) > high * unit:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if peak_of(middle * unit) <= middle * unit else (middle, high)
+    return high * unit

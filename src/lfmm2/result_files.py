@@ -6,7 +6,6 @@ the record, which is the manifest of the others.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from lfmm2 import distributions
 from lfmm2.calibration import StreamedQValues
-from lfmm2.errors import LfmmError, UsageError, WriteError
+from lfmm2.errors import LfmmError, MalformedInputError, OutputExistsError, UsageError, WriteError
 from lfmm2.factors import LatentFactors
 from lfmm2.factors_file import read_factors, write_factors
 from lfmm2.memory import q_values_in_memory
@@ -28,7 +27,7 @@ from lfmm2.output import JOINT_SCHEMA, RESULT_SCHEMA, open_table
 from lfmm2.plan import ROW_BYTES, RunPlan
 from lfmm2.record import as_json, as_log
 from lfmm2.results import FileSource
-from lfmm2.run_state import NoState, RunState, inspect
+from lfmm2.run_state import NoState, RunState, differences, inspect
 from lfmm2.statistics_store import BLOCK_ROWS, StatisticsStore
 from lfmm2.stream import Progress
 from lfmm2.tables import (
@@ -151,22 +150,33 @@ class ResultFiles:
         options = self.options
         goes_on = inspect(self.state_folder, identity, options.resume, options.overwrite)
         # of a run to be resumed some may be there already: `begin` compares them
-        stored = self.completed(identity) if options.resume and not goes_on else None
-        _check_paths(list(self.paths.values()), options.overwrite or goes_on or stored is not None)
-        if stored is None:
+        complete = self.completed(identity)
+        _check_paths(list(self.paths.values()), options.overwrite or goes_on or complete)
+        if not complete:
             kept = sum(p.stat().st_size for p in self.state_folder.iterdir()) if goes_on else 0
             check_free_space(Path(self.prefix).parent, plan.output_bytes + plan.temporary_bytes - kept)
 
-    def completed(self, identity: dict[str, Any]) -> dict[str, Any] | None:
-        """The record of complete results of this very run, if `resume` finds them in place of an unfinished one."""
-        if self.prefix is None or not self.options.resume or self.state_folder.is_dir():
-            return None
+    def completed(self, identity: dict[str, Any]) -> bool:
+        """Whether `resume` finds complete results of this very run in place of an unfinished one.
+
+        Raises
+        ------
+        OutputExistsError
+            If they are of another run or damaged, and may not be replaced.
+        """
+        options = self.options
+        if not options.resume or self.state_folder.is_dir() or not self.paths["record"].exists():
+            return False
+        path = self.paths["record"]
         try:
-            record = read_record(self.paths["record"])
-        except LfmmError:
-            return None
-        same = record.get("identity") == json.loads(json.dumps(identity))
-        return record if same and not damaged_files(self.paths["record"], record) else None
+            record = read_record(path)
+            other = differences(record["identity"], identity)
+            faults = [f"complete results of another run: {'; '.join(other)}"] if other else damaged_files(path, record)
+        except MalformedInputError as error:
+            faults = [str(error)]
+        if faults and not options.overwrite:
+            raise OutputExistsError(f"{path}: {'; '.join(faults)}; choose another name, or replace with --overwrite")
+        return not faults
 
     def begin(self, identity: dict[str, Any]) -> RunState:
         """Take the names of this run, until it has ended, and what an unfinished run has left of it.

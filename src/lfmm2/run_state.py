@@ -218,7 +218,7 @@ class RunState(NoState):
     def arrays(self, name: str) -> Arrays | None:
         """Arrays kept by this run or the one that it goes on from; None where they are absent or damaged."""
         try:
-            with np.load(self.folder / f"{name}.npz", allow_pickle=False) as stored:
+            with (self.folder / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return {key: stored[key] for key in stored.files}
         except Exception:
             # a damaged archive may raise anything; all of it means that the arrays must be made again
@@ -370,7 +370,12 @@ def _goes_on(folder: Path, identity: dict[str, Any], resume: bool, overwrite: bo
     if resume:
         if before is None:
             return False  # damaged: everything is made again
-        return not _refuse_difference(folder, before, identity)
+        if fields := differences(before, identity):
+            raise InconsistentInputError(
+                f"{folder}: the unfinished run was another one: {'; '.join(fields)}; resume it as it was, "
+                "or start from the beginning with --overwrite and without --resume"
+            )
+        return True
     if not overwrite:
         raise OutputExistsError(
             f"{folder}: an unfinished run; go on with --resume, or start from the beginning with --overwrite"
@@ -395,18 +400,12 @@ def matches(path: Path, stamp: dict[str, Any]) -> bool:
         raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check the disk") from error
 
 
-def _refuse_difference(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Raise if an unfinished run was another one, naming every field; else False."""
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """In words, the fields in which the identity of a run is not that of one that was recorded."""
     missing = object()
     now = json.loads(json.dumps(now))
     names = [name for name in {**before, **now} if before.get(name, missing) != now.get(name, missing)]
-    if names:
-        fields = "; ".join(f"{name} was {before.get(name, 'absent')}, is {now.get(name, 'absent')}" for name in names)
-        raise InconsistentInputError(
-            f"{folder}: the unfinished run was another one: {fields}; resume it as it was, "
-            "or start from the beginning with --overwrite and without --resume"
-        )
-    return False
+    return [f"{name} was {before.get(name, 'absent')}, is {now.get(name, 'absent')}" for name in names]
 
 
 def _stamps(value: Any) -> dict[str, dict[str, Any]]:

@@ -206,7 +206,7 @@ class Bench:
         assert ended.code == INSUFFICIENT_MEMORY, f"{what}: exit code {ended.code}: {ended.errors}"
         assert ended.passes == [], f"{what}: refused after the passes {ended.passes}"
         assert self.left() == [], f"{what}: leaves {self.left()}"
-        named = re.search(r"need ([0-9 ]+) MiB", ended.errors)
+        named = re.search(r"need (?:at least )?([0-9 ]+) MiB", ended.errors)
         assert named is not None, f"{what}: names no minimum: {ended.errors}"
         return int(named[1].replace(" ", "")) * MIB
 

@@ -184,11 +184,9 @@ class Build:
         shutil.copytree(self.sources / SOURCES, self.package)
         if "-Db_sanitize=thread" in toolchain.setup:
             self.preload.append(self.build_first_library(folder))
-        must_succeed(
-            [sys.executable, "-m", "mesonbuild.mesonmain", "setup", self.objects, self.sources, *toolchain.setup]
-            + ["--buildtype=debug", "-Doptimization=1", "-Db_lundef=false", "-Dopenmp=enabled"],
-            self.environment,
-        )
+        meson: list[str | Path] = [sys.executable, "-m", "mesonbuild.mesonmain", "setup", self.objects, self.sources]
+        options = ["--buildtype=debug", "-Doptimization=1", "-Db_lundef=false", "-Dopenmp=enabled"]
+        must_succeed([*meson, *options, *toolchain.setup], self.environment)
         self.compile()
 
     def copy_sources(self) -> None:
@@ -299,6 +297,7 @@ def run(full: bool) -> dict[str, object]:
     lacks = missing_build_tools()
     gcc, clang = (None, None) if lacks else (find_gcc(), find_clang())
     both = (*seeded_bugs.ADDRESS, *seeded_bugs.UNDEFINED)
+    jobs: list[tuple[str, Toolchain | None, str, tuple[SeededBug, ...]]]
     jobs = [("address_and_undefined", gcc, "gcc with libasan and libubsan", both if full else both[:1])]
     if full:
         jobs.append(("thread", clang, "clang with libclang-rt, libomp and libarcher", seeded_bugs.THREAD))

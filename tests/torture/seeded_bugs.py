@@ -124,7 +124,7 @@ THREAD = (
                 for slot in range(n_wave):
 """,
         """\
-            for slot in prange(n_wave, num_threads=n_threads, schedule="static", use_threads_if=n_samples * l > 100_000):
+            for slot in prange(n_wave, num_threads=n_threads, use_threads_if=n_samples * l > 100_000):
                 for column in range(l):
 """,
         "ThreadSanitizer: data race",

@@ -1,4 +1,4 @@
-"""Kernels where threads meet: tests for the sanitizers beside those of tests/test_core.py. pytest takes them by path."""
+"""Kernels where threads meet: tests for the sanitizers beside tests/test_core.py, taken by pytest only by path."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ Packed = NDArray[np.uint8]
 
 N_SAMPLES, N_SNPS = 1003, 90
 TILE_SNPS, CHUNK_SAMPLES, GROUP_TILES, N_SLOTS = 4, 256, 2, 5
+PANEL_SNPS = 30
 
 
 def random_packed(seed: int) -> Packed:
@@ -49,7 +50,7 @@ def cross_products(packed: Packed, W: Floats, n_threads: int) -> Floats:
 def gram(packed: Packed, n_threads: int) -> Floats:
     n_samples = 4 * packed.shape[1]
     C = np.zeros((n_samples, n_samples), order="F")
-    _core.gram(packed, n_samples, 0, C, 9, np.full((7, n_samples), np.nan), n_threads)
+    _core.gram(packed, n_samples, 0, C, 32, np.full((PANEL_SNPS, n_samples), np.nan), n_threads)
     return C
 
 
@@ -59,6 +60,13 @@ def test_gram_product_adds_many_sums_in_the_same_order_on_any_threads(n_threads:
     packed, S = random_packed(1), random_columns(101)
     assert S.size > 100_000
     np.testing.assert_array_equal(gram_product(packed, S, n_threads), gram_product(packed, S, 1))
+
+
+# long enough that every thread takes a part, which the small matrices of tests/test_core.py do not make sure of
+@pytest.mark.parametrize("n_threads", [2, 3, 8])
+def test_gram_adds_large_panels_in_the_same_order_on_any_threads(n_threads: int) -> None:
+    packed = np.ascontiguousarray(random_packed(1)[:, :75])
+    np.testing.assert_array_equal(gram(packed, n_threads), gram(packed, 1))
 
 
 def test_kernels_run_side_by_side_in_threads_of_python() -> None:

@@ -1,0 +1,287 @@
+"""Runs that are stopped anywhere and resumed: the same files, byte for byte, without work that was done before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lfmm2
+from lfmm2 import run_state
+from lfmm2.genotypes import ArrayMatrix, BedMatrix
+from lfmm2.simulation import Simulation, simulate
+from lfmm2.stream import Progress
+
+pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
+
+N_SNPS = 9_000
+
+
+class Stop(KeyboardInterrupt):
+    pass
+
+
+class StopAfter(Progress):
+    """Stops the run at the n-th block of genotypes or table rows, whatever pass it is in."""
+
+    def __init__(self, n_blocks: int) -> None:
+        self.n_left = n_blocks
+        self.labels: list[str] = []
+
+    def start(self, label: str, n_snps: int, n_bytes: int) -> None:
+        self.labels.append(label)
+
+    def advance(self, n_snps: int, n_bytes: int) -> None:
+        self.n_left -= 1
+        if self.n_left < 0:
+            raise Stop
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
+    return simulate(tmp_path_factory.mktemp("resume") / "d", n_samples=90, n_snps=N_SNPS, n_causal=5, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several blocks per pass, and everything kept at once."""
+    monkeypatch.setattr("lfmm2.stream.BLOCK_BYTES", 1)
+    monkeypatch.setattr(run_state, "KEEP_AFTER_SECONDS", 0)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files that are the same in every run: all but log and record, which hold times."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix not in (".log", ".json")}
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "exact": {"K": 2, "solver": "exact"},
+    "krylov": {"K": 6, "solver": "krylov", "tol": 1e-6},
+    "power": {"K": 3, "solver": "power", "format": "tsv", "loadings": True},
+    "filters": {"K": 2, "maf": 0.05, "geno": 0.1, "est_rate": 0.5, "solver": "krylov"},
+    "threads": {"K": 2, "n_threads": 2, "memory": "64MB"},
+}
+
+
+def run(data: Simulation, out: Path, case: dict[str, Any], **more: Any) -> lfmm2.AssociationResult:
+    return lfmm2.run(None, data.bed, data.env, out=out, **{"n_threads": 1, **case, **more})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_run_stopped_at_any_block_gives_the_same_files_when_resumed(
+    data: Simulation, tmp_path: Path, name: str
+) -> None:
+    case = CASES[name]
+    (tmp_path / "straight").mkdir()
+    counter = StopAfter(10**9)
+    straight = run(data, tmp_path / "straight" / "r", case, progress=counter)
+    n_blocks = 10**9 - counter.n_left
+    assert n_blocks > 12
+    for stop in range(0, n_blocks, max(1, n_blocks // 7)):
+        folder = tmp_path / f"stopped-{stop}"
+        folder.mkdir()
+        with pytest.raises(Stop):
+            run(data, folder / "r", case, progress=StopAfter(stop))
+        assert [path.name for path in folder.iterdir()] == ["r.state"]
+        # stopped a second time on the way, with other threads and memory, which are no part of the run
+        with pytest.raises(Stop):
+            run(data, folder / "r", case, progress=StopAfter(min(2, n_blocks - stop - 1)), resume=True, memory="99MB")
+        result = run(data, folder / "r", case, resume=True, n_threads=1)
+        assert contents(folder) == contents(tmp_path / "straight")
+        np.testing.assert_array_equal(result.gif, straight.gif)
+        assert len(lfmm2.verify(folder / "r")) == len(straight.paths)
+
+
+def test_resumed_run_does_not_repeat_what_was_done(
+    data: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES["krylov"]
+    straight = StopAfter(10**9)
+    run(data, tmp_path / "s", case, progress=straight)
+    passes = [label for label in straight.labels if label.startswith("factors")]
+    n_blocks = -(-N_SNPS // 1024)  # per pass
+    with pytest.raises(Stop):
+        run(data, tmp_path / "r", case, progress=StopAfter(3 * n_blocks + 1))
+    resumed = StopAfter(10**9)
+    run(data, tmp_path / "r", case, progress=resumed, resume=True)
+    assert resumed.labels == straight.labels[3:]
+    # within the pass of the tests, at the SNP after those that are done; then at the second table
+    run(data, tmp_path / "r", case, overwrite=True)
+    first = len(passes) * n_blocks + 4
+    with pytest.raises(Stop):
+        run(data, tmp_path / "u", case, progress=StopAfter(first))
+    resumed = StopAfter(10**9)
+    run(data, tmp_path / "u", case, progress=resumed, resume=True)
+    assert resumed.labels[0] == f"tests from SNP {4 * 1024 + 1}"
+    assert resumed.labels[1:] == straight.labels[len(passes) + 1 :]
+    record = json.loads((tmp_path / "u.json").read_text())
+    assert [p["label"] for p in record["passes"][:-1]] == passes
+
+
+def test_resume_without_a_state_begins_at_the_beginning(data: Simulation, tmp_path: Path) -> None:
+    run(data, tmp_path / "r", CASES["exact"], resume=True)
+    assert len(lfmm2.verify(tmp_path / "r")) == 6
+
+
+def test_resume_of_a_complete_run_does_nothing(data: Simulation, tmp_path: Path) -> None:
+    first = run(data, tmp_path / "r", CASES["exact"])
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    silent = StopAfter(0)
+    again = run(data, tmp_path / "r", CASES["exact"], resume=True, progress=silent)
+    assert silent.labels == []
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    np.testing.assert_array_equal(first.t, again.t)
+    np.testing.assert_array_equal(first.gif, again.gif)
+    np.testing.assert_array_equal(first.factors.U, again.factors.U)
+
+
+def test_resume_does_not_take_complete_results_of_another_run_or_damaged_ones(data: Simulation, tmp_path: Path) -> None:
+    run(data, tmp_path / "r", CASES["exact"])
+    with pytest.raises(lfmm2.OutputExistsError, match=r"complete results of another run: K was 2, is 3"):
+        run(data, tmp_path / "r", {"K": 3, "solver": "exact"}, resume=True)
+    with (tmp_path / "r.env1.parquet").open("r+b") as file:
+        file.write(b"x")
+    with pytest.raises(lfmm2.OutputExistsError, match=r"r\.env1\.parquet has other contents"):
+        run(data, tmp_path / "r", CASES["exact"], resume=True)
+
+
+def test_outputs_that_are_not_of_the_unfinished_run_are_not_overwritten(data: Simulation, tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        run(data, tmp_path / "r", CASES["exact"], progress=StopAfter(12))
+    (tmp_path / "r.env1.parquet").write_text("mine")
+    with pytest.raises(lfmm2.OutputExistsError, match=r"output exists: .*r\.env1\.parquet"):
+        run(data, tmp_path / "r", CASES["exact"], resume=True)
+    assert (tmp_path / "r.env1.parquet").read_text() == "mine"
+    run(data, tmp_path / "r", CASES["exact"], resume=True, overwrite=True)
+    assert len(lfmm2.verify(tmp_path / "r")) == 6
+
+
+Change = Callable[[Simulation, dict[str, Any]], dict[str, Any]]
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+    "K": ({"K": 3}, "K was 2, is 3"),
+    "lambda": ({"lambda_": 0.1}, "lambda was 1e-05, is 0.1"),
+    "solver": ({"solver": "power"}, "solver was exact, is power"),
+    "format": ({"format": "tsv"}, "format was parquet, is tsv"),
+    "df": ({"df": "intercept"}, "df was paper, is intercept"),
+    "loadings": ({"loadings": True}, "loadings was False, is True"),
+    "maf": ({"maf": 0.1}, "maf was None, is 0.1"),
+    "extract": ({"extract": ["snp1", "snp2", "snp3"] + [f"snp{i}" for i in range(10, 99)]}, "tested SNPs was all, is "),
+    "seed": ({"seed": 5}, "seed was 0, is 5"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_resume_refuses_other_parameters(data: Simulation, tmp_path: Path, name: str) -> None:
+    change, message = CHANGES[name]
+    with pytest.raises(Stop):
+        run(data, tmp_path / "r", CASES["exact"], progress=StopAfter(12))
+    if name == "extract":
+        ids = data.bim.read_text().split()[1::6][:90]
+        change = {"extract": ids}
+    with pytest.raises(lfmm2.InconsistentInputError, match=message):
+        run(data, tmp_path / "r", CASES["exact"] | change, resume=True)
+    run(data, tmp_path / "r", CASES["exact"], resume=True)
+
+
+@pytest.mark.parametrize("what", ["bed", "variables", "samples", "version"])
+def test_resume_refuses_other_inputs(
+    data: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    for kind in ("bed", "bim", "fam"):
+        (tmp_path / f"d.{kind}").write_bytes(getattr(data, kind).read_bytes())
+    (tmp_path / "d.csv").write_bytes(data.env.read_bytes())
+    here = replace(data, bed=tmp_path / "d.bed", env=tmp_path / "d.csv")
+    with pytest.raises(Stop):
+        run(here, tmp_path / "r", CASES["exact"], progress=StopAfter(12))
+    case = CASES["exact"]
+    if what == "bed":
+        here.bed.touch()
+        match = r"genotypes \(.bed\), time of change in ns was"
+    elif what == "variables":
+        lines = here.env.read_text().splitlines()
+        here.env.write_text("\n".join([lines[0], f"{lines[1].rpartition(',')[0]},0.5", *lines[2:]]))
+        match = "values of variables was"
+    elif what == "samples":
+        (tmp_path / "list").write_text(data.fam.read_text().split()[1] + "\n")
+        case, match = case | {"remove": tmp_path / "list"}, "samples was"
+    else:
+        monkeypatch.setattr("lfmm2.record.package_version", lambda: "9.9")
+        match = r"lfmm2 was .*, is 9\.9"
+    with pytest.raises(lfmm2.InconsistentInputError, match=match):
+        run(here, tmp_path / "r", case, resume=True)
+
+
+@pytest.mark.parametrize("at", [0.0, 0.5, 0.999])
+def test_damaged_state_is_made_again(data: Simulation, tmp_path: Path, at: float) -> None:
+    (tmp_path / "straight").mkdir()
+    counter = StopAfter(10**9)
+    run(data, tmp_path / "straight" / "r", CASES["krylov"], progress=counter)
+    last = 10**9 - counter.n_left - 1
+    for stop in (last, last // 2):
+        folder = tmp_path / str(stop)
+        folder.mkdir()
+        with pytest.raises(Stop):
+            run(data, folder / "r", CASES["krylov"], progress=StopAfter(stop))
+        names = {path.name for path in (folder / "r.state").iterdir()} - {"lock"}
+        saved = {name: (folder / "r.state" / name).read_bytes() for name in names}
+        for name in names:
+            for kept, raw in saved.items():
+                (folder / "r.state" / kept).write_bytes(raw)
+            raw = saved[name]
+            place = int(at * len(raw))
+            damaged = raw[:place] + bytes([raw[place] ^ 0x55]) + raw[place + 1 :] if raw else b"?"
+            (folder / "r.state" / name).write_bytes(damaged)
+            run(data, folder / "r", CASES["krylov"], resume=True)
+            assert contents(folder) == contents(tmp_path / "straight"), name
+            for path in folder.iterdir():
+                path.unlink()
+            (folder / "r.state").mkdir()
+
+
+def test_array_genotypes_can_be_resumed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Y, X = rng.standard_normal((50, 9000)), rng.standard_normal((50, 2))
+    (tmp_path / "straight").mkdir()
+    lfmm2.run(None, Y, X, 2, out=tmp_path / "straight" / "r")
+    for stop in (1, 6, 9, 10):
+        folder = tmp_path / f"stopped-{stop}"
+        folder.mkdir()
+        with pytest.raises(Stop):
+            lfmm2.run(None, Y, X, 2, out=folder / "r", progress=StopAfter(stop))
+        if stop > 5:
+            with pytest.raises(lfmm2.InconsistentInputError, match=r"genotypes \(array\) was"):
+                lfmm2.run(None, Y + 1, X, 2, out=folder / "r", resume=True)
+        lfmm2.run(None, Y, X, 2, out=folder / "r", resume=True)
+        assert contents(folder) == contents(tmp_path / "straight")
+
+
+def test_given_factors_are_part_of_the_run(data: Simulation, tmp_path: Path) -> None:
+    factors = lfmm2.estimate_factors(data.bed, data.env, 3)
+    with pytest.raises(Stop):
+        lfmm2.test_associations(data.bed, data.env, factors, out=tmp_path / "r", progress=StopAfter(6))
+    with pytest.raises(lfmm2.InconsistentInputError, match="K was 3, is 2; given factors was"):
+        lfmm2.test_associations(data.bed, data.env, factors.leading(2), out=tmp_path / "r", resume=True)
+    lfmm2.test_associations(data.bed, data.env, factors, out=tmp_path / "r", resume=True)
+    assert len(lfmm2.verify(tmp_path / "r")) == 6
+
+
+def test_resume_needs_out(data: Simulation) -> None:
+    with pytest.raises(lfmm2.UsageError, match="give out"):
+        lfmm2.run(None, data.bed, data.env, 2, resume=True)
+
+
+@pytest.mark.parametrize("first", [0, 2048, 4096, 8192])
+def test_products_have_the_same_bits_wherever_a_pass_begins(data: Simulation, engine: Any, first: int) -> None:
+    W = np.random.default_rng(1).standard_normal((90, 7))
+    with lfmm2.BedFile(data.bed) as bed:
+        array = np.random.default_rng(2).standard_normal((90, N_SNPS))
+        for matrix in (BedMatrix(bed, engine), ArrayMatrix(array, engine)):
+            whole = np.vstack([block.products for block in matrix.cross_products(W)])
+            blocks = list(matrix.cross_products(W, first_snp=first))
+            assert blocks[0].first_snp == first
+            np.testing.assert_array_equal(np.vstack([block.products for block in blocks]), whole[first:])
