@@ -22,7 +22,7 @@ unexport PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD
 unexport PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV PIP_NO_BUILD_ISOLATION
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint test-checked test-serial bench dist clean
+.PHONY: help demo test lint test-checked test-serial torture bench dist clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ test-checked: $(VENV)/checked/.installed $(VENV)/.test  ## Kernel tests with bou
 
 test-serial: $(VENV)/serial/.installed $(VENV)/.test  ## Kernel and factor tests on a build without OpenMP
 	PYTHONPATH=$(VENV)/serial/package $(BIN)/python -m pytest $(CORE_TESTS) tests/test_factors.py $(ARGS)
+
+torture: $(VENV)/.package $(VENV)/.torture  ## Faults, kills, full disks, sanitizers, fuzzing: writes reliability.json
+	PYTHONPATH=tests $(BIN)/python -m torture $(ARGS)
 
 bench: $(VENV)/.package $(VENV)/.test  ## The programs in bench, one after the other
 	@set -e; for program in $$(grep -l '__main__' bench/*.py); do \
@@ -104,7 +107,7 @@ $(VENV)/serial/.installed: $(SOURCES) $(VENV)/.build
 	  from lfmm2 import _core; sys.exit(_core.OPENMP)'
 	@touch $@
 
-$(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml $(VENV)/.build | $(VENV)/.package
+$(VENV)/.test $(VENV)/.dev $(VENV)/.torture: $(VENV)/.%: pyproject.toml $(VENV)/.build | $(VENV)/.package
 	$(PIP) install --quiet "$$(ls $(VENV)/release/*.whl)[$*]"
 	@touch $@
 

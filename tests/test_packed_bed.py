@@ -13,7 +13,9 @@ import pytest
 
 from lfmm2 import packed_bed
 from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError, UsageError
+from lfmm2.genotypes import BedMatrix
 from lfmm2.packed_bed import PackedBed
+from lfmm2.stream import Engine
 
 MAGIC = b"\x6c\x1b\x01"
 SHAPES: dict[Path, tuple[int, int]] = {}
@@ -330,3 +332,14 @@ def test_packed_bed_reads_no_samples_off_few_or_empty_snps(tmp_path: Path) -> No
     PackedBed(tmp_path / "x.bed", 40, 300).close()
     (tmp_path / "x.bed").write_bytes(MAGIC)
     PackedBed(tmp_path / "x.bed", 40, 0).close()
+
+
+def test_bed_matrix_takes_a_packed_bed(tmp_path: Path) -> None:
+    packed = write_fileset(tmp_path, 9, 50)
+    codes = np.stack([packed >> shift & 3 for shift in (0, 2, 4, 6)], axis=2).reshape(50, -1)[:, :9]
+    dosage = np.array([0, np.nan, 1, 2])[codes]
+    called = ~np.isnan(dosage)
+    Y = np.where(called, dosage - np.nanmean(dosage, axis=1, keepdims=True), 0)
+    with opened(tmp_path) as bed:
+        found = BedMatrix(bed, Engine(n_threads=1, memory=1 << 26)).gram()
+    np.testing.assert_allclose(found, Y.T @ Y, atol=1e-12)

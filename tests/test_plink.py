@@ -465,6 +465,17 @@ def test_open_bed_finds_ids_repeated_far_apart_where_the_bim_is_held(
     assert survey(tmp_path, rows)[0].startswith("x.bim: 1 IDs stand for several SNPs (a)")
 
 
+@pytest.mark.parametrize("last", ["", "é", "0", "."])
+def test_open_bed_tells_ids_apart_whatever_their_end(
+    tmp_path: Path, last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plink, "_HELD_BIM", 1 << 24)
+    ids = [f"{name}{last}" for name in "abcdeafgbh"]
+    (found,) = survey(tmp_path, [f"1 {name} 0 {j}" for j, name in enumerate(ids)])
+    assert found.startswith("x.bim: 2 IDs stand for several SNPs (")
+    assert set(found.split("(")[1].split(")")[0].split(", ")) == {f"a{last}", f"b{last}"}
+
+
 def test_open_bed_counts_repeats_of_all_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (15,))
     (found,) = survey(tmp_path, [f"1 s{j // 2} 0 {j}" for j in range(8)])

@@ -138,6 +138,16 @@ def test_variable_that_would_take_the_place_of_another_file_is_refused(tmp_path,
         ResultFiles(OutputOptions(tmp_path / "r"), ("x", name), False, [])
 
 
+def test_record_is_the_last_file_to_appear(data, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("lfmm2.run_state.RunState.publish", lambda _, targets: shown.extend(targets.values()))
+    monkeypatch.setattr(Job, "_stored", lambda _: None)
+    with job(data, tmp_path / "r") as run:
+        run.execute()
+    assert len(shown) == 6
+    assert shown[-1] == tmp_path / "r.json"
+
+
 def test_writing_reports_progress(data, tmp_path):
     calls = []
 

@@ -243,6 +243,24 @@ def test_damaged_state_is_made_again(data: Simulation, tmp_path: Path, at: float
             (folder / "r.state").mkdir()
 
 
+@pytest.mark.parametrize("name", ["common", "variable-0", "variable-1"])
+@pytest.mark.parametrize("row", [0, 5000, N_SNPS - 1])
+def test_damaged_statistics_are_made_again(data: Simulation, tmp_path: Path, name: str, row: int) -> None:
+    (tmp_path / "straight").mkdir()
+    counter = StopAfter(10**9)
+    run(data, tmp_path / "straight" / "r", CASES["exact"], progress=counter)
+    (tmp_path / "r").mkdir()
+    n_blocks = -(-N_SNPS // 1024)
+    with pytest.raises(Stop):  # before the first table
+        run(data, tmp_path / "r" / "r", CASES["exact"], progress=StopAfter(2 * n_blocks))
+    path = tmp_path / "r" / "r.state" / f"statistics-{name}.rows"
+    rows = np.fromfile(path).reshape(N_SNPS, -1)
+    rows[row] *= 2
+    rows.tofile(path)
+    run(data, tmp_path / "r" / "r", CASES["exact"], resume=True)
+    assert contents(tmp_path / "r") == contents(tmp_path / "straight")
+
+
 def test_array_genotypes_can_be_resumed(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     Y, X = rng.standard_normal((50, 9000)), rng.standard_normal((50, 2))

@@ -22,9 +22,13 @@ def begin(folder: Path, *, resume: bool = False, overwrite: bool = False, **chan
     return RunState.begin(folder, IDENTITY | change, resume, overwrite)
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def unfinished(folder: Path) -> None:
     """A folder as a run leaves it that was interrupted after it had kept something."""
-    with pytest.raises(KeyboardInterrupt), begin(folder) as state:
+    with pytest.raises(KeyboardInterrupt), begin(folder) as state:  # noqa: PT012
         state.keep_arrays("pass-001", product=np.arange(6.0).reshape(2, 3).T, key="k")
         with state.output("x.tsv") as file:
             file.write(b"table")
@@ -37,7 +41,7 @@ def test_run_that_succeeds_leaves_no_folder(tmp_path: Path) -> None:
             file.write(b"table")
         with state.output("json") as file:
             file.write(b"{}")
-        assert sorted(os.listdir(tmp_path)) == ["r.state"]
+        assert names_in(tmp_path) == ["r.state"]
         state.publish({"x.tsv": tmp_path / "r.x.tsv", "json": tmp_path / "r.json"})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"r.x.tsv": b"table", "r.json": b"{}"}
 
@@ -104,7 +108,7 @@ def test_unfinished_run_is_neither_lost_nor_taken_for_another(tmp_path: Path) ->
 def test_state_that_holds_no_work_stands_in_nobodys_way(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), begin(tmp_path / "s"):
         raise KeyboardInterrupt
-    assert sorted(os.listdir(tmp_path / "s")) == ["lock", "run.json"]
+    assert names_in(tmp_path / "s") == ["lock", "run.json"]
     assert not inspect(tmp_path / "s", IDENTITY, False, False)
     with begin(tmp_path / "s", K=5):
         pass
@@ -158,15 +162,15 @@ def test_lock_of_another_process_is_named_and_ends_with_it(tmp_path: Path) -> No
 @pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt])
 def test_output_that_is_given_up_leaves_nothing_of_itself(tmp_path: Path, error: type[BaseException]) -> None:
     with begin(tmp_path / "s") as state:
-        with pytest.raises(error), state.output("x") as file:
+        with pytest.raises(error), state.output("x") as file:  # noqa: PT012
             file.write(b"half")
             raise error
         assert state.finished("x", tmp_path / "x") is None
-        assert sorted(os.listdir(tmp_path / "s")) == ["lock", "run.json"]
+        assert names_in(tmp_path / "s") == ["lock", "run.json"]
 
 
 def test_error_that_cannot_be_mended_removes_the_state(tmp_path: Path) -> None:
-    with pytest.raises(DegenerateProblemError), begin(tmp_path / "s") as state:
+    with pytest.raises(DegenerateProblemError), begin(tmp_path / "s") as state:  # noqa: PT012
         state.keep_note("a", 1)
         raise DegenerateProblemError("rank 1")
     assert list(tmp_path.iterdir()) == []
@@ -245,7 +249,7 @@ def test_publication_that_was_killed_is_completed(tmp_path: Path, monkeypatch: p
     with begin(tmp_path / "s", resume=True) as state:
         assert all(state.finished(name, tmp_path / name) for name in ("x", "y", "json"))
         published(tmp_path, state)
-    assert sorted(os.listdir(tmp_path)) == ["json", "x", "y"]
+    assert names_in(tmp_path) == ["json", "x", "y"]
 
 
 def test_manifest_comes_last_and_after_the_others_are_on_the_disk(
@@ -259,7 +263,7 @@ def test_manifest_comes_last_and_after_the_others_are_on_the_disk(
         return replace(path, target)
 
     def recorded_fsync(descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         events.append(f"fsync {path.name if path != tmp_path else 'folder'}")
         fsync(descriptor)
 

@@ -110,8 +110,8 @@ def run(
     missing_code : float or str, optional
         A value of X and `covar` that means missing, such as -9.
     missing : {"error", "drop", "mean"}
-        What to do with samples that have a row of X or `covar` but lack a value: stop, leave them out, or take the mean of
-        the variable over the samples in use that have it.
+        What to do with samples that have a row of X or `covar` but lack a value: stop, leave them out, or take the mean
+        of the variable over the samples in use that have it.
     intersect : bool
         Use the samples that have all variables, instead of raising an error when some have not.
     loadings : bool

@@ -149,8 +149,8 @@ def _say(text: str) -> None:
 @_run_options
 def run(
     bed: Path, env: Path, covar: Path | None, keep: Path | None, remove: Path | None, extract: Path | None,
-    exclude: Path | None, maf: float | None, geno: float | None, missing_code: str | None, missing: str, intersect: bool,
-    count_allele: str, n_factors: int, lambda_: float, est_bed: Path | None, est_rate: float | None,
+    exclude: Path | None, maf: float | None, geno: float | None, missing_code: str | None, missing: str,
+    intersect: bool, count_allele: str, n_factors: int, lambda_: float, est_bed: Path | None, est_rate: float | None,
     est_extract: Path | None, solver: str, tol: float, power_iter: int, oversampling: int, scale: str | None, df: str,
     out: str, format_: str, loadings: bool, overwrite: bool, resume: bool, threads: int | None, memory: str | None,
     seed: int, dry_run: bool,

@@ -29,7 +29,16 @@ from lfmm2.errors import (
     UsageError,
 )
 from lfmm2.plink import Samples, joined_ids
-from lfmm2.text_tables import StrPath, clean_text, open_regular, repeated, single_tabs, some_of, spelling_hints
+from lfmm2.text_tables import (
+    StrPath,
+    clean_text,
+    open_regular,
+    repeated,
+    shortened,
+    single_tabs,
+    some_of,
+    spelling_hints,
+)
 
 _RESERVED_NAMES = ("joint", "factors", "loadings")  # outputs are called <out>.<name>
 # A variable this close to the span of the others, relative to its norm, is collinear: the limit of R's lm().
@@ -68,7 +77,7 @@ class _Table:
 
     def at(self, row: int, name: str) -> str:
         line = f"row {row + 1}" if self.first_line is None else f"line {row + self.first_line}"
-        return f"{self.label}, {line} (sample {self.iid[row]}), column {name!r}"
+        return f"{self.label}, {line} (sample {shortened(self.iid[row])}), column {shortened(name)!r}"
 
 
 def read_variables(
@@ -157,8 +166,9 @@ def _without_missing(
     if n_incomplete and missing == "error":
         places = [table.at(rows[i], names[j]) for i, j in np.argwhere(lacking)[:6]]
         fact = f"{n_incomplete} of {len(values)} samples have missing {what}"
+        more = ", …" if len(places) > 5 else ""
         remedy = "use --missing drop or mean, or --remove on these"
-        raise InconsistentInputError(f"{fact}: {some_of(places)}; {remedy}")
+        raise InconsistentInputError(f"{fact}: {', '.join(places[:5])}{more}; {remedy}")
     if n_incomplete == len(values) and missing == "drop":
         raise InconsistentInputError(f"{table.label}: no sample has all {what}; complete or choose fewer")
     if n_incomplete and not quiet:
@@ -257,7 +267,7 @@ def _read_text(path: StrPath, samples: Samples) -> _Table:
     if delimiter == " ":
         text, delimiter = single_tabs(text), "\t"
     header_row, _, body = text.partition(b"\n")
-    names = [name.strip() for name in next(csv.reader([header_row.decode()], delimiter=delimiter))]
+    names = [name.strip() for name in _cells(header_row.decode(), delimiter, f"{path}, line 1")]
     if set(names[:2]) & set(samples.iid) or all(map(_is_number, names)):
         raise MalformedInputError(f"{path}, line 1: is data, not a header; add one, such as IID and names")
     if not body:
@@ -274,6 +284,16 @@ def _delimiter(header: str, path: StrPath) -> str:
         fault = "separated by semicolons; save it with commas" if delimiter else "one column; give variables too"
         raise MalformedInputError(f"{path}, line 1: is {fault}")
     return delimiter
+
+
+def _cells(line: str, delimiter: str, where: str) -> list[str]:
+    """Take a line apart, quotes and all."""
+    if line.count('"') % 2:
+        raise MalformedInputError(f"{where}: a quote is opened and not closed; correct it")
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise MalformedInputError(f"{where}: {error}; correct it") from None
 
 
 def _is_number(text: str) -> bool:
@@ -296,9 +316,7 @@ def _parse_body(body: bytes, names: list[str], delimiter: str, path: StrPath) ->
             return list(table.columns)
         fault = "a quoted cell goes over several lines"
     for number, line in enumerate(body.decode().split("\n"), 2):
-        if line.count('"') % 2:
-            raise MalformedInputError(f"{path}, line {number}: a quote is opened and not closed; correct it")
-        n_cells = len(next(csv.reader([line], delimiter=delimiter), []))
+        n_cells = len(_cells(line, delimiter, f"{path}, line {number}"))
         if n_cells != len(names):
             remedy = "in R use write.csv, not write.table" if n_cells == len(names) + 1 else "correct it"
             fact = f"{n_cells} cell(s), but the header has {len(names)}"
@@ -317,7 +335,7 @@ def _chosen_names(table: _Table, columns: Sequence[str] | None) -> list[str]:
         raise UsageError(f"{table.label}: {some_of(twins)} chosen more than once; choose it once")
     for name in names:
         if "/" in name or not name.isprintable() or name.casefold() in _RESERVED_NAMES:
-            raise UsageError(f"{table.label}: {name!r} cannot name an output file; rename the variable")
+            raise UsageError(f"{table.label}: {shortened(name)!r} cannot name an output file; rename the variable")
     return names
 
 
@@ -351,8 +369,10 @@ def _bad_cell(table: _Table, name: str, cells: Any, error: Exception) -> Malform
             except pa.ArrowInvalid:
                 comma = re.fullmatch(r"[-+]?\d*,\d+", cell)
                 remedy = "write decimals with a point" if comma else "correct it, or choose other columns"
-                return MalformedInputError(f"{table.at(row, name)}: {cell!r} is not a number; {remedy}")
-    return MalformedInputError(f"{table.label}, column {name!r}: not numbers ({error}); choose other columns")
+                return MalformedInputError(f"{table.at(row, name)}: {shortened(cell)!r} is not a number; {remedy}")
+    return MalformedInputError(
+        f"{table.label}, column {shortened(name)!r}: not numbers ({shortened(str(error))}); choose other columns"
+    )
 
 
 def _match_samples(table: _Table, samples: Samples, intersect: bool) -> NDArray[np.int64]:

@@ -67,6 +67,17 @@ class CrossProducts:
     decode: Callable[[NDArray[np.intp]], Floats]
 
 
+class PartialSum:
+    """Where a pass that adds up to one array may begin, and who keeps the sum on the way; this one keeps nothing."""
+
+    def begun(self) -> tuple[int, Floats] | None:
+        """SNPs that an interrupted pass had added, a multiple of `RESTART_SNPS`, and their sum, which is the caller's."""
+        return None
+
+    def offer(self, n_snps: int, total: Floats) -> None:
+        """The sum over the first `n_snps`, to be kept before the next block changes it."""
+
+
 class GenotypeMatrix(Protocol):
     """n samples × p SNPs, imputed and centred, seen through products only. Y is (n_samples, n_snps)."""
 
@@ -75,10 +86,10 @@ class GenotypeMatrix(Protocol):
     @property
     def n_snps(self) -> int: ...
 
-    def gram_product(self, S: Floats, label: str = ...) -> Floats:
+    def gram_product(self, S: Floats, label: str = ..., partial: PartialSum = ...) -> Floats:
         """G(S) = Y (Yᵀ S), shape (n_samples, l), in one pass."""
 
-    def gram(self, label: str = ...) -> Floats:
+    def gram(self, label: str = ..., partial: PartialSum = ...) -> Floats:
         """C = Y Yᵀ, shape (n_samples, n_samples), in one pass."""
 
     def cross_products(self, W: Floats, label: str = ..., first_snp: int = ...) -> Iterator[CrossProducts]:
@@ -86,6 +97,9 @@ class GenotypeMatrix(Protocol):
 
         The bits of a SNP's products do not depend on `first_snp` where that is a multiple of `RESTART_SNPS`.
         """
+
+
+NO_PARTIAL = PartialSum()
 
 
 def _padded(S: Floats) -> Floats:
@@ -197,7 +211,7 @@ class BedMatrix:
         )  # fmt: skip
         self.bed.check_unchanged()
 
-    def gram_product(self, S: Floats, label: str = "gram product") -> Floats:
+    def gram_product(self, S: Floats, label: str = "gram product", partial: PartialSum = NO_PARTIAL) -> Floats:
         """G(S) = Y (Yᵀ S), (n_samples, l) F order; 4 n l flops per SNP, one pass."""
         S, n_columns = _padded(S), S.shape[1]
         n, l = S.shape  # noqa: E741
@@ -208,22 +222,24 @@ class BedMatrix:
         most = min(ACCUMULATOR_BYTES, self.engine.memory // 8) // (8 * n * l)
         n_slots = max(n_threads, min(most, MOST_ACCUMULATORS))
         accumulators = np.empty((n, l, n_slots), order="F")
-        G = np.zeros((n, l), order="F")
+        done, G = partial.begun() or (0, np.zeros((n, l), order="F"))
         fixed = work.nbytes + accumulators.nbytes + 2 * G.nbytes
-        for _, packed in self._blocks(label, tiling.group_snps, 0, fixed):
+        for first, packed in self._blocks(label, tiling.group_snps, 0, fixed, done):
             _core.gram_product(
                 packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,
                 accumulators, work, n_threads,
             )  # fmt: skip
+            partial.offer(first + len(packed), G)
         return G[:, :n_columns]
 
-    def gram(self, label: str = "Gram matrix") -> Floats:
+    def gram(self, label: str = "Gram matrix", partial: PartialSum = NO_PARTIAL) -> Floats:
         """C = Y Yᵀ, (n_samples, n_samples); n² flops per SNP, one pass, one matrix for all threads."""
         n = self.n_samples
-        C = np.zeros((n, n), order="F")
+        done, C = partial.begun() or (0, np.zeros((n, n), order="F"))
         panel = np.empty((GRAM_PANEL_SNPS, n))
-        for _, packed in self._blocks(label, GRAM_PANEL_SNPS, 0, C.nbytes + panel.nbytes):
+        for first, packed in self._blocks(label, GRAM_PANEL_SNPS, 0, C.nbytes + panel.nbytes, done):
             _core.gram(packed, n, self._coding, C, gram_edge(n), panel, self.engine.n_threads)
+            partial.offer(first + len(packed), C)
         _mirror(C)
         return C
 
@@ -331,18 +347,20 @@ class ArrayMatrix:
                 yield first, n_called, mean, block
                 advance(len(block))
 
-    def gram_product(self, S: Floats, label: str = "gram product") -> Floats:
+    def gram_product(self, S: Floats, label: str = "gram product", partial: PartialSum = NO_PARTIAL) -> Floats:
         """G(S) = Y (Yᵀ S)."""
-        G = np.zeros(S.shape)
-        for _, _, _, block in self._blocks(label):
+        done, G = partial.begun() or (0, np.zeros(S.shape))
+        for first, _, _, block in self._blocks(label, done):
             G += block.T @ (block @ S)
+            partial.offer(first + len(block), G)
         return G
 
-    def gram(self, label: str = "Gram matrix") -> Floats:
+    def gram(self, label: str = "Gram matrix", partial: PartialSum = NO_PARTIAL) -> Floats:
         """C = Y Yᵀ."""
-        C = np.zeros((self.n_samples, self.n_samples))
-        for _, _, _, block in self._blocks(label):
+        done, C = partial.begun() or (0, np.zeros((self.n_samples, self.n_samples)))
+        for first, _, _, block in self._blocks(label, done):
             C += block.T @ block
+            partial.offer(first + len(block), C)
         return C
 
     def cross_products(self, W: Floats, label: str = "tests", first_snp: int = 0) -> Iterator[CrossProducts]:

@@ -26,6 +26,8 @@ HELD_VARIANT_BYTES = 1 << 24
 WRITER_BYTES = 48 << 20
 # of each file that is open for writing: its buffer, and what the writer of a table keeps
 FILE_BYTES = 5 << 18
+# of an array that is being written to the state of the run
+KEPT_BYTES = 32 << 20
 # bytes per value that sorting for q-values takes at its peak
 Q_VALUE_BYTES = 48
 # share of the budget for that, and as many values as are worth it
@@ -162,7 +164,7 @@ def factor_stage(size: ProblemSize, solver: str, options: SolverOptions, memory:
     buffers = _buffer_bytes(size, size.estimation_bytes_read)
     if solver == "exact":
         vectors = 8 * n * 4 * (size.n_factors + 1)
-        fixed = 8 * n * n + 8 * GRAM_PANEL_SNPS * n
+        fixed = 8 * n * n + 8 * GRAM_PANEL_SNPS * n + min(8 * n * n, KEPT_BYTES)
         stage = _streamed(held, fixed, GRAM_PANEL_SNPS * buffers, 0, memory, n_threads)
         return Stage(max(stage.peak, held + exact_memory(n) + vectors), stage.reserve)
     width = min(size.n_factors + options.oversampling, n - 1)
@@ -174,6 +176,7 @@ def factor_stage(size: ProblemSize, solver: str, options: SolverOptions, memory:
         # of T: itself, LAPACK's copy, its vectors, and the next one
         held += min(krylov_memory(n, width), 2 * 8 * n * (n + 2 * width)) + 4 * 8 * n_basis**2
     accumulator = 8 * n * columns
+    held += min(accumulator, KEPT_BYTES)
     most = min(ACCUMULATOR_BYTES, max(memory - held, 0) // 8) // accumulator
     n_slots = max(n_threads, min(most, MOST_ACCUMULATORS))
     fixed = _work_bytes(n, columns, n_threads) + (n_slots + 2) * accumulator

@@ -149,12 +149,13 @@ class PackedBed:
         A1 in every SNP, which is legal but worth a warning.
         """
         if self.n_snps <= _SAMPLED_SNPS:
-            runs = [(0, self.n_snps)]
+            run = max(1, _SCRATCH_BYTES // self.bytes_per_snp)
+            runs = [(first, min(run, self.n_snps - first)) for first in range(0, self.n_snps, run)]
         else:
             n_runs = _SAMPLED_SNPS // _SAMPLED_RUN
             firsts = np.linspace(0, self.n_snps - _SAMPLED_RUN, n_runs).astype(np.int64)
             runs = [(first, _SAMPLED_RUN) for first in firsts.tolist()]
-        seen = np.concatenate([self._last_bytes(*run) for run in runs])
+        seen = np.concatenate([np.empty(0, np.uint8), *(self._last_bytes(*run) for run in runs)])
         within_byte = (self.n_samples - 1) % 4
         union = int(np.bitwise_or.reduce(seen))
         if within_byte and len(seen) >= _FEWEST_SNPS_FOR_WARNING and union and not union >> 2 * within_byte:
@@ -169,7 +170,7 @@ class PackedBed:
         if self.bytes_per_snp <= _PAGE_BYTES:
             packed = np.empty((n_snps, self.bytes_per_snp), np.uint8)
             self.read_packed(first_snp, packed)
-            return packed[:, -1]
+            return packed[:, -1].copy()
         offset = len(_MAGIC) + first_snp * self.bytes_per_snp - 1
         last = b"".join(self._pread(1, offset + (j + 1) * self.bytes_per_snp) for j in range(n_snps))
         last_bytes = np.frombuffer(last, np.uint8)

@@ -22,6 +22,7 @@ from lfmm2.text_tables import with_spaces as with_spaces
 
 _HELD_BIM = 1 << 24  # a .bim up to this size is parsed once and kept
 _NO_ID = "."
+_ID_GROUPS = 16
 _BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2"), 5: ("CHROM", "ID", "POS", "A1", "A2")}
 
 
@@ -102,26 +103,32 @@ class _VariantSurvey:
 
     def __init__(self) -> None:
         self.n_snps = 0
-        self._n_chunks = 0
+        self._n_parts = 0
         self._chromosomes: set[str] = set()
         self._last: tuple[str, int] = ("", 0)
         self._disorder: str | None = None
         self._n_repeated = 0
         self._repeated: list[str] = []
 
-    def add(self, table: pa.Table) -> None:
-        """Take the next SNPs, whose columns have one chunk each."""
-        if self._disorder is None:
-            self._disorder = self._find_disorder(table["CHROM"].chunk(0), table["POS"].to_numpy())
-        ids = table["ID"].chunk(0)
-        n_unnamed = pc.sum(pc.equal(ids, _NO_ID)).as_py()
-        if len(pc.unique(ids)) - (n_unnamed > 0) < len(ids) - n_unnamed:
-            counts = pc.value_counts(ids.filter(pc.not_equal(ids, _NO_ID)))
-            names = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-            self._n_repeated += len(names)
-            self._repeated += names[:6].to_pylist()
-        self.n_snps += table.num_rows
-        self._n_chunks += 1
+    def add(self, tables: list[pa.Table]) -> None:
+        """Take the next SNPs, in tables whose columns have one chunk each; repeats are sought among all of them."""
+        for table in tables:
+            if self._disorder is None:
+                self._disorder = self._find_disorder(table["CHROM"].chunk(0), table["POS"].to_numpy())
+            self.n_snps += table.num_rows
+        self._find_repeats([table["ID"].chunk(0) for table in tables])
+        self._n_parts += 1
+
+    def _find_repeats(self, chunks: list[pa.Array]) -> None:
+        """Count IDs that occur more than once, by groups of their last byte: a hash table of all is 60 bytes an ID."""
+        groups = [_last_bytes(ids) % _ID_GROUPS for ids in chunks]
+        for group in range(_ID_GROUPS):
+            ids = pa.chunked_array([c.filter(pa.array(g == group)) for c, g in zip(chunks, groups, strict=True)])
+            if len(pc.unique(ids)) < len(ids):
+                counts = pc.value_counts(ids.filter(pc.not_equal(ids, _NO_ID)))
+                names = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+                self._n_repeated += len(names)
+                self._repeated += names[:6].to_pylist()
 
     def _find_disorder(self, chromosomes: pa.Array, positions: NDArray[np.int64]) -> str | None:
         """Say where a chromosome comes again, or else where positions fall within one."""
@@ -150,10 +157,18 @@ class _VariantSurvey:
         if self._disorder:
             found.append(f"is not sorted ({self._disorder}); results keep its order, PLINK 1.9 --make-bed sorts it")
         if self._repeated:
-            least = "at least " if self._n_chunks > 1 else ""
+            least = "at least " if self._n_parts > 1 else ""
             number = f"{least}{with_spaces(self._n_repeated)} IDs stand for several SNPs"
             found.append(f"{number} ({some_of(self._repeated)}); results have them as they are, lists cannot name them")
         return found
+
+
+def _last_bytes(strings: pa.Array) -> NDArray[np.uint8]:
+    """Return the last byte of each string, none of which is empty or null."""
+    _, offsets, text = strings.buffers()
+    ends = np.frombuffer(offsets, np.int32)[strings.offset + 1 : strings.offset + len(strings) + 1]
+    last: NDArray[np.uint8] = np.frombuffer(text, np.uint8)[ends - 1]
+    return last
 
 
 class BedFile(PackedBed):
@@ -189,10 +204,10 @@ class BedFile(PackedBed):
         """Count the SNPs, and warn if they are not sorted or repeat IDs."""
         survey = _VariantSurvey()
         if self._held:
-            survey.add(pa.concat_tables(self._held).combine_chunks())
+            survey.add(self._held)
         else:
             for table in self._stream_bim():
-                survey.add(table)
+                survey.add([table])
         for fact in survey.faults():
             warnings.warn(f"{self.bim_path}: {fact}", InputWarning, stacklevel=4)
         return survey.n_snps

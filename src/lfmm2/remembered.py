@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lfmm2.genotypes import CrossProducts, GenotypeMatrix
+from lfmm2.genotypes import NO_PARTIAL, RESTART_SNPS, CrossProducts, GenotypeMatrix, PartialSum
 from lfmm2.run_state import NoState
 from lfmm2.stream import Engine, PassRecord
 
@@ -47,19 +47,19 @@ class RememberedMatrix:
         """p."""
         return self._matrix.n_snps
 
-    def gram_product(self, S: Floats, label: str = "gram product") -> Floats:
+    def gram_product(self, S: Floats, label: str = "gram product", partial: PartialSum = NO_PARTIAL) -> Floats:
         """G(S) = Y (Yᵀ S)."""
-        return self._once(S, lambda: self._matrix.gram_product(S, label))
+        return self._once(S, lambda kept: self._matrix.gram_product(S, label, kept))
 
-    def gram(self, label: str = "Gram matrix") -> Floats:
+    def gram(self, label: str = "Gram matrix", partial: PartialSum = NO_PARTIAL) -> Floats:
         """C = Y Yᵀ."""
-        return self._once(np.empty(0), lambda: self._matrix.gram(label))
+        return self._once(np.empty(0), lambda kept: self._matrix.gram(label, kept))
 
     def cross_products(self, W: Floats, label: str = "tests", first_snp: int = 0) -> Iterator[CrossProducts]:
         """Yᵀ W by blocks, which is not kept."""
         return self._matrix.cross_products(W, label, first_snp)
 
-    def _once(self, S: Floats, make: Callable[[], Floats]) -> Floats:
+    def _once(self, S: Floats, make: Callable[[PartialSum], Floats]) -> Floats:
         self._n_passes += 1
         name = f"pass-{self._n_passes:03d}"
         key = hashlib.sha256(np.ascontiguousarray(S).tobytes()).hexdigest()
@@ -68,7 +68,30 @@ class RememberedMatrix:
             self._engine.passes.append(PassRecord.from_json(str(kept["record"])))
             product: Floats = kept["product"]
             return product
-        product = make()
+        product = make(_KeptSum(self._state, f"{name}-begun", key, self.n_snps))
         # in memory order as it is: another one may round differently in what follows
         self._state.keep_arrays(name, key=key, product=product, record=self._engine.passes[-1].to_json())
+        self._state.forget(f"{name}-begun.npz")
         return product
+
+
+class _KeptSum(PartialSum):
+    """The sum of a pass on its way, kept whenever that is worth the time."""
+
+    def __init__(self, state: NoState, name: str, key: str, n_snps: int) -> None:
+        self._state = state
+        self._name = name
+        self._key = key
+        self._n_snps = n_snps
+
+    def begun(self) -> tuple[int, Floats] | None:
+        """What an interrupted run has kept of the same pass."""
+        kept = self._state.arrays(self._name)
+        if kept is None or str(kept.get("key")) != self._key or not {"total", "n_snps"} <= kept.keys():
+            return None
+        return int(kept["n_snps"]), kept["total"]
+
+    def offer(self, n_snps: int, total: Floats) -> None:
+        """Kept where a pass may begin; the whole sum is kept as the product."""
+        if n_snps < self._n_snps and n_snps % RESTART_SNPS == 0 and self._state.due():
+            self._state.keep_arrays(self._name, key=self._key, n_snps=n_snps, total=total)

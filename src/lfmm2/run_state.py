@@ -30,9 +30,10 @@ from lfmm2.whole_files import OutputFile, sync_folder, translated
 
 Arrays = dict[str, NDArray[Any]]
 
-# Work of so many seconds is worth waiting for the disk: what was kept before is then flushed. What is kept without
-# survives the end of the process in any case, and a power cut mostly.
+# Work of so many seconds is worth waiting for the disk, if that took less than a thirtieth of them the last time: what
+# is kept is then flushed. What is kept without survives the end of the process in any case, and a power cut mostly.
 KEEP_AFTER_SECONDS = 3.0
+KEEP_SHARE = 30
 # Errors from which the same command cannot go on: usage, malformed, inconsistent, degenerate.
 _HOPELESS = range(2, 6)
 _LOCK, _IDENTITY, _PROGRESS, _OUTPUT, _PREVIOUS = "lock", "run.json", "progress.json", "output.", "previous."
@@ -84,6 +85,7 @@ class RunState(NoState):
         self._new = False
         self._published = False
         self._kept_at = time.monotonic()
+        self._wait_seconds = 0.0
         self._outputs: dict[str, dict[str, Any]] = {}
         self._verified: set[str] = set()
 
@@ -186,6 +188,7 @@ class RunState(NoState):
         """Write a file that appears complete; `durable` waits until it is on the disk."""
         path = self.folder / name
         part = self.folder / f"{name}.part"
+        started = time.monotonic()
         try:
             with io.BufferedWriter(OutputFile(part, path), 1 << 20) as file:
                 if callable(fill):
@@ -206,10 +209,12 @@ class RunState(NoState):
             raise
         if durable:
             self._kept_at = time.monotonic()
+            self._wait_seconds = self._kept_at - started
 
     def due(self) -> bool:
         """Whether enough was done since the last wait for the disk to be worth another."""
-        return time.monotonic() - self._kept_at >= KEEP_AFTER_SECONDS
+        enough = max(KEEP_AFTER_SECONDS, KEEP_SHARE * self._wait_seconds) if KEEP_AFTER_SECONDS else 0.0
+        return time.monotonic() - self._kept_at >= enough
 
     def keep_arrays(self, name: str, **arrays: Any) -> None:
         """Keep arrays, to be found by `arrays` in a later run."""

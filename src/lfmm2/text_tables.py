@@ -24,6 +24,7 @@ StrPath = str | os.PathLike[str]
 Layout = Callable[[int], Sequence[str] | None]  # names of all columns by their number, if it is legal
 CHUNK = 1 << 22
 _LONGEST_LINE = 1 << 24
+_MOST_QUOTED = 60
 _LAST_POSITION = 2**31 - 2  # PLINK's own limit
 _OTHER_FORMATS = {
     b"\x6c\x1b\x00": "a sample-major .bed; convert it with plink2 --make-bed",
@@ -56,9 +57,14 @@ def with_spaces(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
+def shortened(text: str) -> str:
+    """Cut what a message quotes from a file to 60 characters; a damaged file may have a line of megabytes."""
+    return text if len(text) <= _MOST_QUOTED else text[: _MOST_QUOTED - 1] + "…"
+
+
 def some_of(items: Sequence[object]) -> str:
     """List up to five items for a message: ``I1, I2``."""
-    return ", ".join(map(str, items[:5])) + (", …" if len(items) > 5 else "")
+    return ", ".join(shortened(str(item)) for item in items[:5]) + (", …" if len(items) > 5 else "")
 
 
 def repeated(items: Sequence[str]) -> list[str]:
@@ -195,9 +201,9 @@ def _raise_fault(path: StrPath, text: bytes, line: int, names: Sequence[str]) ->
         if len(fields) != len(names):
             raise MalformedInputError(f"{where}: {len(fields)} column(s), line 1 has {len(names)}; check it")
         if shown.encode() != row:
-            raise MalformedInputError(f"{where}: {shown!r} is not UTF-8; convert the file to UTF-8")
+            raise MalformedInputError(f"{where}: {shortened(shown)!r} is not UTF-8; convert the file to UTF-8")
         position = fields[names.index("POS")] if "POS" in names else "0"
         if not re.fullmatch("-?[0-9]{1,18}", position) or not 0 <= int(position) <= _LAST_POSITION:
             remedy = "remove the header line" if number == 1 else "correct it"
-            fact = f"position {position} is no integer from 0 to {with_spaces(_LAST_POSITION)}"
+            fact = f"position {shortened(position)} is no integer from 0 to {with_spaces(_LAST_POSITION)}"
             raise MalformedInputError(f"{where}: {fact}; {remedy}")

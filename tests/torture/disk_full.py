@@ -100,7 +100,7 @@ def judge(outcome: Outcome, out: Path, straight: Straight, notes: Path) -> list[
     """The verdict on a run that may have lacked space."""
     faults = runs.judge(outcome, out, straight, {}, notes)
     if outcome.code not in (0, WRITE_FAILED):
-        faults.append(f"exit code {outcome.code} where the disk is full: {outcome.errors.strip()[-300:]}")
+        faults.append(f"exit code {outcome.code} where the disk is full: {outcome.errors.strip()[:300]}")
     return faults
 
 
@@ -129,7 +129,7 @@ def full_stdout(data: runs.Data, root: Path, straight: Straight) -> list[str]:
         with Path("/dev/full").open("w") as full:
             outcome = runs.fresh(command, stdout=full)
         if outcome.code != WRITE_FAILED:
-            faults.append(f"{name} > /dev/full: exit code {outcome.code}: {outcome.errors.strip()[-300:]}")
+            faults.append(f"{name} > /dev/full: exit code {outcome.code}: {outcome.errors.strip()[:300]}")
         faults += [f"{name} > /dev/full: {fault}" for fault in runs.outcome_faults(outcome)]
     left = sorted(runs.finals(root / "full" / "r"))
     if left:

@@ -36,11 +36,12 @@ FAULTS = {
     "flock": ("error=EIO", "error=ENOLCK"),
 }
 _SHORT_READS = ("short read", "zero read", "EIO of read")
+N_SAMPLES, N_SNPS = 42, 4000
 # Several blocks of reading and several writes per file, although the data are small; all work is worth saving.
 SETTINGS = {
-    "lfmm2.stream:BLOCK_BYTES": 8192,
-    "lfmm2.result_files:TEXT_ROWS": 400,
-    "lfmm2.result_files:PARQUET_ROWS": 600,
+    "lfmm2.stream:BLOCK_BYTES": 2048 * -(-N_SAMPLES // 4),
+    "lfmm2.result_files:TEXT_ROWS": 1500,
+    "lfmm2.result_files:PARQUET_ROWS": 2000,
     "lfmm2.run_state:KEEP_AFTER_SECONDS": 0,
 }
 N_QUICK = 100
@@ -189,6 +190,8 @@ def try_point(point: Point) -> Verdict:
         inject = tracing.inject_fresh if point.fresh else tracing.inject
         outcome, n_injected = inject(command, notes, point.fault, found.paths_in(place))
     faults = runs.judge(outcome, out, found.straight, found.old, notes)
+    if kind in ("short read", "short write") and outcome.code:
+        faults.append(f"exit code {outcome.code} although a short read or write is no error: {outcome.errors.strip()}")
     state_left = runs.state_folder(out).exists()
     resumed = outcome.code is not None and (point.resume if outcome.code else state_left)
     if resumed:
@@ -225,7 +228,7 @@ def run(full: bool) -> dict[str, object]:
     with runs.work_folder() as root:
         library = runs.compiled_short_calls(root)
         (root / "work").mkdir()
-        data = runs.make_data(root / "work", 60, 1500)
+        data = runs.make_data(root / "work", N_SAMPLES, N_SNPS)
         scenes = [
             Scene("parquet", root, data, "parquet"),
             Scene("tsv", root, data, "tsv"),

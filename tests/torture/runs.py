@@ -318,7 +318,7 @@ def complete_faults(out: Path, straight: Straight, notes: Path, state_may_stay: 
     if not faults:
         verified = run(Command(("verify", str(out))), notes)
         if verified.code != 0:
-            faults.append(f"verify ends with {verified.code}: {verified.errors.strip()[-200:]}")
+            faults.append(f"verify ends with {verified.code}: {verified.errors.strip()[:300]}")
     return faults
 
 
@@ -343,7 +343,9 @@ def partial_faults(out: Path, straight: Straight, old: Mapping[str, str], notes:
         else:
             verified = run(Command(("verify", str(out))), notes)
             if verified.code != 0:
-                faults.append(f"the record is new, but verify ends with {verified.code}: {verified.errors[-200:]}")
+                faults.append(
+                    f"the record is new, but verify ends with {verified.code}: {verified.errors.strip()[:300]}"
+                )
     return faults
 
 
@@ -353,11 +355,11 @@ def outcome_faults(outcome: Outcome) -> list[str]:
     if outcome.code is None:
         faults.append("hung")
     elif outcome.code not in (0, *FAULT_CODES):
-        faults.append(f"exit code {outcome.code}: {outcome.errors.strip()[-300:]}")
+        faults.append(f"exit code {outcome.code}: {outcome.errors.strip()[:300]}")
     elif outcome.code and not re.search(r"^Error: .", outcome.errors, re.MULTILINE):
         faults.append(f"exit code {outcome.code} without a message")
     if "Traceback" in outcome.errors:
-        faults.append(f"traceback: {outcome.errors.strip()[-300:]}")
+        faults.append(f"traceback: {outcome.errors.strip()[:300]}")
     return faults
 
 
@@ -373,7 +375,7 @@ def resumed_faults(command: Command, out: Path, straight: Straight, notes: Path)
     """Resume without disturbance; what is wrong with the results."""
     again = run(command.resumed(), notes)
     if again.code != 0:
-        return [f"--resume ended with {again.code}: {again.errors.strip()[-300:]}"]
+        return [f"--resume ended with {again.code}: {again.errors.strip()[:300]}"]
     return [f"after --resume: {fault}" for fault in complete_faults(out, straight, notes)]
 
 

@@ -1,0 +1,1 @@
+"""What lfmm2 must survive, and how often it was seen to: one module per topic, each with ``run(full)``."""

@@ -1,0 +1,221 @@
+"""Deliberate breakages, each of which a named test must find: what the guarantees of docs/reliability.md rest on.
+
+Each canary changes one place of a copy of the package and runs one test on it, which must fail; unchanged, it must
+pass. Where the text that a canary changes is gone, the canary fails and is to be adapted.
+
+    PYTHONPATH=src:tests python -m torture.canaries
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import lfmm2
+from torture.sanitizers import Build, Toolchain, missing_build_tools
+from torture.seeded_bugs import SeededBug
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS_FAILED = 1  # exit code of pytest, as against that of tests that are not found
+
+
+@dataclass(frozen=True)
+class Canary:
+    """`old` in `file` becomes `new`, and `test` must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+CANARIES = (
+    Canary(
+        "an output takes its name before it is on the disk",
+        "run_state.py",
+        "                file.flush()\n                os.fsync(raw.fileno())\n",
+        "                file.flush()\n",
+        "test_run_state.py::test_manifest_comes_last_and_after_the_others_are_on_the_disk",
+    ),
+    Canary(
+        "the manifest is shown before the tables",
+        "result_files.py",
+        'sorted(self.paths, key=lambda name: name == "record")',
+        'sorted(self.paths, key=lambda name: name != "record")',
+        "test_result_files.py::test_record_is_the_last_file_to_appear",
+    ),
+    Canary(
+        "the folder is not flushed after a rename",
+        "whole_files.py",
+        "            os.fsync(descriptor)\n",
+        "            pass\n",
+        "test_whole_files.py::test_output_set_flushes_files_then_renames_then_flushes_the_folder",
+    ),
+    Canary(
+        "a full disk goes unnoticed",
+        "whole_files.py",
+        "        with translated(self.target):\n            n_written = super().write(data)\n",
+        "        try:\n            n_written = super().write(data)\n"
+        "        except OSError:\n            n_written = memoryview(data).nbytes\n",
+        "test_whole_files.py::test_whole_file_on_a_full_disk_is_a_write_error",
+    ),
+    Canary(
+        "a short read is taken for a whole one",
+        "packed_bed.py",
+        "            out = out[n_read:]\n",
+        "            out = out[len(out):]\n",
+        "test_packed_bed.py::test_read_packed_goes_on_after_short_reads",
+    ),
+    Canary(
+        "a .bed that shrinks is read as if it had not",
+        "packed_bed.py",
+        "            if n_read == 0:\n",
+        "            if n_read == 0:\n                return\n            if n_read < 0:\n",
+        "test_packed_bed.py::test_read_packed_reports_shrunken_file",
+    ),
+    Canary(
+        "pad bits are not looked at",
+        "packed_bed.py",
+        "        if self.n_samples % 4 == 0 or",
+        "        if True or",
+        "test_packed_bed.py::test_packed_bed_refuses_pad_bits",
+    ),
+    Canary(
+        "a .bed that is replaced between the passes goes unnoticed",
+        "packed_bed.py",
+        "        for stamp in self._stamps:\n            stamp.check()\n",
+        "        return\n",
+        "test_plink.py::test_check_unchanged_says_which_file_changed",
+    ),
+    Canary(
+        "resume takes the state of another run",
+        "run_state.py",
+        "        if fields := differences(before, identity):\n",
+        "        if fields := []:\n",
+        "test_resume.py::test_resume_refuses_other_parameters",
+    ),
+    Canary(
+        "resume takes damaged statistics",
+        "statistics_store.py",
+        'return bool(self._sums == note["checksums"])',
+        "return True",
+        "test_resume.py::test_damaged_statistics_are_made_again",
+    ),
+    Canary(
+        "resume takes the product of another question",
+        "remembered.py",
+        'str(kept.get("key")) == key',
+        "True",
+        "test_remembered.py::test_other_questions_are_answered_anew",
+    ),
+    Canary(
+        "the lock of another run is ignored",
+        "run_state.py",
+        "    except BlockingIOError:\n        return False\n",
+        "    except BlockingIOError:\n        return True\n",
+        "test_run_state.py::test_lock_of_another_process_is_named_and_ends_with_it",
+    ),
+    Canary(
+        "verify does not compare contents",
+        "run_state.py",
+        'hashlib.file_digest(file, "sha256").hexdigest() == stamp["sha256"]',
+        "True",
+        "test_verification.py::test_one_flipped_bit_is_found_in_any_file",
+    ),
+    Canary(
+        "groups of SNPs depend on the number of threads",
+        "genotypes.py",
+        "packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,",
+        "packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, 1 + n_threads,",
+        "test_genotypes.py::test_threads_do_not_change_a_bit",
+    ),
+    Canary(
+        "samples are matched by row instead of by ID",
+        "covariates.py",
+        "    rows = np.array([row_of_id.get(key, -1) for key in ours], dtype=np.int64)\n",
+        "    rows = np.array([i if key in row_of_id else -1 for i, key in enumerate(ours)], dtype=np.int64)\n",
+        "test_covariates.py::test_read_variables_takes_tables_in_memory",
+    ),
+    Canary(
+        "threads of BLAS are not given back",
+        "_threads.py",
+        "            if self._users or self.before is None:\n                return\n",
+        "            return\n",
+        "test_guest_manners.py::test_last_of_overlapping_users_restores_blas_threads",
+    ),
+)  # fmt: skip
+
+# the kernels' canary, for which they are built
+UNORDERED_SUM = SeededBug(
+    "groups are added in an order that depends on the threads",
+    "_core.pyx",
+    "G_out[i, column] += accumulators[i, column, slot]",
+    "G_out[i, column] += accumulators[i, column, (slot + n_threads) % n_wave]",
+    "",
+)
+UNORDERED_SUM_TEST = "tests/test_core.py::test_gram_product_is_the_same_for_any_slots_and_threads"
+
+
+def run_tests(package: Path, tests: list[str]) -> tuple[int, str]:
+    """Exit code of pytest and its output, on the package in this folder."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(package.parent), str(ROOT / "tests")])}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    return done.returncode, done.stdout[-3000:]
+
+
+def is_caught(canary: Canary, package: Path) -> bool:
+    """Whether its test fails on the package with the breakage; the package is put right again."""
+    path = package / canary.file
+    text = path.read_text(encoding="utf-8")
+    assert text.count(canary.old) == 1, f"{canary.name}: its text occurs {text.count(canary.old)} times in {path.name}"
+    path.write_text(text.replace(canary.old, canary.new), encoding="utf-8")
+    try:
+        code, output = run_tests(package, [canary.test])
+    finally:
+        path.write_text(text, encoding="utf-8")
+    assert code in (0, TESTS_FAILED), f"{canary.name}: exit code {code} of pytest\n{output}"
+    return code == TESTS_FAILED
+
+
+def unordered_sum_is_caught(folder: Path) -> bool:
+    """The same for the sum of groups in the kernels, which are built twice."""
+    build = Build(Toolchain(shutil.which("gcc") or "cc", "", (), ()), folder)
+    code, output = build.pytest([UNORDERED_SUM_TEST])
+    assert code == 0, output[-3000:]
+    UNORDERED_SUM.apply(build.sources / "src" / "lfmm2")
+    build.compile()
+    code, output = build.pytest([UNORDERED_SUM_TEST])
+    return code == TESTS_FAILED
+
+
+def run(full: bool) -> dict[str, object]:
+    """How many breakages there are, and how many were caught; three of them in the quick tier."""
+    canaries = CANARIES if full else CANARIES[:3]
+    n_canaries, missed = len(canaries), []
+    with tempfile.TemporaryDirectory(prefix="lfmm2-canaries-") as folder:
+        package = Path(folder) / "lfmm2"
+        shutil.copytree(lfmm2.__path__[0], package, ignore=shutil.ignore_patterns("__pycache__"))
+        code, output = run_tests(package, [canary.test for canary in canaries])
+        assert code == 0, f"the tests fail without a breakage:\n{output}"
+        missed += [canary.name for canary in canaries if not is_caught(canary, package)]
+        if full and not missing_build_tools():
+            n_canaries += 1
+            (Path(folder) / "build").mkdir()
+            if not unordered_sum_is_caught(Path(folder) / "build"):
+                missed.append(UNORDERED_SUM.name)
+    assert not missed, f"not caught: {'; '.join(missed)}"
+    return {"breakages": n_canaries, "caught": n_canaries}
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(full=True), indent=2))
