@@ -188,8 +188,9 @@ def test_run_interrupted_while_it_writes_can_be_resumed(slow, tmp_path):
     assert process.returncode == 143
     assert [path.name for path in tmp_path.iterdir()] == ["r.state"]
     process = start(slow, tmp_path, *options, "--resume")
-    process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
+    assert "resumed with:     the factors" in out
     assert len(lfmm2.verify(tmp_path / "r")) == 4
     assert not (tmp_path / "r.state").exists()
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from conftest import Structured, WriteFileset
+
 from lfmm2 import run_state
 from lfmm2.genotypes import ArrayMatrix, BedMatrix
 from lfmm2.plink import BedFile
@@ -72,7 +72,7 @@ def test_interrupted_pass_goes_on_where_it_was(
     for verb, arguments in (("gram", ()), ("gram_product", (S,))):
         expected = getattr(matrix(straight, NoState()), verb)(*arguments)
         folder = tmp_path / verb
-        with pytest.raises(KeyboardInterrupt), RunState.begin(folder, {}, False, False) as state:  # noqa: PT012
+        with pytest.raises(KeyboardInterrupt), RunState.begin(folder, {}, False, False) as state:
             getattr(matrix(Engine(1, 1 << 30, Stopping()), state), verb)(*arguments)
         assert [path.name for path in folder.glob("*.npz")] == ["pass-001-begun.npz"]
         engine = Engine(3, 1 << 30)

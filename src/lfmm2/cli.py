@@ -185,6 +185,8 @@ def run(
     )
     with Job(est_bed, bed, env, n_factors, options, covar) as job:
         _say(job.plan.describe())
+        if kept := job.files.unfinished():
+            _say(aligned({"resumed with": kept}))
         if dry_run:
             return
         result = job.execute()

@@ -71,7 +71,7 @@ class PartialSum:
     """Where a pass that adds up to one array may begin, and who keeps the sum on the way; this one keeps nothing."""
 
     def begun(self) -> tuple[int, Floats] | None:
-        """SNPs that an interrupted pass had added, a multiple of `RESTART_SNPS`, and their sum, which is the caller's."""
+        """SNPs that an interrupted pass had added, a multiple of `RESTART_SNPS`, and their sum, now the caller's."""
         return None
 
     def offer(self, n_snps: int, total: Floats) -> None:

@@ -38,6 +38,7 @@ from lfmm2.tables import (
     recut,
     result_table,
 )
+from lfmm2.text_tables import with_spaces
 from lfmm2.verification import damaged_files, read_record
 from lfmm2.whole_files import check_free_space, check_outputs
 
@@ -155,6 +156,20 @@ class ResultFiles:
         if not complete:
             kept = sum(p.stat().st_size for p in self.state_folder.iterdir()) if goes_on else 0
             check_free_space(Path(self.prefix).parent, plan.output_bytes + plan.temporary_bytes - kept)
+
+    def unfinished(self) -> str:
+        """What an unfinished run has left to go on from, in words; empty where there is nothing, or no wish to."""
+        if not self.options.resume or not self.state_folder.is_dir():
+            return ""
+        state = RunState(self.state_folder)
+        finished, tested = state.note("progress") or {}, state.note("statistics")
+        n_passes = len(list(self.state_folder.glob("pass-???.npz")))
+        parts = [f"{n_passes} pass(es)"] if n_passes else []
+        parts += ["the factors"] if self._key("factors") in finished else []
+        parts += [f"{with_spaces(tested['n_rows'])} SNPs tested"] if tested else []
+        n_tables = len(set(finished) - {self._key(name) for name in FIXED_ENDINGS})
+        parts += [f"{n_tables} table(s)"] if n_tables else []
+        return ", ".join(parts)
 
     def completed(self, identity: dict[str, Any]) -> bool:
         """Whether `resume` finds complete results of this very run in place of an unfinished one.

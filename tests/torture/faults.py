@@ -44,7 +44,7 @@ SETTINGS = {
     "lfmm2.result_files:PARQUET_ROWS": 2000,
     "lfmm2.run_state:KEEP_AFTER_SECONDS": 0,
 }
-N_QUICK = 100
+N_QUICK = 80
 FRESH_EVERY, RESUME_EVERY = 40, 3
 
 

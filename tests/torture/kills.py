@@ -29,7 +29,7 @@ CALLS = (
     *("write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "fallocate", "fsync", "fdatasync"),
     *("rename", "renameat", "renameat2", "link", "linkat", "lseek"),
 )
-# a signalled run must end within this time; among other tests, which share the processors, within the second
+# a signalled run must end within the first; within the second where other tests share the processors
 SECONDS_TO_END, SECONDS_AMONG_OTHERS = 1.0, 5.0
 N_QUICK_POINTS, N_QUICK_TIMES, N_FULL_TIMES = 40, 6, 200
 KILL_RESUMED_EVERY, FRESH_EVERY = 3, 5

@@ -178,6 +178,8 @@ class Build:
         self.temporary = folder / "temporary"
         self.environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
         self.environment |= {"PATH": search_path(), "CC": toolchain.compiler, "OPENBLAS_NUM_THREADS": "1"}
+        # more threads than processors, and other work beside: waiting must not take the processor from the work
+        self.environment["OMP_WAIT_POLICY"] = "passive"
         self.preload = list(toolchain.preload)
         self.temporary.mkdir()
         self.copy_sources()
