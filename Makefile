@@ -12,7 +12,7 @@ SOURCES := pyproject.toml meson.build meson.options $(wildcard README.md LICENSE
   $(shell find src -type f \( -name '*.py' -o -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.h' -o -name '*.in' \
   -o -name 'meson.build' -o -name 'py.typed' \))
 
-CORE_TESTS := tests/test_core.py tests/test_genotypes.py tests/test_stream.py
+CORE_TESTS := tests/test_core.py tests/test_threaded_kernels.py tests/test_genotypes.py tests/test_stream.py
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1

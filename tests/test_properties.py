@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import tempfile
 import warnings
 from collections import Counter
@@ -36,6 +37,10 @@ QUICK = settings(CHECKS, max_examples=12)
 PROPERTIES: dict[str, tuple[Callable[..., None], dict[str, Any]]] = {}
 #: Name of a property -> examples that were tried to the end.
 EXAMPLES: Counter[str] = Counter()
+
+# in memory if possible: runs wait for the disk, which is no matter here
+IN_MEMORY = Path("/dev/shm")
+FOLDER = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
 
 # t of two runs whose factors were estimated by other roundings of the same problem
 TOLERANCE = 1e-6
@@ -86,7 +91,7 @@ class Problem:
 
     def run(self, **options: Any) -> lfmm2.AssociationResult:
         """A run on files of their own."""
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
             return self.run_in(Path(folder), **options)
 
     def run_in(self, folder: Path, **options: Any) -> lfmm2.AssociationResult:
@@ -265,7 +270,7 @@ def test_chosen_samples_and_snps_are_a_smaller_fileset_to_the_bit(problem: Probl
     smaller = replace(problem, dosage=problem.dosage[np.ix_(rows, snps)], X=problem.X[rows])
     assume(smaller.has_clear_factors())
     iid, ids = problem.names
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=FOLDER) as name:
         folder = Path(name)
         (folder / "keep").write_text("".join(f"{iid[k]}\n" for k in rows))
         chosen = problem.run_in(folder, solver=solver, keep=folder / "keep", extract=[ids[k] for k in snps])
@@ -277,7 +282,7 @@ def test_chosen_samples_and_snps_are_a_smaller_fileset_to_the_bit(problem: Probl
 
 @holds_for(problem=problems(), format=st.sampled_from(["tsv", "tsv.gz", "tsv.zst"]))
 def test_text_holds_the_doubles_of_parquet(problem: Problem, format: str) -> None:
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=FOLDER) as name:
         folder = Path(name)
         parquet = problem.run_in(folder, out=folder / "p")
         text = problem.run_in(folder, out=folder / "t", format=format)
@@ -330,7 +335,7 @@ def test_resumed_run_is_the_straight_one_to_the_byte(
 ) -> None:
     before, run_state.KEEP_AFTER_SECONDS = run_state.KEEP_AFTER_SECONDS, 0
     try:
-        with tempfile.TemporaryDirectory() as name:
+        with tempfile.TemporaryDirectory(dir=FOLDER) as name:
             folder = Path(name)
             options = {"solver": solver, "maf": maf, "loadings": True}
             straight = problem.run_in(folder, out=folder / "s", **options)

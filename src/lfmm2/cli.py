@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from lfmm2.errors import InsufficientMemoryError, LfmmError, LfmmWarning, UsageError, WriteError
+from lfmm2.errors import InsufficientMemoryError, LfmmError, LfmmWarning, ReadError, UsageError, WriteError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -61,7 +61,8 @@ def cli(debug: bool) -> None:
     """
 
 
-_PATH = click.Path(path_type=Path)
+# readable: an input that is not is an error of reading, which has its own exit code
+_PATH = click.Path(path_type=Path, readable=False)
 
 
 def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -324,6 +325,9 @@ def _run_command(arguments: list[str], debug: bool) -> int:
         return INTERRUPTED
     except MemoryError as error:
         return _fail(error, InsufficientMemoryError.exit_code, debug, "out of memory; lower --memory or --threads")
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(error, ReadError.exit_code, debug, f"{where}{error.strerror or error}; check disk and network")
     except Exception as error:
         return _fail(error, 1, debug, f"internal error: {type(error).__name__}: {error}; --debug shows where")
 

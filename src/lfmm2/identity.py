@@ -83,11 +83,10 @@ def _chosen(snps: Ints | None) -> str:
 
 def _genotypes(name: str, source: Genotypes) -> dict[str, Any]:
     if isinstance(source, BedFile):
-        paths = {"bed": source.path, "bim": source.bim_path, "fam": source.fam_path}
-        status = {kind: path.stat() for kind, path in paths.items()}
+        stamps = dict(zip(("bed", "bim", "fam"), source.stamps, strict=True))
         return {
-            **{f"{name} (.{kind}), bytes": s.st_size for kind, s in status.items()},
-            **{f"{name} (.{kind}), time of change in ns": s.st_mtime_ns for kind, s in status.items()},
+            **{f"{name} (.{kind}), bytes": stamp.n_bytes for kind, stamp in stamps.items()},
+            **{f"{name} (.{kind}), time of change in ns": stamp.mtime_ns for kind, stamp in stamps.items()},
         }
     # row by row: no copy where rows lie together
     return {f"{name} (array)": f"{source.shape}, {source.dtype}, SHA-256 {_digest(*source)}"}

@@ -37,6 +37,8 @@ class FileStamp:
             self._seen = self.path.stat()
         except OSError as error:
             raise ReadError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
+        self.n_bytes = self._seen.st_size
+        self.mtime_ns = self._seen.st_mtime_ns
 
     def check(self) -> None:
         """Raise ReadError if the file is gone or has changed since."""
@@ -79,8 +81,8 @@ class PackedBed:
         self.path = path
         self._file = open_regular(path)
         try:
-            self.n_bytes = os.fstat(self._file.fileno()).st_size
             self._stamps = [FileStamp(path)]
+            self.n_bytes = self._stamps[0].n_bytes
             self._check_first_bytes(self._pread(32, 0))
         except BaseException:
             self.close()
@@ -176,6 +178,11 @@ class PackedBed:
         last_bytes = np.frombuffer(last, np.uint8)
         self._check_pad_bits(last_bytes, first_snp)
         return last_bytes
+
+    @property
+    def stamps(self) -> tuple[FileStamp, ...]:
+        """The file, and those that were opened with it, as they were then."""
+        return tuple(self._stamps)
 
     def check_unchanged(self) -> None:
         """Raise ReadError if a file has another size, inode or time of change than when it was opened."""

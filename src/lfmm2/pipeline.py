@@ -202,7 +202,7 @@ class Job:
     def _make_plan(self, filtered: bool) -> RunPlan:
         sources = (self._tested_source, self._estimation_source)
         n_bytes = [s.bytes_per_snp if isinstance(s, BedFile) else 0 for s in sources]
-        n_variant_bytes = [s.bim_path.stat().st_size if isinstance(s, BedFile) else 0 for s in sources]
+        n_variant_bytes = [s.stamps[1].n_bytes if isinstance(s, BedFile) else 0 for s in sources]
         if sources[0] is sources[1]:
             n_variant_bytes.pop()
         size = ProblemSize(

@@ -21,7 +21,7 @@ from lfmm2.memory import (
     testing_stage,
     write_bytes,
 )
-from lfmm2.plink import with_spaces
+from lfmm2.text_tables import with_spaces
 
 # bytes of a row of a results table on disk, somewhat above those of simulated data (about 70, 215, 103, 92)
 ROW_BYTES = {"parquet": 120, "tsv": 240, "tsv.gz": 110, "tsv.zst": 110}

@@ -5,6 +5,7 @@ The .bim may have 1e9 lines and is only ever streamed. Code 00 is two copies of 
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -183,16 +184,18 @@ class BedFile(PackedBed):
 
     def __init__(self, path: StrPath) -> None:
         given = Path(path)
-        if (not given.exists() or given.is_dir()) and Path(f"{path}.bed").exists():
+        # an error of the system is found when the file is opened
+        if (not os.path.exists(path) or os.path.isdir(path)) and os.path.exists(f"{path}.bed"):  # noqa: PTH110, PTH112
             given = Path(f"{path}.bed")
         self._open(given)
         stem = self.path.name.removesuffix(".bed")  # no other suffix: beside x.chr1.bed lies x.chr1.bim
         self.bim_path, self.fam_path = (self.path.with_name(stem + end) for end in (".bim", ".fam"))
         try:
-            self._stamps += [FileStamp(self.bim_path), FileStamp(self.fam_path)]
+            bim_stamp = FileStamp(self.bim_path)
+            self._stamps += [bim_stamp, FileStamp(self.fam_path)]
             self.samples = read_fam(self.fam_path)
             self._held: list[pa.Table] | None = None
-            if self.bim_path.stat().st_size <= _HELD_BIM:
+            if bim_stamp.n_bytes <= _HELD_BIM:
                 self._held = list(self._stream_bim())
             n_snps = self._survey_bim()
             self._set_shape(len(self.samples), n_snps, self.fam_path.name, self.bim_path.name)

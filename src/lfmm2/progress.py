@@ -8,8 +8,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from lfmm2.plink import with_spaces
 from lfmm2.stream import Progress
+from lfmm2.text_tables import with_spaces
 
 PLAIN_INTERVAL = 30.0
 

@@ -17,8 +17,8 @@ from lfmm2.factors import LatentFactors
 from lfmm2.genotypes import BedMatrix
 from lfmm2.inputs import AlignedVariables, Matrix
 from lfmm2.plan import RunPlan, aligned
-from lfmm2.plink import with_spaces
 from lfmm2.stream import Engine
+from lfmm2.text_tables import with_spaces
 from lfmm2.verification import sealed_json
 
 
@@ -58,6 +58,14 @@ def _describe_matrix(matrix: Matrix) -> dict[str, Any]:
     return described
 
 
+def _size(path: Path) -> int | None:
+    """Bytes of an input; None if it was removed meanwhile."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 def make_record(
     command: str,
     parameters: dict[str, Any],
@@ -80,7 +88,7 @@ def make_record(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": software(),
         "parameters": parameters,
-        "inputs": [{"path": str(path), "bytes": path.stat().st_size} for path in inputs if path.exists()],
+        "inputs": [{"path": str(path), "bytes": _size(path)} for path in inputs],
         "estimation": _describe_matrix(estimation),
         "tested": _describe_matrix(tested),
         "variables": list(variables.names),

@@ -40,7 +40,7 @@ from lfmm2.tables import (
 )
 from lfmm2.text_tables import with_spaces
 from lfmm2.verification import damaged_files, read_record
-from lfmm2.whole_files import check_free_space, check_outputs
+from lfmm2.whole_files import check_free_space, check_outputs, translated
 
 Floats = NDArray[np.float64]
 AnyPath = str | os.PathLike[str]
@@ -149,13 +149,14 @@ class ResultFiles:
         if self.prefix is None:
             return
         options = self.options
-        goes_on = inspect(self.state_folder, identity, options.resume, options.overwrite)
-        # of a run to be resumed some may be there already: `begin` compares them
-        complete = self.completed(identity)
-        _check_paths(list(self.paths.values()), options.overwrite or goes_on or complete)
-        if not complete:
-            kept = sum(p.stat().st_size for p in self.state_folder.iterdir()) if goes_on else 0
-            check_free_space(Path(self.prefix).parent, plan.output_bytes + plan.temporary_bytes - kept)
+        with translated(self.state_folder):
+            goes_on = inspect(self.state_folder, identity, options.resume, options.overwrite)
+            # of a run to be resumed some may be there already: `begin` compares them
+            complete = self.completed(identity)
+            _check_paths(list(self.paths.values()), options.overwrite or goes_on or complete)
+            if not complete:
+                kept = sum(path.stat().st_size for path in self.state_folder.iterdir()) if goes_on else 0
+                check_free_space(Path(self.prefix).parent, plan.output_bytes + plan.temporary_bytes - kept)
 
     def unfinished(self) -> str:
         """What an unfinished run has left to go on from, in words; empty where there is nothing, or no wish to."""

@@ -136,32 +136,36 @@ class RunState(NoState):
     # the lock and the folder
 
     def _take_lock(self) -> None:
-        path = self.folder / _LOCK
-        for attempt in range(100):
-            with translated(self.folder):
+        with translated(self.folder):
+            for attempt in range(100):
                 if self.folder.is_symlink():
                     raise WriteError(f"{self.folder}: is a symbolic link; remove it, or choose another --out")
                 self.folder.mkdir(exist_ok=True)
                 try:
-                    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                    descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
                 except FileNotFoundError:
                     continue  # another run has just ended and removed the folder
-            if _locked(descriptor, fcntl.LOCK_EX):
-                # it may have been removed by the run that held it
-                if path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor)):
-                    self._lock = descriptor
-                    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
-                    with translated(path):
-                        os.ftruncate(descriptor, 0)
-                        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+                if self._holds(descriptor):
                     return
                 os.close(descriptor)
-                continue
-            os.close(descriptor)
-            if attempt >= 3:
-                raise OutputExistsError(_held_message(self.folder))
-            time.sleep(0.02)  # it may have been somebody who only looked
+                if _is_held(self.folder / _LOCK):
+                    if attempt >= 3:
+                        raise OutputExistsError(_held_message(self.folder))
+                    time.sleep(0.02)  # it may have been somebody who only looked
         raise WriteError(f"{self.folder}: other runs keep making and removing it; choose another --out")
+
+    def _holds(self, descriptor: int) -> bool:
+        """Lock the file, unless another run holds it or has just removed it, and say in it who does."""
+        if not _locked(descriptor, fcntl.LOCK_EX):
+            return False
+        path = self.folder / _LOCK
+        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(descriptor)):
+            return False
+        self._lock = descriptor
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        return True
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -170,10 +174,10 @@ class RunState(NoState):
             self._lock = None
 
     def _empty(self) -> None:
-        for entry in list(self.folder.iterdir()):
-            if entry.name != _LOCK:
-                with translated(entry):
-                    entry.unlink()
+        with translated(self.folder):
+            for name in _names(self.folder):
+                if name != _LOCK:
+                    (self.folder / name).unlink()
 
     def _discard(self) -> None:
         """Remove the folder; a rest that cannot be removed does no harm to the results."""
@@ -190,16 +194,15 @@ class RunState(NoState):
         part = self.folder / f"{name}.part"
         started = time.monotonic()
         try:
-            with io.BufferedWriter(OutputFile(part, path), 1 << 20) as file:
-                if callable(fill):
-                    fill(file)
-                else:
-                    file.write(fill)
-                file.flush()
-                if durable:
-                    with translated(path):
-                        os.fsync(file.fileno())
             with translated(path):
+                with io.BufferedWriter(OutputFile(part, path), 1 << 20) as file:
+                    if callable(fill):
+                        fill(file)
+                    else:
+                        file.write(fill)
+                    file.flush()
+                    if durable:
+                        os.fsync(file.fileno())
                 part.replace(path)
                 if durable:
                     sync_folder(self.folder)
@@ -262,7 +265,8 @@ class RunState(NoState):
         part = path.with_name(path.name + ".part")
         raw = OutputFile(part, path, hashed=True)
         try:
-            file = io.BufferedWriter(raw, 1 << 20)
+            with translated(path):
+                file = io.BufferedWriter(raw, 1 << 20)
             yield file
             with translated(path):
                 file.flush()
@@ -349,11 +353,12 @@ def inspect(folder: Path, identity: dict[str, Any], resume: bool, overwrite: boo
     InconsistentInputError
         If `resume`, and the unfinished run was another one.
     """
-    if not folder.is_dir():
-        if folder.exists() or folder.is_symlink():
-            raise OutputExistsError(f"{folder}: is no folder; move it away, or choose another --out")
-        return False
-    names = sorted(entry.name for entry in folder.iterdir())
+    with translated(folder):
+        if not folder.is_dir():
+            if folder.exists() or folder.is_symlink():
+                raise OutputExistsError(f"{folder}: is no folder; move it away, or choose another --out")
+            return False
+    names = _names(folder)
     strange = [name for name in names if not _OURS.fullmatch(name) or (folder / name).is_dir()]
     if strange:
         raise OutputExistsError(
@@ -368,7 +373,7 @@ def inspect(folder: Path, identity: dict[str, Any], resume: bool, overwrite: boo
 def _goes_on(folder: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> bool:
     """`inspect` for a folder of ours that no other run holds."""
     worthless = (_LOCK, _IDENTITY)
-    names = [entry.name for entry in folder.iterdir()]
+    names = _names(folder)
     if not [name for name in names if name not in worthless and not name.endswith((".part", ".rows"))]:
         return False
     before = _unsealed(folder / _IDENTITY)
@@ -386,6 +391,11 @@ def _goes_on(folder: Path, identity: dict[str, Any], resume: bool, overwrite: bo
             f"{folder}: an unfinished run; go on with --resume, or start from the beginning with --overwrite"
         )
     return False
+
+
+def _names(folder: Path) -> list[str]:
+    with translated(folder):
+        return sorted(entry.name for entry in folder.iterdir())
 
 
 def matches(path: Path, stamp: dict[str, Any]) -> bool:

@@ -91,9 +91,10 @@ def open_regular(path: StrPath) -> BinaryIO:
     """Open a regular file for reading; a FIFO is refused, not waited for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        mode = os.fstat(descriptor).st_mode
     except OSError as error:
         raise ReadError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
         raise ReadError(f"{path}: is a directory, a pipe or a device; give the path of a regular file")
     return os.fdopen(descriptor, "rb")

@@ -27,7 +27,7 @@ from torture.seeded_bugs import SeededBug
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path("src", "lfmm2")
 HERE = Path(__file__).resolve().parent
-THREADED_KERNELS = "tests/torture/threaded_kernels.py"
+THREADED_KERNELS = "tests/test_threaded_kernels.py"
 CORE_TESTS = ("tests/test_core.py", THREADED_KERNELS)
 KERNEL_TESTS = (*CORE_TESTS, "tests/test_genotypes.py", "tests/test_stream.py")
 REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")

@@ -1,4 +1,4 @@
-"""Kernels where threads meet: tests for the sanitizers beside tests/test_core.py, taken by pytest only by path."""
+"""Kernels where threads meet: what is added together, and panels that all threads decode before any uses them."""
 
 from __future__ import annotations
 
