@@ -213,9 +213,7 @@ PROCESS_STATE: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=ERROR_IDS)
-def test_run_leaves_the_process_as_it_was(
-    data: Simulation, tmp_path: Path, error: BaseException | None
-) -> None:
+def test_run_leaves_the_process_as_it_was(data: Simulation, tmp_path: Path, error: BaseException | None) -> None:
     lfmm2.run(None, data.bed, data.env, K, out=tmp_path / "warm")  # libraries are loaded, and pools started
     before = {name: state() for name, state in PROCESS_STATE.items()}
     if error is None:
@@ -315,9 +313,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_run_in_another_process_or_thread_gives_the_same_bits(
-    data: Simulation, script: Path, way: str
-) -> None:
+def test_run_in_another_process_or_thread_gives_the_same_bits(data: Simulation, script: Path, way: str) -> None:
     if way in ("os.fork", "fork", "forkserver") and not hasattr(os, "fork"):
         pytest.skip("this system has no fork")
     if way == "loky":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -121,6 +122,42 @@ def test_resumed_run_does_not_repeat_what_was_done(
     assert resumed.labels[1:] == straight.labels[len(passes) + 1 :]
     record = json.loads((tmp_path / "u.json").read_text())
     assert [p["label"] for p in record["passes"][:-1]] == passes
+
+
+@pytest.mark.parametrize("n_removed", range(12))
+def test_run_killed_while_it_removes_its_state_is_complete(
+    data: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_removed: int
+) -> None:
+    (tmp_path / "straight").mkdir()
+    run(data, tmp_path / "straight" / "r", CASES["exact"], overwrite=True)
+    (tmp_path / "r").mkdir()
+    run(data, tmp_path / "r" / "r", {"K": 3})  # replaced, so that there is something put aside too
+    unlink, discard = Path.unlink, run_state.RunState._discard
+    n_left = n_removed
+
+    class Killed(BaseException):
+        pass
+
+    def killing(path: Path, missing_ok: bool = False) -> None:
+        nonlocal n_left
+        n_left -= 1
+        if n_left < 0:
+            raise Killed
+        unlink(path, missing_ok=missing_ok)
+
+    def stopped(state: run_state.RunState) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", killing)
+            discard(state)
+
+    with monkeypatch.context() as patch, contextlib.suppress(Killed):
+        patch.setattr(run_state.RunState, "_discard", stopped)
+        run(data, tmp_path / "r" / "r", CASES["exact"], overwrite=True)
+    assert (tmp_path / "r" / "r.state").exists() or n_removed > 8
+    run(data, tmp_path / "r" / "r", CASES["exact"], resume=True)
+    assert contents(tmp_path / "r") == contents(tmp_path / "straight")
+    assert len(lfmm2.verify(tmp_path / "r" / "r")) == 6
+    assert not (tmp_path / "r" / "r.state").exists()
 
 
 def test_resume_without_a_state_begins_at_the_beginning(data: Simulation, tmp_path: Path) -> None:

@@ -12,14 +12,13 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("truncation")
     for name, n_snps in (("sizes", truncation.N_SNPS), ("flips", 40)):
         (folder / name).mkdir()
-        with pytest.warns(Warning, match="GIF"):
-            truncation.make_inputs(folder / name, n_snps)
+        truncation.make_inputs(folder / name, n_snps)
     return folder
 
 
 @pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
 def test_bed_of_any_other_size_is_an_error_before_the_first_pass(folder):
-    counts = truncation.check_sizes(folder / "sizes", 700)
+    counts = truncation.check_sizes(folder / "sizes", 10, 700)
     n_bytes = 3 + 4 * truncation.N_SNPS
     assert counts.pop("through the command line") == 2
     assert sum(counts.values()) == n_bytes + truncation.MOST_ADDED
@@ -44,8 +43,7 @@ def test_a_change_that_is_not_noticed_is_a_violation(tmp_path, monkeypatch):
         truncation.check_changes(tmp_path, 2)
 
 
-def test_a_bed_of_the_right_size_is_no_error(folder, monkeypatch):
-    monkeypatch.setattr(truncation, "MOST_ADDED", 0)
+def test_an_error_of_another_kind_is_noticed(folder, monkeypatch):
     monkeypatch.setattr(truncation, "BED_ERRORS", (runs.Unavailable,))
     with pytest.raises(truncation.lfmm2.MalformedInputError):
-        truncation.check_sizes(folder / "sizes", 700)
+        truncation.check_sizes(folder / "sizes", 10, 700)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -21,6 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
 # from a signal to the end of the process, at most; a second with what the system takes
 GRACE_SECONDS = 0.8
+_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPIPE)
 
 
 def _version() -> str:
@@ -31,7 +33,7 @@ def _version() -> str:
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        click.echo(f"lfmm2 {_version()}")
+        _say(f"lfmm2 {_version()}")
         context.exit()
 
 
@@ -138,10 +140,14 @@ def _say(text: str) -> None:
     """Print on standard output."""
     try:
         click.echo(text)
-    except BrokenPipeError as error:
+    except OSError as error:
         # Python would try again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise WriteError("standard output was closed by its reader; send it to a file, or let it be read") from error
+        if isinstance(error, BrokenPipeError):
+            raise WriteError(
+                "standard output was closed by its reader; send it to a file, or let it be read"
+            ) from error
+        raise WriteError(f"standard output cannot be written, {error.strerror}; send it elsewhere") from error
 
 
 @cli.command()
@@ -327,7 +333,8 @@ def _run_command(arguments: list[str], debug: bool) -> int:
         return _fail(error, InsufficientMemoryError.exit_code, debug, "out of memory; lower --memory or --threads")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(error, ReadError.exit_code, debug, f"{where}{error.strerror or error}; check disk and network")
+        code = WriteError.exit_code if error.errno in _OF_WRITING else ReadError.exit_code
+        return _fail(error, code, debug, f"{where}{error.strerror or error}; check disk and network")
     except Exception as error:
         return _fail(error, 1, debug, f"internal error: {type(error).__name__}: {error}; --debug shows where")
 

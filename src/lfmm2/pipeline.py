@@ -300,7 +300,9 @@ class Job:
                 factors = self.estimate(NoState())
                 store, gif, _ = self._test(factors, NoState())
                 return self._in_memory(store, factors, gif)
-            if not files.completed(self.identity):
+            if files.completed(self.identity):
+                files.remove_rest()
+            else:
                 with files.begin(self.identity) as state:
                     if not files.is_finished(state):
                         self.filter_snps(state)

@@ -181,7 +181,9 @@ class ResultFiles:
             If they are of another run or damaged, and may not be replaced.
         """
         options = self.options
-        if not options.resume or self.state_folder.is_dir() or not self.paths["record"].exists():
+        if not options.resume or not self.paths["record"].exists():
+            return False
+        if inspect(self.state_folder, identity, True, options.overwrite):
             return False
         path = self.paths["record"]
         try:
@@ -193,6 +195,11 @@ class ResultFiles:
         if faults and not options.overwrite:
             raise OutputExistsError(f"{path}: {'; '.join(faults)}; choose another name, or replace with --overwrite")
         return not faults
+
+    def remove_rest(self) -> None:
+        """Remove the state of a run that is complete, but was stopped before it had removed it."""
+        if self.state_folder.is_dir():
+            RunState.begin(self.state_folder, {}, resume=False, overwrite=True).give_up()
 
     def begin(self, identity: dict[str, Any]) -> RunState:
         """Take the names of this run, until it has ended, and what an unfinished run has left of it.

@@ -119,11 +119,13 @@ class RunState(NoState):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._published or (isinstance(error, LfmmError) and error.exit_code in _HOPELESS):
-            self._discard()
-        elif error is not None:
-            error.add_note(f"{self.folder} keeps what is done; the same command with --resume goes on from there")
-        self._unlock()
+        try:
+            if self._published or (isinstance(error, LfmmError) and error.exit_code in _HOPELESS):
+                self._discard()
+            elif error is not None:
+                error.add_note(f"{self.folder} keeps what is done; the same command with --resume goes on from there")
+        finally:
+            self._unlock()
 
     def give_up(self) -> None:
         """Leave an unfinished run as it was found, or nothing where there was none."""
@@ -174,10 +176,12 @@ class RunState(NoState):
             self._lock = None
 
     def _empty(self) -> None:
+        """Remove all but the lock; last what tells a later run how far this one came."""
+        last = (_PROGRESS, _IDENTITY)
         with translated(self.folder):
-            for name in _names(self.folder):
-                if name != _LOCK:
-                    (self.folder / name).unlink()
+            names = [name for name in _names(self.folder) if name not in (_LOCK, *last)]
+            for name in (*names, *last):
+                (self.folder / name).unlink(missing_ok=True)
 
     def _discard(self) -> None:
         """Remove the folder; a rest that cannot be removed does no harm to the results."""

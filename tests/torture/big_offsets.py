@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torture import runs
 
 from lfmm2 import _core
 from lfmm2._threads import single_threaded_blas
@@ -30,6 +29,7 @@ from lfmm2.packed_bed import PackedBed
 from lfmm2.plan import make_plan
 from lfmm2.snps import random_subset
 from lfmm2.stream import Engine
+from torture import runs
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
