@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,5 +62,6 @@ def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
         )
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
-    except (ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except Exception as error:
+        # a damaged archive may raise anything
         raise MalformedInputError(f"{path}: is not a factors file ({error}); give the .factors.npz of a run") from error

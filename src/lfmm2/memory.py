@@ -166,7 +166,9 @@ def factor_stage(size: ProblemSize, solver: str, options: SolverOptions, memory:
         vectors = 8 * n * 4 * (size.n_factors + 1)
         fixed = 8 * n * n + 8 * GRAM_PANEL_SNPS * n + min(8 * n * n, KEPT_BYTES)
         stage = _streamed(held, fixed, GRAM_PANEL_SNPS * buffers, 0, memory, n_threads)
-        return Stage(max(stage.peak, held + exact_memory(n) + vectors), stage.reserve)
+        # the allocator may keep the blocks while the matrix is written to the state and factorised
+        after = held + exact_memory(n) + vectors + stage.blocks + min(8 * n * n, KEPT_BYTES)
+        return Stage(max(stage.peak, after), stage.reserve)
     width = min(size.n_factors + options.oversampling, n - 1)
     columns = _padded(width)
     # the block, its projection, its product, and what orthogonalising them takes

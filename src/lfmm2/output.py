@@ -148,7 +148,7 @@ def read_columns(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Tabl
         return table if columns is None else table.select(list(columns))
     except KeyError as error:
         raise MalformedInputError(f"{path}: {error.args[0]}; ask for columns that it has") from error
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, ValueError) as error:
         raise MalformedInputError(f"{path}: damaged, or no table ({error}); write it again") from error
     except OSError as error:
         raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check path and disk") from error

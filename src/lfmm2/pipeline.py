@@ -217,7 +217,9 @@ class Job:
             bytes_read=n_bytes[0],
             estimation_bytes_read=n_bytes[1],
             array_bytes=max(0 if isinstance(s, BedFile) else s.dtype.itemsize for s in sources),
-            n_listed=sum(len(c) for c in (self.tested_snps, self._estimation_chosen) if c is not None),
+            # of those that filters are to choose yet, at most
+            n_listed=sum(len(c) for c in (self.tested_snps, self._estimation_chosen) if c is not None)
+            + filtered * (self.tested.n_snps + self.estimation.n_snps),
             variant_bytes=max(n_variant_bytes),
             held_variant_bytes=sum(n for n in n_variant_bytes if n <= HELD_VARIANT_BYTES),
         )

@@ -91,18 +91,23 @@ class StatisticsStore:
             if path is None or not path.exists() or path.stat().st_size < n_rows * 8 * n_columns:
                 return False
         self._open(n_rows)
-        self._sum_up(n_rows, count=True)
-        return bool(self._sums == note["checksums"])
+        self._sum_up(n_rows)
+        if self._sums != note["checksums"]:
+            return False
+        # only now: damaged rows may have a status that cannot be counted
+        for common, *variables, _ in zip(*self._parts(0, n_rows), strict=True):
+            self._count(common, variables)
+        return True
 
-    def _sum_up(self, end: int, count: bool = False) -> None:
-        """Extend the checksums to rows before `end`, as they are read back, and count these rows if asked to."""
+    def _parts(self, first: int, end: int) -> list[Iterator[Floats]]:
+        """Rows of each store from `first` to before `end`, about `SUM_BYTES` of all of them at a time."""
         n_rows = max(SUM_BYTES // (8 * sum(self._shapes.values())), 1)
-        parts = [store.part(self._n_summed, end, n_rows) for store in self._stores]
-        for blocks in zip(*parts, strict=True):
+        return [store.part(first, end, n_rows) for store in self._stores]
+
+    def _sum_up(self, end: int) -> None:
+        """Extend the checksums to rows before `end`, as they are read back."""
+        for blocks in zip(*self._parts(self._n_summed, end), strict=True):
             self._sums = [checksum(rows, before) for rows, before in zip(blocks, self._sums, strict=True)]
-            if count:
-                common, *variables, _ = blocks
-                self._count(common, variables)
         self._n_summed = end
 
     def _count(self, common: Floats, variables: list[Floats]) -> None:

@@ -45,8 +45,8 @@ def read_record(path: Path) -> dict[str, Any]:
         ) from error
     try:
         record: dict[str, Any] = json.loads(text)
-        seal = record.pop(_SEAL)
-        intact = seal == hashlib.sha256(_as_text(record)).hexdigest() and isinstance(record["files"], dict)
+        del record[_SEAL]
+        intact = sealed_json(record) == text and isinstance(record["files"], dict)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MalformedInputError(f"{path}: is damaged, or no record of lfmm2 ({error}); run again") from error
     if not intact:

@@ -104,8 +104,8 @@ CANARIES = (
     Canary(
         "resume takes damaged statistics",
         "statistics_store.py",
-        'return bool(self._sums == note["checksums"])',
-        "return True",
+        'if self._sums != note["checksums"]:',
+        "if False:",
         "test_resume.py::test_damaged_statistics_are_made_again",
     ),
     Canary(

@@ -67,10 +67,11 @@ def make_inputs(folder: Path, n_snps: int = N_SNPS) -> None:
 
 
 def command_line(folder: Path) -> subprocess.CompletedProcess[str]:
-    arguments = ["run", "--bed", "d.bed", "--env", "env.csv", "-K", "1", "--threads", "1", "--out", "r"]
+    inputs = ["--bed", str(folder / "d.bed"), "--env", str(folder / "env.csv")]
+    arguments = ["run", *inputs, "-K", "1", "--threads", "1", "--out", str(folder / "r")]
     return subprocess.run(
         [sys.executable, "-m", "lfmm2", *arguments],
-        capture_output=True, text=True, check=False, cwd=folder, timeout=runs.SECONDS_LIMIT,
+        capture_output=True, text=True, check=False, timeout=runs.SECONDS_LIMIT,
     )  # fmt: skip
 
 
