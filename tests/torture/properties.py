@@ -9,7 +9,7 @@ from typing import Any
 import test_properties
 from hypothesis import given, settings
 
-MANY, FEW = 1000, 5
+MANY, FEW = 300, 5
 
 
 def run(full: bool) -> dict[str, object]:
