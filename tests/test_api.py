@@ -32,8 +32,8 @@ def test_public_names():
     assert lfmm2.__all__ == [
         "AssociationResult", "BedFile", "CalibrationWarning", "ConvergenceWarning", "DegenerateProblemError",
         "InconsistentInputError", "InputWarning", "InsufficientMemoryError", "LatentFactors", "LfmmError",
-        "LfmmWarning", "MalformedInputError", "OutputExistsError", "ReadError", "Simulation", "Status", "UsageError",
-        "WriteError", "__version__", "estimate_factors", "open_bed", "read_factors", "run", "simulate",
+        "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "ReadError", "Simulation", "Status",
+        "UsageError", "WriteError", "__version__", "estimate_factors", "open_bed", "read_factors", "run", "simulate",
         "test_associations", "verify",
     ]  # fmt: skip
     assert all(getattr(lfmm2, name) is not None for name in lfmm2.__all__)

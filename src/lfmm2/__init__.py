@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from lfmm2.factors import LatentFactors
     from lfmm2.factors_file import read_factors
+    from lfmm2.packed_bed import PackedBed
     from lfmm2.plink import BedFile, open_bed
     from lfmm2.results import AssociationResult
     from lfmm2.simulation import Simulation, simulate
@@ -58,6 +59,7 @@ _HOMES = {
     ),
     "factors": ("LatentFactors",),
     "factors_file": ("read_factors",),
+    "packed_bed": ("PackedBed",),
     "plink": ("BedFile", "open_bed"),
     "results": ("AssociationResult",),
     "simulation": ("Simulation", "simulate"),
@@ -79,6 +81,7 @@ __all__ = [
     "LfmmWarning",
     "MalformedInputError",
     "OutputExistsError",
+    "PackedBed",
     "ReadError",
     "Simulation",
     "Status",

@@ -31,7 +31,7 @@ CALLS = (
 )
 # a signalled run must end within the first; within the second where other tests share the processors
 SECONDS_TO_END, SECONDS_AMONG_OTHERS = 1.0, 5.0
-N_QUICK_POINTS, N_QUICK_TIMES, N_FULL_TIMES = 40, 6, 200
+N_QUICK_POINTS, N_QUICK_TIMES, N_FULL_TIMES = 40, 6, 250
 KILL_RESUMED_EVERY, FRESH_EVERY = 3, 5
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGHUP)
 
