@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from conftest import Structured, WriteFileset
+from conftest import Structured, WriteFileset, balding_nichols
 from numpy.typing import NDArray
 
 from lfmm2.association import AssociationModel, BlockStatistics, Status, degrees_of_freedom
@@ -406,6 +406,37 @@ def test_threads_and_memory_do_not_change_a_bit_of_the_statistics(data: Structur
     for other in others:
         for name in BlockStatistics.__dataclass_fields__:
             np.testing.assert_array_equal(getattr(other, name), getattr(first, name))
+
+
+@pytest.mark.parametrize("n_last", [1, 2, 10, 301])
+def test_cut_into_blocks_does_not_change_a_bit_of_the_statistics(
+    structured: Structured, write_fileset: WriteFileset, monkeypatch: pytest.MonkeyPatch, n_last: int
+) -> None:
+    """A last block of few SNPs: a BLAS has other kernels for other shapes."""
+    bed = write_fileset(np.tile(structured.dosage, 4)[:, : 4 * 512 + n_last])
+    found = []
+    for block_bytes in (1, 8 << 20):
+        monkeypatch.setattr("lfmm2.stream.BLOCK_BYTES", block_bytes)
+        found.append(statistics(BedMatrix(bed, Engine(1, GIB)), structured.X))
+    for name in BlockStatistics.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(found[0], name), getattr(found[1], name), err_msg=name)
+
+
+@pytest.mark.parametrize("n_copies", [700, 1500])
+def test_nearly_perfect_fits_do_not_depend_on_the_cut_into_blocks(
+    write_fileset: WriteFileset, monkeypatch: pytest.MonkeyPatch, n_copies: int
+) -> None:
+    data = balding_nichols(203, 900, 3, 2, missing_rate=0.0, seed=4)
+    noise = 1e-6 * np.random.default_rng(0).standard_normal(203)
+    X = np.column_stack([data.dosage[:, 0] + noise, data.X[:, 1]])
+    copies = np.repeat(data.dosage[:, :1], n_copies, axis=1)
+    bed = write_fileset(np.hstack([data.dosage[:, 1:452], copies, data.dosage[:, 1:]]))
+    found = []
+    for block_bytes in (1, 8 << 20):
+        monkeypatch.setattr("lfmm2.stream.BLOCK_BYTES", block_bytes)
+        found.append(statistics(BedMatrix(bed, Engine(1, GIB)), X))
+    assert np.abs(found[0].t[451]).max() > 1e5
+    np.testing.assert_array_equal(found[0].t, found[1].t)
 
 
 def test_blocks_say_where_they_begin(data: Structured, bed: BedFile) -> None:

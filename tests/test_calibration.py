@@ -24,7 +24,7 @@ from lfmm2.calibration import (
     streamed_median,
 )
 from lfmm2.distributions import chi2_1_p, f_p, student_p
-from lfmm2.errors import InconsistentInputError, ReadError, UsageError, WriteError
+from lfmm2.errors import ReadError, UsageError, WriteError
 
 Floats = NDArray[np.float64]
 Tail = Callable[[Floats], Floats]
@@ -162,7 +162,7 @@ def test_streamed_median_of_nothing_is_nan() -> None:
 
 def test_streamed_median_refuses_other_values_than_were_counted() -> None:
     t = statistics(1000, 0)
-    with pytest.raises(InconsistentInputError, match="the data changed, run again"):
+    with pytest.raises(ReadError, match="another process has changed their file"):
         streamed_median(histogram_of(t), [t, t])
 
 
@@ -361,7 +361,7 @@ def test_streamed_q_values_refuse_more_values_than_were_counted(tmp_path: Path, 
     t = statistics(1000, 0)
     with StreamedQValues(histogram_of(t), chi2_1_p, tmp_path, max_in_memory) as q_values:
         q_values.add(np.append(t, 1.0))
-        with pytest.raises(InconsistentInputError, match="the data changed, run again"):
+        with pytest.raises(ReadError, match="another process has changed their file"):
             q_values.finish()
 
 
@@ -370,7 +370,7 @@ def test_streamed_q_values_refuse_fewer_values_than_were_counted(tmp_path: Path,
     t = np.abs(np.random.default_rng(0).standard_normal(1000))
     with StreamedQValues(histogram_of(t), chi2_1_p, tmp_path, max_in_memory) as q_values:
         q_values.add(t[1:])
-        with pytest.raises(InconsistentInputError, match="the data changed, run again"):
+        with pytest.raises(ReadError, match="another process has changed their file"):
             q_values.finish()
 
 
@@ -380,7 +380,7 @@ def test_streamed_q_values_refuse_to_give_more_than_there_are(tmp_path: Path) ->
         q_values.add(t)
         q_values.finish()
         q_values.take(t)
-        with pytest.raises(InconsistentInputError, match="the data changed, run again"):
+        with pytest.raises(ReadError, match="another process has changed their file"):
             q_values.take(t[:1])
 
 

@@ -27,10 +27,13 @@ def data(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def restored_signals():
     """`main` is for a process of its own; what it sets is put back after each test."""
-    before = [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGHUP)]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(s) for s in numbers]
+    hook = sys.unraisablehook
     yield
-    for number, handler in zip((signal.SIGTERM, signal.SIGHUP), before, strict=True):
+    for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
+    sys.unraisablehook = hook
 
 
 def run_main(capsys, *arguments):

@@ -81,3 +81,24 @@ def test_run_with_progress_writes_to_stderr_only(tmp_path, capfd, monkeypatch):
     out, err = capfd.readouterr()
     assert out == ""
     assert "tests: 100 %" in err
+
+
+class Full(io.StringIO):
+    """A stream on a full disk."""
+
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+
+class FullTerminal(Full, Terminal):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Full, FullTerminal])
+def test_progress_that_cannot_be_printed_does_not_stop_the_run(kind, clock):
+    progress = terminal_progress(kind())
+    progress.start("pass", 10, 100)
+    for _ in range(3):
+        clock[0] += PLAIN_INTERVAL + 1
+        progress.advance(3, 30)
+    progress.finish()

@@ -278,6 +278,7 @@ def test_damaged_state_is_made_again(data: Simulation, tmp_path: Path, at: float
             for path in folder.iterdir():
                 path.unlink()
             (folder / "r.state").mkdir()
+            (folder / "r.state" / "lock").touch()
 
 
 @pytest.mark.parametrize("name", ["common", "variable-0", "variable-1"])
@@ -323,6 +324,49 @@ def test_given_factors_are_part_of_the_run(data: Simulation, tmp_path: Path) -> 
         lfmm2.test_associations(data.bed, data.env, factors.leading(2), out=tmp_path / "r", resume=True)
     lfmm2.test_associations(data.bed, data.env, factors, out=tmp_path / "r", resume=True)
     assert len(lfmm2.verify(tmp_path / "r")) == 6
+
+
+def test_reported_and_nuisance_variables_are_not_the_same(data: Simulation, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    a, b, c = (rng.standard_normal(90) for _ in range(3))
+    lfmm2.run(None, data.bed, np.column_stack([a, b]), 2, covar=c, out=tmp_path / "r")
+    with pytest.raises(lfmm2.OutputExistsError, match="complete results of another run: variables was"):
+        lfmm2.run(None, data.bed, a, 2, covar=np.column_stack([b, c]), out=tmp_path / "r", resume=True)
+
+
+def test_number_of_numpy_is_the_same_parameter(data: Simulation, tmp_path: Path) -> None:
+    run(data, tmp_path / "r", CASES["exact"], seed=3)
+    run(data, tmp_path / "r", CASES["exact"], seed=np.int64(3), resume=True)
+
+
+def test_file_that_appeared_under_the_name_of_a_finished_table_is_not_replaced(
+    data: Simulation, tmp_path: Path
+) -> None:
+    with pytest.raises(Stop):
+        run(data, tmp_path / "r", CASES["exact"], progress=StopAfter(2 * 9 + 2))
+    assert (tmp_path / "r.state" / "output.env1.parquet").exists()
+    (tmp_path / "r.env1.parquet").write_text("mine")
+    with pytest.raises(lfmm2.OutputExistsError, match=r"output exists: .*r\.env1\.parquet"):
+        run(data, tmp_path / "r", CASES["exact"], resume=True)
+    assert (tmp_path / "r.env1.parquet").read_text() == "mine"
+
+
+def test_bim_that_is_replaced_between_two_tables_is_an_error(
+    data: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfmm2.plink._HELD_BIM", 0)
+    for kind in ("bed", "bim", "fam"):
+        (tmp_path / f"d.{kind}").write_bytes(getattr(data, kind).read_bytes())
+
+    class Replacing(Progress):
+        def start(self, label: str, n_snps: int, n_bytes: int) -> None:
+            if label == "writing env2":
+                text = (tmp_path / "d.bim").read_text()
+                (tmp_path / "d.bim").write_text(text.replace("snp", "SNP"))
+
+    with pytest.raises(lfmm2.ReadError, match=r"d\.bim: was changed"):
+        lfmm2.run(None, tmp_path / "d.bed", data.env, 2, out=tmp_path / "r", progress=Replacing())
+    assert not list(tmp_path.glob("r.*.parquet"))
 
 
 def test_resume_needs_out(data: Simulation) -> None:

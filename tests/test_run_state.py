@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lfmm2 import run_state
-from lfmm2.errors import DegenerateProblemError, InconsistentInputError, OutputExistsError, WriteError
+from lfmm2.errors import DegenerateProblemError, InconsistentInputError, OutputExistsError, ReadError, WriteError
 from lfmm2.run_state import RunState, inspect
 
 IDENTITY = {"K": 3, "names": ("a", "b"), "tol": 1e-4}
@@ -121,6 +121,60 @@ def test_folder_of_somebody_else_is_left_alone(tmp_path: Path, resume: bool) -> 
     with pytest.raises(OutputExistsError, match=r"holds thesis\.doc"):
         inspect(tmp_path / "s", IDENTITY, resume, True)
     assert (tmp_path / "s" / "thesis.doc").read_text() == "years"
+
+
+def test_folder_without_our_lock_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "weights.npz").write_text("of a neural network")
+    with pytest.raises(OutputExistsError, match=r"holds weights\.npz"):
+        inspect(tmp_path / "s", IDENTITY, True, True)
+
+
+@pytest.mark.parametrize("name", [".nfs000000000012", "lfmm2-q-ab12_d"])
+def test_what_network_disks_and_killed_runs_leave_stands_in_nobodys_way(tmp_path: Path, name: str) -> None:
+    unfinished(tmp_path / "s")
+    (tmp_path / "s" / name).touch()
+    assert inspect(tmp_path / "s", IDENTITY, True, False)
+    with begin(tmp_path / "s", resume=True) as state:
+        assert state.arrays("pass-001") is not None
+
+
+def test_output_that_cannot_be_read_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unfinished(tmp_path / "s")
+
+    def broken(*_: object) -> bool:
+        raise ReadError("Input/output error")
+
+    monkeypatch.setattr(run_state, "matches", broken)
+    with begin(tmp_path / "s", resume=True) as state:
+        assert state.finished("x.tsv", tmp_path / "x") is None
+
+
+def test_output_that_vanished_is_not_taken_for_published(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"old")
+    with pytest.raises(WriteError, match="was removed by another process"), begin(tmp_path / "s") as state:  # noqa: PT012
+        for name in ("x", "json"):
+            with state.output(name) as file:
+                file.write(b"new")
+        (tmp_path / "s" / "output.x").unlink()
+        state.publish({name: tmp_path / name for name in ("x", "json")})
+    assert (tmp_path / "x").read_bytes() == b"old"
+    assert not (tmp_path / "json").exists()
+
+
+def test_lock_ends_with_the_run_also_for_a_child_that_was_forked_meanwhile(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with begin(tmp_path / "s"):
+        child = os.fork()
+        if child == 0:
+            os.read(reading, 1)
+            os._exit(0)
+    with begin(tmp_path / "s"):
+        pass
+    os.write(writing, b"x")
+    os.waitpid(child, 0)
+    for descriptor in (reading, writing):
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])
@@ -250,6 +304,25 @@ def test_publication_that_was_killed_is_completed(tmp_path: Path, monkeypatch: p
         assert all(state.finished(name, tmp_path / name) for name in ("x", "y", "json"))
         published(tmp_path, state)
     assert names_in(tmp_path) == ["json", "x", "y"]
+
+
+def test_interrupt_right_after_a_rename_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("x", "y", "json"):
+        (tmp_path / name).write_bytes(b"old")
+    replace = Path.replace
+
+    def interrupted(path: Path, target: Path) -> Path:
+        result = replace(path, target)
+        if target.name == "previous.y":
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), begin(tmp_path / "s", overwrite=True) as state:
+        published(tmp_path, state)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == dict.fromkeys(
+        ("x", "y", "json"), b"old"
+    )
 
 
 def test_manifest_comes_last_and_after_the_others_are_on_the_disk(

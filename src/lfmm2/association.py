@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 # rss below this share of ‖y‖² has lost half of its digits to cancellation and is formed from residuals instead
 CANCELLATION = 1e-8
 RESIDUAL_ROWS = 64
+# SNPs of one product: blocks are whole multiples of them, but for the last
+PART_SNPS = 512
 # and below this share nothing of the residuals but rounding is left
 PERFECT_FIT = 1e-24
 
@@ -97,6 +99,18 @@ def degrees_of_freedom(n_samples: int, n_variables: int, n_factors: int, df: str
             f"{n_samples} samples, {n_variables} variables and {n_factors} factors leave {result} degrees of freedom; "
             "lower K, use fewer variables or more samples"
         )
+    return result
+
+
+def _by_equal_parts(z: Floats, weights: Floats) -> Floats:
+    """z @ weights in products of one shape: the BLAS has other kernels, which round otherwise, for other shapes."""
+    result = np.empty((len(z), weights.shape[1]))
+    for first in range(0, len(z), PART_SNPS):
+        part = z[first : first + PART_SNPS]
+        n = len(part)
+        if n < PART_SNPS:
+            part = np.pad(part, ((0, PART_SNPS - n), (0, 0)))
+        result[first : first + n] = (np.ascontiguousarray(part) @ weights)[:n]
     return result
 
 
@@ -172,14 +186,14 @@ class AssociationModel:
         missing = status != Status.OK
 
         with np.errstate(divide="ignore", invalid="ignore"):
-            beta = z_x @ self._coefficients  # (b, d)
+            beta = _by_equal_parts(z_x, self._coefficients)  # (b, d)
             se = np.sqrt(rss / self.df)[:, None] * self._se_factor  # (b, d)
             t = beta / se
             f_stat = (explained_by_variables / d) / (rss / self.df)
             shares = np.stack([explained_by_variables, explained_by_factors, rss], axis=1)
             shares /= shares.sum(axis=1, keepdims=True)
-        ridge_beta = z @ self._to_ridge  # (b, d)
-        loadings = z @ self._to_loadings  # (b, K) or (b, 0)
+        ridge_beta = _by_equal_parts(z, self._to_ridge)  # (b, d)
+        loadings = _by_equal_parts(z, self._to_loadings)  # (b, K) or (b, 0)
         for array in (beta, se, t, ridge_beta, f_stat, shares, loadings):
             array[missing] = np.nan
         return BlockStatistics(
@@ -203,6 +217,8 @@ class AssociationModel:
         for first in range(0, len(rows), RESIDUAL_ROWS):
             some = slice(first, first + RESIDUAL_ROWS)
             y = block.decode(rows[some])  # (r, n)
-            residuals = y - (y @ self._Q) @ self._Q.T
-            squares[some] = np.einsum("ij,ij->i", residuals, residuals)
+            # one by one: in a product of matrices the bits of a row depend on how many there are
+            for i, row in enumerate(y, first):
+                residual = row - self._Q @ (row @ self._Q)
+                squares[i] = residual @ residual
         return squares

@@ -18,7 +18,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfmm2.errors import InconsistentInputError, ReadError, UsageError, WriteError
+from lfmm2.errors import ReadError, UsageError, WriteError
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
@@ -36,7 +36,10 @@ _FIRST_KEY = (1023 - 32) << _MANTISSA_BITS
 _LAST_KEY = (1023 + 32) << _MANTISSA_BITS
 _N_BINS = _LAST_KEY - _FIRST_KEY + 2
 
-_CHANGED = "a pass over the test statistics met others than the pass before; the data changed, run again"
+_CHANGED = (
+    "a pass over the test statistics met others than the pass before: another process has changed their file; "
+    "go on with --resume, or run again"
+)
 
 _MAX_BUCKETS = 200
 # Values per bucket (16 KiB) in one write, on average, and read ahead: 200 buckets hold 3 MB of each.
@@ -320,7 +323,7 @@ class _BucketFile:
     def rewind(self) -> None:
         """Turn from `append` to `next_of`; all buckets must be full."""
         if np.any(self._passed != self._lengths):
-            raise InconsistentInputError(_CHANGED)
+            raise ReadError(_CHANGED)
         self._passed[:] = 0
 
     def values_of(self, bucket: int) -> Float64Array:
@@ -349,7 +352,7 @@ class _BucketFile:
         place = self._starts[bucket] + self._passed[bucket]
         self._passed[bucket] += count
         if self._passed[bucket] > self._lengths[bucket]:
-            raise InconsistentInputError(_CHANGED)
+            raise ReadError(_CHANGED)
         return int(place)
 
     def _transfer(self, place: int, values: Float64Array | int) -> Float64Array:
@@ -395,7 +398,7 @@ def _middle_pair(histogram: MagnitudeHistogram, blocks: Iterable[ArrayLike]) -> 
         held.append(magnitudes[(bins >= first) & (bins <= last)])
     values = np.sort(np.concatenate(held))
     if values.size != histogram.counts[first : last + 1].sum():
-        raise InconsistentInputError(_CHANGED)
+        raise ReadError(_CHANGED)
     below = n - int(histogram.counts_above()[first] + histogram.counts[first])
     return float(values[lower - below]), float(values[upper - below])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -150,6 +151,12 @@ def _say(text: str) -> None:
         raise WriteError(f"standard output cannot be written, {error.strerror}; send it elsewhere") from error
 
 
+def _whisper(text: str) -> None:
+    """Print on standard error; that it cannot be written to is no reason to stop."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
+
+
 @cli.command()
 @_input_options
 @_factor_options
@@ -192,7 +199,9 @@ def run(
     )
     with Job(est_bed, bed, env, n_factors, options, covar) as job:
         _say(job.plan.describe())
-        if kept := job.files.unfinished():
+        if job.files.is_complete:
+            _say("These results are complete; nothing is left to do.")
+        elif kept := job.files.unfinished():
             _say(aligned({"resumed with": kept}))
         if dry_run:
             return
@@ -275,7 +284,7 @@ def _print_warning(
     file: Any = None,
     line: Any = None,
 ) -> None:
-    click.echo(f"Warning: {message}", err=True)
+    _whisper(f"Warning: {message}")
 
 
 class _Stopped(BaseException):
@@ -286,6 +295,12 @@ def _stop(signum: int, frame: Any) -> None:
     raise _Stopped(128 + signum)
 
 
+def _ignore_stopped(unraisable: Any, otherwise: Callable[[Any], object] = sys.unraisablehook) -> None:
+    """Say nothing where a signal came in a callback that cannot raise: then the timer ends the process."""
+    if not isinstance(unraisable.exc_value, _Stopped):
+        otherwise(unraisable)
+
+
 def _catch_signals() -> None:
     """Leave through the exception path if that is fast enough; what nohup ignores stays ignored."""
     from lfmm2._interrupt import end_within
@@ -294,6 +309,7 @@ def _catch_signals() -> None:
     caught = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     for number in caught:
         signal.signal(number, _stop)
+    sys.unraisablehook = _ignore_stopped
     end_within(GRACE_SECONDS, caught)
 
 
@@ -301,12 +317,16 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the code of the error class."""
     warnings.simplefilter("always", LfmmWarning)
     warnings.showwarning = _print_warning
-    _catch_signals()
     arguments = sys.argv[1:] if argv is None else argv
     # taken in any place, and by itself no command
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
-    sys.exit(_run_command(arguments, debug))
+    try:
+        _catch_signals()
+        code = _run_command(arguments, debug)
+    except _Stopped as stop:  # before the command began, or while an error was being printed
+        code = int(stop.args[0])
+    sys.exit(code)
 
 
 def _run_command(arguments: list[str], debug: bool) -> int:
@@ -323,11 +343,11 @@ def _run_command(arguments: list[str], debug: bool) -> int:
         return _fail(error, error.exit_code, debug, error.format_message())
     except _Stopped as stop:
         _print_notes(stop)
-        click.echo("Interrupted.", err=True)
+        _whisper("Interrupted.")
         return int(stop.args[0])
     except (click.Abort, KeyboardInterrupt) as error:
         _print_notes(error)
-        click.echo("Interrupted.", err=True)
+        _whisper("Interrupted.")
         return INTERRUPTED
     except MemoryError as error:
         return _fail(error, InsufficientMemoryError.exit_code, debug, "out of memory; lower --memory or --threads")
@@ -344,7 +364,7 @@ def _fail(error: BaseException, code: int, debug: bool, text: str | None = None)
         import traceback
 
         traceback.print_exception(error)
-    click.echo(f"Error: {text or error}", err=True)
+    _whisper(f"Error: {text or error}")
     _print_notes(error)
     return code
 
@@ -352,4 +372,4 @@ def _fail(error: BaseException, code: int, debug: bool, text: str | None = None)
 def _print_notes(error: BaseException) -> None:
     """What was added to an error on its way, such as where the state of the run is."""
     for note in getattr(error, "__notes__", ()):
-        click.echo(note, err=True)
+        _whisper(note)

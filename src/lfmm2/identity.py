@@ -46,7 +46,8 @@ def make_identity(
     identity = {
         **parameters,
         **software,
-        "names of variables": list(variables.names + variables.nuisance_names),
+        "variables": list(variables.names),
+        "nuisance variables": list(variables.nuisance_names),
         "values of variables": _digest(variables.values),
         "samples": _digest(*(f"{fid} {iid}".encode() for fid, iid in _in_use(variables))),
         **_genotypes("genotypes", tested),
@@ -56,7 +57,9 @@ def make_identity(
         identity |= _genotypes("estimation genotypes", estimation)
     identity["estimation SNPs"] = _chosen(estimation_snps)
     if given is not None:
-        identity["given factors"] = _digest(given.U, given.loadings_map, given.singular_values)
+        arrays = (given.U, given.loadings_map, given.singular_values, given.residuals)
+        facts = (given.angle_bound, given.solver, given.reason, given.n_passes, given.converged, given.n_snps)
+        identity["given factors"] = _digest(*arrays, repr(facts).encode())
     return identity
 
 

@@ -302,7 +302,7 @@ class Job:
                 factors = self.estimate(NoState())
                 store, gif, _ = self._test(factors, NoState())
                 return self._in_memory(store, factors, gif)
-            if files.completed(self.identity):
+            if files.is_complete:
                 files.remove_rest()
             else:
                 with files.begin(self.identity) as state:
@@ -320,14 +320,14 @@ class Job:
         store = StatisticsStore(model, self.tested, state)
         try:
             gif = store.inflation()
+            n_tests = int(store.status_counts[Status.OK])
+            notes = [calibration_warning(float(value), name, n_tests) for name, value in zip(names, gif, strict=True)]
+            said = [note for note in notes if note]
+            for note in said:
+                warnings.warn(note, CalibrationWarning, stacklevel=5)
         except BaseException:
             store.close()
             raise
-        n_tests = int(store.status_counts[Status.OK])
-        notes = [calibration_warning(float(value), name, n_tests) for name, value in zip(names, gif, strict=True)]
-        said = [note for note in notes if note]
-        for note in said:
-            warnings.warn(note, CalibrationWarning, stacklevel=5)
         return store, gif, said
 
     def _write(self, factors: LatentFactors, state: RunState) -> None:
@@ -396,6 +396,8 @@ def _tables(X: Any, covar: Any, options: RunOptions) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A parameter as JSON takes it."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, os.PathLike):

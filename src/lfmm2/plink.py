@@ -228,6 +228,7 @@ class BedFile(PackedBed):
         for table in self._stream_bim(chunk_bytes):
             n_snps += table.num_rows
             yield table
+        self._stamps[1].check()
         if n_snps != self.n_snps:
             raise ReadError(f"{self.bim_path}: {self.n_snps} SNPs when opened, {n_snps} now; start again")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -87,7 +88,26 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
+class _Forgiving:
+    """A stream that may fail, as where the disk of a job's log is full: progress is not worth the run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def terminal_progress(stream: TextIO | None = None) -> Progress:
     """The progress that suits a stream, stderr by default."""
-    stream = sys.stderr if stream is None else stream
-    return BarProgress(stream) if stream.isatty() else PlainProgress(stream)
+    forgiving: Any = _Forgiving(sys.stderr if stream is None else stream)
+    return BarProgress(forgiving) if forgiving.isatty() else PlainProgress(forgiving)

@@ -119,12 +119,15 @@ class ResultFiles:
         None keeps results in memory, and then there are no files.
     paths : dict of str to Path
         By name of the variable, and "joint", "loadings", "factors", "log" and "record".
+    is_complete : bool
+        Whether `check` has found the results of this very run, which `resume` need not write.
     """
 
     def __init__(self, options: OutputOptions, variables: tuple[str, ...], loadings: bool, inputs: list[Path]) -> None:
         self.options = options
         self.variables = variables
         self.paths: dict[str, Path] = {}
+        self.is_complete = False
         self.prefix = options.prefix
         if self.prefix is None:
             return
@@ -152,10 +155,12 @@ class ResultFiles:
         with translated(self.state_folder):
             goes_on = inspect(self.state_folder, identity, options.resume, options.overwrite)
             # of a run to be resumed some may be there already: `begin` compares them
-            complete = self.completed(identity)
-            _check_paths(list(self.paths.values()), options.overwrite or goes_on or complete)
-            if not complete:
-                kept = sum(path.stat().st_size for path in self.state_folder.iterdir()) if goes_on else 0
+            self.is_complete = not goes_on and self._completed(identity)
+            _check_paths(list(self.paths.values()), options.overwrite or goes_on or self.is_complete)
+            if not self.is_complete:
+                # what is there is used again, or makes way
+                there = self.state_folder.is_dir()
+                kept = sum(path.stat().st_size for path in self.state_folder.iterdir()) if there else 0
                 check_free_space(Path(self.prefix).parent, plan.output_bytes + plan.temporary_bytes - kept)
 
     def unfinished(self) -> str:
@@ -163,6 +168,8 @@ class ResultFiles:
         if not self.options.resume or not self.state_folder.is_dir():
             return ""
         state = RunState(self.state_folder)
+        if state.note("run") is None:
+            return ""  # damaged
         finished, tested = state.note("progress") or {}, state.note("statistics")
         n_passes = len(list(self.state_folder.glob("pass-???.npz")))
         parts = [f"{n_passes} pass(es)"] if n_passes else []
@@ -172,7 +179,7 @@ class ResultFiles:
         parts += [f"{n_tables} table(s)"] if n_tables else []
         return ", ".join(parts)
 
-    def completed(self, identity: dict[str, Any]) -> bool:
+    def _completed(self, identity: dict[str, Any]) -> bool:
         """Whether `resume` finds complete results of this very run in place of an unfinished one.
 
         Raises
@@ -182,8 +189,6 @@ class ResultFiles:
         """
         options = self.options
         if not options.resume or not self.paths["record"].exists():
-            return False
-        if inspect(self.state_folder, identity, True, options.overwrite):
             return False
         path = self.paths["record"]
         try:
@@ -199,7 +204,7 @@ class ResultFiles:
     def remove_rest(self) -> None:
         """Remove the state of a run that is complete, but was stopped before it had removed it."""
         if self.state_folder.is_dir():
-            RunState.begin(self.state_folder, {}, resume=False, overwrite=True).give_up()
+            RunState.begin(self.state_folder, {}, resume=False, overwrite=False).give_up()
 
     def begin(self, identity: dict[str, Any]) -> RunState:
         """Take the names of this run, until it has ended, and what an unfinished run has left of it.
@@ -213,7 +218,7 @@ class ResultFiles:
         state = RunState.begin(self.state_folder, identity, options.resume, options.overwrite)
         try:
             # a run that held them may have ended since they were checked
-            new = [path for name, path in self.paths.items() if not state.finished(self._key(name), path)]
+            new = [path for name, path in self.paths.items() if state.finished(self._key(name), path) != path]
             _check_paths(new, options.overwrite)
         except BaseException:
             state.give_up()

@@ -2,7 +2,7 @@
 
 Files there appear complete, as everywhere, and carry a checksum; what cannot be read back is taken as absent and made
 again. Outputs wait there until all are complete, then take their final names together, the manifest last. A lock keeps
-other runs out. Nothing here knows what is kept.
+other runs out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,15 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from lfmm2.errors import InconsistentInputError, LfmmError, OutputExistsError, ReadError, WriteError
+from lfmm2.errors import (
+    DegenerateProblemError,
+    InconsistentInputError,
+    MalformedInputError,
+    OutputExistsError,
+    ReadError,
+    UsageError,
+    WriteError,
+)
 from lfmm2.whole_files import OutputFile, sync_folder, translated
 
 Arrays = dict[str, NDArray[Any]]
@@ -34,10 +42,12 @@ Arrays = dict[str, NDArray[Any]]
 # is kept is then flushed. What is kept without survives the end of the process in any case, and a power cut mostly.
 KEEP_AFTER_SECONDS = 3.0
 KEEP_SHARE = 30
-# Errors from which the same command cannot go on: usage, malformed, inconsistent, degenerate.
-_HOPELESS = range(2, 6)
+# Errors from which the same command cannot go on; a file that is malformed or does not fit may be so for once, where
+# work was done with it before.
+_HOPELESS = (UsageError, DegenerateProblemError)
+_DOUBTFUL = (MalformedInputError, InconsistentInputError)
 _LOCK, _IDENTITY, _PROGRESS, _OUTPUT, _PREVIOUS = "lock", "run.json", "progress.json", "output.", "previous."
-_OURS = re.compile(r"(lock|\w+\.json|[\w-]+\.npz|[\w-]+\.rows|(output|previous)\..+)(\.part)?")
+_OURS = re.compile(r"(lock|\w+\.json|[\w-]+\.npz|[\w-]+\.rows|(output|previous)\..+)(\.part)?|lfmm2-q-\w+")
 
 
 class NoState:
@@ -81,11 +91,11 @@ class RunState(NoState):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock: int | None = None
+        self._lock: io.FileIO | None = None
         self._new = False
         self._published = False
         self._kept_at = time.monotonic()
-        self._wait_seconds = 0.0
+        self._wait_seconds = self._rows_seconds = 0.0
         self._outputs: dict[str, dict[str, Any]] = {}
         self._verified: set[str] = set()
 
@@ -120,12 +130,15 @@ class RunState(NoState):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._published or (isinstance(error, LfmmError) and error.exit_code in _HOPELESS):
+            hopeless = isinstance(error, _HOPELESS) or (isinstance(error, _DOUBTFUL) and not _holds_work(self.folder))
+            if self._published or hopeless:
                 self._discard()
             elif error is not None:
                 error.add_note(f"{self.folder} keeps what is done; the same command with --resume goes on from there")
         finally:
             self._unlock()
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()  # NFS holds the name of an open file; fails if there is something in it
 
     def give_up(self) -> None:
         """Leave an unfinished run as it was found, or nothing where there was none."""
@@ -142,14 +155,15 @@ class RunState(NoState):
             for attempt in range(100):
                 if self.folder.is_symlink():
                     raise WriteError(f"{self.folder}: is a symbolic link; remove it, or choose another --out")
-                self.folder.mkdir(exist_ok=True)
                 try:
-                    descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-                except FileNotFoundError:
+                    self.folder.mkdir(exist_ok=True)
+                    # an object, so that it is closed wherever an interrupt comes
+                    self._lock = io.FileIO(self.folder / _LOCK, "a+")
+                except (FileNotFoundError, FileExistsError):
                     continue  # another run has just ended and removed the folder
-                if self._holds(descriptor):
+                if self._holds(self._lock.fileno()):
                     return
-                os.close(descriptor)
+                self._unlock()
                 if _is_held(self.folder / _LOCK):
                     if attempt >= 3:
                         raise OutputExistsError(_held_message(self.folder))
@@ -163,23 +177,24 @@ class RunState(NoState):
         path = self.folder / _LOCK
         if not path.exists() or not os.path.samestat(path.stat(), os.fstat(descriptor)):
             return False
-        self._lock = descriptor
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        os.write(descriptor, json.dumps(holder).encode())
         return True
 
     def _unlock(self) -> None:
         if self._lock is not None:
             with contextlib.suppress(OSError):
-                os.close(self._lock)
+                fcntl.flock(self._lock, fcntl.LOCK_UN)  # also for a child that was forked meanwhile
+            with contextlib.suppress(OSError):
+                self._lock.close()
             self._lock = None
 
     def _empty(self) -> None:
         """Remove all but the lock; last what tells a later run how far this one came."""
         last = (_PROGRESS, _IDENTITY)
         with translated(self.folder):
-            names = [name for name in _names(self.folder) if name not in (_LOCK, *last)]
+            names = [name for name in _names(self.folder) if name not in (_LOCK, *last) and not _is_silly(name)]
             for name in (*names, *last):
                 (self.folder / name).unlink(missing_ok=True)
 
@@ -216,7 +231,8 @@ class RunState(NoState):
             raise
         if durable:
             self._kept_at = time.monotonic()
-            self._wait_seconds = self._kept_at - started
+            self._wait_seconds = self._kept_at - started + self._rows_seconds
+            self._rows_seconds = 0.0
 
     def due(self) -> bool:
         """Whether enough was done since the last wait for the disk to be worth another."""
@@ -256,9 +272,11 @@ class RunState(NoState):
 
     def flush_rows(self, files: list[BinaryIO]) -> None:
         """Wait until rows are on the disk, before a note says so."""
+        started = time.monotonic()
         for file in files:
             with translated(Path(file.name)):
                 os.fsync(file.fileno())
+        self._rows_seconds = time.monotonic() - started
 
     # outputs
 
@@ -295,10 +313,13 @@ class RunState(NoState):
         """
         if name not in self._outputs:
             return None
-        for path in (self.folder / f"{_OUTPUT}{name}", target):
-            if path.exists() and (name in self._verified or matches(path, self._outputs[name])):
+        here = self.folder / f"{_OUTPUT}{name}"
+        with contextlib.suppress(ReadError):  # made again if it cannot be read
+            if here.exists() and (name in self._verified or matches(here, self._outputs[name])):
                 self._verified.add(name)
-                return path
+                return here
+        if target.exists() and matches(target, self._outputs[name]):
+            return target
         del self._outputs[name]
         return None
 
@@ -316,9 +337,9 @@ class RunState(NoState):
         moves: list[tuple[Path, Path]] = []
 
         def move(source: Path, target: Path) -> None:
+            moves.append((source, target))  # first: an interrupt may come right after the rename
             with translated(target):
                 source.replace(target)
-            moves.append((source, target))
 
         def show(name: str) -> None:
             source, target = self.folder / f"{_OUTPUT}{name}", targets[name]
@@ -326,6 +347,8 @@ class RunState(NoState):
                 if target.exists() or target.is_symlink():
                     move(target, self.folder / f"{_PREVIOUS}{name}")
                 move(source, target)
+            elif not (target.exists() and matches(target, self._outputs[name])):
+                raise WriteError(f"{source}: was removed by another process; go on with --resume")
 
         folders = sorted({target.parent for target in targets.values()})
         try:
@@ -341,7 +364,8 @@ class RunState(NoState):
         except BaseException:
             for source, target in reversed(moves):
                 with contextlib.suppress(OSError):
-                    target.replace(source)
+                    if not source.exists():
+                        target.replace(source)
             raise
         self._published = True
 
@@ -362,23 +386,23 @@ def inspect(folder: Path, identity: dict[str, Any], resume: bool, overwrite: boo
             if folder.exists() or folder.is_symlink():
                 raise OutputExistsError(f"{folder}: is no folder; move it away, or choose another --out")
             return False
-    names = _names(folder)
+    names = [name for name in _names(folder) if not _is_silly(name)]
+    if _LOCK in names and _is_held(folder / _LOCK):
+        raise OutputExistsError(_held_message(folder))
     strange = [name for name in names if not _OURS.fullmatch(name) or (folder / name).is_dir()]
+    if not strange and names and _LOCK not in names:
+        strange = names  # ours has one from first to last
     if strange:
         raise OutputExistsError(
             f"{folder}: is needed for the state of the run, but holds {strange[0]}; move it away, "
             "or choose another --out"
         )
-    if _LOCK in names and _is_held(folder / _LOCK):
-        raise OutputExistsError(_held_message(folder))
     return _goes_on(folder, identity, resume, overwrite)
 
 
 def _goes_on(folder: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> bool:
     """`inspect` for a folder of ours that no other run holds."""
-    worthless = (_LOCK, _IDENTITY)
-    names = _names(folder)
-    if not [name for name in names if name not in worthless and not name.endswith((".part", ".rows"))]:
+    if not _holds_work(folder):
         return False
     before = _unsealed(folder / _IDENTITY)
     if resume:
@@ -417,6 +441,20 @@ def matches(path: Path, stamp: dict[str, Any]) -> bool:
             return bool(hashlib.file_digest(file, "sha256").hexdigest() == stamp["sha256"])
     except OSError as error:
         raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check the disk") from error
+
+
+def _holds_work(folder: Path) -> bool:
+    """Whether there is anything that a resumed run need not do again."""
+    try:
+        names = [name for name in _names(folder) if name not in (_LOCK, _IDENTITY)]
+    except WriteError:
+        return True  # who knows
+    return any(_OURS.fullmatch(name) and not name.endswith((".part", ".rows")) for name in names)
+
+
+def _is_silly(name: str) -> bool:
+    """Whether NFS keeps a removed file under this name because somebody has it open."""
+    return name.startswith(".nfs")
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

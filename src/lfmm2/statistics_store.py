@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lfmm2.association import AssociationModel, Status
 from lfmm2.calibration import MagnitudeHistogram, genomic_inflation_streamed
+from lfmm2.errors import ReadError
 from lfmm2.genotypes import RESTART_SNPS, GenotypeMatrix
 from lfmm2.run_state import NoState
 from lfmm2.spool import RowStore, checksum
@@ -91,7 +92,10 @@ class StatisticsStore:
             if path is None or not path.exists() or path.stat().st_size < n_rows * 8 * n_columns:
                 return False
         self._open(n_rows)
-        self._sum_up(n_rows)
+        try:
+            self._sum_up(n_rows)
+        except ReadError:
+            return False
         if self._sums != note["checksums"]:
             return False
         # only now: damaged rows may have a status that cannot be counted

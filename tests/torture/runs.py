@@ -159,9 +159,8 @@ def _become(command: Command, notes: Path, read_end: int) -> NoReturn:
     code: Any = 1
     shim = None
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in SIGNAL_CODES:
             signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         for name, descriptor in (("stdout", 1), ("stderr", 2)):
             os.dup2(os.open(notes / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), descriptor)
         sys.argv = ["lfmm2", *command.arguments]
