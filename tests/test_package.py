@@ -31,6 +31,8 @@ LAYERS = (
         "whole_files",
         "output",
         "plink_writer",
+        "checksums",
+        "folder_lock",
         "run_state",
         "spool",
         "verification",

@@ -8,16 +8,12 @@ other runs out.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import io
 import json
 import os
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -25,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from lfmm2.checksums import matches, read_note, sealed_note
 from lfmm2.errors import (
     DegenerateProblemError,
     InconsistentInputError,
@@ -34,6 +31,7 @@ from lfmm2.errors import (
     UsageError,
     WriteError,
 )
+from lfmm2.folder_lock import LOCK, FolderLock, check_free
 from lfmm2.whole_files import OutputFile, sync_folder, translated
 
 Arrays = dict[str, NDArray[Any]]
@@ -46,7 +44,7 @@ KEEP_SHARE = 30
 # work was done with it before.
 _HOPELESS = (UsageError, DegenerateProblemError)
 _DOUBTFUL = (MalformedInputError, InconsistentInputError)
-_LOCK, _IDENTITY, _PROGRESS, _OUTPUT, _PREVIOUS = "lock", "run.json", "progress.json", "output.", "previous."
+_IDENTITY, _PROGRESS, _OUTPUT, _PREVIOUS = "run.json", "progress.json", "output.", "previous."
 _OURS = re.compile(r"(lock|\w+\.json|[\w-]+\.npz|[\w-]+\.rows|(output|previous)\..+)(\.part)?|lfmm2-q-\w+")
 
 
@@ -91,7 +89,7 @@ class RunState(NoState):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock: io.FileIO | None = None
+        self._lock = FolderLock(folder)
         self._new = False
         self._published = False
         self._kept_at = time.monotonic()
@@ -112,11 +110,11 @@ class RunState(NoState):
         """
         state = cls(folder)
         try:
-            state._take_lock()
+            state._lock.take()
             if not _goes_on(folder, identity, resume, overwrite):
                 state._new = True
                 state._empty()
-                state._write(_IDENTITY, _sealed(identity), durable=True)
+                state._write(_IDENTITY, sealed_note(identity), durable=True)
             state._outputs = _stamps(state.note("progress"))
         except BaseException:
             state.give_up()
@@ -136,7 +134,7 @@ class RunState(NoState):
             elif error is not None:
                 error.add_note(f"{self.folder} keeps what is done; the same command with --resume goes on from there")
         finally:
-            self._unlock()
+            self._lock.release()
             with contextlib.suppress(OSError):
                 self.folder.rmdir()  # NFS holds the name of an open file; fails if there is something in it
 
@@ -144,57 +142,17 @@ class RunState(NoState):
         """Leave an unfinished run as it was found, or nothing where there was none."""
         if self._new:
             self._discard()
-        self._unlock()
+        self._lock.release()
         with contextlib.suppress(OSError):
             self.folder.rmdir()  # unless there is something in it
 
     # the lock and the folder
 
-    def _take_lock(self) -> None:
-        with translated(self.folder):
-            for attempt in range(100):
-                if self.folder.is_symlink():
-                    raise WriteError(f"{self.folder}: is a symbolic link; remove it, or choose another --out")
-                try:
-                    self.folder.mkdir(exist_ok=True)
-                    # an object, so that it is closed wherever an interrupt comes
-                    self._lock = io.FileIO(self.folder / _LOCK, "a+")
-                except (FileNotFoundError, FileExistsError):
-                    continue  # another run has just ended and removed the folder
-                if self._holds(self._lock.fileno()):
-                    return
-                self._unlock()
-                if _is_held(self.folder / _LOCK):
-                    if attempt >= 3:
-                        raise OutputExistsError(_held_message(self.folder))
-                    time.sleep(0.02)  # it may have been somebody who only looked
-        raise WriteError(f"{self.folder}: other runs keep making and removing it; choose another --out")
-
-    def _holds(self, descriptor: int) -> bool:
-        """Lock the file, unless another run holds it or has just removed it, and say in it who does."""
-        if not _locked(descriptor, fcntl.LOCK_EX):
-            return False
-        path = self.folder / _LOCK
-        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(descriptor)):
-            return False
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps(holder).encode())
-        return True
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            with contextlib.suppress(OSError):
-                fcntl.flock(self._lock, fcntl.LOCK_UN)  # also for a child that was forked meanwhile
-            with contextlib.suppress(OSError):
-                self._lock.close()
-            self._lock = None
-
     def _empty(self) -> None:
         """Remove all but the lock; last what tells a later run how far this one came."""
         last = (_PROGRESS, _IDENTITY)
         with translated(self.folder):
-            names = [name for name in _names(self.folder) if name not in (_LOCK, *last) and not _is_silly(name)]
+            names = [name for name in _names(self.folder) if name not in (LOCK, *last) and not _is_silly(name)]
             for name in (*names, *last):
                 (self.folder / name).unlink(missing_ok=True)
 
@@ -202,7 +160,7 @@ class RunState(NoState):
         """Remove the folder; a rest that cannot be removed does no harm to the results."""
         with contextlib.suppress(OSError, WriteError):
             self._empty()
-            (self.folder / _LOCK).unlink()
+            (self.folder / LOCK).unlink()
             self.folder.rmdir()
 
     # what is kept between passes
@@ -254,11 +212,11 @@ class RunState(NoState):
 
     def keep_note(self, name: str, value: Any) -> None:
         """Keep a small value of JSON, as `keep_arrays`."""
-        self._write(f"{name}.json", _sealed(value), self.due())
+        self._write(f"{name}.json", sealed_note(value), self.due())
 
     def note(self, name: str) -> Any:
         """A value kept by `keep_note`; None where it is absent or damaged."""
-        return _unsealed(self.folder / f"{name}.json")
+        return read_note(self.folder / f"{name}.json")
 
     def forget(self, pattern: str) -> None:
         """Remove kept files of this pattern, which are needed no more."""
@@ -332,7 +290,7 @@ class RunState(NoState):
 
         What was there before is put aside, and back if it fails.
         """
-        self._write(_PROGRESS, _sealed(self._outputs), durable=True)
+        self._write(_PROGRESS, sealed_note(self._outputs), durable=True)
         *names, manifest = targets
         moves: list[tuple[Path, Path]] = []
 
@@ -387,10 +345,9 @@ def inspect(folder: Path, identity: dict[str, Any], resume: bool, overwrite: boo
                 raise OutputExistsError(f"{folder}: is no folder; move it away, or choose another --out")
             return False
     names = [name for name in _names(folder) if not _is_silly(name)]
-    if _LOCK in names and _is_held(folder / _LOCK):
-        raise OutputExistsError(_held_message(folder))
+    check_free(folder)
     strange = [name for name in names if not _OURS.fullmatch(name) or (folder / name).is_dir()]
-    if not strange and names and _LOCK not in names:
+    if not strange and names and LOCK not in names:
         strange = names  # ours has one from first to last
     if strange:
         raise OutputExistsError(
@@ -404,7 +361,7 @@ def _goes_on(folder: Path, identity: dict[str, Any], resume: bool, overwrite: bo
     """`inspect` for a folder of ours that no other run holds."""
     if not _holds_work(folder):
         return False
-    before = _unsealed(folder / _IDENTITY)
+    before = read_note(folder / _IDENTITY)
     if resume:
         if before is None:
             return False  # damaged: everything is made again
@@ -426,27 +383,10 @@ def _names(folder: Path) -> list[str]:
         return sorted(entry.name for entry in folder.iterdir())
 
 
-def matches(path: Path, stamp: dict[str, Any]) -> bool:
-    """Whether a file has this size and SHA-256.
-
-    Raises
-    ------
-    ReadError
-        If it cannot be read.
-    """
-    try:
-        if path.stat().st_size != stamp["bytes"]:
-            return False
-        with path.open("rb") as file:
-            return bool(hashlib.file_digest(file, "sha256").hexdigest() == stamp["sha256"])
-    except OSError as error:
-        raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check the disk") from error
-
-
 def _holds_work(folder: Path) -> bool:
     """Whether there is anything that a resumed run need not do again."""
     try:
-        names = [name for name in _names(folder) if name not in (_LOCK, _IDENTITY)]
+        names = [name for name in _names(folder) if name not in (LOCK, _IDENTITY)]
     except WriteError:
         return True  # who knows
     return any(_OURS.fullmatch(name) and not name.endswith((".part", ".rows")) for name in names)
@@ -467,53 +407,3 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _stamps(value: Any) -> dict[str, dict[str, Any]]:
     return value if isinstance(value, dict) else {}
-
-
-def _sealed(value: Any) -> bytes:
-    """JSON on a line, its SHA-256 on the line before."""
-    text = json.dumps(value).encode()
-    return hashlib.sha256(text).hexdigest().encode() + b"\n" + text + b"\n"
-
-
-def _unsealed(path: Path) -> Any:
-    try:
-        digest, text = path.read_bytes().split(b"\n", 1)
-        if hashlib.sha256(text.rstrip(b"\n")).hexdigest().encode() != digest:
-            return None
-        return json.loads(text)
-    except (OSError, ValueError):
-        return None
-
-
-def _locked(descriptor: int, kind: int) -> bool:
-    """Take a lock without waiting; True also where the file system has none, and a second run goes unnoticed."""
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return not _locked(descriptor, fcntl.LOCK_EX)
-    finally:
-        os.close(descriptor)
-
-
-def _held_message(folder: Path) -> str:
-    who = ""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        holder = json.loads((folder / _LOCK).read_bytes())
-        who = f" (process {holder['pid']} on {holder['host']}, since {holder['since']})"
-    return f"{folder.with_suffix('')}: another run is writing it{who}; wait for it, or choose another --out"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

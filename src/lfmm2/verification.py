@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lfmm2.checksums import matches
 from lfmm2.errors import MalformedInputError, ReadError
-from lfmm2.run_state import matches
 from lfmm2.text_tables import with_spaces
 
 _SEAL = "sha256"

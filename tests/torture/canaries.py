@@ -117,14 +117,14 @@ CANARIES = (
     ),
     Canary(
         "the lock of another run is ignored",
-        "run_state.py",
+        "folder_lock.py",
         "    except BlockingIOError:\n        return False\n",
         "    except BlockingIOError:\n        return True\n",
         "test_run_state.py::test_lock_of_another_process_is_named_and_ends_with_it",
     ),
     Canary(
         "verify does not compare contents",
-        "run_state.py",
+        "checksums.py",
         'hashlib.file_digest(file, "sha256").hexdigest() == stamp["sha256"]',
         "True",
         "test_verification.py::test_one_flipped_bit_is_found_in_any_file",
