@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t lfmm2_exit_code = 0;
+static volatile sig_atomic_t lfmm2_said = 0;
 static struct itimerval lfmm2_grace;
 
 /* only calls that are safe in a handler: write, _exit, setitimer (a bare system call), PyErr_SetInterruptEx */
@@ -21,7 +22,7 @@ static struct itimerval lfmm2_grace;
 static void lfmm2_leave(int signal_number)
 {
     static const char message[] = "Interrupted.\n";
-    ssize_t ignored = write(2, message, sizeof message - 1);
+    ssize_t ignored = lfmm2_said ? 0 : write(2, message, sizeof message - 1);
     (void)ignored;
     (void)signal_number;
     _exit(lfmm2_exit_code);
@@ -35,6 +36,11 @@ static void lfmm2_interrupt(int signal_number)
     lfmm2_exit_code = 128 + signal_number;
     setitimer(ITIMER_REAL, &lfmm2_grace, NULL);
     PyErr_SetInterruptEx(signal_number);
+}
+
+static void lfmm2_say_nothing(void)
+{
+    lfmm2_said = 1;
 }
 
 static int lfmm2_catch(int signal_number, void (*handler)(int))

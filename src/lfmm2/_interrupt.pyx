@@ -2,6 +2,7 @@
 
 cdef extern from "_interrupt.h":
     int lfmm2_end_within(double seconds)
+    void lfmm2_say_nothing()
     int lfmm2_catch(int signal_number, void (*handler)(int) noexcept)
     void lfmm2_interrupt(int signal_number) noexcept
 
@@ -26,3 +27,8 @@ def end_within(double seconds, signals):
     for number in signals:
         if lfmm2_catch(number, lfmm2_interrupt) != 0:
             raise OSError(f"signal {number} cannot be caught")
+
+
+def say_nothing():
+    """Let the process end without a word, because Python has said it."""
+    lfmm2_say_nothing()

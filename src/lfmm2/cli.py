@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import click
 
+from lfmm2._interrupt import end_within, say_nothing
 from lfmm2.errors import InsufficientMemoryError, LfmmError, LfmmWarning, ReadError, UsageError, WriteError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -303,8 +304,6 @@ def _ignore_stopped(unraisable: Any, otherwise: Callable[[Any], object] = sys.un
 
 def _catch_signals() -> None:
     """Leave through the exception path if that is fast enough; what nohup ignores stays ignored."""
-    from lfmm2._interrupt import end_within
-
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     caught = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     for number in caught:
@@ -342,6 +341,7 @@ def _run_command(arguments: list[str], debug: bool) -> int:
     except click.ClickException as error:
         return _fail(error, error.exit_code, debug, error.format_message())
     except _Stopped as stop:
+        say_nothing()
         _print_notes(stop)
         _whisper("Interrupted.")
         return int(stop.args[0])

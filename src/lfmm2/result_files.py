@@ -173,6 +173,7 @@ class ResultFiles:
         finished, tested = state.note("progress") or {}, state.note("statistics")
         n_passes = len(list(self.state_folder.glob("pass-???.npz")))
         parts = [f"{n_passes} pass(es)"] if n_passes else []
+        parts += ["part of a pass"] if list(self.state_folder.glob("pass-???-begun.npz")) else []
         parts += ["the factors"] if self._key("factors") in finished else []
         parts += [f"{with_spaces(tested['n_rows'])} SNPs tested"] if tested else []
         n_tables = len(set(finished) - {self._key(name) for name in FIXED_ENDINGS})

@@ -35,19 +35,19 @@ def lines(report: dict[str, Any]) -> list[str]:
     offsets = topics["big_offsets"]
     n_executions = sum(topics["fuzz"]["executions"].values())
     return [
-        f"* {shown(topics['catalogue']['cases'])} cases of bad and odd input, by the command line and the functions.",
+        f"* {shown(topics['catalogue']['cases'])} cases of bad and odd input, by command line and functions.",
         f"* {shown(faults['points'])} I/O faults, at every system call on our files, once and for good: "
         f"{faults['corrupt']} corrupt files, {faults['wrong_with_exit_0']} wrong results with exit code 0, "
         f"{faults['hung']} hangs.",
-        f"* {shown(n_kills)} kills, {shown(at_calls)} of them at each write-side call in turn: `--resume` gave the bytes "
-        f"of the straight run every time. A signal ended a run within {seconds:.2f} s.",
+        f"* {shown(n_kills)} kills, {shown(at_calls)} of them at each write-side call in turn: `--resume` gave the "
+        f"bytes of the straight run every time. A signal ended a run within {seconds:.2f} s.",
         f"* {shown(topics['disk_full']['points'])} disks that were too small by any amount: complete and right, or exit "
-        "code 7 and, with room again, `--resume` to the same bytes.",
+        "code 7 and then `--resume` to the same bytes.",
         f"* {shown(n_runs)} runs on {bits['threads'][0]} to {bits['threads'][-1]} threads: one hash per data set.",
-        f"* {topics['memory_limits']['cases']} combinations of sizes, threads and budget: none took more than `--memory`.",
+        f"* {topics['memory_limits']['cases']} combinations of sizes, threads and `--memory`: none took more.",
         f"* A .bed of {offsets['2.5 TB']['bytes'] / 1e12:.1f} TB, and "
         f"{shown(offsets['more than 2^31 SNPs']['SNPs'])} SNPs in one pass.",
-        f"* {shown(n_tests)} kernel tests under ASAN with UBSAN and under TSAN: no report; {n_bugs} seeded bugs: all found.",
+        f"* {shown(n_tests)} kernel tests under ASAN with UBSAN and under TSAN: no report; {n_bugs} seeded bugs found.",
         f"* {shown(n_executions)} inputs made by atheris: only errors of lfmm2 came out. "
         f"{shown(topics['properties']['examples'])} examples of Hypothesis agree with the dense reference.",
         f"* {topics['canaries']['breakages']} deliberate breakages: each found by its test.",
