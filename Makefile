@@ -37,7 +37,7 @@ lint: $(VENV)/.package $(VENV)/.dev  ## ruff, mypy, stubtest and cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/stubtest lfmm2._core
+	$(BIN)/stubtest lfmm2._core lfmm2._interrupt
 	$(WITH_PATH) $(BIN)/cython-lint src
 
 test-checked: $(VENV)/checked/.installed $(VENV)/.test  ## Kernel tests with bounds checks in the kernels

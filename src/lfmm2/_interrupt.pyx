@@ -1,3 +1,4 @@
+# cython: language_level=3, autotestdict=False, freethreading_compatible=True
 """Signals that end the program in time, for the command line only; see _interrupt.h."""
 
 cdef extern from "_interrupt.h":

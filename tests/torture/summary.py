@@ -41,7 +41,7 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"{faults['hung']} hangs.",
         f"* {shown(n_kills)} kills, {shown(at_calls)} of them at each write-side call in turn: `--resume` gave the "
         f"bytes of the straight run every time. A signal ended a run within {seconds:.2f} s.",
-        f"* {shown(topics['disk_full']['points'])} disks that were too small by any amount: complete and right, or exit "
+        f"* {shown(topics['disk_full']['points'])} disks that were too small by any amount: complete, or exit "
         "code 7 and then `--resume` to the same bytes.",
         f"* {shown(n_runs)} runs on {bits['threads'][0]} to {bits['threads'][-1]} threads: one hash per data set.",
         f"* {topics['memory_limits']['cases']} combinations of sizes, threads and `--memory`: none took more.",
