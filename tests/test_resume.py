@@ -45,7 +45,9 @@ class StopAfter(Progress):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
-    return simulate(tmp_path_factory.mktemp("resume") / "d", n_samples=90, n_snps=N_SNPS, n_causal=5, seed=3)
+    folder = tmp_path_factory.mktemp("resume")
+    simulate(folder / "estimation", n_samples=90, n_snps=5000, n_causal=5, seed=8)
+    return simulate(folder / "d", n_samples=90, n_snps=N_SNPS, n_causal=5, seed=3)
 
 
 @pytest.fixture(autouse=True)
@@ -66,11 +68,23 @@ CASES: dict[str, dict[str, Any]] = {
     "power": {"K": 3, "solver": "power", "format": "tsv", "loadings": True},
     "filters": {"K": 2, "maf": 0.05, "geno": 0.1, "est_rate": 0.5, "solver": "krylov"},
     "threads": {"K": 2, "n_threads": 2, "memory": "64MB"},
+    "estimation set": {
+        "K": 2,
+        "est_bed": "estimation.bed",
+        "solver": "krylov",
+        "tol": 1e-6,
+        "scale": "hwe",
+        "df": "intercept",
+        "covar": np.random.default_rng(1).standard_normal((90, 2)),
+    },
 }
 
 
 def run(data: Simulation, out: Path, case: dict[str, Any], **more: Any) -> lfmm2.AssociationResult:
-    return lfmm2.run(None, data.bed, data.env, out=out, **{"n_threads": 1, **case, **more})
+    options = {"n_threads": 1, **case, **more}
+    est_bed = options.pop("est_bed", None)
+    source = None if est_bed is None else data.bed.with_name(est_bed)
+    return lfmm2.run(source, data.bed, data.env, out=out, **options)
 
 
 @pytest.mark.parametrize("name", CASES)
