@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,7 @@ QUICK_MUTATIONS = 2000
 SECONDS_PER_TARGET = 75
 SECONDS_TO_MINIMISE = 10
 LONGEST = 1 << 16
+ADDRESS_SPACE = 6 << 30
 TESTS = Path(__file__).resolve().parents[1]
 # in memory if possible: runs wait for the disk, which is no matter here
 IN_MEMORY = Path("/dev/shm")
@@ -379,7 +381,9 @@ def be_fuzzer(name: str, folder: Path, seconds: int) -> None:
     corpus = folder / "corpus"
     for i, seed in enumerate(target.seeds(yard)):
         (corpus / f"seed{i}").write_bytes(seed)
-    limits = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=30", "-rss_limit_mb=3000"]
+    # damaged Parquet may claim any size, which must end as an error of lfmm2 where there is no memory for it
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    limits = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=30", "-rss_limit_mb=0"]
     report = ["-print_final_stats=1", "-verbosity=1", f"-artifact_prefix={folder}/", "-seed=1"]
     atheris.Setup([sys.argv[0], *limits, *report, str(corpus)], lambda data: attempt(target, yard, data) and None)
     atheris.Fuzz()
