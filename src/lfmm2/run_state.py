@@ -128,8 +128,7 @@ class RunState(NoState):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            hopeless = isinstance(error, _HOPELESS) or (isinstance(error, _DOUBTFUL) and not _holds_work(self.folder))
-            if self._published or hopeless:
+            if self._published or self._is_hopeless(error):
                 self._discard()
             elif error is not None:
                 error.add_note(f"{self.folder} keeps what is done; the same command with --resume goes on from there")
@@ -137,6 +136,12 @@ class RunState(NoState):
             self._lock.release()
             with contextlib.suppress(OSError):
                 self.folder.rmdir()  # NFS holds the name of an open file; fails if there is something in it
+
+    def _is_hopeless(self, error: BaseException | None) -> bool:
+        """Whether there is nothing to go on from, or going on would end as this."""
+        with contextlib.suppress(WriteError):
+            return isinstance(error, _HOPELESS) or (isinstance(error, _DOUBTFUL) and not _holds_work(self.folder))
+        return False
 
     def give_up(self) -> None:
         """Leave an unfinished run as it was found, or nothing where there was none."""
@@ -385,10 +390,7 @@ def _names(folder: Path) -> list[str]:
 
 def _holds_work(folder: Path) -> bool:
     """Whether there is anything that a resumed run need not do again."""
-    try:
-        names = [name for name in _names(folder) if name not in (LOCK, _IDENTITY)]
-    except WriteError:
-        return True  # who knows
+    names = [name for name in _names(folder) if name not in (LOCK, _IDENTITY)]
     return any(_OURS.fullmatch(name) and not name.endswith((".part", ".rows")) for name in names)
 
 
