@@ -49,7 +49,7 @@ def make_identity(
         "variables": list(variables.names),
         "nuisance variables": list(variables.nuisance_names),
         "values of variables": _digest(variables.values),
-        "samples": _digest(*(f"{fid} {iid}".encode() for fid, iid in _in_use(variables))),
+        "samples": _digest(_in_use(variables)),
         **_genotypes("genotypes", tested),
         "tested SNPs": _chosen(tested_snps),
     }
@@ -63,9 +63,9 @@ def make_identity(
     return identity
 
 
-def _in_use(variables: AlignedVariables) -> list[tuple[str, str]]:
+def _in_use(variables: AlignedVariables) -> bytes:
     samples = variables.samples
-    return [(samples.fid[row], samples.iid[row]) for row in variables.rows]
+    return "\n".join(f"{samples.fid[row]} {samples.iid[row]}" for row in variables.rows.tolist()).encode()
 
 
 def _digest(*parts: NDArray[Any] | bytes) -> str:
