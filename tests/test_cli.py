@@ -160,10 +160,16 @@ def start(data, folder, *options):
     process = subprocess.Popen(
         [sys.executable, "-m", "lfmm2", "run", "--bed", data.bed, "--env", data.env, "--out", folder / "r", *options],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals,
     )  # fmt: skip
     process.stdout.readline()
     return process
+
+
+def heed_signals():
+    """Undo what nohup or a shell without job control has asked of the tests themselves."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -206,7 +212,9 @@ def test_factorisation_that_python_cannot_interrupt_is_ended(tmp_path):
         "scipy.linalg.eigh(A, driver='ev'); time.sleep(20)"
     )
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=-1, stderr=-1, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdout=-1, stderr=-1, text=True, preexec_fn=heed_signals
+    )
     process.stdout.readline()
     time.sleep(0.2)
     started = time.monotonic()

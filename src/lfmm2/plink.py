@@ -228,9 +228,9 @@ class BedFile(PackedBed):
         for table in self._stream_bim(chunk_bytes):
             n_snps += table.num_rows
             yield table
-        self._stamps[1].check()
         if n_snps != self.n_snps:
             raise ReadError(f"{self.bim_path}: {self.n_snps} SNPs when opened, {n_snps} now; start again")
+        self._stamps[1].check()
 
     def variants(self) -> pa.Table:
         """Return the whole .bim as one table; mind its size, and see `iter_variants`."""
