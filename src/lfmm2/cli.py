@@ -138,13 +138,17 @@ _run_options = _options(
 )  # fmt: skip
 
 
+def _give_up_output() -> None:
+    """Send what is left in the buffer of standard output nowhere; Python would try again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _say(text: str) -> None:
     """Print on standard output."""
     try:
         click.echo(text)
     except OSError as error:
-        # Python would try again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         if isinstance(error, BrokenPipeError):
             raise WriteError(
                 "standard output was closed by its reader; send it to a file, or let it be read"
@@ -325,6 +329,12 @@ def main(argv: list[str] | None = None) -> None:
         code = _run_command(arguments, debug)
     except _Stopped as stop:  # before the command began, or while an error was being printed
         code = int(stop.args[0])
+    try:
+        if sys.stdout is not None:  # it is where standard output was closed
+            sys.stdout.flush()
+    except OSError:  # of what click has printed itself
+        _give_up_output()
+        code = code or WriteError.exit_code
     sys.exit(code)
 
 
