@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
+from input_cases import write_good
 from numpy.typing import NDArray
 
 from lfmm2._threads import single_threaded_blas
+from lfmm2.genotypes import ArrayMatrix, BedMatrix
 from lfmm2.plink import BedFile
 from lfmm2.plink_writer import write_plink
 from lfmm2.stream import Engine
@@ -89,3 +93,30 @@ def one_blas_thread() -> Iterator[None]:
     """BLAS held to one thread, as the package holds it during a run: a precondition of bitwise equality."""
     with single_threaded_blas():
         yield
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the good fileset and table of `input_cases`."""
+    folder = tmp_path_factory.mktemp("good")
+    write_good(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The good fileset d and the good table env.csv, in the current folder."""
+    shutil.copytree(good, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any pass over the genotypes fails."""
+
+    def blocks(*_: object) -> None:
+        raise AssertionError("a pass over the genotypes has begun")
+
+    monkeypatch.setattr(BedMatrix, "_blocks", blocks)
+    monkeypatch.setattr(ArrayMatrix, "_blocks", blocks)

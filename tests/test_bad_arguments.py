@@ -3,49 +3,20 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from input_cases import GENOTYPES, IIDS, N, X, write_good
+from input_cases import GENOTYPES, IIDS, N, X
 
 import lfmm2
 import lfmm2.pipeline  # imported before the clock runs
 from lfmm2.cli import main
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, MalformedInputError, ReadError, UsageError
-from lfmm2.genotypes import ArrayMatrix, BedMatrix
 
 MOST_SECONDS = 2.0
 RUN = ["run", "--bed", "d", "--env", "env.csv"]
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("good")
-    write_good(folder)
-    return folder
-
-
-@pytest.fixture
-def folder(tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The good fileset d and the good table env.csv, in the current folder."""
-    shutil.copytree(good, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any pass over the genotypes fails."""
-
-    def blocks(*_: object) -> None:
-        raise AssertionError("a pass over the genotypes has begun")
-
-    monkeypatch.setattr(BedMatrix, "_blocks", blocks)
-    monkeypatch.setattr(ArrayMatrix, "_blocks", blocks)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -29,42 +28,14 @@ from input_cases import (
     repeat_line,
     text,
     without_line,
-    write_good,
 )
 
 import lfmm2
 import lfmm2.pipeline  # imported before the clock runs
 from lfmm2.cli import main
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, MalformedInputError, ReadError, UsageError
-from lfmm2.genotypes import ArrayMatrix, BedMatrix
 
 MOST_SECONDS = 2.0
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("good")
-    write_good(folder)
-    return folder
-
-
-@pytest.fixture
-def folder(tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The good fileset d and the good table env.csv, in the current folder."""
-    shutil.copytree(good, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any pass over the genotypes fails."""
-
-    def blocks(*_: object) -> None:
-        raise AssertionError("a pass over the genotypes has begun")
-
-    monkeypatch.setattr(BedMatrix, "_blocks", blocks)
-    monkeypatch.setattr(ArrayMatrix, "_blocks", blocks)
 
 
 # file, edit (None removes it), error, what the message says

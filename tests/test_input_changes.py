@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from input_cases import GENOTYPES, IIDS, N, write_good
+from input_cases import GENOTYPES, IIDS, N
 
 import lfmm2
 from lfmm2.errors import MalformedInputError, ReadError
@@ -18,21 +18,6 @@ from lfmm2.plink_writer import write_plink
 from lfmm2.stream import Progress
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("good")
-    write_good(folder)
-    return folder
-
-
-@pytest.fixture
-def folder(tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The good fileset d and the good table env.csv, in the current folder."""
-    shutil.copytree(good, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 class Hook(Progress):

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
 import unicodedata
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from input_cases import GENOTYPES, IIDS, NUMBERS, X, apply, cell, column, columns, more_samples, write_good
+from input_cases import GENOTYPES, IIDS, NUMBERS, X, apply, cell, column, columns, more_samples
 
 import lfmm2
 from lfmm2.cli import main
 from lfmm2.errors import InconsistentInputError, InputWarning, ReadError
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("good")
-    write_good(folder)
-    return folder
-
-
-@pytest.fixture
-def folder(tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The good fileset d and the good table env.csv, in the current folder."""
-    shutil.copytree(good, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def crlf_bom(data: bytes) -> bytes:

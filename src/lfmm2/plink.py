@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError
 from lfmm2.packed_bed import FileStamp, PackedBed
-from lfmm2.text_tables import CHUNK, StrPath, repeated, some_of, spelling_hints, stream_tables
-from lfmm2.text_tables import with_spaces as with_spaces
+from lfmm2.text_tables import CHUNK, StrPath, repeated, some_of, spelling_hints, stream_tables, with_spaces
 
 _HELD_BIM = 1 << 24  # a .bim up to this size is parsed once and kept
 _NO_ID = "."
