@@ -1,0 +1,149 @@
+"""Order statistics of as many values as there are SNPs: a histogram first, then the values of one narrow bin.
+
+p may be 10⁹, so values come in blocks; what is held is one histogram (a megabyte) and the values of one narrow range
+at a time. NaN, a SNP without a test, is counted nowhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lfmm2.errors import ReadError, UsageError
+
+Float64Array = NDArray[np.float64]
+Int64Array = NDArray[np.int64]
+
+# Bins of magnitudes from 2⁻³² to 2³²
+_LEAST_EXPONENT, _MOST_EXPONENT = -32, 32
+# of the coarse, signed histogram that fits take: 128 bins an octave between 2⁻⁵ and 2⁸
+_SIGNED_BITS = 7
+_SIGNED_EXPONENTS = (-5, 8)
+
+CHANGED = (
+    "a pass over the test statistics met others than the pass before: another process has changed their file; "
+    "go on with --resume, or run again"
+)
+
+
+class MagnitudeHistogram:
+    """Counts of |value| in bins so narrow that exact order statistics need the values of one bin only.
+
+    A bin is the exponent and the leading mantissa bits of the double: with ten of them the relative width is below
+    10⁻³, and ascending bins hold ascending magnitudes. All below 2⁻³² share the first bin and all from 2³² on the last.
+    Sums of integers, they are the same for any cut into blocks.
+
+    Parameters
+    ----------
+    mantissa_bits : int
+        65 538 bins for 10, 8 194 for 7.
+
+    Attributes
+    ----------
+    counts, negative : ndarray of shape (n_bins,), int64
+        All values, and those below zero, by the bin of their magnitude.
+    """
+
+    def __init__(self, mantissa_bits: int = 10) -> None:
+        self.mantissa_bits = mantissa_bits
+        self._shift = 52 - mantissa_bits
+        self._first_key = (1023 + _LEAST_EXPONENT) << mantissa_bits
+        self._n_bins = ((_MOST_EXPONENT - _LEAST_EXPONENT) << mantissa_bits) + 2
+        self.counts: Int64Array = np.zeros(self._n_bins, dtype=np.int64)
+        self.negative: Int64Array = np.zeros(self._n_bins, dtype=np.int64)
+
+    @property
+    def n(self) -> int:
+        """Number of values counted, NaN excluded."""
+        return int(self.counts.sum())
+
+    def add(self, values: ArrayLike) -> None:
+        """Count `values`, an array of any shape; NaN is ignored."""
+        flat = without_nan(values)
+        # one count of both signs: picking the negative ones out would take longer
+        both = np.bincount(self.bin_of(flat) + (flat < 0) * self._n_bins, minlength=2 * self._n_bins)
+        self.negative += both[self._n_bins :]
+        self.counts += both[: self._n_bins]
+        self.counts += both[self._n_bins :]
+
+    def bin_of(self, values: ArrayLike) -> Int64Array:
+        """Bin of each |value|; `values` must not hold NaN."""
+        magnitudes = np.abs(np.asarray(values, dtype=np.float64))
+        # The bit pattern of a non-negative double, read as an integer, ascends with the double.
+        keys = magnitudes.view(np.int64) >> self._shift
+        return np.asarray(np.clip(keys - (self._first_key - 1), 0, self._n_bins - 1), dtype=np.int64)
+
+    def lower_edges(self) -> Float64Array:
+        """The least magnitude of each bin, shape (n_bins,): 0 for the first."""
+        keys = np.arange(self._n_bins, dtype=np.int64) + (self._first_key - 1)
+        edges = (keys << self._shift).view(np.float64)
+        edges[0] = 0.0
+        return edges
+
+    def bin_holding(self, rank: int) -> int:
+        """Bin of the value with 0-based `rank` in ascending magnitude; UsageError if there is none."""
+        if not 0 <= rank < self.n:
+            raise UsageError(f"rank {rank} asked of {self.n} values; ranks run from 0 to {self.n - 1}")
+        return int(np.searchsorted(np.cumsum(self.counts), rank, side="right"))
+
+    def counts_above(self) -> Int64Array:
+        """Per bin, the number of values in higher bins: shape (n_bins,), int64."""
+        return np.asarray(self.n - np.cumsum(self.counts), dtype=np.int64)
+
+    def signed(self) -> tuple[Float64Array, Int64Array]:
+        """Edges (m + 1,), ascending from -inf to inf, and counts (m,) of the values between them.
+
+        128 bins an octave of magnitude between 2⁻⁵ and 2⁸, and one bin on either side of zero, where a density is flat.
+        Zero itself counts as positive.
+        """
+        low, high = _SIGNED_EXPONENTS
+        octaves = np.exp2(np.arange(low, high))
+        inside = (octaves[:, None] * (1 + np.arange(1 << _SIGNED_BITS) / (1 << _SIGNED_BITS))).ravel()
+        edges = np.concatenate([[0.0], inside, [2.0**high]])
+        starts = self.bin_of(edges)
+        above, below = (np.add.reduceat(counts, starts) for counts in (self.counts - self.negative, self.negative))
+        outer = np.append(edges, np.inf)
+        return np.concatenate([-outer[:0:-1], outer]), np.concatenate([below[::-1], above])
+
+
+def middle_pair(histogram: MagnitudeHistogram, blocks: Iterable[ArrayLike]) -> tuple[float, float]:
+    """The two middle order statistics of |value|, exactly; twice the same when n is odd, NaN without values.
+
+    Parameters
+    ----------
+    histogram : MagnitudeHistogram
+        Of all the values in `blocks`.
+    blocks : iterable of array_like, float64
+        The same values again, in any order and cut, read once; others raise ReadError. Those of the middle bin are
+        held: 3·10⁻⁴ of all for a normal.
+    """
+    n = histogram.n
+    if n == 0:
+        return math.nan, math.nan
+    lower, upper = (n - 1) // 2, n // 2
+    first, last = histogram.bin_holding(lower), histogram.bin_holding(upper)
+    held = [np.empty(0)]
+    for block in blocks:
+        magnitudes = magnitudes_of(block)
+        bins = histogram.bin_of(magnitudes)
+        held.append(magnitudes[(bins >= first) & (bins <= last)])
+    values = np.sort(np.concatenate(held))
+    if values.size != histogram.counts[first : last + 1].sum():
+        raise ReadError(CHANGED)
+    below = n - int(histogram.counts_above()[first] + histogram.counts[first])
+    return float(values[lower - below]), float(values[upper - below])
+
+
+def without_nan(values: ArrayLike) -> Float64Array:
+    """The values as a flat array; NaN, which most blocks have none of, left out."""
+    flat = np.asarray(values, dtype=np.float64).ravel()
+    missing = np.isnan(flat)
+    return flat[~missing] if missing.any() else flat
+
+
+def magnitudes_of(values: ArrayLike) -> Float64Array:
+    """|value| without NaN, as a flat array."""
+    return np.abs(without_nan(values))
