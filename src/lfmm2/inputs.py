@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -40,6 +41,7 @@ class SampleOptions:
     missing_code: float | str | None = None
     intersect: bool = False
     missing: str = "error"
+    variables: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.missing not in MISSING:
@@ -122,7 +124,7 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
         If variables are constant, repeated or collinear over the samples in use.
     """
     kept = _kept_samples(samples, options)
-    tables = [_read(X, samples, kept, "variables", options)]
+    tables = [_read(X, samples, kept, "variables", options, _names(options.variables))]
     if covar is not None:
         tables.append(_named_nuisance(_read(covar, samples, kept, "nuisance variables", options), covar))
     common = reduce(np.intersect1d, [table.sample_index for table in tables])
@@ -145,11 +147,21 @@ def _named_nuisance(table: Variables, source: Any) -> Variables:
     return replace(table, names=tuple(f"covar{j + 1}" for j in range(len(table.names))))
 
 
-def _read(source: Any, samples: Samples, kept: Ints, what: str, options: SampleOptions) -> Variables:
+def _names(variables: str | Sequence[str] | None) -> list[str] | None:
+    """Names of a text such as "rain, temperature", or of a sequence."""
+    if isinstance(variables, str):
+        return [name.strip() for name in variables.split(",")]
+    return None if variables is None else list(variables)
+
+
+def _read(
+    source: Any, samples: Samples, kept: Ints, what: str, options: SampleOptions, columns: list[str] | None = None
+) -> Variables:
     return read_variables(
         source,
         samples,
         what=what,
+        columns=columns,
         missing_code=options.missing_code,
         missing=options.missing,
         intersect=options.intersect,

@@ -12,6 +12,7 @@ import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -55,6 +56,11 @@ _SPELLINGS: dict[str, Callable[[str], str]] = {
 def with_spaces(number: int) -> str:
     """Write an integer with a space between thousands, as all messages do: ``1 250 003``."""
     return f"{number:,}".replace(",", " ")
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a count with its noun: ``1 SNP``, ``1 250 SNPs``."""
+    return f"{with_spaces(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def shortened(text: str) -> str:
@@ -102,6 +108,8 @@ def open_regular(path: StrPath) -> BinaryIO:
 
 def refuse_other_format(head: bytes, path: StrPath) -> None:
     """Raise if a file that begins so is of a known other format."""
+    if Path(path).name.casefold().endswith((".vcf.gz", ".bcf", ".vcf.zst")):
+        raise MalformedInputError(f"{path}: is a VCF; convert it with plink2 --vcf … --make-bed")
     if kind := next((kind for magic, kind in _OTHER_FORMATS.items() if head.startswith(magic)), None):
         raise MalformedInputError(f"{path}: is {kind}")
 
