@@ -38,6 +38,34 @@ def centred(dosage, scale=False):
     return Y
 
 
+def filled(dosage, U):
+    """Missing calls filled from the regression of their SNP on [1, U] over the samples that have a call.
+
+    With the mean where these are fewer than K + 2, or do not determine the regression.
+    """
+    A = np.c_[np.ones(len(U)), U]
+    Y = dosage.copy()
+    for y in Y.T:
+        called = ~np.isnan(y)
+        if called.all() or not called.any():
+            continue
+        if called.sum() > A.shape[1] and np.linalg.matrix_rank(A[called], tol=1e-4 * np.linalg.norm(A)) == A.shape[1]:
+            coefficients = np.linalg.lstsq(A[called], y[called], rcond=None)[0]
+            y[~called] = A[~called] @ coefficients
+        else:
+            y[~called] = y[called].mean()
+    return Y
+
+
+def left_out_errors(y, U, i):
+    """Errors of call i of a SNP predicted by the mean, and by the regression on [1, U], of the other called samples."""
+    others = ~np.isnan(y)
+    others[i] = False
+    A = np.c_[np.ones(len(U)), U]
+    coefficients = np.linalg.lstsq(A[others], y[others], rcond=None)[0]
+    return y[i] - y[others].mean(), y[i] - A[i] @ coefficients
+
+
 def ridge_projection(X, lam):
     """P = I - Q (I - D) Qᵀ as a dense n×n matrix, with d_j = sqrt(λ / (λ + σ_j²))."""
     Q, sigma, _ = np.linalg.svd(X - X.mean(0), full_matrices=False)

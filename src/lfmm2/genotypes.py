@@ -2,13 +2,14 @@
 
 `gram_product(S)`, `gram()` and `cross_products(W)` are all that factors and tests ask of the data; everything below
 them (files, packing, tiles, threads) stays here. `BedMatrix` streams a .bed; `ArrayMatrix` holds any n×p array of
-numbers (dosages, methylation) in memory. Both impute missing values to the SNP's mean and centre.
+numbers (dosages, methylation) in memory. Both impute missing values to the SNP's mean and centre; `cross_products` can
+fill them from factors instead (imputation.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from lfmm2 import _core
 from lfmm2.errors import InconsistentInputError, MalformedInputError, UsageError
+from lfmm2.imputation import FactorFill, PackedFill
 from lfmm2.packed_bed import PackedBed
 from lfmm2.stream import Engine, Packed, plan_tiling
 
@@ -57,6 +59,11 @@ class CrossProducts:
     decode : callable
         ``decode(rows)`` gives the imputed, centred values of some rows of the block, shape (n_rows, n_samples). Valid
         until the next block.
+    imputation : ndarray of shape (n_snps_block, N_COLUMNS), float64, or None
+        Where missing calls are filled from factors, `sum_squares`, `products` and `decode` are those of the filled SNP,
+        centred again, and this is what `lfmm2.imputation.HeldOutError` adds up.
+    by_mean : CrossProducts, optional
+        The same block with missing calls at the mean, where they are filled and ``fill.keeps_means``.
     """
 
     first_snp: int
@@ -65,6 +72,8 @@ class CrossProducts:
     sum_squares: Floats
     products: Floats
     decode: Callable[[NDArray[np.intp]], Floats]
+    imputation: Floats | None = None
+    by_mean: CrossProducts | None = None
 
 
 class PartialSum:
@@ -92,10 +101,13 @@ class GenotypeMatrix(Protocol):
     def gram(self, label: str = ..., partial: PartialSum = ...) -> Floats:
         """C = Y Yᵀ, shape (n_samples, n_samples), in one pass."""
 
-    def cross_products(self, W: Floats, label: str = ..., first_snp: int = ...) -> Iterator[CrossProducts]:
+    def cross_products(
+        self, W: Floats, label: str = ..., first_snp: int = ..., fill: FactorFill | None = ...
+    ) -> Iterator[CrossProducts]:
         """Yᵀ W and the moments of every SNP from `first_snp` on, block by block in order.
 
-        The bits of a SNP's products do not depend on `first_snp` where that is a multiple of `RESTART_SNPS`.
+        Missing calls are imputed by `fill` if there is one, else to the mean. The bits of a SNP's products do not
+        depend on `first_snp` where that is a multiple of `RESTART_SNPS`, nor on `fill` where no call is missing.
         """
 
 
@@ -243,8 +255,10 @@ class BedMatrix:
         _mirror(C)
         return C
 
-    def cross_products(self, W: Floats, label: str = "tests", first_snp: int = 0) -> Iterator[CrossProducts]:
-        """Yᵀ W by blocks; 2 n m flops per SNP, one pass."""
+    def cross_products(
+        self, W: Floats, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
+    ) -> Iterator[CrossProducts]:
+        """Yᵀ W by blocks; 2 n m flops per SNP, and those of `fill` for its missing calls; one pass."""
         W, n_columns = _padded(W), W.shape[1]
         n, m = W.shape
         tiling = plan_tiling(n, m)
@@ -253,13 +267,18 @@ class BedMatrix:
         # the products and about as much again for the statistics made of them
         snp_bytes = 8 * (2 * m + 16)
         fixed = work.nbytes + 2 * W.nbytes
+        filler = None if fill is None else PackedFill(fill, W, n_threads)
+        if filler is not None:
+            fixed += filler.fixed_bytes
+            snp_bytes += filler.snp_bytes + 8 * m * filler.fill.keeps_means
         for first, packed in self._blocks(label, tiling.group_snps, snp_bytes, fixed, first_snp):
             counts = np.empty((len(packed), 4), np.int64)
             products = np.empty((len(packed), m))
             _core.cross_products(
                 packed, n, self._coding, W, counts, products, tiling.tile_snps, tiling.chunk_samples, work, n_threads
             )  # fmt: skip
-            yield self._describe(first, packed, counts, products[:, :n_columns])
+            block = self._describe(first, packed, counts, products[:, :n_columns])
+            yield block if filler is None else self._fill(filler, block, packed, counts, products)
 
     def call_rates(self, label: str = "filters") -> Iterator[tuple[Ints, Floats]]:
         """Called samples and mean dosage of every SNP, by blocks; a pass that decodes nothing."""
@@ -269,6 +288,13 @@ class BedMatrix:
             n_called = counts[:, 0] + counts[:, 2] + counts[:, 3]
             with np.errstate(invalid="ignore"):
                 yield n_called, (counts[:, 2] + 2 * counts[:, 3]) / n_called
+
+    def packed_blocks(self, label: str, snp_bytes: int, fixed: int) -> Iterator[tuple[int, Packed]]:
+        """First SNP and packed genotypes of the samples in use, by blocks of a multiple of `GRAM_PANEL_SNPS`.
+
+        The caller takes `snp_bytes` for each SNP of a block, and `fixed` bytes besides. Each is valid until the next.
+        """
+        yield from self._blocks(label, GRAM_PANEL_SNPS, snp_bytes, fixed)
 
     def _describe(self, first: int, packed: Packed, counts: Ints, products: Floats) -> CrossProducts:
         n_called = counts[:, 0] + counts[:, 2] + counts[:, 3]
@@ -290,6 +316,21 @@ class BedMatrix:
             return dosage
 
         return CrossProducts(first, n_called, mean, sum_squares, products, decode)
+
+    def _fill(
+        self, filler: PackedFill, block: CrossProducts, packed: Packed, counts: Ints, products: Floats
+    ) -> CrossProducts:
+        """The block with its missing calls filled; `products`, of which the block's are a part, are changed."""
+        by_mean = replace(block, products=block.products.copy()) if filler.fill.keeps_means else None
+        filled = filler.apply(block.first_snp, packed, self._coding, counts, products)
+
+        def decode(rows: NDArray[np.intp]) -> Floats:
+            dosage = block.decode(rows)
+            filler.fill_decoded(packed[rows], filled.coefficients[rows], dosage)
+            return dosage
+
+        sum_squares = block.sum_squares + filled.squares
+        return replace(block, sum_squares=sum_squares, decode=decode, imputation=filled.held_out, by_mean=by_mean)
 
 
 class ArrayMatrix:
@@ -327,8 +368,8 @@ class ArrayMatrix:
     def n_snps(self) -> int:
         return len(self.snps)
 
-    def _blocks(self, label: str, first_snp: int = 0) -> Iterator[tuple[int, Ints, Floats, Floats]]:
-        """Yield (first, n_called, mean, centred (n_block, n_samples))."""
+    def _blocks(self, label: str, first_snp: int = 0) -> Iterator[tuple[int, NDArray[np.bool_], Ints, Floats, Floats]]:
+        """Yield (first, called (n_block, n_samples), n_called, mean, centred (n_block, n_samples))."""
         n_left = self.n_snps - first_snp
         with self.engine.recorded(label, n_left, self.n_samples * self.values.dtype.itemsize) as advance:
             for first in range(first_snp, self.n_snps, self.BLOCK_SNPS):
@@ -344,13 +385,13 @@ class ArrayMatrix:
                 # equal values may leave rounding noise after centring
                 constant = np.ptp(block, axis=1) <= 1e-14 * np.abs(np.nan_to_num(mean))
                 block[constant] = 0.0
-                yield first, n_called, mean, block
+                yield first, called, n_called, mean, block
                 advance(len(block))
 
     def gram_product(self, S: Floats, label: str = "gram product", partial: PartialSum = NO_PARTIAL) -> Floats:
         """G(S) = Y (Yᵀ S)."""
         done, G = partial.begun() or (0, np.zeros(S.shape))
-        for first, _, _, block in self._blocks(label, done):
+        for first, *_, block in self._blocks(label, done):
             G += block.T @ (block @ S)
             partial.offer(first + len(block), G)
         return G
@@ -358,13 +399,28 @@ class ArrayMatrix:
     def gram(self, label: str = "Gram matrix", partial: PartialSum = NO_PARTIAL) -> Floats:
         """C = Y Yᵀ."""
         done, C = partial.begun() or (0, np.zeros((self.n_samples, self.n_samples)))
-        for first, _, _, block in self._blocks(label, done):
+        for first, *_, block in self._blocks(label, done):
             C += block.T @ block
             partial.offer(first + len(block), C)
         return C
 
-    def cross_products(self, W: Floats, label: str = "tests", first_snp: int = 0) -> Iterator[CrossProducts]:
+    def cross_products(
+        self, W: Floats, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
+    ) -> Iterator[CrossProducts]:
         """Yᵀ W by blocks."""
-        for first, n_called, mean, block in self._blocks(label, first_snp):
-            sum_squares = np.einsum("ij,ij->i", block, block)
-            yield CrossProducts(first, n_called, mean, sum_squares, block @ W, block.__getitem__)
+        for first, called, n_called, mean, block in self._blocks(label, first_snp):
+
+            def products_of(
+                values: Floats,
+                imputation: Floats | None = None,
+                by_mean: CrossProducts | None = None,
+                facts: tuple[int, Ints, Floats] = (first, n_called, mean),
+            ) -> CrossProducts:
+                sum_squares = np.einsum("ij,ij->i", values, values)
+                return CrossProducts(*facts, sum_squares, values @ W, values.__getitem__, imputation, by_mean)
+
+            if fill is None:
+                yield products_of(block)
+            else:
+                by_mean = products_of(block.copy()) if fill.keeps_means else None
+                yield products_of(block, fill.fill_rows(block, called, first), by_mean)

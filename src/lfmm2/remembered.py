@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2.genotypes import NO_PARTIAL, RESTART_SNPS, CrossProducts, GenotypeMatrix, PartialSum
+from lfmm2.imputation import FactorFill
 from lfmm2.run_state import NoState
 from lfmm2.stream import Engine, PassRecord
 
@@ -55,9 +56,11 @@ class RememberedMatrix:
         """C = Y Yᵀ."""
         return self._once(np.empty(0), lambda kept: self._matrix.gram(label, kept))
 
-    def cross_products(self, W: Floats, label: str = "tests", first_snp: int = 0) -> Iterator[CrossProducts]:
+    def cross_products(
+        self, W: Floats, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
+    ) -> Iterator[CrossProducts]:
         """Yᵀ W by blocks, which is not kept."""
-        return self._matrix.cross_products(W, label, first_snp)
+        return self._matrix.cross_products(W, label, first_snp, fill)
 
     def _once(self, S: Floats, make: Callable[[PartialSum], Floats]) -> Floats:
         self._n_passes += 1
