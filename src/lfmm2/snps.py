@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,12 +36,19 @@ class SnpOptions:
     est_extract: AnyPath | Collection[str] | None = None
     scale: str | None = None
     count_allele: str = "a2"
+    est_thin: Any = None
+
+    @property
+    def filters(self) -> bool:
+        """Whether SNPs are dropped by what a pass over them counts."""
+        return self.maf is not None or self.geno is not None
 
 
 def check_snp_options(options: SnpOptions) -> None:
     """Ranges and conflicts, before any file is read."""
-    if options.est_rate is not None and options.est_extract is not None:
-        raise UsageError("est_rate and est_extract both choose the estimation SNPs; give one of them")
+    choices = [name for name in ("est_rate", "est_extract", "est_thin") if getattr(options, name) is not None]
+    if len(choices) > 1:
+        raise UsageError(f"{' and '.join(choices)} both choose the estimation SNPs; give one of them")
     if options.est_rate is not None and not 0 < options.est_rate <= 1:
         raise UsageError(f"est_rate is {options.est_rate}; it is a share of the SNPs above 0 and at most 1")
     if options.maf is not None and not 0 <= options.maf <= 0.5:
@@ -92,7 +100,7 @@ def _spelling_hints(source: BedFile, wanted: list[str]) -> list[str]:
 
 def select_snps(source: Genotypes, options: SnpOptions) -> Ints | None:
     """SNPs that extract and exclude leave, from the .bim alone."""
-    if (options.maf is not None or options.geno is not None) and not isinstance(source, BedFile):
+    if options.filters and not isinstance(source, BedFile):
         raise UsageError("maf and geno apply to a .bed; filter the array before it is given")
     chosen: Ints | None = None
     if options.extract is not None:
@@ -107,29 +115,36 @@ def select_snps(source: Genotypes, options: SnpOptions) -> Ints | None:
 
 def filter_snps(
     source: Genotypes, engine: Engine, samples: Ints, chosen: Ints | None, options: SnpOptions
-) -> Ints | None:
-    """SNPs that pass maf and geno among the samples in use, in one pass that only counts."""
-    if options.maf is None and options.geno is None:
-        return chosen
+) -> tuple[Ints, dict[str, Any]]:
+    """SNPs that pass maf and geno among the samples in use, and how many do not, in one pass that only counts."""
     assert isinstance(source, BedFile)
     matrix = BedMatrix(source, engine, samples=samples, snps=chosen)
-    passed = np.concatenate([_passes(n_called, mean, len(samples), options) for n_called, mean in matrix.call_rates()])
+    parts, counts = [], np.zeros(3, np.int64)
+    for n_called, mean in matrix.call_rates():
+        reasons = _failures(n_called, mean, len(samples), options)  # (3, b)
+        counts += reasons.sum(axis=1)
+        parts.append(~reasons.any(axis=0))
+    passed = np.concatenate(parts)
     if not passed.any():
         raise InconsistentInputError(
             f"--maf {options.maf} and --geno {options.geno} leave none of {with_spaces(len(passed))} SNPs; relax them"
         )
-    return np.flatnonzero(passed) if chosen is None else chosen[passed]
+    facts = dict(zip(("no_call", "below_maf", "above_geno"), counts.tolist(), strict=True))
+    positions = np.flatnonzero(passed) if chosen is None else chosen[passed]
+    return positions, {"n_snps": len(passed), **facts, "n_passed": len(positions)}
 
 
-def _passes(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions) -> NDArray[np.bool_]:
+def _failures(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions) -> NDArray[np.bool_]:
+    """Without a call, below maf, above geno: shape (3, b); a SNP may fail for several reasons."""
     frequency = np.nan_to_num(mean / 2)
     minor = np.minimum(frequency, 1 - frequency)
-    passed: NDArray[np.bool_] = n_called > 0
+    failed = np.zeros((3, len(mean)), np.bool_)
+    failed[0] = n_called == 0
     if options.maf is not None:
-        passed = passed & (minor >= options.maf)
+        failed[1] = (minor < options.maf) & ~failed[0]
     if options.geno is not None:
-        passed = passed & (n_samples - n_called <= options.geno * n_samples)
-    return passed
+        failed[2] = n_samples - n_called > options.geno * n_samples
+    return failed
 
 
 def estimation_snps(
