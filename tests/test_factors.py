@@ -13,7 +13,15 @@ from conftest import Structured, balding_nichols
 from numpy.typing import NDArray
 
 from lfmm2.association import AssociationModel
-from lfmm2.eigensolvers import SOLVERS, SolverOptions, exact_memory, krylov_columns, krylov_memory
+from lfmm2.eigensolvers import (
+    SOLVERS,
+    SolverOptions,
+    Spectrum,
+    _all_eigenvalues,
+    exact_memory,
+    krylov_columns,
+    krylov_memory,
+)
 from lfmm2.errors import ConvergenceWarning, DegenerateProblemError, InsufficientMemoryError, UsageError
 from lfmm2.factors import MOST_EXACT_SAMPLES, LatentFactors, choose_solver, estimate_from_matrix
 from lfmm2.genotypes import ArrayMatrix, BedMatrix, GenotypeMatrix
@@ -462,10 +470,111 @@ def test_krylov_keeps_forty_blocks_where_they_fit_and_six_anywhere(n_samples: in
 
 
 def test_memory_of_solvers_counts_their_matrices() -> None:
-    # C, P C P and LAPACK's copy; the basis and its images, twice what a restart copies
+    # P C P and what LAPACK makes of it; the basis and its images, the first block, twice what a restart copies
     assert exact_memory(1000) == 2 * 8 * 1000**2
-    assert krylov_memory(1000, 15) == 2 * 8 * 1000 * (600 + 30)
+    assert krylov_memory(1000, 15) == 2 * 8 * 1000 * (600 + 15 + 30)
     assert 3 * exact_memory(MOST_EXACT_SAMPLES) < 2 * GIB
+
+
+# --- spectrum -------------------------------------------------------------------------------------------------
+
+
+def seen(matrix: GenotypeMatrix, ridge: RidgeGeometry, K: int, options: SolverOptions) -> Spectrum:
+    spectrum = estimate(matrix, ridge, K, options).spectrum
+    assert spectrum is not None
+    return spectrum
+
+
+def dense(Y: Floats, ridge: RidgeGeometry) -> Floats:
+    """P C P."""
+    M = ridge.project(Y)
+    PCP: Floats = M @ M.T
+    return PCP
+
+
+@pytest.mark.parametrize(("lambda_", "n_dimensions"), [(1e-5, 117), (1e-2, 117), (1e9, 119)])
+@pytest.mark.parametrize("K", [1, 6])
+def test_spectrum_of_exact_is_that_of_the_dense_matrix(
+    structured: Structured, Y: Floats, matrix: BedMatrix, K: int, lambda_: float, n_dimensions: int
+) -> None:
+    ridge = ridge_geometry(structured.X, lambda_)
+    spectrum = seen(matrix, ridge, K, EXACT)
+    PCP = dense(Y, ridge)
+    values = np.linalg.eigvalsh(PCP)[::-1]
+    # 120 samples without their mean and, where λ is small, without the two variables
+    assert spectrum.n_dimensions == len(spectrum.eigenvalues) == n_dimensions
+    np.testing.assert_allclose(spectrum.eigenvalues, values[:n_dimensions], rtol=0, atol=1e-11 * values[0])
+    np.testing.assert_allclose(spectrum.sample_totals, np.diag(PCP), rtol=1e-10)
+    assert spectrum.total == pytest.approx(values.sum(), rel=1e-12)
+    assert spectrum.total_squares == pytest.approx((values**2).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("K", [118, 117])
+def test_spectrum_of_exact_has_all_eigenvalues_where_all_vectors_are_found(structured: Structured, K: int) -> None:
+    rng = np.random.default_rng(0)
+    ridge = ridge_geometry(structured.X, 1e9)
+    matrix = ArrayMatrix(rng.standard_normal((120, 300)), Engine(1, GIB))
+    spectrum = seen(matrix, ridge, K, EXACT)
+    assert len(spectrum.eigenvalues) == 119
+    assert spectrum.eigenvalues.sum() == pytest.approx(spectrum.total, rel=1e-12)
+
+
+@pytest.mark.parametrize("left", ["zeros", "itself"])
+def test_all_eigenvalues_are_found_where_lapack_leaves_something_else(left: str) -> None:
+    Z = np.random.default_rng(0).standard_normal((30, 50))
+    M = Z @ Z.T
+    values = _all_eigenvalues(M, np.zeros_like(M) if left == "zeros" else M)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(M)[::-1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(("options", "error"), [(KRYLOV, 0.02), (replace(POWER, n_power_iter=5), 0.04)])
+def test_spectrum_of_random_solvers_is_near_the_exact_one(
+    matrix: BedMatrix, ridge: RidgeGeometry, options: SolverOptions, error: float, seed: int
+) -> None:
+    exact, spectrum = seen(matrix, ridge, 6, EXACT), seen(matrix, ridge, 6, replace(options, seed=seed))
+    assert spectrum.n_dimensions == exact.n_dimensions
+    np.testing.assert_allclose(spectrum.eigenvalues[:3], exact.eigenvalues[:3], rtol=1e-4)
+    assert len(spectrum.eigenvalues) == 16
+    # Ritz values are lower bounds
+    assert (spectrum.eigenvalues <= exact.eigenvalues[:16] * (1 + 1e-12)).all()
+    assert spectrum.total == pytest.approx(exact.total, rel=error)
+    assert spectrum.total_squares == pytest.approx(exact.total_squares, rel=error)
+    np.testing.assert_allclose(spectrum.sample_totals, exact.sample_totals, rtol=0.3)
+    assert spectrum.sample_totals.sum() == pytest.approx(exact.total, rel=error)
+
+
+def test_spectrum_of_krylov_knows_samples_that_vary_more(ridge: RidgeGeometry) -> None:
+    rng = np.random.default_rng(0)
+    scale = np.where(np.arange(120) % 2 == 0, 1.4, 1.0)
+    matrix = ArrayMatrix(scale[:, None] * rng.standard_normal((120, 4000)), Engine(1, GIB))
+    exact, krylov = (seen(matrix, ridge, 6, options).sample_totals for options in (EXACT, KRYLOV))
+    assert np.corrcoef(exact, krylov)[0, 1] > 0.95
+    np.testing.assert_allclose(krylov, exact, rtol=0.2)
+
+
+def test_spectrum_of_krylov_survives_a_restart(
+    matrix: BedMatrix, ridge: RidgeGeometry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(KRYLOV, tol=1e-9, oversampling=2)
+    plenty = seen(matrix, ridge, 4, options)
+    monkeypatch.setattr("lfmm2.eigensolvers.KRYLOV_BYTES", 0)
+    little = seen(matrix, ridge, 4, options)
+    # of the same probes, though other Ritz vectors have converged beside the factors
+    assert little.total == pytest.approx(plenty.total, rel=0.01)
+    assert little.total_squares == pytest.approx(plenty.total_squares, rel=0.01)
+    np.testing.assert_allclose(little.sample_totals, plenty.sample_totals, rtol=0.1)
+
+
+def test_spectrum_takes_no_vectors_of_its_own(matrix: BedMatrix, ridge: RidgeGeometry) -> None:
+    factors = estimate(matrix, ridge, 3, EXACT)
+    assert factors.spectrum is not None
+    assert factors.spectrum.vectors is factors.loadings_map
+    assert factors.leading(1).spectrum is factors.spectrum
+
+
+def test_no_factors_have_no_spectrum(matrix: BedMatrix, ridge: RidgeGeometry) -> None:
+    assert estimate(matrix, ridge, 0, EXACT).spectrum is None
 
 
 # --- edges ----------------------------------------------------------------------------------------------------

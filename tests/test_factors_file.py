@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import lfmm2
+from lfmm2.eigensolvers import Spectrum
 from lfmm2.factors import LatentFactors
 from lfmm2.factors_file import read_factors, write_factors
 
@@ -29,6 +30,42 @@ def test_factors_come_back_as_they_were(tmp_path, factors):
         before, after = getattr(factors, field.name), getattr(again, field.name)
         assert type(before) is type(after), field.name
         assert np.array_equal(before, after), field.name
+
+
+SPECTRUM = Spectrum(
+    np.array([9.0, 4.0, 1.0]), 15.0, 99.5, 3, RNG.random(5), RNG.random(5), FACTORS.n_snps, FACTORS.loadings_map
+)
+
+
+def test_spectrum_comes_back_as_it_was(tmp_path):
+    again = stored(tmp_path, replace(FACTORS, spectrum=SPECTRUM)).spectrum
+    for field in fields(Spectrum):
+        before, after = getattr(SPECTRUM, field.name), getattr(again, field.name)
+        assert type(before) is type(after), field.name
+        assert np.array_equal(before, after), field.name
+
+
+def test_spectrum_of_leading_factors_comes_back_with_their_vectors(tmp_path):
+    again = stored(tmp_path, replace(FACTORS, spectrum=SPECTRUM).leading(1)).spectrum
+    assert np.array_equal(again.eigenvalues, SPECTRUM.eigenvalues)
+    assert np.array_equal(again.vectors, FACTORS.loadings_map[:, :1])
+
+
+def test_files_without_a_spectrum_are_read(tmp_path):
+    # as versions wrote them that knew no scree
+    stored(tmp_path, FACTORS)
+    with np.load(tmp_path / "f.npz") as arrays:
+        assert not any(name.startswith("spectrum") for name in arrays.files)
+    assert read_factors(tmp_path / "f.npz").spectrum is None
+
+
+def test_half_a_spectrum_is_malformed(tmp_path):
+    stored(tmp_path, replace(FACTORS, spectrum=SPECTRUM))
+    with np.load(tmp_path / "f.npz") as arrays:
+        kept = {name: arrays[name] for name in arrays.files if name != "spectrum_total"}
+    np.savez(tmp_path / "f.npz", **kept)
+    with pytest.raises(lfmm2.MalformedInputError, match="is not a factors file"):
+        read_factors(tmp_path / "f.npz")
 
 
 def test_file_holds_no_pickle(tmp_path):

@@ -7,7 +7,7 @@ by the tiny d_j.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.linalg
@@ -24,6 +24,11 @@ MAX_PASSES = 60
 KRYLOV_BYTES = 1 << 30
 # s² below this fraction of the largest is rounding noise of the Gram matrix
 RANK_TOLERANCE = 1e-11
+# a Ritz vector is taken out of the probes if its error is below the first fraction of its distance from the mean of the
+# bulk, or below the second where it is so many standard deviations away (the bulk itself ends at 2)
+CONVERGED_ERROR = 0.01
+CLEAR_ERROR = 0.5
+CLEAR_OF_BULK = 2.5
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,46 @@ class SolverOptions:
                 raise UsageError(f"{name} is {value!r}; it is a whole number of at least {low}")
 
 
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """What a solver has seen of the eigenvalues of P C P.
+
+    Attributes
+    ----------
+    eigenvalues : ndarray of shape (m,), float64
+        Decreasing. exact: all n_dimensions of them; krylov and power: K + oversampling Ritz values, of which those
+        beyond K are lower bounds.
+    total, total_squares : float
+        Sums of all eigenvalues and of their squares; estimated by krylov and power.
+    n_dimensions : int
+        n - 1 - the number of variables that P takes away (λ < σ_j²).
+    sample_totals : ndarray of shape (n,), float64
+        Diagonal of P C P; estimated by krylov and power.
+    sample_weights : ndarray of shape (n,), float64
+        Diagonal of the projection on these dimensions: 1 minus what the mean and the variables take of the sample.
+    n_snps : int
+        SNPs of the estimation set.
+    vectors : ndarray of shape (n, k), float64
+        P u of the leading eigenvectors u. `LatentFactors.loadings_map` itself: it takes no memory of its own.
+    """
+
+    eigenvalues: Floats
+    total: float
+    total_squares: float
+    n_dimensions: int
+    sample_totals: Floats
+    sample_weights: Floats
+    n_snps: int
+    vectors: Floats = field(default_factory=lambda: np.empty((0, 0)))
+
+
 @dataclass(frozen=True)
 class Eigenpairs:
     """Leading eigenpairs of P C P, as far as they could be had.
 
     values: s² (K,). vectors: U' (n, K). U: Û = P⁻¹ U' (n, K). errors: P C P u - s² u (n, K) of the last Ritz
-    vectors. next_value: the next eigenvalue seen, a lower bound of the true one; NaN where none was.
+    vectors. next_value: the next eigenvalue seen, a lower bound of the true one; NaN where none was. spectrum: without
+    its vectors.
     """
 
     values: Floats
@@ -62,17 +101,24 @@ class Eigenpairs:
     errors: Floats
     next_value: float
     n_passes: int
+    spectrum: Spectrum
 
 
 def _from_images(
-    ridge: RidgeGeometry, values: Floats, vectors: Floats, images: Floats, n_factors: int, n_passes: int
+    ridge: RidgeGeometry,
+    values: Floats,
+    vectors: Floats,
+    images: Floats,
+    n_factors: int,
+    n_passes: int,
+    spectrum: Spectrum,
 ) -> Eigenpairs:
     """Eigenpairs from at least K values in decreasing order, and K vectors u with their images C P u."""
     next_value = max(float(values[n_factors]), 0.0) if len(values) > n_factors else np.nan
     values = values[:n_factors]
     errors = ridge.project(images) - vectors * values
     U = images / np.where(values > 0, values, 1.0)
-    return Eigenpairs(values, vectors, U, errors, next_value, n_passes)
+    return Eigenpairs(values, vectors, U, errors, next_value, n_passes, spectrum)
 
 
 def exact_memory(n_samples: int) -> int:
@@ -81,8 +127,8 @@ def exact_memory(n_samples: int) -> int:
 
 
 def krylov_memory(n_samples: int, width: int) -> int:
-    """Bytes of the basis, its images, and the copies made of both at a restart."""
-    return 2 * 8 * n_samples * (krylov_columns(n_samples, width) + 2 * width)
+    """Bytes of the basis, its images, the first block of both, and the copies made of both at a restart."""
+    return 2 * 8 * n_samples * (krylov_columns(n_samples, width) + 3 * width)
 
 
 def krylov_columns(n_samples: int, width: int) -> int:
@@ -109,11 +155,130 @@ def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     M -= QE @ half.T
     M -= half @ QE.T
     lowest = max(0, n - n_factors - 1)
-    values, vectors = scipy.linalg.eigh(M, subset_by_index=[lowest, n - 1], check_finite=False)
+    reduced = np.array(M, order="F")
+    values, vectors = scipy.linalg.eigh(reduced, subset_by_index=[lowest, n - 1], check_finite=False, overwrite_a=True)
     values, vectors = values[::-1], np.ascontiguousarray(vectors[:, ::-1])
+    eigenvalues = _all_eigenvalues(M, reduced)
+    del reduced
+    # the same where both are known
+    eigenvalues[: len(values)] = values
     vectors_K = vectors[:, :n_factors]
     images = M @ vectors_K + QE @ (H.T @ ridge.project(vectors_K))
-    return _from_images(ridge, values, vectors_K, images, n_factors, 1)
+    spectrum = Spectrum(
+        eigenvalues[: _n_dimensions(ridge, n)],
+        float(np.trace(M)),
+        _squared_norm(M),
+        _n_dimensions(ridge, n),
+        np.diag(M).copy(),
+        _sample_weights(ridge, n),
+        genotypes.n_snps,
+    )
+    return _from_images(ridge, values, vectors_K, images, n_factors, 1, spectrum)
+
+
+def _all_eigenvalues(M: Floats, reduced: Floats) -> Floats:
+    """Eigenvalues of M, decreasing, where `reduced` is what LAPACK's dsyevr left of it.
+
+    dsyevr has reduced M to a tridiagonal matrix of the same eigenvalues, on the diagonal and below it. LAPACK promises
+    no such thing, so trace and norm, which the reduction keeps, tell whether it is there; else M is reduced again.
+    """
+    diagonal, below = np.diag(reduced).copy(), np.diag(reduced, -1).copy()
+    norm = _squared_norm(M)
+    kept = np.isclose(diagonal.sum(), np.trace(M), rtol=1e-9, atol=0) and np.isclose(
+        diagonal @ diagonal + 2 * below @ below, norm, rtol=1e-9, atol=0
+    )
+    if kept:
+        values = scipy.linalg.eigvalsh_tridiagonal(diagonal, below, check_finite=False, lapack_driver="sterf")
+    else:
+        values = scipy.linalg.eigvalsh(M, check_finite=False)
+    return np.ascontiguousarray(values[::-1])
+
+
+def _squared_norm(M: Floats) -> float:
+    """‖M‖² of a matrix that need not be contiguous, of which vdot would make two copies."""
+    return float(np.einsum("ij,ij->", M, M))
+
+
+def _n_dimensions(ridge: RidgeGeometry, n_samples: int) -> int:
+    """Dimensions of P C P: those of the samples but the mean and the variables that P makes small, d_j² < 1/2."""
+    return n_samples - 1 - int((ridge.sigma**2 > ridge.lambda_).sum())
+
+
+def _sample_weights(ridge: RidgeGeometry, n_samples: int) -> Floats:
+    """Diagonal of the projection on these dimensions, shape (n,)."""
+    weights: Floats = 1 - 1 / n_samples - (ridge.Q[:, ridge.sigma**2 > ridge.lambda_] ** 2).sum(axis=1)
+    return np.maximum(weights, 0.0)
+
+
+def _estimated_spectrum(
+    ridge: RidgeGeometry,
+    n_snps: int,
+    values: Floats,
+    vectors: Floats,
+    images: Floats,
+    probes: Floats,
+    probe_images: Floats,
+) -> Spectrum:
+    """Spectrum from Ritz pairs and from random probes with their images.
+
+    With B = P C P, orthonormal V and R = B (I - V Vᵀ): tr B = tr VᵀBV + tr R and ‖B‖² = ‖B V‖² + ‖R‖² for any V. The
+    first terms are known. The others are estimated from the part G of the probes S outside of V, the mean and the
+    variables, with R S = B S - (B V) Vᵀ S: tr R ≈ ⟨G, R S⟩ / g, ‖R‖² ≈ ‖R S‖² / g, where g = ‖G‖² / rank. V are the
+    Ritz vectors that have converged or stand clear of the bulk: others depend on the probes, and what they leave of
+    the probes would no longer be random.
+
+    The diagonal is estimated in the same way (Bekas, Kokiopoulou, Saad 2007); the values for the remainder are moved
+    to their mean by the share of their variance that is due to the few probes.
+
+    Parameters
+    ----------
+    values, vectors, images
+        Ritz values (m,), decreasing, Ritz vectors V (n, m) and B V.
+    probes, probe_images
+        S (n, l), whose span is random, and B S.
+
+    References
+    ----------
+    Meyer, Musco, Musco, Woodruff 2021, SOSA 142 (Hutch++).
+    """
+    n, n_probes = probes.shape
+    Q = ridge.Q[:, ridge.sigma**2 > ridge.lambda_]
+    S = _centred(probes)
+    S -= Q @ (Q.T @ S)
+    errors = np.linalg.norm(images - vectors * values, axis=0)
+    n_dimensions = _n_dimensions(ridge, n)
+    # structure among the probes makes mean and deviation of the bulk too large: they fall as vectors are taken out
+    n_out = -1
+    clear = np.zeros(len(values), bool)
+    while n_out < clear.sum() < n_dimensions:
+        n_out = int(clear.sum())
+        V, BV = vectors[:, clear], images[:, clear]
+        VtS = V.T @ S
+        G, R = S - V @ VtS, probe_images - BV @ VtS
+        weight = max(np.vdot(G, G) / (n_dimensions - n_out), np.finfo(float).tiny)
+        rest, rest_squares = np.vdot(G, R) / weight, np.vdot(R, R) / weight
+        mean = rest / (n_dimensions - n_out)
+        deviation = float(np.sqrt(np.maximum(rest_squares / (n_dimensions - n_out) - mean**2, 0.0)))
+        distance = values - mean
+        clear |= errors < CONVERGED_ERROR * distance
+        clear |= (errors < CLEAR_ERROR * distance) & (distance > CLEAR_OF_BULK * deviation)
+    weights = _sample_weights(ridge, n)
+    share = weights - (V**2).sum(axis=1)  # of a sample in the remainder
+    lengths = np.maximum((G**2).sum(axis=1), np.finfo(float).tiny)
+    noise = (G * R).sum(axis=1) / lengths
+    # of one probe: the rest of the row of R, which the signs of the probe mix in
+    error_variance = np.maximum((R**2).sum(axis=1) / lengths - noise**2, 0.0).mean() / n_probes
+    spread = max(float(noise.var()), np.finfo(float).tiny)
+    noise = mean + max(1 - error_variance / spread, 0.0) * (noise - noise.mean())
+    return Spectrum(
+        np.maximum(values, 0.0),
+        float(np.vdot(V, BV) + rest),
+        float(np.vdot(BV, BV) + rest_squares),
+        n_dimensions,
+        np.maximum((V * BV).sum(axis=1) + noise * share, 0.0),
+        weights,
+        n_snps,
+    )
 
 
 def _starting_block(n_samples: int, width: int, seed: int) -> Floats:
@@ -158,6 +323,8 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
     while True:
         n_passes += 1
         images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}")
+        if n_passes == 1:
+            probes, probe_images = block, images
         space.extend(block, images)
         values, W = space.ritz_pairs()
         k = min(n_factors, len(values))
@@ -174,8 +341,18 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
     if len(values) < n_factors:
         values = np.pad(values, (0, n_factors - len(values)))
         W = np.pad(W, ((0, 0), (0, n_factors - W.shape[1])))
+    n_seen = n_factors + options.oversampling
+    spectrum = _estimated_spectrum(
+        ridge,
+        genotypes.n_snps,
+        values[:n_seen],
+        space.basis @ W[:, :n_seen],
+        ridge.project(space.images @ W[:, :n_seen]),
+        probes,
+        ridge.project(probe_images),
+    )
     W = W[:, :n_factors]
-    return _from_images(ridge, values, space.basis @ W, space.images @ W, n_factors, n_passes)
+    return _from_images(ridge, values, space.basis @ W, space.images @ W, n_factors, n_passes, spectrum)
 
 
 class _RitzSpace:
@@ -248,21 +425,39 @@ def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     """
     width = _block_width(genotypes, n_factors, options)
     basis = np.linalg.qr(_starting_block(genotypes.n_samples, width, options.seed))[0]
+    probes, probe_images = basis, None
     for i in range(options.n_power_iter):
         A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}")
-        basis = np.linalg.qr(ridge.project(A))[0]
+        projected = ridge.project(A)
+        if probe_images is None:
+            probe_images = projected
+        basis = np.linalg.qr(projected)[0]
     A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {options.n_power_iter + 1}")
     projected = ridge.project(A)
     T = basis.T @ projected
     squares, W = scipy.linalg.eigh((T + T.T) / 2)
+    spectrum = _estimated_spectrum(
+        ridge,
+        genotypes.n_snps,
+        squares[::-1],
+        basis @ W[:, ::-1],
+        projected @ W[:, ::-1],
+        probes,
+        projected if probe_images is None else probe_images,
+    )
     kept = squares > RANK_TOLERANCE * squares[-1]
     to_H = W[:, kept] / np.sqrt(squares[kept])  # (l, l')
     left, s, right = np.linalg.svd(projected @ to_H, full_matrices=False)
+    spectrum = replace(spectrum, eigenvalues=s**2)
     if len(s) < n_factors:
-        return Eigenpairs(np.pad(s**2, (0, n_factors - len(s))), left, left, left, 0.0, options.n_power_iter + 1)
+        return Eigenpairs(
+            np.pad(s**2, (0, n_factors - len(s))), left, left, left, 0.0, options.n_power_iter + 1, spectrum
+        )
     # H = U' diag(s) Vᵀ, hence P⁻¹ U' = A W diag(1/s_T) V / s
     U = A @ (to_H @ right[:n_factors].T) / s[:n_factors]
     leading = W[:, ::-1][:, :n_factors]
     errors = projected @ leading - basis @ (leading * squares[::-1][:n_factors])
     next_value = float(s[n_factors] ** 2) if len(s) > n_factors else np.nan
-    return Eigenpairs(s[:n_factors] ** 2, left[:, :n_factors], U, errors, next_value, options.n_power_iter + 1)
+    return Eigenpairs(
+        s[:n_factors] ** 2, left[:, :n_factors], U, errors, next_value, options.n_power_iter + 1, spectrum
+    )

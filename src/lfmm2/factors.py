@@ -6,7 +6,7 @@ The residual ‖P C P u - s² u‖ / s² of each factor is computed from the dat
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lfmm2.eigensolvers import (
     RANK_TOLERANCE,
     SolverOptions,
+    Spectrum,
     solve_exact,
     solve_krylov,
     solve_power,
@@ -60,6 +61,9 @@ class LatentFactors:
         SNPs of the estimation set.
     sample_ids : tuple of str
         IID of each row of U, empty where unknown.
+    spectrum : Spectrum, optional
+        What the solver saw of the eigenvalues of P Y Yᵀ P, for `lfmm2.scree`; None where unknown. That of all K
+        factors, also after `leading`.
     """
 
     U: Floats
@@ -74,6 +78,7 @@ class LatentFactors:
     lambda_: float
     n_snps: int
     sample_ids: tuple[str, ...] = field(default=())
+    spectrum: Spectrum | None = None
 
     @property
     def n_factors(self) -> int:
@@ -89,6 +94,7 @@ class LatentFactors:
         return LatentFactors(
             self.U[:, :k], self.singular_values[:k], self.residuals[:k], angle_bound, self.solver, self.reason,
             self.n_passes, self.converged, self.loadings_map[:, :k], self.lambda_, self.n_snps, self.sample_ids,
+            self.spectrum,
         )  # fmt: skip
 
 
@@ -163,6 +169,7 @@ def estimate_from_matrix(
     converged = solver != "krylov" or bool((residuals <= options.tol).all())
     # the sign of a factor is free: its largest entry is made positive, so that it does not depend on the solver
     signs = np.sign(pairs.vectors[np.abs(pairs.vectors).argmax(axis=0), np.arange(n_factors)])
+    loadings_map = ridge.project(pairs.vectors * signs)
     factors = LatentFactors(
         U=pairs.U * signs,
         singular_values=np.sqrt(pairs.values),
@@ -172,10 +179,11 @@ def estimate_from_matrix(
         reason=reason,
         n_passes=pairs.n_passes,
         converged=converged,
-        loadings_map=ridge.project(pairs.vectors * signs),
+        loadings_map=loadings_map,
         lambda_=ridge.lambda_,
         n_snps=genotypes.n_snps,
         sample_ids=sample_ids,
+        spectrum=replace(pairs.spectrum, vectors=loadings_map),
     )
     warn_unless_converged(factors, options.tol)
     return factors

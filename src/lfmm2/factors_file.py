@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lfmm2.eigensolvers import Spectrum
 from lfmm2.errors import MalformedInputError, ReadError
 from lfmm2.factors import LatentFactors
 
 _ARRAYS = ("U", "singular_values", "residuals", "loadings_map")
+# of the spectrum, under these names after "spectrum_"; its vectors are the loadings_map, its n_snps is that of the fit
+_SPECTRUM = ("eigenvalues", "total", "total_squares", "n_dimensions", "sample_totals", "sample_weights")
 
 
-def write_factors(file: BinaryIO, factors: LatentFactors) -> None:
-    """Write factors to an open file as .npz: U, singular_values, residuals, sample_ids and the certificate."""
+def write_factors(
+    file: BinaryIO, factors: LatentFactors, variables: tuple[str, ...] = (), X: NDArray[np.float64] | None = None
+) -> None:
+    """Write factors to an open file as .npz: U, singular_values, residuals, sample_ids, certificate and spectrum.
+
+    `variables` names the columns of X (n_samples, d), which the factors were estimated with; neither is read back by
+    `read_factors`. Of factors cut by `leading` the spectrum loses the vectors that were cut.
+    """
+    spectrum = factors.spectrum
+    seen = {} if spectrum is None else {f"spectrum_{name}": getattr(spectrum, name) for name in _SPECTRUM}
     np.savez(
         file,
         U=factors.U,
@@ -30,7 +42,34 @@ def write_factors(file: BinaryIO, factors: LatentFactors) -> None:
         converged=factors.converged,
         lambda_=factors.lambda_,
         n_snps=factors.n_snps,
+        variables=np.array(variables, dtype=np.str_),
+        X=np.empty((len(factors.U), 0)) if X is None else X,
+        **seen,
     )
+
+
+def _spectrum(arrays: dict[str, NDArray[Any]], loadings_map: NDArray[np.float64]) -> Spectrum | None:
+    """The spectrum; None in files of versions that had none."""
+    if "spectrum_eigenvalues" not in arrays:
+        return None
+    n_samples, n_dimensions = len(loadings_map), int(arrays["spectrum_n_dimensions"])
+    # versions that did not write the weights took them to be even
+    even = np.full(n_samples, n_dimensions / n_samples)
+    spectrum = Spectrum(
+        eigenvalues=np.asarray(arrays["spectrum_eigenvalues"], np.float64),
+        total=float(arrays["spectrum_total"]),
+        total_squares=float(arrays["spectrum_total_squares"]),
+        n_dimensions=n_dimensions,
+        sample_totals=np.asarray(arrays["spectrum_sample_totals"], np.float64),
+        sample_weights=np.asarray(arrays.get("spectrum_sample_weights", even), np.float64),
+        n_snps=int(arrays["n_snps"]),
+        vectors=loadings_map,
+    )
+    of_samples = (spectrum.sample_totals, spectrum.sample_weights)
+    numbers = (spectrum.eigenvalues, *of_samples, [spectrum.total, spectrum.total_squares])
+    if any(part.shape != (n_samples,) for part in of_samples) or not all(np.isfinite(part).all() for part in numbers):
+        raise ValueError("the spectrum is damaged")
+    return spectrum
 
 
 def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
@@ -49,8 +88,9 @@ def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise ValueError("one array")
             arrays = {name: stored[name] for name in stored.files}
+        numbers = {name: np.asarray(arrays[name], np.float64) for name in _ARRAYS}
         return LatentFactors(
-            **{name: np.asarray(arrays[name], np.float64) for name in _ARRAYS},
+            **numbers,
             sample_ids=tuple(str(name) for name in arrays["sample_ids"]),
             angle_bound=float(arrays["angle_bound"]),
             solver=str(arrays["solver"]),
@@ -59,6 +99,7 @@ def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
             converged=bool(arrays["converged"]),
             lambda_=float(arrays["lambda_"]),
             n_snps=int(arrays["n_snps"]),
+            spectrum=_spectrum(arrays, numbers["loadings_map"]),
         )
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error

@@ -60,6 +60,9 @@ def make_identity(
         arrays = (given.U, given.loadings_map, given.singular_values, given.residuals)
         facts = (given.angle_bound, given.solver, given.reason, given.n_passes, given.converged, given.n_snps)
         identity["given factors"] = _digest(*arrays, repr(facts).encode())
+        if (seen := given.spectrum) is not None:
+            totals = repr((seen.total, seen.total_squares, seen.n_dimensions)).encode()
+            identity["given spectrum"] = _digest(seen.eigenvalues, seen.sample_totals, seen.vectors, totals)
     return identity
 
 
