@@ -13,8 +13,12 @@ from lfmm2.distributions import (
     chi2_1_p,
     f_neg_log10_p,
     f_p,
+    f_z,
+    normal_upper_neg_log10_p,
+    normal_upper_p,
     student_neg_log10_p,
     student_p,
+    student_z,
 )
 from lfmm2.errors import UsageError
 
@@ -62,6 +66,33 @@ CHI2_FAR = [
     (50.0, 544.6653058663326738),
     (1000.0, 217150.3390119987223),
     (1e100, 2.1714724095162591383e199),
+]
+# Normal scores of equal tails, by root finding in 60 digits.
+STUDENT_Z = [
+    (1e-8, 3, 9.213177319235613e-09),
+    (0.003, 1, 0.0023936487872412314),
+    (0.49, 10, 0.4751140951007427),
+    (1.0, 30, 0.9836073386855457),
+    (2.0, 10, 1.790409932268829),
+    (5.0, 993, 4.967703489428889),
+    (8.0, 99.5, 7.01282821768884),
+    (30.0, 500_000, 29.98649815556867),
+    (40.0, 9990, 38.523002329572286),
+    (100.0, 30, 13.138367902257828),
+    (1000.0, 500_000, 741.1515666996781),
+    (1e20, 2, 13.362606636108751),
+    (1e100, 1, 21.327078398169174),
+]
+F_Z = [
+    (1e-6, 3, 490, -5.9447862283274215),
+    (1e-6, 30, 9990, -19.524189665945215),
+    (0.001, 30, 9990, -13.219807409388551),
+    (0.5, 2, 20, -0.2895330489762279),
+    (1.1, 7, 490, 0.3537886957981845),
+    (4.0, 3, 9990, 2.436952717772111),
+    (50.0, 30, 20, 7.221123967334474),
+    (500.0, 1, 9990, 22.056339998608763),
+    (1e5, 3, 490, 55.94249832972132),
 ]
 
 
@@ -198,3 +229,105 @@ def test_p_are_right_where_doubles_are_subnormal() -> None:
     assert float(student_p(39.3, 9990)) == pytest.approx(3.062624907206037e-314, rel=1e-8, abs=0)
     assert float(f_p(512.0, 3, 9990)) == pytest.approx(1.6192900914844324e-309, rel=1e-10, abs=0)
     assert float(chi2_1_p(38.0)) == pytest.approx(5.7708567201375686e-316, rel=1e-7, abs=0)
+
+
+@pytest.mark.parametrize(("t", "df", "expected"), STUDENT_Z)
+def test_student_z_agrees_with_60_digits(t: float, df: float, expected: float) -> None:
+    # beyond |z| = 37 SciPy's ndtri_exp gives 7e-13
+    assert float(student_z(t, df)) == pytest.approx(expected, rel=1e-14 if expected < 37 else 1e-12, abs=0)
+    assert float(student_z(-t, df)) == -float(student_z(t, df))
+
+
+@pytest.mark.parametrize("df", [1.0, 3.0, 30.0, 9990.0, 5e5])
+def test_student_z_has_the_p_of_t(df: float) -> None:
+    t = np.array([0.3, 0.999999, 1.000001, 2.0, 15.0, 60.0, 1e4, 1e100])
+    assert chi2_1_neg_log10_p(student_z(t, df)) == pytest.approx(student_neg_log10_p(t, df), rel=3e-12, abs=3e-13)
+
+
+@pytest.mark.parametrize("df", [1.0, 10.0, 993.0, 5e5])
+def test_student_z_rises_with_t_through_both_changes_of_formula(df: float) -> None:
+    # |t| = 1, and for large df where p falls below 1e-290
+    t = np.concatenate([np.linspace(0.9, 1.1, 2001), np.linspace(30.0, 60.0, 2001)])
+    steps = np.diff(student_z(t, df))
+    assert np.all(steps > 0)
+    smooth = np.abs(np.diff(steps)) < 1e-3 * steps[1:]
+    assert np.all(np.delete(smooth, [1999, 2000]))
+
+
+def test_student_z_tends_to_t() -> None:
+    t = np.array([-3.0, 0.2, 5.0])
+    # t − (t³ + t)/4df
+    assert student_z(t, 1e8) == pytest.approx(t - (t**3 + t) / 4e8, rel=1e-11)
+
+
+def test_student_z_keeps_zero_nan_and_infinity() -> None:
+    z = student_z([0.0, -0.0, np.nan, np.inf, -np.inf], 10)
+    assert np.array_equal(z, [0.0, 0.0, np.nan, np.inf, -np.inf], equal_nan=True)
+
+
+def test_student_z_is_finite_for_the_largest_double() -> None:
+    assert np.all(np.isfinite(student_z(np.finfo(np.float64).max, [1.0, 10.0, 1e8])))
+
+
+def test_student_z_broadcasts_degrees_of_freedom() -> None:
+    t = np.array([[0.5, 3.0, 60.0]])
+    df = np.array([[990.0], [980.0]])
+    assert np.array_equal(student_z(t, df), np.stack([student_z(t[0], 990.0), student_z(t[0], 980.0)]))
+
+
+def test_student_z_takes_empty_arrays() -> None:
+    assert student_z(np.empty((0, 3)), 10).shape == (0, 3)
+
+
+def test_scores_refuse_degrees_of_freedom_that_are_not_positive() -> None:
+    with pytest.raises(UsageError, match=r"df = 0, .*must be positive"):
+        student_z(1.0, 0.0)
+    with pytest.raises(UsageError, match=r"d2 = 0, .*must be positive"):
+        f_z(1.0, 2, 0.0)
+
+
+@pytest.mark.parametrize(("f", "d1", "d2", "expected"), F_Z)
+def test_f_z_agrees_with_60_digits(f: float, d1: float, d2: float, expected: float) -> None:
+    assert float(f_z(f, d1, d2)) == pytest.approx(expected, rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize(("d1", "d2"), [(2, 490), (7, 9990), (30, 20)])
+def test_f_z_has_the_p_of_f(d1: float, d2: float) -> None:
+    f = np.array([0.5, 1.0, 2.0, 30.0, 1e6])
+    assert normal_upper_neg_log10_p(f_z(f, d1, d2)) == pytest.approx(f_neg_log10_p(f, d1, d2), rel=3e-12)
+
+
+def test_f_z_of_exchanged_degrees_of_freedom_is_that_of_the_inverse() -> None:
+    # z of 1/f is by the upper tail where z of f is by the lower one
+    f = np.array([1e-30, 1e-4, 0.05, 0.3, 0.9, 1.5])
+    assert f_z(f, 3, 100) == pytest.approx(-f_z(1 / f, 100, 3), rel=1e-11)
+
+
+def test_f_z_is_minus_infinity_at_zero_and_below() -> None:
+    assert np.array_equal(f_z([0.0, -1e-18, 5e-324], 3, 100), np.full(3, -np.inf))
+
+
+def test_f_z_keeps_nan_and_infinity() -> None:
+    assert np.array_equal(f_z([np.nan, np.inf], 3, 100), [np.nan, np.inf], equal_nan=True)
+
+
+def test_normal_upper_p_is_half_of_the_two_sided_one() -> None:
+    z = np.array([0.1, 3.0, 30.0, 36.9, 37.5])
+    assert normal_upper_p(z) == pytest.approx(chi2_1_p(z) / 2, rel=4e-13, abs=0)
+    assert normal_upper_p(-z) == pytest.approx(1 - chi2_1_p(z) / 2, rel=1e-15)
+
+
+def test_normal_upper_p_is_right_where_doubles_are_subnormal() -> None:
+    assert float(normal_upper_p(38.0)) == pytest.approx(5.7708567201375686e-316 / 2, rel=1e-7, abs=0)
+
+
+def test_normal_upper_neg_log10_p_is_a_factor_two_beyond_the_two_sided_one() -> None:
+    z = np.array([0.1, 3.0, 38.0, 1e6, 1e100])
+    assert normal_upper_neg_log10_p(z) == pytest.approx(chi2_1_neg_log10_p(z) + math.log10(2), rel=1e-15)
+
+
+def test_normal_upper_functions_at_the_ends() -> None:
+    ends = [-np.inf, np.inf, np.nan]
+    assert np.array_equal(normal_upper_p(ends), [1.0, 0.0, np.nan], equal_nan=True)
+    assert np.array_equal(normal_upper_neg_log10_p(ends), [0.0, np.inf, np.nan], equal_nan=True)
+    assert not np.signbit(normal_upper_neg_log10_p([-40.0, -np.inf])).any()

@@ -30,7 +30,7 @@ needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /
 def result_rows(n: int, seed: int = 0, missing: bool = True) -> pa.Table:
     """A result table with every kind of number, and NaN in a tenth of the rows."""
     rng = np.random.default_rng(seed)
-    numbers = rng.standard_normal((n, 9)) * 10.0 ** rng.integers(-300, 300, (n, 9))
+    numbers = rng.standard_normal((n, 11)) * 10.0 ** rng.integers(-300, 300, (n, 11))
     if missing:
         numbers[rng.random(n) < 0.1] = np.nan
     columns = {
@@ -43,7 +43,7 @@ def result_rows(n: int, seed: int = 0, missing: bool = True) -> pa.Table:
         "OBS_CT": rng.integers(0, 1000, n),
         "STATUS": rng.choice(["OK", "MONOMORPHIC"], n),
     }
-    columns |= dict(zip(RESULT_SCHEMA.names[7:16], numbers.T, strict=True))
+    columns |= dict(zip(RESULT_SCHEMA.names[7:18], numbers.T, strict=True))
     return pa.table(columns).select(RESULT_SCHEMA.names).cast(RESULT_SCHEMA)
 
 
@@ -82,8 +82,9 @@ def names_in(folder: Path) -> list[str]:
 
 def test_schemas_have_the_columns_of_the_format() -> None:
     variant = ["CHROM", "POS", "ID", "A1", "OMITTED", "A1_FREQ", "OBS_CT"]
-    tests = ["BETA", "SE", "T_STAT", "P", "NEG_LOG10_P", "P_CAL", "NEG_LOG10_P_CAL", "Q", "RIDGE_BETA"]
-    joint_tests = ["F_STAT", "P", "NEG_LOG10_P", "Q", "VAR_VARIABLES", "VAR_FACTORS", "VAR_RESIDUAL"]
+    tests = ["BETA", "SE", "T_STAT", "P", "NEG_LOG10_P", "P_CAL", "NEG_LOG10_P_CAL"]
+    tests += ["Q", "Q_STOREY", "LFDR", "RIDGE_BETA"]
+    joint_tests = ["F_STAT", *tests[3:-1], "VAR_VARIABLES", "VAR_FACTORS", "VAR_RESIDUAL"]
     assert RESULT_SCHEMA.names == [*variant, *tests, "STATUS"]
     assert JOINT_SCHEMA.names == [*variant, *joint_tests, "STATUS"]
 
@@ -208,12 +209,12 @@ def test_parquet_has_null_for_nan() -> None:
 
 def test_tsv_text_is_what_plink_readers_expect() -> None:
     row = {"CHROM": "1", "POS": 7, "ID": "rs1", "A1": "C", "OMITTED": "T", "A1_FREQ": 0.25, "OBS_CT": 10}
-    numbers = [1.0, 1e-7, float("nan"), None, float("inf"), -0.1, 1 / 3, 5e-324, 1e22]
-    row |= dict(zip(RESULT_SCHEMA.names[7:16], numbers, strict=True)) | {"STATUS": None}
+    numbers = [1.0, 1e-7, float("nan"), None, float("inf"), -0.1, 1 / 3, 5e-324, 1e22, 0.0, -2.5]
+    row |= dict(zip(RESULT_SCHEMA.names[7:18], numbers, strict=True)) | {"STATUS": None}
     table = pa.Table.from_pylist([row], schema=RESULT_SCHEMA)
     header, line, end = table_bytes([table], "tsv").decode().split("\n")
     assert header == "#" + "\t".join(RESULT_SCHEMA.names)
-    expected = "1 7 rs1 C T 0.25 10 1 1e-7 NA NA inf -0.1 0.3333333333333333 5e-324 1e+22 NA"
+    expected = "1 7 rs1 C T 0.25 10 1 1e-7 NA NA inf -0.1 0.3333333333333333 5e-324 1e+22 0 -2.5 NA"
     assert line == expected.replace(" ", "\t")
     assert end == ""
 

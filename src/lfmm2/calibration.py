@@ -1,145 +1,372 @@
-"""Genomic inflation factor and Benjamini–Hochberg q-values, in memory and streamed.
+"""Calibration: from the statistics of all SNPs to what their null distribution is, and from that to p-values.
 
-Both need order statistics of all p tests of a variable, and p may be 10⁹. The streamed versions take them in
-blocks, hold one histogram (half a megabyte) and the values of one narrow range of |t| at a time, and return
-the bits of the in-memory versions. NaN, a SNP without a test, is counted nowhere and stays NaN.
+The statistics of one test (t of a variable, or F of all) are summed up by a histogram; what their null distribution is
+then comes from the middle of it, where few SNPs are associated:
+
+* ``gif``: t² / GIF is χ²₁ (of F: F / GIF is F), GIF the median over that of the distribution (Devlin and Roeder 1999).
+* ``empirical-null``: N(δ, σ²), fitted to the centre of z (Efron 2004), which has the tail probability of t or F. Then
+  (t − δ)/σ is Student, or (z − δ)/σ of F is N(0, 1).
+* ``none``: t is Student, F is F.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import math
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import IO
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+from scipy import special
 
-from lfmm2.errors import ReadError, UsageError, WriteError
+from lfmm2 import distributions
+from lfmm2.empirical_null import EmpiricalNull, fit_empirical_null, storey_pi0
+from lfmm2.errors import UsageError
+from lfmm2.local_fdr import LocalFdr, fit_local_fdr
+from lfmm2.order_statistics import MagnitudeHistogram, middle_pair
 
-Float64Array = NDArray[np.float64]
-Int64Array = NDArray[np.int64]
-_Tail = Callable[[Float64Array], Float64Array]
+Floats = NDArray[np.float64]
+Blocks = Callable[[], Iterable[Floats]]
+
+METHODS = ("gif", "empirical-null", "none")
 
 #: Median of χ² with one degree of freedom, 2·erfinv(½)²; the rounded 0.456 in use elsewhere is 0.23 % off.
 CHI2_1_MEDIAN = 0.454936423119572752
 # standard error of a GIF of m independent tests, times √m
 _GIF_ERROR = 2.33
-
-# Histogram bins: the exponent and the leading 10 mantissa bits of a double, for magnitudes from 2⁻³² to 2³².
-_MANTISSA_BITS = 10
-_SHIFT = 52 - _MANTISSA_BITS
-_FIRST_KEY = (1023 - 32) << _MANTISSA_BITS
-_LAST_KEY = (1023 + 32) << _MANTISSA_BITS
-_N_BINS = _LAST_KEY - _FIRST_KEY + 2
-
-_CHANGED = (
-    "a pass over the test statistics met others than the pass before: another process has changed their file; "
-    "go on with --resume, or run again"
-)
-
-_MAX_BUCKETS = 200
-# Values per bucket (16 KiB) in one write, on average, and read ahead: 200 buckets hold 3 MB of each.
-_BUFFER = 2048
+# p of the thresholds from which Storey's share of nulls is read
+_STOREY_THRESHOLDS = np.arange(1, 20) / 20
+# every so manyth edge of the histogram is looked at for them
+_EDGE_STEP = 8
 
 
-class MagnitudeHistogram:
-    """Counts of |value| in bins so narrow that exact order statistics need the values of one bin only.
-
-    A bin is the exponent and the leading ten mantissa bits of the double: relative width below 10⁻³, and
-    ascending bins hold ascending magnitudes. All below 2⁻³² share the first bin and all from 2³² on the last:
-    65 538 int64 counts. Sums of integers, they are the same for any cut into blocks. ``a + b`` merges two.
-    """
-
-    def __init__(self) -> None:
-        self.counts: Int64Array = np.zeros(_N_BINS, dtype=np.int64)
+class TestStatistic(Protocol):
+    """A statistic whose null distribution is known up to its calibration."""
 
     @property
-    def n(self) -> int:
-        """Number of values counted, NaN excluded."""
-        return int(self.counts.sum())
+    def median_square(self) -> float:
+        """Median of its square under the null."""
 
-    def add(self, values: ArrayLike) -> None:
-        """Count the magnitudes of `values`, an array of any shape; NaN is ignored."""
-        self.counts += np.bincount(self.bin_of(_magnitudes(values)), minlength=_N_BINS)
+    def z(self, values: Floats) -> Floats:
+        """The normal score with the same tail probability."""
 
-    def __add__(self, other: MagnitudeHistogram) -> MagnitudeHistogram:
-        total = MagnitudeHistogram()
-        total.counts = self.counts + other.counts
-        return total
+    def p(self, values: Floats, gif: float | None) -> Floats:
+        """p of `values`, whose squares are divided by `gif`."""
 
-    def bin_of(self, values: ArrayLike) -> Int64Array:
-        """Bin of each |value|; `values` must not hold NaN."""
-        magnitudes = np.abs(np.asarray(values, dtype=np.float64))
-        # The bit pattern of a non-negative double, read as an integer, ascends with the double.
-        keys = magnitudes.view(np.int64) >> _SHIFT
-        return np.asarray(np.clip(keys - (_FIRST_KEY - 1), 0, _N_BINS - 1), dtype=np.int64)
+    def neg_log10_p(self, values: Floats, gif: float | None) -> Floats: ...
 
-    def bin_holding(self, rank: int) -> int:
-        """Bin of the value with 0-based `rank` in ascending magnitude; UsageError if there is none."""
-        if not 0 <= rank < self.n:
-            raise UsageError(f"rank {rank} asked of {self.n} values; ranks run from 0 to {self.n - 1}")
-        return int(np.searchsorted(np.cumsum(self.counts), rank, side="right"))
-
-    def counts_above(self) -> Int64Array:
-        """Per bin, the number of values in higher bins: shape (n_bins,), int64."""
-        return np.asarray(self.n - np.cumsum(self.counts), dtype=np.int64)
+    def z_inflated(self, values: Floats, gif: float) -> Floats:
+        """z of the values, whose squares are divided by `gif`."""
 
 
-def streamed_median(histogram: MagnitudeHistogram, blocks: Iterable[ArrayLike]) -> float:
-    """Exact median of |value|, holding the values of the middle bin only: 3·10⁻⁴ of all for a normal.
+@dataclass(frozen=True)
+class StudentStatistic:
+    """t of one variable: two-sided."""
 
-    Parameters
+    df: int
+    median_square = CHI2_1_MEDIAN
+
+    def z(self, values: Floats) -> Floats:
+        return distributions.student_z(values, self.df)
+
+    def p(self, values: Floats, gif: float | None) -> Floats:
+        if gif is None:
+            return distributions.student_p(values, self.df)
+        return distributions.chi2_1_p(_deflated(np.abs(values), gif))
+
+    def neg_log10_p(self, values: Floats, gif: float | None) -> Floats:
+        if gif is None:
+            return distributions.student_neg_log10_p(values, self.df)
+        return distributions.chi2_1_neg_log10_p(_deflated(np.abs(values), gif))
+
+    def z_inflated(self, values: Floats, gif: float) -> Floats:
+        return _deflated(values, gif)
+
+
+@dataclass(frozen=True)
+class JointStatistic:
+    """sqrt(F) of d variables together, with (d, df) degrees of freedom: one-sided."""
+
+    n_variables: int
+    df: int
+
+    @property
+    def median_square(self) -> float:
+        return float(special.fdtri(self.n_variables, self.df, 0.5))
+
+    def z(self, values: Floats) -> Floats:
+        return distributions.f_z(values**2, self.n_variables, self.df)
+
+    def p(self, values: Floats, gif: float | None) -> Floats:
+        return distributions.f_p(_f(values, gif), self.n_variables, self.df)
+
+    def neg_log10_p(self, values: Floats, gif: float | None) -> Floats:
+        return distributions.f_neg_log10_p(_f(values, gif), self.n_variables, self.df)
+
+    def z_inflated(self, values: Floats, gif: float) -> Floats:
+        return distributions.f_z(_f(values, gif), self.n_variables, self.df)
+
+
+def _deflated(values: Floats, gif: float) -> Floats:
+    """Scores whose squares are taken as χ²₁; NaN where there is no GIF."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z: Floats = values / np.sqrt(gif)
+    return z
+
+
+def _f(root_f: Floats, gif: float | None) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        f: Floats = root_f**2 if gif is None else root_f**2 / gif
+    return f
+
+
+@dataclass(frozen=True)
+class CalibrationSummary:
+    """How one test was calibrated.
+
+    Attributes
     ----------
-    histogram : MagnitudeHistogram
-        Of all the values in `blocks`.
-    blocks : iterable of array_like, float64
-        The same values again, in any order and cut, read once; others raise InconsistentInputError.
-
-    Returns
-    -------
-    float
-        ``np.nanmedian(np.abs(values))`` to the last bit (the mean of two for even n); NaN without values.
+    method : str
+        The one used.
+    gif : float
+        Genomic inflation factor.
+    mean, sd, null_proportion : float
+        Empirical null N(δ, σ²) and the share of nulls, by maximum likelihood; NaN where it could not be fitted.
+    mean_central, sd_central : float
+        Empirical null by central matching.
+    storey_pi0 : float
+        Share of nulls by the calibrated p.
+    n_tests : int
+        SNPs with a statistic.
     """
-    low, high = _middle_pair(histogram, blocks)
-    return (low + high) / 2.0
+
+    method: str
+    gif: float
+    mean: float
+    sd: float
+    null_proportion: float
+    mean_central: float
+    sd_central: float
+    storey_pi0: float
+    n_tests: int
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> CalibrationSummary:
+        """As the record of a run has it, where NaN is null."""
+        facts: dict[str, Any] = {name: np.nan if value is None else value for name, value in stored.items()}
+        return cls(**facts)
 
 
-def genomic_inflation(t: ArrayLike) -> float:
-    """Genomic inflation factor, median(t²) / median(χ²₁).
+@dataclass(frozen=True)
+class Calibration:
+    """The null distribution of one test, and what follows from it for each SNP.
+
+    Attributes
+    ----------
+    statistic : TestStatistic
+    method : str
+        The one used: that asked for, or "gif" where no empirical null could be fitted.
+    gif : float
+        Genomic inflation factor as it came out, whatever the method; NaN where no SNP has a statistic.
+    null : EmpiricalNull
+        By maximum likelihood, whatever the method.
+    central : EmpiricalNull or None
+        By central matching, where it was asked for.
+    storey_pi0 : float
+        Share of true nulls by the calibrated p (Storey 2002): Storey's q is this times Benjamini-Hochberg's.
+    local_fdr_fit : LocalFdr, optional
+    """
+
+    statistic: TestStatistic
+    method: str
+    gif: float
+    null: EmpiricalNull
+    central: EmpiricalNull | None
+    storey_pi0: float = np.nan
+    local_fdr_fit: LocalFdr | None = None
+    histogram: MagnitudeHistogram = field(default_factory=MagnitudeHistogram, repr=False, compare=False)
+
+    @property
+    def signed_scores(self) -> bool:
+        """Whether tests are ordered otherwise than by the size of their statistic."""
+        return self.method == "empirical-null" and isinstance(self.statistic, StudentStatistic)
+
+    @property
+    def _of_normal(self) -> bool:
+        """Whether p is that of a normal score: of F, which no shift leaves an F."""
+        return self.method == "empirical-null" and not self.signed_scores
+
+    @property
+    def _gif_used(self) -> float | None:
+        return self.gif if self.method == "gif" else None
+
+    def scores(self, values: Floats) -> Floats:
+        """What orders the tests: at least 0, and p falls as it grows. `histogram` is of these."""
+        return np.abs(self._shifted(values) if self.signed_scores else values)
+
+    def _shifted(self, values: Floats) -> Floats:
+        """t as Student: what inflates t multiplies it, and leaves its tails as heavy as they are."""
+        return (values - self.null.mean) / self.null.sd
+
+    def z(self, values: Floats) -> Floats:
+        """Calibrated normal scores: N(0, 1) under the null."""
+        if self.method == "gif":
+            return self.statistic.z_inflated(values, self.gif)
+        if self.method == "none":
+            return self.statistic.z(values)
+        if self.signed_scores:
+            return self.statistic.z(self._shifted(values))
+        return (self.statistic.z(values) - self.null.mean) / self.null.sd
+
+    def p(self, scores: Floats) -> Floats:
+        """Calibrated p of `scores`."""
+        if self._of_normal:
+            return distributions.normal_upper_p(self.z(scores))
+        return self.statistic.p(scores, self._gif_used)
+
+    def neg_log10_p(self, scores: Floats) -> Floats:
+        """-log₁₀ of the calibrated p; finite wherever the score is."""
+        if self._of_normal:
+            return distributions.normal_upper_neg_log10_p(self.z(scores))
+        return self.statistic.neg_log10_p(scores, self._gif_used)
+
+    def score_of_p(self, p: Floats) -> Floats:
+        """Scores with these calibrated p, which lie between 0 and 1; of t only."""
+        assert isinstance(self.statistic, StudentStatistic)
+        if self.method == "gif":
+            return np.asarray(-special.ndtri(p / 2) * np.sqrt(self.gif))
+        return np.asarray(special.stdtrit(self.statistic.df, 1 - p / 2))
+
+    def local_fdr(self, values: Floats) -> Floats:
+        """Probability that a SNP with this statistic is null (Efron 2004); NaN where there is none."""
+        if self.local_fdr_fit is None:
+            return np.full(np.shape(values), np.nan)
+        return self.local_fdr_fit(self.z(values))
+
+    @property
+    def summary(self) -> CalibrationSummary:
+        """The numbers of it."""
+        null, central = self.null, self.central
+        matched = (np.nan, np.nan) if central is None else (central.mean, central.sd)
+        return CalibrationSummary(
+            self.method, self.gif, null.mean, null.sd, null.null_proportion, *matched, self.storey_pi0,
+            self.histogram.n,
+        )  # fmt: skip
+
+
+def check_method(method: str) -> None:
+    """Raise UsageError unless `method` is one of METHODS."""
+    if method not in METHODS:
+        raise UsageError(f"calibrate is {method!r}; it is one of {', '.join(METHODS)}")
+
+
+def calibrate(statistic: TestStatistic, method: str, histogram: MagnitudeHistogram, blocks: Blocks) -> Calibration:
+    """Calibrate one test.
 
     Parameters
     ----------
-    t : array_like, float64
-        Test statistics, any shape; NaN is ignored.
+    statistic : TestStatistic
+    method : {"gif", "empirical-null", "none"}
+    histogram : MagnitudeHistogram
+        Of all values.
+    blocks : callable
+        Gives the values again, in any cut; read once for the exact median, and once more where an empirical null orders
+        t otherwise than |t|.
+    """
+    calibration = fit_null(statistic, method, histogram, middle_pair(histogram, blocks()))
+    if calibration.signed_scores:
+        of_scores = MagnitudeHistogram()
+        for block in blocks():
+            of_scores.add(calibration.scores(block))
+        calibration = replace(calibration, histogram=of_scores)
+    edges, counts = _signed(statistic, histogram)
+    z_edges = calibration.z(edges)
+    pi0 = _storey(calibration)
+    # of the same null as the calibration: the share that the fit of the centre gives, or that of the p-values
+    share = calibration.null.null_proportion if calibration.method == "empirical-null" else pi0
+    one_sided = isinstance(statistic, JointStatistic)
+    lfdr = fit_local_fdr(z_edges, counts, min(share, 1.0), one_sided=one_sided)
+    return replace(calibration, storey_pi0=pi0, local_fdr_fit=lfdr)
 
-    Returns
-    -------
-    float
-        Raw: below 1 it stays below 1. NaN if there is no statistic.
+
+def fit_null(
+    statistic: TestStatistic,
+    method: str,
+    histogram: MagnitudeHistogram,
+    middle: tuple[float, float],
+    central: bool = True,
+) -> Calibration:
+    """The null distribution alone, from the histogram and the two middle values; by central matching too if wanted."""
+    check_method(method)
+    edges, counts = _occupied(*_signed(statistic, histogram))
+    z_edges = _z_edges(statistic, edges)
+    null = fit_empirical_null(z_edges, counts, "mle")
+    matched = fit_empirical_null(z_edges, counts, "central") if central else None
+    used = "gif" if method == "empirical-null" and null.problem else method
+    return Calibration(statistic, used, inflation(middle, statistic.median_square), null, matched, histogram=histogram)
+
+
+def _signed(statistic: TestStatistic, histogram: MagnitudeHistogram) -> tuple[Floats, NDArray[np.int64]]:
+    """Edges and counts of the values; those of F begin at 0."""
+    edges, counts = histogram.signed()
+    if isinstance(statistic, JointStatistic):
+        n_negative = len(counts) // 2
+        return edges[n_negative:], counts[n_negative:]
+    return edges, counts
+
+
+def _occupied(edges: Floats, counts: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:
+    """The bins that lie between the outermost values, as many on either side of zero where both sides are there."""
+    occupied = np.flatnonzero(counts)
+    if not len(occupied):
+        return edges, counts
+    first, last = int(occupied[0]), int(occupied[-1])
+    if edges[0] < 0:
+        first = min(first, len(counts) - 1 - last)
+        last = len(counts) - 1 - first
+    return edges[first : last + 2], counts[first : last + 1]
+
+
+def _z_edges(statistic: TestStatistic, edges: Floats) -> Floats:
+    """z of the edges; of t, half of them are those of the other half with the sign turned."""
+    if isinstance(statistic, JointStatistic):
+        return statistic.z(edges)
+    above = statistic.z(edges[len(edges) // 2 :])
+    return np.concatenate([-above[:0:-1], above])
+
+
+def _storey(calibration: Calibration) -> float:
+    """Storey's share from edges of the histogram whose p are near the wanted thresholds: exact counts, exact p."""
+    histogram = calibration.histogram
+    if histogram.n == 0:
+        return np.nan
+    at = np.arange(1, len(histogram.counts), _EDGE_STEP)
+    p = calibration.p(histogram.lower_edges()[at])
+    nearest = np.unique(np.abs(p[None, :] - _STOREY_THRESHOLDS[:, None]).argmin(axis=1))[::-1]
+    below = np.cumsum(histogram.counts)[at[nearest] - 1]
+    return storey_pi0(p[nearest], below, histogram.n)
+
+
+def inflation(middle: tuple[float, float], expected: float) -> float:
+    """Genomic inflation factor, median of squares / `expected`, from the two middle magnitudes of `middle_pair`.
+
+    Raw: below 1 it stays below 1. NaN where there is no statistic.
 
     References
     ----------
     Devlin and Roeder 1999 (Biometrics 55:997).
-
-    Examples
-    --------
-    >>> round(genomic_inflation([-0.5, 0.7, 3.0]), 4)
-    1.0771
     """
-    histogram = MagnitudeHistogram()
-    histogram.add(t)
-    return genomic_inflation_streamed(histogram, [t])
-
-
-def genomic_inflation_streamed(histogram: MagnitudeHistogram, blocks: Iterable[ArrayLike]) -> float:
-    """`genomic_inflation` over blocks, to the same bits; arguments and errors as in `streamed_median`."""
-    low, high = _middle_pair(histogram, blocks)
+    low, high = middle
     # The mean of the squares, as R's median(t^2) has it, and not the square of the mean.
-    return (low * low + high * high) / 2.0 / CHI2_1_MEDIAN
+    return (low * low + high * high) / 2.0 / expected
+
+
+def calibration_notes(calibration: Calibration, asked: str, name: str) -> list[str]:
+    """What is odd about a calibration, in words."""
+    notes = [calibration_warning(calibration.gif, name, calibration.histogram.n)]
+    if asked != calibration.method:
+        notes.append(f"{name}: {calibration.null.problem}; calibrated by the genomic inflation factor")
+    return [note for note in notes if note]
 
 
 def calibration_warning(gif: float, name: str, n_tests: int) -> str | None:
@@ -160,250 +387,3 @@ def calibration_warning(gif: float, name: str, n_tests: int) -> str | None:
             "structure: compare with a larger K, and look at the histogram of p-values"
         )
     return None
-
-
-def benjamini_hochberg(p: ArrayLike) -> Float64Array:
-    """Benjamini–Hochberg q-values (adjusted p-values).
-
-        q_i = min(1, min over p_j ≥ p_i of p_j · m / rank_j),   rank_j = number of p ≤ p_j
-
-    Parameters
-    ----------
-    p : array_like, float64
-        P-values, any shape. NaN stays NaN and does not count in m.
-
-    Returns
-    -------
-    ndarray of the shape of `p`, float64
-        Equal p have equal q, and q never falls as p rises.
-
-    References
-    ----------
-    Benjamini and Hochberg 1995 (J. R. Stat. Soc. B 57:289); R's ``p.adjust(p, "BH")`` gives the same numbers.
-
-    Examples
-    --------
-    >>> benjamini_hochberg([0.01, 0.04, 0.03, float("nan")]).round(6).tolist()
-    [0.03, 0.04, 0.04, nan]
-    """
-    q = np.array(p, dtype=np.float64)
-    tested = ~np.isnan(q)
-    values = q[tested]
-    descending = np.argsort(values)[::-1]
-    values[descending] = _step_up(values[descending], values.size, values.size, 1.0)
-    q[tested] = values
-    return q
-
-
-class StreamedQValues:
-    """Benjamini–Hochberg q-values in genome order, from |t|, without an array of all SNPs.
-
-    The range of |t| is cut into buckets of about `max_in_memory` values. `add` sends each value to its
-    bucket, `finish` turns bucket after bucket into q, `take` deals the q out again in the order of `add`.
-
-    The q are the bits of ``benjamini_hochberg(p_of(t))`` wherever p as computed falls with |t|. Ranks follow
-    |t|, not p; so where two |t| are so near that rounding reverses their p, q still never rises with |t|.
-
-    Parameters
-    ----------
-    histogram : MagnitudeHistogram
-        Of all the |t| to come.
-    p_of : callable, ndarray of float64 → ndarray of float64
-        P-values of |t|, elementwise, not increasing.
-    folder : path
-        For one temporary file of 8 bytes per value, without a name; unused if one bucket holds all values.
-    max_in_memory : int
-        Values of a bucket; `finish` needs some 40 bytes for each. Raised where more than 200 buckets would
-        result, and exceeded where one bin of the histogram (ties, say) holds more.
-
-    Raises
-    ------
-    InconsistentInputError, WriteError, ReadError
-        From `add`, `finish` or `take`: the values are not those counted, or the temporary file fails.
-
-    Examples
-    --------
-    >>> from lfmm2.distributions import chi2_1_p
-    >>> histogram = MagnitudeHistogram()
-    >>> histogram.add([0.1, -3.0, 2.5])
-    >>> with StreamedQValues(histogram, chi2_1_p, ".") as q_values:
-    ...     q_values.add([0.1, -3.0, 2.5])
-    ...     q_values.finish()
-    ...     q_values.take([0.1, -3.0, 2.5]).round(4).tolist()
-    [0.9203, 0.0081, 0.0186]
-    """
-
-    def __init__(
-        self, histogram: MagnitudeHistogram, p_of: _Tail, folder: str | Path, max_in_memory: int = 4_000_000
-    ) -> None:
-        if max_in_memory < 1:
-            raise UsageError(f"max_in_memory = {max_in_memory}; it must be at least 1 value")
-        self._histogram, self._p_of, self._m = histogram, p_of, histogram.n
-        size = max(max_in_memory, -(-self._m // _MAX_BUCKETS))
-        self.n_buckets = max(1, -(-self._m // size))
-        below = self._m - histogram.counts_above() - histogram.counts
-        self._bucket_of_bin = (below // size).astype(np.uint8)
-        lengths = np.bincount(below // size, weights=histogram.counts, minlength=self.n_buckets)
-        self._file = _BucketFile(lengths.astype(np.int64), None if self.n_buckets == 1 else Path(folder))
-        self._waiting = [np.empty(0)]
-
-    def __enter__(self) -> StreamedQValues:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Free the temporary file or the memory; harmless when repeated."""
-        self._file.close()
-
-    def add(self, t: ArrayLike) -> None:
-        """Pass 1: the next statistics in genome order; any shape, signs are dropped and NaN is ignored."""
-        self._waiting.append(_magnitudes(t))
-        if sum(part.size for part in self._waiting) >= _BUFFER * self.n_buckets:
-            self._distribute()
-
-    def finish(self) -> None:
-        """Between the passes: replace the values of each bucket by their q, from the largest p down."""
-        self._distribute()
-        self._file.rewind()
-        rank = self._m
-        smallest = 1.0
-        for bucket in range(self.n_buckets):
-            values = self._file.values_of(bucket)
-            # Not a stable sort: which of several equal |t| comes first does not change their q.
-            ascending = np.argsort(values)
-            q = _step_up(self._p_of(values[ascending]), rank, self._m, smallest)
-            values[ascending] = q
-            self._file.replace(bucket, values)
-            rank -= values.size
-            smallest = float(q[-1]) if q.size else smallest
-
-    def take(self, t: ArrayLike) -> Float64Array:
-        """Pass 2: q, in the shape of `t`, of the statistics given again in order, in blocks of any size."""
-        q = np.array(t, dtype=np.float64)
-        values = _magnitudes(q)
-        for bucket, places in self._by_bucket(values):
-            values[places] = self._file.next_of(bucket, places.size)
-        q[~np.isnan(q)] = values
-        return q
-
-    def _distribute(self) -> None:
-        magnitudes = np.concatenate(self._waiting)
-        self._waiting = [np.empty(0)]
-        for bucket, places in self._by_bucket(magnitudes):
-            self._file.append(bucket, magnitudes[places])
-
-    def _by_bucket(self, magnitudes: Float64Array) -> Iterator[tuple[int, NDArray[np.intp]]]:
-        """Buckets met in a block, each with the places of its values in their order."""
-        buckets = self._bucket_of_bin[self._histogram.bin_of(magnitudes)]
-        places = np.argsort(buckets, kind="stable")
-        ends = np.cumsum(np.bincount(buckets, minlength=self.n_buckets))
-        for bucket in np.unique(buckets).tolist():
-            yield bucket, places[ends[bucket - 1] if bucket else 0 : ends[bucket]]
-
-
-class _BucketFile:
-    """Values per bucket, appended, replaced, then read in order.
-
-    Buckets are regions of one nameless temporary file (200 files would exceed limits), or of memory.
-    """
-
-    def __init__(self, lengths: Int64Array, folder: Path | None) -> None:
-        self._lengths = lengths
-        self._starts = np.cumsum(lengths) - lengths
-        self._passed = np.zeros_like(lengths)
-        self._ahead = [np.empty(0)] * lengths.size
-        self._folder = folder
-        self._file: IO[bytes] | None = io.BytesIO() if folder is None else None
-
-    def append(self, bucket: int, values: Float64Array) -> None:
-        self._transfer(self._advance(bucket, values.size), values)
-
-    def rewind(self) -> None:
-        """Turn from `append` to `next_of`; all buckets must be full."""
-        if np.any(self._passed != self._lengths):
-            raise ReadError(_CHANGED)
-        self._passed[:] = 0
-
-    def values_of(self, bucket: int) -> Float64Array:
-        return self._transfer(self._starts[bucket], int(self._lengths[bucket]))
-
-    def replace(self, bucket: int, values: Float64Array) -> None:
-        self._transfer(self._starts[bucket], values)
-
-    def next_of(self, bucket: int, count: int) -> Float64Array:
-        ahead = self._ahead[bucket]
-        missing = count - ahead.size
-        if missing > 0:
-            left = int(self._lengths[bucket] - self._passed[bucket])
-            n_read = max(missing, min(_BUFFER, left))
-            ahead = np.append(ahead, self._transfer(self._advance(bucket, n_read), n_read))
-        self._ahead[bucket] = ahead[count:]
-        return ahead[:count]
-
-    def close(self) -> None:
-        if self._file is not None:
-            with contextlib.suppress(OSError):  # a full disk fails again here: keep the WriteError
-                self._file.close()
-
-    def _advance(self, bucket: int, count: int) -> int:
-        """Place of the next `count` values of a bucket, which are then passed."""
-        place = self._starts[bucket] + self._passed[bucket]
-        self._passed[bucket] += count
-        if self._passed[bucket] > self._lengths[bucket]:
-            raise ReadError(_CHANGED)
-        return int(place)
-
-    def _transfer(self, place: int, values: Float64Array | int) -> Float64Array:
-        """Write `values` from a place on, or read so many from there."""
-        try:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self._folder, prefix="lfmm2-q-")  # noqa: SIM115
-            self._file.seek(8 * place)
-            if isinstance(values, int):
-                return np.frombuffer(self._file.read(8 * values), dtype=np.float64).copy()
-            self._file.write(values.tobytes())
-            # A full disk must show here, and not as a failure of a later read.
-            self._file.flush()
-            return values
-        except OSError as error:
-            kind = ReadError if isinstance(values, int) else WriteError
-            raise kind(
-                f"temporary file of q-values in {self._folder}: {error.strerror} at byte {8 * place}; "
-                "free space there or choose another folder"
-            ) from error
-
-
-def _step_up(p_descending: Float64Array, top_rank: int, m: int, smallest: float) -> Float64Array:
-    """q of descending p whose ranks fall from `top_rank`; `smallest` is the least q of all larger p."""
-    ranks = np.arange(top_rank, top_rank - p_descending.size, -1, dtype=np.float64)
-    # m / rank first: the largest p then keeps its bits, and no q is below its p.
-    q = p_descending * (m / ranks)
-    q[:1] = np.minimum(q[:1], smallest)
-    return np.minimum.accumulate(q)
-
-
-def _middle_pair(histogram: MagnitudeHistogram, blocks: Iterable[ArrayLike]) -> tuple[float, float]:
-    """The two middle order statistics of the magnitudes in `blocks`; twice the same when n is odd."""
-    n = histogram.n
-    if n == 0:
-        return math.nan, math.nan
-    lower, upper = (n - 1) // 2, n // 2
-    first, last = histogram.bin_holding(lower), histogram.bin_holding(upper)
-    held = [np.empty(0)]
-    for block in blocks:
-        magnitudes = _magnitudes(block)
-        bins = histogram.bin_of(magnitudes)
-        held.append(magnitudes[(bins >= first) & (bins <= last)])
-    values = np.sort(np.concatenate(held))
-    if values.size != histogram.counts[first : last + 1].sum():
-        raise ReadError(_CHANGED)
-    below = n - int(histogram.counts_above()[first] + histogram.counts[first])
-    return float(values[lower - below]), float(values[upper - below])
-
-
-def _magnitudes(values: ArrayLike) -> Float64Array:
-    """|value| without NaN, as a flat array."""
-    magnitudes = np.abs(np.asarray(values, dtype=np.float64).ravel())
-    return np.asarray(magnitudes[~np.isnan(magnitudes)], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Tail probabilities of Student's t, F and χ²₁, and their −log10, that do not underflow.
+"""Tail probabilities of Student's t, F, χ²₁ and the normal, their −log10, and z-scores, that do not underflow.
 
 P-values of strong loci leave the range of a double (4.9e-324) long before the statistic does: t = 40 at
 10⁴ degrees of freedom is enough. So every probability here has a twin that returns −log₁₀ p straight from the
@@ -30,6 +30,7 @@ BoolArray = NDArray[np.bool_]
 
 _LN10 = 2.302585092994045684
 _LN2 = 0.693147180559945309417
+_SQRT2 = 1.41421356237309504880
 
 # Below it p comes from its logarithm: SciPy's tails fade into 0 among the subnormal doubles (below 2.2e-308).
 _DIRECT_LIMIT = 1e-290
@@ -218,6 +219,128 @@ def chi2_1_neg_log10_p(z: ArrayLike) -> Float64Array:
         log_half_p = special.log_ndtr(-z_abs)
     # At z = 0 the two logarithms may differ by a rounding; −log10 p below 0 would be a p above 1.
     return _array(np.maximum((_LN2 + log_half_p) / -_LN10, 0.0))
+
+
+def normal_upper_p(z: ArrayLike) -> Float64Array:
+    """One-sided p-value of a z-score, p = P(N(0,1) ≥ z) = Φ(−z).
+
+    Parameters
+    ----------
+    z : array_like, float64
+        Scores, large when the evidence is strong.
+
+    Returns
+    -------
+    ndarray of the shape of `z`, float64
+        Relative error below 4e-13 for normal doubles; 0 only where p is below the smallest double.
+
+    Examples
+    --------
+    >>> float(normal_upper_p(1.6448536269514722).round(12))
+    0.05
+    """
+    scores = _array(z)
+    p = _array(special.ndtr(-scores))
+    far = p < _DIRECT_LIMIT
+    with np.errstate(over="ignore"):
+        p[far] = np.exp(special.log_ndtr(-scores[far]))
+    return p
+
+
+def normal_upper_neg_log10_p(z: ArrayLike) -> Float64Array:
+    """−log₁₀ of `normal_upper_p`, from ln Φ(−z).
+
+    Parameters
+    ----------
+    z : array_like, float64
+        As in `normal_upper_p`.
+
+    Returns
+    -------
+    ndarray of the shape of `z`, float64
+        Never negative. +inf for z above 2.8e154, where −log₁₀ p itself exceeds the largest double.
+
+    Examples
+    --------
+    >>> float(normal_upper_neg_log10_p(1e6).round(3))
+    217147240958.025
+    """
+    with np.errstate(over="ignore"):
+        log_p = special.log_ndtr(-_array(z))
+    # 0 − x, because far below z = 0 the logarithm is −0.
+    return _array(0.0 - log_p / _LN10)
+
+
+def student_z(t: ArrayLike, df: ArrayLike) -> Float64Array:
+    """Standard normal score with the tail probability of Student's t and its sign.
+
+        z = sign(t) · −Φ⁻¹(P(T_df ≤ −|t|))
+
+    Parameters and errors are those of `student_p`, but the sign of `t` is kept.
+
+    Returns
+    -------
+    ndarray of the broadcast shape, float64
+        |z| ≤ |t|. Infinite only for infinite `t`.
+
+    Notes
+    -----
+    Up to |t| = 1 as √2 · erf⁻¹(I_y(½, df/2)) with y = t²/(df + t²), because the difference of p from 1 would
+    lose the digits of a small z; beyond by Φ⁻¹ of the tail probability or, where that underflows, of its
+    logarithm. Relative error for df ≤ 5·10⁵ below 1e-14 up to |z| = 37 and below 1e-12 beyond. About
+    150 ns per value.
+
+    Examples
+    --------
+    >>> student_z([-2.0, 50.0], 100.0).round(4).tolist()
+    [-1.9755, 18.0165]
+    """
+    t_full, df_full = np.broadcast_arrays(_array(t), _checked_df(df, "df"))
+    z = np.empty(t_full.shape)
+    central = np.asarray(np.abs(t_full) <= 1.0)
+    squares, df_central = t_full[central] ** 2, df_full[central]
+    z[central] = _SQRT2 * special.erfinv(special.betainc(0.5, 0.5 * df_central, squares / (df_central + squares)))
+    z[~central] = _upper_score(*_student_tail(t_full[~central], df_full[~central]), _LN2)
+    return _array(np.copysign(z, t_full))
+
+
+def f_z(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
+    """Standard normal score with the upper-tail probability of F: z = −Φ⁻¹(P(F_{d1,d2} ≥ f)).
+
+    Parameters and errors are those of `f_p`.
+
+    Returns
+    -------
+    ndarray of the broadcast shape, float64
+        Large where `f` is large. −inf where `f` is 0 or below, +inf only for infinite `f`.
+
+    Notes
+    -----
+    Where p > 0.9 the score is that of the lower tail, P(F_{d1,d2} ≤ f) = P(F_{d2,d1} ≥ 1/f), which p next to 1
+    does not resolve. Relative error below 1e-11 for |z| > 0.01, in the range of degrees of freedom of `f_p`.
+
+    Examples
+    --------
+    >>> f_z([0.1, 4.0, 400.0], 3, 100).round(4).tolist()
+    [-1.7487, 2.334, 15.6543]
+    """
+    f_full, d1_full, d2_full = np.broadcast_arrays(
+        np.maximum(_array(f), 0.0), _checked_df(d1, "d1"), _checked_df(d2, "d2")
+    )
+    p, far, log_p_far = _f_tail(f_full, d1_full, d2_full)
+    lower = np.asarray(p > 0.9)
+    z = _upper_score(p, far, log_p_far, 0.0)
+    with np.errstate(divide="ignore", over="ignore"):
+        inverse = 1.0 / f_full[lower]
+    z[lower] = -_upper_score(*_f_tail(inverse, d2_full[lower], d1_full[lower]), 0.0)
+    return z
+
+
+def _upper_score(p: Float64Array, far: BoolArray, log_p_far: Float64Array, log_sides: float) -> Float64Array:
+    """−Φ⁻¹(p/sides) of a tail as `_student_tail` and `_f_tail` return it."""
+    z = _array(-special.ndtri(p * np.exp(-log_sides)))
+    z[far] = -special.ndtri_exp(log_p_far - log_sides)
+    return z
 
 
 def _student_tail(t: ArrayLike, df: ArrayLike) -> tuple[Float64Array, BoolArray, Float64Array]:

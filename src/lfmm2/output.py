@@ -28,9 +28,11 @@ def _schema(statistics: str) -> pa.Schema:
 
 
 #: Columns of the table of one variable.
-RESULT_SCHEMA = _schema("BETA SE T_STAT P NEG_LOG10_P P_CAL NEG_LOG10_P_CAL Q RIDGE_BETA")
+RESULT_SCHEMA = _schema("BETA SE T_STAT P NEG_LOG10_P P_CAL NEG_LOG10_P_CAL Q Q_STOREY LFDR RIDGE_BETA")
 #: Columns of the joint test of all variables.
-JOINT_SCHEMA = _schema("F_STAT P NEG_LOG10_P Q VAR_VARIABLES VAR_FACTORS VAR_RESIDUAL")
+JOINT_SCHEMA = _schema(
+    "F_STAT P NEG_LOG10_P P_CAL NEG_LOG10_P_CAL Q Q_STOREY LFDR VAR_VARIABLES VAR_FACTORS VAR_RESIDUAL"
+)
 
 
 class TableWriter:
@@ -151,6 +153,8 @@ def read_columns(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Tabl
     except (pa.ArrowException, ValueError) as error:
         raise MalformedInputError(f"{path}: damaged, or no table ({error}); write it again") from error
     except OSError as error:
+        if error.errno is None:  # pyarrow's of a page that cannot be unpacked
+            raise MalformedInputError(f"{path}: damaged, or no table ({error}); write it again") from error
         raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check path and disk") from error
 
 

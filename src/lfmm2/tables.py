@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lfmm2 import distributions
 from lfmm2.association import BlockStatistics, Status
+from lfmm2.calibration import Calibration
 from lfmm2.output import JOINT_SCHEMA, RESULT_SCHEMA
 
 Floats = NDArray[np.float64]
@@ -35,22 +36,14 @@ def variable_rows(block: BlockStatistics, j: int) -> Floats:
     return np.column_stack([block.beta[:, j], block.se[:, j], block.t[:, j], block.ridge_beta[:, j]])
 
 
-def calibrated_z(t: Floats, gif: float) -> Floats:
-    """|t| / sqrt(GIF), the calibrated score whose square is taken as χ²₁; NaN where there is no GIF."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z: Floats = np.abs(t) / np.sqrt(gif)
-    return z
-
-
-def tail_columns(t: Floats, df: int, gif: float) -> dict[str, Floats]:
-    """P, NEG_LOG10_P, P_CAL and NEG_LOG10_P_CAL of t statistics."""
-    z = calibrated_z(t, gif)
-    p, neg_log10_p = distributions.student_tails(t, df)
+def calibrated_columns(values: Floats, scores: Floats, q: Floats, calibration: Calibration) -> dict[str, Floats]:
+    """What calibration adds to t or sqrt(F): P_CAL, NEG_LOG10_P_CAL, Q, Q_STOREY and LFDR."""
     return {
-        "P": p,
-        "NEG_LOG10_P": neg_log10_p,
-        "P_CAL": distributions.chi2_1_p(z),
-        "NEG_LOG10_P_CAL": distributions.chi2_1_neg_log10_p(z),
+        "P_CAL": calibration.p(scores),
+        "NEG_LOG10_P_CAL": calibration.neg_log10_p(scores),
+        "Q": q,
+        "Q_STOREY": calibration.storey_pi0 * q,
+        "LFDR": calibration.local_fdr(values),
     }
 
 
@@ -73,7 +66,14 @@ def _status_column(common: Floats) -> pa.Array:
 
 
 def result_table(
-    variants: pa.Table, common: Floats, rows: Floats, q: Floats, df: int, gif: float, counts_a1: bool
+    variants: pa.Table,
+    common: Floats,
+    rows: Floats,
+    scores: Floats,
+    q: Floats,
+    df: int,
+    calibration: Calibration,
+    counts_a1: bool,
 ) -> pa.Table:
     """The table of one variable for some SNPs, columns of `RESULT_SCHEMA`.
 
@@ -83,26 +83,38 @@ def result_table(
         CHROM, POS, ID, A1, A2 as in the .bim.
     common, rows : ndarray
         As from `common_rows` and `variable_rows`.
-    q : ndarray
-        q-values of the calibrated p.
+    scores, q : ndarray
+        `calibration.scores` of t, and their Benjamini-Hochberg q.
+    df : int
+    calibration : Calibration
     """
     beta, se, t, ridge_beta = rows.T
     columns = _variant_columns(variants, common, counts_a1)
     columns |= {"BETA": beta, "SE": se, "T_STAT": t}
-    columns |= tail_columns(t, df, gif)
-    columns |= {"Q": q, "RIDGE_BETA": ridge_beta, "STATUS": _status_column(common)}
+    columns["P"], columns["NEG_LOG10_P"] = distributions.student_tails(t, df)
+    columns |= calibrated_columns(t, scores, q, calibration)
+    columns |= {"RIDGE_BETA": ridge_beta, "STATUS": _status_column(common)}
     return pa.table([_as_arrow(columns[name]) for name in RESULT_SCHEMA.names], schema=RESULT_SCHEMA)
 
 
-def joint_table(variants: pa.Table, common: Floats, q: Floats, n_variables: int, df: int, counts_a1: bool) -> pa.Table:
+def joint_table(
+    variants: pa.Table,
+    common: Floats,
+    q: Floats,
+    n_variables: int,
+    df: int,
+    calibration: Calibration,
+    counts_a1: bool,
+) -> pa.Table:
     """The table of the joint test for some SNPs, columns of `JOINT_SCHEMA`."""
     f_stat = common[:, 3]
+    root_f = np.sqrt(f_stat)
     columns = _variant_columns(variants, common, counts_a1)
     columns |= {
         "F_STAT": f_stat,
         "P": distributions.f_p(f_stat, n_variables, df),
         "NEG_LOG10_P": distributions.f_neg_log10_p(f_stat, n_variables, df),
-        "Q": q,
+        **calibrated_columns(root_f, calibration.scores(root_f), q, calibration),
         "VAR_VARIABLES": common[:, 4],
         "VAR_FACTORS": common[:, 5],
         "VAR_RESIDUAL": common[:, 6],
