@@ -47,7 +47,7 @@ def test_one_flipped_bit_is_found_in_any_file(copy: Path, place: float) -> None:
         with pytest.raises(lfmm2.MalformedInputError, match=path.name.replace(".", r"\.")):
             lfmm2.verify(copy / "a.b")
         path.write_bytes(raw)
-    assert len(lfmm2.verify(copy / "a.b")) == 6
+    assert len(lfmm2.verify(copy / "a.b")) == 7
 
 
 def test_all_faults_are_named(copy: Path) -> None:
@@ -64,7 +64,10 @@ def test_all_faults_are_named(copy: Path) -> None:
 
 def test_run_without_a_record_is_not_complete(copy: Path) -> None:
     (copy / "a.b.json").unlink()
-    with pytest.raises(lfmm2.ReadError, match="is not complete: go on with --resume"):
+    with pytest.raises(lfmm2.ReadError, match=r"a\.b: no results of this name; give the --out of a run$"):
+        lfmm2.verify(copy / "a.b")
+    (copy / "a.b.state").mkdir()
+    with pytest.raises(lfmm2.ReadError, match="or go on with --resume if it was interrupted"):
         lfmm2.verify(copy / "a.b")
 
 

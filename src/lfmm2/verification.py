@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -66,42 +65,3 @@ def damaged_files(path: Path, record: dict[str, Any]) -> list[str]:
             differs = "other contents" if size == stamp["bytes"] else f"{with_spaces(size)} bytes"
             faults.append(f"{name} has {differs}, not the {with_spaces(stamp['bytes'])} bytes that were written")
     return faults
-
-
-def verify(results: str | os.PathLike[str]) -> dict[str, int]:
-    """Read all files of a run again and compare them with the sizes and SHA-256 in its record.
-
-    Parameters
-    ----------
-    results : path
-        The prefix that was the run's `out`, or its ``.json``.
-
-    Returns
-    -------
-    dict of str to int
-        Bytes of each file, by name.
-
-    Raises
-    ------
-    ReadError
-        If the record is absent, so that the run is not complete, or a file cannot be read.
-    MalformedInputError
-        If the record or a file is not as the run wrote it, or a file is absent; the message names all of them.
-
-    Examples
-    --------
-    >>> import lfmm2, tempfile, pathlib
-    >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> data = lfmm2.simulate(folder / "plants", n_samples=100, n_snps=2000, seed=1)
-    >>> result = lfmm2.run(None, data.bed, data.env, K=3, out=folder / "result")
-    >>> len(lfmm2.verify(folder / "result"))
-    6
-    """
-    prefix = os.fspath(results)
-    path = Path(prefix if prefix.endswith(".json") and Path(prefix).exists() else f"{prefix}.json")
-    record = read_record(path)
-    faults = damaged_files(path, record)
-    if faults:
-        raise MalformedInputError(f"{path.with_suffix('')}: {'; '.join(faults)}; copy them again, or run again")
-    sizes = {name: int(stamp["bytes"]) for name, stamp in record["files"].items()}
-    return sizes | {path.name: path.stat().st_size}

@@ -41,6 +41,13 @@ def translated(path: Path) -> Iterator[None]:
         raise WriteError(f"{path}: cannot be written, {error.strerror or error}; {remedy}") from error
 
 
+def check_prefix_name(out: AnyPath) -> None:
+    """Raise UsageError if a prefix of files has no name that theirs can begin with, as ``folder/`` and an empty one."""
+    text = os.fspath(out)
+    if os.path.basename(text) in ("", ".", ".."):  # noqa: PTH119, pathlib drops a slash at the end
+        raise UsageError(f"out is {text!r}; give a folder and the beginning of a file name")
+
+
 def check_outputs(paths: Iterable[AnyPath], overwrite: bool) -> None:
     """Check, before any work, that files of these final names can be written.
 

@@ -1,0 +1,219 @@
+"""Result files written by hand, with the columns and files of a run with all options, for tests of their readers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+from scipy import stats
+
+from lfmm2.factors import LatentFactors
+from lfmm2.factors_file import write_factors
+from lfmm2.verification import read_record, sealed_json
+
+Floats = NDArray[np.float64]
+
+# of the histograms of p
+_SLOPES = {"raw": 0.8, "calibrated": 0.02}
+
+
+def benjamini_hochberg(p: Floats) -> Floats:
+    """q-values by sorting; NaN stays."""
+    q = np.full(len(p), np.nan)
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    q[order] = np.minimum.accumulate((p[order] * len(order) / np.arange(1, len(order) + 1))[::-1])[::-1].clip(max=1)
+    return q
+
+
+def made_table(
+    chrom: list[str],
+    pos: NDArray[np.int64],
+    z: Floats,
+    gif: float,
+    rng: np.random.Generator,
+    n: int,
+    joint: bool,
+    method: str = "gif",
+) -> pa.Table:
+    """Rows whose calibrated p is that of the normal score z, and so is the raw one if `method` is "none"."""
+    p = len(z)
+    f = rng.uniform(0.05, 0.95, p)
+    raw = z if method == "none" else z * np.sqrt(gif)
+    columns: dict[str, Any] = {
+        "CHROM": chrom,
+        "POS": pos,
+        "ID": [f"snp{i}" for i in range(p)],
+        "A1": ["A"] * p,
+        "OMITTED": ["C"] * p,
+        "A1_FREQ": f,
+        "OBS_CT": n - rng.binomial(max(n // 20, 1), 0.3, p),
+    }
+    columns |= {"F_STAT": raw**2} if joint else {"BETA": raw * 0.01, "SE": np.full(p, 0.01), "T_STAT": raw}
+    p_cal = 2 * stats.norm.sf(np.abs(z))
+    columns |= {
+        "P": 2 * stats.norm.sf(np.abs(raw)),
+        "NEG_LOG10_P": -(stats.norm.logsf(np.abs(raw)) + np.log(2)) / np.log(10),
+        "P_CAL": p_cal,
+        "NEG_LOG10_P_CAL": -(stats.norm.logsf(np.abs(z)) + np.log(2)) / np.log(10),
+        "Q": benjamini_hochberg(p_cal),
+        "Q_STOREY": benjamini_hochberg(p_cal) * 0.9,
+        "LFDR": np.minimum(1.0, benjamini_hochberg(p_cal) * 2),
+    }
+    columns |= (
+        {"VAR_VARIABLES": f * 0.01, "VAR_FACTORS": f * 0.1, "VAR_RESIDUAL": 1 - f * 0.11}
+        if joint
+        else {"RIDGE_BETA": raw * 0.009}
+    )
+    columns["STATUS"] = np.where(np.isfinite(z), "OK", "NO_VARIATION")
+    arrays = {k: pa.array(v, from_pandas=isinstance(v, np.ndarray)) for k, v in columns.items()}
+    return pa.table(arrays)
+
+
+def write_results(
+    prefix: Path,
+    z: Floats,
+    *,
+    variables: tuple[str, ...] = (),
+    chrom: list[str] | None = None,
+    pos: NDArray[np.int64] | None = None,
+    gif: float = 1.2,
+    n_samples: int = 60,
+    K: int = 3,
+    sweep: tuple[int, ...] = (),
+    group_rows: int = 131_072,
+    method: str = "gif",
+    record: dict[str, Any] | None = None,
+) -> Path:
+    """Write the files of a run whose calibrated scores are z (p, d); return their prefix.
+
+    `method` is that of calibration. `record` updates the record. The files are those of a run with a sweep where
+    `sweep` has values of K.
+    """
+    rng = np.random.default_rng(1)
+    p, d = z.shape
+    variables = variables or tuple(f"env{j + 1}" for j in range(d))
+    chrom = [str(1 + i * 3 // p) for i in range(p)] if chrom is None else chrom
+    pos = 1000 * (1 + np.arange(p)) if pos is None else pos
+    files = {}
+    joint = np.sqrt((z**2).mean(axis=1))
+    for name, scores in [*zip(variables, z.T, strict=True), *([("joint", joint)] if d > 1 else [])]:
+        path = Path(f"{prefix}.{name}.parquet")
+        table = made_table(chrom, pos, scores, gif, rng, n_samples, name == "joint", method)
+        parquet.write_table(table, path, row_group_size=group_rows)
+        files[path.name] = path
+    U = np.linalg.qr(rng.standard_normal((n_samples, max(K, 1))))[0][:, :K]
+    X = rng.standard_normal((n_samples, d)) + 3 * (U[:, :1] if K else 0)
+    factors = LatentFactors(
+        U, np.arange(K, 0, -1.0), np.full(K, 1e-15), 0.0, "exact", "few samples", 1, True, U, 1e-5, p
+    )
+    path = Path(f"{prefix}.factors.npz")
+    with path.open("wb") as file:
+        write_factors(file, factors)
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez(path, **(arrays | {"X": X, "variables": np.array(variables)}))
+    files[path.name] = path
+    path = Path(f"{prefix}.log")
+    path.write_text("lfmm2\n")
+    files[path.name] = path
+    if sweep:
+        files |= _write_sweep(prefix, variables, sweep, gif, rng, method)
+    numbers = {"method": method, "gif": gif, "mean": 0.01, "sd": gif**0.5}
+    numbers |= {"null_proportion": 0.97, "storey_pi0": 0.96}
+    made: dict[str, Any] = {
+        "command": "lfmm2 run --bed plants.bed --env climate.csv -K 3",
+        "finished": "2026-01-01T00:00:00+00:00",
+        "software": {"lfmm2": "0.0", "numpy": np.__version__},
+        "parameters": {"K": K, "maf": 0.05},
+        "inputs": [{"path": "plants.bed", "bytes": 1}],
+        "estimation": {"n_samples_used": n_samples, "n_snps_used": p},
+        "tested": {"n_samples_used": n_samples, "n_snps_used": p, "n_samples": n_samples, "n_snps": p},
+        "variables": list(variables),
+        "nuisance_variables": [],
+        "factors": {
+            "K": K,
+            "solver": "exact",
+            "reason": "few samples",
+            "n_passes": 1,
+            "converged": True,
+            "singular_values": list(range(K, 0, -1)),
+            "residuals": [1e-15] * K,
+            "angle_bound": 0.0,
+        },
+        "df": n_samples - d - K,
+        "gif": dict.fromkeys(variables, gif),
+        "status": {"OK": p, "NO_VARIATION": 0, "ALL_MISSING": 0, "PERFECT_FIT": 0},
+        "passes": [{"label": "factors", "seconds": 1.5, "n_snps": p, "n_bytes": p}],
+        "warnings": [],
+        "calibration": {"method": method, "variables": dict.fromkeys(variables, numbers), "joint": numbers},
+        "scree": {"n_axes": 3, "effective_snps": 500.0, "bulk_edge": 1.3} if sweep else None,
+        "sweep": {"K": list(sweep), "suggested": sweep[0], "reason": "GIF nearest to 1"} if sweep else None,
+    }
+    made |= record or {}
+    made["files"] = {name: {"bytes": path.stat().st_size, "sha256": ""} for name, path in files.items()}
+    Path(f"{prefix}.json").write_bytes(sealed_json(json.loads(json.dumps(made).replace("NaN", "null"))))
+    return prefix
+
+
+def _write_sweep(
+    prefix: Path, variables: tuple[str, ...], sweep: tuple[int, ...], gif: float, rng: np.random.Generator, method: str
+) -> dict[str, Path]:
+    values = np.concatenate([[9.0, 6.0, 3.0], np.linspace(1.25, 0.8, 17)])
+    scree = ["AXIS\tEIGENVALUE\tSHARE\tBULK_EDGE\tTW_STATISTIC\tTW_P"]
+    for i, value in enumerate(values):
+        scree.append(f"{i + 1}\t{value}\t{value / 60}\t1.3\t{(value - 1.3) * 9}\t{1e-9 if value > 1.3 else 0.6}")
+    header = "K VARIABLE GIF MEDIAN_ABS_T Q999_ABS_T N_FDR05 N_FDR10 NULL_MEAN NULL_SD NULL_PROPORTION R2_FACTORS"
+    rows, bins = [header.replace(" ", "\t")], ["K\tVARIABLE\tP\tBIN_LOW\tBIN_HIGH\tCOUNT"]
+    for k in sweep:
+        for j, name in enumerate(variables):
+            inflation = 1 + gif / (k + 1) + 0.05 * j
+            found = int(40 / (1 + abs(k - 4)))
+            numbers = [inflation, 0.7, 3.5, found, found + 5, 0.01, inflation**0.5, 0.97, 1 - 1 / (k + 2)]
+            rows.append("\t".join([str(k), name, *map(str, numbers)]))
+            by_kind = {kind: rng.poisson(100 * np.exp(-a * np.linspace(0, 1, 50))) for kind, a in _SLOPES.items()}
+            if method == "none":
+                by_kind["calibrated"] = by_kind["raw"]
+            for which, counts in by_kind.items():
+                bins += [f"{k}\t{name}\t{which}\t{i / 50}\t{(i + 1) / 50}\t{c}" for i, c in enumerate(counts)]
+    files = {}
+    for ending, lines in (("scree", scree), ("sweep", rows), ("sweep-histograms", bins)):
+        path = Path(f"{prefix}.{ending}.tsv")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        files[path.name] = path
+    return files
+
+
+def write_old_results(prefix: Path, z: Floats) -> Path:
+    """Write the files of a run as the version before calibrated joint tests, sweeps and the scree wrote them."""
+    write_results(prefix, z)
+    record = read_record(Path(f"{prefix}.json"))
+    for name in ("calibration", "sweep", "scree", "parameters", "command"):
+        record.pop(name)
+    for path in (prefix.with_name(name) for name in record["files"]):
+        if path.suffix == ".parquet":
+            dropped = ["LFDR", "Q_STOREY"]
+            table = parquet.read_table(path)
+            if path.name.endswith(".joint.parquet"):
+                q = benjamini_hochberg(table["P"].to_numpy())
+                table = table.set_column(table.schema.get_field_index("Q"), "Q", pa.array(q, from_pandas=True))
+                dropped += ["P_CAL", "NEG_LOG10_P_CAL"]
+            parquet.write_table(table.drop_columns(dropped), path)
+        elif path.suffix == ".npz":
+            with np.load(path) as stored:
+                arrays = {name: stored[name] for name in stored.files if name not in ("X", "variables")}
+            np.savez(path, **arrays)
+    write_record(prefix, record)
+    return prefix
+
+
+def write_record(prefix: Path, record: dict[str, Any]) -> None:
+    """Seal a record, of the files as they are now."""
+    for name in record["files"]:
+        record["files"][name] = {"bytes": prefix.with_name(name).stat().st_size, "sha256": ""}
+    Path(f"{prefix}.json").write_bytes(sealed_json(record))
