@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
+import scipy.stats
 from conftest import Structured, WriteFileset, balding_nichols
 from numpy.typing import NDArray
 
+import lfmm2
 from lfmm2.association import AssociationModel, BlockStatistics, Status, degrees_of_freedom
 from lfmm2.eigensolvers import SolverOptions
 from lfmm2.errors import DegenerateProblemError, UsageError
@@ -532,3 +534,17 @@ def test_factors_may_be_turned_without_effect(data: Structured, bed: BedFile, en
     actual, expected = (statistics(matrix, data.X, factors=which) for which in (turned, factors))
     for name in ("beta", "se", "t", "f_stat", "ridge_beta", "shares"):
         assert_close(getattr(actual, name), getattr(expected, name), 1e-10)
+
+
+def test_joint_p_counts_the_factors_and_is_uniform_under_the_null() -> None:
+    """With n - d - 1 degrees of freedom, as LEA has them, a seventh of pure noise is below 0.05."""
+    rng = np.random.default_rng(0)
+    n, d, n_factors = 60, 2, 20
+    X, Y = rng.standard_normal((n, d)), rng.standard_normal((n, 12_000))
+    factors = lfmm2.estimate_factors(Y[:, :2000], X, n_factors)
+    result = lfmm2.test_associations(Y[:, 2000:], X, factors, calibrate="none", df="intercept")
+    assert result.df == n - 1 - d - n_factors
+    assert np.mean(result.f_p < 0.05) == pytest.approx(0.05, abs=4 * (0.05 * 0.95 / 10_000) ** 0.5)
+    uncounted = n - d - 1
+    f_of_lea = result.f_stat * uncounted / result.df
+    assert np.mean(scipy.stats.f.sf(f_of_lea, d, uncounted) < 0.05) > 0.13

@@ -97,7 +97,7 @@ def changed(array: np.ndarray, place: object, value: float) -> np.ndarray:
         ({"K": 0}, UsageError, "K is 0"),
         ({"K": 3.0}, UsageError, "K is 3.0; .* whole number"),
         ({"K": True}, UsageError, "K is True"),
-        ({"K": None}, UsageError, "K is None"),
+        ({"K": None}, UsageError, "K is not given; give it, or a sweep"),
         ({"K": 36}, DegenerateProblemError, "K = 36 with 38 samples, 1 variables; at most 35"),
         ({"lambda_": 0.0}, UsageError, "lambda is 0"),
         ({"lambda_": -1.0}, UsageError, "lambda is -1"),

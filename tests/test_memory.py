@@ -69,10 +69,12 @@ MEASURE = """
 import sys, warnings, numpy
 import lfmm2
 from lfmm2.eigensolvers import SolverOptions
-from lfmm2.pipeline import Job, RunOptions
+from lfmm2.pipeline import Job
+from lfmm2.preparation import RunOptions, TestOptions
 from lfmm2.result_files import OutputOptions
 
 folder, K, d, solver, form = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
+sweep = None if sys.argv[6] == "none" else sys.argv[6]
 form = None if form == "memory" else form
 warnings.simplefilter("ignore")
 
@@ -83,7 +85,8 @@ def kilobytes(key):
 def job(name, n, K, d, memory, out):
     X = numpy.random.default_rng(0).standard_normal((n, d))
     output = OutputOptions(out and f"{folder}/{out}", form or "parquet")
-    options = RunOptions(n_threads=2, memory=memory, solver=SolverOptions(solver), output=output)
+    test = TestOptions(sweep=sweep, impute="factors" if sweep else "mean", calibrate="empirical-null")
+    options = RunOptions(n_threads=2, memory=memory, test=test, solver=SolverOptions(solver), output=output)
     return Job(None, f"{folder}/{name}", X, K, options)
 
 with job("small", 40, 2, 2, "1GB", form and "warm") as run:
@@ -115,14 +118,20 @@ def folder(tmp_path_factory):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
 @pytest.mark.parametrize(
-    ("K", "d", "solver", "form"),
-    [(3, 1, "exact", "memory"), (20, 2, "krylov", "parquet"), (10, 20, "power", "tsv")],
+    ("K", "d", "solver", "form", "sweep"),
+    [
+        (3, 1, "exact", "memory", "none"),
+        (20, 2, "krylov", "parquet", "none"),
+        (10, 20, "power", "tsv", "none"),
+        (20, 3, "exact", "parquet", "1:20"),
+        (5, 1, "exact", "memory", "1:20"),
+    ],
 )
-def test_run_keeps_the_smallest_budget_that_is_accepted(folder, tmp_path, K, d, solver, form):
+def test_run_keeps_the_smallest_budget_that_is_accepted(folder, tmp_path, K, d, solver, form, sweep):
     for path in folder.iterdir():
         (tmp_path / path.name).symlink_to(path)
     ended = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(tmp_path), str(K), str(d), solver, form],
+        [sys.executable, "-c", MEASURE, str(tmp_path), str(K), str(d), solver, form, sweep],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr

@@ -223,9 +223,11 @@ def test_run_files_hold_what_memory_holds(fileset, tmp_path):
     files = lfmm2.run(None, bed, env, K, loadings=True, out=tmp_path / "r")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [
-        "r.factors.npz", "r.joint.parquet", "r.json", "r.loadings.parquet", "r.log", "r.rain.parquet", "r.temp.parquet",
+        "r.factors.npz", "r.joint.parquet", "r.json", "r.loadings.parquet", "r.log", "r.rain.parquet",
+        "r.scree.tsv", "r.temp.parquet",
     ]  # fmt: skip
-    for name in ("t", "p", "p_calibrated", "neg_log10_p", "beta", "se", "ridge_beta", "q", "f_stat", "f_p", "status",
+    for name in ("t", "p", "p_calibrated", "neg_log10_p", "neg_log10_p_calibrated", "q_storey", "local_fdr",
+                 "f_p_calibrated", "f_q", "beta", "se", "ridge_beta", "q", "f_stat", "f_p", "status",
                  "shares", "n_called", "frequency"):  # fmt: skip
         assert np.array_equal(getattr(memory, name), getattr(files, name), equal_nan=True), name
     for variable in ("temp", "rain", "joint"):

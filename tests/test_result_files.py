@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import lfmm2
-from lfmm2.pipeline import Job, RunOptions
+from lfmm2.pipeline import Job
+from lfmm2.preparation import RunOptions
 from lfmm2.result_files import OutputOptions, ResultFiles
 from lfmm2.simulation import simulate
 
@@ -39,9 +40,10 @@ def job(data, out, **output):
 def test_prefix_may_be_text_with_dots(data, tmp_path):
     result = lfmm2.run(None, data.bed, data.env, 2, out=f"{tmp_path}/a.b", format="tsv.gz")
     assert {path.name for path in tmp_path.iterdir()} == {
-        "a.b.env1.tsv.gz", "a.b.env2.tsv.gz", "a.b.joint.tsv.gz", "a.b.factors.npz", "a.b.log", "a.b.json",
+        "a.b.env1.tsv.gz", "a.b.env2.tsv.gz", "a.b.joint.tsv.gz", "a.b.factors.npz", "a.b.scree.tsv", "a.b.log",
+        "a.b.json",
     }  # fmt: skip
-    assert set(result.paths) == {"env1", "env2", "joint", "factors", "log", "record"}
+    assert set(result.paths) == {"env1", "env2", "joint", "factors", "scree", "log", "record"}
 
 
 @pytest.mark.parametrize("out", ["", "x/", ".", "..", "x/.."])
@@ -68,7 +70,7 @@ def test_run_that_ended_meanwhile_is_not_overwritten(data, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("stage", ["estimate", "variants", "_parameters"])
+@pytest.mark.parametrize("stage", ["estimate", "variants", "_record"])
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, lfmm2.ReadError])
 def test_failure_at_any_stage_can_be_resumed(data, straight, tmp_path, monkeypatch, stage, error):
     def fail(*_):
@@ -108,7 +110,7 @@ def test_failure_that_going_on_cannot_mend_leaves_nothing(data, tmp_path, monkey
 def test_failed_overwrite_keeps_the_old_files(data, tmp_path, monkeypatch):
     lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr("lfmm2.result_files.as_json", lambda _: 1 / 0)
+    monkeypatch.setattr("lfmm2.result_writer.as_json", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         lfmm2.run(None, data.bed, data.env, 3, out=tmp_path / "r", overwrite=True)
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
@@ -130,7 +132,7 @@ def test_bim_that_changed_during_the_run_is_an_error(tmp_path):
     data = simulate(tmp_path / "d", n_samples=60, n_snps=500, n_causal=3)
     before = set(tmp_path.iterdir())
     with job(data, tmp_path / "r") as run:
-        run._tested_source._held = None
+        run.inputs.tested_source._held = None
         with data.bim.open("a") as bim:
             bim.write("99 extra 0 5 A C\n")
         with pytest.raises(lfmm2.ReadError, match="start again"):
@@ -140,19 +142,19 @@ def test_bim_that_changed_during_the_run_is_an_error(tmp_path):
         lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", resume=True)
 
 
-@pytest.mark.parametrize("name", ["log", "record"])
+@pytest.mark.parametrize("name", ["log", "record", "joint", "loadings", "scree", "sweep", "prune"])
 def test_variable_that_would_take_the_place_of_another_file_is_refused(tmp_path, name):
     with pytest.raises(lfmm2.UsageError, match="rename the variable"):
-        ResultFiles(OutputOptions(tmp_path / "r"), ("x", name), False, [])
+        ResultFiles(OutputOptions(tmp_path / "r"), ("x", name), np.zeros((3, 2)), [], [])
 
 
 def test_record_is_the_last_file_to_appear(data, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr("lfmm2.run_state.RunState.publish", lambda _, targets: shown.extend(targets.values()))
-    monkeypatch.setattr(Job, "_stored", lambda _: None)
+    monkeypatch.setattr("lfmm2.pipeline.read_results", lambda _: None)
     with job(data, tmp_path / "r") as run:
         run.execute()
-    assert len(shown) == 6
+    assert len(shown) == 7
     assert shown[-1] == tmp_path / "r.json"
 
 

@@ -77,11 +77,13 @@ CASES: dict[str, dict[str, Any]] = {
         "df": "intercept",
         "covar": np.random.default_rng(1).standard_normal((90, 2)),
     },
+    "sweep": {"sweep": "1:4", "solver": "exact", "calibrate": "empirical-null", "impute": "factors"},
+    "thinning": {"K": 2, "maf": 0.02, "est_thin": "r2=0.2,window=50", "calibrate": "none"},
 }
 
 
 def run(data: Simulation, out: Path, case: dict[str, Any], **more: Any) -> lfmm2.AssociationResult:
-    options = {"n_threads": 1, **case, **more}
+    options = {"n_threads": 1, "K": None, **case, **more}
     est_bed = options.pop("est_bed", None)
     source = None if est_bed is None else data.bed.with_name(est_bed)
     return lfmm2.run(source, data.bed, data.env, out=out, **options)
@@ -170,13 +172,13 @@ def test_run_killed_while_it_removes_its_state_is_complete(
     assert (tmp_path / "r" / "r.state").exists() or n_removed > 8
     run(data, tmp_path / "r" / "r", CASES["exact"], resume=True)
     assert contents(tmp_path / "r") == contents(tmp_path / "straight")
-    assert len(lfmm2.verify(tmp_path / "r" / "r")) == 6
+    assert len(lfmm2.verify(tmp_path / "r" / "r")) == 7
     assert not (tmp_path / "r" / "r.state").exists()
 
 
 def test_resume_without_a_state_begins_at_the_beginning(data: Simulation, tmp_path: Path) -> None:
     run(data, tmp_path / "r", CASES["exact"], resume=True)
-    assert len(lfmm2.verify(tmp_path / "r")) == 6
+    assert len(lfmm2.verify(tmp_path / "r")) == 7
 
 
 def test_resume_of_a_complete_run_does_nothing(data: Simulation, tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_outputs_that_are_not_of_the_unfinished_run_are_not_overwritten(data: Si
         run(data, tmp_path / "r", CASES["exact"], resume=True)
     assert (tmp_path / "r.env1.parquet").read_text() == "mine"
     run(data, tmp_path / "r", CASES["exact"], resume=True, overwrite=True)
-    assert len(lfmm2.verify(tmp_path / "r")) == 6
+    assert len(lfmm2.verify(tmp_path / "r")) == 7
 
 
 Change = Callable[[Simulation, dict[str, Any]], dict[str, Any]]
@@ -337,7 +339,7 @@ def test_given_factors_are_part_of_the_run(data: Simulation, tmp_path: Path) -> 
     with pytest.raises(lfmm2.InconsistentInputError, match="K was 3, is 2; given factors was"):
         lfmm2.test_associations(data.bed, data.env, factors.leading(2), out=tmp_path / "r", resume=True)
     lfmm2.test_associations(data.bed, data.env, factors, out=tmp_path / "r", resume=True)
-    assert len(lfmm2.verify(tmp_path / "r")) == 6
+    assert len(lfmm2.verify(tmp_path / "r")) == 7
 
 
 def test_reported_and_nuisance_variables_are_not_the_same(data: Simulation, tmp_path: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from lfmm2._threads import single_threaded_blas
 from lfmm2.eigensolvers import SolverOptions
 from lfmm2.factors import LatentFactors
 from lfmm2.inputs import AnyPath, GenotypeSource, SampleOptions
-from lfmm2.pipeline import Job, RunOptions
+from lfmm2.pipeline import Job
+from lfmm2.preparation import RunOptions, TestOptions
 from lfmm2.result_files import OutputOptions
 from lfmm2.results import AssociationResult
 from lfmm2.run_state import NoState
@@ -21,8 +22,9 @@ def run(
     est_bed: GenotypeSource | None,
     full_bed: GenotypeSource,
     X: Any,
-    K: int,
+    K: int | None = None,
     *,
+    sweep: str | Sequence[int] | None = None,
     lambda_: float = 1e-5,
     solver: str = "auto",
     tol: float = 1e-4,
@@ -31,6 +33,8 @@ def run(
     est_rate: float | None = None,
     scale: str | None = None,
     df: str = "paper",
+    calibrate: str = "gif",
+    impute: str = "mean",
     count_allele: str = "a2",
     seed: int = 0,
     n_threads: int | None = None,
@@ -40,6 +44,7 @@ def run(
     progress: bool | Progress = False,
     covar: Any = None,
     est_extract: AnyPath | Collection[str] | None = None,
+    est_thin: str | None = None,
     extract: AnyPath | Collection[str] | None = None,
     exclude: AnyPath | Collection[str] | None = None,
     maf: float | None = None,
@@ -48,6 +53,7 @@ def run(
     remove: AnyPath | None = None,
     missing_code: float | str | None = None,
     missing: str = "error",
+    variables: str | Sequence[str] | None = None,
     intersect: bool = False,
     loadings: bool = False,
     overwrite: bool = False,
@@ -67,8 +73,11 @@ def run(
         Genotypes to test: a PLINK .bed with its .bim and .fam, or numbers in memory with NaN where missing.
     X : path, DataFrame, pyarrow.Table or ndarray (n_samples,) or (n_samples, d)
         Variables: a CSV or TSV with sample IDs, a table indexed by IID, or an array in the order of the .fam.
-    K : int
-        Number of latent factors.
+    K : int, optional
+        Number of latent factors. In a sweep it may be left to the scree.
+    sweep : str or sequence of int, optional
+        Numbers of factors to compare, such as "1:20" or (2, 4, 8): calibration, discoveries and p-values with each of
+        them, from the same passes. The tables are those of K.
     lambda_ : float
         Ridge penalty on the effect sizes, > 0.
     solver : {"auto", "exact", "krylov", "power"}
@@ -84,6 +93,12 @@ def run(
         "hwe" scales SNPs by 1/sqrt(2f(1-f)) in the estimation of the factors.
     df : {"paper", "intercept"}
         Degrees of freedom n - d - K as in the paper, or one less for the mean as in lm(), LEA and plink2.
+    calibrate : {"gif", "empirical-null", "none"}
+        What the null distribution of the statistics is taken from: the genomic inflation factor, a normal fitted to
+        their centre, or theory alone.
+    impute : {"mean", "factors"}
+        What missing calls of a tested SNP become: its mean, or its fit to the factors by the samples that are called.
+        Factors are estimated with means.
     count_allele : {"a2", "a1"}
         Allele of the .bim that dosages, effects and frequencies count.
     seed : int
@@ -102,6 +117,9 @@ def run(
         Nuisance variables: adjusted for like the others, not reported.
     est_extract, extract, exclude : path or collection of str, optional
         IDs of the SNPs to estimate from, to use, and not to use.
+    est_thin : str, optional
+        Estimate from SNPs of which no two within a window are correlated above a threshold: "r2=0.2,window=200" counts
+        SNPs, "r2=0.2,window=500kb" bases.
     maf, geno : float, optional
         Drop SNPs with a minor allele frequency below `maf`, or a missing rate above `geno`, among the samples in use.
         An `est_bed` of its own is not filtered.
@@ -112,6 +130,8 @@ def run(
     missing : {"error", "drop", "mean"}
         What to do with samples that have a row of X or `covar` but lack a value: stop, leave them out, or take the mean
         of the variable over the samples in use that have it.
+    variables : str or sequence of str, optional
+        The columns of X to use, in this order: "temperature,rain". All by default.
     intersect : bool
         Use the samples that have all variables, instead of raising an error when some have not.
     loadings : bool
@@ -135,7 +155,8 @@ def run(
 
     Notes
     -----
-    Passes over the estimation set: 1 (exact), until convergence (krylov), q + 1 (power); one more over all SNPs.
+    Passes over the estimation set: 1 (exact), until convergence (krylov), q + 1 (power), one more for `est_thin`; one
+    over all SNPs for the tests of every K, one more for `maf` and `geno`.
     Memory: a few blocks of packed genotypes, and n × n numbers for exact or n × (K + oversampling) × passes for krylov.
 
     References
@@ -152,14 +173,13 @@ def run(
     """
     options = RunOptions(
         lambda_=lambda_,
-        df=df,
         seed=seed,
         n_threads=n_threads,
         memory=memory,
-        loadings=loadings,
+        test=TestOptions(df, sweep, calibrate, impute, loadings),
         solver=SolverOptions(solver, tol, n_power_iter, oversampling, seed),
-        samples=SampleOptions(keep, remove, missing_code, intersect, missing),
-        snps=SnpOptions(extract, exclude, maf, geno, est_rate, est_extract, scale, count_allele),
+        samples=SampleOptions(keep, remove, missing_code, intersect, missing, variables),
+        snps=SnpOptions(extract, exclude, maf, geno, est_rate, est_extract, scale, count_allele, est_thin),
         output=OutputOptions(out, format, overwrite, resume),
         progress=progress,
     )
@@ -185,10 +205,12 @@ def estimate_factors(
     progress: bool | Progress = False,
     covar: Any = None,
     est_extract: AnyPath | Collection[str] | None = None,
+    est_thin: str | None = None,
     keep: AnyPath | None = None,
     remove: AnyPath | None = None,
     missing_code: float | str | None = None,
     missing: str = "error",
+    variables: str | Sequence[str] | None = None,
     intersect: bool = False,
 ) -> LatentFactors:
     """Estimate the latent factors alone; parameters as in `run`.
@@ -212,13 +234,14 @@ def estimate_factors(
         n_threads=n_threads,
         memory=memory,
         solver=SolverOptions(solver, tol, n_power_iter, oversampling, seed),
-        samples=SampleOptions(keep, remove, missing_code, intersect, missing),
-        snps=SnpOptions(est_rate=est_rate, est_extract=est_extract, scale=scale),
+        samples=SampleOptions(keep, remove, missing_code, intersect, missing, variables),
+        snps=SnpOptions(est_rate=est_rate, est_extract=est_extract, scale=scale, est_thin=est_thin),
         progress=progress,
         command="lfmm2.estimate_factors",
         tests=False,
     )
     with Job(None, bed, X, K, options, covar) as job, single_threaded_blas():
+        job.choose_snps(NoState())
         return job.estimate(NoState())
 
 
@@ -227,7 +250,10 @@ def test_associations(
     X: Any,
     factors: LatentFactors,
     *,
+    sweep: str | Sequence[int] | None = None,
     df: str = "paper",
+    calibrate: str = "gif",
+    impute: str = "mean",
     count_allele: str = "a2",
     n_threads: int | None = None,
     memory: int | str | None = None,
@@ -243,6 +269,7 @@ def test_associations(
     remove: AnyPath | None = None,
     missing_code: float | str | None = None,
     missing: str = "error",
+    variables: str | Sequence[str] | None = None,
     intersect: bool = False,
     loadings: bool = False,
     overwrite: bool = False,
@@ -263,11 +290,10 @@ def test_associations(
     """
     options = RunOptions(
         lambda_=factors.lambda_,
-        df=df,
         n_threads=n_threads,
         memory=memory,
-        loadings=loadings,
-        samples=SampleOptions(keep, remove, missing_code, intersect, missing),
+        test=TestOptions(df, sweep, calibrate, impute, loadings),
+        samples=SampleOptions(keep, remove, missing_code, intersect, missing, variables),
         snps=SnpOptions(extract, exclude, maf, geno, count_allele=count_allele),
         output=OutputOptions(out, format, overwrite, resume),
         progress=progress,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lfmm2.errors import DegenerateProblemError, UsageError
 from lfmm2.factors import LatentFactors
 from lfmm2.genotypes import CrossProducts, GenotypeMatrix
+from lfmm2.imputation import FactorFill
 from lfmm2.ridge import RidgeGeometry
 
 Floats = NDArray[np.float64]
@@ -66,6 +67,10 @@ class BlockStatistics:
         Of ‖y‖²: what the variables add to the factors, factors with nuisance variables, residual. They sum to 1.
     loadings : ndarray of shape (b, K) or (b, 0), float64
         V, if asked for.
+    held_out : ndarray of shape (b, 2) or (b, 0), float64
+        What `lfmm2.imputation.HeldOutError` adds up, where missing calls are filled from factors.
+    t_by_k : ndarray of shape (b, n_k, d), float64
+        t with other numbers of factors, in a sweep.
     """
 
     first_snp: int
@@ -79,6 +84,8 @@ class BlockStatistics:
     f_stat: Floats
     shares: Floats
     loadings: Floats
+    held_out: Floats
+    t_by_k: Floats
 
 
 def degrees_of_freedom(n_samples: int, n_variables: int, n_factors: int, df: str) -> int:
@@ -102,7 +109,7 @@ def degrees_of_freedom(n_samples: int, n_variables: int, n_factors: int, df: str
     return result
 
 
-def _by_equal_parts(z: Floats, weights: Floats) -> Floats:
+def by_equal_parts(z: Floats, weights: Floats) -> Floats:
     """z @ weights in products of one shape: the BLAS has other kernels, which round otherwise, for other shapes."""
     result = np.empty((len(z), weights.shape[1]))
     for first in range(0, len(z), PART_SNPS):
@@ -128,6 +135,14 @@ class AssociationModel:
     df : {"paper", "intercept"}
     loadings : bool
         Whether to compute V too.
+
+    Attributes
+    ----------
+    df : int
+    Q, R : ndarray
+        Of the regressors [nuisance | Û | X], their columns scaled to length one: (n, D + K), (D + K, D + K).
+    ks : tuple of int
+        Other numbers of factors whose t are computed too: none.
     """
 
     def __init__(
@@ -136,6 +151,7 @@ class AssociationModel:
         n, n_variables = ridge.X.shape
         self.df = degrees_of_freedom(n, n_variables, factors.n_factors, df)
         self.n_reported = n_reported
+        self.ks: tuple[int, ...] = ()
         self.n_nuisance = n_variables - n_reported
         self.n_factors = factors.n_factors
         self.n_loadings = factors.n_factors if loadings else 0
@@ -153,21 +169,24 @@ class AssociationModel:
         R_inverse = scipy.linalg.solve_triangular(R[last, last], np.eye(n_reported))
         self._coefficients = R_inverse.T / lengths[last]  # (d, d): beta = z_x @ this
         self._se_factor = np.linalg.norm(R_inverse, axis=1) / lengths[last]  # (d,)
-        self._Q = Q
+        self.Q, self.R = Q, R
         effects = ridge.effect_map(factors.U, factors.loadings_map)[:n_reported].T  # (n, d)
         self._to_ridge = Q.T @ effects  # (D + K, d)
         self._to_loadings = Q.T @ factors.loadings_map[:, : self.n_loadings]  # (D + K, K) or (D + K, 0)
 
     def statistics(
-        self, genotypes: GenotypeMatrix, label: str = "tests", first_snp: int = 0
+        self, genotypes: GenotypeMatrix, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
     ) -> Iterator[BlockStatistics]:
-        """Test every SNP from `first_snp` on, block by block in order, in one pass."""
-        for block in genotypes.cross_products(self._Q, label=label, first_snp=first_snp):
+        """Test every SNP from `first_snp` on, block by block in order, in one pass.
+
+        Missing calls are filled by `fill`, or take the mean.
+        """
+        for block in genotypes.cross_products(self.Q, label=label, first_snp=first_snp, fill=fill):
             yield self.of_block(block)
 
     def of_block(self, block: CrossProducts) -> BlockStatistics:
         """Statistics of one block from its cross-products."""
-        d, rank = self.n_reported, self._Q.shape[1]
+        d, rank = self.n_reported, self.Q.shape[1]
         z = block.products  # (b, D + K)
         z_x = z[:, rank - d :]  # (b, d)
         total = block.sum_squares  # (b,)
@@ -177,7 +196,7 @@ class AssociationModel:
         rss = total - explained_by_variables - explained_by_factors  # (b,)
         cancelled = np.flatnonzero((rss < CANCELLATION * total) & (total > 0))
         if len(cancelled):
-            rss[cancelled] = self._residual_squares(block, cancelled)
+            rss[cancelled] = residual_squares(block, cancelled, self.Q)
 
         status = np.zeros(len(z), np.uint8)
         status[rss <= PERFECT_FIT * total] = Status.PERFECT_FIT
@@ -186,14 +205,14 @@ class AssociationModel:
         missing = status != Status.OK
 
         with np.errstate(divide="ignore", invalid="ignore"):
-            beta = _by_equal_parts(z_x, self._coefficients)  # (b, d)
+            beta = by_equal_parts(z_x, self._coefficients)  # (b, d)
             se = np.sqrt(rss / self.df)[:, None] * self._se_factor  # (b, d)
             t = beta / se
             f_stat = (explained_by_variables / d) / (rss / self.df)
             shares = np.stack([explained_by_variables, explained_by_factors, rss], axis=1)
             shares /= shares.sum(axis=1, keepdims=True)
-        ridge_beta = _by_equal_parts(z, self._to_ridge)  # (b, d)
-        loadings = _by_equal_parts(z, self._to_loadings)  # (b, K) or (b, 0)
+        ridge_beta = by_equal_parts(z, self._to_ridge)  # (b, d)
+        loadings = by_equal_parts(z, self._to_loadings)  # (b, K) or (b, 0)
         for array in (beta, se, t, ridge_beta, f_stat, shares, loadings):
             array[missing] = np.nan
         return BlockStatistics(
@@ -208,17 +227,20 @@ class AssociationModel:
             f_stat,
             shares,
             loadings,
+            np.empty((len(z), 0)) if block.imputation is None else block.imputation,
+            np.empty((len(z), 0, d)),
         )
 
-    def _residual_squares(self, block: CrossProducts, rows: NDArray[np.intp]) -> Floats:
-        """‖y - Q_C Q_Cᵀ y‖² of a few SNPs from their residuals."""
-        squares = np.empty(len(rows))
-        # a few at a time: a block may be full of them
-        for first in range(0, len(rows), RESIDUAL_ROWS):
-            some = slice(first, first + RESIDUAL_ROWS)
-            y = block.decode(rows[some])  # (r, n)
-            # one by one: in a product of matrices the bits of a row depend on how many there are
-            for i, row in enumerate(y, first):
-                residual = row - self._Q @ (row @ self._Q)
-                squares[i] = residual @ residual
-        return squares
+
+def residual_squares(block: CrossProducts, rows: NDArray[np.intp], Q: Floats) -> Floats:
+    """‖y - Q Qᵀ y‖² of a few SNPs from their residuals."""
+    squares = np.empty(len(rows))
+    # a few at a time: a block may be full of them
+    for first in range(0, len(rows), RESIDUAL_ROWS):
+        some = slice(first, first + RESIDUAL_ROWS)
+        y = block.decode(rows[some])  # (r, n)
+        # one by one: in a product of matrices the bits of a row depend on how many there are
+        for i, row in enumerate(y, first):
+            residual = row - Q @ (row @ Q)
+            squares[i] = residual @ residual
+    return squares

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from lfmm2 import _core
 from lfmm2.eigensolvers import SolverOptions, exact_memory, krylov_columns, krylov_memory
 from lfmm2.genotypes import ACCUMULATOR_BYTES, GRAM_PANEL_SNPS, MOST_ACCUMULATORS, ArrayMatrix
+from lfmm2.imputation import N_COLUMNS, fill_bytes
 from lfmm2.statistics_store import BLOCK_ROWS
 from lfmm2.stream import BLOCK_BYTES, plan_tiling
 
@@ -53,6 +54,10 @@ class ProblemSize:
         Bytes per SNP of the .bed; of an array in memory 0.
     array_bytes : int
         Bytes of a number of an array in memory, of the wider of the two if both are such; 0 for a .bed.
+    n_sweep : int
+        Numbers of factors of a sweep.
+    filled : bool
+        Whether missing calls are filled from the factors.
     n_listed : int
         Positions of chosen SNPs held in memory.
     variant_bytes, held_variant_bytes : int
@@ -71,6 +76,8 @@ class ProblemSize:
     estimation_bytes_read: int
     array_bytes: int = 0
     n_listed: int = 0
+    n_sweep: int = 0
+    filled: bool = False
     variant_bytes: int = 0
     held_variant_bytes: int = 0
 
@@ -91,7 +98,8 @@ class Stage:
 
 def n_numbers(size: ProblemSize, loadings: bool) -> int:
     """Numbers per SNP kept between the pass and the tables."""
-    return 7 + 4 * size.n_variables + (size.n_factors if loadings else 0)
+    others = (size.n_factors if loadings else 0) + (N_COLUMNS if size.filled else 0)
+    return 7 + (4 + size.n_sweep) * size.n_variables + others
 
 
 def _held(size: ProblemSize) -> int:
@@ -150,8 +158,15 @@ def testing_stage(size: ProblemSize, memory: int, n_threads: int, results: int, 
     group = group_snps * (_buffer_bytes(size, size.bytes_read) + 8 * (2 * columns + 16))
     # counted by the engine: products and as much again; statistics, their temporaries and rows are not
     numbers = 8 * size.n_variables + 48 + 2 * (size.n_factors if loadings else 0)
+    # products, t and their temporaries; rows of the store
+    numbers += 6 * size.n_sweep * size.n_variables + (3 * size.n_columns if size.n_sweep else 0)
     held = _held(size) + results + 8 * n * 4 * size.n_columns + _array_block_bytes(size)
     fixed = _work_bytes(n, columns, n_threads) + 2 * 8 * n * columns
+    if size.filled:
+        work, per_snp = fill_bytes(n, size.n_columns, size.n_factors, n_threads)
+        fixed += work
+        group += group_snps * (per_snp + 8 * columns * (size.n_sweep > 0))
+        numbers += 2 * N_COLUMNS
     return _streamed(held, fixed, group, 8 * group_snps * numbers, memory, n_threads)
 
 
@@ -203,4 +218,17 @@ def write_bytes(size: ProblemSize, memory: int, n_tables: int, loadings: bool) -
     rows = min(size.n_snps / (4 * BLOCK_ROWS), 1.0)
     wide = max(size.n_factors - 12, 0) * 8 * 4 * BLOCK_ROWS * 3 if loadings else 0
     writer = int(rows * (WRITER_BYTES + wide)) + FILE_BYTES * (n_tables + 3)
-    return reading_bytes(size) + writer + Q_VALUE_BYTES * bucket
+    return reading_bytes(size) + max(writer + Q_VALUE_BYTES * bucket, sweep_bytes(size))
+
+
+def sweep_bytes(size: ProblemSize) -> int:
+    """Peak while a sweep is summed up, variable by variable: histograms of all k, the values that are looked at, rows.
+
+    Of a coarse histogram the middle bin holds 3 in 1 000 values, of a fine one 4 in 10 000; those of discoveries more.
+    """
+    if not size.n_sweep:
+        return 0
+    few = size.n_snps <= 1 << 20
+    histograms = (1 << 18 if few else 1 << 21) * 2
+    values = 8 * 2 * size.n_snps // (30 if few else 250)
+    return size.n_sweep * (histograms + values + 8 * 4 * min(BLOCK_ROWS, size.n_snps))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -18,13 +18,19 @@ from lfmm2.memory import (
     n_numbers,
     reading_bytes,
     state_bytes,
+    sweep_bytes,
     testing_stage,
     write_bytes,
 )
 from lfmm2.text_tables import with_spaces
+from lfmm2.thinning import ThinOptions, thinning_bytes
 
-# bytes of a row of a results table on disk, somewhat above those of simulated data (about 70, 215, 103, 92)
-ROW_BYTES = {"parquet": 120, "tsv": 240, "tsv.gz": 110, "tsv.zst": 110}
+# bytes of a row of a results table on disk, somewhat above those of simulated data (about 75, 262, 109, 93)
+ROW_BYTES = {"parquet": 120, "tsv": 290, "tsv.gz": 125, "tsv.zst": 110}
+# of the list of SNPs that thinning keeps, and of positions that passes choose
+ID_BYTES, POSITION_BYTES = 24, 8
+# variables named in the plan
+MOST_NAMED = 6
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -98,6 +104,9 @@ class RunPlan:
     n_nuisance: int
     n_factors: int
     filtered: bool
+    thinned: bool
+    model: str
+    allele: str
     solver: str
     reason: str
     n_passes: int
@@ -116,7 +125,7 @@ class RunPlan:
         if self.memory < self.least_memory:
             error = InsufficientMemoryError(
                 f"memory budget of {mebibytes(self.memory)}, but {with_spaces(self.n_samples)} samples with "
-                f"K = {self.n_factors}, solver {self.solver} and {self.n_threads} thread(s) need at least "
+                f"{self.n_factors} factors, solver {self.solver} and {self.n_threads} thread(s) need at least "
                 f"{mebibytes(self.least_memory)}; raise --memory, "
                 "use fewer threads, another solver, or write to files (out) instead of memory"
             )
@@ -128,14 +137,14 @@ class RunPlan:
         about = "about " if self.solver == "krylov" else ""
         most = "at most " if self.filtered else ""
         passes = ["1 for the filters"] if self.filtered else []
+        passes += ["1 to thin"] if self.thinned else []
         passes += [f"{about}{self.n_passes} for the factors"] if self.n_passes else []
         lines = {
             "samples": _of(self.n_samples, self.n_samples_read),
             "SNPs to test": most + _of(self.n_snps, self.n_snps_read),
-            "SNPs for factors": most + with_spaces(self.n_estimation_snps),
-            "model": f"{_counted(self.n_variables, 'variable')}"
-            + (f" and {_counted(self.n_nuisance, 'nuisance variable')}" if self.n_nuisance else "")
-            + f", K = {self.n_factors}",
+            "SNPs for factors": ("at most " if self.thinned else most) + with_spaces(self.n_estimation_snps),
+            **({"counted allele": f"{self.allele} of the .bim"} if self.allele else {}),
+            "model": self.model,
             "solver": f"{self.solver} ({self.reason})",
             "passes": ", ".join([*passes, "1 for the tests"]),
             "to read": f"{about}{decimal_bytes(self.n_bytes_read)} of genotypes",
@@ -153,6 +162,17 @@ def aligned(lines: dict[str, str]) -> str:
     """Names and values in two columns."""
     width = max(18, *(len(name) + 2 for name in lines)) if lines else 0
     return "\n".join(f"{name + ':':<{width}}{value}" for name, value in lines.items())
+
+
+def describe_model(n_variables: int, n_nuisance: int, factors: str, names: Sequence[str] = ()) -> str:
+    """``2 variables (temperature, rain) and 1 nuisance variable, K = 3``."""
+    shown = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+    return (
+        _counted(n_variables, "variable")
+        + (f" ({shown})" if names else "")
+        + (f" and {_counted(n_nuisance, 'nuisance variable')}" if n_nuisance else "")
+        + f", {factors}"
+    )
 
 
 def _counted(n: int, what: str) -> str:
@@ -188,7 +208,10 @@ def make_plan(
     *,
     given: bool = False,
     filtered: bool = False,
+    thin: ThinOptions | None = None,
     tests: bool = True,
+    model: str = "",
+    allele: str = "",
 ) -> RunPlan:
     """Predict passes, bytes, memory and disk.
 
@@ -202,8 +225,14 @@ def make_plan(
         Whether the factors are known, and need no pass.
     filtered : bool
         Whether a pass over all SNPs comes first.
+    thin : ThinOptions, optional
+        How the estimation set is to be thinned, in another pass.
     tests : bool
         Whether SNPs are tested, or the factors are all that is wanted.
+    model : str
+        Variables and numbers of factors, in words.
+    allele : str
+        The column of the .bim whose copies are counted.
     """
     solver, reason = "given", "estimated before"
     if not given:
@@ -219,9 +248,18 @@ def make_plan(
         testing = Stage(0, 0)
         if tests:
             testing = testing_stage(size, memory, n_threads, statistics if in_memory else 0, loadings)
-        # the allocator may keep what the blocks of the pass took
-        writing = 0 if in_memory else write_bytes(size, memory, n_tables, loadings) + testing.blocks
-        return factors, testing, max(factors.peak, testing.peak, writing, reading_bytes(size))
+        writing = 0
+        if tests:
+            # the allocator may keep what the blocks of the pass took
+            writing = testing.blocks + (
+                statistics + reading_bytes(size) + sweep_bytes(size)
+                if in_memory
+                else write_bytes(size, memory, n_tables, loadings)
+            )
+        thinning = 0
+        if thin is not None:
+            thinning = factors.reserve + thinning_bytes(size.n_samples, size.n_estimation_snps, thin, memory)
+        return factors, testing, max(factors.peak, testing.peak, writing, thinning, reading_bytes(size))
 
     factors, testing, peak = stages(memory)
     least = memory if peak <= memory else _least(lambda budget: stages(budget)[2])
@@ -237,17 +275,27 @@ def make_plan(
         n_nuisance=size.n_nuisance,
         n_factors=size.n_factors,
         filtered=filtered,
+        thinned=thin is not None,
+        model=model or describe_model(size.n_variables, size.n_nuisance, f"K = {size.n_factors}"),
+        allele=allele,
         solver=solver,
         reason=reason,
         n_passes=n_passes,
-        n_bytes_read=n_read + filtered * size.n_snps * size.bytes_read,
+        n_bytes_read=n_read
+        + filtered * size.n_snps * size.bytes_read
+        + (thin is not None) * size.n_estimation_snps * size.estimation_bytes_read,
         peak_memory=peak,
         memory=memory,
         least_memory=least,
         factor_reserve=factors.reserve,
         test_reserve=testing.reserve,
-        output_bytes=0 if in_memory else n_tables * ROW_BYTES[out_format or "parquet"] * size.n_snps,
-        temporary_bytes=0 if in_memory else statistics + q_values + state_bytes(size, solver, n_passes, options),
+        output_bytes=0
+        if in_memory
+        else n_tables * ROW_BYTES[out_format or "parquet"] * size.n_snps
+        + (thin is not None) * ID_BYTES * size.n_estimation_snps,
+        temporary_bytes=0
+        if in_memory
+        else statistics + q_values + state_bytes(size, solver, n_passes, options) + POSITION_BYTES * size.n_listed,
         n_threads=n_threads,
     )
 

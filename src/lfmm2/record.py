@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,17 @@ def package_version() -> str:
         return "0+unknown"
 
 
+@cache
+def _library_versions() -> dict[str, str]:
+    return {name: version(name) for name in ("numpy", "scipy", "pyarrow")}
+
+
 def software() -> dict[str, str]:
     """Versions that a result may depend on."""
     return {
         "lfmm2": package_version(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "scipy", "pyarrow")},
+        **_library_versions(),
         "blas": blas_name(),
         "openmp": "yes" if _core.OPENMP else "no",
         "machine": platform.machine(),
@@ -74,15 +80,25 @@ def make_record(
     tested: Matrix,
     variables: AlignedVariables,
     factors: LatentFactors,
-    gif: np.ndarray[Any, np.dtype[np.float64]],
+    n_factors: int,
     df: int,
+    facts: dict[str, Any],
     status_counts: dict[str, int],
     plan: RunPlan,
     engine: Engine,
     warnings: list[str],
     identity: dict[str, Any],
 ) -> dict[str, Any]:
-    """All that is needed to repeat a run and to judge it."""
+    """All that is needed to repeat a run and to judge it.
+
+    Parameters
+    ----------
+    factors : LatentFactors
+        All that were estimated, of which `n_factors` are those of the tables.
+    facts : dict
+        "calibration", and "filters", "thinning", "scree", "sweep" and "imputation" where there was such a thing.
+    """
+    gif = {name: part["gif"] for name, part in facts["calibration"]["variables"].items()}
     return {
         "command": command,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -94,7 +110,8 @@ def make_record(
         "variables": list(variables.names),
         "nuisance_variables": list(variables.nuisance_names),
         "factors": {
-            "K": factors.n_factors,
+            "K": n_factors,
+            "n_estimated": factors.n_factors,
             "solver": factors.solver,
             "reason": factors.reason,
             "n_passes": factors.n_passes,
@@ -104,7 +121,8 @@ def make_record(
             "angle_bound": factors.angle_bound,
         },
         "df": df,
-        "gif": {name: float(value) for name, value in zip(variables.names, gif, strict=True)},
+        "gif": gif,
+        **facts,
         "status": status_counts,
         "plan": asdict(plan),
         "passes": [asdict(record) for record in engine.passes],
@@ -135,16 +153,66 @@ def result_lines(record: dict[str, Any]) -> dict[str, str]:
     """What came out, by name: for the log and the terminal."""
     factors, status = record["factors"], record["status"]
     residual = f", largest residual {max(factors['residuals']):.1e}" if factors["residuals"] else ""
-    lines = {
+    lines = _snp_lines(record) | {
         "factors": f"{factors['solver']}, {factors['n_passes']} pass(es){residual}"
         + ("" if factors["converged"] else " (NOT CONVERGED)"),
         "singular values": " ".join(f"{value:.6g}" for value in factors["singular_values"]),
         "residual df": str(record["df"]),
         "SNPs": ", ".join(f"{with_spaces(count)} {name}" for name, count in status.items() if count or name == "OK"),
     }
-    for name, gif in record["gif"].items():
-        lines[f"GIF of {name}"] = format(gif, ".4f") if np.isfinite(gif) else "not defined, no SNP has a t"
+    if facts := record["scree"]:
+        lines["structure"] = f"{facts['n_axes']} axes by Tracy-Widom"
+    if facts := record["sweep"]:
+        suggested = "none" if facts["suggested"] is None else facts["suggested"]
+        lines["suggested K"] = f"{suggested}: {facts['reason']}"
+        lines["K of the tables"] = str(factors["K"])
+    return lines | _test_lines(record)
+
+
+def _snp_lines(record: dict[str, Any]) -> dict[str, str]:
+    """What filters and thinning left, where there were such."""
+    lines: dict[str, str] = {}
+    if facts := record["filters"]:
+        counts = ", ".join(
+            f"{with_spaces(facts[name])} {words}"
+            for name, words in (
+                ("no_call", "without a call"),
+                ("below_maf", "below --maf"),
+                ("above_geno", "above --geno"),
+            )
+        )
+        lines["filters"] = f"{with_spaces(facts['n_passed'])} of {with_spaces(facts['n_snps'])} SNPs pass; {counts}"
+    if facts := record["thinning"]:
+        kept = f"{with_spaces(facts['n_kept'])} of {with_spaces(facts['n_snps'])} SNPs kept"
+        lines["LD thinning"] = f"{kept}, no pair above r² = {facts['r2']:g} within {facts['window']}"
     return lines
+
+
+def _test_lines(record: dict[str, Any]) -> dict[str, str]:
+    """Calibration of each test, and what imputation was worth."""
+    lines: dict[str, str] = {}
+    calibration = record["calibration"]
+    tests = calibration["variables"] | ({"joint": calibration["joint"]} if calibration["joint"] else {})
+    for name, part in tests.items():
+        lines[f"GIF of {name}"] = _number(part["gif"], ".4f")
+    for name, part in tests.items():
+        if part["method"] == "empirical-null":
+            null = f"N({_number(part['mean'], '.3f')}, {_number(part['sd'], '.3f')}²)"
+            lines[f"null of {name}"] = f"{null}, share {_number(part['null_proportion'], '.3f')}"
+    if facts := record["imputation"]:
+        errors = {name: _number(facts[name], ".4f") for name in ("rmse_factors", "rmse_mean", "ratio")}
+        lines["imputation"] = (
+            f"error of {with_spaces(facts['n_held_out'])} held-out calls {errors['rmse_factors']} from factors, "
+            f"{errors['rmse_mean']} from means (ratio {errors['ratio']})"
+        )
+        if facts["n_left_at_mean"]:
+            lines["left at the mean"] = f"missing calls of {with_spaces(facts['n_left_at_mean'])} SNPs"
+    return lines
+
+
+def _number(value: float | None, form: str) -> str:
+    """A number of a record, where NaN is null once it is written."""
+    return "not defined" if value is None or not np.isfinite(value) else format(value, form)
 
 
 def as_log(record: dict[str, Any], plan: RunPlan) -> bytes:

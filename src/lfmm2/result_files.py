@@ -7,49 +7,27 @@ the record, which is the manifest of the others.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from lfmm2 import distributions
-from lfmm2.calibration import StreamedQValues
 from lfmm2.errors import LfmmError, MalformedInputError, OutputExistsError, UsageError, WriteError
 from lfmm2.factors import LatentFactors
 from lfmm2.factors_file import read_factors, write_factors
-from lfmm2.memory import q_values_in_memory
-from lfmm2.output import JOINT_SCHEMA, RESULT_SCHEMA, open_table
 from lfmm2.plan import ROW_BYTES, RunPlan
-from lfmm2.record import as_json, as_log
-from lfmm2.results import FileSource
 from lfmm2.run_state import NoState, RunState, differences, inspect
-from lfmm2.statistics_store import BLOCK_ROWS, StatisticsStore
-from lfmm2.stream import Progress
-from lfmm2.tables import (
-    calibrated_z,
-    joint_table,
-    loadings_schema,
-    loadings_table,
-    recut,
-    result_table,
-)
+from lfmm2.stored_run import FIXED_ENDINGS, SMALL_ENDINGS
 from lfmm2.text_tables import with_spaces
 from lfmm2.verification import damaged_files, read_record
-from lfmm2.whole_files import check_free_space, check_outputs, translated
+from lfmm2.whole_files import check_free_space, check_outputs, check_prefix_name, translated
 
 Floats = NDArray[np.float64]
 AnyPath = str | os.PathLike[str]
-
-FIXED_ENDINGS = {"factors": ".factors.npz", "log": ".log", "record": ".json"}
-
-# rows of one write of text; Parquet has larger groups
-TEXT_ROWS = 16_384
-PARQUET_ROWS = 131_072
 
 
 @dataclass(frozen=True)
@@ -68,9 +46,7 @@ class OutputOptions:
             if self.resume:
                 raise UsageError("resume goes on from the state beside the files of out; give out")
             return
-        name = os.path.basename(os.fspath(self.out))  # noqa: PTH119, pathlib drops a slash at the end
-        if name in ("", ".", ".."):
-            raise UsageError(f"out is {os.fspath(self.out)!r}; give a folder and the beginning of a file name")
+        check_prefix_name(self.out)
 
     @property
     def prefix(self) -> str | None:
@@ -109,7 +85,10 @@ class ResultFiles:
     options : OutputOptions
     variables : tuple of str
         Names of the tables.
-    loadings : bool
+    design : ndarray of shape (n_samples, d)
+        Their values, which the file of the factors keeps.
+    extras : collection of str
+        Which of "loadings", "scree", "sweep", "sweep-histograms" and "prune" there are.
     inputs : list of Path
         Files that must not be overwritten whatever is asked.
 
@@ -118,24 +97,37 @@ class ResultFiles:
     prefix : str or None
         None keeps results in memory, and then there are no files.
     paths : dict of str to Path
-        By name of the variable, and "joint", "loadings", "factors", "log" and "record".
+        By name of the variable, and "joint", "factors", "log", "record" and those of the extras.
     is_complete : bool
         Whether `check` has found the results of this very run, which `resume` need not write.
     """
 
-    def __init__(self, options: OutputOptions, variables: tuple[str, ...], loadings: bool, inputs: list[Path]) -> None:
+    def __init__(
+        self,
+        options: OutputOptions,
+        variables: tuple[str, ...],
+        design: Floats,
+        extras: Collection[str],
+        inputs: list[Path],
+    ) -> None:
         self.options = options
         self.variables = variables
+        self._design = design
         self.paths: dict[str, Path] = {}
         self.is_complete = False
         self.prefix = options.prefix
         if self.prefix is None:
             return
-        clash = sorted(set(variables) & set(FIXED_ENDINGS))
+        clash = sorted(set(variables) & {*FIXED_ENDINGS, *SMALL_ENDINGS, "joint", "loadings"})
         if clash:
             raise UsageError(f"{', '.join(clash)}: results have a file of this name; rename the variable")
-        tables = [*variables, *(["joint"] if len(variables) > 1 else []), *(["loadings"] if loadings else [])]
+        tables = [
+            *variables,
+            *(["joint"] if len(variables) > 1 else []),
+            *(["loadings"] if "loadings" in extras else []),
+        ]
         self.paths = {name: Path(f"{self.prefix}.{name}.{options.format}") for name in tables}
+        self.paths |= {name: Path(self.prefix + end) for name, end in SMALL_ENDINGS.items() if name in extras}
         self.paths |= {name: Path(self.prefix + end) for name, end in FIXED_ENDINGS.items()}
         taken = {os.path.realpath(path) for path in inputs}
         for path in self.paths.values():
@@ -176,7 +168,9 @@ class ResultFiles:
         parts += ["part of a pass"] if list(self.state_folder.glob("pass-???-begun.npz")) else []
         parts += ["the factors"] if self._key("factors") in finished else []
         parts += [f"{with_spaces(tested['n_rows'])} SNPs tested"] if tested else []
-        n_tables = len(set(finished) - {self._key(name) for name in FIXED_ENDINGS})
+        n_tables = len(
+            set(finished) - {self._key(name) for name in FIXED_ENDINGS | SMALL_ENDINGS if name in self.paths}
+        )
         parts += [f"{n_tables} table(s)"] if n_tables else []
         return ", ".join(parts)
 
@@ -230,9 +224,21 @@ class ResultFiles:
         """Name of an output in the state of the run: that of its file without the prefix."""
         return self.paths[name].name.removeprefix(Path(str(self.prefix)).name + ".")
 
+    def finished(self, state: RunState, name: str) -> bool:
+        """Whether an output is complete."""
+        return state.finished(self._key(name), self.paths[name]) is not None
+
     def is_finished(self, state: RunState) -> bool:
         """Whether all outputs are complete, and need only be published."""
-        return all(state.finished(self._key(name), path) for name, path in self.paths.items())
+        return all(self.finished(state, name) for name in self.paths)
+
+    def output(self, state: RunState, name: str) -> AbstractContextManager[BinaryIO]:
+        """A file in the state of the run that takes the name of an output in the end."""
+        return state.output(self._key(name))
+
+    def stamp(self, state: RunState, name: str) -> dict[str, Any]:
+        """Size and SHA-256 of a finished output."""
+        return state.stamp(self._key(name))
 
     def kept_factors(self, state: NoState) -> LatentFactors | None:
         """The factors of an unfinished run."""
@@ -245,138 +251,28 @@ class ResultFiles:
         """Write the factors, the first output to be complete."""
         if isinstance(state, RunState) and not state.finished(self._key("factors"), self.paths["factors"]):
             with state.output(self._key("factors")) as file:
-                write_factors(file, factors)
-
-    def write(
-        self,
-        state: RunState,
-        store: StatisticsStore,
-        variants: Callable[[], Iterator[pa.Table]],
-        factors: LatentFactors,
-        gif: Floats,
-        df: int,
-        counts_a1: bool,
-        record: dict[str, Any],
-        plan: RunPlan,
-        progress: Progress,
-    ) -> None:
-        """Write all files that are not finished yet."""
-        in_memory = q_values_in_memory(plan.memory)
-
-        def write_table(name: str, schema: pa.Schema, tables: Callable[[], Iterable[pa.Table]]) -> None:
-            form = self.options.format
-            if state.finished(self._key(name), self.paths[name]):
-                return
-            progress.start(f"writing {name}", store.n_snps, 0)
-            rows = PARQUET_ROWS if form == "parquet" else TEXT_ROWS
-            try:
-                with state.output(self._key(name)) as file, open_table(file, schema, form, rows) as writer:
-                    for table in tables():
-                        writer.write(table)
-                        progress.advance(len(table), 0)
-            finally:
-                progress.finish()
-
-        def cut_variants() -> Iterator[pa.Table]:
-            return recut(variants(), BLOCK_ROWS)
-
-        def variable_tables(j: int) -> Iterator[pa.Table]:
-            return self._variable_tables(state, store, cut_variants(), j, float(gif[j]), df, counts_a1, in_memory)
-
-        def loadings_tables() -> Iterator[pa.Table]:
-            blocks = zip(
-                cut_variants(), store.common.blocks(BLOCK_ROWS), store.loadings.blocks(BLOCK_ROWS), strict=True
-            )
-            return (loadings_table(v, common, loadings, counts_a1) for v, common, loadings in blocks)
-
-        for j, name in enumerate(self.variables):
-            write_table(name, RESULT_SCHEMA, partial(variable_tables, j))
-        if "joint" in self.paths:
-            write_table(
-                "joint",
-                JOINT_SCHEMA,
-                lambda: self._joint_tables(state, store, cut_variants(), df, counts_a1, in_memory),
-            )
-        if "loadings" in self.paths:
-            write_table("loadings", loadings_schema(factors.n_factors), loadings_tables)
-        self.keep_factors(state, factors)
-        with state.output(self._key("log")) as file:
-            file.write(as_log(record, plan))
-        names = [name for name in self.paths if name != "record"]
-        files = {self.paths[name].name: state.stamp(self._key(name)) for name in names}
-        with state.output(self._key("record")) as file:
-            file.write(as_json(record | {"files": files}))
+                write_factors(file, factors, self.variables, self._design)
 
     def publish(self, state: RunState) -> None:
-        """Show all files under their names, the record last."""
+        """Show all files under their names, the record last; then remove what only the run that they replace had."""
         names = sorted(self.paths, key=lambda name: name == "record")
+        outdated = self._outdated()
         state.publish({self._key(name): self.paths[name] for name in names})
+        with translated(self.paths["record"]):
+            for path in outdated:
+                path.unlink(missing_ok=True)
 
-    def source(self) -> FileSource:
-        """Statistics read from the files."""
-        return FileSource(
-            [self.paths[name] for name in self.variables], self.paths.get("joint"), self.paths.get("loadings")
-        )
-
-    def _variable_tables(
-        self,
-        state: RunState,
-        store: StatisticsStore,
-        variants: Iterator[pa.Table],
-        j: int,
-        gif: float,
-        df: int,
-        counts_a1: bool,
-        in_memory: int,
-    ) -> Iterator[pa.Table]:
-        def p_of(t: Floats) -> Floats:
-            return distributions.chi2_1_p(calibrated_z(t, gif))
-
-        with self._q_values(state, store, j, p_of, in_memory, store.t_blocks(j)) as q_values:
-            blocks = zip(
-                variants,
-                store.common.blocks(BLOCK_ROWS),
-                store.rows[j].blocks(BLOCK_ROWS),
-                store.t_blocks(j),
-                strict=True,
-            )
-            for variant, common, rows, t in blocks:
-                yield result_table(variant, common, rows, q_values.take(t), df, gif, counts_a1)
-
-    def _joint_tables(
-        self,
-        state: RunState,
-        store: StatisticsStore,
-        variants: Iterator[pa.Table],
-        df: int,
-        counts_a1: bool,
-        in_memory: int,
-    ) -> Iterator[pa.Table]:
-        d = len(self.variables)
-
-        def p_of(root_f: Floats) -> Floats:
-            return distributions.f_p(root_f**2, d, df)
-
-        with self._q_values(state, store, d, p_of, in_memory, store.root_f_blocks()) as q_values:
-            blocks = zip(variants, store.common.blocks(BLOCK_ROWS), store.root_f_blocks(), strict=True)
-            for variant, common, root_f in blocks:
-                yield joint_table(variant, common, q_values.take(root_f), d, df, counts_a1)
-
-    def _q_values(
-        self,
-        state: RunState,
-        store: StatisticsStore,
-        j: int,
-        p_of: Callable[[Floats], Floats],
-        in_memory: int,
-        blocks: Iterator[Floats],
-    ) -> StreamedQValues:
-        q_values = StreamedQValues(store.histograms[j], p_of, state.folder, in_memory)
+    def _outdated(self) -> list[Path]:
+        """Files of a complete run of this name, as it wrote them, that this one does not write."""
+        record = self.paths["record"]
         try:
-            for block in blocks:
-                q_values.add(block)
-            q_values.finish()
-        except BaseException:
-            q_values.close()
-            raise
-        return q_values
+            files = read_record(record)["files"] if record.exists() else {}
+            sizes = {record.with_name(name): stamp["bytes"] for name, stamp in files.items()}
+        except (LfmmError, KeyError, TypeError, AttributeError):
+            return []
+        ours = set(self.paths.values())
+        return [
+            path
+            for path, size in sizes.items()
+            if path.parent == record.parent and path not in ours and path.is_file() and path.stat().st_size == size
+        ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -12,18 +14,28 @@ from numpy.typing import NDArray
 
 from lfmm2 import distributions
 from lfmm2.association import Status
-from lfmm2.calibration import benjamini_hochberg
-from lfmm2.errors import UsageError
+from lfmm2.calibration import Calibration, CalibrationSummary
+from lfmm2.errors import InconsistentInputError, UsageError
 from lfmm2.factors import LatentFactors
 from lfmm2.output import read_columns
-from lfmm2.tables import COMMON, LOADINGS_FIRST, PER_VARIABLE, calibrated_z, joint_table, result_table, tail_columns
+from lfmm2.q_values import benjamini_hochberg
+from lfmm2.scree import Scree, scree
+from lfmm2.stored_run import StoredRun
+from lfmm2.sweep_summary import Sweep
+from lfmm2.tables import COMMON, LOADINGS_FIRST, PER_VARIABLE, calibrated_columns, joint_table, result_table
 
 Floats = NDArray[np.float64]
 
+# what calibration adds -> column of the tables
+CALIBRATED = {
+    "p_calibrated": "P_CAL", "neg_log10_p_calibrated": "NEG_LOG10_P_CAL", "q": "Q", "q_storey": "Q_STOREY",
+    "local_fdr": "LFDR",
+}  # fmt: skip
 # name in the stores -> column of the tables
 _FILE_COLUMNS = {
-    "beta": "BETA", "se": "SE", "t": "T_STAT", "ridge_beta": "RIDGE_BETA", "n_called": "OBS_CT", "frequency": "A1_FREQ",
-    "f_stat": "F_STAT", "var_variables": "VAR_VARIABLES", "var_factors": "VAR_FACTORS", "var_residual": "VAR_RESIDUAL",
+    **CALIBRATED, "beta": "BETA", "se": "SE", "t": "T_STAT", "ridge_beta": "RIDGE_BETA", "n_called": "OBS_CT",
+    "frequency": "A1_FREQ", "f_stat": "F_STAT", "var_variables": "VAR_VARIABLES", "var_factors": "VAR_FACTORS",
+    "var_residual": "VAR_RESIDUAL",
 }  # fmt: skip
 
 
@@ -31,7 +43,7 @@ class ResultSource(Protocol):
     """Where statistics are kept."""
 
     def column(self, name: str, variable: int | None) -> Floats:
-        """One of `PER_VARIABLE` for a variable, or of `COMMON`."""
+        """One of `PER_VARIABLE` or `CALIBRATED` for a variable, or of `COMMON` or `CALIBRATED`."""
 
     def table(self, variable: int | None) -> pa.Table:
         """The whole table of a variable, or the joint one."""
@@ -51,7 +63,8 @@ class MemorySource:
     variants : callable
         Gives the whole table of CHROM, POS, ID, A1, A2.
     df : int
-    gif : ndarray of shape (d,)
+    calibrations : list of Calibration
+        Of the variables, then of the joint test.
     counts_a1 : bool
     loadings : ndarray of shape (n_snps, K), optional
     """
@@ -62,7 +75,7 @@ class MemorySource:
         rows: list[Floats],
         variants: Callable[[], pa.Table],
         df: int,
-        gif: Floats,
+        calibrations: list[Calibration],
         counts_a1: bool,
         loadings: Floats | None = None,
     ) -> None:
@@ -71,11 +84,20 @@ class MemorySource:
         self._rows = rows
         self._variants = variants
         self._df = df
-        self._gif = gif
+        self._calibrations = calibrations
         self._counts_a1 = counts_a1
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With the variants as a table: a file that is open cannot be pickled."""
+        return self.__dict__ | {"_variants": partial(_identity, self._variants())}
 
     def column(self, name: str, variable: int | None) -> Floats:
         """A copy, which the caller may change."""
+        if name in CALIBRATED:
+            values, calibration = self._values(variable)
+            scores = calibration.scores(values)
+            q = benjamini_hochberg(calibration.p(scores)) if name in ("q", "q_storey") else scores
+            return calibrated_columns(values, scores, q, calibration)[CALIBRATED[name]]
         if variable is None:
             return self._common[:, COMMON.index(name)].copy()
         return self._rows[variable][:, PER_VARIABLE.index(name)].copy()
@@ -83,14 +105,23 @@ class MemorySource:
     def table(self, variable: int | None) -> pa.Table:
         """Made on demand."""
         variants, d = self._variants(), len(self._rows)
+        values, calibration = self._values(variable)
+        scores = calibration.scores(values)
+        q = benjamini_hochberg(calibration.p(scores))
         if variable is None:
-            # through the root, as the files have it: the same bits
-            root_f = np.sqrt(self.column("f_stat", None))
-            q = benjamini_hochberg(distributions.f_p(root_f**2, d, self._df))
-            return joint_table(variants, self._common, q, d, self._df, self._counts_a1)
-        gif = float(self._gif[variable])
-        q = benjamini_hochberg(distributions.chi2_1_p(calibrated_z(self.column("t", variable), gif)))
-        return result_table(variants, self._common, self._rows[variable], q, self._df, gif, self._counts_a1)
+            return joint_table(variants, self._common, q, d, self._df, calibration, self._counts_a1)
+        rows = self._rows[variable]
+        return result_table(variants, self._common, rows, scores, q, self._df, calibration, self._counts_a1)
+
+    def _values(self, variable: int | None) -> tuple[Floats, Calibration]:
+        """t of a variable, or sqrt(F), with its calibration."""
+        if variable is None:
+            return np.sqrt(self.column("f_stat", None)), self._calibrations[-1]
+        return self.column("t", variable), self._calibrations[variable]
+
+
+def _identity(table: pa.Table) -> pa.Table:
+    return table
 
 
 class FileSource:
@@ -146,7 +177,44 @@ class FileSource:
             return None
         table = read_columns(self._loadings, None)
         names = table.column_names[LOADINGS_FIRST:]
-        return np.column_stack([table[name].to_numpy().astype(np.float64) for name in names])
+        columns = [table[name].to_numpy().astype(np.float64) for name in names]
+        return np.column_stack(columns) if columns else np.empty((len(table), 0))
+
+
+def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
+    """The results of a finished run, from its files.
+
+    Parameters
+    ----------
+    prefix : path
+        What the run was given as `out`.
+
+    Raises
+    ------
+    ReadError, MalformedInputError
+        If the record or a file is absent, or not as the run wrote it.
+    """
+    stored = StoredRun(prefix)
+    record = stored.record
+    if "calibration" not in record:
+        version = record.get("software", {}).get("lfmm2", "unknown")
+        fact = f"{stored.prefix}: no calibration in its record, lfmm2 {version} has written it"
+        raise InconsistentInputError(f"{fact}; run again with this version")
+    parts = record["calibration"]
+    of_tests = parts["variables"] | ({"joint": parts["joint"]} if parts["joint"] else {})
+    calibrations = {name: CalibrationSummary.from_json(part) for name, part in of_tests.items()}
+    names = (*stored.tables, "loadings", "factors", "log", "record", "scree", "sweep", "sweep-histograms", "prune")
+    paths = {name: path for name in names if (path := stored.path(name))}
+    sweep = None
+    if record["sweep"] is not None:
+        tables = (stored.small_table("sweep"), stored.small_table("sweep-histograms"))
+        sweep = Sweep(*tables, record["sweep"]["suggested"], record["sweep"]["reason"])
+    factors = stored.factors()
+    source = FileSource([paths[name] for name in stored.variables], paths.get("joint"), paths.get("loadings"))
+    return AssociationResult(
+        stored.variables, factors.leading(record["factors"]["K"]), calibrations, record["df"], factors.sample_ids,
+        source, paths, sweep, record["imputation"],
+    )  # fmt: skip
 
 
 class AssociationResult:
@@ -160,32 +228,45 @@ class AssociationResult:
         Names of the d variables.
     gif : ndarray of shape (d,), float64
         Genomic inflation factor of each variable, median(t²) / median(χ²₁), as it came out.
+    calibrations : dict of str to CalibrationSummary
+        Of each variable, and "joint" where there are several.
+    sweep : Sweep or None
+        Every number of factors asked for, side by side.
     df : int
         Residual degrees of freedom of t.
     factors : LatentFactors
     sample_ids : tuple of str
+    imputation : dict or None
+        Errors of calls that were held out, predicted by the mean and by the factors, where missing calls were filled
+        from the factors.
     paths : dict of str to Path
-        The files written, by variable name, and "joint", "factors", "loadings", "log", "record"; empty without `out`.
+        The files written, by variable name, and "joint", "factors", "loadings", "scree", "sweep", "sweep-histograms",
+        "prune", "log", "record", as far as there are such; empty without `out`.
 
     Notes
     -----
     Without `out` the statistics are in memory. With it every property is read from the files when it is asked for, and
-    what takes long should be kept in a variable; p and q are computed from t.
+    what takes long should be kept in a variable.
     """
 
     def __init__(
         self,
         variables: tuple[str, ...],
         factors: LatentFactors,
-        gif: Floats,
+        calibrations: dict[str, CalibrationSummary],
         df: int,
         sample_ids: tuple[str, ...],
         source: ResultSource,
         paths: dict[str, Path] | None = None,
+        sweep: Sweep | None = None,
+        imputation: dict[str, Any] | None = None,
     ) -> None:
         self.variables = variables
         self.factors = factors
-        self.gif = gif
+        self.calibrations = calibrations
+        self.gif = np.array([calibrations[name].gif for name in variables])
+        self.sweep = sweep
+        self.imputation = imputation
         self.df = df
         self.sample_ids = sample_ids
         self.paths = paths or {}
@@ -198,9 +279,10 @@ class AssociationResult:
     def _stack(self, name: str) -> Floats:
         return np.column_stack([self._source.column(name, j) for j in range(len(self.variables))])
 
-    def _tail(self, name: str) -> Floats:
-        t = self.t
-        return np.column_stack([tail_columns(t[:, j], self.df, float(self.gif[j]))[name] for j in range(t.shape[1])])
+    def _joint(self, name: str) -> Floats:
+        if len(self.variables) == 1:
+            raise UsageError("one variable has no joint test beside its own; see p_calibrated and q")
+        return self._source.column(name, None)
 
     @property
     def beta(self) -> Floats:
@@ -225,27 +307,37 @@ class AssociationResult:
     @property
     def p(self) -> Floats:
         """Two-sided p of t, Student with `df` degrees of freedom, shape (n_snps, d)."""
-        return self._tail("P")
+        return distributions.student_p(self.t, self.df)
 
     @property
     def neg_log10_p(self) -> Floats:
         """-log₁₀ p; finite where p itself underflows, shape (n_snps, d)."""
-        return self._tail("NEG_LOG10_P")
+        return distributions.student_neg_log10_p(self.t, self.df)
 
     @property
     def p_calibrated(self) -> Floats:
-        """p of t² / GIF as χ²₁, shape (n_snps, d)."""
-        return self._tail("P_CAL")
+        """p of t as calibrated: by default that of t² / GIF as χ²₁, shape (n_snps, d)."""
+        return self._stack("p_calibrated")
 
     @property
     def neg_log10_p_calibrated(self) -> Floats:
         """-log₁₀ of the calibrated p, shape (n_snps, d)."""
-        return self._tail("NEG_LOG10_P_CAL")
+        return self._stack("neg_log10_p_calibrated")
 
     @property
     def q(self) -> Floats:
         """Benjamini-Hochberg q of the calibrated p, variable by variable, shape (n_snps, d)."""
-        return np.column_stack([benjamini_hochberg(p) for p in self.p_calibrated.T])
+        return self._stack("q")
+
+    @property
+    def q_storey(self) -> Floats:
+        """Storey q: the share of nulls times `q`, shape (n_snps, d)."""
+        return self._stack("q_storey")
+
+    @property
+    def local_fdr(self) -> Floats:
+        """Probability that the SNP is null for the variable, given its statistic, shape (n_snps, d)."""
+        return self._stack("local_fdr")
 
     @property
     def f_stat(self) -> Floats:
@@ -256,6 +348,21 @@ class AssociationResult:
     def f_p(self) -> Floats:
         """p of `f_stat`, shape (n_snps,)."""
         return distributions.f_p(self.f_stat, len(self.variables), self.df)
+
+    @property
+    def f_p_calibrated(self) -> Floats:
+        """p of `f_stat` as calibrated, shape (n_snps,)."""
+        return self._joint("p_calibrated")
+
+    @property
+    def f_q(self) -> Floats:
+        """Benjamini-Hochberg q of `f_p_calibrated`, shape (n_snps,)."""
+        return self._joint("q")
+
+    @property
+    def scree(self) -> Scree | None:
+        """The eigenvalues beside what noise would give; None where the factors bring none."""
+        return None if self.factors.spectrum is None else scree(self.factors.spectrum)
 
     @property
     def shares(self) -> Floats:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2.association import AssociationModel, Status
-from lfmm2.calibration import MagnitudeHistogram, genomic_inflation_streamed
+from lfmm2.calibration import Calibration, JointStatistic, StudentStatistic, calibrate
 from lfmm2.errors import ReadError
 from lfmm2.genotypes import RESTART_SNPS, GenotypeMatrix
+from lfmm2.imputation import N_COLUMNS, FactorFill
+from lfmm2.order_statistics import MagnitudeHistogram
 from lfmm2.run_state import NoState
 from lfmm2.spool import RowStore, checksum
+from lfmm2.sweep import SweepModel
+from lfmm2.sweep_summary import SweepRow, summarise_variable
 from lfmm2.tables import COMMON, PER_VARIABLE, common_rows, variable_rows
 
 Floats = NDArray[np.float64]
@@ -30,8 +35,10 @@ class StatisticsStore:
 
     Parameters
     ----------
-    model : AssociationModel
+    model : AssociationModel or SweepModel
     genotypes : GenotypeMatrix
+    fill : FactorFill, optional
+        What missing calls are filled with; the mean by default.
     state : NoState
         Keeps the rows in files, and from time to time notes how many there are, with their checksums: a resumed run
         tests only the SNPs that follow. In memory by default.
@@ -44,25 +51,39 @@ class StatisticsStore:
         Per variable, columns `lfmm2.tables.PER_VARIABLE`.
     loadings : RowStore
         K columns, or none.
+    held_out : RowStore
+        What `HeldOutError` adds up, or no column.
+    sweeps : list of RowStore
+        Per variable, t with each number of factors of a sweep; no columns without one.
     histograms : list of MagnitudeHistogram
         Of |t| of each variable, then of sqrt(F).
     status_counts : ndarray of shape (len(Status),), int64
     """
 
-    def __init__(self, model: AssociationModel, genotypes: GenotypeMatrix, state: NoState | None = None) -> None:
+    def __init__(
+        self,
+        model: AssociationModel | SweepModel,
+        genotypes: GenotypeMatrix,
+        state: NoState | None = None,
+        fill: FactorFill | None = None,
+    ) -> None:
+        self._model = model
         self._state = NoState() if state is None else state
         self.n_snps, d = genotypes.n_snps, model.n_reported
         self._shapes = {
             "common": len(COMMON),
             **{f"variable-{j}": len(PER_VARIABLE) for j in range(d)},
             "loadings": model.n_loadings,
+            "held-out": 0 if fill is None else N_COLUMNS,
+            **{f"sweep-{j}": len(model.ks) for j in range(d)},
         }
         self._stores: list[RowStore] = []
         try:
             if not self._restore():
                 self._open(0)
-            self.common, *self.rows, self.loadings = self._stores
-            self._fill(model, genotypes)
+            self.common, self.rows = self._stores[0], self._stores[1 : d + 1]
+            self.loadings, self.held_out, *self.sweeps = self._stores[d + 1 :]
+            self._fill(model, genotypes, fill)
         except BaseException:
             self.close()
             raise
@@ -74,7 +95,7 @@ class StatisticsStore:
         for name, n_columns in self._shapes.items():
             path = self._state.rows_path(f"{_NOTE}-{name}")
             self._stores.append(RowStore(self.n_snps, n_columns, path, n_kept))
-        self.histograms = [MagnitudeHistogram() for _ in range(len(self._shapes) - 1)]
+        self.histograms = [MagnitudeHistogram() for _ in range(self._model.n_reported + 1)]
         self.status_counts = np.zeros(len(Status), np.int64)
         self._n_rows = n_kept
         # rows that the last checkpoint covers, and their checksums
@@ -99,8 +120,8 @@ class StatisticsStore:
         if self._sums != note["checksums"]:
             return False
         # only now: damaged rows may have a status that cannot be counted
-        for common, *variables, _ in zip(*self._parts(0, n_rows), strict=True):
-            self._count(common, variables)
+        for common, *rows in zip(*self._parts(0, n_rows), strict=True):
+            self._count(common, rows[: self._model.n_reported])
         return True
 
     def _parts(self, first: int, end: int) -> list[Iterator[Floats]]:
@@ -115,19 +136,21 @@ class StatisticsStore:
         self._n_summed = end
 
     def _count(self, common: Floats, variables: list[Floats]) -> None:
-        for histogram, rows in zip(self.histograms, variables, strict=False):
+        for histogram, rows in zip(self.histograms[:-1], variables, strict=True):
             histogram.add(rows[:, _T])
         self.histograms[-1].add(np.sqrt(common[:, _F]))
         self.status_counts += np.bincount(common[:, _STATUS].astype(np.int64), minlength=len(Status))
 
-    def _fill(self, model: AssociationModel, genotypes: GenotypeMatrix) -> None:
+    def _fill(self, model: AssociationModel | SweepModel, genotypes: GenotypeMatrix, fill: FactorFill | None) -> None:
         if self._n_rows == self.n_snps:
             return
         label = f"tests from SNP {self._n_rows + 1}" if self._n_rows else "tests"
-        for block in model.statistics(genotypes, label, self._n_rows):
+        for block in model.statistics(genotypes, label, self._n_rows, fill):
             common = common_rows(block)
             variables = [variable_rows(block, j) for j in range(len(self.rows))]
-            for store, rows in zip(self._stores, [common, *variables, block.loadings], strict=True):
+            sweeps = [block.t_by_k[:, :, j] for j in range(len(self.rows))]
+            parts = [common, *variables, block.loadings, block.held_out, *sweeps]
+            for store, rows in zip(self._stores, parts, strict=True):
                 store.append(rows)
             self._count(common, variables)
             self._n_rows += len(common)
@@ -153,10 +176,28 @@ class StatisticsStore:
         for rows in self.common.blocks(BLOCK_ROWS):
             yield np.sqrt(rows[:, _F])
 
-    def inflation(self) -> Floats:
-        """GIF of each variable, shape (d,), exact; NaN where no SNP has a t."""
-        gifs = [genomic_inflation_streamed(self.histograms[j], self.t_blocks(j)) for j in range(len(self.rows))]
-        return np.array(gifs)
+    @property
+    def df(self) -> int:
+        """Residual degrees of freedom of t."""
+        return self._model.df
+
+    def calibrations(self, method: str) -> list[Calibration]:
+        """Of each variable, then of the joint test, from what is stored."""
+        student = StudentStatistic(self._model.df)
+        of_variables = [
+            calibrate(student, method, self.histograms[j], partial(self.t_blocks, j)) for j in range(len(self.rows))
+        ]
+        joint = JointStatistic(len(self.rows), self._model.df)
+        return [*of_variables, calibrate(joint, method, self.histograms[-1], self.root_f_blocks)]
+
+    def sweep(self, method: str) -> list[list[SweepRow]]:
+        """Per variable, a row for each number of factors."""
+        model = self._model
+        assert isinstance(model, SweepModel)
+        return [
+            summarise_variable(partial(store.blocks, BLOCK_ROWS), model.ks, model.dfs, method, self.n_snps)
+            for store in self.sweeps
+        ]
 
     def close(self) -> None:
         """Forget all that is in memory, and close the files."""

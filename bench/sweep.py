@@ -1,0 +1,76 @@
+"""A sweep over K = 1 ... 20 against a single run with K = 20: time, and agreement of t with separate runs.
+
+    python bench/sweep.py [--sizes 300x20000 1000x100000 --rounds 5 --variables 1]
+
+Both run in this process, one after the other in each round, from the path of the .bed to finished files. Medians of
+times and of ratios within a round are printed; then, of the first size, the largest difference between t of the sweep
+and of separate runs (exact) with each K, relative to max(|t|, 1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+import lfmm2
+from lfmm2.pipeline import Job
+from lfmm2.preparation import RunOptions, TestOptions
+from lfmm2.run_state import NoState
+from lfmm2.statistics_store import StatisticsStore
+from lfmm2.sweep import SweepModel
+
+K = 20
+
+
+def seconds(data, folder, **options) -> float:
+    started = time.perf_counter()
+    lfmm2.run(None, data.bed, data.env, K, out=folder / "r", overwrite=True, **options)
+    return time.perf_counter() - started
+
+
+def largest_difference(data) -> float:
+    """Between t of the sweep and those of separate runs."""
+    worst = 0.0
+    with Job(None, data.bed, data.env, K, RunOptions(test=TestOptions(sweep=f"1:{K}"))) as job:
+        factors = job.estimate(NoState())
+        inputs = job.inputs
+        model = SweepModel(inputs.ridge, factors, K, inputs.ks, len(inputs.variables.names), "paper")
+        store = StatisticsStore(model, inputs.tested)
+        for i, k in enumerate(inputs.ks):
+            alone = lfmm2.run(None, data.bed, data.env, k, solver="exact").t
+            swept = np.column_stack([rows.array[:, i] for rows in store.sweeps])
+            worst = max(worst, float(np.nanmax(np.abs(swept - alone) / np.maximum(np.abs(alone), 1))))
+    return worst
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sizes", nargs="+", default=["300x20000", "1000x100000"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--variables", type=int, default=1)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", lfmm2.LfmmWarning)
+    difference = None
+    print(f"{'samples x SNPs':>18} {'K = 20':>9} {'1:20':>9} {'ratio':>7}")
+    for size in arguments.sizes:
+        n_samples, n_snps = map(int, size.split("x"))
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            data = lfmm2.simulate(folder / "d", n_samples, n_snps, arguments.variables)
+            seconds(data, folder)
+            pairs = [(seconds(data, folder), seconds(data, folder, sweep=f"1:{K}")) for _ in range(arguments.rounds)]
+            single, swept = np.median(pairs, axis=0)
+            ratio = float(np.median([b / a for a, b in pairs]))
+            print(f"{size:>18} {single:>7.3f} s {swept:>7.3f} s {ratio:>7.2f}", flush=True)
+            if difference is None:
+                difference = largest_difference(data)
+    print(f"t of each K against a separate run: at most {difference:.1e} relative")
+
+
+if __name__ == "__main__":
+    main()
