@@ -12,7 +12,8 @@ SOURCES := pyproject.toml meson.build meson.options $(wildcard README.md LICENSE
   $(shell find src -type f \( -name '*.py' -o -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.h' -o -name '*.in' \
   -o -name 'meson.build' -o -name 'py.typed' \))
 
-CORE_TESTS := tests/test_core.py tests/test_threaded_kernels.py tests/test_genotypes.py tests/test_stream.py
+CORE_TESTS := tests/test_core.py tests/test_thinning.py tests/test_threaded_kernels.py tests/test_genotypes.py tests/test_stream.py \
+  tests/test_imputation.py
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -22,7 +23,7 @@ unexport PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD
 unexport PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV PIP_NO_BUILD_ISOLATION
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint test-checked test-serial torture bench dist clean
+.PHONY: help demo test lint test-checked test-serial torture bench tutorial dist clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -37,7 +38,7 @@ lint: $(VENV)/.package $(VENV)/.dev  ## ruff, mypy, stubtest and cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/stubtest lfmm2._core lfmm2._interrupt
+	$(BIN)/stubtest lfmm2._core lfmm2._impute lfmm2._interrupt lfmm2._ld
 	$(WITH_PATH) $(BIN)/cython-lint src
 
 test-checked: $(VENV)/checked/.installed $(VENV)/.test  ## Kernel tests with bounds checks in the kernels
@@ -52,6 +53,9 @@ torture: $(VENV)/.package $(VENV)/.torture  ## Faults, kills, full disks, saniti
 bench: $(VENV)/.package $(VENV)/.test  ## The programs in bench, one after the other
 	@set -e; for program in $$(grep -l '__main__' bench/*.py); do \
 	  echo "$(BIN)/python $$program"; $(BIN)/python "$$program" $(ARGS); done
+
+tutorial: $(VENV)/.package $(VENV)/.test  ## Run docs/tutorial.md, renew its outputs and pictures; ARGS=--all for all outputs
+	$(BIN)/python docs/tutorial/build.py --write $(ARGS)
 
 dist: $(VENV)/.dist  ## The sdist of the last commit, and a wheel built from it
 	rm -rf dist

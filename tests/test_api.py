@@ -33,8 +33,9 @@ def test_public_names():
         "AssociationResult", "BedFile", "CalibrationWarning", "ConvergenceWarning", "DegenerateProblemError",
         "InconsistentInputError", "InputWarning", "InsufficientMemoryError", "LatentFactors", "LfmmError",
         "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "ReadError", "Simulation", "Status",
-        "UsageError", "WriteError", "__version__", "estimate_factors", "open_bed", "read_factors", "run", "simulate",
-        "test_associations", "verify",
+        "UsageError", "WriteError", "__version__", "estimate_factors", "find_hits", "genetic_offset", "open_bed",
+        "plots",
+        "read_factors", "read_results", "run", "simulate", "test_associations", "verify", "write_report",
     ]  # fmt: skip
     assert all(getattr(lfmm2, name) is not None for name in lfmm2.__all__)
     with pytest.raises(AttributeError, match="no attribute 'rum'"):
@@ -53,9 +54,10 @@ def test_signatures(name, positional, left_out):
     parameters = inspect.signature(getattr(lfmm2, name)).parameters.values()
     named = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
     assert [p.name for p in named] == positional
-    assert all(p.default is p.empty for p in named)
+    assert {p.name for p in named if p.default is not p.empty} == ({"K"} if name == "run" else set())
     wanted = [(key, default) for key, default in OPTIONS.items() if key not in left_out]
-    assert [(p.name, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY][: len(wanted)] == wanted
+    keywords = [(p.name, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY]
+    assert [keyword for keyword in keywords if keyword in wanted] == wanted
 
 
 def test_examples_of_the_docstrings():

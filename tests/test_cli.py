@@ -203,7 +203,7 @@ def test_run_interrupted_while_it_writes_can_be_resumed(slow, tmp_path):
     )
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed with:     the factors" in resumed.stdout
-    assert len(lfmm2.verify(tmp_path / "r")) == 4
+    assert len(lfmm2.verify(tmp_path / "r")) == 5
     assert not (tmp_path / "r.state").exists()
 
 
@@ -266,7 +266,7 @@ def test_every_option_has_help():
 
 
 def test_options_of_run_are_those_of_the_function():
-    names = {parameter.name for parameter in cli.commands["run"].params} - {"dry_run"}
+    names = {parameter.name for parameter in cli.commands["run"].params} - {"dry_run", "report"}
     renamed = {
         "bed": "full_bed", "env": "X", "n_factors": "K", "power_iter": "n_power_iter", "threads": "n_threads",
         "format_": "format",

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lfmm2 import plots
     from lfmm2.api import estimate_factors, run, test_associations
     from lfmm2.association import Status
     from lfmm2.errors import (
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
     )
     from lfmm2.factors import LatentFactors
     from lfmm2.factors_file import read_factors
+    from lfmm2.hits import find_hits
+    from lfmm2.offset import genetic_offset
     from lfmm2.packed_bed import PackedBed
     from lfmm2.plink import BedFile, open_bed
-    from lfmm2.results import AssociationResult
+    from lfmm2.report import write_report
+    from lfmm2.results import AssociationResult, read_results
     from lfmm2.simulation import Simulation, simulate
-    from lfmm2.verification import verify
+    from lfmm2.stored_record import verify
 
     __version__: str
 
@@ -59,11 +63,14 @@ _HOMES = {
     ),
     "factors": ("LatentFactors",),
     "factors_file": ("read_factors",),
+    "hits": ("find_hits",),
+    "offset": ("genetic_offset",),
     "packed_bed": ("PackedBed",),
     "plink": ("BedFile", "open_bed"),
-    "results": ("AssociationResult",),
+    "report": ("write_report",),
+    "results": ("AssociationResult", "read_results"),
     "simulation": ("Simulation", "simulate"),
-    "verification": ("verify",),
+    "stored_record": ("verify",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -89,18 +96,25 @@ __all__ = [
     "WriteError",
     "__version__",
     "estimate_factors",
+    "find_hits",
+    "genetic_offset",
     "open_bed",
+    "plots",
     "read_factors",
+    "read_results",
     "run",
     "simulate",
     "test_associations",
     "verify",
+    "write_report",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("lfmm2.record").package_version()
+    if name == "plots":
+        return import_module("lfmm2.plots")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'lfmm2' has no attribute {name!r}")
     value = getattr(import_module(f"lfmm2.{_HOME_OF[name]}"), name)

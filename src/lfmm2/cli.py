@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
-import re
-import shlex
 import signal
 import sys
 import warnings
@@ -17,7 +13,10 @@ from typing import Any, TypeVar
 import click
 
 from lfmm2._interrupt import end_within, say_nothing
+from lfmm2.cli_results import hits, offset, report, verify
+from lfmm2.cli_run import run
 from lfmm2.errors import InsufficientMemoryError, LfmmError, LfmmWarning, ReadError, UsageError, WriteError
+from lfmm2.terminal import PATH, give_up_output, say, whisper
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,7 +34,7 @@ def _version() -> str:
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        _say(f"lfmm2 {_version()}")
+        say(f"lfmm2 {_version()}")
         context.exit()
 
 
@@ -65,166 +64,8 @@ def cli(debug: bool) -> None:
     """
 
 
-# readable: an input that is not is an error of reading, which has its own exit code
-_PATH = click.Path(path_type=Path, readable=False)
-
-
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-_input_options = _options(
-    click.option("--bed", "bed", type=_PATH, required=True, help="Genotypes to test: .bed, or its prefix."),
-    click.option("--env", "env", type=_PATH, required=True, help="Table of variables: CSV, TSV or PLINK style."),
-    click.option("--covar", type=_PATH, help="Table of nuisance variables: adjusted for, not reported."),
-    click.option("--keep", type=_PATH, help="Use only the samples listed."),
-    click.option("--remove", type=_PATH, help="Do not use the samples listed."),
-    click.option("--extract", type=_PATH, help="Use only the SNPs listed."),
-    click.option("--exclude", type=_PATH, help="Do not use the SNPs listed."),
-    click.option("--maf", type=float, help="Drop SNPs with a lower minor allele frequency."),
-    click.option("--geno", type=float, help="Drop SNPs with a higher rate of missing calls."),
-    click.option("--missing-code", help="A value of the tables that means missing, such as -9."),
-    click.option(
-        "--missing", type=click.Choice(["error", "drop", "mean"]), default="error", show_default=True,
-        help="Samples that lack a value: stop, leave them out, or take the variable's mean.",
-    ),
-    click.option("--intersect", is_flag=True, help="Use the samples that have all variables."),
-    click.option(
-        "--count-allele", type=click.Choice(["a2", "a1"]), default="a2", show_default=True,
-        help="Allele of the .bim whose copies are counted.",
-    ),
-)  # fmt: skip
-
-_factor_options = _options(
-    click.option("-K", "--factors", "n_factors", type=int, required=True, help="Number of latent factors."),
-    click.option("--lambda", "lambda_", type=float, default=1e-5, show_default=True, help="Ridge penalty."),
-    click.option("--est-bed", type=_PATH, help="Estimate the factors from this fileset."),
-    click.option("--est-rate", type=float, help="Estimate the factors from a random share of the SNPs."),
-    click.option("--est-extract", type=_PATH, help="Estimate the factors from the SNPs listed."),
-    click.option(
-        "--solver", type=click.Choice(["auto", "exact", "krylov", "power"]), default="auto", show_default=True,
-        help="exact: Gram matrix; krylov: iterate to --tol; power: randomised SVD; auto: exact or krylov by cost.",
-    ),
-    click.option("--tol", type=float, default=1e-4, show_default=True, help="Residual that krylov must reach."),
-    click.option("--power-iter", type=int, default=2, show_default=True, help="Power iterations of power."),
-    click.option("--oversampling", type=int, default=10, show_default=True, help="Extra columns of the solvers."),
-    click.option("--scale", type=click.Choice(["hwe"]), help="Scale SNPs by 1/sqrt(2f(1-f)) for the factors."),
-    click.option(
-        "--df", type=click.Choice(["paper", "intercept"]), default="paper", show_default=True,
-        help="Degrees of freedom: n-d-K, or one less for the mean.",
-    ),
-)  # fmt: skip
-
-_run_options = _options(
-    click.option("--out", required=True, metavar="PREFIX", help="Prefix of the result files."),
-    click.option(
-        "--format", "format_", type=click.Choice(["parquet", "tsv", "tsv.gz", "tsv.zst"]), default="parquet",
-        show_default=True, help="Of the tables.",
-    ),
-    click.option("--loadings", is_flag=True, help="Write the loadings V too."),
-    click.option("--overwrite", is_flag=True, help="Replace existing result files."),
-    click.option("--resume", is_flag=True, help="Go on with an unfinished run of the same command, if there is one."),
-    click.option("--threads", type=int, help="Threads; all processors by default."),
-    click.option("--memory", help="Budget in MiB, or with a unit such as 4GB; half of the free memory by default."),
-    click.option(
-        "--seed", type=int, default=0, show_default=True, help="Of --est-rate, and of where krylov and power start."
-    ),
-    click.option("--dry-run", is_flag=True, help="Check all inputs, print the plan, and stop."),
-)  # fmt: skip
-
-
-def _give_up_output() -> None:
-    """Send what is left in the buffer of standard output nowhere; Python would try again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _say(text: str) -> None:
-    """Print on standard output."""
-    try:
-        click.echo(text)
-    except OSError as error:
-        _give_up_output()
-        if isinstance(error, BrokenPipeError):
-            raise WriteError(
-                "standard output was closed by its reader; send it to a file, or let it be read"
-            ) from error
-        raise WriteError(f"standard output cannot be written, {error.strerror}; send it elsewhere") from error
-
-
-def _whisper(text: str) -> None:
-    """Print on standard error; that it cannot be written to is no reason to stop."""
-    with contextlib.suppress(OSError):
-        click.echo(text, err=True)
-
-
 @cli.command()
-@_input_options
-@_factor_options
-@_run_options
-def run(
-    bed: Path, env: Path, covar: Path | None, keep: Path | None, remove: Path | None, extract: Path | None,
-    exclude: Path | None, maf: float | None, geno: float | None, missing_code: str | None, missing: str,
-    intersect: bool, count_allele: str, n_factors: int, lambda_: float, est_bed: Path | None, est_rate: float | None,
-    est_extract: Path | None, solver: str, tol: float, power_iter: int, oversampling: int, scale: str | None, df: str,
-    out: str, format_: str, loadings: bool, overwrite: bool, resume: bool, threads: int | None, memory: str | None,
-    seed: int, dry_run: bool,
-) -> None:  # fmt: skip
-    """Estimate the factors and test every SNP.
-
-    Samples are matched by ID. The plan is printed and all inputs are checked before any work; result files appear
-    when they are complete. A run that was interrupted goes on with --resume.
-
-    Example: lfmm2 run --bed plants.bed --env climate.csv -K 5 --out results
-    """
-    from lfmm2.eigensolvers import SolverOptions
-    from lfmm2.inputs import SampleOptions
-    from lfmm2.pipeline import Job, RunOptions
-    from lfmm2.plan import aligned
-    from lfmm2.result_files import OutputOptions
-    from lfmm2.snps import SnpOptions
-
-    options = RunOptions(
-        lambda_=lambda_,
-        df=df,
-        seed=seed,
-        n_threads=threads,
-        memory=_memory(memory),
-        loadings=loadings,
-        solver=SolverOptions(solver, tol, power_iter, oversampling, seed),
-        samples=SampleOptions(keep, remove, missing_code, intersect, missing),
-        snps=SnpOptions(extract, exclude, maf, geno, est_rate, est_extract, scale, count_allele),
-        output=OutputOptions(out, format_, overwrite, resume),
-        progress=True,
-        command=shlex.join(["lfmm2", *sys.argv[1:]]),
-    )
-    with Job(est_bed, bed, env, n_factors, options, covar) as job:
-        _say(job.plan.describe())
-        if job.files.is_complete:
-            _say("These results are complete; nothing is left to do.")
-        elif kept := job.files.unfinished():
-            _say(aligned({"resumed with": kept}))
-        if dry_run:
-            return
-        result = job.execute()
-    factors = result.factors
-    lines = {"factors": f"{factors.solver}, {factors.n_passes} pass(es), residual {factors.residuals.max():.1e}"}
-    lines |= {f"GIF of {name}": f"{gif:.4f}" for name, gif in zip(result.variables, result.gif, strict=True)}
-    lines |= {f"{name} file": str(path) for name, path in result.paths.items()}
-    _say(aligned(lines))
-
-
-def _memory(memory: str | None) -> str | None:
-    """A plain number is MiB, as in plink2."""
-    return f"{memory}MiB" if memory is not None and re.fullmatch(r"\s*[0-9.]+\s*", memory) else memory
-
-
-@cli.command()
-@click.option("--out", type=_PATH, required=True, help="Prefix of the files.")
+@click.option("--out", type=PATH, required=True, help="Prefix of the files.")
 @click.option("--samples", type=int, default=500, show_default=True, help="Number of samples.")
 @click.option("--snps", type=int, default=50_000, show_default=True, help="Number of SNPs.")
 @click.option("--variables", type=int, default=2, show_default=True, help="Number of variables.")
@@ -245,32 +86,17 @@ def simulate(
         overwrite=overwrite,
     )  # fmt: skip
     for path in (data.bed, data.bim, data.fam, data.env, data.truth):
-        _say(str(path))
+        say(str(path))
 
 
 @cli.command()
-@click.option("--out", type=_PATH, default=Path("lfmm2-demo/demo"), show_default=True, help="Prefix of the files.")
+@click.option("--out", type=PATH, default=Path("lfmm2-demo/demo"), show_default=True, help="Prefix of the files.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the simulation.")
 def demo(out: Path, seed: int) -> None:
     """Simulate data, run lfmm2 on it, and show the hits beside the truth."""
     from lfmm2.demo import run_demo
 
-    run_demo(out, seed, _say)
-
-
-@cli.command()
-@click.argument("results", type=_PATH)
-def verify(results: Path) -> None:
-    """Read the files of a run again and compare them with its record.
-
-    RESULTS is the --out of the run. The exit code is 0 only if all files are as the run wrote them.
-    """
-    from lfmm2.plan import aligned
-    from lfmm2.text_tables import with_spaces
-    from lfmm2.verification import verify as verify_results
-
-    sizes = verify_results(results)
-    _say(aligned({name: f"{with_spaces(size)} bytes, as written" for name, size in sizes.items()}))
+    run_demo(out, seed, say)
 
 
 @cli.command()
@@ -278,7 +104,11 @@ def info() -> None:
     """Show version, processor, BLAS, threads and SIMD."""
     from lfmm2.machine import describe_machine
 
-    _say(describe_machine())
+    say(describe_machine())
+
+
+for _command in (run, hits, offset, report, verify):
+    cli.add_command(_command)
 
 
 def _print_warning(
@@ -289,7 +119,7 @@ def _print_warning(
     file: Any = None,
     line: Any = None,
 ) -> None:
-    _whisper(f"Warning: {message}")
+    whisper(f"Warning: {message}")
 
 
 class _Stopped(BaseException):
@@ -333,7 +163,7 @@ def main(argv: list[str] | None = None) -> None:
         if sys.stdout is not None:  # it is where standard output was closed
             sys.stdout.flush()
     except OSError:  # of what click has printed itself
-        _give_up_output()
+        give_up_output()
         code = code or WriteError.exit_code
     sys.exit(code)
 
@@ -353,11 +183,11 @@ def _run_command(arguments: list[str], debug: bool) -> int:
     except _Stopped as stop:
         say_nothing()
         _print_notes(stop)
-        _whisper("Interrupted.")
+        whisper("Interrupted.")
         return int(stop.args[0])
     except (click.Abort, KeyboardInterrupt) as error:
         _print_notes(error)
-        _whisper("Interrupted.")
+        whisper("Interrupted.")
         return INTERRUPTED
     except MemoryError as error:
         return _fail(error, InsufficientMemoryError.exit_code, debug, "out of memory; lower --memory or --threads")
@@ -374,7 +204,7 @@ def _fail(error: BaseException, code: int, debug: bool, text: str | None = None)
         import traceback
 
         traceback.print_exception(error)
-    _whisper(f"Error: {text or error}")
+    whisper(f"Error: {text or error}")
     _print_notes(error)
     return code
 
@@ -382,4 +212,4 @@ def _fail(error: BaseException, code: int, debug: bool, text: str | None = None)
 def _print_notes(error: BaseException) -> None:
     """What was added to an error on its way, such as where the state of the run is."""
     for note in getattr(error, "__notes__", ()):
-        _whisper(note)
+        whisper(note)

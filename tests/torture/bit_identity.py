@@ -31,6 +31,9 @@ LEAST_BLOCKS = 30
 # one more group than blocks wanted, and a last one that is not full
 N_SNPS = LEAST_BLOCKS * GROUP_SNPS + 517
 K = 3
+EVERY_CHOICE = {
+    "sweep": "1:3", "impute": "factors", "calibrate": "empirical-null", "est_thin": "r2=0.9,window=50",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,20 @@ def make_data_sets(folder: Path, n_samples: int) -> list[DataSet]:
     return [
         DataSet("missing calls, krylov", bed, X, {"solver": "krylov"}),
         DataSet("exact", bed, X, {"solver": "exact"}),
+        DataSet("every choice", bed, X, {"solver": "exact", **EVERY_CHOICE}),
         DataSet("subset, power", bed, X, {"solver": "power", **subset}),
     ]
 
 
 def digest(result: lfmm2.AssociationResult) -> str:
-    """sha256 over t, beta and all arrays of the factors."""
-    factors = result.factors
-    arrays = (result.t, result.beta, factors.U, factors.singular_values, factors.residuals, factors.loadings_map)
+    """sha256 over t, beta, q, local fdr, all arrays of the factors, and the histograms of a sweep."""
+    factors, sweep = result.factors, result.sweep
+    arrays = [
+        result.t, result.beta, result.q, result.local_fdr, factors.U, factors.singular_values, factors.residuals,
+        factors.loadings_map,
+    ]  # fmt: skip
+    if sweep is not None:
+        arrays.append(sweep.histograms["COUNT"].to_numpy())
     return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
 
 
@@ -115,15 +124,18 @@ def least_budget(data: DataSet, n_threads: int) -> int:
     """The smallest budget that a run accepts, found without running it."""
     from lfmm2.eigensolvers import SolverOptions
     from lfmm2.inputs import SampleOptions
-    from lfmm2.pipeline import Job, RunOptions
+    from lfmm2.pipeline import Job
+    from lfmm2.preparation import RunOptions, TestOptions
     from lfmm2.snps import SnpOptions
 
     options = data.options
 
     def accepts(memory: int) -> bool:
+        tests = {name: options[name] for name in ("sweep", "impute", "calibrate") if name in options}
         run_options = RunOptions(
-            n_threads=n_threads, memory=memory, solver=SolverOptions(options["solver"]),
-            samples=SampleOptions(keep=options.get("keep")), snps=SnpOptions(extract=options.get("extract")),
+            n_threads=n_threads, memory=memory, solver=SolverOptions(options["solver"]), test=TestOptions(**tests),
+            samples=SampleOptions(keep=options.get("keep")),
+            snps=SnpOptions(extract=options.get("extract"), est_thin=options.get("est_thin")),
         )  # fmt: skip
         try:
             Job(None, data.bed, data.X, K, run_options).close()

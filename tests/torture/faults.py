@@ -40,8 +40,8 @@ N_SAMPLES, N_SNPS = 42, 4000
 # Several blocks of reading and several writes per file, although the data are small; all work is worth saving.
 SETTINGS = {
     "lfmm2.stream:BLOCK_BYTES": 2048 * -(-N_SAMPLES // 4),
-    "lfmm2.result_files:TEXT_ROWS": 1500,
-    "lfmm2.result_files:PARQUET_ROWS": 2000,
+    "lfmm2.result_writer:TEXT_ROWS": 1500,
+    "lfmm2.result_writer:PARQUET_ROWS": 2000,
     "lfmm2.run_state:KEEP_AFTER_SECONDS": 0,
 }
 N_QUICK = 80
@@ -233,6 +233,7 @@ def run(full: bool) -> dict[str, object]:
             Scene("parquet", root, data, "parquet"),
             Scene("tsv", root, data, "tsv"),
             Scene("overwrite", root, data, "parquet", overwrite=True),
+            Scene("every choice", root, data, "parquet", more=runs.EVERY_CHOICE),
         ]
         with runs.workers(library) as pool:
             points = []

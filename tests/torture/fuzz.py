@@ -208,7 +208,7 @@ def state(yard: Yard, data: bytes) -> None:
 
 
 def manifest(yard: Yard, data: bytes) -> None:
-    from lfmm2.verification import verify
+    from lfmm2.stored_record import verify
 
     path = yard.folder / "r-parquet.json"
     whole = path.read_bytes()

@@ -124,8 +124,8 @@ def long_command(data: runs.Data, out: Path) -> Command:
     """A run of some seconds: several passes of several blocks, and tables of several groups."""
     settings = SETTINGS | {
         "lfmm2.stream:BLOCK_BYTES": 1 << 20,
-        "lfmm2.result_files:TEXT_ROWS": 4096,
-        "lfmm2.result_files:PARQUET_ROWS": 8192,
+        "lfmm2.result_writer:TEXT_ROWS": 4096,
+        "lfmm2.result_writer:PARQUET_ROWS": 8192,
     }
     return runs.run_command(data, out, "--solver", "krylov", "--tol", "1e-6", settings=settings)
 
@@ -251,6 +251,7 @@ def run(full: bool) -> dict[str, object]:
             Scene("parquet", root, small, "parquet"),
             Scene("tsv, krylov", root, small, "tsv", more=("--solver", "krylov")),
             Scene("overwrite", root, small, "parquet", overwrite=True),
+            Scene("every choice", root, small, "parquet", more=runs.EVERY_CHOICE),
         ]
         with runs.workers(library) as pool:
             points = []

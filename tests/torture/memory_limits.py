@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from torture.runs import sha256
+from torture.runs import EVERY_CHOICE, sha256
 
 SECONDS_LIMIT = 600
 MIB = 1 << 20
@@ -129,6 +129,8 @@ CASES = (
     Case(2502, 16_000, 1, 1, "exact", 5),
     Case(10_000, 5_000, 2, 0, "krylov", 10),
     Case(10_000, 5_000, 7, 0.3, "power", 5, more=("--loadings",)),
+    Case(60, 200_000, 2, 0, "exact", 20, more=EVERY_CHOICE),
+    Case(1500, 20_000, 2, 0.1, "krylov", 20, more=("--sweep", "1:20", "--impute", "factors")),
 )
 QUICK_CASES = (
     Case(60, 20_000, 2, 0),

@@ -87,6 +87,13 @@ class Command:
         return Command((*self.arguments, "--resume"), self.settings)
 
 
+# each option of a run that makes another pass, other rows of statistics or other files
+EVERY_CHOICE = (
+    "--sweep", "1:4", "--maf", "0.02", "--est-thin", "r2=0.2,window=50", "--impute", "factors", "--calibrate",
+    "empirical-null",
+)  # fmt: skip
+
+
 def run_command(data: Data, out: Path, *more: str, settings: Mapping[str, Any] | None = None) -> Command:
     """``lfmm2 run`` with two factors and one thread."""
     inputs = ("run", "--bed", str(data.bed), "--env", str(data.env), "-K", "2", "--threads", "1")

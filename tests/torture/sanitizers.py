@@ -28,8 +28,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path("src", "lfmm2")
 HERE = Path(__file__).resolve().parent
 THREADED_KERNELS = "tests/test_threaded_kernels.py"
+KERNEL_MODULES = ("_core", "_impute", "_ld")
 CORE_TESTS = ("tests/test_core.py", THREADED_KERNELS)
-KERNEL_TESTS = (*CORE_TESTS, "tests/test_genotypes.py", "tests/test_stream.py")
+KERNEL_TESTS = (
+    *CORE_TESTS,
+    "tests/test_genotypes.py",
+    "tests/test_imputation.py",
+    "tests/test_stream.py",
+    "tests/test_thinning.py",
+)
 REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
 # a report ends the process with this code
 REPORTED = 86
@@ -213,11 +220,12 @@ class Build:
         return str(library)
 
     def compile(self) -> None:
-        """Build from the sources as they stand, and put the module into the package."""
+        """Build from the sources as they stand, and put the modules of kernels into the package."""
         must_succeed(["ninja", "-C", self.objects], self.environment)
-        (module,) = (self.objects / SOURCES).glob("_core*.so")
-        (self.package / module.name).unlink(missing_ok=True)
-        shutil.copy(module, self.package)
+        for name in KERNEL_MODULES:
+            (module,) = (self.objects / SOURCES).glob(f"{name}.*.so")
+            (self.package / module.name).unlink(missing_ok=True)
+            shutil.copy(module, self.package)
 
     def python(self, *arguments: str) -> tuple[int, str]:
         """Exit code and output of Python with the sanitizer before all other libraries."""

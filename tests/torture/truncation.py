@@ -259,7 +259,7 @@ class Scene:
         bed = folder / self.data.bed.name
         progress = MakeChanging(bed, change, at, None if change else folder / "events")
         # blocks of two groups
-        settings = {"lfmm2.pipeline:terminal_progress": progress, "lfmm2.stream:BLOCK_BYTES": 1}
+        settings = {"lfmm2.preparation:terminal_progress": progress, "lfmm2.stream:BLOCK_BYTES": 1}
         data = runs.Data(bed, self.data.env)
         return runs.run_command(data, folder / "r", "--maf", "0.01", "--solver", self.solver, settings=settings)
 
