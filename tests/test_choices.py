@@ -275,7 +275,7 @@ def test_spectrum_follows_its_factors_to_another_order_of_samples(data: lfmm2.Si
         sample_ids=tuple(factors.sample_ids[i] for i in order),
         spectrum=replace(
             factors.spectrum, sample_totals=factors.spectrum.sample_totals[order],
-            vectors=factors.spectrum.vectors[order],
+            sample_weights=factors.spectrum.sample_weights[order], vectors=factors.spectrum.vectors[order],
         ),
     )  # fmt: skip
     lfmm2.test_associations(data.bed, data.env, shuffled, out=tmp_path / "other")

@@ -42,7 +42,7 @@ def test_rows_are_those_of_numpy(
     method: str, n: int, strong: float, ties: bool, fine: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if fine:
-        monkeypatch.setattr(lfmm2.sweep_summary, "_FEW", 0)
+        monkeypatch.setattr(lfmm2.sweep_summary, "FEW_SNPS", 0)
     t = statistics(n, strong, ties=ties)
     ks, dfs = (1, 2, 5), (40, 39, 36)
     rows = summarise_variable(lambda: cut(t, 500), ks, dfs, method, n)

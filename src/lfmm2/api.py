@@ -77,7 +77,7 @@ def run(
         Number of latent factors. In a sweep it may be left to the scree.
     sweep : str or sequence of int, optional
         Numbers of factors to compare, such as "1:20" or (2, 4, 8): calibration, discoveries and p-values with each of
-        them, from the same passes. The tables are those of K.
+        them, from the same passes, missing calls at the mean. The tables are those of K.
     lambda_ : float
         Ridge penalty on the effect sizes, > 0.
     solver : {"auto", "exact", "krylov", "power"}
@@ -102,7 +102,7 @@ def run(
     count_allele : {"a2", "a1"}
         Allele of the .bim that dosages, effects and frequencies count.
     seed : int
-        Of the random subset and of the starting block of krylov and power.
+        Of the random subset, of the starting block of krylov and power, and of the calls that `impute` holds out.
     n_threads : int, optional
         All available processors by default. Results do not depend on it.
     memory : int or str, optional
@@ -137,7 +137,7 @@ def run(
     loadings : bool
         Also compute the loadings V.
     overwrite : bool
-        Replace existing result files.
+        Replace the result files of an earlier run, and remove those that this one does not write.
     resume : bool
         Go on with an unfinished run of the same inputs and parameters, whose state lies in ``<out>.state``; the files
         are those that it would have written, byte for byte. Begin where there is none; do nothing where the run is

@@ -95,7 +95,8 @@ _run_options = _options(
     click.option("--threads", type=int, help="Threads; all processors by default."),
     click.option("--memory", help="Budget in MiB, or with a unit such as 4GB; half of the free memory by default."),
     click.option(
-        "--seed", type=int, default=0, show_default=True, help="Of --est-rate, and of where krylov and power start."
+        "--seed", type=int, default=0, show_default=True,
+        help="Of --est-rate, of where krylov and power start, and of the calls held out.",
     ),
     click.option("--report", is_flag=True, help="Write a report with pictures too (needs lfmm2[plot])."),
     click.option("--dry-run", is_flag=True, help="Check all inputs, print the plan, and stop."),

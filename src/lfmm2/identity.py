@@ -61,8 +61,9 @@ def make_identity(
         facts = (given.angle_bound, given.solver, given.reason, given.n_passes, given.converged, given.n_snps)
         identity["given factors"] = _digest(*arrays, repr(facts).encode())
         if (seen := given.spectrum) is not None:
-            totals = repr((seen.total, seen.total_squares, seen.n_dimensions)).encode()
-            identity["given spectrum"] = _digest(seen.eigenvalues, seen.sample_totals, seen.vectors, totals)
+            totals = repr((seen.total, seen.total_squares, seen.n_dimensions, seen.n_snps)).encode()
+            arrays = (seen.eigenvalues, seen.sample_totals, seen.sample_weights, seen.vectors)
+            identity["given spectrum"] = _digest(*arrays, totals)
     return identity
 
 

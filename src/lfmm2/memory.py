@@ -15,6 +15,7 @@ from lfmm2.genotypes import ACCUMULATOR_BYTES, GRAM_PANEL_SNPS, MOST_ACCUMULATOR
 from lfmm2.imputation import N_COLUMNS, fill_bytes
 from lfmm2.statistics_store import BLOCK_ROWS
 from lfmm2.stream import BLOCK_BYTES, plan_tiling
+from lfmm2.sweep_summary import FEW_SNPS
 
 # what a pass, a table or a matrix library takes besides the arrays counted here
 SMALL_BYTES = 16 << 20
@@ -228,7 +229,7 @@ def sweep_bytes(size: ProblemSize) -> int:
     """
     if not size.n_sweep:
         return 0
-    few = size.n_snps <= 1 << 20
+    few = size.n_snps <= FEW_SNPS
     histograms = (1 << 18 if few else 1 << 21) * 2
     values = 8 * 2 * size.n_snps // (30 if few else 250)
     return size.n_sweep * (histograms + values + 8 * 4 * min(BLOCK_ROWS, size.n_snps))

@@ -79,6 +79,12 @@ class RunPlan:
         In the fileset that is tested.
     filtered : bool
         Whether maf or geno will drop SNPs yet: numbers of SNPs are then upper bounds.
+    thinned : bool
+        Whether the estimation set will be thinned yet.
+    model : str
+        Variables and numbers of factors, in words.
+    allele : str
+        Column of the .bim whose copies are counted; empty for an array.
     solver, reason : str
         "given" where the factors are.
     n_passes : int

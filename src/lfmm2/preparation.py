@@ -223,8 +223,7 @@ class Preparation:
         self._est_listed: Ints | None = None
         if snps.est_extract is not None:
             self._est_listed = listed_snps(self.estimation_source, snps.est_extract, "--est-extract")
-        filtered = snps.maf is not None or snps.geno is not None
-        self.use_snps(self.selected, filtered=filtered, thinned=self.thin is not None)
+        self.use_snps(self.selected, filtered=snps.filters, thinned=self.thin is not None)
 
     def use_snps(
         self, tested: Ints | None, filtered: bool = False, thinned: bool = False, kept: Ints | None = None
@@ -403,6 +402,7 @@ def _for_samples(factors: LatentFactors, variables: AlignedVariables) -> LatentF
     spectrum = factors.spectrum
     if spectrum is not None:
         vectors = spectrum.vectors[order] if len(spectrum.vectors) else spectrum.vectors
-        spectrum = replace(spectrum, sample_totals=spectrum.sample_totals[order], vectors=vectors)
+        totals, weights = spectrum.sample_totals[order], spectrum.sample_weights[order]
+        spectrum = replace(spectrum, sample_totals=totals, sample_weights=weights, vectors=vectors)
     loadings_map = factors.loadings_map[order]
     return replace(factors, U=factors.U[order], loadings_map=loadings_map, sample_ids=ours, spectrum=spectrum)

@@ -60,8 +60,9 @@ def benjamini_hochberg(p: ArrayLike) -> Float64Array:
 class StreamedQValues:
     """Benjamini–Hochberg q-values in genome order, from |t|, without an array of all SNPs.
 
-    The range of |t| is cut into buckets of about `max_in_memory` values. `add` sends each value to its
-    bucket, `finish` turns bucket after bucket into q, `take` deals the q out again in the order of `add`.
+    |t| stands for any score of at least 0 whose p falls as it grows, such as sqrt(F) or `Calibration.scores`. The range
+    of |t| is cut into buckets of about `max_in_memory` values. `add` sends each value to its bucket, `finish` turns
+    bucket after bucket into q, `take` deals the q out again in the order of `add`.
 
     The q are the bits of ``benjamini_hochberg(p_of(t))`` wherever p as computed falls with |t|. Ranks follow
     |t|, not p; so where two |t| are so near that rounding reverses their p, q still never rises with |t|.

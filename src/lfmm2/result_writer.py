@@ -24,7 +24,7 @@ from lfmm2.result_files import ResultFiles
 from lfmm2.run_state import RunState
 from lfmm2.statistics_store import BLOCK_ROWS, StatisticsStore
 from lfmm2.stream import Progress
-from lfmm2.tables import joint_table, loadings_schema, loadings_table, recut, result_table
+from lfmm2.tables import PER_VARIABLE, joint_table, loadings_schema, loadings_table, recut, result_table
 from lfmm2.text_tables import with_spaces
 
 Floats = NDArray[np.float64]
@@ -128,14 +128,10 @@ class ResultWriter:
         calibration, store = self.calibrations[j], self.store
         with self._q_values(calibration, store.t_blocks(j)) as q_values:
             blocks = zip(
-                self._cut_variants(),
-                store.common.blocks(BLOCK_ROWS),
-                store.rows[j].blocks(BLOCK_ROWS),
-                store.t_blocks(j),
-                strict=True,
+                self._cut_variants(), store.common.blocks(BLOCK_ROWS), store.rows[j].blocks(BLOCK_ROWS), strict=True
             )
-            for variant, common, rows, t in blocks:
-                scores = calibration.scores(t)
+            for variant, common, rows in blocks:
+                scores = calibration.scores(rows[:, PER_VARIABLE.index("t")])
                 q = q_values.take(scores)
                 yield result_table(variant, common, rows, scores, q, self.df, calibration, self.counts_a1)
 

@@ -22,7 +22,7 @@ from lfmm2.q_values import benjamini_hochberg
 from lfmm2.scree import Scree, scree
 from lfmm2.stored_run import StoredRun
 from lfmm2.sweep_summary import Sweep
-from lfmm2.tables import COMMON, LOADINGS_FIRST, PER_VARIABLE, calibrated_columns, joint_table, result_table
+from lfmm2.tables import COMMON, LOADINGS_FIRST, PER_VARIABLE, joint_table, result_table
 
 Floats = NDArray[np.float64]
 
@@ -95,9 +95,16 @@ class MemorySource:
         """A copy, which the caller may change."""
         if name in CALIBRATED:
             values, calibration = self._values(variable)
+            if name == "local_fdr":
+                return calibration.local_fdr(values)
             scores = calibration.scores(values)
-            q = benjamini_hochberg(calibration.p(scores)) if name in ("q", "q_storey") else scores
-            return calibrated_columns(values, scores, q, calibration)[CALIBRATED[name]]
+            if name == "neg_log10_p_calibrated":
+                return calibration.neg_log10_p(scores)
+            p = calibration.p(scores)
+            if name == "p_calibrated":
+                return p
+            q = benjamini_hochberg(p)
+            return calibration.storey_pi0 * q if name == "q_storey" else q
         if variable is None:
             return self._common[:, COMMON.index(name)].copy()
         return self._rows[variable][:, PER_VARIABLE.index(name)].copy()

@@ -29,7 +29,7 @@ TOP_QUANTILE = 0.999
 # variables of a sweep on the terminal
 MOST_SHOWN = 4
 # up to here a coarser histogram costs less than the values that it makes one look at
-_FEW = 1 << 20
+FEW_SNPS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _bin_edges() -> Floats:
 
 
 def _new_histogram(n: int) -> MagnitudeHistogram:
-    return MagnitudeHistogram(7 if n <= _FEW else 10)
+    return MagnitudeHistogram(7 if n <= FEW_SNPS else 10)
 
 
 def _middle_ranks(n: int) -> list[int]:
