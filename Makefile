@@ -13,7 +13,7 @@ SOURCES := pyproject.toml meson.build meson.options $(wildcard README.md LICENSE
   -o -name 'meson.build' -o -name 'py.typed' \))
 
 CORE_TESTS := tests/test_core.py tests/test_thinning.py tests/test_threaded_kernels.py tests/test_genotypes.py tests/test_stream.py \
-  tests/test_imputation.py
+  tests/test_imputation.py tests/test_impute_kernel.py
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from lfmm2 import _core, _impute
 from lfmm2.errors import InsufficientMemoryError, UsageError
 from lfmm2.genotypes import RESTART_SNPS, ArrayMatrix, BedMatrix, CrossProducts, GenotypeMatrix
-from lfmm2.imputation import ERROR_FACTORS, ERROR_MEAN, N_COLUMNS, FactorFill, HeldOutError, PackedFill, fill_bytes
+from lfmm2.imputation import ERROR_FACTORS, ERROR_MEAN, FactorFill, HeldOutError, PackedFill, fill_bytes
 from lfmm2.plink import BedFile
 from lfmm2.plink_writer import encode_bed
 from lfmm2.remembered import RememberedMatrix
@@ -484,69 +483,6 @@ def test_factors_predict_held_out_calls_where_there_is_structure(structured: Str
     assert total.ratio < 0.95
 
 
-# --- sums of errors -------------------------------------------------------------------------------------------
-
-
-def random_errors(n: int) -> Floats:
-    """Squares of very different sizes, some not there."""
-    rng = np.random.default_rng(0)
-    errors = rng.standard_normal((n, 2)) ** 2 * 10.0 ** rng.uniform(-30, 30, (n, 1))
-    errors[::7] = np.nan
-    errors[::5, ERROR_FACTORS] = np.nan
-    return errors
-
-
-@pytest.mark.parametrize("part", [1, 3, 100, 1000])
-def test_sums_of_errors_do_not_depend_on_parts_or_order(part: int) -> None:
-    errors = random_errors(1000)
-    whole, parts = HeldOutError(), HeldOutError()
-    whole.add(errors)
-    shuffled = np.random.default_rng(part).permutation(errors)
-    for first in range(0, len(errors), part):
-        parts.add(shuffled[first : first + part])
-    assert parts.summary() == whole.summary()
-    assert whole.n_held_out == (~np.isnan(errors).any(axis=1)).sum()
-
-
-def test_sums_of_errors_are_exact() -> None:
-    errors = random_errors(300)
-    total = HeldOutError()
-    total.add(errors)
-    there = errors[~np.isnan(errors).any(axis=1)]
-    for j, rmse in ((ERROR_MEAN, total.rmse_mean), (ERROR_FACTORS, total.rmse_factors)):
-        mean = sum(map(Fraction, there[:, j].tolist()), Fraction(0)) / len(there)
-        assert rmse == np.sqrt(float(mean))
-
-
-@pytest.mark.parametrize("value", [0.0, 5e-324, 1e-310, 1.0, 1.7e308])
-def test_errors_of_any_size_are_added(value: float) -> None:
-    total = HeldOutError()
-    total.add(np.full((4, 2), value))
-    assert total.rmse_mean == np.sqrt(value)
-
-
-def test_a_summary_without_calls_has_no_errors() -> None:
-    summary = HeldOutError().summary()
-    assert summary["n_held_out"] == 0
-    assert all(np.isnan(summary[name]) for name in ("rmse_mean", "rmse_factors", "ratio"))
-    total = HeldOutError()
-    total.add(np.full((3, N_COLUMNS), np.nan))
-    assert total.summary().keys() == summary.keys()
-    assert total.n_left_at_mean == 0
-
-
-def test_a_ratio_compares_root_mean_squares() -> None:
-    total = HeldOutError()
-    total.add(np.array([[4.0, 1.0], [4.0, 1.0], [np.nan, np.nan], [9.0, np.nan]]))
-    assert total.summary() == {
-        "n_held_out": 2,
-        "rmse_mean": 2.0,
-        "rmse_factors": 1.0,
-        "ratio": 0.5,
-        "n_left_at_mean": 1,
-    }
-
-
 # --- the basis, memory and errors -----------------------------------------------------------------------------
 
 
@@ -626,74 +562,3 @@ def test_memory_is_foretold_from_sizes(n_factors: int, n_columns: int) -> None:
     padded = np.pad(columns - columns.mean(axis=0), ((0, 0), (0, -n_columns % 4)))
     filler = PackedFill(FactorFill(columns[:, :n_factors]), padded, 3)
     assert (filler.fixed_bytes, filler.snp_bytes) == fill_bytes(100, n_columns, n_factors, 3)
-
-
-KERNEL_ARGUMENTS = {
-    "packed": np.zeros((3, 2), np.uint8),
-    "n_samples": 7,
-    "coding": 0,
-    "counts": np.zeros((3, 4), np.int64),
-    "rows": np.zeros((7, 12)),
-    "r": 3,
-    "z": np.zeros((3, 4)),
-    "to_basis": np.zeros((4, 8)),
-    "draws": np.zeros(3, np.uint64),
-    "coefficients_out": np.zeros((3, 8)),
-    "products_out": np.zeros((3, 4)),
-    "squares_out": np.zeros(3),
-    "held_out_out": np.zeros((3, 2)),
-    "work": np.zeros((1, _impute.workspace_size(7, 3))),
-    "positions": np.zeros((1, 8), np.int32),
-}
-
-
-def test_the_kernel_takes_these_arguments() -> None:
-    _impute.fill_block(**KERNEL_ARGUMENTS)
-
-
-@pytest.mark.parametrize(
-    ("name", "wrong"),
-    [
-        ("packed", np.zeros((3, 3), np.uint8)),
-        ("n_samples", 0),
-        ("n_samples", 9),
-        ("counts", np.zeros((2, 4), np.int64)),
-        ("counts", np.zeros((3, 3), np.int64)),
-        ("rows", np.zeros((6, 12))),
-        ("rows", np.zeros((7, 4))),
-        ("rows", np.zeros((7, 13))),
-        ("r", 0),
-        ("r", 9),
-        ("z", np.zeros((2, 4))),
-        ("to_basis", np.zeros((3, 8))),
-        ("to_basis", np.zeros((4, 4))),
-        ("draws", np.zeros(2, np.uint64)),
-        ("coefficients_out", np.zeros((3, 3))),
-        ("products_out", np.zeros((3, 3))),
-        ("squares_out", np.zeros(2)),
-        ("held_out_out", np.zeros((3, 3))),
-        ("work", np.zeros((1, 10))),
-        ("work", np.zeros((0, 10_000))),
-        ("positions", np.zeros((1, 7), np.int32)),
-        ("n_threads", 0),
-        ("n_threads", 2),
-    ],
-)
-def test_the_kernel_refuses_wrong_shapes(name: str, wrong: object) -> None:
-    with pytest.raises(ValueError, match=r"must have shape|hold|at least one is needed"):
-        _impute.fill_block(**{**KERNEL_ARGUMENTS, name: wrong})
-
-
-@pytest.mark.parametrize(
-    ("coefficients", "dosage"),
-    [(np.zeros((2, 8)), np.zeros((3, 7))), (np.zeros((3, 3)), np.zeros((3, 7))), (np.zeros((3, 8)), np.zeros((3, 8)))],
-)
-def test_decoded_rows_of_wrong_shapes_are_refused(coefficients: Floats, dosage: Floats) -> None:
-    kernel = KERNEL_ARGUMENTS
-    with pytest.raises(ValueError, match=r"must have"):
-        _impute.fill_decoded(kernel["packed"], 7, kernel["rows"], coefficients, dosage, kernel["positions"])
-
-
-def test_unknown_registers_are_refused() -> None:
-    with pytest.raises(ValueError, match="'neon' is not one of baseline"):
-        _impute.use_registers("neon")

@@ -34,6 +34,7 @@ KERNEL_TESTS = (
     *CORE_TESTS,
     "tests/test_genotypes.py",
     "tests/test_imputation.py",
+    "tests/test_impute_kernel.py",
     "tests/test_stream.py",
     "tests/test_thinning.py",
 )
