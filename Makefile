@@ -12,8 +12,8 @@ SOURCES := pyproject.toml meson.build meson.options $(wildcard README.md LICENSE
   $(shell find src -type f \( -name '*.py' -o -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.h' -o -name '*.in' \
   -o -name 'meson.build' -o -name 'py.typed' \))
 
-CORE_TESTS := tests/test_core.py tests/test_thinning.py tests/test_threaded_kernels.py tests/test_genotypes.py tests/test_stream.py \
-  tests/test_imputation.py tests/test_impute_kernel.py
+CORE_TESTS := tests/kernels tests/genotypes/test_thinning.py tests/genotypes/test_matrix.py tests/genotypes/test_engine.py \
+  tests/genotypes/test_imputation.py
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -38,14 +38,14 @@ lint: $(VENV)/.package $(VENV)/.dev  ## ruff, mypy, stubtest and cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/stubtest lfmm2._core lfmm2._impute lfmm2._interrupt lfmm2._ld
+	$(BIN)/stubtest lfmm2._core lfmm2.kernels._impute lfmm2.kernels._ld lfmm2.cli._interrupt
 	$(WITH_PATH) $(BIN)/cython-lint src
 
 test-checked: $(VENV)/checked/.installed $(VENV)/.test  ## Kernel tests with bounds checks in the kernels
 	PYTHONPATH=$(VENV)/checked/package $(BIN)/python -m pytest $(CORE_TESTS) $(ARGS)
 
 test-serial: $(VENV)/serial/.installed $(VENV)/.test  ## Kernel and factor tests on a build without OpenMP
-	PYTHONPATH=$(VENV)/serial/package $(BIN)/python -m pytest $(CORE_TESTS) tests/test_factors.py $(ARGS)
+	PYTHONPATH=$(VENV)/serial/package $(BIN)/python -m pytest $(CORE_TESTS) tests/model/test_factors.py $(ARGS)
 
 torture: $(VENV)/.package $(VENV)/.torture  ## Faults, kills, full disks, sanitizers, fuzzing: writes reliability.json
 	PYTHONPATH=tests $(BIN)/python -m torture $(ARGS)

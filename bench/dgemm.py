@@ -11,7 +11,7 @@ import ctypes
 import numpy as np
 import scipy.linalg.cython_blas
 
-from lfmm2.stream import plan_tiling
+from lfmm2.genotypes.engine import plan_tiling
 
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]

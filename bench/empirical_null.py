@@ -17,11 +17,11 @@ import numpy as np
 from scipy import special
 
 import lfmm2
-from lfmm2 import distributions, empirical_null
-from lfmm2.empirical_null import fit_empirical_null
-from lfmm2.local_fdr import fit_local_fdr
-from lfmm2.order_statistics import MagnitudeHistogram
-from lfmm2.q_values import benjamini_hochberg
+from lfmm2.statistics import distributions, empirical_null
+from lfmm2.statistics.empirical_null import fit_empirical_null
+from lfmm2.statistics.local_fdr import fit_local_fdr
+from lfmm2.statistics.order_statistics import MagnitudeHistogram
+from lfmm2.statistics.q_values import benjamini_hochberg
 
 CAUSAL = 0.05
 Q = 0.05

@@ -16,16 +16,16 @@ from pathlib import Path
 import numpy as np
 
 import lfmm2
-from lfmm2._threads import single_threaded_blas
-from lfmm2.association import AssociationModel
-from lfmm2.eigensolvers import SolverOptions
-from lfmm2.factors import estimate_from_matrix
-from lfmm2.genotypes import BedMatrix
-from lfmm2.imputation import FactorFill, HeldOutError
-from lfmm2.plink import BedFile
-from lfmm2.plink_writer import write_plink
-from lfmm2.ridge import ridge_geometry
-from lfmm2.stream import Engine
+from lfmm2.genotypes.bed_matrix import BedMatrix
+from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.imputation import FactorFill, HeldOutError
+from lfmm2.genotypes.plink import BedFile
+from lfmm2.genotypes.plink_writer import write_plink
+from lfmm2.model.association import AssociationModel
+from lfmm2.model.eigensolvers import SolverOptions
+from lfmm2.model.factors import estimate_from_matrix
+from lfmm2.model.ridge import ridge_geometry
+from lfmm2.process.threads import single_threaded_blas
 
 LAMBDA = 1e-5
 

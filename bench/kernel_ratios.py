@@ -15,9 +15,9 @@ import numpy as np
 from dgemm import BareProducts, square_dgemm
 
 from lfmm2 import _core
-from lfmm2._threads import single_threaded_blas
-from lfmm2.genotypes import GRAM_PANEL_SNPS, gram_edge
-from lfmm2.stream import plan_tiling
+from lfmm2.genotypes.bed_matrix import GRAM_PANEL_SNPS, gram_edge
+from lfmm2.genotypes.engine import plan_tiling
+from lfmm2.process.threads import single_threaded_blas
 
 
 def seconds(function, *arguments):

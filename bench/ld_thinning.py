@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 import lfmm2
-from lfmm2 import thinning
-from lfmm2.plink_writer import BED_MAGIC, bim_text, default_sample_ids, default_snp_ids, encode_bed, fam_text
-from lfmm2.stream import Engine
+from lfmm2.genotypes import thinning
+from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.plink_writer import BED_MAGIC, bim_text, default_sample_ids, default_snp_ids, encode_bed, fam_text
 
 WINDOW, R2 = 200, 0.2
 OPTIONS = thinning.ThinOptions(R2, WINDOW)

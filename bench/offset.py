@@ -20,19 +20,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lfmm2.output import RESULT_SCHEMA, open_table
-from lfmm2.verification import sealed_json
+from lfmm2.files.table_files import RESULT_SCHEMA, open_table
+from lfmm2.files.verification import sealed_json
 
 OFFSET = """
 import sys, numpy as np
-from lfmm2.offset import genetic_offset
+from lfmm2.downstream.offset import genetic_offset
 prefix, m, d = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 x = np.random.default_rng(1).normal(size=(2, m, d))
 genetic_offset(prefix, *x)
 """
 HITS = """
 import sys
-from lfmm2.hits import collect_hits
+from lfmm2.downstream.hits import collect_hits
 print(len(collect_hits(sys.argv[1], clump="50kb").order))
 """
 

@@ -31,9 +31,9 @@ def make_results(prefix, n_snps, n_variables, n_contigs, seed=0):
     from pyarrow import parquet
     from scipy import stats
 
-    from lfmm2.factors import LatentFactors
-    from lfmm2.factors_file import write_factors
-    from lfmm2.verification import sealed_json
+    from lfmm2.files.verification import sealed_json
+    from lfmm2.model.factors import LatentFactors
+    from lfmm2.results.factors_file import write_factors
 
     rng = np.random.default_rng(seed)
     n_samples, gif = 500, 1.1

@@ -22,7 +22,7 @@ import numpy as np
 from imputation import read_dosages
 
 import lfmm2
-from lfmm2.scree import scree
+from lfmm2.model.scree import compute_scree
 
 K = 20
 SOLVERS = ("exact", "krylov", "power")
@@ -48,7 +48,7 @@ def found_axes(Y, X, n_factors=K):
     n = len(spectra[0].sample_totals)
     even = np.full(n, spectra[0].n_dimensions / n)
     plain = replace(spectra[0], sample_totals=even, sample_weights=even, vectors=np.empty((n, 0)))
-    return [scree(spectrum).n_axes for spectrum in (*spectra, plain)]
+    return [compute_scree(spectrum).n_axes for spectrum in (*spectra, plain)]
 
 
 def simulated(rng, folder, seed):

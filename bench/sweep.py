@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 import lfmm2
-from lfmm2.pipeline import Job
-from lfmm2.preparation import RunOptions, TestOptions
-from lfmm2.run_state import NoState
-from lfmm2.statistics_store import StatisticsStore
-from lfmm2.sweep import SweepModel
+from lfmm2.model.sweep import SweepModel
+from lfmm2.pipeline.job import Job
+from lfmm2.pipeline.preparation import RunOptions, TestOptions
+from lfmm2.pipeline.run_state import NoState
+from lfmm2.pipeline.statistics_store import StatisticsStore
 
 K = 20
 

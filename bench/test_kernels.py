@@ -4,7 +4,7 @@ import pytest
 from dgemm import BareProducts, square_dgemm
 from kernel_ratios import Passes
 
-from lfmm2._threads import single_threaded_blas
+from lfmm2.process.threads import single_threaded_blas
 
 CASES = [(1_000, 12), (1_000, 32), (1_000, 60), (10_000, 12), (10_000, 32), (10_000, 60)]
 

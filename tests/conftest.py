@@ -14,11 +14,12 @@ import pytest
 from input_cases import write_good
 from numpy.typing import NDArray
 
-from lfmm2._threads import single_threaded_blas
-from lfmm2.genotypes import ArrayMatrix, BedMatrix
-from lfmm2.plink import BedFile
-from lfmm2.plink_writer import write_plink
-from lfmm2.stream import Engine
+from lfmm2.genotypes.array_matrix import ArrayMatrix
+from lfmm2.genotypes.bed_matrix import BedMatrix
+from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.plink import BedFile
+from lfmm2.genotypes.plink_writer import write_plink
+from lfmm2.process.threads import single_threaded_blas
 
 Floats = NDArray[np.float64]
 WriteFileset = Callable[[Floats], BedFile]

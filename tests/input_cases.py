@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lfmm2.plink_writer import write_plink
+from lfmm2.genotypes.plink_writer import write_plink
 
 N, P = 38, 300
 N_BYTES = 10  # of a SNP

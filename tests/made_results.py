@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from scipy import stats
 
-from lfmm2.factors import LatentFactors
-from lfmm2.factors_file import write_factors
-from lfmm2.verification import read_record, sealed_json
+from lfmm2.files.verification import read_record, sealed_json
+from lfmm2.model.factors import LatentFactors
+from lfmm2.results.factors_file import write_factors
 
 Floats = NDArray[np.float64]
 

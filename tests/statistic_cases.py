@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lfmm2.order_statistics import MagnitudeHistogram
+from lfmm2.statistics.order_statistics import MagnitudeHistogram
 
 Floats = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lfmm2.output import open_table
-from lfmm2.verification import sealed_json
+from lfmm2.files.table_files import open_table
+from lfmm2.files.verification import sealed_json
 
 Floats = NDArray[np.float64]
 TEXT = ("CHROM", "ID", "A1", "OMITTED", "STATUS")
@@ -113,7 +113,7 @@ def write_record(prefix: Path, names: list[str], n: int, files: list[Path], **ch
 
 def seal_again(prefix: Path) -> None:
     """Make the record one of the files as they are now, whatever was done to them."""
-    from lfmm2.verification import read_record
+    from lfmm2.files.verification import read_record
 
     record = read_record(Path(f"{prefix}.json"))
     files = [prefix.with_name(name) for name in record["files"]]

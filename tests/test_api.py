@@ -10,7 +10,7 @@ import pytest
 
 import lfmm2
 from lfmm2 import api
-from lfmm2.plink_writer import write_plink
+from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.simulation import simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")
@@ -32,10 +32,10 @@ def test_public_names():
     assert lfmm2.__all__ == [
         "AssociationResult", "BedFile", "CalibrationWarning", "ConvergenceWarning", "DegenerateProblemError",
         "InconsistentInputError", "InputWarning", "InsufficientMemoryError", "LatentFactors", "LfmmError",
-        "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "ReadError", "Simulation", "Status",
-        "UsageError", "WriteError", "__version__", "estimate_factors", "find_hits", "genetic_offset", "open_bed",
-        "plots",
-        "read_factors", "read_results", "run", "simulate", "test_associations", "verify", "write_report",
+        "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "Progress", "ReadError", "Simulation",
+        "Status", "UsageError", "WriteError", "__version__", "estimate_factors", "find_hits", "genetic_offset",
+        "open_bed", "plots", "read_factors", "read_results", "run", "simulate", "test_associations", "verify",
+        "write_report",
     ]  # fmt: skip
     assert all(getattr(lfmm2, name) is not None for name in lfmm2.__all__)
     with pytest.raises(AttributeError, match="no attribute 'rum'"):

@@ -11,8 +11,8 @@ import pytest
 from input_cases import GENOTYPES, IIDS, N, X
 
 import lfmm2
-import lfmm2.pipeline  # imported before the clock runs
-from lfmm2.cli import main
+import lfmm2.pipeline.job  # imported before the clock runs
+from lfmm2.cli.program import main
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, MalformedInputError, ReadError, UsageError
 
 MOST_SECONDS = 2.0

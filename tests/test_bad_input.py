@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import lfmm2
-import lfmm2.pipeline  # imported before the clock runs
-from lfmm2.cli import main
-from lfmm2.genotypes import BedMatrix
-from lfmm2.plink_writer import write_plink
+import lfmm2.pipeline.job  # imported before the clock runs
+from lfmm2.cli.program import main
+from lfmm2.genotypes.bed_matrix import BedMatrix
+from lfmm2.genotypes.plink_writer import write_plink
 
 N, P = 40, 300
 IIDS = [f"i{k:02d}" for k in range(N)]

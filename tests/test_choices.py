@@ -16,16 +16,16 @@ import pytest
 from scipy import special, stats
 
 import lfmm2
-from lfmm2.calibration import CHI2_1_MEDIAN, METHODS
-from lfmm2.distributions import f_z, student_z
-from lfmm2.pipeline import Job
-from lfmm2.plink_writer import write_plink
-from lfmm2.preparation import RunOptions, TestOptions
-from lfmm2.q_values import benjamini_hochberg
-from lfmm2.result_files import OutputOptions
-from lfmm2.snps import SnpOptions
-from lfmm2.text_tables import with_spaces
-from lfmm2.verification import sealed_json
+from lfmm2._words import with_spaces
+from lfmm2.files.verification import sealed_json
+from lfmm2.genotypes.plink_writer import write_plink
+from lfmm2.pipeline.job import Job
+from lfmm2.pipeline.preparation import RunOptions, TestOptions
+from lfmm2.pipeline.result_files import OutputOptions
+from lfmm2.pipeline.snps import SnpOptions
+from lfmm2.statistics.calibration import CHI2_1_MEDIAN, METHODS
+from lfmm2.statistics.distributions import f_z, student_z
+from lfmm2.statistics.q_values import benjamini_hochberg
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")
 

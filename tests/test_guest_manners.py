@@ -23,10 +23,11 @@ import pytest
 import threadpoolctl
 
 import lfmm2
-from lfmm2 import _core, _threads
-from lfmm2._threads import available_cpus, resolve_threads, single_threaded_blas
+from lfmm2 import _core
+from lfmm2.process import threads as _threads
+from lfmm2.process.progress import Progress
+from lfmm2.process.threads import available_cpus, resolve_threads, single_threaded_blas
 from lfmm2.simulation import Simulation
-from lfmm2.stream import Progress
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")
 

@@ -31,8 +31,8 @@ from input_cases import (
 )
 
 import lfmm2
-import lfmm2.pipeline  # imported before the clock runs
-from lfmm2.cli import main
+import lfmm2.pipeline.job  # imported before the clock runs
+from lfmm2.cli.program import main
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, MalformedInputError, ReadError, UsageError
 
 MOST_SECONDS = 2.0

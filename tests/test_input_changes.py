@@ -14,8 +14,8 @@ from input_cases import GENOTYPES, IIDS, N
 
 import lfmm2
 from lfmm2.errors import MalformedInputError, ReadError
-from lfmm2.plink_writer import write_plink
-from lfmm2.stream import Progress
+from lfmm2.genotypes.plink_writer import write_plink
+from lfmm2.process.progress import Progress
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
 

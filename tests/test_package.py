@@ -17,86 +17,73 @@ import lfmm2
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "lfmm2"
-MODULES = sorted(path.stem for path in SOURCE.glob("*.py"))
 
-# Lowest first: a module imports from its own layer and those before it.
-LAYERS = (
-    ("errors", "_core", "_impute", "_interrupt", "_ld", "_threads"),
-    (
-        "text_tables",
-        "packed_bed",
-        "plink",
-        "id_tables",
-        "covariates",
-        "distributions",
-        "whole_files",
-        "output",
-        "plink_writer",
-        "checksums",
-        "folder_lock",
-        "run_state",
-        "spool",
-        "verification",
-        "stored_facts",
-        "stored_record",
-    ),
-    ("stream", "imputation", "genotypes", "remembered", "ridge", "simulation"),
-    (
-        "order_statistics",
-        "q_values",
-        "empirical_null",
-        "local_fdr",
-        "scree",
-        "thinning",
-        "eigensolvers",
-        "factors",
-        "association",
-        "calibration",
-        "sweep",
-        "sweep_summary",
-        "identity",
-        "inputs",
-        "snps",
-        "tables",
-        "results",
-        "stored_run",
-        "progress",
-        "factors_file",
-        "statistics_store",
-    ),
-    ("memory", "plan", "record", "result_files", "result_writer", "preparation", "pipeline", "api"),
-    (
-        "environments",
-        "loci",
-        "offset",
-        "hits",
-        "picture_sums",
-        "summaries",
-        "canvas",
-        "k_plots",
-        "plots",
-        "report_words",
-        "html_parts",
-        "html_report",
-        "report",
-    ),
-    ("terminal", "cli_run", "cli_results", "cli", "demo", "machine", "__main__", "__init__"),
+# Lowest first: a folder, or a module beside the folders, imports from those before it.
+FLOORS = (
+    "errors",
+    "_typing",
+    "_words",
+    "_version",
+    "_lazy",
+    "_core",
+    "kernels",
+    "process",
+    "files",
+    "genotypes",
+    "statistics",
+    "model",
+    "results",
+    "pipeline",
+    "downstream",
+    "report",
+    "simulation",
+    "plots",
+    "api",
+    "cli",
+    "__init__",
+    "__main__",
 )
-LAYER_OF = {module: i for i, modules in enumerate(LAYERS) for module in modules}
+FOLDERS = tuple(name for name in FLOORS if (SOURCE / name).is_dir())
+FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
+EXTENSIONS = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.pyx"))
 
 
-def imported_modules(path: Path) -> set[str]:
-    """Modules of lfmm2 that a source file names in any import, at its top or inside a function."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def floor_of(path: Path) -> str:
+    """The folder of a file of the package, or its own name where it lies beside the folders."""
+    return path.parts[0].partition(".")[0]
+
+
+def module_of(path: Path) -> str:
+    """Dotted name of a file of the package."""
+    names = path.with_suffix("").parts
+    return ".".join(("lfmm2", *(names[:-1] if names[-1] == "__init__" else names)))
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (module, name) of every import of lfmm2 in a file, at its top or inside a function."""
+    for node in ast.walk(ast.parse((SOURCE / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            yield from ((alias.name, "") for alias in node.names if alias.name.startswith("lfmm2"))
         elif isinstance(node, ast.ImportFrom):
-            origin = ".".join(filter(None, ("lfmm2" if node.level else "", node.module)))
-            # `from lfmm2 import x` names the module x or, if there is none, something in __init__
-            names = (f"lfmm2.{alias.name if alias.name in LAYER_OF else '__init__'}" for alias in node.names)
-            found.update(names if origin == "lfmm2" else (origin,))
-    return {name.removeprefix("lfmm2.").split(".")[0] for name in found if name.startswith("lfmm2.")}
+            assert node.level == 0, f"{path}: imports are absolute"
+            if node.module and node.module.split(".")[0] == "lfmm2":
+                yield from ((node.module, alias.name) for alias in node.names)
+
+
+def imported_floor(module: str, name: str) -> str:
+    """The floor that an import reaches: ``from lfmm2 import x`` reaches x, or ``__init__`` where x is no module."""
+    if module == "lfmm2":
+        return name if name in FLOORS else "__init__"
+    return module.split(".")[1]
+
+
+def public_names(folder: str) -> set[str]:
+    """``__all__`` of a folder."""
+    tree = ast.parse((SOURCE / folder / "__init__.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
 
 
 def text_files() -> Iterator[Path]:
@@ -109,18 +96,27 @@ def text_files() -> Iterator[Path]:
                 yield path
 
 
-def test_every_source_file_is_installed() -> None:
-    installed = re.search(r"py\.install_sources\((.*?)subdir:", (SOURCE / "meson.build").read_text(), re.DOTALL)
-    assert installed is not None
-    listed = re.findall(r"'([^']+)'", installed[1])
-    present = [path.name for path in SOURCE.iterdir() if path.suffix in {".py", ".pyi", ".pxd", ".typed"}]
-    assert listed == sorted(present)
+@pytest.mark.parametrize("folder", ["", *FOLDERS])
+def test_every_source_file_is_installed(folder: str) -> None:
+    text = (SOURCE / folder / "meson.build").read_text()
+    lists = re.search(r"py\.install_sources\((.*?)subdir: '([^']+)'", text, re.DOTALL)
+    assert lists is not None
+    present = [path.name for path in (SOURCE / folder).iterdir() if path.suffix in {".py", ".pyi", ".pxd", ".typed"}]
+    assert re.findall(r"'([^']+)',", lists[1]) == sorted(present)
+    assert lists[2] == f"lfmm2/{folder}".rstrip("/")
+    built = re.findall(r"py\.extension_module\(\s*'([^']+)'", text)
+    assert built == sorted(path.stem for path in (SOURCE / folder).glob("*.pyx"))
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name != "__main__"])
-def test_module_imports_from_the_installed_package(module: str) -> None:
-    assert Path(lfmm2.__path__[0], f"{module}.py").is_file()
-    importlib.import_module("lfmm2" if module == "__init__" else f"lfmm2.{module}")
+def test_every_folder_is_built() -> None:
+    built = re.findall(r"^subdir\('([^']+)'\)", (SOURCE / "meson.build").read_text(), re.MULTILINE)
+    assert sorted(built) == sorted(path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file())
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name != "__main__.py"], ids=str)
+def test_module_imports_from_the_installed_package(path: Path) -> None:
+    assert Path(lfmm2.__path__[0], path).is_file()
+    importlib.import_module(module_of(path))
 
 
 def test_import_is_lazy() -> None:
@@ -130,19 +126,52 @@ def test_import_is_lazy() -> None:
     assert result.stdout.split() == []
 
 
-def test_every_module_has_a_layer() -> None:
-    assert set(MODULES) | {"_core", "_impute", "_interrupt", "_ld"} == set(LAYER_OF)
+def test_every_file_has_a_floor() -> None:
+    assert {floor_of(path) for path in (*FILES, *EXTENSIONS)} == set(FLOORS)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_downward(module: str) -> None:
-    upward = {name for name in imported_modules(SOURCE / f"{module}.py") if LAYER_OF[name] > LAYER_OF[module]}
-    assert upward == set()
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_point_downward(path: Path) -> None:
+    height = FLOORS.index(floor_of(path))
+    assert [(m, name) for m, name in imports_of(path) if FLOORS.index(imported_floor(m, name)) > height] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_other_folders_are_used_through_their_public_names(path: Path) -> None:
+    for module, name in imports_of(path):
+        folder = imported_floor(module, name)
+        if folder == floor_of(path) or folder not in FOLDERS or floor_of(path) == "__init__":
+            continue
+        inside = module.split(".")[2:] or [name]
+        assert inside[0] in public_names(folder), f"{path}: {module} is private to the folder {folder}"
+        assert folder == "kernels" or not name.startswith("_"), f"{path}: {name} of {module} is private"
 
 
 def test_imports_have_no_cycle() -> None:
-    graph = {module: imported_modules(SOURCE / f"{module}.py") for module in MODULES}
+    graph = {}
+    for path in FILES:
+        named = {f"{module}.{name}" for module, name in imports_of(path)} | {m for m, _ in imports_of(path)}
+        graph[module_of(path)] = {module_of(other) for other in FILES if module_of(other) in named} - {module_of(path)}
+    # a folder's __init__ imports its modules and is imported by those outside of it: the module itself is the node
+    for folder in FOLDERS:
+        graph.pop(f"lfmm2.{folder}", None)
+    graph.pop("lfmm2", None)
     TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("package", [path.parent for path in FILES if path.name == "__init__.py"], ids=str)
+def test_names_of_a_package_are_there(package: Path) -> None:
+    module = importlib.import_module(module_of(package / "__init__.py"))
+    assert (module.__doc__ or "").strip()
+    for name in getattr(module, "__all__", ()):
+        assert getattr(module, name) is not None
+
+
+def test_public_functions_survive_the_import_of_every_module() -> None:
+    # a folder of the same name as a function would take its place
+    code = f"import importlib; [importlib.import_module(name) for name in {[module_of(p) for p in FILES[:-1]]!r} "
+    code += "if not name.endswith('__main__')]; import lfmm2; assert all(map(callable, (lfmm2.run, lfmm2.verify)))"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_no_file_names_a_folder_of_one_machine() -> None:

@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import lfmm2
-from lfmm2 import run_state
-from lfmm2.output import read_columns
-from lfmm2.plink_writer import write_plink
-from lfmm2.stream import Progress
+from lfmm2.files.table_files import read_columns
+from lfmm2.genotypes.plink_writer import write_plink
+from lfmm2.pipeline import run_state
+from lfmm2.process.progress import Progress
 
 Floats = NDArray[np.float64]
 

@@ -16,14 +16,14 @@ import reference
 from numpy.typing import NDArray
 from scipy import stats
 
-from lfmm2._threads import single_threaded_blas
-from lfmm2.association import AssociationModel, Status
-from lfmm2.eigensolvers import SolverOptions
-from lfmm2.factors import LatentFactors, estimate_from_matrix
-from lfmm2.genotypes import BedMatrix
-from lfmm2.plink import BedFile
-from lfmm2.ridge import ridge_geometry
-from lfmm2.stream import Engine
+from lfmm2.genotypes.bed_matrix import BedMatrix
+from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.plink import BedFile
+from lfmm2.model.association import AssociationModel, Status
+from lfmm2.model.eigensolvers import SolverOptions
+from lfmm2.model.factors import LatentFactors, estimate_from_matrix
+from lfmm2.model.ridge import ridge_geometry
+from lfmm2.process.threads import single_threaded_blas
 
 DATA = Path(__file__).parent / "data"
 CASES = ("tiny_complete", "small_missing", "three_variables")

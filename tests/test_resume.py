@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import lfmm2
-from lfmm2 import run_state
-from lfmm2.genotypes import ArrayMatrix, BedMatrix
+from lfmm2.genotypes.array_matrix import ArrayMatrix
+from lfmm2.genotypes.bed_matrix import BedMatrix
+from lfmm2.pipeline import run_state
+from lfmm2.process.progress import Progress
 from lfmm2.simulation import Simulation, simulate
-from lfmm2.stream import Progress
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
 
@@ -53,7 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several blocks per pass, and everything kept at once."""
-    monkeypatch.setattr("lfmm2.stream.BLOCK_BYTES", 1)
+    monkeypatch.setattr("lfmm2.genotypes.engine.BLOCK_BYTES", 1)
     monkeypatch.setattr(run_state, "KEEP_AFTER_SECONDS", 0)
 
 
@@ -263,7 +264,7 @@ def test_resume_refuses_other_inputs(
         (tmp_path / "list").write_text(data.fam.read_text().split()[1] + "\n")
         case, match = case | {"remove": tmp_path / "list"}, "samples was"
     else:
-        monkeypatch.setattr("lfmm2.record.package_version", lambda: "9.9")
+        monkeypatch.setattr("lfmm2.process.versions.__version__", "9.9")
         match = r"lfmm2 was .*, is 9\.9"
     with pytest.raises(lfmm2.InconsistentInputError, match=match):
         run(here, tmp_path / "r", case, resume=True)
@@ -370,7 +371,7 @@ def test_file_that_appeared_under_the_name_of_a_finished_table_is_not_replaced(
 def test_bim_that_is_replaced_between_two_tables_is_an_error(
     data: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lfmm2.plink._HELD_BIM", 0)
+    monkeypatch.setattr("lfmm2.genotypes.plink._HELD_BIM", 0)
     for kind in ("bed", "bim", "fam"):
         (tmp_path / f"d.{kind}").write_bytes(getattr(data, kind).read_bytes())
 

@@ -427,7 +427,7 @@ def test_simulate_leaves_nothing_when_interrupted(
         assert len(list(tmp_path.glob("x.*.part"))) == 5
         raise error
 
-    monkeypatch.setattr(sys.modules["lfmm2.plink_writer"], "pack_codes", interrupt)
+    monkeypatch.setattr(sys.modules["lfmm2.genotypes.plink_writer"], "pack_codes", interrupt)
     with pytest.raises(error):
         simulate(tmp_path / "x", 30, 100)
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ import pytest
 from input_cases import GENOTYPES, IIDS, NUMBERS, X, apply, cell, column, columns, more_samples
 
 import lfmm2
-from lfmm2.cli import main
+from lfmm2.cli.program import main
 from lfmm2.errors import InconsistentInputError, InputWarning, ReadError
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from lfmm2.plink_writer import write_plink
+from lfmm2.genotypes.plink_writer import write_plink
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "tutorial.md"

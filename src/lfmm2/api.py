@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from lfmm2._threads import single_threaded_blas
-from lfmm2.eigensolvers import SolverOptions
-from lfmm2.factors import LatentFactors
-from lfmm2.inputs import AnyPath, GenotypeSource, SampleOptions
-from lfmm2.pipeline import Job
-from lfmm2.preparation import RunOptions, TestOptions
-from lfmm2.result_files import OutputOptions
+from lfmm2._typing import AnyPath
+from lfmm2.genotypes import GenotypeSource
+from lfmm2.model import LatentFactors, SolverOptions
+from lfmm2.pipeline import Job, NoState, OutputOptions, RunOptions, SampleOptions, SnpOptions, TestOptions
+from lfmm2.process import Progress, single_threaded_blas
 from lfmm2.results import AssociationResult
-from lfmm2.run_state import NoState
-from lfmm2.snps import SnpOptions
-from lfmm2.stream import Progress
 
 
 def run(

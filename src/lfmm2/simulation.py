@@ -13,9 +13,9 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from lfmm2 import plink_writer
 from lfmm2.errors import UsageError
-from lfmm2.whole_files import OutputSet, check_outputs
+from lfmm2.files import OutputSet, check_outputs
+from lfmm2.genotypes import plink_writer
 
 __all__ = ["Simulation", "simulate"]
 

@@ -62,7 +62,7 @@ def main() -> int:
     if unknown:
         parser.error(f"{', '.join(unknown)}: unknown; topics are {', '.join(TOPICS)}")
     import lfmm2
-    from lfmm2.record import software
+    from lfmm2.process.versions import software
 
     topics: dict[str, Any] = {}
     if arguments.merge and arguments.out.exists():

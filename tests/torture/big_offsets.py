@@ -21,14 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2 import _core
-from lfmm2._threads import single_threaded_blas
-from lfmm2.eigensolvers import SolverOptions
-from lfmm2.genotypes import RESTART_SNPS, BedMatrix
-from lfmm2.memory import ProblemSize
-from lfmm2.packed_bed import PackedBed
-from lfmm2.plan import make_plan
-from lfmm2.snps import random_subset
-from lfmm2.stream import Engine
+from lfmm2.genotypes.bed_matrix import BedMatrix
+from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.matrix import RESTART_SNPS
+from lfmm2.genotypes.packed_bed import PackedBed
+from lfmm2.model.eigensolvers import SolverOptions
+from lfmm2.pipeline.memory import ProblemSize
+from lfmm2.pipeline.plan import make_plan
+from lfmm2.pipeline.snps import random_subset
+from lfmm2.process.threads import single_threaded_blas
 from torture import runs
 
 Floats = NDArray[np.float64]

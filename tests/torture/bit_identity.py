@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 import lfmm2
-from lfmm2.plink_writer import write_plink
-from lfmm2.stream import GROUP_SNPS, Engine, Progress
+from lfmm2.genotypes.engine import GROUP_SNPS, Engine
+from lfmm2.genotypes.plink_writer import write_plink
+from lfmm2.process.progress import Progress
 
 THREADS = (1, 2, 3, 4, 7, 8, 16)
 QUICK_THREADS = (1, 2, 5)
@@ -122,11 +123,11 @@ def one_group_per_block() -> Iterator[None]:
 
 def least_budget(data: DataSet, n_threads: int) -> int:
     """The smallest budget that a run accepts, found without running it."""
-    from lfmm2.eigensolvers import SolverOptions
-    from lfmm2.inputs import SampleOptions
-    from lfmm2.pipeline import Job
-    from lfmm2.preparation import RunOptions, TestOptions
-    from lfmm2.snps import SnpOptions
+    from lfmm2.model.eigensolvers import SolverOptions
+    from lfmm2.pipeline.inputs import SampleOptions
+    from lfmm2.pipeline.job import Job
+    from lfmm2.pipeline.preparation import RunOptions, TestOptions
+    from lfmm2.pipeline.snps import SnpOptions
 
     options = data.options
 

@@ -28,7 +28,7 @@ LEAST = 4 << 10
 ENOUGH = "64m"
 N_QUICK = 8
 WRITE_FAILED = 7
-_KEEP = {"lfmm2.run_state:KEEP_AFTER_SECONDS": 0}
+_KEEP = {"lfmm2.pipeline.run_state:KEEP_AFTER_SECONDS": 0}
 
 
 def ignore_free_space(folder: object, n_bytes: int) -> None:
@@ -47,7 +47,9 @@ class Scene:
     straight: Straight
 
     def command(self, out: Path) -> Command:
-        settings = _KEEP if self.checked else _KEEP | {"lfmm2.result_files:check_free_space": ignore_free_space}
+        settings = (
+            _KEEP if self.checked else _KEEP | {"lfmm2.pipeline.result_files:check_free_space": ignore_free_space}
+        )
         return runs.run_command(self.data, out, "--format", self.format, settings=settings)
 
 

@@ -39,10 +39,10 @@ _SHORT_READS = ("short read", "zero read", "EIO of read")
 N_SAMPLES, N_SNPS = 42, 4000
 # Several blocks of reading and several writes per file, although the data are small; all work is worth saving.
 SETTINGS = {
-    "lfmm2.stream:BLOCK_BYTES": 2048 * -(-N_SAMPLES // 4),
-    "lfmm2.result_writer:TEXT_ROWS": 1500,
-    "lfmm2.result_writer:PARQUET_ROWS": 2000,
-    "lfmm2.run_state:KEEP_AFTER_SECONDS": 0,
+    "lfmm2.genotypes.engine:BLOCK_BYTES": 2048 * -(-N_SAMPLES // 4),
+    "lfmm2.pipeline.result_writer:TEXT_ROWS": 1500,
+    "lfmm2.pipeline.result_writer:PARQUET_ROWS": 2000,
+    "lfmm2.pipeline.run_state:KEEP_AFTER_SECONDS": 0,
 }
 N_QUICK = 80
 FRESH_EVERY, RESUME_EVERY = 40, 3

@@ -47,8 +47,8 @@ class Yard:
         import numpy as np
 
         import lfmm2
-        from lfmm2 import run_state
-        from lfmm2.plink_writer import write_plink
+        from lfmm2.genotypes.plink_writer import write_plink
+        from lfmm2.pipeline import run_state
 
         self.folder = folder
         rng = np.random.default_rng(5)
@@ -82,7 +82,7 @@ class Yard:
 
     def _stopped(self, at: int) -> Path:
         """The state folder of a run that was stopped at an event of this number."""
-        from lfmm2.stream import Progress
+        from lfmm2.process.progress import Progress
 
         class Stop(Exception):
             pass
@@ -117,7 +117,7 @@ def read_genotypes(yard: Yard, name: str) -> None:
     import numpy as np
 
     from lfmm2 import _core
-    from lfmm2.plink import BedFile
+    from lfmm2.genotypes.plink import BedFile
 
     with BedFile(yard.folder / name) as bed:
         bed.variants()
@@ -145,8 +145,8 @@ def part_of_fileset(ending: str) -> Callable[[Yard, bytes], None]:
 def variables(yard: Yard, data: bytes) -> None:
     import numpy as np
 
-    from lfmm2.inputs import SampleOptions, align_variables
-    from lfmm2.ridge import ridge_geometry
+    from lfmm2.model.ridge import ridge_geometry
+    from lfmm2.pipeline.inputs import SampleOptions, align_variables
 
     path = yard.folder / "m.env"
     path.write_bytes(data)
@@ -158,7 +158,8 @@ def variables(yard: Yard, data: bytes) -> None:
 
 def lists(yard: Yard, data: bytes) -> None:
     from lfmm2.errors import LfmmError
-    from lfmm2.plink import find_snps, read_id_list, read_sample_list
+    from lfmm2.files.samples import read_id_list, read_sample_list
+    from lfmm2.genotypes.plink import find_snps
 
     path = yard.folder / "m.list"
     path.write_bytes(data)
@@ -178,7 +179,7 @@ def factors(yard: Yard, data: bytes) -> None:
 
 
 def tables(yard: Yard, data: bytes) -> None:
-    from lfmm2.output import read_columns
+    from lfmm2.files.table_files import read_columns
 
     path = yard.folder / "m.table"
     path.write_bytes(data)
@@ -208,7 +209,7 @@ def state(yard: Yard, data: bytes) -> None:
 
 
 def manifest(yard: Yard, data: bytes) -> None:
-    from lfmm2.stored_record import verify
+    from lfmm2.results.stored_record import verify
 
     path = yard.folder / "r-parquet.json"
     whole = path.read_bytes()
@@ -373,9 +374,11 @@ def be_fuzzer(name: str, folder: Path, seconds: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["lfmm2"]):
-        for path in sorted(Path(importlib.util.find_spec("lfmm2").submodule_search_locations[0]).glob("*.py")):  # type: ignore[union-attr, index]
+        package = Path(importlib.util.find_spec("lfmm2").submodule_search_locations[0])  # type: ignore[union-attr, index]
+        for path in sorted(package.rglob("*.py")):
             if path.stem not in ("__main__", "__init__"):
-                importlib.import_module(f"lfmm2.{path.stem}")
+                names = path.relative_to(package).with_suffix("").parts
+                importlib.import_module(".".join(("lfmm2", *names)))
     yard = quiet_yard(folder / "yard")
     target = TARGETS[name]
     corpus = folder / "corpus"

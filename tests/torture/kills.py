@@ -123,9 +123,9 @@ def try_point(point: Point) -> Verdict:
 def long_command(data: runs.Data, out: Path) -> Command:
     """A run of some seconds: several passes of several blocks, and tables of several groups."""
     settings = SETTINGS | {
-        "lfmm2.stream:BLOCK_BYTES": 1 << 20,
-        "lfmm2.result_writer:TEXT_ROWS": 4096,
-        "lfmm2.result_writer:PARQUET_ROWS": 8192,
+        "lfmm2.genotypes.engine:BLOCK_BYTES": 1 << 20,
+        "lfmm2.pipeline.result_writer:TEXT_ROWS": 4096,
+        "lfmm2.pipeline.result_writer:PARQUET_ROWS": 8192,
     }
     return runs.run_command(data, out, "--solver", "krylov", "--tol", "1e-6", settings=settings)
 

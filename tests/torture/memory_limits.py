@@ -47,11 +47,11 @@ def address_space(n_threads: int) -> int:
 DRIVER = """
 import importlib, json, resource, sys
 
-for name in ("cli", "pipeline", "demo", "record", "tables", "calibration"):
+for name in ("cli.program", "cli.demo", "pipeline.job", "results.tables"):
     importlib.import_module(f"lfmm2.{name}")
 import pyarrow.csv, pyarrow.parquet
 from lfmm2.cli import main
-from lfmm2.stream import Engine
+from lfmm2.genotypes.engine import Engine
 
 report, extra, arguments = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 passes = []

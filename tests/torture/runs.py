@@ -2,7 +2,7 @@
 
 Importing the libraries takes most of the time of a small run. A worker process imports them once and forks a child for
 each run; the child sets what the run needs, waits to be released where a tracer must attach first, and calls
-`lfmm2.cli.main` as the installed command does. `fresh` runs a new interpreter instead.
+`lfmm2.cli` as the installed command does. `fresh` runs a new interpreter instead.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _become(command: Command, notes: Path, read_end: int) -> NoReturn:
         if command.data_fault is not None:
             shim = _arm(command.data_fault)
         os.read(read_end, 1)
-        from lfmm2.cli import main
+        from lfmm2.cli.program import main
 
         main(list(command.arguments))
     except SystemExit as stop:
@@ -257,7 +257,7 @@ def workers(preload: Path | None = None) -> Iterator[ProcessPoolExecutor]:
 
 
 def _import_command() -> None:
-    for name in ("lfmm2.cli", "lfmm2.pipeline", "lfmm2", "pyarrow.parquet"):
+    for name in ("lfmm2.cli.program", "lfmm2.pipeline.job", "lfmm2", "pyarrow.parquet"):
         importlib.import_module(name)
 
 

@@ -27,16 +27,16 @@ from torture.seeded_bugs import SeededBug
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path("src", "lfmm2")
 HERE = Path(__file__).resolve().parent
-THREADED_KERNELS = "tests/test_threaded_kernels.py"
-KERNEL_MODULES = ("_core", "_impute", "_ld")
-CORE_TESTS = ("tests/test_core.py", THREADED_KERNELS)
+THREADED_KERNELS = "tests/kernels/test_threaded_kernels.py"
+KERNEL_MODULES = ("_core", "kernels/_impute", "kernels/_ld")
+CORE_TESTS = ("tests/kernels/test_core.py", THREADED_KERNELS)
 KERNEL_TESTS = (
     *CORE_TESTS,
-    "tests/test_genotypes.py",
-    "tests/test_imputation.py",
-    "tests/test_impute_kernel.py",
-    "tests/test_stream.py",
-    "tests/test_thinning.py",
+    "tests/genotypes/test_matrix.py",
+    "tests/genotypes/test_imputation.py",
+    "tests/kernels/test_impute.py",
+    "tests/genotypes/test_engine.py",
+    "tests/genotypes/test_thinning.py",
 )
 REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
 # a report ends the process with this code
@@ -225,8 +225,9 @@ class Build:
         must_succeed(["ninja", "-C", self.objects], self.environment)
         for name in KERNEL_MODULES:
             (module,) = (self.objects / SOURCES).glob(f"{name}.*.so")
-            (self.package / module.name).unlink(missing_ok=True)
-            shutil.copy(module, self.package)
+            folder = (self.package / name).parent
+            (folder / module.name).unlink(missing_ok=True)
+            shutil.copy(module, folder)
 
     def python(self, *arguments: str) -> tuple[int, str]:
         """Exit code and output of Python with the sanitizer before all other libraries."""

@@ -87,7 +87,7 @@ UNDEFINED = (
     ),
     SeededBug(
         "a table of pairs one row too short",
-        "_decode.h",
+        "kernels/_decode.h",
         "double pairs[32];",
         "double pairs[30];",
         "runtime error: index 30 out of bounds",

@@ -23,9 +23,10 @@ from pathlib import Path
 import numpy as np
 
 import lfmm2
-from lfmm2.plink import BedFile
-from lfmm2.plink_writer import write_plink
-from lfmm2.stream import Engine, Progress
+from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.plink import BedFile
+from lfmm2.genotypes.plink_writer import write_plink
+from lfmm2.process.progress import Progress
 from torture import runs
 from torture.runs import Command
 
@@ -259,7 +260,7 @@ class Scene:
         bed = folder / self.data.bed.name
         progress = MakeChanging(bed, change, at, None if change else folder / "events")
         # blocks of two groups
-        settings = {"lfmm2.preparation:terminal_progress": progress, "lfmm2.stream:BLOCK_BYTES": 1}
+        settings = {"lfmm2.pipeline.preparation:terminal_progress": progress, "lfmm2.genotypes.engine:BLOCK_BYTES": 1}
         data = runs.Data(bed, self.data.env)
         return runs.run_command(data, folder / "r", "--maf", "0.01", "--solver", self.solver, settings=settings)
 

@@ -1,0 +1,14 @@
+"""Type aliases that many modules share."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+#: Packed genotypes, four in a byte.
+Packed = NDArray[np.uint8]
+AnyPath = str | os.PathLike[str]

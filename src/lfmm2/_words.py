@@ -1,0 +1,48 @@
+"""Numbers, sizes and lists as messages show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_MOST_QUOTED = 60
+
+
+def with_spaces(number: int) -> str:
+    """Write an integer with a space between thousands, as all messages do: ``1 250 003``."""
+    return f"{number:,}".replace(",", " ")
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a count with its noun: ``1 SNP``, ``1 250 SNPs``."""
+    return f"{with_spaces(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def shortened(text: str) -> str:
+    """Cut what a message quotes from a file to 60 characters; a damaged file may have a line of megabytes."""
+    return text if len(text) <= _MOST_QUOTED else text[: _MOST_QUOTED - 1] + "…"
+
+
+def some_of(items: Sequence[object]) -> str:
+    """List up to five items for a message: ``I1, I2``."""
+    return ", ".join(shortened(str(item)) for item in items[:5]) + (", …" if len(items) > 5 else "")
+
+
+def aligned(lines: dict[str, str]) -> str:
+    """Names and values in two columns."""
+    width = max(18, *(len(name) + 2 for name in lines)) if lines else 0
+    return "\n".join(f"{name + ':':<{width}}{value}" for name, value in lines.items())
+
+
+def mebibytes(n_bytes: int) -> str:
+    """Memory in MiB, rounded up."""
+    return f"{with_spaces(-(-n_bytes // 2**20))} MiB"
+
+
+def decimal_bytes(n_bytes: int) -> str:
+    """Sizes of files, in the largest unit that leaves a number above 1: ``6.3 GB``."""
+    size, unit = float(n_bytes), "bytes"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

@@ -1,0 +1,6 @@
+"""What is made from a finished run: hits and genetic offset."""
+
+from lfmm2.downstream.hits import collect_hits, find_hits, hits_paths, write_hits
+from lfmm2.downstream.offset import genetic_offset
+
+__all__ = ["collect_hits", "find_hits", "genetic_offset", "hits_paths", "write_hits"]

@@ -1,0 +1,154 @@
+"""Two tables of environments of the same places → what changes at each, matched by ID."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2._typing import Floats
+from lfmm2._words import counted, some_of
+from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
+from lfmm2.files import Samples, as_floats, joined_ids, repeated, spelling_hints, take_apart
+from lfmm2.results import StoredRun
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places, and the change of their environment.
+
+    Attributes
+    ----------
+    ids : tuple of str
+    change : ndarray of shape (m, d), float64
+        First environment less the second, in the units of the tables.
+    spread : ndarray of shape (d,), float64
+        Standard deviation (m - 1) of each variable in the first environment.
+    """
+
+    ids: tuple[str, ...]
+    change: Floats
+    spread: Floats
+
+
+@dataclass(frozen=True)
+class _Environment:
+    """Values (m, d) of one table; no IDs where it is an array."""
+
+    label: str
+    iid: list[str] | None
+    fid: list[str] | None
+    values: Floats
+
+    def keys(self, by_both: bool) -> list[str]:
+        assert self.iid is not None
+        keys = joined_ids(self.fid, self.iid) if by_both and self.fid is not None else self.iid
+        if twins := repeated(keys):
+            raise InconsistentInputError(f"{self.label}: repeated IDs ({some_of(twins)}); keep one row each")
+        return keys
+
+
+def paired_environments(
+    run: StoredRun, env: object, new_env: object, missing_code: float | str | None = None
+) -> Places:
+    """Read two environments of the same places; see `lfmm2.downstream.offset.genetic_offset`."""
+    new = _read(new_env, run, "new environments", missing_code)
+    old = _of_run(run) if env is None else _read(env, run, "environments", missing_code)
+    n_old, n_new = len(old.values), len(new.values)
+    if old.iid is None or new.iid is None:
+        if n_old != n_new:
+            fact = f"{counted(n_old, 'row')} in {old.label}, {n_new} in {new.label}"
+            raise InconsistentInputError(f"{fact}; give one row per place in both, or tables with IDs")
+        ids = old.iid or new.iid or [str(i + 1) for i in range(n_old)]
+        rows = np.arange(n_old)
+    else:
+        ids, rows = _match(old, new, others_allowed=env is None)
+    if broken := [key for key in ids if any(mark in key for mark in "\t\n\r")]:
+        raise InconsistentInputError(f"{old.label}: an ID holds a tab or a line end ({broken[0]!r}); rename it")
+    with np.errstate(over="ignore"):  # told of below
+        change = old.values - new.values[rows]
+    if not np.isfinite(change).all():
+        raise InconsistentInputError(
+            f"{old.label} and {new.label}: a change is too large for a double; check the units"
+        )
+    if not change.any():
+        fact = f"{old.label} and {new.label} are the same at all places, so that nothing changes"
+        warnings.warn(f"{fact}; check that they are the right tables", InputWarning, stacklevel=3)
+    with np.errstate(over="ignore", invalid="ignore"):  # of values near the largest: not finite, and not needed
+        spread: Floats = old.values.std(axis=0, ddof=1) if n_old > 1 else np.full(change.shape[1], np.nan)
+    return Places(tuple(ids), np.ascontiguousarray(change), spread)
+
+
+def _of_run(run: StoredRun) -> _Environment:
+    try:
+        names, X = run.design()
+    except InconsistentInputError as error:
+        fact = f"{run.prefix}: an older version of lfmm2 has written it, without the variables of the samples"
+        raise InconsistentInputError(f"{fact}; give --env, or run again with this version") from error
+    ids = run.factors().sample_ids
+    if len(ids) != len(X) or not set(run.variables) <= set(names):
+        raise InconsistentInputError(f"{run.prefix}: its factors file has no variables of all samples; give --env")
+    return _Environment(str(run.prefix), list(ids), None, X[:, [names.index(name) for name in run.variables]])
+
+
+def _read(source: object, run: StoredRun, what: str, missing_code: float | str | None) -> _Environment:
+    d = len(run.variables)
+    if isinstance(source, np.ndarray | list | tuple):
+        array: Any = np.ma.asarray(source)
+        if array.dtype.kind not in "biuf" or array.ndim not in (1, 2) or not array.size:
+            raise UsageError(f"{what}: array of {array.dtype} and shape {array.shape}; give numbers, 1-D or 2-D")
+        values: Floats = array.astype(np.float64).filled(np.nan).reshape(len(array), -1)
+        if values.shape[1] != d:
+            ours = f"{counted(d, 'variable')} ({', '.join(run.variables)})"
+            fact = f"{counted(values.shape[1], 'column')}, but the run has {ours}"
+            raise InconsistentInputError(f"{what}: {fact}; give one column for each, in this order")
+        if not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+            raise InconsistentInputError(f"{what}: row {row + 1} is missing or infinite; complete it")
+        return _Environment(what, None, None, values)
+    table = take_apart(source, Samples((), ()), what)
+    if absent := [name for name in run.variables if name not in table.columns]:
+        known = some_of(list(table.columns)) or "none"
+        fact = f"no column {some_of(absent)} among {known}"
+        raise InconsistentInputError(f"{table.label}: {fact}; name columns as the variables of the run")
+    columns: Floats = np.column_stack([as_floats(table, name, missing_code) for name in run.variables])
+    if np.isnan(columns).any():
+        places = [table.at(i, run.variables[j]) for i, j in np.argwhere(np.isnan(columns))]
+        raise InconsistentInputError(f"{_some_places(places)}: missing; complete the table, or remove the row of both")
+    return _Environment(table.label, table.iid, table.fid, columns)
+
+
+def _some_places(places: list[str]) -> str:
+    """Up to three cells, in words."""
+    return ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
+
+
+def _verb(items: list[str]) -> str:
+    return "is" if len(items) == 1 else "are"
+
+
+def _match(old: _Environment, new: _Environment, others_allowed: bool) -> tuple[list[str], NDArray[np.int64]]:
+    """IDs of the first, and the row of each in the second."""
+    both_fid = old.fid is not None and new.fid is not None
+    by_both = both_fid and bool(repeated(old.iid or []) or repeated(new.iid or []))
+    ours, theirs = old.keys(by_both), new.keys(by_both)
+    row_of = {key: row for row, key in enumerate(theirs)}
+    known = set(ours)
+    lacking = [key for key in ours if key not in row_of]
+    extra = [key for key in theirs if key not in known]
+    if lacking or (extra and not others_allowed):
+        facts = []
+        if lacking:
+            fact = f"{len(lacking)} of {counted(len(ours), 'ID')} of {old.label} {_verb(lacking)} not there"
+            facts.append(f"{fact} ({some_of(lacking)})")
+        if extra:
+            facts.append(f"{len(extra)} of its IDs {_verb(extra)} not in {old.label} ({some_of(extra)})")
+        facts += spelling_hints(lacking, extra)
+        raise InconsistentInputError(f"{new.label}: {'; '.join(facts)}; give the same places in both")
+    if extra:
+        fact = f"{counted(len(extra), 'row')} of no sample of the run left out ({some_of(extra)})"
+        warnings.warn(f"{new.label}: {fact}", InputWarning, stacklevel=4)
+    return ours, np.array([row_of[key] for key in ours], np.int64)

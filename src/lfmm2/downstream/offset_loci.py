@@ -1,0 +1,97 @@
+"""Which SNPs a genetic offset is averaged over: all, those discovered, or those listed."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Collection, Iterable, Sequence
+from numbers import Real
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lfmm2._typing import Floats
+from lfmm2._words import counted, some_of, with_spaces
+from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
+from lfmm2.files import read_id_list, repeated
+from lfmm2.results import StoredRun
+
+Bools = NDArray[np.bool_]
+
+
+class LociChoice:
+    """Which loci to average over: all, those discovered, or those listed."""
+
+    def __init__(
+        self, loci: str | os.PathLike[str] | float | Collection[str], joint: bool, runs: Sequence[StoredRun]
+    ) -> None:
+        self.level: float | None = None
+        self.wanted: pa.Array | None = None
+        self.tests: tuple[str, ...] = ()
+        self._found: list[str] = []
+        self._smallest = np.nan
+        if isinstance(loci, bool) or not isinstance(loci, Real | os.PathLike | Iterable):
+            raise UsageError(f"loci is {loci!r}; give 'all', a level of q such as 0.05, or SNP IDs")
+        if isinstance(loci, Real):
+            self.level = float(loci)
+            if not 0 < self.level <= 1:
+                raise UsageError(f"loci is {loci}; a level of q lies above 0 and at most at 1")
+            self.tests = ("joint",) if joint else runs[0].variables
+            if absent := [run for run in runs if joint and "joint" not in run.tables]:
+                raise UsageError(f"{absent[0].prefix}: has no joint test, with one variable it is that of the variable")
+            self.label = f"q < {loci:g}"
+        elif joint:
+            raise UsageError("joint says which q a level is for; give the level as loci")
+        elif isinstance(loci, str) and loci == "all":
+            self.label = "all SNPs"
+        else:
+            if isinstance(loci, str | os.PathLike):
+                ids, self.label = read_id_list(loci), os.fspath(loci)
+            else:
+                ids, self.label = [str(name) for name in loci], "loci"
+            self.wanted = pa.array(sorted(set(ids) - {"."}), pa.string())
+            if not len(self.wanted):
+                raise UsageError(f"{self.label}: names no SNP; give IDs of the .bim")
+
+    def discovered(self, q: Floats) -> Bools:
+        """Which SNPs of a block one of the tests finds."""
+        assert self.level is not None
+        if not np.isnan(q).all():
+            self._smallest = float(np.fmin(self._smallest, np.nanmin(q)))
+        found: Bools = q < self.level  # NaN is not
+        return found
+
+    def nearest(self) -> str:
+        """Of a level that no SNP has reached: how near they come, in words; empty for other choices."""
+        if self.level is None:
+            return ""
+        if np.isnan(self._smallest):
+            return "no SNP has q"
+        return f"no SNP has {self.label}, the smallest is {self._smallest:.3g}"
+
+    def listed(self, ids: pa.ChunkedArray) -> Bools:
+        """Which SNPs the list names."""
+        assert self.wanted is not None
+        mask: Bools = pc.is_in(ids, value_set=self.wanted).to_numpy()
+        self._found += ids.filter(pa.array(mask)).to_pylist()
+        if len(self._found) > len(self.wanted):
+            raise InconsistentInputError(
+                f"{self.label}: repeated SNP IDs {some_of(repeated(self._found))}; rename them"
+            )
+        return mask
+
+    def check(self, run: StoredRun) -> None:
+        """Of a list, once all SNPs have been seen: raise if none or several have one of its IDs."""
+        if self.wanted is None:
+            return
+        if twins := repeated(self._found):
+            raise InconsistentInputError(f"{run.prefix}: repeated SNP IDs {some_of(twins)}; rename them")
+        n_wanted = len(self.wanted)
+        if not self._found:
+            fact = f"{self.label}: none of {counted(n_wanted, 'ID')} is in {run.prefix}"
+            raise InconsistentInputError(f"{fact}; check the IDs")
+        if n_absent := n_wanted - len(self._found):
+            fact = f"{counted(n_absent, 'ID')} of {with_spaces(n_wanted)} not found in {run.prefix}"
+            warnings.warn(f"{self.label}: {fact}", InputWarning, stacklevel=3)

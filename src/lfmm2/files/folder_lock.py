@@ -1,0 +1,107 @@
+"""A lock on a folder: one run at a time, found free again as soon as its process has ended, however it did."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import socket
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lfmm2.errors import OutputExistsError, WriteError
+from lfmm2.files.whole_files import translated
+
+#: Name of the file that is locked; it says who holds it.
+LOCK = "lock"
+
+
+class FolderLock:
+    """The lock of one folder, which `take` makes if it is not there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file: io.FileIO | None = None
+
+    def take(self) -> None:
+        """Make the folder and lock it, without waiting.
+
+        Raises
+        ------
+        OutputExistsError
+            If another run holds it; the message says which.
+        WriteError
+            If it cannot be made, or is a symbolic link.
+        """
+        with translated(self.folder):
+            for attempt in range(100):
+                if self.folder.is_symlink():
+                    raise WriteError(f"{self.folder}: is a symbolic link; remove it, or choose another --out")
+                try:
+                    self.folder.mkdir(exist_ok=True)
+                    # an object, so that it is closed wherever an interrupt comes
+                    self._file = io.FileIO(self.folder / LOCK, "a+")
+                except (FileNotFoundError, FileExistsError):
+                    continue  # another run has just ended and removed the folder
+                if self._is_ours(self._file.fileno()):
+                    return
+                self.release()
+                if attempt >= 3:
+                    check_free(self.folder)
+                time.sleep(0.02)  # it may have been somebody who only looked
+        raise WriteError(f"{self.folder}: other runs keep making and removing it; choose another --out")
+
+    def _is_ours(self, descriptor: int) -> bool:
+        """Lock the file, unless another run holds it or has just removed it, and say in it who does."""
+        if not _locked(descriptor):
+            return False
+        path = self.folder / LOCK
+        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(descriptor)):
+            return False
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, json.dumps(holder).encode())
+        return True
+
+    def release(self) -> None:
+        """Let others have it; the file stays."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._file, fcntl.LOCK_UN)  # also for a child that was forked meanwhile
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+
+
+def check_free(folder: Path) -> None:
+    """Raise OutputExistsError, with process and host, if a run holds the lock of a folder."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if _locked(descriptor):
+            return
+    finally:
+        os.close(descriptor)
+    who = ""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        holder = json.loads((folder / LOCK).read_bytes())
+        who = f" (process {holder['pid']} on {holder['host']}, since {holder['since']})"
+    name = folder.with_suffix("")
+    raise OutputExistsError(f"{name}: another run is writing it{who}; wait for it, or choose another --out")
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock without waiting; True also where the file system has none, and a second run goes unnoticed."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True

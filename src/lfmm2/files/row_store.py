@@ -1,0 +1,126 @@
+"""Rows of statistics kept between the genotype pass and the tables: in memory, or in a file.
+
+Calibrated p-values and q-values need all SNPs, so the statistics of the pass wait here, 8 bytes a number, until the
+genomic inflation factor is known.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from lfmm2._typing import Floats
+from lfmm2.errors import ReadError, WriteError
+
+
+class RowStore:
+    """An append-only table of float64, read back in order.
+
+    Parameters
+    ----------
+    n_rows, n_columns : int
+        Its final shape.
+    path : Path, optional
+        File to hold it, which is the caller's to remove; in memory by default.
+    n_kept : int
+        Rows that the file already holds; what follows them is cut off.
+    """
+
+    def __init__(self, n_rows: int, n_columns: int, path: Path | None = None, n_kept: int = 0) -> None:
+        self.n_rows = n_rows
+        self.n_columns = n_columns
+        self.path = path
+        self._filled = n_kept
+        self._file: BinaryIO | None = None
+        self._rows = np.empty((n_rows if path is None else 0, n_columns))
+        if path is not None:
+            try:
+                # unbuffered: blocks are large, and an error must be seen by the write that causes it
+                self._file = path.open("r+b" if n_kept else "w+b", buffering=0)
+                if n_kept:
+                    self._file.truncate(n_kept * 8 * n_columns)
+                    self._file.seek(0, os.SEEK_END)
+            except OSError as error:
+                raise WriteError(f"{path}: {error.strerror}; choose an output folder that can be written") from error
+
+    def append(self, rows: Floats) -> None:
+        """Add rows (b, n_columns) after the last."""
+        if rows.shape[1:] != (self.n_columns,):
+            raise ValueError(f"rows of shape {rows.shape} do not fit a store of {self.n_columns} columns")
+        if self._filled + len(rows) > self.n_rows:
+            raise ValueError(f"{self._filled} + {len(rows)} rows do not fit a store of {self.n_rows}")
+        if rows.size == 0:
+            pass  # a store without columns keeps count only, and an empty view cannot be written
+        elif self._file is None:
+            self._rows[self._filled : self._filled + len(rows)] = rows
+        else:
+            view = np.ascontiguousarray(rows, np.float64).data.cast("B")
+            try:
+                while len(view):
+                    view = view[self._file.write(view) :]
+            except OSError as error:
+                raise WriteError(
+                    f"{self.path}: {error.strerror} after {self._filled} of {self.n_rows} SNPs; "
+                    "free some space, or write to another disk"
+                ) from error
+        self._filled += len(rows)
+
+    @property
+    def file(self) -> BinaryIO | None:
+        """The file, where there is one."""
+        return self._file
+
+    @property
+    def array(self) -> Floats:
+        """The whole table, where it is in memory."""
+        if self._file is not None:
+            raise ValueError("this store is a file; read it by blocks")
+        return self._rows
+
+    def blocks(self, block_rows: int) -> Iterator[Floats]:
+        """Yield the rows in order, `block_rows` at a time; valid until the next."""
+        if self._filled != self.n_rows:
+            raise ValueError(f"the store holds {self._filled} of {self.n_rows} rows")
+        yield from self.part(0, self.n_rows, block_rows)
+
+    def part(self, first_row: int, end: int, block_rows: int) -> Iterator[Floats]:
+        """Yield rows from `first_row` to before `end`, as `blocks`."""
+        if end > self._filled:
+            raise ValueError(f"the store holds {self._filled} rows, not {end}")
+        for first in range(first_row, end, block_rows):
+            n = min(block_rows, end - first)
+            yield self._rows[first : first + n] if self._file is None else self._read(first, n)
+
+    def _read(self, first: int, n: int) -> Floats:
+        rows = np.empty((n, self.n_columns))
+        if rows.size == 0:
+            return rows
+        view = rows.data.cast("B")
+        offset = first * 8 * self.n_columns
+        assert self._file is not None
+        while len(view):
+            try:
+                n_read = os.preadv(self._file.fileno(), [view], offset)
+            except OSError as error:
+                raise ReadError(f"{self.path}: {error.strerror} at byte {offset}; run again") from error
+            if n_read == 0:
+                raise ReadError(f"{self.path}: ends at byte {offset}, it was cut by another process; run again")
+            view, offset = view[n_read:], offset + n_read
+        return rows
+
+    def close(self) -> None:
+        """Forget the rows and close the file."""
+        self._rows = np.empty((0, self.n_columns))
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def checksum(rows: Floats, before: int = 0) -> int:
+    """CRC-32 of rows that follow those of the checksum `before`."""
+    return zlib.crc32(np.ascontiguousarray(rows).data.cast("B") if rows.size else b"", before)

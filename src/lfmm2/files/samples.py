@@ -1,0 +1,72 @@
+"""Sample IDs, and the lists of samples and SNPs that users bring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2._typing import AnyPath
+from lfmm2._words import some_of
+from lfmm2.errors import InconsistentInputError
+from lfmm2.files.text_tables import repeated, spelling_hints, stream_tables
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Family and individual IDs of the samples, in .fam order."""
+
+    fid: tuple[str, ...]
+    iid: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.iid)
+
+
+def first_two_columns(path: AnyPath, rule: str, least: int = 1) -> tuple[list[str], list[str]]:
+    """Return the first and, if there is one, the second column of a file of at least so many."""
+    columns: tuple[list[str], list[str]] = ([], [])
+    for table in stream_tables(path, rule, lambda n: [str(i) for i in range(n)] if n >= least else None):
+        for values, column in zip(columns, table.columns, strict=False):
+            values.extend(column.to_pylist())
+    return columns
+
+
+def joined_ids(fid: Sequence[str], iid: Sequence[str]) -> list[str]:
+    """Return one key per sample; neither part has blanks in a .fam."""
+    return list(map("{} {}".format, fid, iid))
+
+
+@dataclass(frozen=True)
+class SampleList:
+    """Which samples a --keep or --remove file lists, and those of its IDs that are not among the samples.
+
+    `fault` says so for a message, empty if there are none.
+    """
+
+    mask: NDArray[np.bool_]
+    n_unknown: int
+    fault: str = ""
+
+
+def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
+    """Read a list of IIDs, or of FID and IID, with or without a PLINK header line; raises like `read_fam`."""
+    first, second = first_two_columns(path, "a list of samples has an ID per line")
+    start = int(first[0] in ("#FID", "#IID", "FID", "IID"))
+    pairs = bool(second) and first[0] not in ("#IID", "IID")
+    keys = joined_ids(samples.fid, samples.iid) if pairs else list(samples.iid)
+    listed = set((joined_ids(first, second) if pairs else first)[start:])
+    if twins := [iid for iid in repeated(keys) if iid in listed]:
+        raise InconsistentInputError(f"{path}: {some_of(twins)}: several samples each; list FID and IID")
+    mask = np.array([key in listed for key in keys], dtype=np.bool_)
+    unknown = sorted(listed.difference(keys))
+    hints = spelling_hints(unknown, [key for key in keys if key not in listed]) if unknown else []
+    fact = f"{len(unknown)} IDs are not in the .fam ({some_of(unknown)})"
+    return SampleList(mask, len(unknown), "; ".join([fact, *hints]) if unknown else "")
+
+
+def read_id_list(path: AnyPath) -> list[str]:
+    """Read SNP IDs, such as PLINK's prune.in: the first column of each line, without header."""
+    return first_two_columns(path, "a list of SNPs has an ID per line")[0]

@@ -1,0 +1,198 @@
+"""Text tables as users bring them: opened, cleaned, checked and streamed, and the words that messages share.
+
+A table has columns separated by tabs or runs of blanks and the same number of them in every line. It may have
+1e9 lines and is only ever streamed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from lfmm2._typing import AnyPath
+from lfmm2._words import shortened, with_spaces
+from lfmm2.errors import MalformedInputError, ReadError
+
+Layout = Callable[[int], Sequence[str] | None]  # names of all columns by their number, if it is legal
+CHUNK = 1 << 22
+_LONGEST_LINE = 1 << 24
+_LAST_POSITION = 2**31 - 2  # PLINK's own limit
+_OTHER_FORMATS = {
+    b"\x6c\x1b\x00": "a sample-major .bed; convert it with plink2 --make-bed",
+    b"\x6c\x1b\x01": "a .bed; give a text file",
+    b"##fileformat=VCF": "a VCF; convert it with plink2 --vcf … --make-bed",
+    b"\x1f\x8b": "compressed with gzip; decompress it first",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first",
+}
+# the storage modes of its specification
+_OTHER_FORMATS |= {
+    b"\x6c\x1b" + bytes([mode]): "a .pgen; convert it with plink2 --pfile … --make-bed"
+    for mode in (0x02, 0x03, 0x04, 0x10, 0x11, 0x20, 0x21, 0x30, 0x31)
+}
+_STRAY_BYTES = {
+    b"\0": "a NUL byte: UTF-16, binary or damaged; save it as UTF-8 text",
+    b"\r": "a carriage return without line feed; save it with Unix line ends",
+}
+_TYPES = dict.fromkeys(("CHROM", "POS", "ID", "A1", "A2", "0", "1"), pa.string()) | {"POS": pa.int64()}
+# IDs are often changed on the way through a spreadsheet; would they match if this were ignored?
+_MOST_RESPELLED = 200_000
+_SPELLINGS: dict[str, Callable[[str], str]] = {
+    "upper and lower case": str.casefold,
+    "leading zeros": lambda key: re.sub(r"\b0+(?=\w)", "", key),
+    "Unicode form (NFC)": lambda key: unicodedata.normalize("NFC", key),
+}
+
+
+def repeated(items: Sequence[str]) -> list[str]:
+    """Return the items that occur more than once, in order."""
+    return [item for item, times in Counter(items).items() if times > 1]
+
+
+def spelling_hints(lacking: Collection[str], extra: Collection[str]) -> list[str]:
+    """Say how many of the IDs not found are there in another spelling: ``1 would match but for leading zeros``.
+
+    Beyond 200 000 IDs, which take 0.3 s, nothing is said.
+    """
+    hints: list[str] = []
+    if len(lacking) + len(extra) > _MOST_RESPELLED:
+        return hints
+    for difference, respell in _SPELLINGS.items():
+        respelled = set(map(respell, extra))
+        if n_alike := sum(respell(key) in respelled for key in lacking):
+            hints.append(f"{n_alike} would match but for {difference}")
+    return hints
+
+
+def open_regular(path: AnyPath) -> BinaryIO:
+    """Open a regular file for reading; a FIFO is refused, not waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        mode = os.fstat(descriptor).st_mode
+    except OSError as error:
+        raise ReadError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise ReadError(f"{path}: is a directory, a pipe or a device; give the path of a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def refuse_other_format(head: bytes, path: AnyPath) -> None:
+    """Raise if a file that begins so is of a known other format."""
+    if Path(path).name.casefold().endswith((".vcf.gz", ".bcf", ".vcf.zst")):
+        raise MalformedInputError(f"{path}: is a VCF; convert it with plink2 --vcf … --make-bed")
+    if kind := next((kind for magic, kind in _OTHER_FORMATS.items() if head.startswith(magic)), None):
+        raise MalformedInputError(f"{path}: is {kind}")
+
+
+def single_tabs(text: bytes) -> bytes:
+    """Turn every run of blanks into one tab and drop blanks at the ends of lines, as PLINK reads tables."""
+    text = text.replace(b" ", b"\t")
+    while b"\t\t" in text:
+        text = text.replace(b"\t\t", b"\t")
+    return text.replace(b"\n\t", b"\n").replace(b"\t\n", b"\n").strip(b"\t")
+
+
+def clean_text(text: bytes, path: AnyPath, line: int = 1) -> bytes:
+    """Return text, which starts at this line of the file, with Unix line ends and no byte-order mark."""
+    if line == 1:
+        refuse_other_format(text, path)
+        text = text.removeprefix(b"\xef\xbb\xbf")
+    # one byte is sought much faster than two
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n")
+    for stray, fault in _STRAY_BYTES.items():
+        if stray in text:
+            at = line + text.count(b"\n", 0, text.index(stray))
+            raise MalformedInputError(f"{path}, line {at}: {fault}")
+    return text
+
+
+def _text_chunks(path: AnyPath, chunk_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (number of the first line, whole lines less the last newline), separated by single tabs."""
+    line = 1
+    blank = b""  # newlines after the last line so far: harmless, unless more text follows
+    with open_regular(path) as file:
+        while True:
+            try:
+                chunk = file.read(chunk_bytes)
+                rest = file.readline(_LONGEST_LINE)
+            except OSError as error:
+                raise ReadError(f"{path}, after line {line}: {error.strerror}; check the disk") from error
+            if not chunk:
+                return
+            text = blank + single_tabs(clean_text(chunk + rest, path, line + len(blank)))
+            if len(rest) == _LONGEST_LINE:
+                raise MalformedInputError(f"{path}, after line {line}: over 16 MB in a line; give a table")
+            lines = text.rstrip(b"\n")
+            blank = text if not lines else text[len(lines) + 1 :]
+            if lines:
+                at = (b"\n" + lines).find(b"\n\n")
+                if at >= 0:
+                    line += lines.count(b"\n", 0, at)
+                    raise MalformedInputError(f"{path}, line {line}: is blank amid the table; remove it")
+                yield line, lines
+                line += lines.count(b"\n") + 1
+
+
+def stream_tables(path: AnyPath, rule: str, layout: Layout, chunk: int = CHUNK) -> Iterator[pa.Table]:
+    """Yield tables of about that many bytes of text each: CHROM, POS, ID, A1, A2, or the columns called 0 and 1.
+
+    `layout` names the columns by their number or returns None, and then `rule` says what there should be. Raises
+    ReadError (unreadable) or MalformedInputError (empty, ragged, a blank line, not UTF-8, a faulty POS).
+    """
+    names: Sequence[str] | None = None
+    for line, text in _text_chunks(path, chunk):
+        if names is None:
+            width = text.split(b"\n", 1)[0].count(b"\t") + 1
+            if (names := layout(width)) is None:
+                raise MalformedInputError(f"{path}, line 1: {width} column(s), but {rule}; check the file")
+        kept = [name for name in _TYPES if name in names]
+        try:
+            table = csv.read_csv(
+                pa.BufferReader(text),
+                csv.ReadOptions(column_names=names, use_threads=False, block_size=len(text) + 1),
+                csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
+                csv.ConvertOptions(column_types=_TYPES, include_columns=kept, null_values=[]),
+            )
+        except pa.ArrowInvalid as error:
+            _raise_fault(path, text, line, names)
+            raise MalformedInputError(f"{path}, line {line} or after: {error}; correct it") from error
+        if "POS" in kept:
+            least, most = pc.min_max(table["POS"]).as_py().values()
+            if least < 0 or most > _LAST_POSITION or _may_be_hexadecimal(text):
+                _raise_fault(path, text, line, names)
+        yield table
+    if names is None:
+        raise MalformedInputError(f"{path}: is empty, but {rule}; check the file")
+
+
+def _may_be_hexadecimal(text: bytes) -> bool:
+    """Arrow reads hexadecimal too; an allele or ID that looks so only costs the slow check."""
+    return (b"x" in text and b"\t0x" in text) or (b"X" in text and b"\t0X" in text)
+
+
+def _raise_fault(path: AnyPath, text: bytes, line: int, names: Sequence[str]) -> None:
+    """Raise at the first line that cannot be parsed: the slow way, once it is known that there is one."""
+    for number, row in enumerate(text.split(b"\n"), line):
+        where = f"{path}, line {number}"
+        shown = row.decode("utf-8", "backslashreplace")
+        fields = shown.split("\t")
+        if len(fields) != len(names):
+            raise MalformedInputError(f"{where}: {len(fields)} column(s), line 1 has {len(names)}; check it")
+        if shown.encode() != row:
+            raise MalformedInputError(f"{where}: {shortened(shown)!r} is not UTF-8; convert the file to UTF-8")
+        position = fields[names.index("POS")] if "POS" in names else "0"
+        if not re.fullmatch("-?[0-9]{1,18}", position) or not 0 <= int(position) <= _LAST_POSITION:
+            remedy = "remove the header line" if number == 1 else "correct it"
+            fact = f"position {shortened(position)} is no integer from 0 to {with_spaces(_LAST_POSITION)}"
+            raise MalformedInputError(f"{where}: {fact}; {remedy}")

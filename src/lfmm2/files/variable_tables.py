@@ -1,0 +1,249 @@
+"""A table of variables → numbers aligned to the samples of a .fam.
+
+Samples are matched by ID, never by row order; whatever would leave a sample without a value, or give it that
+of another, is an error that names both sides.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2._words import shortened, some_of
+from lfmm2.errors import DegenerateProblemError, InconsistentInputError, InputWarning, MalformedInputError, UsageError
+from lfmm2.files.id_tables import IdTable, as_floats, take_apart
+from lfmm2.files.samples import Samples, joined_ids
+from lfmm2.files.text_tables import repeated, spelling_hints
+
+_RESERVED_NAMES = ("joint", "factors", "loadings")  # outputs are called <out>.<name>
+# A variable this close to the span of the others, relative to its norm, is collinear: the limit of R's lm().
+_COLLINEAR = 1e-7
+_CONSTANT = 16 * float(np.finfo(np.float64).eps)
+MISSING = ("error", "drop", "mean")
+
+
+@dataclass(frozen=True)
+class Variables:
+    """Variables of those samples that have them or were given a mean, in .fam order.
+
+    Attributes
+    ----------
+    names : tuple of str
+    values : ndarray of shape (n_kept, n_variables), float64, C-contiguous
+        Finite, not centred, in the units of the table.
+    sample_index : ndarray of shape (n_kept,), int64
+        Row of each in the .fam, ascending.
+    """
+
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+    sample_index: NDArray[np.int64]
+
+
+def read_variables(
+    source: object,
+    samples: Samples,
+    *,
+    what: str = "variables",
+    columns: Sequence[str] | None = None,
+    missing_code: float | str | None = None,
+    missing: str = "error",
+    intersect: bool = False,
+    kept: NDArray[np.int64] | None = None,
+) -> Variables:
+    """Read variables and align them to samples by ID.
+
+    Parameters
+    ----------
+    source : path, DataFrame, pyarrow.Table or array
+        A file has a header and is separated by commas, tabs or blanks. IDs are the column IID (with FID; or
+        #IID, #FID), else the index of a DataFrame, else the first column. An array of shape (n_samples,) or
+        (n_samples, n_variables) is in .fam order; its variables are called env1, env2, ...
+    samples : Samples
+    what : str
+        What messages call the variables.
+    columns : sequence of str, optional
+        The variables to take, in this order; by default all.
+    missing_code : float or str, optional
+        Means missing, beside empty, NA and nan.
+    missing : {"error", "drop", "mean"}
+        What to do with samples that have a row but lack a value: raise, leave them out, or take the mean of the
+        variable over the samples in use that have it. Of the latter two an InputWarning gives the numbers.
+    intersect : bool
+        Leave out samples without a row or with a missing value, instead of raising.
+    kept : ndarray of int64, optional
+        Rows of the .fam that are in use, ascending; all by default.
+
+    Raises
+    ------
+    ReadError
+        The file cannot be read.
+    MalformedInputError
+        The table is empty or ragged, its column names are empty or repeated, a cell is no finite number.
+    InconsistentInputError
+        IDs are repeated or ambiguous, samples have no row or a missing value, a variable is missing in all of them,
+        an array has another length.
+    UsageError
+        A name is unknown or would clash with an output, `source` is of another type.
+
+    Examples
+    --------
+    >>> samples = Samples(fid=("F1", "F2"), iid=("I1", "I2"))
+    >>> read_variables(pa.table({"IID": ["I2", "I1"], "climate": [12.5, 7.0]}), samples).values.tolist()
+    [[7.0], [12.5]]
+    """
+    table = take_apart(source, samples, what)
+    names = _chosen_names(table, columns)
+    values = np.column_stack([as_floats(table, name, missing_code) for name in names])  # (n_rows, d)
+    if kept is None:
+        kept = np.arange(len(samples))
+    used = Samples(tuple(samples.fid[i] for i in kept), tuple(samples.iid[i] for i in kept))
+    row_of_used = _match_samples(table, used, intersect)
+    found = row_of_used >= 0
+    rows = row_of_used[found]
+    values = values[rows]
+    complete = _without_missing(table, names, values, rows, "drop" if intersect else missing, what, quiet=intersect)
+    index = kept[found][complete].astype(np.int64)
+    return Variables(tuple(names), np.ascontiguousarray(values[complete]), index)
+
+
+def _without_missing(
+    table: IdTable,
+    names: list[str],
+    values: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    missing: str,
+    what: str,
+    quiet: bool,
+) -> NDArray[np.bool_]:
+    """Tell which samples to take, once means are filled in if asked for; `rows` are those of the table."""
+    lacking = np.isnan(values)  # (n_found, d)
+    if empty := [names[j] for j in np.flatnonzero(lacking.all(axis=0))]:
+        fact = f"{some_of(empty)}: missing in all of {len(values)} samples"
+        raise InconsistentInputError(f"{table.label}: {fact}; leave the variable out, or check the missing code")
+    incomplete: NDArray[np.bool_] = np.logical_or.reduce(lacking, axis=1)
+    n_incomplete = np.count_nonzero(incomplete)
+    if n_incomplete and missing == "error":
+        places = [table.at(rows[i], names[j]) for i, j in np.argwhere(lacking)[:6]]
+        fact = f"{n_incomplete} of {len(values)} samples have missing {what}"
+        more = ", …" if len(places) > 5 else ""
+        remedy = "use --missing drop or mean, or --remove on these"
+        raise InconsistentInputError(f"{fact}: {', '.join(places[:5])}{more}; {remedy}")
+    if n_incomplete == len(values) and missing == "drop":
+        raise InconsistentInputError(f"{table.label}: no sample has all {what}; complete or choose fewer")
+    if n_incomplete and not quiet:
+        done = "left out" if missing == "drop" else "given the mean of the others"
+        numbers = [f"{name} {n}" for name, n in zip(names, lacking.sum(axis=0), strict=True) if n]
+        fact = f"{n_incomplete} of {len(values)} samples have missing {what} and are {done}"
+        warnings.warn(f"{table.label}: {fact} ({', '.join(numbers)})", InputWarning, stacklevel=2)
+    if missing == "mean":
+        for column, absent in zip(values.T, lacking.T, strict=True):
+            column[absent] = _mean(column[~absent])
+        return np.ones(len(values), bool)
+    return ~incomplete
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Mean of finite values of any size, whose sum may be too large for a double."""
+    scale = float(np.abs(values).max()) or 1.0
+    return float(np.clip((values / scale).mean(), -1, 1)) * scale
+
+
+def _chosen_names(table: IdTable, columns: Sequence[str] | None) -> list[str]:
+    names = list(table.columns if columns is None else columns)
+    if not names:
+        raise MalformedInputError(f"{table.label}: no variables beside the sample IDs; add or choose some")
+    if unknown := [name for name in names if name not in table.columns]:
+        known = some_of(list(table.columns))
+        raise UsageError(f"{table.label}: no column {some_of(unknown)} among {known}; check the names")
+    if twins := repeated(names):
+        raise UsageError(f"{table.label}: {some_of(twins)} chosen more than once; choose it once")
+    for name in names:
+        if "/" in name or not name.isprintable() or name.casefold() in _RESERVED_NAMES:
+            raise UsageError(f"{table.label}: {shortened(name)!r} cannot name an output file; rename the variable")
+    return names
+
+
+def _match_samples(table: IdTable, samples: Samples, intersect: bool) -> NDArray[np.int64]:
+    """Return the row of each sample in the table, -1 where there is none."""
+    by_both = table.fid is not None and bool(repeated(samples.iid) or repeated(table.iid))
+    ours = joined_ids(samples.fid, samples.iid) if by_both else list(samples.iid)
+    theirs = joined_ids(table.fid, table.iid) if by_both and table.fid else table.iid
+    if twins := repeated(theirs):
+        raise InconsistentInputError(f"{table.label}: repeated IDs ({some_of(twins)}); keep one row each")
+    row_of_id = {key: row for row, key in enumerate(theirs)}
+    if twins := [key for key in repeated(ours) if key in row_of_id]:
+        raise InconsistentInputError(f"{table.label}: IID {some_of(twins)} stands for several samples; add FID")
+    rows = np.array([row_of_id.get(key, -1) for key in ours], dtype=np.int64)
+    lacking = [ours[i] for i in np.flatnonzero(rows < 0)]
+    if lacking and (not intersect or len(lacking) == len(ours)):
+        known = set(ours)
+        raise _no_match(table.label, samples, lacking, [key for key in theirs if key not in known])
+    return rows
+
+
+def _no_match(label: str, samples: Samples, lacking: list[str], extra: list[str]) -> InconsistentInputError:
+    """Describe samples without a row, rows without a sample, and what might be the matter."""
+    hints = spelling_hints(lacking, extra)
+    if n_families := len(set(extra) & set(samples.fid)):
+        hints.append(f"{n_families} are FIDs; give IIDs")
+    remedy = "check the IDs" if len(lacking) == len(samples) else "complete the table, or use --intersect"
+    facts = [f"{len(lacking)} of {len(samples)} samples have no row ({some_of(lacking)})"]
+    facts += [f"{len(extra)} rows are of no sample ({some_of(extra)})"] if extra else []
+    return InconsistentInputError(f"{label}: {'; '.join(facts + hints)}; {remedy}")
+
+
+def check_variables(values: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Raise unless every variable says something that the others do not, at whatever scale.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_variables), float64
+        Finite; scales may differ at will.
+    names : sequence of str
+
+    Raises
+    ------
+    DegenerateProblemError
+        A variable is constant, the same as another, or a linear function of others.
+
+    Warns
+    -----
+    InputWarning
+        A tenth or more of a variable's values are exactly -9, PLINK's code for missing.
+    """
+    n_samples, n_variables = values.shape
+    for name, share in zip(names, np.mean(values == -9, axis=0), strict=True):
+        if share >= 0.1:
+            fault = f"{name}: {share:.0%} of the values are exactly -9; if missing, use --missing-code -9"
+            warnings.warn(fault, InputWarning, stacklevel=2)
+    if n_variables >= n_samples:
+        raise DegenerateProblemError(f"{n_samples} samples for {n_variables} variables; choose fewer")
+    largest = np.abs(values).max(axis=0)
+    scaled = values / np.where(largest > 0, largest, 1.0)
+    if constant := [names[j] for j in np.flatnonzero(np.ptp(scaled, axis=0) <= _CONSTANT).tolist()]:
+        raise DegenerateProblemError(f"{some_of(constant)}: constant; leave out")
+    first_of: dict[bytes, str] = {}
+    for name, column in zip(names, values.T, strict=True):
+        twin = first_of.setdefault((column + 0.0).tobytes(), name)
+        if twin != name:
+            raise DegenerateProblemError(f"{twin} and {name} have the same values; leave out one")
+    _check_rank(scaled, names)
+
+
+def _check_rank(scaled: NDArray[np.float64], names: Sequence[str]) -> None:
+    from scipy.linalg import qr, solve_triangular
+
+    Z = scaled - scaled.mean(axis=0)
+    Z /= np.linalg.norm(Z, axis=0)
+    R, pivots = qr(Z, mode="r", pivoting=True, overwrite_a=True)
+    rank = int(np.count_nonzero(np.abs(np.diagonal(R)) > _COLLINEAR))
+    if rank == len(names):
+        return
+    weights = np.abs(solve_triangular(R[:rank, :rank], R[:rank, rank]))
+    others = " and ".join(names[j] for j in sorted(pivots[:rank][weights > 1e-6 * weights.max()]))
+    raise DegenerateProblemError(f"{names[pivots[rank]]} is a linear function of {others}; leave out one")

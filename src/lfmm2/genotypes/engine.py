@@ -1,0 +1,178 @@
+"""The one streaming loop: block plan, read-ahead, progress, a record of every pass.
+
+A *tile* is what one thread decodes at a time, a *group* the run of tiles whose sum is kept apart so that it can be
+added in order, a *block* the groups that are read together. Tiles and groups depend on the number of samples and
+of columns alone; the memory budget decides how many groups a block holds. That is why neither threads nor
+memory can change a result.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from lfmm2._typing import Packed
+from lfmm2.errors import InsufficientMemoryError
+from lfmm2.process import Progress
+
+# Doubles of one decoded tile: at most 512 KiB, half of the L2 cache of current server cores, the other half being left
+# to the columns it is multiplied with, ...
+TILE_DOUBLES = 65_536
+# ... and at most as many multiplications per product as OpenBLAS's AVX-512 kernels do on their path for small matrices
+# (10⁶), with room for rounding up to whole cache lines: 1.4 times as fast at 32 columns (bench/README.md)
+TILE_PRODUCT = 950_000
+TILE_SNPS, MOST_TILE_SNPS = 64, 256
+FEWEST_CHUNK_SAMPLES = 128
+GROUP_SNPS = 512
+BLOCK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Shape of the unit of work: a function of the number of samples and of columns only."""
+
+    tile_snps: int
+    chunk_samples: int
+    group_tiles: int
+
+    @property
+    def group_snps(self) -> int:
+        return self.tile_snps * self.group_tiles
+
+
+def plan_tiling(n_samples: int, n_columns: int) -> Tiling:
+    """Tile of at most `TILE_DOUBLES` and `TILE_PRODUCT`, chunks of about equal length, groups of 512 SNPs."""
+    most = max(min(TILE_DOUBLES, TILE_PRODUCT // max(n_columns, 1)), TILE_SNPS * FEWEST_CHUNK_SAMPLES)
+    tile_snps = TILE_SNPS
+    while tile_snps < MOST_TILE_SNPS and 2 * tile_snps * n_samples <= most:
+        tile_snps *= 2
+    n_chunks = -(-n_samples * tile_snps // most)
+    # whole bytes of the .bed, and whole cache lines of the tile
+    chunk_samples = 8 * -(-n_samples // (8 * n_chunks))
+    return Tiling(tile_snps, chunk_samples, GROUP_SNPS // tile_snps)
+
+
+@dataclass(frozen=True)
+class PassRecord:
+    """What one pass over genotypes cost."""
+
+    label: str
+    n_snps: int
+    n_bytes: int
+    seconds: float
+
+    def to_json(self) -> str:
+        """As text, for the state of a run."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> PassRecord:
+        """From text of `to_json`."""
+        return cls(**json.loads(text))
+
+
+@dataclass
+class Engine:
+    """Threads, memory and progress of a run, and the record of its passes.
+
+    Attributes
+    ----------
+    n_threads : int
+        OpenMP threads of the kernels.
+    memory : int
+        Bytes that the run may take above what the interpreter and its libraries hold.
+    progress : Progress
+    passes : list of PassRecord
+    """
+
+    n_threads: int
+    memory: int
+    progress: Progress = field(default_factory=Progress)
+    passes: list[PassRecord] = field(default_factory=list)
+
+    def block_groups(self, group_bytes: int, fixed_bytes: int) -> int:
+        """Groups per block: 8 MiB or two per thread, fewer where the budget is smaller.
+
+        Parameters
+        ----------
+        group_bytes : int
+            All memory that grows with the groups in a block.
+        fixed_bytes : int
+            Memory of the pass that does not.
+        """
+        wanted = max(2 * self.n_threads, BLOCK_BYTES // max(group_bytes, 1), 1)
+        affordable = (self.memory - fixed_bytes) // max(group_bytes, 1)
+        if affordable < 1:
+            raise InsufficientMemoryError(
+                f"memory budget of {self.memory / 2**20:.0f} MiB: a pass over the genotypes needs at least "
+                f"{(fixed_bytes + group_bytes) / 2**20:.1f} MiB; raise --memory or lower the number of threads"
+            )
+        return int(min(wanted, affordable))
+
+    def blocks(
+        self,
+        label: str,
+        read: Callable[[int, Packed], None],
+        n_snps: int,
+        bytes_per_snp: int,
+        block_snps: int,
+        snp_bytes_read: int | None = None,
+        first_snp: int = 0,
+    ) -> Iterator[tuple[int, Packed]]:
+        """Yield ``(first_snp, packed)`` for every block in order, reading one block ahead.
+
+        The array is valid until the next one is asked for.
+
+        Parameters
+        ----------
+        label : str
+            What the pass is for, shown by the progress.
+        read : callable
+            ``read(first_snp, packed_out)`` fills an array of shape (n_snps_block, bytes_per_snp). It is called from
+            one other thread, never twice at a time.
+        n_snps, bytes_per_snp, block_snps : int
+        snp_bytes_read : int, optional
+            Bytes read from storage per SNP, where that is not `bytes_per_snp`.
+        first_snp : int
+            Where to begin.
+        """
+        snp_bytes_read = bytes_per_snp if snp_bytes_read is None else snp_bytes_read
+        n_left = n_snps - first_snp
+        buffers = [np.empty((min(block_snps, n_left), bytes_per_snp), np.uint8) for _ in range(2)]
+
+        def fill(first: int, buffer: Packed) -> Packed:
+            packed = buffer[: min(block_snps, n_snps - first)]
+            read(first, packed)
+            return packed
+
+        with (
+            self.recorded(label, n_left, snp_bytes_read) as advance,
+            ThreadPoolExecutor(1, thread_name_prefix="lfmm2-read") as reader,
+        ):
+            pending = reader.submit(fill, first_snp, buffers[0])
+            for index, first in enumerate(range(first_snp, n_snps, block_snps)):
+                packed = pending.result()
+                if first + block_snps < n_snps:
+                    pending = reader.submit(fill, first + block_snps, buffers[(index + 1) % 2])
+                yield first, packed
+                advance(len(packed))
+
+    @contextmanager
+    def recorded(self, label: str, n_snps: int, snp_bytes: int) -> Iterator[Callable[[int], None]]:
+        """Show a pass by the progress while it runs, and record it when it is complete.
+
+        Gives a function to be called with the number of SNPs done since the last call.
+        """
+        started = time.perf_counter()
+        self.progress.start(label, n_snps, n_snps * snp_bytes)
+        try:
+            yield lambda n_done: self.progress.advance(n_done, n_done * snp_bytes)
+        finally:
+            self.progress.finish()
+        self.passes.append(PassRecord(label, n_snps, n_snps * snp_bytes, time.perf_counter() - started))

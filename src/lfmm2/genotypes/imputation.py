@@ -1,0 +1,351 @@
+r"""Missing calls filled from the latent factors, and what that is worth on calls that were held out.
+
+A missing call of SNP :math:`y` is filled with its fitted value from the least-squares regression of :math:`y` on
+:math:`[1, U]` over the samples that have a call; never on the variables, which would leak into the tests. The numbers
+come from the pass that tests; see `lfmm2.kernels._impute` for the equations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2 import _core
+from lfmm2._typing import Floats, Ints, Packed
+from lfmm2.errors import UsageError
+from lfmm2.genotypes.engine import plan_tiling
+from lfmm2.kernels import _impute
+
+# columns of what is told of every SNP, squared errors of its held-out call in dosage: both NaN where there is none, the
+# second alone where missing calls stay at the mean because the called samples do not determine the regression
+ERROR_MEAN, ERROR_FACTORS = 0, 1
+N_COLUMNS = 2
+
+# directions of U shorter than this share of the longest are rounding
+RANK_TOLERANCE = 1e-10
+# the basis may be read off the products with W where it lies in their span to this
+SPAN_TOLERANCE = 1e-12
+LARGEST_MAP = 1e3
+
+# fixed point in which doubles are added exactly: the last bit of the smallest one, and room below it
+_POINT = 1200
+_HALF = 27
+
+
+class FactorFill:
+    r"""The regression on :math:`[1, U]` by which missing calls are filled.
+
+    Parameters
+    ----------
+    U : ndarray of shape (n_samples, K), float64
+        Factors of the samples in use, in their order; any basis, any scale.
+    seed : int
+        Of the choice of held-out calls.
+    keeps_means : bool
+        Whether products with missing calls at the mean are given too.
+
+    Attributes
+    ----------
+    basis : ndarray of shape (n_samples, r), float64
+        Orthonormal basis of :math:`[1, U]`; its first column is constant. r = K + 1 unless factors are dependent.
+    """
+
+    def __init__(self, U: Floats, seed: int = 0, keeps_means: bool = False) -> None:
+        self.keeps_means = keeps_means
+        if U.ndim != 2 or len(U) == 0 or not np.isfinite(U).all():
+            raise UsageError(f"factors of shape {U.shape}; finite numbers (n_samples, K) are needed")
+        if not 0 <= seed < 1 << 64:
+            raise UsageError(f"seed is {seed}; it is not negative and below 2**64")
+        self.seed = seed
+        n = len(U)
+        centred = U - U.mean(axis=0)
+        lengths = np.linalg.norm(centred, axis=0)
+        # a constant column leaves its rounding
+        varies = lengths > 1e-12 * np.linalg.norm(U, axis=0)
+        left, values, _ = np.linalg.svd(centred[:, varies] / lengths[varies], full_matrices=False)
+        factors = left[:, values > RANK_TOLERANCE * values.max(initial=0.0)]
+        self.basis = np.column_stack([np.full(n, 1 / np.sqrt(n)), factors - factors.mean(axis=0)])
+
+    @property
+    def rank(self) -> int:
+        """Columns of the basis."""
+        return int(self.basis.shape[1])
+
+    def draws(self, first_snp: int, n_snps: int) -> NDArray[np.uint64]:
+        """A random number for each SNP, a function of the seed and of its position alone (splitmix64)."""
+        x = np.arange(first_snp, first_snp + n_snps, dtype=np.uint64) + np.uint64(1)
+        # the seed is mixed first, so that neighbouring seeds give unrelated streams
+        x = x * np.uint64(0x9E3779B97F4A7C15) + _mixed(np.array([self.seed], np.uint64))
+        return _mixed(x)
+
+    def map_from(self, W: Floats) -> Floats | None:
+        """T (m, r) with basis = W T but for the constant column, which is 0; None if the basis is not in W's span.
+
+        Parameters
+        ----------
+        W : ndarray of shape (n_samples, m), float64
+            Columns with mean 0; some may be 0.
+        """
+        factors = self.basis[:, 1:]
+        # by normal equations, which take no copy of W: the check below is of what comes out
+        T = np.linalg.lstsq(W.T @ W, W.T @ factors, rcond=None)[0]
+        rest = W @ T
+        rest -= factors
+        if T.size and (np.abs(rest, out=rest).max() > SPAN_TOLERANCE or np.abs(T).max() > LARGEST_MAP):
+            return None
+        return np.column_stack([np.zeros(len(T)), T])
+
+    def fill_rows(self, values: Floats, called: NDArray[np.bool_], first_snp: int) -> Floats:
+        """Fill SNPs in memory, in place.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_snps_block, n_samples), float64
+            Centred by the mean of the called, 0 where missing or where nothing varies. Rows with missing calls are
+            filled and centred again.
+        called : ndarray of shape (n_snps_block, n_samples), bool
+        first_snp : int
+            Position of the first row.
+
+        Returns
+        -------
+        ndarray of shape (n_snps_block, 2), float64
+            As `lfmm2.kernels._impute.fill_block` gives it; errors in units of the values.
+        """
+        A, r = self.basis, self.rank
+        if values.shape[1] != len(A):
+            raise UsageError(f"factors of {len(A)} samples cannot fill genotypes of {values.shape[1]}")
+        n_called = called.sum(axis=1)
+        varies, complete, few = values.any(axis=1), called.all(axis=1), n_called <= r
+        # the sample that is held out, counted among the called first
+        draws = self.draws(first_snp, len(values)) % np.maximum(n_called, 1).astype(np.uint64)
+        sample = draws.astype(np.intp)
+        for s in np.flatnonzero(varies & ~complete):
+            sample[s] = np.flatnonzero(called[s])[sample[s]]
+        y = values[np.arange(len(values)), sample]
+        a = A[sample]  # (b, r)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            by_mean = (y / (1 - 1 / n_called)) ** 2
+        c = values @ A  # (b, r)
+        c[:, 0] = 0.0  # but for rounding
+        fitted, leverage = np.einsum("ij,ij->i", a, c), np.einsum("ij,ij->i", a, a)
+        errors = np.full((len(values), N_COLUMNS), np.nan)
+        left = varies & few & ~complete
+        for s in np.flatnonzero(varies & ~complete & ~few):
+            missing = A[~called[s]]
+            solution = self._solve(missing, np.column_stack([c[s], a[s]]))
+            left[s] = solution is None
+            if solution is not None:
+                values[s, ~called[s]] = missing @ solution[:, 0]
+                values[s] -= values[s].mean()
+                fitted[s], leverage[s] = a[s] @ solution
+        errors[left, ERROR_MEAN] = by_mean[left]
+        certain = varies & ~few & ~left & (1 - leverage > _impute.PIVOT_TOLERANCE)
+        errors[certain, ERROR_MEAN] = by_mean[certain]
+        errors[certain, ERROR_FACTORS] = ((y - fitted)[certain] / (1 - leverage[certain])) ** 2
+        return errors
+
+    @staticmethod
+    def _solve(missing: Floats, right: Floats) -> Floats | None:
+        """(I - Mᵀ M)⁻¹ right for the rows M of missing samples; None where a pivot of L D Lᵀ is too small."""
+        N = np.eye(missing.shape[1]) - missing.T @ missing
+        try:
+            L = np.linalg.cholesky(N)
+        except np.linalg.LinAlgError:
+            return None
+        if not (np.diag(L) ** 2 > _impute.PIVOT_TOLERANCE).all():
+            return None
+        return np.asarray(np.linalg.solve(N, right))
+
+
+def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finalizer of splitmix64: every bit of the argument changes half of the bits of the result."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@dataclass(frozen=True)
+class FilledBlock:
+    """What filling changes in one packed block.
+
+    Attributes
+    ----------
+    coefficients : ndarray of shape (n_snps_block, padded rank), float64
+    squares : ndarray of shape (n_snps_block,), float64
+        To be added to ‖y‖².
+    held_out : ndarray of shape (n_snps_block, 2), float64
+        Columns `ERROR_MEAN`, `ERROR_FACTORS`.
+    """
+
+    coefficients: Floats
+    squares: Floats
+    held_out: Floats
+
+
+def _result_bytes(padded_rank: int) -> int:
+    """Per SNP: results of this block and of the last one, draws and their temporaries."""
+    return 8 * (2 * (padded_rank + N_COLUMNS + 1) + 4)
+
+
+def fill_bytes(n_samples: int, n_columns: int, n_factors: int, n_threads: int) -> tuple[int, int]:
+    """Memory that filling takes in a pass whose columns span the factors: fixed, and per SNP of a block.
+
+    Parameters
+    ----------
+    n_samples, n_columns, n_factors, n_threads : int
+        n_columns before they are filled up.
+    """
+    m, padded = -(-n_columns // 4) * 4, _impute.padded_rank(n_factors + 1)
+    rows = 2 * 8 * n_samples * (padded + m)
+    work = n_threads * (8 * _impute.workspace_size(n_samples, n_factors + 1) + 4 * (n_samples + 1))
+    return rows + work + 8 * m * padded, _result_bytes(padded)
+
+
+class PackedFill:
+    """Fills the blocks of one pass.
+
+    Parameters
+    ----------
+    fill : FactorFill
+    W : ndarray of shape (n_samples, m), float64
+        Columns of the pass, filled up to a multiple of 4.
+    n_threads : int
+    """
+
+    def __init__(self, fill: FactorFill, W: Floats, n_threads: int) -> None:
+        n, r = fill.basis.shape
+        if n != len(W):
+            raise UsageError(f"factors of {n} samples cannot fill genotypes of {len(W)}")
+        self.fill = fill
+        self.n_threads = n_threads
+        padded = _impute.padded_rank(r)
+        basis = np.zeros((n, padded))
+        basis[:, :r] = fill.basis
+        centred = W - W.mean(axis=0)
+        self._rows = np.ascontiguousarray(np.hstack([basis, centred]))
+        self._work = np.empty((n_threads, _impute.workspace_size(n, r)))
+        self._positions = np.empty((n_threads, n + 1), np.int32)
+        T = fill.map_from(centred)
+        # products of its own where those with W do not tell those with the basis
+        self._basis = basis if T is None else None
+        self._to_basis = np.zeros((padded if T is None else len(T), padded))
+        self._to_basis[: r if T is None else len(T), :r] = np.diag(np.arange(r) > 0) if T is None else T
+        self._tiling = plan_tiling(n, padded)
+        tile = _core.workspace_size(self._tiling.tile_snps, self._tiling.chunk_samples, padded)
+        self._tile_work = np.empty((n_threads if T is None else 0, tile))
+
+    @property
+    def fixed_bytes(self) -> int:
+        """Memory that does not grow with the block; the rows twice, for what it took to make them."""
+        arrays = (self._rows, self._rows, self._work, self._positions, self._to_basis, self._tile_work, self._basis)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    @property
+    def snp_bytes(self) -> int:
+        """Memory per SNP of a block."""
+        own = 0 if self._basis is None else self._basis.shape[1] + 4
+        return 8 * own + _result_bytes(self._to_basis.shape[1])
+
+    def apply(self, first_snp: int, packed: Packed, coding: int, counts: Ints, products: Floats) -> FilledBlock:
+        """Fill one block; `products` of SNPs with missing calls become those of the filled SNPs."""
+        b, n = len(packed), len(self._rows)
+        z = products
+        if self._basis is not None:
+            z = np.empty((b, self._basis.shape[1]))
+            _core.cross_products(
+                packed, n, coding, self._basis, np.empty((b, 4), np.int64), z, self._tiling.tile_snps,
+                self._tiling.chunk_samples, self._tile_work, self.n_threads,
+            )  # fmt: skip
+        filled = FilledBlock(np.empty((b, self._to_basis.shape[1])), np.empty(b), np.empty((b, N_COLUMNS)))
+        _impute.fill_block(
+            packed, n, coding, counts, self._rows, self.fill.rank, z, self._to_basis, self.fill.draws(first_snp, b),
+            filled.coefficients, products, filled.squares, filled.held_out, self._work, self._positions,
+            self.n_threads,
+        )  # fmt: skip
+        return filled
+
+    def fill_decoded(self, packed: Packed, coefficients: Floats, dosage: Floats) -> None:
+        """Fill decoded rows of a block, in place."""
+        _impute.fill_decoded(
+            packed, len(self._rows), self._rows, coefficients, dosage, self._positions, self.n_threads
+        )  # fmt: skip
+
+
+class HeldOutError:
+    """Errors of predicted held-out calls, added up exactly: in any order and any cut, the same bits.
+
+    Attributes
+    ----------
+    n_held_out : int
+        Calls, one of each SNP that varies and has enough calls.
+    n_left_at_mean : int
+        SNPs whose missing calls stay at the mean, because the called samples do not determine the regression.
+    """
+
+    def __init__(self) -> None:
+        self.n_held_out = 0
+        self.n_left_at_mean = 0
+        # sums of squares, in units of 2**-_POINT
+        self._sums = [0, 0]
+
+    def add(self, held_out: Floats) -> None:
+        """Add some SNPs.
+
+        Parameters
+        ----------
+        held_out : ndarray of shape (n_snps, 2), float64
+            Columns `ERROR_MEAN`, `ERROR_FACTORS`, of `CrossProducts.imputation`.
+        """
+        predicted = ~np.isnan(held_out)
+        both = predicted.all(axis=1)
+        self.n_held_out += int(both.sum())
+        self.n_left_at_mean += int((predicted[:, ERROR_MEAN] & ~both).sum())
+        for j in (ERROR_MEAN, ERROR_FACTORS):
+            self._sums[j] += _exact_sum(held_out[both, j])
+
+    @property
+    def rmse_mean(self) -> float:
+        """Root mean squared error of the mean of the other called samples; NaN where nothing was held out."""
+        return self._rmse(ERROR_MEAN)
+
+    @property
+    def rmse_factors(self) -> float:
+        """Root mean squared error of the regression of the other called samples on the factors."""
+        return self._rmse(ERROR_FACTORS)
+
+    @property
+    def ratio(self) -> float:
+        """`rmse_factors` / `rmse_mean`: below 1 where factors predict calls better; NaN where that is 0 / 0."""
+        return self.rmse_factors / self.rmse_mean if self.rmse_mean > 0 else np.nan
+
+    def _rmse(self, j: int) -> float:
+        if self.n_held_out == 0:
+            return np.nan
+        # a quotient of integers is rounded once
+        return float(np.sqrt(self._sums[j] / (self.n_held_out << _POINT)))
+
+    def summary(self) -> dict[str, float]:
+        """Numbers for the record of a run."""
+        return {
+            "n_held_out": self.n_held_out,
+            "rmse_mean": self.rmse_mean,
+            "rmse_factors": self.rmse_factors,
+            "ratio": self.ratio,
+            "n_left_at_mean": self.n_left_at_mean,
+        }
+
+
+def _exact_sum(values: Floats) -> int:
+    """Sum of finite doubles that are not negative, in units of 2**-_POINT, without rounding."""
+    fraction, exponent = np.frexp(values)
+    mantissa = np.ldexp(fraction, 53).astype(np.int64)
+    total = 0
+    for power in np.unique(exponent):
+        some = mantissa[exponent == power]
+        # halves of 27 bits: 2**36 of them fit into 63
+        high, low = int((some >> _HALF).sum()), int((some & ((1 << _HALF) - 1)).sum())
+        total += ((high << _HALF) + low) << (int(power) - 53 + _POINT)
+    return total

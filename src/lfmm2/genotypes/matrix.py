@@ -1,0 +1,107 @@
+"""The genotype matrix as the algebra sees it: a shape and three verbs.
+
+`gram_product(S)`, `gram()` and `cross_products(W)` are all that factors and tests ask of the data; everything below
+them (files, packing, tiles, threads) stays here. `BedMatrix` streams a .bed; `ArrayMatrix` holds any n×p array of
+numbers (dosages, methylation) in memory. Both impute missing values to the SNP's mean and centre; `cross_products` can
+fill them from factors instead (imputation.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2._typing import Floats, Ints
+from lfmm2.genotypes.imputation import FactorFill
+
+# SNPs whose products have the same bits when a pass begins with them: whole groups, and whole blocks of an array
+RESTART_SNPS = 2048
+
+
+@dataclass(frozen=True)
+class CrossProducts:
+    """What the tests need of one block of SNPs.
+
+    Attributes
+    ----------
+    first_snp : int
+        Position of the block's first SNP in the matrix.
+    n_called : ndarray of shape (n_snps_block,), int64
+        Samples with a value.
+    mean : ndarray of shape (n_snps_block,), float64
+        Mean over these samples; NaN where there are none.
+    sum_squares : ndarray of shape (n_snps_block,), float64
+        ‖y‖² of the imputed, centred SNP; exactly 0 where all values are equal.
+    products : ndarray of shape (n_snps_block, m), float64
+        Yᵀ W.
+    decode : callable
+        ``decode(rows)`` gives the imputed, centred values of some rows of the block, shape (n_rows, n_samples). Valid
+        until the next block.
+    imputation : ndarray of shape (n_snps_block, N_COLUMNS), float64, or None
+        Where missing calls are filled from factors, `sum_squares`, `products` and `decode` are those of the filled SNP,
+        centred again, and this is what `lfmm2.genotypes.imputation.HeldOutError` adds up.
+    by_mean : CrossProducts, optional
+        The same block with missing calls at the mean, where they are filled and ``fill.keeps_means``.
+    """
+
+    first_snp: int
+    n_called: Ints
+    mean: Floats
+    sum_squares: Floats
+    products: Floats
+    decode: Callable[[NDArray[np.intp]], Floats]
+    imputation: Floats | None = None
+    by_mean: CrossProducts | None = None
+
+
+class PartialSum:
+    """Where a pass that adds up to one array may begin, and who keeps the sum on the way; this one keeps nothing."""
+
+    def begun(self) -> tuple[int, Floats] | None:
+        """SNPs that an interrupted pass had added, a multiple of `RESTART_SNPS`, and their sum, now the caller's."""
+        return None
+
+    def offer(self, n_snps: int, total: Floats) -> None:
+        """The sum over the first `n_snps`, to be kept before the next block changes it."""
+
+
+class GenotypeMatrix(Protocol):
+    """n samples × p SNPs, imputed and centred, seen through products only. Y is (n_samples, n_snps)."""
+
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def n_snps(self) -> int: ...
+
+    def gram_product(self, S: Floats, label: str = ..., partial: PartialSum = ...) -> Floats:
+        """G(S) = Y (Yᵀ S), shape (n_samples, l), in one pass."""
+
+    def gram(self, label: str = ..., partial: PartialSum = ...) -> Floats:
+        """C = Y Yᵀ, shape (n_samples, n_samples), in one pass."""
+
+    def cross_products(
+        self, W: Floats, label: str = ..., first_snp: int = ..., fill: FactorFill | None = ...
+    ) -> Iterator[CrossProducts]:
+        """Yᵀ W and the moments of every SNP from `first_snp` on, block by block in order.
+
+        Missing calls are imputed by `fill` if there is one, else to the mean. The bits of a SNP's products do not
+        depend on `first_snp` where that is a multiple of `RESTART_SNPS`, nor on `fill` where no call is missing.
+        """
+
+
+NO_PARTIAL = PartialSum()
+
+
+def _padded(S: Floats) -> Floats:
+    """S in C order with columns of zeros up to a multiple of 4, the step of dgemm's inner kernels.
+
+    11 columns take a fifth longer than 12 (bench/README.md).
+    """
+    n, n_columns = S.shape
+    padded = np.zeros((n, -(-n_columns // 4) * 4))
+    padded[:, :n_columns] = S
+    return padded

@@ -1,0 +1,243 @@
+"""The .bed of a PLINK 1 fileset: 3 magic bytes, then ceil(n_samples / 4) bytes per SNP, two bits per genotype.
+
+Bytes are read with pread and never mapped: a file that shrinks under a map kills the process. Bits of a SNP's last
+byte beyond the last sample are zero, so others tell that the file has more samples than is thought.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2._typing import AnyPath
+from lfmm2._words import with_spaces
+from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError, UsageError
+from lfmm2.files import open_regular, refuse_other_format
+
+_MAGIC = b"\x6c\x1b\x01"
+_READ_THROUGH_BYTES = 1 << 16  # skipping less costs more than it saves: a system call, a lost read-ahead
+_SCRATCH_BYTES = 1 << 22
+# SNPs that are looked at when a file is opened
+_SAMPLED_SNPS, _SAMPLED_RUN = 4096, 16
+_FEWEST_SNPS_FOR_WARNING = 64
+_PAGE_BYTES = 4096
+
+
+class FileStamp:
+    """Size, inode and time of change of a file, to tell later whether it is still the same."""
+
+    def __init__(self, path: AnyPath) -> None:
+        self.path = Path(path)
+        try:
+            self._seen = self.path.stat()
+        except OSError as error:
+            raise ReadError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
+        self.n_bytes = self._seen.st_size
+        self.mtime_ns = self._seen.st_mtime_ns
+
+    def check(self) -> None:
+        """Raise ReadError if the file is gone or has changed since."""
+        then = self._seen
+        try:
+            now = self.path.stat()
+        except OSError as error:
+            raise ReadError(f"{self.path}: is gone ({error.strerror}); put it back") from error
+        if (now.st_size, now.st_ino, now.st_mtime_ns) != (then.st_size, then.st_ino, then.st_mtime_ns):
+            sizes = f"{with_spaces(then.st_size)} bytes then, {with_spaces(now.st_size)} now"
+            raise ReadError(f"{self.path}: was changed since it was opened ({sizes}); start again")
+
+
+class PackedBed:
+    """The .bed alone: packed ranges of a file of known shape.
+
+    Attributes: `path`, `n_samples`, `n_snps`, `bytes_per_snp`, which is ceil(n_samples / 4), and `n_bytes`, the size
+    of the file. Threads may read at once.
+    Raises ReadError (the file is absent, unreadable or no regular file), MalformedInputError (another format, a size
+    that is no whole number of SNPs, pad bits that are not zero) or InconsistentInputError (a whole number of SNPs,
+    but another). Pad bits are checked in a sample of SNPs when the file is opened, in all SNPs as they are read.
+    """
+
+    path: Path
+    n_samples: int
+    n_snps: int
+    bytes_per_snp: int
+    n_bytes: int
+
+    def __init__(self, path: AnyPath, n_samples: int, n_snps: int) -> None:
+        self._open(Path(path))
+        try:
+            self._set_shape(n_samples, n_snps)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, path: Path) -> None:
+        """Open the file and check how it begins."""
+        self.path = path
+        self._file = open_regular(path)
+        try:
+            self._stamps = [FileStamp(path)]
+            self.n_bytes = self._stamps[0].n_bytes
+            self._check_first_bytes(self._pread(32, 0))
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_shape(self, n_samples: int, n_snps: int, samples_from: str = "", snps_from: str = "") -> None:
+        """Check the file against a shape, which was counted in the files named."""
+        if n_samples < 1 or n_snps < 0:
+            raise UsageError(f"{self.path}: {n_samples} samples and {n_snps} SNPs; give the numbers that it has")
+        self.n_samples = int(n_samples)
+        self.n_snps = int(n_snps)
+        self.bytes_per_snp = (self.n_samples + 3) // 4
+        self._least_dirty = 1 << (2 * (self.n_samples % 4))  # last bytes from here on have pad bits; of n % 4 > 0
+        self._check_size(samples_from and f" ({samples_from})", snps_from and f" ({snps_from})")
+        self._check_number_of_samples()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}, n_samples={self.n_samples}, n_snps={self.n_snps})"
+
+    def close(self) -> None:
+        """Close the .bed; the attributes stay."""
+        self._file.close()
+
+    def _check_first_bytes(self, head: bytes) -> None:
+        if not head.startswith(_MAGIC):
+            refuse_other_format(head, self.path)
+            start = "text" if re.match(rb"[\s -~]{3}", head) else head[:3].hex(" ") or "nothing"
+            raise MalformedInputError(f"{self.path}: begins with {start}, but a .bed with 6c 1b 01; give one")
+
+    def _check_size(self, samples_from: str, snps_from: str) -> None:
+        needed = len(_MAGIC) + self.n_snps * self.bytes_per_snp
+        n_held, n_left = divmod(self.n_bytes - len(_MAGIC), self.bytes_per_snp)
+        samples = f"{with_spaces(self.n_samples)} samples{samples_from}"
+        snps = f"{with_spaces(self.n_snps)} SNPs{snps_from}"
+        fact = f"{with_spaces(self.n_bytes)} bytes, but {samples} × {snps} need {with_spaces(needed)}"
+        looks = "truncated, copy it again" if self.n_bytes < needed else "too long, find its .bim and .fam"
+        if n_left:
+            raise MalformedInputError(f"{self.path}: {fact}; the file looks {looks}")
+        if n_held != self.n_snps:
+            held = f"or it is another fileset's, with exactly {with_spaces(n_held)} SNPs"
+            raise InconsistentInputError(f"{self.path}: {fact}; the file looks {looks}; {held}")
+
+    def _check_pad_bits(self, last_bytes: NDArray[np.uint8], first_snp: int) -> None:
+        """Raise if pad bits are set in the last bytes of consecutive SNPs."""
+        if self.n_samples % 4 == 0 or not len(last_bytes) or int(last_bytes.max()) < self._least_dirty:
+            return
+        row = int(np.argmax(last_bytes >= self._least_dirty))
+        snp = first_snp + row
+        at = len(_MAGIC) + (snp + 1) * self.bytes_per_snp - 1
+        found = f"{last_bytes[row]:02x}, below {self._least_dirty:02x} for {with_spaces(self.n_samples)} samples"
+        raise MalformedInputError(
+            f"{self.path}, byte {at} (SNP {snp + 1}): has genotypes of samples that the .fam lacks "
+            f"(last byte {found} expected); the .fam has fewer samples than the .bed, find its .fam"
+        )
+
+    def _check_number_of_samples(self) -> None:
+        """Look at the last byte of all of up to 4 096 SNPs, of more at 256 runs of 16, evenly spread.
+
+        The size of the file leaves up to three samples open. Too few show in pad bits; too many read as two copies of
+        A1 in every SNP, which is legal but worth a warning.
+        """
+        if self.n_snps <= _SAMPLED_SNPS:
+            run = max(1, _SCRATCH_BYTES // self.bytes_per_snp)
+            runs = [(first, min(run, self.n_snps - first)) for first in range(0, self.n_snps, run)]
+        else:
+            n_runs = _SAMPLED_SNPS // _SAMPLED_RUN
+            firsts = np.linspace(0, self.n_snps - _SAMPLED_RUN, n_runs).astype(np.int64)
+            runs = [(first, _SAMPLED_RUN) for first in firsts.tolist()]
+        seen = np.concatenate([np.empty(0, np.uint8), *(self._last_bytes(*run) for run in runs)])
+        within_byte = (self.n_samples - 1) % 4
+        union = int(np.bitwise_or.reduce(seen))
+        if within_byte and len(seen) >= _FEWEST_SNPS_FOR_WARNING and union and not union >> 2 * within_byte:
+            fact = (
+                f"the last of {with_spaces(self.n_samples)} samples has two copies of A1 in all {len(seen)} SNPs seen"
+            )
+            remedy = "if the .fam has more samples than the .bed, find its .fam"
+            warnings.warn(f"{self.path}: {fact}, as if it were not there; {remedy}", InputWarning, stacklevel=5)
+
+    def _last_bytes(self, first_snp: int, n_snps: int) -> NDArray[np.uint8]:
+        """Last bytes of consecutive SNPs, read with the rest where that is within a page, and checked."""
+        if self.bytes_per_snp <= _PAGE_BYTES:
+            packed = np.empty((n_snps, self.bytes_per_snp), np.uint8)
+            self.read_packed(first_snp, packed)
+            return packed[:, -1].copy()
+        offset = len(_MAGIC) + first_snp * self.bytes_per_snp - 1
+        last = b"".join(self._pread(1, offset + (j + 1) * self.bytes_per_snp) for j in range(n_snps))
+        last_bytes = np.frombuffer(last, np.uint8)
+        self._check_pad_bits(last_bytes, first_snp)
+        return last_bytes
+
+    @property
+    def stamps(self) -> tuple[FileStamp, ...]:
+        """The file, and those that were opened with it, as they were then."""
+        return tuple(self._stamps)
+
+    def check_unchanged(self) -> None:
+        """Raise ReadError if a file has another size, inode or time of change than when it was opened."""
+        for stamp in self._stamps:
+            stamp.check()
+
+    def _pread(self, n_bytes: int, offset: int) -> bytes:
+        try:
+            return os.pread(self._file.fileno(), n_bytes, offset)
+        except OSError as error:
+            raise ReadError(f"{self.path}, byte {offset}: {error.strerror}; check the disk") from error
+
+    def read_packed(self, first_snp: int, packed_out: NDArray[np.uint8]) -> None:
+        """Read consecutive SNPs from `first_snp` straight into the caller's array.
+
+        `packed_out` has shape (n_snps_block, bytes_per_snp), uint8, C-contiguous. Raises UsageError (another array, a
+        range beyond the file), ReadError (the system's error, a file that shrank) or MalformedInputError (pad bits).
+        """
+        shape = (len(packed_out), self.bytes_per_snp)
+        if packed_out.dtype != np.uint8 or packed_out.shape != shape or not packed_out.flags.carray:
+            raise UsageError(f"packed_out must be a writeable C-contiguous uint8 array of shape {shape}")
+        if not 0 <= first_snp <= self.n_snps - len(packed_out):
+            raise UsageError(f"{len(packed_out)} SNPs from {first_snp} on are not among {self.n_snps}")
+        out = packed_out.reshape(-1).data
+        offset = len(_MAGIC) + first_snp * self.bytes_per_snp
+        while len(out):
+            try:
+                n_read = os.preadv(self._file.fileno(), [out], offset)
+            except OSError as error:
+                raise ReadError(f"{self.path}, byte {offset}: {error.strerror}; check the disk") from error
+            if n_read == 0:
+                raise ReadError(f"{self.path}, byte {offset}: shrank while being read; copy it again")
+            out = out[n_read:]
+            offset += n_read
+        self._check_pad_bits(packed_out[:, -1], int(first_snp))
+
+    def read_snps(self, snps: NDArray[np.int64], packed_out: NDArray[np.uint8]) -> None:
+        """Like `read_packed` for strictly ascending indices; gaps under 64 kB are read through, by 4 MB."""
+        self.read_packed(0, packed_out[:0])  # checks the array
+        if snps.shape != packed_out.shape[:1] or bool(np.any(np.diff(snps) <= 0)):
+            raise UsageError(f"snps must ascend, one per row of packed_out ({len(packed_out)})")
+        gaps = (np.diff(snps) - 1) * self.bytes_per_snp
+        bounds = [0, *(np.flatnonzero(gaps >= _READ_THROUGH_BYTES) + 1).tolist(), len(snps)]
+        most_rows = max(1, _SCRATCH_BYTES // self.bytes_per_snp)
+        for start, stop in pairwise(bounds):
+            while start < stop:
+                first = int(snps[start])
+                end = start + int(np.searchsorted(snps[start:stop], first + most_rows))
+                n_rows = int(snps[end - 1]) - first + 1
+                if n_rows == end - start:
+                    self.read_packed(first, packed_out[start:end])
+                else:
+                    scratch = np.empty((n_rows, self.bytes_per_snp), dtype=np.uint8)
+                    self.read_packed(first, scratch)
+                    packed_out[start:end] = scratch[snps[start:end] - first]
+                start = end

@@ -1,0 +1,205 @@
+"""PLINK 1 binary filesets: open, check, stream the variants, select samples and SNPs.
+
+The .bim may have 1e9 lines and is only ever streamed. Code 00 is two copies of A1, so a dosage counts A2.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lfmm2._typing import AnyPath
+from lfmm2._words import some_of, with_spaces
+from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError
+from lfmm2.files import CHUNK, Samples, first_two_columns, joined_ids, repeated, stream_tables
+from lfmm2.genotypes.packed_bed import FileStamp, PackedBed
+
+_HELD_BIM = 1 << 24  # a .bim up to this size is parsed once and kept
+_NO_ID = "."
+_ID_GROUPS = 16
+_BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2"), 5: ("CHROM", "ID", "POS", "A1", "A2")}
+
+
+def read_fam(path: AnyPath) -> Samples:
+    """Read FID and IID from a .fam; more than six columns pass, since GEMMA keeps phenotypes there.
+
+    Raises ReadError, MalformedInputError (empty, ragged, one column, header or blank line, not UTF-8) or
+    InconsistentInputError (the same FID and IID twice).
+    """
+    fid, iid = first_two_columns(path, "a .fam has 6 columns, FID and IID first", least=2)
+    if fid[0].lstrip("#").upper() in ("FID", "IID"):
+        raise MalformedInputError(f"{path}, line 1: is a header line, but a .fam has none; remove it")
+    if twins := repeated(joined_ids(fid, iid)):
+        raise InconsistentInputError(f"{path}: {len(twins)} repeated FID IID ({some_of(twins)}); rename them")
+    return Samples(tuple(fid), tuple(iid))
+
+
+class _VariantSurvey:
+    """Counts SNPs, and looks for what is legal but rarely meant: another order than the genome's, repeated IDs."""
+
+    def __init__(self) -> None:
+        self.n_snps = 0
+        self._n_parts = 0
+        self._chromosomes: set[str] = set()
+        self._last: tuple[str, int] = ("", 0)
+        self._disorder: str | None = None
+        self._n_repeated = 0
+        self._repeated: list[str] = []
+
+    def add(self, tables: list[pa.Table]) -> None:
+        """Take the next SNPs, in tables whose columns have one chunk each; repeats are sought among all of them."""
+        for table in tables:
+            if self._disorder is None:
+                self._disorder = self._find_disorder(table["CHROM"].chunk(0), table["POS"].to_numpy())
+            self.n_snps += table.num_rows
+        self._find_repeats([table["ID"].chunk(0) for table in tables])
+        self._n_parts += 1
+
+    def _find_repeats(self, chunks: list[pa.Array]) -> None:
+        """Count IDs that occur more than once, by groups of their last byte: a hash table of all is 60 bytes an ID."""
+        groups = [_last_bytes(ids) % _ID_GROUPS for ids in chunks]
+        for group in range(_ID_GROUPS):
+            ids = pa.chunked_array([c.filter(pa.array(g == group)) for c, g in zip(chunks, groups, strict=True)])
+            if len(pc.unique(ids)) < len(ids):
+                counts = pc.value_counts(ids.filter(pc.not_equal(ids, _NO_ID)))
+                names = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+                self._n_repeated += len(names)
+                self._repeated += names[:6].to_pylist()
+
+    def _find_disorder(self, chromosomes: pa.Array, positions: NDArray[np.int64]) -> str | None:
+        """Say where a chromosome comes again, or else where positions fall within one."""
+        changed = pc.not_equal(chromosomes[1:], chromosomes[:-1]).to_numpy(zero_copy_only=False)
+        starts = np.append(0, np.flatnonzero(changed) + 1)
+        name, last_position = self._last
+        for start, chromosome in zip(starts.tolist(), chromosomes.take(starts).to_pylist(), strict=True):
+            if chromosome != name and chromosome in self._chromosomes:
+                return f"line {self.n_snps + start + 1}: chromosome {chromosome} comes again after {name}"
+            self._chromosomes.add(chromosome)
+            name = chromosome
+        falls = np.append(
+            chromosomes[0].as_py() == self._last[0] and positions[0] < last_position, np.diff(positions) < 0
+        )
+        falls[starts[1:]] = False
+        self._last = name, int(positions[-1])
+        if not falls.any():
+            return None
+        row = int(np.argmax(falls))
+        fall = f"position {positions[row]} after {positions[row - 1] if row else last_position}"
+        return f"line {self.n_snps + row + 1}: {fall} on chromosome {chromosomes[row]}"
+
+    def faults(self) -> list[str]:
+        """Say in words what was found."""
+        found = []
+        if self._disorder:
+            found.append(f"is not sorted ({self._disorder}); results keep its order, PLINK 1.9 --make-bed sorts it")
+        if self._repeated:
+            least = "at least " if self._n_parts > 1 else ""
+            number = f"{least}{with_spaces(self._n_repeated)} IDs stand for several SNPs"
+            found.append(f"{number} ({some_of(self._repeated)}); results have them as they are, lists cannot name them")
+        return found
+
+
+def _last_bytes(strings: pa.Array) -> NDArray[np.uint8]:
+    """Return the last byte of each string, none of which is empty or null."""
+    _, offsets, text = strings.buffers()
+    ends = np.frombuffer(offsets, np.int32)[strings.offset + 1 : strings.offset + len(strings) + 1]
+    last: NDArray[np.uint8] = np.frombuffer(text, np.uint8)[ends - 1]
+    return last
+
+
+class BedFile(PackedBed):
+    """An open fileset, checked in full; `path` is the .bed, or the prefix that .bed, .bim and .fam share.
+
+    Attributes: those of `PackedBed`, `bim_path`, `fam_path` and `samples`.
+    Raises ReadError (a file is absent, unreadable or no regular file), MalformedInputError (another format, a
+    size that is no whole number of SNPs, a faulty .bim or .fam) or InconsistentInputError (a whole number of
+    SNPs, but not that of the .bim; two samples with the same IDs). Warns (InputWarning) of a .bim that is not
+    sorted or repeats IDs; repeats are sought in all of a .bim up to 16 MB, in a larger one within 4 MB each.
+    """
+
+    def __init__(self, path: AnyPath) -> None:
+        given = Path(path)
+        # an error of the system is found when the file is opened
+        if (not os.path.exists(path) or os.path.isdir(path)) and os.path.exists(f"{path}.bed"):  # noqa: PTH110, PTH112
+            given = Path(f"{path}.bed")
+        self._open(given)
+        stem = self.path.name.removesuffix(".bed")  # no other suffix: beside x.chr1.bed lies x.chr1.bim
+        self.bim_path, self.fam_path = (self.path.with_name(stem + end) for end in (".bim", ".fam"))
+        try:
+            bim_stamp = FileStamp(self.bim_path)
+            self._stamps += [bim_stamp, FileStamp(self.fam_path)]
+            self.samples = read_fam(self.fam_path)
+            self._held: list[pa.Table] | None = None
+            if bim_stamp.n_bytes <= _HELD_BIM:
+                self._held = list(self._stream_bim())
+            n_snps = self._survey_bim()
+            self._set_shape(len(self.samples), n_snps, self.fam_path.name, self.bim_path.name)
+        except BaseException:
+            self.close()
+            raise
+
+    def _survey_bim(self) -> int:
+        """Count the SNPs, and warn if they are not sorted or repeat IDs."""
+        survey = _VariantSurvey()
+        if self._held:
+            survey.add(self._held)
+        else:
+            for table in self._stream_bim():
+                survey.add([table])
+        for fact in survey.faults():
+            warnings.warn(f"{self.bim_path}: {fact}", InputWarning, stacklevel=4)
+        return survey.n_snps
+
+    def _stream_bim(self, chunk_bytes: int = CHUNK) -> Iterator[pa.Table]:
+        rule = "a .bim has 6 columns, or 5 without the genetic position"
+        return stream_tables(self.bim_path, rule, _BIM_COLUMNS.get, chunk_bytes)
+
+    def iter_variants(self, chunk_bytes: int = CHUNK) -> Iterator[pa.Table]:
+        """Stream the .bim as tables of CHROM, POS, ID, A1 and A2, of about that many bytes of text each."""
+        if self._held is not None:
+            yield from self._held
+            return
+        n_snps = 0
+        for table in self._stream_bim(chunk_bytes):
+            n_snps += table.num_rows
+            yield table
+        if n_snps != self.n_snps:
+            raise ReadError(f"{self.bim_path}: {self.n_snps} SNPs when opened, {n_snps} now; start again")
+        self._stamps[1].check()
+
+    def variants(self) -> pa.Table:
+        """Return the whole .bim as one table; mind its size, and see `iter_variants`."""
+        return pa.concat_tables(self.iter_variants())
+
+
+def open_bed(path: AnyPath) -> BedFile:
+    """Open a PLINK 1 fileset by its .bed or its prefix; see `BedFile`."""
+    return BedFile(path)
+
+
+def find_snps(bed: BedFile, ids: Collection[str]) -> tuple[NDArray[np.int64], int]:
+    """Find SNPs by ID in one pass over the .bim: their ascending indices, and how many IDs were not found.
+
+    The ID "." means none, and is never found. Raises InconsistentInputError if several SNPs have one of these IDs.
+    """
+    wanted = pa.array(set(ids), pa.string())
+    nameable = wanted.filter(pc.not_equal(wanted, _NO_ID))
+    found: list[NDArray[np.int64]] = []
+    found_ids: list[str] = []
+    first_snp = 0
+    # Each chunk hashes the IDs anew, so chunks grow with them; Arrow's limit is 2 GB.
+    for table in bed.iter_variants(min(max(CHUNK, 32 * len(wanted)), 1 << 28)):
+        rows = np.flatnonzero(pc.is_in(table["ID"], value_set=nameable).to_numpy())
+        found.append(first_snp + rows)
+        found_ids += table["ID"].take(rows).to_pylist()
+        first_snp += table.num_rows
+    if twins := repeated(found_ids):
+        raise InconsistentInputError(f"{bed.bim_path}: repeated SNP IDs {some_of(twins)}; rename them")
+    return np.concatenate(found), len(wanted) - len(found_ids)

@@ -1,0 +1,205 @@
+"""PLINK filesets from arrays: packing of .bed bytes, text of .bim and .fam.
+
+Dosages count A2, column 6 of the .bim: code 00 is dosage 0, 10 is 1, 11 is 2 and 01 is missing, the first
+of four samples in the lowest bits of a byte.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lfmm2.errors import UsageError
+from lfmm2.files import OutputSet, check_outputs
+
+__all__ = ["encode_bed", "write_plink"]
+
+UInt8 = NDArray[np.uint8]
+
+BED_MAGIC = b"\x6c\x1b\x01"
+
+_INVALID = 0xFF
+_CODE_OF_DOSAGE = np.full(256, _INVALID, dtype=np.uint8)
+_CODE_OF_DOSAGE[[0, 1, 2, 255]] = [0b00, 0b10, 0b11, 0b01]
+
+
+def encode_bed(dosages: ArrayLike) -> UInt8:
+    """Pack dosages into .bed bytes: 0 → 00, 1 → 10, 2 → 11, missing → 01.
+
+    Parameters
+    ----------
+    dosages : array_like of shape (n_snps, n_samples), int8 or uint8
+        Copies of A2: 0, 1 or 2; −1 or 255 where missing. Not modified.
+
+    Returns
+    -------
+    ndarray of shape (n_snps, ceil(n_samples / 4)), uint8, C-contiguous
+        The first of four samples in the lowest two bits, pad bits zero; without the three magic bytes.
+
+    Raises
+    ------
+    UsageError
+        The array is not two-dimensional, not of one-byte integers, or holds another value.
+
+    Examples
+    --------
+    >>> encode_bed(np.array([[0, 1, 2, -1, 1]], dtype=np.int8))
+    array([[120,   2]], dtype=uint8)
+    """
+    given = np.asarray(dosages)
+    if given.ndim != 2 or given.dtype not in (np.int8, np.uint8):
+        raise UsageError(
+            f"dosages have shape {given.shape} and dtype {given.dtype}; "
+            "pass an int8 or uint8 array of shape (n_snps, n_samples)"
+        )
+    n_snps, n_samples = given.shape
+    codes = np.zeros((n_snps, 4 * -(-n_samples // 4)), dtype=np.uint8)
+    codes[:, :n_samples] = _CODE_OF_DOSAGE[given.view(np.uint8)]
+    _check_dosages(given, codes[:, :n_samples] == _INVALID)
+    return pack_codes(codes)
+
+
+def write_plink(
+    out: str | os.PathLike[str],
+    dosages: ArrayLike,
+    *,
+    iid: Sequence[str] | None = None,
+    fid: Sequence[str] | None = None,
+    snp_ids: Sequence[str] | None = None,
+    chromosomes: Sequence[str | int] | None = None,
+    positions: Sequence[int] | None = None,
+    alleles: Sequence[tuple[str, str]] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a small fileset ``<out>.bed/.bim/.fam`` from an array in memory.
+
+    Parameters
+    ----------
+    out : str or path
+        Prefix of the three files; extensions are appended to it.
+    dosages : array_like of shape (n_snps, n_samples)
+        Copies of A2: 0, 1 or 2, of any numeric type; −1, 255 or NaN where missing. Not modified.
+    iid, fid : sequence of str, optional
+        Per sample; s0001, s0002, … and 0 by default.
+    snp_ids, chromosomes, positions : sequence, optional
+        Per SNP; snp0000001, …, chromosome 1, and 1000, 2000, … by default.
+    alleles : sequence of (str, str), optional
+        A1 and A2 (the counted allele) per SNP; A and G by default.
+    overwrite : bool
+        Replace existing files instead of refusing.
+
+    Returns
+    -------
+    Path
+        The .bed file.
+
+    Raises
+    ------
+    UsageError
+        A dosage has another value, or a sequence another length than the samples or SNPs.
+    OutputExistsError
+        One of the three files exists and `overwrite` is not set.
+    WriteError
+        A file cannot be written; none of the three is left behind.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     bed = write_plink(Path(folder) / "two", [[0, 1, 2], [2, np.nan, 0]], iid=["a", "b", "c"])
+    ...     bed.read_bytes().hex(" ")
+    '6c 1b 01 38 07'
+    """
+    calls = np.asarray(dosages)
+    if calls.ndim != 2 or calls.dtype.kind not in "biuf":
+        raise UsageError(
+            f"dosages have shape {calls.shape} and dtype {calls.dtype}; "
+            "pass numbers in an array of shape (n_snps, n_samples)"
+        )
+    missing = np.isin(calls, (-1, 255)) | (calls != calls)  # NaN alone differs from itself
+    _check_dosages(calls, ~(missing | np.isin(calls, (0, 1, 2))))
+    packed = encode_bed(np.where(missing, -1, calls).astype(np.int8))
+    n_snps, n_samples = calls.shape
+    samples = {
+        "fid": ["0"] * n_samples if fid is None else fid,
+        "iid": default_sample_ids(n_samples) if iid is None else iid,
+    }
+    snps: dict[str, Sequence[Any]] = {
+        "chromosomes": ["1"] * n_snps if chromosomes is None else chromosomes,
+        "snp_ids": default_snp_ids(range(n_snps)) if snp_ids is None else snp_ids,
+        "positions": range(1000, 1000 * (n_snps + 1), 1000) if positions is None else positions,
+        "alleles": [("A", "G")] * n_snps if alleles is None else alleles,
+    }
+    for what, n, columns in (("samples", n_samples, samples), ("SNPs", n_snps, snps)):
+        for name, column in columns.items():
+            if len(column) != n:
+                raise UsageError(f"{name} has {len(column)} values, but dosages have {n} {what}; pass one each")
+    paths = [Path(f"{os.fspath(out)}.{name}") for name in ("bim", "fam", "bed")]
+    check_outputs(paths, overwrite)
+    with OutputSet() as outputs:
+        bim, fam, bed = map(outputs.open, paths)
+        bim.write(bim_text(**snps))
+        fam.write(fam_text(**samples))
+        bed.write(BED_MAGIC)
+        bed.write(packed.data)
+    return paths[2]
+
+
+def pack_codes(codes: UInt8) -> UInt8:
+    """Pack 2-bit codes (n_snps, 4·n_bytes), one per byte, into (n_snps, n_bytes); pad codes are zero."""
+    words = codes.view("<u4")
+    packed = words >> 6
+    packed |= words
+    high = words >> 18
+    packed |= high
+    np.right_shift(words, 12, out=high)
+    packed |= high
+    return packed.astype(np.uint8)
+
+
+def _check_dosages(dosages: NDArray[Any], is_wrong: NDArray[np.bool_]) -> None:
+    if is_wrong.any():
+        snp, sample = np.argwhere(is_wrong)[0].tolist()
+        raise UsageError(
+            f"dosage {dosages[snp, sample]} at SNP {snp}, sample {sample} (counted from 0); "
+            "a dosage is 0, 1 or 2, and −1 or 255 where missing"
+        )
+
+
+def default_snp_ids(indices: Iterable[int]) -> list[str]:
+    """Name SNPs after their 0-based indices: snp0000001, snp0000002, …"""
+    return [f"snp{i + 1:07d}" for i in indices]
+
+
+def default_sample_ids(n_samples: int) -> list[str]:
+    """Name samples s0001, s0002, …"""
+    return [f"s{i + 1:04d}" for i in range(n_samples)]
+
+
+def fam_text(fid: Sequence[str], iid: Sequence[str]) -> bytes:
+    """Lines of a .fam; parents, sex and phenotype are unknown."""
+    return "".join(f"{family}\t{sample}\t0\t0\t0\t-9\n" for family, sample in zip(fid, iid, strict=True)).encode()
+
+
+def bim_text(
+    chromosomes: Sequence[str | int],
+    snp_ids: Sequence[str],
+    positions: Sequence[int],
+    alleles: Sequence[tuple[str, str]],
+) -> bytes:
+    """Lines of a .bim; alleles are A1 and A2."""
+    return "".join(
+        f"{chromosome}\t{snp}\t0\t{position}\t{a1}\t{a2}\n"
+        for chromosome, snp, position, (a1, a2) in zip(chromosomes, snp_ids, positions, alleles, strict=True)
+    ).encode()
+
+
+def table_text(header: Sequence[str], rows: Iterable[Sequence[object]], separator: str) -> bytes:
+    """Lines of a table, floats in the fewest digits that read back as the same numbers."""
+    return "".join(separator.join(map(str, row)) + "\n" for row in (header, *rows)).encode()

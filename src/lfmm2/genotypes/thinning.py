@@ -1,0 +1,272 @@
+"""SNPs in approximate linkage equilibrium, for the factors: greedy thinning in file order, in one pass.
+
+Every SNP that varies is compared with those kept in the window before it, from the first on. Of two with r² above the
+threshold the one with the rarer minor allele is dropped, the later one if they are equal. r² is the squared correlation
+of dosages over the samples called in both. This is the rule of plink2 --indep-pairwise with step 1, except that plink2
+takes the first window of a chromosome as a whole; so is the size of a window: so many SNPs in a row, kept or not, or
+SNPs at most so many kilobases apart. A window ends with the chromosome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lfmm2._typing import Ints
+from lfmm2._words import with_spaces
+from lfmm2.errors import InconsistentInputError, InsufficientMemoryError, UsageError
+from lfmm2.files import recut
+from lfmm2.genotypes.bed_matrix import BedMatrix
+from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.plink import BedFile
+from lfmm2.genotypes.source import Genotypes, variant_tables
+from lfmm2.kernels import _ld
+
+LABEL = "LD thinning"
+EXAMPLE = "r2=0.2,window=200"
+# SNPs of one call of the kernel, of which blocks hold a whole number; as many rows as there may be new kept SNPs
+CALL_SNPS = 256
+# An r² that equals the threshold in decimals may lie above it in binary; the margin is plink2's
+MARGIN = 1 + 2.0**-44
+# Share of the budget that kept SNPs may take
+KEPT_SHARE = 2
+# Longest window, so that positions and SNP numbers stay within 64 bits
+LONGEST_WINDOW = 10**15
+CACHE_LINE_WORDS = 8
+
+
+@dataclass(frozen=True)
+class ThinOptions:
+    """How to thin.
+
+    Attributes
+    ----------
+    r2 : float
+        Largest r² of two SNPs that are kept, from 0 to below 1.
+    window : int
+        SNPs in a row, at least 2, that are compared with each other, or how far apart they may be in kb, at least 1.
+    unit : {"SNPs", "kb"}
+        Of the window. SNPs are counted in the file, or among those chosen, kept or not.
+    """
+
+    r2: float
+    window: int
+    unit: str = "SNPs"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.r2, bool) or not isinstance(self.r2, int | float) or not 0 <= self.r2 < 1:
+            raise UsageError(f"r2 is {self.r2!r}; the largest r² of two kept SNPs is a number from 0 to below 1")
+        if self.unit not in ("SNPs", "kb"):
+            raise UsageError(f"unit of the window is {self.unit!r}; it is 'SNPs' or 'kb'")
+        least = 2 if self.unit == "SNPs" else 1
+        whole = isinstance(self.window, int) and not isinstance(self.window, bool)
+        if not whole or not least <= self.window <= LONGEST_WINDOW:
+            raise UsageError(f"window is {self.window!r} {self.unit}; give a whole number from {least} to 10¹⁵")
+
+    @property
+    def window_text(self) -> str:
+        """The window as `parse_thinning` takes it."""
+        return f"{self.window}kb" if self.unit == "kb" else str(self.window)
+
+
+def parse_thinning(text: str) -> ThinOptions:
+    """Options from text such as ``r2=0.2,window=200`` or ``window=500kb,r2=0.1``.
+
+    Raises
+    ------
+    UsageError
+        If a part is unknown, given twice, absent, no number or out of range.
+    """
+    if not isinstance(text, str):
+        raise UsageError(f"est_thin is {text!r}; write it as {EXAMPLE}")
+    values: dict[str, str] = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if name not in ("r2", "window") or not equals:
+            raise UsageError(f"--est-thin {text!r}: {part!r} is neither r2= nor window=; write it as {EXAMPLE}")
+        if name in values:
+            raise UsageError(f"--est-thin {text!r}: {name} is given twice; write it as {EXAMPLE}")
+        values[name] = value
+    for name in ("r2", "window"):
+        if name not in values:
+            raise UsageError(f"--est-thin {text!r}: {name} is absent; write it as {EXAMPLE}")
+    try:
+        r2 = float(values["r2"])
+    except ValueError:
+        raise UsageError(f"--est-thin {text!r}: r2 is {values['r2']!r}, no number; write it as {EXAMPLE}") from None
+    window = values["window"].removesuffix("kb").rstrip()
+    if not (window.isascii() and window.isdigit()):
+        raise UsageError(
+            f"--est-thin {text!r}: window is {values['window']!r}; give a whole number of SNPs as 200, or of "
+            "kilobases as 500kb"
+        )
+    try:
+        return ThinOptions(r2, int(window[:20]), "kb" if values["window"].endswith("kb") else "SNPs")
+    except UsageError as error:
+        raise UsageError(f"--est-thin {text!r}: {error}") from None
+
+
+def kept_row_bytes(n_samples: int) -> int:
+    """Bytes of one kept SNP: three bits per sample in whole registers, its sums, number, and marks of a batch."""
+    return 8 * (int(_ld.plane_words(n_samples)) + 3 + 1) + int(_ld.hit_words(64)) // 8
+
+
+def thinning_bytes(n_samples: int, n_snps: int, options: ThinOptions, memory: int) -> int:
+    """Bytes of the kept SNPs in the window, an upper bound: as if all were kept, or the share that they may take."""
+    n_rows = CALL_SNPS + (min(options.window, n_snps) if options.unit == "SNPs" else n_snps)
+    return min(n_rows * kept_row_bytes(n_samples), max(memory, 0) // KEPT_SHARE)
+
+
+def thin_snps(source: Genotypes, engine: Engine, samples: Ints, chosen: Ints | None, options: ThinOptions) -> Ints:
+    """Sorted positions of the SNPs that are kept, in one pass.
+
+    Parameters
+    ----------
+    source : BedFile
+    engine : Engine
+    samples : ndarray of int64
+        Rows of the .fam; r² is that among them.
+    chosen : ndarray of int64 or None
+        Sorted positions in the .bim of the SNPs to thin, None for all.
+    options : ThinOptions
+
+    Raises
+    ------
+    UsageError
+        If `source` is an array.
+    InconsistentInputError
+        If no SNP varies, or positions fall within a chromosome and the window is in kb.
+    InsufficientMemoryError
+        If kept SNPs of a window take more than half of the budget.
+
+    Notes
+    -----
+    Memory: `thinning_bytes`, the blocks, and the positions that are kept. Three bits per sample and SNP are read for
+    each comparison where calls are missing, two elsewhere.
+    """
+    if not isinstance(source, BedFile):
+        raise UsageError("--est-thin needs a .bed; choose the columns of an array before the call")
+    matrix = BedMatrix(source, engine, samples=samples, snps=chosen)
+    allowance = thinning_bytes(matrix.n_samples, matrix.n_snps, options, engine.memory)
+    window = _KeptSnps(matrix.n_samples, options.r2 * MARGIN, allowance, engine.n_threads)
+    starts = window_starts(source, chosen, options)
+    kept = []
+    # per SNP of a block: its number, its window, and what finds them
+    for first, packed in matrix.packed_blocks(LABEL, 64, allowance):
+        for row in range(0, len(packed), CALL_SNPS):
+            kept.append(window.thin(packed[row : row + CALL_SNPS], first + row, next(starts)))
+    numbers = np.concatenate([*kept, window.rest()])
+    if len(numbers) == 0:
+        raise InconsistentInputError(
+            f"--est-thin: none of {with_spaces(matrix.n_snps)} SNPs varies among {with_spaces(matrix.n_samples)} "
+            "samples; check the samples and SNPs chosen"
+        )
+    return numbers if chosen is None else chosen[numbers]
+
+
+class _KeptSnps:
+    """The kept SNPs of the window, in rows that move to the front when the window moves on.
+
+    Parameters
+    ----------
+    n_samples : int
+    threshold : float
+        Largest r² of two kept SNPs.
+    allowance : int
+        Bytes for the rows; the system gives them as they are used.
+    n_threads : int
+    """
+
+    def __init__(self, n_samples: int, threshold: float, allowance: int, n_threads: int) -> None:
+        self._n_samples = n_samples
+        self._threshold = threshold
+        self._allowance = allowance
+        self._n_threads = n_threads
+        n_rows, n_words = allowance // kept_row_bytes(n_samples), int(_ld.plane_words(n_samples))
+        words = np.empty(n_rows * n_words + CACHE_LINE_WORDS, np.uint64)
+        aligned = -words.ctypes.data % (8 * CACHE_LINE_WORDS) // 8
+        self._planes: NDArray[np.uint64] = words[aligned : aligned + n_rows * n_words].reshape(n_rows, n_words)
+        self._sums = np.empty((n_rows, 3), np.int64)
+        self._kept = np.empty(n_rows, np.int64)
+        self._hits = np.empty(_ld.hit_words(n_rows), np.uint64)
+        self._stop = 0
+
+    def _check_room(self, n_live: int, n_new: int) -> None:
+        if n_live + n_new > len(self._kept):
+            needed = (n_live + n_new) * kept_row_bytes(self._n_samples)
+            raise InsufficientMemoryError(
+                f"--est-thin: a window holds {with_spaces(n_live)} kept SNPs and needs {needed / 2**20:.1f} MiB of the "
+                f"{self._allowance / 2**20:.1f} MiB that it may take; raise --memory, or lower window or r2"
+            )
+
+    def thin(self, packed: NDArray[np.uint8], first_snp: int, window_start: Ints) -> Ints:
+        """Take the SNPs of a block; gives the numbers of kept ones that the window has left behind."""
+        first = int(np.searchsorted(self._kept[: self._stop], window_start[0]))
+        left = self._kept[:first].copy()
+        self._check_room(self._stop - first, len(packed))
+        self._stop = _ld.thin_block(
+            packed, self._n_samples, self._threshold, first_snp, window_start, self._planes, self._sums, self._kept,
+            self._hits, first, self._stop, self._n_threads,
+        )  # fmt: skip
+        return left
+
+    def rest(self) -> Ints:
+        """Numbers of the kept SNPs in the last window."""
+        return self._kept[: self._stop]
+
+
+def window_starts(source: BedFile, chosen: Ints | None, options: ThinOptions) -> Iterator[Ints]:
+    """For every SNP the number of the first one in its window, by `CALL_SNPS`, from the .bim as it streams.
+
+    SNPs are numbered among the chosen ones. A chromosome ends where another name follows.
+    """
+    tables = (table.select(["CHROM", "POS"]) for table in variant_tables(source, chosen))
+    last_name: str | None = None
+    # of the chromosome that the last SNP is on: its first SNP, and positions from one in the last window on
+    first_of_chromosome, held_from, held = 0, 0, np.empty(0, np.int64)
+    first = 0
+    for table in recut(tables, CALL_SNPS):
+        names = table["CHROM"].combine_chunks()
+        changes = pc.not_equal(names[1:], names[:-1]).to_numpy(zero_copy_only=False)
+        cuts = [0, *(np.flatnonzero(changes) + 1).tolist(), len(names)]
+        starts = np.empty(len(names), np.int64)
+        for low, high in pairwise(cuts):
+            name = names[low].as_py()
+            if name != last_name:
+                last_name = name
+                first_of_chromosome = held_from = first + low
+                held = held[:0]
+            if options.unit == "SNPs":
+                numbers = np.arange(first + low, first + high)
+                starts[low:high] = np.maximum(numbers + 1 - options.window, first_of_chromosome)
+                continue
+            positions = table["POS"].to_numpy()[low:high]
+            _check_sorted(source, name, np.concatenate([held[-1:], positions]))
+            held = np.concatenate([held, positions])
+            starts[low:high] = held_from + np.searchsorted(held, positions - 1000 * options.window)
+            held = held[starts[high - 1] - held_from :]
+            held_from = int(starts[high - 1])
+        yield starts
+        first += len(names)
+
+
+def _check_sorted(source: BedFile, chromosome: str, positions: Ints) -> None:
+    falls = np.diff(positions) < 0
+    if falls.any():
+        row = int(np.argmax(falls))
+        raise InconsistentInputError(
+            f"{source.bim_path}: position {positions[row + 1]} after {positions[row]} on chromosome {chromosome}, but "
+            "--est-thin with a window in kb needs them sorted; sort the fileset, or give the window as a number of SNPs"
+        )
+
+
+def kept_ids(source: BedFile, kept: Ints) -> Iterator[pa.Array]:
+    """IDs of the SNPs that are kept, in order and by chunks, for a list that --est-extract takes."""
+    for table in variant_tables(source, kept):
+        yield table["ID"].combine_chunks()

@@ -1,0 +1,461 @@
+"""Leading eigenpairs of P C P, C = Y Yᵀ, from the gram product alone: three ways with one answer.
+
+`solve_exact` takes the Gram matrix in one pass, `solve_krylov` iterates until its residuals are small, `solve_power` is
+the randomised SVD of the textbooks. All end with Û = P⁻¹ U', formed as C P U' / s², so that nothing is ever divided
+by the tiny d_j.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import scipy.linalg
+
+from lfmm2._typing import Floats
+from lfmm2.errors import UsageError
+from lfmm2.genotypes import GenotypeMatrix
+from lfmm2.model.ridge import RidgeGeometry
+
+SOLVERS = ("auto", "exact", "krylov", "power")
+MAX_PASSES = 60
+KRYLOV_BYTES = 1 << 30
+# s² below this fraction of the largest is rounding noise of the Gram matrix
+RANK_TOLERANCE = 1e-11
+# a Ritz vector is taken out of the probes if its error is below the first fraction of its distance from the mean of the
+# bulk, or below the second where it is so many standard deviations away (the bulk itself ends at 2)
+CONVERGED_ERROR = 0.01
+CLEAR_ERROR = 0.5
+CLEAR_OF_BULK = 2.5
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """How to look for the factors; see `lfmm2.run`."""
+
+    solver: str = "auto"
+    tol: float = 1e-4
+    n_power_iter: int = 2
+    oversampling: int = 10
+    seed: int = 0
+    max_passes: int = MAX_PASSES
+
+    def __post_init__(self) -> None:
+        if self.solver not in SOLVERS:
+            raise UsageError(f"solver is {self.solver!r}; it is one of {', '.join(SOLVERS)}")
+        if not (np.isfinite(self.tol) and 0 < self.tol < 1):
+            raise UsageError(f"tol is {self.tol}; it is a relative residual between 0 and 1, such as 1e-4")
+        for name, low in (("n_power_iter", 0), ("oversampling", 0), ("seed", 0), ("max_passes", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+                raise UsageError(f"{name} is {value!r}; it is a whole number of at least {low}")
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """What a solver has seen of the eigenvalues of P C P.
+
+    Attributes
+    ----------
+    eigenvalues : ndarray of shape (m,), float64
+        Decreasing. exact: all n_dimensions of them; krylov and power: K + oversampling Ritz values, of which those
+        beyond K are lower bounds.
+    total, total_squares : float
+        Sums of all eigenvalues and of their squares; estimated by krylov and power.
+    n_dimensions : int
+        n - 1 - the number of variables that P takes away (λ < σ_j²).
+    sample_totals : ndarray of shape (n,), float64
+        Diagonal of P C P; estimated by krylov and power.
+    sample_weights : ndarray of shape (n,), float64
+        Diagonal of the projection on these dimensions: 1 minus what the mean and the variables take of the sample.
+    n_snps : int
+        SNPs of the estimation set.
+    vectors : ndarray of shape (n, k), float64
+        P u of the leading eigenvectors u. `LatentFactors.loadings_map` itself: it takes no memory of its own.
+    """
+
+    eigenvalues: Floats
+    total: float
+    total_squares: float
+    n_dimensions: int
+    sample_totals: Floats
+    sample_weights: Floats
+    n_snps: int
+    vectors: Floats = field(default_factory=lambda: np.empty((0, 0)))
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """Leading eigenpairs of P C P, as far as they could be had.
+
+    values: s² (K,). vectors: U' (n, K). U: Û = P⁻¹ U' (n, K). errors: P C P u - s² u (n, K) of the last Ritz
+    vectors. next_value: the next eigenvalue seen, a lower bound of the true one; NaN where none was. spectrum: without
+    its vectors.
+    """
+
+    values: Floats
+    vectors: Floats
+    U: Floats
+    errors: Floats
+    next_value: float
+    n_passes: int
+    spectrum: Spectrum
+
+
+def _from_images(
+    ridge: RidgeGeometry,
+    values: Floats,
+    vectors: Floats,
+    images: Floats,
+    n_factors: int,
+    n_passes: int,
+    spectrum: Spectrum,
+) -> Eigenpairs:
+    """Eigenpairs from at least K values in decreasing order, and K vectors u with their images C P u."""
+    next_value = max(float(values[n_factors]), 0.0) if len(values) > n_factors else np.nan
+    values = values[:n_factors]
+    errors = ridge.project(images) - vectors * values
+    U = images / np.where(values > 0, values, 1.0)
+    return Eigenpairs(values, vectors, U, errors, next_value, n_passes, spectrum)
+
+
+def exact_memory(n_samples: int) -> int:
+    """Bytes of the exact solver: the matrix, and another for the updates that make it P C P, then for LAPACK."""
+    return 2 * 8 * n_samples**2
+
+
+def krylov_memory(n_samples: int, width: int) -> int:
+    """Bytes of the basis, its images, the first block of both, and the copies made of both at a restart."""
+    return 2 * 8 * n_samples * (krylov_columns(n_samples, width) + 3 * width)
+
+
+def krylov_columns(n_samples: int, width: int) -> int:
+    """Columns at which the basis is cut to its leading vectors: forty blocks where they fit in 1 GiB, at least six.
+
+    A function of the sizes alone: were it the memory of the machine, results would depend on that.
+    """
+    return min(max(KRYLOV_BYTES // (2 * 8 * n_samples), 6 * width), 40 * width)
+
+
+def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
+    """Eigenvectors of P C P from the Gram matrix, in one pass.
+
+    With E = I - D and H = C Q: P C P = C - Q E Hᵀ - H E Qᵀ + Q E (Qᵀ H) E Qᵀ, and
+    C P u = C u - H E Qᵀ u needs no second product with C: it is P C P u + Q E Hᵀ (P u).
+    """
+    n = genotypes.n_samples
+    M = genotypes.gram(label="factors: Gram matrix")  # (n, n)
+    Q, E = ridge.Q, ridge.shrinkage
+    H = M @ Q  # (n, d)
+    QE = Q * E
+    # two rank-d updates make P C P; in place, since C is not needed again
+    half = H - 0.5 * QE @ (Q.T @ H)  # (n, d)
+    M -= QE @ half.T
+    M -= half @ QE.T
+    lowest = max(0, n - n_factors - 1)
+    reduced = np.array(M, order="F")
+    values, vectors = scipy.linalg.eigh(reduced, subset_by_index=[lowest, n - 1], check_finite=False, overwrite_a=True)
+    values, vectors = values[::-1], np.ascontiguousarray(vectors[:, ::-1])
+    eigenvalues = _all_eigenvalues(M, reduced)
+    del reduced
+    # the same where both are known
+    eigenvalues[: len(values)] = values
+    vectors_K = vectors[:, :n_factors]
+    images = M @ vectors_K + QE @ (H.T @ ridge.project(vectors_K))
+    spectrum = Spectrum(
+        eigenvalues[: _n_dimensions(ridge, n)],
+        float(np.trace(M)),
+        _squared_norm(M),
+        _n_dimensions(ridge, n),
+        np.diag(M).copy(),
+        _sample_weights(ridge, n),
+        genotypes.n_snps,
+    )
+    return _from_images(ridge, values, vectors_K, images, n_factors, 1, spectrum)
+
+
+def _all_eigenvalues(M: Floats, reduced: Floats) -> Floats:
+    """Eigenvalues of M, decreasing, where `reduced` is what LAPACK's dsyevr left of it.
+
+    dsyevr has reduced M to a tridiagonal matrix of the same eigenvalues, on the diagonal and below it. LAPACK promises
+    no such thing, so trace and norm, which the reduction keeps, tell whether it is there; else M is reduced again.
+    """
+    diagonal, below = np.diag(reduced).copy(), np.diag(reduced, -1).copy()
+    norm = _squared_norm(M)
+    kept = np.isclose(diagonal.sum(), np.trace(M), rtol=1e-9, atol=0) and np.isclose(
+        diagonal @ diagonal + 2 * below @ below, norm, rtol=1e-9, atol=0
+    )
+    if kept:
+        values = scipy.linalg.eigvalsh_tridiagonal(diagonal, below, check_finite=False, lapack_driver="sterf")
+    else:
+        values = scipy.linalg.eigvalsh(M, check_finite=False)
+    return np.ascontiguousarray(values[::-1])
+
+
+def _squared_norm(M: Floats) -> float:
+    """‖M‖² of a matrix that need not be contiguous, of which vdot would make two copies."""
+    return float(np.einsum("ij,ij->", M, M))
+
+
+def _n_dimensions(ridge: RidgeGeometry, n_samples: int) -> int:
+    """Dimensions of P C P: those of the samples but the mean and the variables that P makes small, d_j² < 1/2."""
+    return n_samples - 1 - int((ridge.sigma**2 > ridge.lambda_).sum())
+
+
+def _sample_weights(ridge: RidgeGeometry, n_samples: int) -> Floats:
+    """Diagonal of the projection on these dimensions, shape (n,)."""
+    weights: Floats = 1 - 1 / n_samples - (ridge.Q[:, ridge.sigma**2 > ridge.lambda_] ** 2).sum(axis=1)
+    return np.maximum(weights, 0.0)
+
+
+def _estimated_spectrum(
+    ridge: RidgeGeometry,
+    n_snps: int,
+    values: Floats,
+    vectors: Floats,
+    images: Floats,
+    probes: Floats,
+    probe_images: Floats,
+) -> Spectrum:
+    """Spectrum from Ritz pairs and from random probes with their images.
+
+    With B = P C P, orthonormal V and R = B (I - V Vᵀ): tr B = tr VᵀBV + tr R and ‖B‖² = ‖B V‖² + ‖R‖² for any V. The
+    first terms are known. The others are estimated from the part G of the probes S outside of V, the mean and the
+    variables, with R S = B S - (B V) Vᵀ S: tr R ≈ ⟨G, R S⟩ / g, ‖R‖² ≈ ‖R S‖² / g, where g = ‖G‖² / rank. V are the
+    Ritz vectors that have converged or stand clear of the bulk: others depend on the probes, and what they leave of
+    the probes would no longer be random.
+
+    The diagonal is estimated in the same way (Bekas, Kokiopoulou, Saad 2007); the values for the remainder are moved
+    to their mean by the share of their variance that is due to the few probes.
+
+    Parameters
+    ----------
+    values, vectors, images
+        Ritz values (m,), decreasing, Ritz vectors V (n, m) and B V.
+    probes, probe_images
+        S (n, l), whose span is random, and B S.
+
+    References
+    ----------
+    Meyer, Musco, Musco, Woodruff 2021, SOSA 142 (Hutch++).
+    """
+    n, n_probes = probes.shape
+    Q = ridge.Q[:, ridge.sigma**2 > ridge.lambda_]
+    S = _centred(probes)
+    S -= Q @ (Q.T @ S)
+    errors = np.linalg.norm(images - vectors * values, axis=0)
+    n_dimensions = _n_dimensions(ridge, n)
+    # structure among the probes makes mean and deviation of the bulk too large: they fall as vectors are taken out
+    n_out = -1
+    clear = np.zeros(len(values), bool)
+    while n_out < clear.sum() < n_dimensions:
+        n_out = int(clear.sum())
+        V, BV = vectors[:, clear], images[:, clear]
+        VtS = V.T @ S
+        G, R = S - V @ VtS, probe_images - BV @ VtS
+        weight = max(np.vdot(G, G) / (n_dimensions - n_out), np.finfo(float).tiny)
+        rest, rest_squares = np.vdot(G, R) / weight, np.vdot(R, R) / weight
+        mean = rest / (n_dimensions - n_out)
+        deviation = float(np.sqrt(np.maximum(rest_squares / (n_dimensions - n_out) - mean**2, 0.0)))
+        distance = values - mean
+        clear |= errors < CONVERGED_ERROR * distance
+        clear |= (errors < CLEAR_ERROR * distance) & (distance > CLEAR_OF_BULK * deviation)
+    weights = _sample_weights(ridge, n)
+    share = weights - (V**2).sum(axis=1)  # of a sample in the remainder
+    lengths = np.maximum((G**2).sum(axis=1), np.finfo(float).tiny)
+    noise = (G * R).sum(axis=1) / lengths
+    # of one probe: the rest of the row of R, which the signs of the probe mix in
+    error_variance = np.maximum((R**2).sum(axis=1) / lengths - noise**2, 0.0).mean() / n_probes
+    spread = max(float(noise.var()), np.finfo(float).tiny)
+    noise = mean + max(1 - error_variance / spread, 0.0) * (noise - noise.mean())
+    return Spectrum(
+        np.maximum(values, 0.0),
+        float(np.vdot(V, BV) + rest),
+        float(np.vdot(BV, BV) + rest_squares),
+        n_dimensions,
+        np.maximum((V * BV).sum(axis=1) + noise * share, 0.0),
+        weights,
+        n_snps,
+    )
+
+
+def _starting_block(n_samples: int, width: int, seed: int) -> Floats:
+    """Seeded Gaussian n×l matrix, the Ω of the randomised methods."""
+    return np.random.default_rng(seed).standard_normal((n_samples, width))
+
+
+def _block_width(genotypes: GenotypeMatrix, n_factors: int, options: SolverOptions) -> int:
+    # centring and P cost at most one direction each, but the basis may have no more columns than either side
+    return min(n_factors + options.oversampling, genotypes.n_samples - 1, genotypes.n_snps)
+
+
+def _orthonormal(block: Floats, against: Floats | None) -> Floats:
+    """Orthonormal basis of the part of `block` outside span(against); columns without such a part are dropped."""
+    lengths = np.linalg.norm(block, axis=0)
+    block = block / np.where(lengths > 0, lengths, 1.0)
+    for _ in range(2):
+        # twice is enough (Giraud, Langou, Rozloznik 2005)
+        if against is not None:
+            block = block - against @ (against.T @ block)
+    pivoted, triangle, _ = scipy.linalg.qr(block, mode="economic", pivoting=True, check_finite=False)
+    independent = int((np.abs(np.diag(triangle)) > 1e-10).sum())
+    Q: Floats = pivoted[:, :independent]
+    if against is not None and independent:
+        Q = Q - against @ (against.T @ Q)
+        Q = np.linalg.qr(Q)[0]
+    return Q
+
+
+def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
+    """Block Krylov with Rayleigh-Ritz over all blocks, full reorthogonalisation and thick restart.
+
+    Basis Q = [Q_1 Q_2 ...], A = G(P Q): T = Qᵀ P A is P C P seen from the basis. The next block is what P A of the
+    newest block adds to the basis. When the basis would outgrow its room it is cut to its leading Ritz vectors, whose
+    images are the same combinations of A, so no pass is lost.
+    """
+    n = genotypes.n_samples
+    width = _block_width(genotypes, n_factors, options)
+    space = _RitzSpace(ridge, n, krylov_columns(n, width))
+    block = _orthonormal(_centred(_starting_block(n, width, options.seed)), None)
+    n_passes = 0
+    while True:
+        n_passes += 1
+        images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}")
+        if n_passes == 1:
+            probes, probe_images = block, images
+        space.extend(block, images)
+        values, W = space.ritz_pairs()
+        k = min(n_factors, len(values))
+        errors = space.errors(values[:k], W[:, :k])
+        residuals = np.linalg.norm(errors, axis=0) / np.maximum(values[:k], np.finfo(float).tiny)
+        done = k == n_factors and bool((residuals <= options.tol).all())
+        if done or n_passes >= options.max_passes or space.n_columns >= n - 1:
+            break
+        block = _orthonormal(ridge.project(images), space.basis)
+        if block.shape[1] == 0:
+            break  # the basis holds all that P C P can reach: exact
+        if space.n_columns + block.shape[1] > space.most_columns:
+            space.restart(values, W, n_factors + options.oversampling)
+    if len(values) < n_factors:
+        values = np.pad(values, (0, n_factors - len(values)))
+        W = np.pad(W, ((0, 0), (0, n_factors - W.shape[1])))
+    n_seen = n_factors + options.oversampling
+    spectrum = _estimated_spectrum(
+        ridge,
+        genotypes.n_snps,
+        values[:n_seen],
+        space.basis @ W[:, :n_seen],
+        ridge.project(space.images @ W[:, :n_seen]),
+        probes,
+        ridge.project(probe_images),
+    )
+    W = W[:, :n_factors]
+    return _from_images(ridge, values, space.basis @ W, space.images @ W, n_factors, n_passes, spectrum)
+
+
+class _RitzSpace:
+    """An orthonormal basis Q, the images A = C P Q, and T = Qᵀ P A, grown block by block."""
+
+    def __init__(self, ridge: RidgeGeometry, n_samples: int, most_columns: int) -> None:
+        self.ridge = ridge
+        self.most_columns = min(most_columns, n_samples)
+        self.n_columns = 0
+        # columns that are not filled yet take no memory
+        self._basis = np.empty((n_samples, self.most_columns), order="F")
+        self._images = np.empty((n_samples, self.most_columns), order="F")
+        self._T = np.empty((0, 0))
+
+    @property
+    def basis(self) -> Floats:
+        """Q, (n, m)."""
+        return self._basis[:, : self.n_columns]
+
+    @property
+    def images(self) -> Floats:
+        """A = C P Q, (n, m)."""
+        return self._images[:, : self.n_columns]
+
+    def extend(self, block: Floats, images: Floats) -> None:
+        """Add orthonormal columns, orthogonal to the basis, and their images."""
+        first, last = self.n_columns, self.n_columns + block.shape[1]
+        self._basis[:, first:last], self._images[:, first:last] = block, images
+        self.n_columns = last
+        new = self.basis.T @ self.ridge.project(images)  # (m, l)
+        T = np.empty((last, last))
+        T[:first, :first] = self._T
+        T[:, first:], T[first:, :first] = new, new[:first].T
+        T[first:, first:] = (new[first:] + new[first:].T) / 2
+        self._T = T
+
+    def ritz_pairs(self) -> tuple[Floats, Floats]:
+        """Ritz values in decreasing order and the coefficients of their vectors."""
+        values, W = scipy.linalg.eigh(self._T)
+        return values[::-1], W[:, ::-1]
+
+    def errors(self, values: Floats, W: Floats) -> Floats:
+        """P C P u - value u for the Ritz vectors u = Q W."""
+        errors: Floats = self.ridge.project(self.images @ W) - (self.basis @ W) * values
+        return errors
+
+    def restart(self, values: Floats, W: Floats, n_kept: int) -> None:
+        """Keep the leading Ritz vectors only; their images are the same combinations, so that no pass is lost."""
+        n_kept = min(n_kept, self.n_columns)
+        W = W[:, :n_kept]
+        basis, images = self.basis @ W, self.images @ W
+        self._basis[:, :n_kept], self._images[:, :n_kept] = basis, images
+        self._T = np.diag(values[:n_kept])
+        self.n_columns = n_kept
+
+
+def _centred(block: Floats) -> Floats:
+    centred: Floats = block - block.mean(axis=0)
+    return centred
+
+
+def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
+    """The textbook randomised SVD with q power iterations, in q + 1 passes instead of 2q + 2.
+
+    The textbook projects P Y on an orthonormal basis of (P Y)ᵀ S with S = (P C P)^q Ω. With T = Sᵀ P C P S =
+    W diag(s²) Wᵀ that projection is H = P C P S W diag(1/s), which the last pass already holds; its leading left
+    singular vectors are U'.
+
+    References: Halko, Martinsson, Tropp 2011, SIAM Rev. 53:217, algorithms 4.3 and 5.1.
+    """
+    width = _block_width(genotypes, n_factors, options)
+    basis = np.linalg.qr(_starting_block(genotypes.n_samples, width, options.seed))[0]
+    probes, probe_images = basis, None
+    for i in range(options.n_power_iter):
+        A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}")
+        projected = ridge.project(A)
+        if probe_images is None:
+            probe_images = projected
+        basis = np.linalg.qr(projected)[0]
+    A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {options.n_power_iter + 1}")
+    projected = ridge.project(A)
+    T = basis.T @ projected
+    squares, W = scipy.linalg.eigh((T + T.T) / 2)
+    spectrum = _estimated_spectrum(
+        ridge,
+        genotypes.n_snps,
+        squares[::-1],
+        basis @ W[:, ::-1],
+        projected @ W[:, ::-1],
+        probes,
+        projected if probe_images is None else probe_images,
+    )
+    kept = squares > RANK_TOLERANCE * squares[-1]
+    to_H = W[:, kept] / np.sqrt(squares[kept])  # (l, l')
+    left, s, right = np.linalg.svd(projected @ to_H, full_matrices=False)
+    spectrum = replace(spectrum, eigenvalues=s**2)
+    if len(s) < n_factors:
+        return Eigenpairs(
+            np.pad(s**2, (0, n_factors - len(s))), left, left, left, 0.0, options.n_power_iter + 1, spectrum
+        )
+    # H = U' diag(s) Vᵀ, hence P⁻¹ U' = A W diag(1/s_T) V / s
+    U = A @ (to_H @ right[:n_factors].T) / s[:n_factors]
+    leading = W[:, ::-1][:, :n_factors]
+    errors = projected @ leading - basis @ (leading * squares[::-1][:n_factors])
+    next_value = float(s[n_factors] ** 2) if len(s) > n_factors else np.nan
+    return Eigenpairs(
+        s[:n_factors] ** 2, left[:, :n_factors], U, errors, next_value, options.n_power_iter + 1, spectrum
+    )

@@ -1,0 +1,191 @@
+"""Latent factors: Ŵ = P⁻¹ svd_K(P Y), the choice of a solver, and the certificate of the fit.
+
+The residual ‖P C P u - s² u‖ / s² of each factor is computed from the data and reported with every fit.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lfmm2._typing import Floats
+from lfmm2.errors import ConvergenceWarning, DegenerateProblemError, UsageError
+from lfmm2.genotypes import GenotypeMatrix
+from lfmm2.model.eigensolvers import RANK_TOLERANCE, SolverOptions, Spectrum, solve_exact, solve_krylov, solve_power
+from lfmm2.model.ridge import RidgeGeometry
+
+# passes that krylov is expected to need; it stops by its residuals
+KRYLOV_PASSES = 20
+# two matrices of 191 MiB
+MOST_EXACT_SAMPLES = 5_000
+
+
+@dataclass(frozen=True)
+class LatentFactors:
+    """Estimated factors and their certificate.
+
+    Attributes
+    ----------
+    U : ndarray of shape (n_samples, K), float64
+        Û = P⁻¹ U'; the first k columns are the k-factor fit.
+    singular_values : ndarray of shape (K,), float64
+        Of P Y, decreasing.
+    residuals : ndarray of shape (K,), float64
+        ‖P C P u - s² u‖ / s² of each factor; for power, of the Ritz vectors half a step before.
+    angle_bound : float
+        Upper bound on the sine of the angle between span(U') and the exact one, residual norm over the gap to the
+        next eigenvalue seen; inf where the gap is not resolved.
+    solver : str
+        The one used: exact, krylov or power.
+    reason : str
+        Why, in words.
+    n_passes : int
+        Passes over the estimation genotypes.
+    converged : bool
+        Whether the residuals reached the tolerance (always true of exact; power has none to reach).
+    loadings_map : ndarray of shape (n_samples, K), float64
+        P U': the loadings of a SNP y are yᵀ P U', and its fitted factor part is Û (P U')ᵀ y.
+    lambda_ : float
+    n_snps : int
+        SNPs of the estimation set.
+    sample_ids : tuple of str
+        IID of each row of U, empty where unknown.
+    spectrum : Spectrum, optional
+        What the solver saw of the eigenvalues of P Y Yᵀ P, for `lfmm2.model.scree`; None where unknown. That of all K
+        factors, also after `leading`.
+    """
+
+    U: Floats
+    singular_values: Floats
+    residuals: Floats
+    angle_bound: float
+    solver: str
+    reason: str
+    n_passes: int
+    converged: bool
+    loadings_map: Floats
+    lambda_: float
+    n_snps: int
+    sample_ids: tuple[str, ...] = field(default=())
+    spectrum: Spectrum | None = None
+
+    @property
+    def n_factors(self) -> int:
+        """K."""
+        return int(self.U.shape[1])
+
+    def leading(self, k: int) -> LatentFactors:
+        """The k-factor fit: the first k columns."""
+        if not 0 <= k <= self.n_factors:
+            raise UsageError(f"k is {k}; these are {self.n_factors} factors")
+        # the bound is of the span of all K; that of the first k is another angle
+        angle_bound = self.angle_bound if k == self.n_factors else np.inf
+        return LatentFactors(
+            self.U[:, :k], self.singular_values[:k], self.residuals[:k], angle_bound, self.solver, self.reason,
+            self.n_passes, self.converged, self.loadings_map[:, :k], self.lambda_, self.n_snps, self.sample_ids,
+            self.spectrum,
+        )  # fmt: skip
+
+
+def choose_solver(n_samples: int, n_snps: int, n_factors: int, options: SolverOptions) -> tuple[str, str]:
+    """The solver and the reason, by a cost rule.
+
+    exact costs n² p flops for the Gram matrix and about 4 n³ for its eigenvectors; krylov 4 n p l flops a pass of
+    l = K + oversampling columns, taken as `KRYLOV_PASSES` (5 to 10 where K does not exceed the axes of structure, 30 to
+    40 where it reaches into the noise). Narrow products run at little more than half the speed of square ones: `auto`
+    takes exact while it costs at most twice the flops, or where four blocks would fill the space, and never above
+    `MOST_EXACT_SAMPLES`. The rule looks at sizes only: were it to look at the memory of the machine, results would
+    depend on that.
+    """
+    if options.solver != "auto":
+        return options.solver, "as asked"
+    width = min(n_factors + options.oversampling, n_samples)
+    exact = float(n_samples) ** 2 * n_snps + 4.0 * float(n_samples) ** 3
+    krylov = KRYLOV_PASSES * 4.0 * n_samples * n_snps * width
+    if n_samples > MOST_EXACT_SAMPLES:
+        return "krylov", f"more than {MOST_EXACT_SAMPLES} samples"
+    comparison = f"exact costs {exact:.2g} flops, krylov about {krylov:.2g}"
+    if exact <= 2 * krylov or 4 * width >= n_samples:
+        return "exact", comparison
+    return "krylov", comparison
+
+
+def estimate_from_matrix(
+    genotypes: GenotypeMatrix,
+    ridge: RidgeGeometry,
+    n_factors: int,
+    options: SolverOptions,
+    sample_ids: tuple[str, ...] = (),
+) -> LatentFactors:
+    """Estimate K factors of a genotype matrix given the ridge geometry of its variables.
+
+    Parameters
+    ----------
+    genotypes : GenotypeMatrix
+        The estimation set, n samples × p SNPs.
+    ridge : RidgeGeometry
+        Of the variables on the same samples.
+    n_factors : int
+        K, 0 ≤ K < min(n, p).
+    options : SolverOptions
+    sample_ids : tuple of str
+
+    Raises
+    ------
+    DegenerateProblemError
+        If the genotypes have fewer than K independent directions.
+    """
+    solver, reason = choose_solver(genotypes.n_samples, genotypes.n_snps, n_factors, options)
+    if n_factors == 0:
+        none = np.zeros((genotypes.n_samples, 0))
+        zero = np.zeros(0)
+        return LatentFactors(
+            none, zero, zero, 0.0, "none", "no factors asked for", 0, True, none, ridge.lambda_,
+            genotypes.n_snps, sample_ids,
+        )  # fmt: skip
+    solve = {"exact": solve_exact, "krylov": solve_krylov, "power": solve_power}[solver]
+    pairs = solve(genotypes, ridge, n_factors, options)
+    largest = pairs.values[0]
+    if not largest > 0 or pairs.values[-1] <= RANK_TOLERANCE * largest:
+        rank = int((pairs.values > RANK_TOLERANCE * max(largest, 0.0)).sum()) if largest > 0 else 0
+        raise DegenerateProblemError(
+            f"the estimation genotypes have {rank} independent direction(s) beside the variables, "
+            f"but K = {n_factors}; lower K or use more SNPs"
+        )
+    residuals = np.linalg.norm(pairs.errors, axis=0) / pairs.values
+    gap = pairs.values[-1] - pairs.next_value  # NaN, so no bound, where no next eigenvalue was seen
+    angle_bound = float(np.linalg.norm(pairs.errors, 2) / gap) if gap > 0 else np.inf
+    converged = solver != "krylov" or bool((residuals <= options.tol).all())
+    # the sign of a factor is free: its largest entry is made positive, so that it does not depend on the solver
+    signs = np.sign(pairs.vectors[np.abs(pairs.vectors).argmax(axis=0), np.arange(n_factors)])
+    loadings_map = ridge.project(pairs.vectors * signs)
+    factors = LatentFactors(
+        U=pairs.U * signs,
+        singular_values=np.sqrt(pairs.values),
+        residuals=residuals,
+        angle_bound=angle_bound,
+        solver=solver,
+        reason=reason,
+        n_passes=pairs.n_passes,
+        converged=converged,
+        loadings_map=loadings_map,
+        lambda_=ridge.lambda_,
+        n_snps=genotypes.n_snps,
+        sample_ids=sample_ids,
+        spectrum=replace(pairs.spectrum, vectors=loadings_map),
+    )
+    warn_unless_converged(factors, options.tol)
+    return factors
+
+
+def warn_unless_converged(factors: LatentFactors, tol: float) -> None:
+    """Say so where the factors did not reach their tolerance."""
+    if not factors.converged:
+        warnings.warn(
+            f"krylov: the largest residual is {factors.residuals.max():.1e} after {factors.n_passes} passes, above "
+            f"tol = {tol:.1e}; lower K, raise oversampling or tol, or use solver='exact'",
+            ConvergenceWarning,
+            stacklevel=4,
+        )

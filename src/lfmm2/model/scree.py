@@ -1,0 +1,407 @@
+r"""The scree of a fit: which eigenvalues of P Y Yᵀ P exceed those of noise alone, and how many axes that makes.
+
+The test of axis k removes the k - 1 leading axes and asks whether the next eigenvalue can be the largest one of noise
+(Patterson, Price, Reich 2006), here of noise whose variance differs between samples (El Karoui 2007). With q dimensions
+left, their eigenvalues λ, and d_i the noise of sample i, whose weight w_i is 1 minus what the removed axes, the mean
+and the variables take of it (Σ w = q):
+
+    s₂ = Σ w d² / (Σ w d)²,    r = Σ λ² / (Σ λ)²,    N = (1 - s₂) / (r - s₂)     effective number of SNPs
+    h_i = d_i / Σ w d · Σ λ / N                                                  noise of one of them
+    Σ w (h c / (1 - h c))² = N,    0 < c < 1 / max h
+    edge = (N + Σ w h c / (1 - h c)) / c,    scale³ = (N + Σ w (h c / (1 - h c))³) / c³
+
+Without structure (λ_k - edge) / scale has the Tracy-Widom law of order 1. d_i is what the removed axes leave of the
+diagonal of P Y Yᵀ P, over w_i. Where all are equal, this is the Marchenko-Pastur edge h (√N + √q)² with N of Patterson
+et al., (q + 1)(Σ λ)² / (q Σ λ² - (Σ λ)²), but for terms of 1/q. Half is taken from N and q, as in Ma (2012).
+
+s₂ ≤ r where vectors, weights and diagonal are exact. Where they are not, N could be anything: it is never taken above
+the number of SNPs.
+
+A few strong axes look like a few SNPs of large variance. That makes N small until they are removed, and hides them.
+Where N is below a quarter of what it is beside all axes that stand out, the latter is used.
+
+Notes
+-----
+N takes up SNPs of different variance and linkage disequilibrium; the d_i, samples that differ in heterozygosity,
+inbreeding or missing calls. With one d for all, a few samples that vary more than the rest (outbred among inbred,
+called among imputed) have eigenvalues beyond the edge, an axis each.
+
+* The test is of P Y, so a variable that follows the structure takes up to one axis away; so it does from the factors.
+* Relatives and duplicates are structure here: families add axes.
+* Isolation by distance has no true number of axes.
+* Long blocks of linked SNPs (inversions, one chromosome of selfing plants) add axes of their own.
+
+References
+----------
+Patterson, Price, Reich 2006, PLoS Genet. 2:e190. El Karoui 2007, Ann. Probab. 35:663, theorem 1. Ma 2012, Bernoulli
+18:322. Johnstone 2001, Ann. Stat. 29:295. Ferrari, Spohn 2005, J. Phys. A 38:L557 (F₁ as one determinant). Bornemann
+2010, Math. Comp. 79:871 (its quadrature).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.special
+
+from lfmm2._typing import Floats
+from lfmm2.errors import UsageError
+from lfmm2.model.eigensolvers import RANK_TOLERANCE, Spectrum
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Scree", "compute_scree", "suggest_factors", "tracy_widom_log_sf"]
+
+
+# level of the test of one axis
+LEVEL = 0.01
+# rows of the table, and axes that are tested at all
+TABLE_AXES = 50
+MOST_AXES = 200
+# structure that makes N so many times smaller hides itself
+HIDING = 4
+# a sample of which the removed axes take more than the rest of this says nothing of its noise
+LEAST_WEIGHT = 0.05
+SMALLEST_P = 5e-324
+
+
+@dataclass(frozen=True, eq=False)
+class Scree:
+    """Eigenvalues beside the edge of the noise.
+
+    Attributes
+    ----------
+    eigenvalues : ndarray of shape (m,), float64
+        Squared singular values of P Y, decreasing; all that the solver has seen.
+    shares : ndarray of shape (m,)
+        Of the sum of all eigenvalues.
+    bulk_edges : ndarray of shape (a,)
+        Edge of the noise with the axes before removed; a ≤ m axes are tested.
+    tw_statistic : ndarray of shape (a,)
+        Distance of the eigenvalue from its edge in units of the Tracy-Widom law.
+    tw_p : ndarray of shape (a,)
+        Upper tail; 5e-324, the smallest number there is, stands for anything smaller.
+    tw_neg_log10_p : ndarray of shape (a,)
+        -log₁₀ of it, of any size.
+    n_axes : int
+        Leading axes with p < 0.01 before the first that has not.
+    effective_snps : float
+        N with these axes removed.
+    bulk_edge : float
+        The edge with these axes removed.
+    """
+
+    eigenvalues: Floats
+    shares: Floats
+    bulk_edges: Floats
+    tw_statistic: Floats
+    tw_p: Floats
+    tw_neg_log10_p: Floats
+    n_axes: int
+    effective_snps: float
+    bulk_edge: float
+
+    def __repr__(self) -> str:
+        axes = "1 axis" if self.n_axes == 1 else f"{self.n_axes} axes"
+        effective = f"{self.effective_snps:,.0f}".replace(",", " ")
+        return f"<Scree: {axes}, {effective} effective SNPs>"
+
+    @property
+    def n_tested(self) -> int:
+        """Axes that were tested."""
+        return len(self.tw_p)
+
+    def table(self) -> pyarrow.Table:
+        """AXIS EIGENVALUE SHARE BULK_EDGE TW_STATISTIC TW_P of the leading 50 axes that were tested."""
+        import pyarrow
+
+        n_rows = min(TABLE_AXES, self.n_tested)
+        return pyarrow.table(
+            {
+                "AXIS": np.arange(1, n_rows + 1),
+                "EIGENVALUE": self.eigenvalues[:n_rows],
+                "SHARE": self.shares[:n_rows],
+                "BULK_EDGE": self.bulk_edges[:n_rows],
+                "TW_STATISTIC": self.tw_statistic[:n_rows],
+                "TW_P": self.tw_p[:n_rows],
+            }
+        )
+
+
+def compute_scree(spectrum: Spectrum) -> Scree:
+    """Test the leading axes of a fit one by one.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        `LatentFactors.spectrum`. Noise per sample is known beside as many axes as it has vectors, K; further axes are
+        tested with the noise beside K, in which structure that is left makes the test careful.
+
+    Notes
+    -----
+    50 axes are tested, or up to 200 while all of them are significant. O(n) each.
+
+    Examples
+    --------
+    >>> import numpy as np, lfmm2
+    >>> from lfmm2.model.scree import compute_scree
+    >>> rng = np.random.default_rng(0)
+    >>> populations = rng.uniform(0.1, 0.9, (3, 2000))
+    >>> Y = rng.binomial(2, np.repeat(populations, 30, axis=0)).astype(float)
+    >>> factors = lfmm2.estimate_factors(Y, rng.standard_normal((90, 1)), 5)
+    >>> compute_scree(factors.spectrum).n_axes
+    2
+    """
+    values = spectrum.eigenvalues
+    n_available = int((values > RANK_TOLERANCE * values[0]).sum()) if len(values) and values[0] > 0 else 0
+    # the last dimensions have no bulk to stand out from
+    n_available = max(min(n_available, spectrum.n_dimensions - 2), 0)
+    n_most = min(n_available, MOST_AXES)
+    least = _revealed_snps(spectrum, n_most) / HIDING
+    bulks: list[_Bulk] = []
+    n_axes = 0
+    # one more than are tested: the bulk beside all of them
+    for k, noise in enumerate(islice(_beside_axes(spectrum), n_most + 1 if n_most else 0)):
+        N = noise.effective_snps
+        bulks.append(noise.bulk(N if least <= N else HIDING * least))
+        if n_axes == k < n_most and bulks[k].statistic(values[k]) > _CRITICAL:
+            n_axes += 1
+        elif k + 1 >= TABLE_AXES:
+            break
+    last = bulks[n_axes] if n_axes < len(bulks) else None
+    bulks = bulks[: min(n_most, max(TABLE_AXES, n_axes + 1))]
+    statistic = np.array([bulk.statistic(value) for bulk, value in zip(bulks, values, strict=False)])
+    log_p = tracy_widom_log_sf(statistic)
+    return Scree(
+        eigenvalues=values,
+        shares=values / spectrum.total if spectrum.total > 0 else np.zeros_like(values),
+        bulk_edges=np.array([bulk.edge for bulk in bulks]),
+        tw_statistic=statistic,
+        tw_p=np.maximum(np.exp(log_p), SMALLEST_P),
+        tw_neg_log10_p=-log_p / np.log(10),
+        n_axes=n_axes,
+        effective_snps=np.nan if last is None else last.effective_snps,
+        bulk_edge=np.nan if last is None else last.edge,
+    )
+
+
+@dataclass(frozen=True)
+class _Bulk:
+    """Where the eigenvalues of noise end, and by how much the largest of them varies."""
+
+    effective_snps: float
+    edge: float
+    scale: float
+
+    def statistic(self, value: float) -> float:
+        return float((value - self.edge) / self.scale)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """What a spectrum leaves beside its leading axes.
+
+    noise: d_i (n,), with Σ w d = Σ λ. weights: w_i (n,), with Σ w = q.
+    """
+
+    n_dimensions: int
+    noise: Floats
+    weights: Floats
+    effective_snps: float
+
+    def bulk(self, effective_snps: float) -> _Bulk:
+        q = self.n_dimensions
+        return _bulk(self.noise, self.weights * ((q - 0.5) / q), effective_snps)
+
+
+def _beside_axes(spectrum: Spectrum) -> Iterator[_Noise]:
+    """The noise beside no axis, one axis and so on, as long as anything is left."""
+    # of each sample, both up to a factor
+    weights, totals = spectrum.sample_weights, spectrum.sample_totals
+    n_dimensions, total, squares = spectrum.n_dimensions, spectrum.total, spectrum.total_squares
+    n_known = spectrum.vectors.shape[1]
+    d, w = _of_samples(weights, totals)
+    for k, value in enumerate([*spectrum.eigenvalues, 0.0]):
+        q = n_dimensions - k
+        if q < 2 or not (total > RANK_TOLERANCE * spectrum.total and squares > 0):
+            return
+        w = w * (q / w.sum())
+        d = d * (total / float(w @ d))
+        s2 = float(w @ d**2) / total**2
+        excess = squares / total**2 - s2
+        N = (1 - s2) / excess if excess * spectrum.n_snps > 1 - s2 else spectrum.n_snps
+        yield _Noise(q, d, w, max(N, 2.0))
+        total, squares = total - value, squares - value**2
+        if k < n_known:
+            leverage = spectrum.vectors[:, k] ** 2
+            leverage = leverage / max(leverage.sum(), np.finfo(float).tiny)
+            weights, totals = weights - leverage, totals - leverage * value
+            d, w = _of_samples(weights, totals)
+
+
+def _of_samples(weights: Floats, totals: Floats) -> tuple[Floats, Floats]:
+    """Noise and weight of each sample, both up to a factor."""
+    w = np.maximum(weights, 0.0)
+    rest = np.maximum(totals, 0.0)
+    clear = w >= LEAST_WEIGHT
+    mean = rest[clear].sum() / w[clear].sum() if clear.any() else 1.0
+    d = np.where(clear, rest / np.where(clear, w, 1.0), mean)
+    return (d, w) if mean > 0 else (np.ones(len(w)), np.ones(len(w)))
+
+
+def _revealed_snps(spectrum: Spectrum, n_most: int) -> float:
+    """N beside all structure, where structure that is not removed makes it small; 0 where no axis stands out.
+
+    A few strong axes look like a few SNPs of large variance: N is then about their number, and none of them stands out
+    from the others. Structure ends with the last axis, of those whose vectors are known, that stands out where N is
+    taken beside it; that N is the one of the SNPs.
+    """
+    N = 0.0
+    before: _Noise | None = None
+    for k, noise in enumerate(islice(_beside_axes(spectrum), min(spectrum.vectors.shape[1] + 1, n_most))):
+        if before is not None:
+            beside = before.bulk(noise.effective_snps)
+            if beside.statistic(spectrum.eigenvalues[k - 1]) > _CRITICAL:
+                N = noise.effective_snps
+        before = noise
+    return N
+
+
+def _bulk(noise: Floats, weights: Floats, effective_snps: float) -> _Bulk:
+    """Edge and scale for noise d with Σ w d = Σ λ, so that noise / N is h."""
+    N = effective_snps - 0.5
+    h = noise / effective_snps
+    h_max = float(h[weights > 0].max())
+    h = np.minimum(h, h_max)  # larger ones have no weight
+    # in u = 1 / (c max h) one over the root of Σ w z², z = h c / (1 - h c), is increasing, concave and nearly linear:
+    # Newton's steps from below end at the solution
+    u = 1 + np.sqrt(float(weights[h == h_max].sum()) / N)
+    for _ in range(50):
+        z = h / (u * h_max - h)
+        length = np.sqrt(float(weights @ z**2))
+        slope = h_max * float(weights @ (z**2 / (u * h_max - h))) / length**3
+        step = (1 / np.sqrt(N) - 1 / length) / slope
+        u += step
+        if step < 1e-12 * (u - 1):
+            break
+    z = h / (u * h_max - h)
+    c = 1 / (u * h_max)
+    edge = (N + float(weights @ z)) / c
+    scale = float(np.cbrt(N + float(weights @ z**3))) / c
+    return _Bulk(effective_snps, edge, scale)
+
+
+# Gauss-Legendre on the interval outside of which the kernel is below 1e-11 of its largest value
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
+_NODES, _WEIGHTS = 6.0 * (_NODES + 1), 6.0 * _WEIGHTS
+# below it 1 - F₁ is 1 in double precision, above it the determinant is one minus its trace, half the integral of Ai
+_LOWEST = -10.0
+_TRACE_ABOVE = 60.0
+# 1 - F₁ is LEVEL there
+_CRITICAL = 2.023449
+
+
+def tracy_widom_log_sf(x: Floats) -> Floats:
+    """ln(1 - F₁(x)) of the Tracy-Widom law of order 1.
+
+    F₁(s) = det(1 - A_s) with A_s(x, y) = Ai(x + y + s) on x, y > 0 (Ferrari, Spohn 2005), by Gauss-Legendre quadrature
+    (Bornemann 2010). 1 - F₁ = 1 - Π(1 - μ) over the eigenvalues of the discrete kernel, without cancellation.
+
+    Notes
+    -----
+    24 nodes agree with 100 to 3e-11 of 1 - F₁. The shifted gamma of Chiani (2014) is 2 % off at the 99 % quantile, and
+    falls as exp(-x / 0.19) instead of exp(-⅔ x^1.5).
+    """
+    x = np.asarray(x, np.float64)
+    s = np.maximum(x.ravel(), _LOWEST)  # NaN stays
+    result = np.full(len(s), np.nan)
+    far = s > _TRACE_ABOVE
+    zeta = 2 / 3 * s[far] ** 1.5
+    # the asymptotic series of the integral, whose next term is below 1e-7
+    series = 1 - 41 / 72 / zeta + 9241 / 10368 / zeta**2
+    result[far] = np.log(series / (4 * np.sqrt(np.pi) * s[far] ** 0.75)) - zeta
+    result[s == _LOWEST] = 0.0
+    near = (s > _LOWEST) & (s <= _TRACE_ABOVE)
+    result[near] = _log_of_determinant(s[near])
+    return result.reshape(x.shape)
+
+
+def _log_of_determinant(s: Floats) -> Floats:
+    """ln(1 - det(1 - A_s)) of each s, shape (m,)."""
+    # the kernel falls like exp(-2 x √s)
+    stretch = 1 / np.sqrt(np.maximum(s, 1.0))[:, None]
+    nodes, roots = _NODES * stretch, np.sqrt(_WEIGHTS * stretch)  # (m, 24)
+    i, j = np.triu_indices(len(_NODES))
+    kernels = np.empty((len(s), len(_NODES), len(_NODES)))
+    # eigvalsh looks at the lower triangle
+    kernels[:, j, i] = _airy(nodes[:, i] + nodes[:, j] + s[:, None]) * roots[:, i] * roots[:, j]
+    eigenvalues = np.minimum(np.linalg.eigvalsh(kernels), 1 - 1e-16)
+    logs: Floats = np.log(-np.expm1(np.log1p(-eigenvalues).sum(axis=1)))
+    return logs
+
+
+# of the asymptotic series of Ai, Σ u_k (-ζ)⁻ᵏ with ζ = ⅔ x^1.5; the next term is below 3e-13 at x = 10
+_AIRY_SERIES = [1.0]
+for _k in range(11):
+    _ratio = (6 * _k + 5) * (6 * _k + 3) * (6 * _k + 1) / (216 * (_k + 1) * (2 * _k + 1))
+    _AIRY_SERIES.append(_AIRY_SERIES[-1] * _ratio)
+
+
+def _airy(x: Floats) -> Floats:
+    """Ai(x); beyond 10 by its series, which takes a tenth of the time."""
+    ai = np.empty_like(x)
+    large = x > 10
+    ai[~large] = scipy.special.airy(x[~large])[0]
+    zeta = 2 / 3 * x[large] ** 1.5
+    series = np.polynomial.polynomial.polyval(-1 / zeta, _AIRY_SERIES)
+    ai[large] = np.exp(-zeta) * series / (2 * np.sqrt(np.pi) * x[large] ** 0.25)
+    return ai
+
+
+def suggest_factors(scree: Scree | None, candidates: Sequence[int]) -> tuple[int | None, str]:
+    """The number of factors that the scree speaks for, and why.
+
+    Parameters
+    ----------
+    scree : Scree or None
+        None where the factors were given without a spectrum.
+    candidates : sequence of int
+        Numbers of factors to choose from, increasing.
+
+    Returns
+    -------
+    tuple of (int or None) and str
+        The number of axes; where it is no candidate the next larger one, or else the largest: a factor too many
+        costs a degree of freedom, one too few leaves structure in the tests. None where no axis could be tested.
+    """
+    if not candidates:
+        raise UsageError("no candidates; give at least one number of factors")
+    candidates = sorted(candidates)
+    if scree is None or scree.n_tested == 0:
+        return None, "the eigenvalues are not known" if scree is None else "no eigenvalue could be tested"
+    fact = _in_words(scree)
+    K = next((k for k in candidates if k >= scree.n_axes), candidates[-1])
+    if scree.n_axes < K:
+        which = "the smallest" if candidates[0] == K else "the next"
+        fact += f"; K = {K} is {which} candidate"
+    elif scree.n_axes > K:
+        axes = "1 axis exceeds" if scree.n_axes == 1 else f"{scree.n_axes} axes exceed"
+        return K, f"K = {K} is the end of the range: {axes} the bulk of the eigenvalues ({_AT_LEVEL}); sweep further"
+    return K, fact
+
+
+_AT_LEVEL = f"Tracy-Widom p < {LEVEL:g}"
+
+
+def _in_words(scree: Scree) -> str:
+    n = scree.n_axes
+    axes = {0: "no axis exceeds", 1: "1 axis exceeds"}.get(n, f"{n} axes exceed")
+    found = f"{axes} the bulk of the eigenvalues ({_AT_LEVEL})"
+    if n == scree.n_tested:
+        return f"{found}, all that were tested: there may be more"
+    return f"{found}; axis {n + 1} has p = {scree.tw_p[n]:.2g}"

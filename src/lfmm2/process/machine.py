@@ -1,0 +1,59 @@
+"""What this machine offers: for bug reports, and for those who wonder why a run is slow."""
+
+from __future__ import annotations
+
+import platform
+import re
+from pathlib import Path
+
+from lfmm2 import _core
+from lfmm2.process.limits import available_memory
+from lfmm2.process.threads import available_cpus
+from lfmm2.process.versions import software
+
+_SIMD = ("sse2", "ssse3", "avx", "avx2", "fma", "avx512f", "avx512bw", "neon", "asimd", "sve")
+
+
+def _cpuinfo() -> dict[str, str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+
+
+def processor() -> tuple[str, list[str]]:
+    """Name of the processor, and the SIMD instruction sets that it has, as far as the system tells."""
+    info = _cpuinfo()
+    flags = set((info.get("flags") or info.get("Features") or "").split())
+    return info.get("model name") or platform.processor() or platform.machine(), [s for s in _SIMD if s in flags]
+
+
+def emulation() -> str | None:
+    """A warning where the processor is emulated or hides its SIMD units, else None."""
+    name, simd = processor()
+    if re.search(r"qemu|tcg|virtualapple", name, re.IGNORECASE):
+        return f"the processor is emulated ({name}); expect a tenth of the speed, use a native Python"
+    if platform.machine() in ("x86_64", "AMD64") and simd and "avx2" not in simd:
+        return "the processor offers no AVX2; BLAS runs at a fraction of its speed"
+    return None
+
+
+def describe_machine() -> str:
+    """Version, processor, BLAS, threads, SIMD and memory, a line each."""
+    name, simd = processor()
+    versions = software()
+    lines = [
+        f"lfmm2:     {versions['lfmm2']}",
+        f"python:    {versions['python']} ({platform.system()} {platform.machine()})",
+        f"libraries: numpy {versions['numpy']}, scipy {versions['scipy']}, pyarrow {versions['pyarrow']}",
+        f"BLAS:      {versions['blas']}, integers of {8 * _core.BLAS_INT_BYTES} bits",
+        f"processor: {name}",
+        f"SIMD:      {' '.join(simd) or 'unknown'}; genotypes are decoded by {_core.DECODER}",
+        f"threads:   {available_cpus()} available, OpenMP {'on' if _core.OPENMP else 'off: kernels run serially'}",
+        f"memory:    {available_memory() / 2**30:.1f} GiB free",
+    ]
+    warning = emulation()
+    if warning is not None:
+        lines.append(f"Warning:   {warning}")
+    return "\n".join(lines)

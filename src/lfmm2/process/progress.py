@@ -1,0 +1,125 @@
+"""Progress on a terminal: a bar where there is one, else one plain line every half minute."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from lfmm2._words import with_spaces
+
+PLAIN_INTERVAL = 30.0
+
+
+class Progress:
+    """Receiver of progress; this one is silent."""
+
+    def start(self, label: str, n_snps: int, n_bytes: int) -> None:
+        """A pass begins."""
+
+    def advance(self, n_snps: int, n_bytes: int) -> None:
+        """SNPs and bytes done since the last call."""
+
+    def finish(self) -> None:
+        """The pass has ended, complete or not."""
+
+
+class BarProgress(Progress):
+    """A tqdm bar per pass."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar: tqdm[None] | None = None
+
+    def start(self, label: str, n_snps: int, n_bytes: int) -> None:
+        """Open a bar."""
+        self._started, self._bytes = time.monotonic(), 0
+        self._bar = tqdm(
+            total=n_snps,
+            desc=label,
+            unit=" SNPs",
+            unit_scale=True,
+            file=self._stream,
+            leave=False,
+            dynamic_ncols=True,
+        )
+
+    def advance(self, n_snps: int, n_bytes: int) -> None:
+        """Move it."""
+        if self._bar is not None:
+            self._bytes += n_bytes
+            seconds = max(time.monotonic() - self._started, 1e-9)
+            if self._bytes:
+                self._bar.set_postfix_str(_rate(self._bytes / seconds), refresh=False)
+            self._bar.update(n_snps)
+
+    def finish(self) -> None:
+        """Take it away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class PlainProgress(Progress):
+    """A line every 30 s: pass, percent, SNPs/s, MB/s, time left. Short passes print nothing."""
+
+    def __init__(self, stream: TextIO, interval: float = PLAIN_INTERVAL) -> None:
+        self._stream = stream
+        self._interval = interval
+
+    def start(self, label: str, n_snps: int, n_bytes: int) -> None:
+        """Begin to count."""
+        self._label, self._total, self._done, self._bytes = label, n_snps, 0, 0
+        self._started = self._printed = time.monotonic()
+
+    def advance(self, n_snps: int, n_bytes: int) -> None:
+        """Count, and print when it is time."""
+        self._done += n_snps
+        self._bytes += n_bytes
+        now = time.monotonic()
+        if now - self._printed < self._interval or not 0 < self._done <= self._total:
+            return
+        self._printed = now
+        seconds = max(now - self._started, 1e-9)
+        left = seconds * (self._total - self._done) / self._done
+        parts = [f"{100 * self._done / self._total:.0f} %", f"{with_spaces(round(self._done / seconds))} SNPs/s"]
+        parts += [_rate(self._bytes / seconds)] if self._bytes else []
+        print(f"{self._label}: {', '.join([*parts, f'{_duration(left)} left'])}", file=self._stream, flush=True)
+
+
+def _rate(bytes_per_second: float) -> str:
+    return f"{bytes_per_second / 1e6:.0f} MB/s"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+
+
+class _Forgiving:
+    """A stream that may fail, as where the disk of a job's log is full: progress is not worth the run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def terminal_progress(stream: TextIO | None = None) -> Progress:
+    """The progress that suits a stream, stderr by default."""
+    forgiving: Any = _Forgiving(sys.stderr if stream is None else stream)
+    return BarProgress(forgiving) if forgiving.isatty() else PlainProgress(forgiving)

@@ -1,0 +1,369 @@
+"""The report as one HTML file: no scripts, pictures as data: URIs, nothing from the network, every text escaped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lfmm2._words import counted, shortened, with_spaces
+from lfmm2.report.html_parts import STYLE, Picture, escaped, figure, figures, html_table, listed
+from lfmm2.report.report_words import (
+    NO_NUMBER,
+    counted_as,
+    filling_sentence,
+    gif_cells,
+    method_sentence,
+    number,
+    of_which_p,
+    older_version,
+    scree_sentence,
+    small_p,
+    small_q,
+    suggestion,
+)
+from lfmm2.report.summaries import NEIGHBOURHOOD, BriefSummary, Locus, SnpSummary, TableSummary
+from lfmm2.results import StoredRun, method_of
+
+_MOST_RECORD = 200_000
+_MOST_WARNINGS = 50
+
+
+@dataclass
+class Contents:
+    """All that a report shows of a run.
+
+    Attributes
+    ----------
+    tables : list of TableSummary
+        Those with pictures.
+    others : list of BriefSummary
+        Variables without.
+    sweep : list of dict
+        Rows of the sweep table; empty without a sweep.
+    """
+
+    run: StoredRun
+    snps: SnpSummary
+    tables: list[TableSummary] = field(default_factory=list)
+    others: list[BriefSummary] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    sweep: list[dict[str, Any]] = field(default_factory=list)
+
+    def chosen(self, *kinds: str, of: str | None = None) -> list[Picture]:
+        """Pictures of these kinds, in their order."""
+        return [p for kind in kinds for p in self.pictures if p.kind == kind and of in (None, p.of)]
+
+    def gif_by_k(self, variable: str) -> dict[int, float]:
+        """GIF at each K of the sweep, where it is defined."""
+        rows = [row for row in self.sweep if row["VARIABLE"] == variable]
+        return {row["K"]: row["GIF"] for row in rows if row["K"] is not None and row["GIF"] is not None}
+
+
+def _summary(contents: Contents) -> str:
+    run, record = contents.run, contents.run.record
+    factors = record["factors"]
+    n_contigs = len(contents.tables[0].layout.names) if contents.tables else 0
+    nuisance = record.get("nuisance_variables") or []
+    parts = [
+        f"{counted(contents.snps.n_samples, 'sample')}, {counted(run.n_snps, 'SNP')} on "
+        f"{counted(n_contigs, 'contig')}, {counted(len(run.variables), 'variable')}"
+        + (f" and {counted(len(nuisance), 'nuisance variable')}" if nuisance else "")
+        + f", K = {run.n_factors} latent factor{'s' if run.n_factors != 1 else ''}. ",
+        f"Factors by the solver {escaped(factors.get('solver') or '?')}"
+        + ("" if factors.get("n_passes") is None else f" in {counted_as(factors['n_passes'], 'pass', 'passes')}")
+        + ("" if factors.get("converged", True) else ", <strong>not converged</strong>")
+        + (f"; {escaped(record['df'])} residual degrees of freedom. " if record.get("df") is not None else ". "),
+        escaped(method_sentence(method_of(record))),
+    ]
+    older = older_version(run)
+    parts.append(f" {escaped(older)}" if older else "")
+    text = f"<p>{''.join(parts)}</p>\n{_warnings(record.get('warnings') or [])}"
+    return text + _results_table(contents)
+
+
+def _warnings(warnings: Sequence[object]) -> str:
+    if not warnings:
+        return ""
+    items = "".join(f"<li>{escaped(text)}</li>" for text in warnings[:_MOST_WARNINGS])
+    more = len(warnings) - _MOST_WARNINGS
+    items += f"<li>and {more} more, see the log</li>" if more > 0 else ""
+    return f'<div class="warning" role="note"><strong>Warnings of the run</strong><ul>{items}</ul></div>\n'
+
+
+def _results_table(contents: Contents) -> str:
+    record = contents.run.record
+    calibration = record.get("calibration") or {}
+    of_variables = calibration.get("variables") or {}
+    both: list[TableSummary | BriefSummary] = [*contents.tables, *contents.others]
+    # the joint test last, however the tables are split
+    both.sort(key=lambda of: contents.run.tables.index(of.name))
+    is_null = method_of(record) == "empirical-null"
+    has_calibrated = any(of.is_calibrated for of in both)
+    columns = ["variable", "GIF", "FDR 5 %", "FDR 10 %", "strongest SNP", "p", "what the GIF usually means"]
+    columns[6:6] = ["p, calibrated"] if has_calibrated else []
+    columns[2:2] = ["null mean", "null sd", "null share"] if is_null else []
+    rows = []
+    for of in both:
+        name = escaped(of.name)
+        if isinstance(of, TableSummary):
+            top = of.loci[0] if of.loci else None
+            name = f'<a href="#{_anchor(contents, of.name)}">{name}</a>'
+            snp, raw, y = (top.snp, top.values["NEG_LOG10_P"], _strength(top)) if top else ("", np.nan, np.nan)
+        else:
+            snp, raw, y = of.snp, of.neg_log10_p_raw, of.neg_log10_p
+        fit = (calibration.get("joint") if of.name == "joint" else of_variables.get(of.name)) or {}
+        gif, meaning = gif_cells(contents.run, of.name, contents.gif_by_k(of.name) if contents.sweep else None)
+        cells = [name, gif]
+        cells += [number(fit.get(key), ".3f") for key in ("mean", "sd", "null_proportion")] if is_null else []
+        cells += [with_spaces(level.count) for level in of.discoveries]
+        cells += [escaped(shortened(snp)) or NO_NUMBER, small_p(raw)]
+        cells += [small_p(y) if of.is_calibrated else NO_NUMBER] if has_calibrated else []
+        cells += [f'<span class="soft">{escaped(meaning)}</span>']
+        rows.append((cells, False))
+    shown = len([of for of in contents.tables if of.name in contents.run.variables])
+    more = (
+        f"; the first {counted_as(shown, 'variable has', 'variables have')} pictures below" if contents.others else ""
+    )
+    which = of_which_p([of.is_calibrated for of in both])
+    caption = f"SNPs found at a false discovery rate (Benjamini–Hochberg, {which}){more}"
+    return html_table(caption, columns, rows, text=(0, columns.index("strongest SNP"), len(columns) - 1))
+
+
+def _strength(locus: Locus) -> float:
+    """-log10 of the calibrated p, or of p where no other is stored."""
+    return locus.values.get("NEG_LOG10_P_CAL", locus.values["NEG_LOG10_P"])
+
+
+def _anchor(contents: Contents, name: str) -> str:
+    return f"table-{[table.name for table in contents.tables].index(name) + 1}"
+
+
+def _tests(contents: Contents) -> str:
+    parts = []
+    for table in contents.tables:
+        title = "All variables jointly" if table.name == "joint" and len(contents.run.variables) > 1 else table.name
+        parts.append(f'<h3 id="{_anchor(contents, table.name)}">{escaped(title)}</h3>\n')
+        parts.append(figures(contents.chosen("manhattan", of=table.name)))
+        parts.append(figures(contents.chosen("qq", "p-histogram", of=table.name)))
+    return "".join(parts)
+
+
+def _choice_of_k(contents: Contents) -> str:
+    run, parts = contents.run, []
+    if run.record.get("sweep"):
+        suggested, why = suggestion(run)
+        parts.append(
+            f"<p><strong>{escaped(suggested)}</strong> {escaped(why)}"
+            f"The tables of this run are of K = {run.n_factors}. The criteria stand side by side below; where they "
+            "disagree, prefer what the question needs: few false discoveries, or no missed ones.</p>\n"
+        )
+    if of_scree := scree_sentence(run):
+        parts.append(f"<p>{escaped(of_scree)}</p>\n")
+    parts.append(figures(contents.chosen("gif-by-k", "discoveries-by-k", "scree")))
+    tables = _sweep_tables(contents)
+    filling = f'<p class="soft">{escaped(text)}</p>\n' if (text := filling_sentence(run)) else ""
+    for of in contents.tables:
+        rows = tables[of.name] + filling if of.name in tables else ""
+        inside = "".join(map(figure, contents.chosen("histograms-by-k", of=of.name))) + rows
+        parts.append(f"<h3>{escaped(of.name)} by K</h3>\n{inside}" if inside else "")
+    return "".join(parts)
+
+
+def _sweep_tables(contents: Contents) -> dict[str, str]:
+    """The criteria by K, a table for each variable with pictures."""
+    columns = {
+        "K": ("K", ".0f"),
+        "GIF": ("GIF", ".3f"),
+        "MEDIAN_ABS_T": ("median |t|", ".3f"),
+        "Q999_ABS_T": ("99.9 % of |t|", ".2f"),
+        "N_FDR05": ("FDR 5 %", ".0f"),
+        "N_FDR10": ("FDR 10 %", ".0f"),
+        "NULL_MEAN": ("null mean", ".3f"),
+        "NULL_SD": ("null sd", ".3f"),
+        "NULL_PROPORTION": ("null share", ".3f"),
+        "R2_FACTORS": ("R² on the factors", ".3f"),
+    }
+    made = {}
+    for table in contents.tables:
+        of_table = [row for row in contents.sweep if row["VARIABLE"] == table.name]
+        if not of_table:
+            continue
+        known = {key: value for key, value in columns.items() if key in of_table[0]}
+        cells = [
+            ([number(row[key], spec) for key, (_, spec) in known.items()], row["K"] == contents.run.n_factors)
+            for row in of_table
+        ]
+        caption = "Criteria by K; the K of the tables is bold"
+        made[table.name] = html_table(caption, [title for title, _ in known.values()], cells, text=())
+    return made
+
+
+def _factors(contents: Contents) -> str:
+    text = (
+        "<p>Where a variable follows the factors closely (correlations near ±1, colours that change along an axis), "
+        "effects of the variable and of structure cannot be told apart, and power is low.</p>\n"
+    )
+    return text + figures(contents.chosen("factor-correlations")) + figures(contents.chosen("factors"))
+
+
+def _data(contents: Contents) -> str:
+    record, snps = contents.run.record, contents.snps
+    items: dict[str, object] = {
+        "missing calls": f"{100 * snps.missing_mean:.3g} % of all; imputed by "
+        + ("the factors" if record.get("imputation") else "the mean of the SNP")
+    }
+    if imputation := record.get("imputation"):
+        errors = (number(imputation.get(key), ".4g") for key in ("rmse_factors", "rmse_mean", "ratio"))
+        held_out = imputation.get("n_held_out")
+        if held_out:
+            line = "error {} by the factors, {} by the mean, ratio {}".format(*errors)
+            items["imputation"] = f"of {counted(held_out, 'call')} held out: {line}"
+    if filters := record.get("filters"):
+        names = {
+            "n_snps": "in the file",
+            "no_call": "without a call",
+            "below_maf": "below --maf",
+            "above_geno": "above --geno",
+        }
+        items["filters"] = ", ".join(
+            f"{counted(filters[key], 'SNP') if key == 'n_snps' else with_spaces(filters[key])} {text}"
+            for key, text in names.items()
+            if filters.get(key) is not None
+        )
+    if thinning := record.get("thinning"):
+        kept, n_snps = thinning.get("n_kept"), thinning.get("n_snps")
+        items["thinning"] = (
+            f"{NO_NUMBER if kept is None else with_spaces(kept)} of "
+            f"{NO_NUMBER if n_snps is None else counted(n_snps, 'SNP')} for the factors "
+            f"(r² {thinning.get('r2')}, window {thinning.get('window')})"
+        )
+    status = {name: count for name, count in (record.get("status") or {}).items() if count or name == "OK"}
+    items["SNPs"] = ", ".join(f"{with_spaces(count or 0)} {name}" for name, count in status.items())
+    return listed(items) + figures(contents.chosen("frequencies", "missingness"))
+
+
+def _top_loci(contents: Contents) -> str:
+    kb = NEIGHBOURHOOD // 1000
+    which = "the calibrated " if any(of.is_calibrated for of in contents.tables) else ""
+    parts = [
+        f"<p>The strongest SNPs, each the strongest within {kb} kb; bold: q &lt; 0.05. Neighbours are other SNPs "
+        f"within {kb} kb that are strong themselves (−log<sub>10</sub> of {which}p at least 3, or as the table says); "
+        "the nearest is named with its distance.</p>\n"
+    ]
+    for of in contents.tables:
+        if not of.loci:
+            continue
+        is_joint = "BETA" not in of.loci[0].values
+        columns = ["SNP", "contig", "A1", "other", "position", "frequency"]
+        columns += ["F"] if is_joint else ["effect", "SE"]
+        columns += ["p", *(["p, calibrated"] if of.is_calibrated else []), "q", "local fdr", "neighbours", "nearest"]
+        rows = [(_locus(locus, of), locus.values.get("Q", 1.0) < 0.05) for locus in of.loci]
+        strong = f"neighbours from −log<sub>10</sub> p = {of.strong_from:.3g}"
+        parts.append(
+            f"<h3>{escaped(of.name)}</h3>\n"
+            + html_table(
+                f"{counted_as(len(rows), 'locus', 'loci')}; {strong}",
+                columns,
+                rows,
+                text=(0, 1, 2, 3, len(columns) - 1),
+            )
+        )
+    return "".join(parts)
+
+
+def _locus(locus: Locus, of: TableSummary) -> list[str]:
+    values = locus.values
+    is_joint = "BETA" not in values
+    names = ((locus.snp, 40), (locus.contig, 25), (locus.a1, 10), (locus.omitted, 10))
+    cells = [escaped(text if len(text) <= most else text[: most - 1] + "…") for text, most in names]
+    cells += [with_spaces(locus.position), number(values.get("A1_FREQ"), ".3f")]
+    cells += [number(values.get("F_STAT"), ".2f")] if is_joint else []
+    cells += [] if is_joint else [number(values.get(key), "#.3g") for key in ("BETA", "SE")]
+    cells += [small_p(values["NEG_LOG10_P"])]
+    cells += [small_p(_strength(locus))] if of.is_calibrated else []
+    cells += [small_q(values.get(key, np.nan)) for key in ("Q", "LFDR")]
+    if locus.n_near is None:
+        return [*cells, NO_NUMBER, ""]
+    nearest = f"{escaped(shortened(locus.nearest))} ({_distance(locus.distance)})"
+    return [*cells, str(locus.n_near), nearest if locus.n_near else ""]
+
+
+def _distance(bases: int) -> str:
+    # no-break spaces: a distance stays in one line
+    return f"{bases:+,}\u00a0b".replace(",", "\u00a0").replace("-", "−")
+
+
+def _run_record(contents: Contents) -> str:
+    record = contents.run.record
+    software = ", ".join(f"{name} {value}" for name, value in (record.get("software") or {}).items())
+    inputs = record.get("inputs") or []
+    lines = [
+        f"{of.get('path')} ({with_spaces(of['bytes'])} bytes)" if of.get("bytes") else str(of.get("path"))
+        for of in inputs
+    ]
+    passes = [f"{of.get('label')}: {number(of.get('seconds'), '.1f')} s" for of in record.get("passes") or []]
+    items = {
+        "command": record.get("command", ""),
+        "finished": record.get("finished", ""),
+        "software": software,
+        "inputs": "; ".join(lines[:20]),
+        "passes": "; ".join(passes[:60]),
+    }
+    rest = {key: value for key, value in record.items() if key not in ("files", "identity")}
+    text = json.dumps(rest, indent=1, ensure_ascii=False, default=str)
+    cut = (
+        f"\n… {with_spaces(len(text) - _MOST_RECORD)} more characters in the .json" if len(text) > _MOST_RECORD else ""
+    )
+    return (
+        listed(items)
+        + f"<details><summary>The whole record</summary><pre>{escaped(text[:_MOST_RECORD])}{cut}</pre></details>\n"
+    )
+
+
+def as_html(contents: Contents) -> bytes:
+    """The whole file."""
+    run = contents.run
+    has_k = run.path("sweep") is not None or bool(contents.chosen("scree"))
+    sections = [
+        ("summary", "Summary", _summary(contents)),
+        ("tests", "Tests", _tests(contents)),
+        ("k", "Choice of K", _choice_of_k(contents) if has_k else ""),
+        ("factors", "Factors", _factors(contents) if contents.chosen("factors", "factor-correlations") else ""),
+        ("data", "Data", _data(contents)),
+        ("loci", "Top loci", _top_loci(contents) if any(table.loci for table in contents.tables) else ""),
+        ("record", "Run record", _run_record(contents)),
+    ]
+    shown = [section for section in sections if section[2]]
+    links = "".join(f'<li><a href="#{anchor}">{title}</a></li>' for anchor, title, _ in shown)
+    body = "".join(
+        f'<section aria-labelledby="{anchor}"><h2 id="{anchor}">{title}</h2>\n{text}</section>\n'
+        for anchor, title, text in shown
+    )
+    name = escaped(run.prefix.name)
+    version = escaped((run.record.get("software") or {}).get("lfmm2", ""))
+    made = ", ".join(filter(None, ["LFMM2 results", f"lfmm2 {version}", escaped(run.record.get("finished", ""))]))
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    text = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="lfmm2 {version}">
+<title>{name}: LFMM2 results</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<header><h1>{name}</h1>
+<p class="soft">{made}</p>
+<nav aria-label="Contents"><ul>{links}</ul></nav></header>
+<main>
+{body}</main>
+</body>
+</html>
+"""
+    return text.encode(errors="backslashreplace")

@@ -1,0 +1,216 @@
+"""Pictures of what changes with K: the scree, and the criteria and histograms of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from lfmm2._words import shortened, some_of
+from lfmm2.errors import MalformedInputError, UsageError
+from lfmm2.model import LEVEL
+from lfmm2.report.figure_style import COLOURS, HIT, LIGHT, LINE, MARKERS, canvas, p_bars, plain, ticks
+from lfmm2.report.report_words import counted_as
+from lfmm2.results import AnyRun, method_of, open_run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_PANELS = 25
+_MOST_NAMES = 14
+_NEEDED = {
+    "scree": ("AXIS", "EIGENVALUE"),
+    "sweep": ("K", "VARIABLE", "GIF", "N_FDR05", "N_FDR10"),
+    "sweep-histograms": ("K", "VARIABLE", "P", "BIN_LOW", "BIN_HIGH", "COUNT"),
+}
+
+
+def _small_table(run: AnyRun | pa.Table, name: str) -> pa.Table:
+    table = run if isinstance(run, pa.Table) else open_run(run).small_table(name)
+    where = f"the {name} table" if isinstance(run, pa.Table) else open_run(run).path(name)
+    if absent := [column for column in _NEEDED[name] if column not in table.column_names]:
+        raise MalformedInputError(f"{where}: has no column {', '.join(absent)}; run again")
+    if not len(table):
+        raise MalformedInputError(f"{where}: has no rows; run again")
+    return table
+
+
+def read_sweep(run: AnyRun) -> pa.Table:
+    """The sweep table of a run, which has a row for each K of its record and each variable."""
+    run = open_run(run)
+    table = _small_table(run, "sweep")
+    ks = (run.record.get("sweep") or {}).get("K") or []
+    present = set(zip(table["K"].to_pylist(), table["VARIABLE"].to_pylist(), strict=True))
+    if absent := [f"{name} at K = {k}" for k in ks for name in run.variables if (k, name) not in present]:
+        raise MalformedInputError(f"{run.path('sweep')}: has no row of {some_of(absent)}; run again")
+    return table
+
+
+def _column(table: pa.Table, name: str) -> Any:
+    """A column as numbers, or as text; missing is NaN."""
+    values = table[name]
+    text = pa.types.is_string(values.type) or pa.types.is_dictionary(values.type)
+    return np.array(values.to_pylist(), object) if text else np.asarray(values.to_numpy(), np.float64)
+
+
+def scree(run: AnyRun | pa.Table, ax: Axes | None = None) -> Axes:
+    """Eigenvalues of the axes of structure, with the edge of those that chance makes (Marchenko–Pastur).
+
+    Axes with a Tracy–Widom p below 0.01 are filled. Takes a run, or its table "scree".
+    """
+    table = _small_table(run, "scree")
+    with canvas(ax, 5.2, 3.6) as axes:
+        number, value = _column(table, "AXIS"), _column(table, "EIGENVALUE")
+        p = _column(table, "TW_P") if "TW_P" in table.column_names else np.full(len(number), np.nan)
+        edge = _column(table, "BULK_EDGE") if "BULK_EDGE" in table.column_names else np.full(len(number), np.nan)
+        beyond = p < LEVEL
+        # of a row of axes, each given the ones before it, those behind the first that fails do not count
+        n_beyond = int(np.argmin(np.append(beyond, False)))
+        have = "has" if n_beyond == 1 else "have"
+        axes.set_title(f"{n_beyond} of {counted_as(len(number), 'axis', 'axes')} {have} Tracy–Widom p < {LEVEL:g}")
+        axes.set_xlabel("axis")
+        axes.set_ylabel("eigenvalue")
+        axes.plot(number, value, "-", color=LIGHT, linewidth=1, zorder=1)
+        axes.plot(number[beyond], value[beyond], "o", color=COLOURS[0], markersize=5, label=f"p < {LEVEL:g}")
+        style: dict[str, Any] = {"markersize": 5, "markerfacecolor": "white"}
+        axes.plot(number[~beyond], value[~beyond], "o", color=COLOURS[0], label=f"p ≥ {LEVEL:g}", **style)
+        if np.isfinite(edge).any():
+            axes.plot(number, edge, "--", color=HIT, linewidth=1, label="edge of the bulk")
+        axes.set_ylim(bottom=0)
+        whole = number
+        if not isinstance(run, pa.Table):
+            K = open_run(run).n_factors
+            axes.axvline(K, color=LINE, linewidth=0.8, linestyle=":", label="K of the run")
+            whole = np.append(whole, K)
+        _whole_numbers(axes, whole)
+        axes.legend(loc="upper right")
+    return axes
+
+
+def _whole_numbers(axes: Any, values: Any) -> None:
+    """An x-axis of whole numbers that holds these values, and no tick where there is none."""
+    values = values[np.isfinite(values)]
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 1)
+    margin = max(0.05 * (high - low), 0.5)
+    axes.set_xlim(low - margin, high + margin)
+    axes.set_xticks(ticks(low, high))
+
+
+def _by_k(run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[str] | None, axes: Axes) -> None:
+    """Columns of the table "sweep" against K, one colour per variable, the second column dashed."""
+    table = run if isinstance(run, pa.Table) else read_sweep(run)
+    k, names = _column(table, "K"), _column(table, "VARIABLE")
+    shown = list(dict.fromkeys(names)) if variables is None else list(variables)
+    for i, name in enumerate(shown):
+        rows = names == name
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[(i // len(COLOURS)) % len(MARKERS)]
+        for column, dashes in zip(columns, ("-", "--"), strict=False):
+            label = plain(str(name), 24) if dashes == "-" and i < _MOST_NAMES else None
+            style: dict[str, Any] = {"color": colour, "linestyle": dashes, "linewidth": 1.2}
+            style |= {"marker": marker, "markersize": 4, "markerfacecolor": colour if dashes == "-" else "white"}
+            axes.plot(k[rows], _column(table, column)[rows], label=label, **style)
+    whole = k
+    if not isinstance(run, pa.Table):
+        run = open_run(run)
+        whole = np.append(whole, run.n_factors)
+        axes.axvline(run.n_factors, color=LINE, linewidth=0.8, linestyle=":", label="K of the tables")
+        suggested = (run.record.get("sweep") or {}).get("suggested")
+        if suggested not in (None, run.n_factors):
+            whole = np.append(whole, suggested)
+            axes.axvline(suggested, color=HIT, linewidth=0.8, linestyle="-.", label="K suggested")
+    axes.set_xlabel("K, latent factors")
+    _whole_numbers(axes, whole)
+    title = f"first {_MOST_NAMES} of {len(shown)}" if len(shown) > _MOST_NAMES else None
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, title=title, title_fontsize=8)
+
+
+def gif_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence[str] | None = None) -> Axes:
+    """Genomic inflation factor of each variable against K. Takes a run, or its table "sweep"."""
+    with canvas(ax, 6.4, 3.6) as axes:
+        axes.set_title("Genomic inflation factor by K")
+        axes.set_ylabel("GIF")
+        axes.axhline(1.0, color=LINE, linewidth=0.8)
+        _by_k(run, ["GIF"], variables, axes)
+    return axes
+
+
+def discoveries_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence[str] | None = None) -> Axes:
+    """SNPs found at a false discovery rate of 5 % and 10 % against K. Takes a run, or its table "sweep"."""
+    with canvas(ax, 6.4, 3.6) as axes:
+        axes.set_title("Discoveries by K, FDR 5 % (lines) and 10 % (dashed)")
+        axes.set_ylabel("SNPs found")
+        _by_k(run, ["N_FDR05", "N_FDR10"], variables, axes)
+        axes.set_ylim(bottom=0)
+    return axes
+
+
+class _Histograms(NamedTuple):
+    """Counts of the p of a variable, raw and calibrated, by K."""
+
+    variable: str
+    is_calibrated: bool
+    by_k: dict[int, tuple[Any, Any]]
+
+
+def _histograms(run: AnyRun | pa.Table, variable: str | None) -> _Histograms:
+    table = _small_table(run, "sweep-histograms")
+    names, k, which = (_column(table, name) for name in ("VARIABLE", "K", "P"))
+    low, high, counts = (_column(table, name) for name in ("BIN_LOW", "BIN_HIGH", "COUNT"))
+    variable = str(names[0]) if variable is None else variable
+    where, expected = "the table", list[int]()
+    if not isinstance(run, pa.Table):
+        run = open_run(run)
+        where = str(run.path("sweep-histograms"))
+        # a table that was cut off between two lines is one all the same
+        expected = (run.record.get("sweep") or {}).get("K") or [] if variable in run.variables else []
+    if variable not in names and not expected:
+        raise UsageError(f"{variable!r} has no histograms by K; {some_of(list(dict.fromkeys(names)))} have")
+    by_k = {}
+    for value in np.union1d(k[names == variable], expected):
+        parts = []
+        for kind in ("raw", "calibrated"):
+            rows = np.flatnonzero((names == variable) & (k == value) & (which == kind))
+            even = np.linspace(0, 1, len(rows) + 1)
+            whole = np.allclose(low[rows], even[:-1], atol=1e-9) and np.allclose(high[rows], even[1:], atol=1e-9)
+            if not len(rows) or not whole or not np.isfinite(counts[rows]).all():
+                fact = f"{where}: the bins of {kind} p of {shortened(variable)} at K = {value:g} do not fill 0 to 1"
+                raise MalformedInputError(f"{fact}; run again")
+            parts.append(counts[rows])
+        by_k[int(value)] = (parts[0], parts[1])
+    if isinstance(run, pa.Table):
+        is_calibrated = any(not np.array_equal(raw, calibrated) for raw, calibrated in by_k.values())
+    else:
+        is_calibrated = method_of(run.record, variable) != "none"
+    return _Histograms(variable, is_calibrated, by_k)
+
+
+def histograms_by_k(run: AnyRun | pa.Table, variable: str | None = None, ax: Axes | None = None) -> Axes:
+    """Histograms of p of one variable, a small one for each K. Takes a run, or its table "sweep-histograms".
+
+    The Axes are an empty frame; those of each K are its ``child_axes``.
+    """
+    bins = _histograms(run, variable)
+    variable = bins.variable
+    values = np.array(sorted(bins.by_k))
+    if len(values) > _MOST_PANELS:
+        values = values[np.linspace(0, len(values) - 1, _MOST_PANELS).round().astype(int)]
+    n_columns = min(6, max(len(values), 1))
+    n_rows = max(-(-len(values) // n_columns), 1)
+    with canvas(ax, 10.0, 1.15 * n_rows + 0.5) as axes:
+        which = ", calibrated (bars) and raw (outline)" if bins.is_calibrated else ""
+        axes.set_title(f"{plain(variable)}: p by K{which}", pad=2)
+        axes.set_axis_off()
+        for i, value in enumerate(values):
+            row, column = divmod(i, n_columns)
+            box = (column / n_columns, 1 - (row + 0.88) / n_rows, 0.92 / n_columns, 0.66 / n_rows)
+            panel = axes.inset_axes(box)
+            raw, calibrated = bins.by_k[int(value)]
+            p_bars(panel, calibrated, raw if bins.is_calibrated else None)
+            panel.set_title(f"K = {value:g}", fontsize=8, pad=2)
+            panel.set_xticks([0, 1])
+            panel.set_yticks([])
+            panel.tick_params(labelsize=7, length=2)
+            panel.spines[["top", "right", "left"]].set_visible(False)
+    return axes

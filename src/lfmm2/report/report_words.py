@@ -1,0 +1,196 @@
+"""What a report says of a run in sentences, by the method of its calibration, its sweep and its version."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from lfmm2._words import counted, with_spaces
+from lfmm2.errors import InconsistentInputError
+from lfmm2.results import StoredRun, gif_of, method_of
+
+#: Stands where a number is absent.
+NO_NUMBER = "—"
+
+# what is above this is worth a word on K
+_INFLATED = 1.4
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_METHODS = {
+    "gif": "The p-values are calibrated by the genomic inflation factor (GIF).",
+    "empirical-null": "The p-values are calibrated by the empirical null, a normal fitted to the bulk of scores.",
+    "none": "The p-values are not calibrated.",
+}
+_REMOVED = {
+    "gif": "some inflation, which the calibration removes",
+    "empirical-null": "some inflation, or many effects; the calibration goes by the empirical null instead",
+    "none": "some inflation, which nothing removes: --calibrate gif or empirical-null would",
+}
+
+
+def counted_as(n: int, one: str, many: str) -> str:
+    """A number with its noun, where the plural is not that of `counted`: 1 axis, 3 axes."""
+    return f"{with_spaces(n)} {one if n == 1 else many}"
+
+
+def number(value: float | None, spec: str) -> str:
+    """A number, powers of ten as 1.2·10⁻⁵; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return NO_NUMBER
+    mantissa, letter, exponent = format(value, spec).replace("-", "−").partition("e")
+    mantissa = mantissa.removesuffix(".")  # what # leaves in a spec
+    return f"{mantissa}·{power_of_ten(int(exponent.replace('−', '-')))}" if letter else mantissa
+
+
+def power_of_ten(exponent: int) -> str:
+    """10⁻⁵."""
+    return f"10{str(exponent).translate(_SUPERSCRIPTS)}"
+
+
+def small_p(neg_log10: float) -> str:
+    """A p from its -log10, also where it is too small for a double."""
+    if not math.isfinite(neg_log10):
+        return NO_NUMBER
+    if neg_log10 < 2:
+        return f"{10**-neg_log10:.3f}"
+    exponent = math.floor(-neg_log10)
+    mantissa = f"{10 ** (-neg_log10 - exponent):.2f}"
+    # 9.996 would be written 10.00
+    return f"1.00·{power_of_ten(exponent + 1)}" if mantissa == "10.00" else f"{mantissa}·{power_of_ten(exponent)}"
+
+
+def small_q(value: float) -> str:
+    """A q-value or local fdr; 0 is below the smallest double."""
+    if not value > 0:
+        return "0" if value == 0 else NO_NUMBER
+    return f"{value:.3f}" if value >= 0.01 else small_p(-math.log10(value))
+
+
+def method_sentence(method: str) -> str:
+    return _METHODS.get(method, f"Calibration: {method}.")
+
+
+def of_which_p(are_calibrated: Sequence[bool]) -> str:
+    """Of which p the q are, from whether each table has calibrated p; a joint test, the last, may differ."""
+    if all(are_calibrated):
+        return "of calibrated p"
+    return "of calibrated p; of the joint test, of raw p" if any(are_calibrated) else "of p"
+
+
+def meaning_of_gif(
+    gif: float, method: str = "gif", by_k: dict[int, float] | None = None, n_axes: int | None = None
+) -> str:
+    """What a genomic inflation factor usually means, and what the sweep says of it.
+
+    Parameters
+    ----------
+    gif : float
+    method : {"gif", "empirical-null", "none"}
+        Of calibration.
+    by_k : dict of int to float, optional
+        GIF of the same variable at every K of a sweep, which has none of the joint test; None without a sweep.
+    n_axes : int, optional
+        Axes that stand out in the scree.
+    """
+    if not math.isfinite(gif):
+        return "not defined"
+    if gif < 0.95:
+        return "below 1: the raw tests are too cautious; K may be too large, or the factors absorb the variable"
+    if gif <= 1.05:
+        return "near 1: the raw p are as expected"
+    if gif <= 1.5:
+        return f"above 1: {_REMOVED.get(method, 'some inflation')}"
+    uncalibrated = "; these p are not calibrated" if method == "none" else ""
+    known = {k: value for k, value in (by_k or {}).items() if math.isfinite(value)}
+    if known:
+        found = _of_sweep(known, n_axes)
+        return f"{'well above 1' if gif <= 2 else 'above 2'}: {found}{uncalibrated}"
+    larger = "compare larger K" if by_k is None else "compare the variables by K below"
+    if gif <= 2:
+        return f"well above 1: structure remains, or effects are many; {larger}{uncalibrated}"
+    reliance = "" if method == "none" else "do not rely on calibration alone, "
+    return f"above 2: strong confounding remains; {reliance}{larger}{uncalibrated}"
+
+
+def _of_sweep(by_k: dict[int, float], n_axes: int | None) -> str:
+    best = min(by_k, key=lambda k: by_k[k])
+    if by_k[best] <= _INFLATED:
+        return f"structure remains, or effects are many; K = {best} of the sweep has {by_k[best]:.2f}"
+    fact = f"no K of the sweep brings it lower than {by_k[best]:.2f}"
+    if n_axes is not None and n_axes > max(by_k):
+        return f"{fact}, which ends before the {counted_as(n_axes, 'axis', 'axes')} that stand out: sweep further"
+    return f"{fact}: confounding that the factors do not catch, many causal SNPs, or close relatives"
+
+
+def suggestion(run: StoredRun) -> tuple[str, str]:
+    """The suggested K, and what the sweep and the scree say of it."""
+    record = run.record
+    sweep = record["sweep"]
+    suggested, ks = sweep.get("suggested"), sweep.get("K") or []
+    n_axes = (record.get("scree") or {}).get("n_axes")
+    reason = str(sweep.get("reason") or "").rstrip(".")
+    reason = f"{reason[:1].upper()}{reason[1:]}. " if reason else ""
+    if suggested is None:
+        return "No K is suggested.", reason
+    if ks and suggested == max(ks) and n_axes is not None and n_axes > suggested:
+        more = f"The range ends before the {counted_as(n_axes, 'axis', 'axes')} that stand out: sweep further. "
+        return f"Suggested: K = {suggested}, the end of the range.", f"{reason}{more}"
+    return f"Suggested: K = {suggested}.", reason
+
+
+def filling_sentence(run: StoredRun) -> str:
+    """What the imputation of one K means for the rows of others; empty where each K has its own."""
+    if (run.record.get("sweep") or {}).get("filled_from") is None:
+        return ""
+    return (
+        "Missing calls are filled from the K factors of the tables, so rows of a smaller K show more inflation than a "
+        "run with that K."
+    )
+
+
+def scree_sentence(run: StoredRun) -> str:
+    """How many axes stand out, and from what."""
+    scree = run.record.get("scree")
+    if not scree:
+        return ""
+    n_axes, n_snps, edge = (scree.get(name) for name in ("n_axes", "effective_snps", "bulk_edge"))
+    parts = []
+    if n_axes is not None:
+        parts.append(f"{counted_as(n_axes, 'axis stands', 'axes stand')} out from chance")
+    if n_snps is not None:
+        fact = f"the genotypes count as {counted(round(n_snps), 'independent SNP')}"
+        if edge is not None:
+            shown = with_spaces(round(edge)) if edge >= 1000 else number(edge, ".4g")
+            fact += f", so that chance makes eigenvalues up to {shown}"
+        parts.append(fact)
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def has_design(run: StoredRun) -> bool:
+    """Whether the factors file holds the variables; older versions did not keep them."""
+    try:
+        run.design()
+    except InconsistentInputError:
+        return False
+    return True
+
+
+def older_version(run: StoredRun) -> str:
+    """What results of an older version lack, in a sentence; empty for those of this one."""
+    raw_joint = "joint" in run.tables[len(run.variables) :] and "P_CAL" not in run.columns("joint")
+    no_values = not has_design(run)
+    if "calibration" in run.record and not raw_joint and not no_values:
+        return ""
+    tests = ["p and q of the joint test are not calibrated"] if raw_joint else []
+    lacking = [] if run.path("scree") is not None else ["there is no scree"]
+    lacking += ["the values of the variables are not stored"] if no_values else []
+    parts = "; ".join([*tests, *([", and ".join(lacking)] if lacking else [])])
+    return f"An older version wrote these results: {parts}." if parts else ""
+
+
+def gif_cells(run: StoredRun, table: str, by_k: dict[int, float] | None) -> tuple[str, str]:
+    """The GIF of a table and what it means; dashes where it is not stored."""
+    gif = gif_of(run.record, table)
+    if gif is None:
+        return NO_NUMBER, NO_NUMBER
+    n_axes = (run.record.get("scree") or {}).get("n_axes")
+    return number(gif, ".3f"), meaning_of_gif(gif, method_of(run.record, table), by_k, n_axes)

@@ -1,0 +1,298 @@
+"""The report of a run: its tables summarised, its pictures drawn, one HTML file and, if wanted, a PNG per picture."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from lfmm2._typing import AnyPath
+from lfmm2._words import counted, with_spaces
+from lfmm2.errors import UsageError
+from lfmm2.files import OutputSet, check_outputs, translated
+from lfmm2.model import LEVEL
+from lfmm2.report import plots
+from lfmm2.report.figure_style import as_png, require_matplotlib
+from lfmm2.report.html_page import Contents, as_html
+from lfmm2.report.html_parts import Picture
+from lfmm2.report.k_plots import read_sweep
+from lfmm2.report.report_words import has_design
+from lfmm2.report.summaries import (
+    SnpSummary,
+    TableSummary,
+    read_layout,
+    summarise_briefly,
+    summarise_snps,
+    summarise_table,
+)
+from lfmm2.results import AnyRun, StoredRun, method_of, open_run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+#: Variables that get pictures; the others get a line each.
+MOST_VARIABLES = 12
+_MOST_ROWS = 60
+
+
+class _Plan(NamedTuple):
+    """A picture to come, and the name of its PNG."""
+
+    kind: str
+    of: str
+    file: str
+
+
+def check_report(prefix: AnyPath, overwrite: bool = False) -> None:
+    """Check, before a run with the prefix `prefix`, that `write_report` can write its page.
+
+    Raises
+    ------
+    UsageError
+        If matplotlib is absent.
+    OutputExistsError, WriteError
+        If ``<prefix>.report.html`` exists and `overwrite` is false; if it cannot be written.
+    """
+    require_matplotlib()
+    check_outputs([_page(prefix)], overwrite)
+
+
+def _page(prefix: AnyPath) -> Path:
+    return Path(f"{os.fspath(prefix)}.report.html")
+
+
+def write_report(
+    results: AnyRun,
+    out: AnyPath | None = None,
+    *,
+    png: AnyPath | None = None,
+    overwrite: bool = False,
+    dpi: float = 150,
+) -> list[Path]:
+    """Write a self-contained HTML report of a run, and its pictures as PNG if `png` says where.
+
+    Parameters
+    ----------
+    results : StoredRun, path or result of `lfmm2.run`
+        A run, the prefix that was its `out`, or a result that was written to files.
+    out : path, optional
+        The HTML file; ``<prefix>.report.html`` if None.
+    png : path, optional
+        An existing folder, or a path that ends with a slash and is made a folder: its files are ``<picture>.png``. Any
+        other path is a prefix: ``<png>.<picture>.png``. An HTML file that exists stays as it is, unless `out` or
+        `overwrite` is given.
+    overwrite : bool
+        Replace files that exist.
+    dpi : float
+        Pixels per inch of the pictures, which are up to 10 inches wide.
+
+    Returns
+    -------
+    list of Path
+        The files written, the HTML first if it is one of them.
+
+    Raises
+    ------
+    UsageError
+        If matplotlib is absent; if `out` is a file of the results, or these were not written to files; if `png` is
+        empty, or ends with a slash and is a file.
+    OutputExistsError, WriteError
+        If files exist and `overwrite` is false; if they cannot be written: then there are none.
+    ReadError, MalformedInputError
+        If the results are incomplete or damaged.
+
+    Notes
+    -----
+    Every table is read once and its first also for positions and frequencies. Memory does not grow with the number of
+    SNPs. Variables beyond the first 12 get a line each instead of pictures.
+
+    Examples
+    --------
+    >>> lfmm2.write_report("results", png="pictures/")          # doctest: +SKIP
+    """
+    require_matplotlib()
+    run = open_run(results)
+    page = _page(run.prefix) if out is None else Path(out)
+    own = {run.prefix.with_name(name).resolve() for name in (*run.record["files"], f"{run.prefix.name}.json")}
+    if page.resolve() in own:
+        raise UsageError(f"{page} belongs to the results themselves; choose another --out")
+    is_kept = png is not None and out is None and not overwrite and page.is_file()
+    pages = [] if is_kept else [page]
+    check_outputs(pages, overwrite)
+    plans = list(_plans(run))
+    with _pictures_folder(png):
+        files = {} if png is None else {plan: _png_path(png, plan.file) for plan in plans}
+        check_outputs([*pages, *files.values()], overwrite)
+        contents = _contents(run, plans, dpi)
+        with OutputSet() as outputs:
+            for path in pages:
+                outputs.open(path).write(as_html(contents))
+            drawn = {(picture.kind, picture.of): picture.png for picture in contents.pictures}
+            for plan, path in files.items():
+                outputs.open(path).write(drawn[plan.kind, plan.of])
+    return [*pages, *files.values()]
+
+
+@contextlib.contextmanager
+def _pictures_folder(png: AnyPath | None) -> Iterator[None]:
+    """The folder that `png` names with a slash at its end, made where it is absent, and removed after a failure."""
+    text = "" if png is None else os.fspath(png)
+    folder = Path(text)
+    if png is not None and not text:
+        raise UsageError("png is empty; give a folder, or the beginning of the names of the pictures")
+    made = False
+    if text.endswith(("/", os.sep)):
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{text} is a file; give a folder, or without the slash the beginning of names")
+        if not folder.exists():
+            with translated(folder):
+                folder.mkdir()
+            made = True
+    try:
+        yield
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _png_path(png: AnyPath, name: str) -> Path:
+    folder = Path(png)
+    return folder / f"{name}.png" if folder.is_dir() else folder.with_name(f"{folder.name}.{name}.png")
+
+
+def _shown(run: StoredRun) -> tuple[str, ...]:
+    return run.variables[:MOST_VARIABLES]
+
+
+def _plans(run: StoredRun) -> Iterator[_Plan]:
+    """The pictures of a run, in the order of the report; those for which it has no data are left out."""
+    taken: set[str] = set()
+
+    def plan(kind: str, of: str = "") -> _Plan:
+        # a variable may have any name, a file not
+        name = f"{kind}-{re.sub(r'[^a-zA-Z0-9.+-]+', '_', of)[:40]}" if of else kind
+        while name.casefold() in taken:
+            name += "_"
+        taken.add(name.casefold())
+        return _Plan(kind, of, name)
+
+    joint = [name for name in run.tables if name not in run.variables]
+    for name in (*_shown(run), *joint):
+        yield from (plan(kind, name) for kind in ("manhattan", "qq", "p-histogram"))
+    if run.path("scree") is not None:
+        yield plan("scree")
+    if run.path("sweep") is not None:
+        yield from (plan("gif-by-k"), plan("discoveries-by-k"))
+    if run.path("sweep-histograms") is not None:
+        yield from (plan("histograms-by-k", name) for name in _shown(run))
+    if run.n_factors and has_design(run):
+        yield plan("factor-correlations")
+        yield from (plan("factors", name) for name in _shown(run))
+    yield from (plan("frequencies"), plan("missingness"))
+
+
+def _contents(run: StoredRun, plans: list[_Plan], dpi: float) -> Contents:
+    contents = Contents(run, summarise_snps(run))
+    if run.path("sweep") is not None:
+        contents.sweep = read_sweep(run).to_pylist()
+    layout = read_layout(run)
+    wanted = {plan.of for plan in plans if plan.kind == "manhattan"}
+    for name in run.tables:
+        if name in wanted:
+            contents.tables.append(summarise_table(run, name, layout))
+        else:
+            contents.others.append(summarise_briefly(run, name))
+    by_name = {table.name: table for table in contents.tables}
+    for plan in plans:
+        axes, alt, caption = _draw(run, plan, by_name.get(plan.of), contents.snps)
+        contents.pictures.append(Picture(plan.kind, plan.of, as_png(axes, dpi), alt, caption, dpi))
+    return contents
+
+
+def _draw(run: StoredRun, plan: _Plan, table: TableSummary | None, snps: SnpSummary) -> tuple[Axes, str, str]:
+    """A picture, its text for those who do not see it, and its caption."""
+    of = plan.of
+    if table is not None and plan.kind in ("manhattan", "qq", "p-histogram"):
+        return _draw_table(plan.kind, table)
+    variables = _shown(run)
+    is_calibrated = method_of(run.record) != "none"
+    draw: dict[str, tuple[Callable[[], Axes], str, str]] = {
+        "scree": (
+            lambda: plots.scree(run),
+            "Scree plot: eigenvalues of the axes of structure and the edge of the bulk",
+            f"Eigenvalues above the dashed edge are larger than chance makes them; filled: Tracy–Widom p < {LEVEL:g}.",
+        ),
+        "gif-by-k": (
+            lambda: plots.gif_by_k(run, variables=variables),
+            f"Genomic inflation factor against K of {', '.join(variables)}",
+            "The GIF falls to about 1 as the factors take up the structure; below 1 they take up more than that.",
+        ),
+        "discoveries-by-k": (
+            lambda: plots.discoveries_by_k(run, variables=variables),
+            f"Number of discoveries against K of {', '.join(variables)}",
+            "A number that is stable around the chosen K is reassuring"
+            + ("; calibrated p at every K." if is_calibrated else "; p at every K, not calibrated."),
+        ),
+        "histograms-by-k": (
+            lambda: plots.histograms_by_k(run, of),
+            f"Histograms of p of {of}, one for each K",
+            f"{of}: the {'calibrated ' if is_calibrated else ''}histogram should be flat but for a peak at 0; dashed: "
+            "uniform.",
+        ),
+        "factor-correlations": (
+            lambda: plots.factor_correlations(run, variables=_first(run, _MOST_ROWS)),
+            "Heat map of the correlations of variables and factors",
+            "Correlations over the samples in use" + _of_first(run, _MOST_ROWS),
+        ),
+        "factors": (
+            lambda: plots.factors(run, of),
+            f"Samples on the first factors, coloured by {of}",
+            "",
+        ),
+        "frequencies": (lambda: plots.frequencies(snps), "Histogram of the frequencies of A1", ""),
+        "missingness": (
+            lambda: plots.missingness(snps),
+            f"Histogram of the share of missing calls per SNP, mean {100 * snps.missing_mean:.2g} %",
+            "",
+        ),
+    }
+    function, alt, caption = draw[plan.kind]
+    return function(), alt, caption
+
+
+def _first(run: StoredRun, most: int) -> tuple[str, ...]:
+    return run.design()[0][:most]
+
+
+def _of_first(run: StoredRun, most: int) -> str:
+    return f", first {most} variables." if len(run.variables) > most else "."
+
+
+def _draw_table(kind: str, table: TableSummary) -> tuple[Axes, str, str]:
+    name, found = table.name, table.discoveries
+    counts = f"{with_spaces(found[0].count)} of {counted(table.n_tested, 'SNP')} with q < 0.05"
+    sets = "raw and calibrated p" if table.is_calibrated else "p"
+    if kind == "manhattan":
+        top = table.loci[0] if table.loci else None
+        strongest = f", the strongest is {top.snp} on contig {top.contig}" if top else ""
+        have = "has" if found[1].count == 1 else "have"
+        caption = f"Contigs in the order of the file. Orange: q < 0.05 ({counted(found[0].count, 'SNP')}"
+        caption += f"; {with_spaces(found[1].count)} {have} q < 0.1). "
+        points = table.manhattan
+        if points.full_from:
+            caption += (
+                f"From {points.full_from:.3g} on every SNP is drawn ({with_spaces(len(points.y))}), "
+                f"the {with_spaces(int(points.grid.sum()))} below as the cells of a grid."
+            )
+        return plots.manhattan(table), f"Manhattan plot of {name}: {counts}{strongest}", caption
+    if kind == "qq":
+        caption = "Grey: 95 % band of independent p. SNPs in linkage disequilibrium leave it more easily."
+        return plots.qq(table), f"QQ plot of {name}, {sets} of {counted(table.n_tested, 'SNP')}", caption
+    caption = "Flat but for a peak at 0 if the null is right; a hump or a slope says it is not."
+    return plots.p_histogram(table), f"Histogram of the {sets} of {name}", caption

@@ -1,0 +1,307 @@
+"""What the pictures of a run need, from one pass over each of its tables, in memory that does not grow with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lfmm2._typing import Floats, Ints
+from lfmm2.errors import MalformedInputError
+from lfmm2.report.picture_sums import (
+    STRONG,
+    Contigs,
+    Discoveries,
+    DiscoveryCounts,
+    Layout,
+    Manhattan,
+    ManhattanSums,
+    Orders,
+    QuantilePoints,
+    QuantileSums,
+    Strongest,
+)
+from lfmm2.results import AnyRun, StoredRun, gif_of, method_of, open_run
+
+#: Bases on either side of a SNP in which others are its neighbours.
+NEIGHBOURHOOD = 50_000
+#: Loci in the table of a variable.
+N_LOCI = 20
+#: Bins of p.
+P_BINS = 50
+#: Bins of the frequency and of the missing rate.
+SNP_BINS = 50
+
+_TEXTS = ("CHROM", "POS", "ID", "A1", "OMITTED")
+_NUMBERS = ("A1_FREQ", "BETA", "SE", "F_STAT", "P", "NEG_LOG10_P", "P_CAL", "NEG_LOG10_P_CAL", "Q", "LFDR")
+# strongest SNPs of a table from which its loci are taken
+_CANDIDATES = 1000
+
+
+def _positions(block: pa.Table) -> Ints:
+    values: Ints = block["POS"].fill_null(0).to_numpy().astype(np.int64)
+    return values
+
+
+def _numbers(block: pa.Table, name: str) -> Floats:
+    values: Floats = np.asarray(block[name].to_numpy(), np.float64)
+    return values
+
+
+def read_layout(run: AnyRun) -> Layout:
+    """Contigs of a run and what they span, from a pass over two columns of its first table."""
+    run = open_run(run)
+    contigs = Contigs()
+    counts, first, last = (np.zeros(0, np.int64) for _ in range(3))
+    for block in run.blocks(run.tables[0], ["CHROM", "POS"], dictionaries=True):
+        codes, positions = contigs.codes(block["CHROM"]), _positions(block)
+        new = len(contigs.numbers) - len(counts)
+        counts = np.concatenate([counts, np.zeros(new, np.int64)])
+        first = np.concatenate([first, np.full(new, np.iinfo(np.int64).max)])
+        last = np.concatenate([last, np.full(new, np.iinfo(np.int64).min)])
+        counts += np.bincount(codes, minlength=len(counts))
+        np.minimum.at(first, codes, positions)
+        np.maximum.at(last, codes, positions)
+    return Layout(tuple(contigs.numbers), counts, first, last)
+
+
+@dataclass(frozen=True)
+class Locus:
+    """A SNP of the table of top loci: the strongest within `NEIGHBOURHOOD`, with what a table says of it.
+
+    `values` has the numbers by the names of their columns, NaN where missing; `n_near` counts other SNPs with a
+    -log10 p of `Table.strong_from` or more in the neighbourhood, None where the contig has no positions.
+    """
+
+    contig: str
+    position: int
+    snp: str
+    a1: str
+    omitted: str
+    values: dict[str, float]
+    n_near: int | None
+    nearest: str
+    distance: int
+
+
+@dataclass(frozen=True, eq=False)
+class TableSummary:
+    """What the pictures of one table need.
+
+    Attributes
+    ----------
+    name : str
+        The variable, or "joint".
+    n_snps, n_tested : int
+        Rows, and those with a p.
+    is_calibrated : bool
+        False with ``--calibrate none``, and for the joint test of older versions: raw p stand for calibrated ones.
+    gif : float
+        Genomic inflation factor from the record; NaN where it has none.
+    """
+
+    name: str
+    n_factors: int
+    n_snps: int
+    n_tested: int
+    is_calibrated: bool
+    gif: float
+    layout: Layout
+    manhattan: Manhattan
+    qq_raw: QuantilePoints
+    qq: QuantilePoints
+    p_counts_raw: Ints
+    p_counts: Ints
+    discoveries: tuple[Discoveries, ...]
+    loci: tuple[Locus, ...]
+
+    @property
+    def strong_from(self) -> float:
+        """The -log10 p from which SNPs count as neighbours."""
+        return max(STRONG, self.manhattan.full_from)
+
+
+def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> TableSummary:
+    """Read a table of a run once and keep what its pictures need.
+
+    Parameters
+    ----------
+    run : StoredRun or path
+    name : str
+        A variable, or "joint".
+    layout : Layout, optional
+        From `read_layout`, where several tables of a run are read.
+    """
+    run = open_run(run)
+    known = run.columns(name)
+    layout = read_layout(run) if layout is None else layout
+    is_calibrated = _is_calibrated(run, name)
+    p_column, y_column = ("P_CAL", "NEG_LOG10_P_CAL") if is_calibrated else ("P", "NEG_LOG10_P")
+    contigs, orders = Contigs(layout.names), Orders(layout)
+    manhattan = ManhattanSums(layout, run.n_snps)
+    quantiles = {column: QuantileSums() for column in ("NEG_LOG10_P", y_column)}
+    p_counts = {column: np.zeros(P_BINS, np.int64) for column in ("P", p_column)}
+    discoveries, strongest = DiscoveryCounts(), Strongest(_CANDIDATES)
+    n_tested = 0
+    for block in run.blocks(name, [column for column in (*_TEXTS, *_NUMBERS) if column in known], dictionaries=True):
+        codes, positions = contigs.codes(block["CHROM"]), _positions(block)
+        x = layout.place(codes, positions, orders.take(codes))
+        y = _numbers(block, y_column)
+        tested = np.flatnonzero(np.isfinite(y))
+        n_tested += len(tested)
+        ids = pa.concat_arrays(block["ID"].chunks).cast(pa.string())
+        if len(tested) < len(block):
+            block, ids = block.take(pa.array(tested)), ids.take(pa.array(tested))
+            x, y, codes, positions = x[tested], y[tested], codes[tested], positions[tested]
+        y = np.maximum(y, 0.0)  # -log10 1 may be -0
+        manhattan.add(x, y, codes, positions, ids)
+        for column, sums in quantiles.items():
+            values = _numbers(block, column)
+            sums.add(np.maximum(values[np.isfinite(values)], 0.0))
+        for column, counts in p_counts.items():
+            values = _numbers(block, column)
+            counts += _histogram(values[np.isfinite(values)])
+        discoveries.add(y, _numbers(block, "Q"))
+        strongest.add(y, block)
+    return TableSummary(
+        name=name,
+        n_factors=run.n_factors,
+        n_snps=run.n_snps,
+        n_tested=n_tested,
+        is_calibrated=is_calibrated,
+        gif=_gif(run, name),
+        layout=layout,
+        manhattan=manhattan.finish(),
+        qq_raw=quantiles["NEG_LOG10_P"].finish(),
+        qq=quantiles[y_column].finish(),
+        p_counts_raw=p_counts["P"],
+        p_counts=p_counts[p_column],
+        discoveries=discoveries.finish(),
+        loci=tuple(_loci(strongest, manhattan, contigs, layout)),
+    )
+
+
+def _histogram(p: Floats) -> Ints:
+    bins = np.clip((p * P_BINS).astype(np.int64), 0, P_BINS - 1)
+    counts: Ints = np.bincount(bins, minlength=P_BINS).astype(np.int64)
+    return counts
+
+
+def _gif(run: StoredRun, name: str) -> float:
+    gif = gif_of(run.record, name)
+    return np.nan if gif is None else gif
+
+
+def _is_calibrated(run: StoredRun, name: str) -> bool:
+    return method_of(run.record, name) != "none" and "NEG_LOG10_P_CAL" in run.columns(name)
+
+
+def _loci(strongest: Strongest, manhattan: ManhattanSums, contigs: Contigs, layout: Layout) -> Iterator[Locus]:
+    """The strongest SNPs none of which is a neighbour of a stronger one."""
+    if strongest.rows is None:
+        return
+    _, y, codes, positions, ids = manhattan.points()
+    is_strong = y >= max(STRONG, manhattan.full_from)
+    chosen: list[tuple[int, int]] = []
+    for row in strongest.rows.to_pylist():
+        code, position = contigs.numbers[row["CHROM"]], row["POS"] or 0
+        placed = bool(layout.has_positions[code])
+        if placed and any(c == code and abs(at - position) <= NEIGHBOURHOOD for c, at in chosen):
+            continue
+        chosen.append((code, position))
+        n_near, nearest, distance = None, "", 0
+        if placed:
+            near = np.flatnonzero(is_strong & (codes == code) & (np.abs(positions - position) <= NEIGHBOURHOOD))
+            itself = [i for i in near if ids[i].as_py() == row["ID"] and positions[i] == position]
+            near = near[~np.isin(near, itself[:1])]
+            n_near = len(near)
+            if n_near:
+                closest = near[np.argmin(np.abs(positions[near] - position))]
+                nearest, distance = ids[int(closest)].as_py(), int(positions[closest] - position)
+        values = {k: np.nan if v is None else float(v) for k, v in row.items() if k not in _TEXTS}
+        yield Locus(row["CHROM"], position, row["ID"], row["A1"], row["OMITTED"], values, n_near, nearest, distance)
+        if len(chosen) == N_LOCI:
+            return
+
+
+@dataclass(frozen=True)
+class BriefSummary:
+    """A line of the table of variables that get no pictures: of its strongest SNP the raw p and the calibrated one."""
+
+    name: str
+    n_tested: int
+    is_calibrated: bool
+    gif: float
+    discoveries: tuple[Discoveries, ...]
+    contig: str
+    position: int
+    snp: str
+    neg_log10_p_raw: float
+    neg_log10_p: float
+
+
+def summarise_briefly(run: AnyRun, name: str) -> BriefSummary:
+    """Discoveries and the strongest SNP of a table."""
+    run = open_run(run)
+    is_calibrated = _is_calibrated(run, name)
+    y_column = "NEG_LOG10_P_CAL" if is_calibrated else "NEG_LOG10_P"
+    discoveries, strongest, n_tested = DiscoveryCounts(), Strongest(1), 0
+    for block in run.blocks(name, list(dict.fromkeys([*_TEXTS[:3], "NEG_LOG10_P", y_column, "Q"])), dictionaries=True):
+        y = _numbers(block, y_column)
+        n_tested += int(np.isfinite(y).sum())
+        discoveries.add(y, _numbers(block, "Q"))
+        strongest.add(y, block)  # NaN is no larger than anything
+    rows = [] if strongest.rows is None else strongest.rows.to_pylist()
+    none = {"CHROM": "", "POS": 0, "ID": "", "NEG_LOG10_P": np.nan, y_column: np.nan}
+    top: dict[str, Any] = rows[0] if rows else none
+    return BriefSummary(
+        name=name,
+        n_tested=n_tested,
+        is_calibrated=is_calibrated,
+        gif=_gif(run, name),
+        discoveries=discoveries.finish(),
+        contig=top["CHROM"],
+        position=top["POS"],
+        snp=top["ID"],
+        neg_log10_p_raw=top["NEG_LOG10_P"],
+        neg_log10_p=top[y_column],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SnpSummary:
+    """Histograms over all SNPs: frequency of A1, and share of samples without a call."""
+
+    n_samples: int
+    frequency_edges: Floats
+    frequency_counts: Ints
+    missing_edges: Floats
+    missing_counts: Ints
+    missing_mean: float
+
+
+def summarise_snps(run: AnyRun) -> SnpSummary:
+    """Frequencies and missing calls, from a pass over two columns of the first table."""
+    run = open_run(run)
+    if (n_samples := run.record["tested"].get("n_samples_used")) is None:
+        raise MalformedInputError(f"{run.prefix}.json: has no tested.n_samples_used; run again")
+    edges = np.linspace(0.0, 1.0, SNP_BINS + 1)
+    frequencies, called = np.zeros(SNP_BINS, np.int64), np.zeros(n_samples + 1, np.int64)
+    for block in run.blocks(run.tables[0], ["A1_FREQ", "OBS_CT"]):
+        values = _numbers(block, "A1_FREQ")
+        values = values[np.isfinite(values)]
+        frequencies += np.bincount(np.clip((values * SNP_BINS).astype(np.int64), 0, SNP_BINS - 1), minlength=SNP_BINS)
+        counts = block["OBS_CT"].fill_null(0).to_numpy().astype(np.int64)
+        called += np.bincount(np.clip(counts, 0, n_samples), minlength=n_samples + 1)
+    # whole numbers of missing calls, so that no bin lies between two of them
+    missing = called[::-1]
+    most = int(np.flatnonzero(missing).max(initial=0))
+    step = most // SNP_BINS + 1
+    n_bins = most // step + 1
+    missing_counts = np.add.reduceat(missing, np.arange(n_bins) * step)
+    missing_edges = (np.arange(n_bins + 1) * step - 0.5) / max(n_samples, 1)
+    mean = float(missing @ np.arange(n_samples + 1)) / max(int(called.sum()) * n_samples, 1)
+    return SnpSummary(n_samples, edges, frequencies, missing_edges, missing_counts, mean)

@@ -1,0 +1,46 @@
+"""A finished run, on disk and in memory: tables, record, factors file, and the results that are given back."""
+
+from lfmm2.results.association_result import AssociationResult, MemorySource, read_results
+from lfmm2.results.factors_file import read_factors, write_factors
+from lfmm2.results.record import as_json, as_log, result_lines
+from lfmm2.results.stored_facts import gif_of, method_of
+from lfmm2.results.stored_record import verify
+from lfmm2.results.stored_run import BLOCK_ROWS, FIXED_ENDINGS, SMALL_ENDINGS, AnyRun, StoredRun, open_run
+from lfmm2.results.tables import (
+    COMMON,
+    PER_VARIABLE,
+    common_rows,
+    joint_table,
+    loadings_schema,
+    loadings_table,
+    result_table,
+    variable_rows,
+)
+
+__all__ = [
+    "BLOCK_ROWS",
+    "COMMON",
+    "FIXED_ENDINGS",
+    "PER_VARIABLE",
+    "SMALL_ENDINGS",
+    "AnyRun",
+    "AssociationResult",
+    "MemorySource",
+    "StoredRun",
+    "as_json",
+    "as_log",
+    "common_rows",
+    "gif_of",
+    "joint_table",
+    "loadings_schema",
+    "loadings_table",
+    "method_of",
+    "open_run",
+    "read_factors",
+    "read_results",
+    "result_lines",
+    "result_table",
+    "variable_rows",
+    "verify",
+    "write_factors",
+]

@@ -1,0 +1,107 @@
+"""Latent factors on disk: an .npz without pickles, so that factors can be estimated once and tested often."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2.errors import MalformedInputError, ReadError
+from lfmm2.model import LatentFactors, Spectrum
+
+_ARRAYS = ("U", "singular_values", "residuals", "loadings_map")
+# of the spectrum, under these names after "spectrum_"; its vectors are the loadings_map, its n_snps is that of the fit
+_SPECTRUM = ("eigenvalues", "total", "total_squares", "n_dimensions", "sample_totals", "sample_weights")
+
+
+def write_factors(
+    file: BinaryIO, factors: LatentFactors, variables: tuple[str, ...] = (), X: NDArray[np.float64] | None = None
+) -> None:
+    """Write factors to an open file as .npz: U, singular_values, residuals, sample_ids, certificate and spectrum.
+
+    `variables` names the columns of X (n_samples, d), which the factors were estimated with; neither is read back by
+    `read_factors`. Of factors cut by `leading` the spectrum loses the vectors that were cut.
+    """
+    spectrum = factors.spectrum
+    seen = {} if spectrum is None else {f"spectrum_{name}": getattr(spectrum, name) for name in _SPECTRUM}
+    np.savez(
+        file,
+        U=factors.U,
+        singular_values=factors.singular_values,
+        residuals=factors.residuals,
+        loadings_map=factors.loadings_map,
+        sample_ids=np.array(factors.sample_ids, dtype=np.str_),
+        angle_bound=factors.angle_bound,
+        solver=factors.solver,
+        reason=factors.reason,
+        n_passes=factors.n_passes,
+        converged=factors.converged,
+        lambda_=factors.lambda_,
+        n_snps=factors.n_snps,
+        variables=np.array(variables, dtype=np.str_),
+        X=np.empty((len(factors.U), 0)) if X is None else X,
+        **seen,
+    )
+
+
+def _spectrum(arrays: dict[str, NDArray[Any]], loadings_map: NDArray[np.float64]) -> Spectrum | None:
+    """The spectrum; None in files of versions that had none."""
+    if "spectrum_eigenvalues" not in arrays:
+        return None
+    n_samples, n_dimensions = len(loadings_map), int(arrays["spectrum_n_dimensions"])
+    # versions that did not write the weights took them to be even
+    even = np.full(n_samples, n_dimensions / n_samples)
+    spectrum = Spectrum(
+        eigenvalues=np.asarray(arrays["spectrum_eigenvalues"], np.float64),
+        total=float(arrays["spectrum_total"]),
+        total_squares=float(arrays["spectrum_total_squares"]),
+        n_dimensions=n_dimensions,
+        sample_totals=np.asarray(arrays["spectrum_sample_totals"], np.float64),
+        sample_weights=np.asarray(arrays.get("spectrum_sample_weights", even), np.float64),
+        n_snps=int(arrays["n_snps"]),
+        vectors=loadings_map,
+    )
+    of_samples = (spectrum.sample_totals, spectrum.sample_weights)
+    numbers = (spectrum.eigenvalues, *of_samples, [spectrum.total, spectrum.total_squares])
+    if any(part.shape != (n_samples,) for part in of_samples) or not all(np.isfinite(part).all() for part in numbers):
+        raise ValueError("the spectrum is damaged")
+    return spectrum
+
+
+def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
+    """Read factors written by a run.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be opened.
+    MalformedInputError
+        If it is not a factors file of lfmm2.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise ValueError("one array")
+            arrays = {name: stored[name] for name in stored.files}
+        numbers = {name: np.asarray(arrays[name], np.float64) for name in _ARRAYS}
+        return LatentFactors(
+            **numbers,
+            sample_ids=tuple(str(name) for name in arrays["sample_ids"]),
+            angle_bound=float(arrays["angle_bound"]),
+            solver=str(arrays["solver"]),
+            reason=str(arrays["reason"]),
+            n_passes=int(arrays["n_passes"]),
+            converged=bool(arrays["converged"]),
+            lambda_=float(arrays["lambda_"]),
+            n_snps=int(arrays["n_snps"]),
+            spectrum=_spectrum(arrays, numbers["loadings_map"]),
+        )
+    except OSError as error:
+        raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+    except Exception as error:
+        # a damaged archive may raise anything
+        raise MalformedInputError(f"{path}: is not a factors file ({error}); give the .factors.npz of a run") from error

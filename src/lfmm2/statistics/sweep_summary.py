@@ -1,0 +1,360 @@
+"""What the t statistics of each number of factors add up to: the evidence with which people choose K.
+
+Everything is exact, and streamed: a histogram of each column first, then the values of those few bins in which a
+median, a quantile or a threshold lies. Three readings of the stored t, whatever their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy import special
+
+from lfmm2._typing import Floats, Ints
+from lfmm2.statistics.calibration import Calibration, StudentStatistic, fit_null
+from lfmm2.statistics.order_statistics import MagnitudeHistogram, magnitudes_of
+
+Bools = NDArray[np.bool_]
+Blocks = Callable[[], Iterator[Floats]]
+
+N_BINS = 50
+LEVELS = (0.05, 0.10)
+TOP_QUANTILE = 0.999
+# variables of a sweep on the terminal
+MOST_SHOWN = 4
+# up to here a coarser histogram costs less than the values that it makes one look at
+FEW_SNPS = 1 << 20
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """One number of factors and one variable.
+
+    Attributes
+    ----------
+    n_factors : int
+    calibration : Calibration
+        As of a run with this K.
+    median, top : float
+        Median and 99.9 % quantile of |t|.
+    n_discoveries : tuple of int
+        SNPs with Benjamini-Hochberg q below 5 and 10 %.
+    raw, calibrated : ndarray of shape (50,), int64
+        SNPs by p, in equal bins from 0 to 1.
+    """
+
+    n_factors: int
+    calibration: Calibration
+    median: float
+    top: float
+    n_discoveries: tuple[int, ...]
+    raw: Ints
+    calibrated: Ints
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Every number of factors asked for, side by side.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        One row per number of factors and variable, columns `SWEEP_COLUMNS`.
+    histograms : pyarrow.Table
+        K, VARIABLE, P (raw or calibrated), BIN_LOW, BIN_HIGH, COUNT: p-values in 50 bins.
+    suggested : int or None
+        The number of factors that the scree speaks for; None without a spectrum.
+    reason : str
+        Why, in words.
+    """
+
+    table: pa.Table
+    histograms: pa.Table
+    suggested: int | None
+    reason: str
+
+    def __repr__(self) -> str:
+        ks = sorted(set(self.table["K"].to_pylist()))
+        return f"<Sweep: K {', '.join(map(str, ks))}; suggested {self.suggested}>"
+
+
+def summarise_variable(
+    blocks: Blocks, ks: tuple[int, ...], dfs: tuple[int, ...], method: str, n: int
+) -> list[SweepRow]:
+    """The rows of one variable.
+
+    Parameters
+    ----------
+    blocks : callable
+        Gives t by blocks of shape (b, n_k), NaN where there is none; the same each time.
+    ks, dfs : tuple of int
+        Numbers of factors and residual degrees of freedom of the columns.
+    method : {"gif", "empirical-null", "none"}
+    n : int
+        SNPs.
+    """
+    columns = [_Column(_new_histogram(n)) for _ in ks]
+    for block in blocks():
+        for column, t in zip(columns, _by_column(block), strict=True):
+            column.histogram.add(t)
+    statistics = [StudentStatistic(df) for df in dfs]
+    for column, df in zip(columns, dfs, strict=True):
+        column.want_ranks(_middle_ranks(column.n) + _quantile_ranks(column.n))
+        column.want_thresholds(special.stdtrit(df, 1 - _bin_edges() / 2))
+    _collect(blocks(), columns, [np.abs for _ in ks])
+    calibrations = [
+        fit_null(statistic, method, column.histogram, column.middle(), central=False)
+        for statistic, column in zip(statistics, columns, strict=True)
+    ]
+    scored = columns
+    if any(calibration.signed_scores for calibration in calibrations):
+        scored = [_Column(_new_histogram(n)) for _ in ks]
+        for block in blocks():
+            for column, calibration, t in zip(scored, calibrations, _by_column(block), strict=True):
+                column.histogram.add(calibration.scores(t))
+    else:
+        scored = [_Column(column.histogram) for column in columns]
+    for column, calibration in zip(scored, calibrations, strict=True):
+        column.want_thresholds(calibration.score_of_p(_bin_edges()))
+        column.want_discoveries(calibration.p)
+    _collect(blocks(), scored, [calibration.scores for calibration in calibrations])
+    return [
+        SweepRow(
+            k,
+            calibration,
+            float(np.mean(column.middle())),
+            column.quantile(),
+            tuple(score.n_discoveries(calibration.p, level) for level in LEVELS),
+            column.counts_by_p(),
+            score.counts_by_p(),
+        )
+        for k, calibration, column, score in zip(ks, calibrations, columns, scored, strict=True)
+    ]
+
+
+def _by_column(block: Floats) -> Floats:
+    """Columns as rows that lie together in memory."""
+    return np.ascontiguousarray(block.T)
+
+
+def _bin_edges() -> Floats:
+    """p between the bins, ascending."""
+    return np.arange(1, N_BINS) / N_BINS
+
+
+def _new_histogram(n: int) -> MagnitudeHistogram:
+    return MagnitudeHistogram(7 if n <= FEW_SNPS else 10)
+
+
+def _middle_ranks(n: int) -> list[int]:
+    return [(n - 1) // 2, n // 2] if n else []
+
+
+def _quantile_ranks(n: int) -> list[int]:
+    """The order statistics between which the top quantile lies, as NumPy interpolates it."""
+    if not n:
+        return []
+    place = TOP_QUANTILE * (n - 1)
+    return [int(np.floor(place)), int(np.ceil(place))]
+
+
+def _collect(blocks: Iterable[Floats], columns: list[_Column], scores: list[Callable[[Floats], Floats]]) -> None:
+    """Hold the values of the bins that are wanted."""
+    for block in blocks:
+        for column, score, t in zip(columns, scores, _by_column(block), strict=True):
+            column.hold(score(t))
+    for column in columns:
+        column.finish()
+
+
+class _Column:
+    """Order statistics of the scores of one k: its histogram, and the values of the bins that matter."""
+
+    def __init__(self, histogram: MagnitudeHistogram) -> None:
+        self.histogram = histogram
+        self._wanted: Bools = np.zeros(len(histogram.counts), np.bool_)
+        self._held: list[Floats] = []
+        self._values = np.empty(0)
+        self._ends = np.empty(0, np.int64)
+        self._thresholds = np.empty(0)
+        self._at_threshold: Bools = np.zeros(len(histogram.counts), np.bool_)
+
+    @cached_property
+    def n(self) -> int:
+        """Scores, once all are counted."""
+        return self.histogram.n
+
+    @cached_property
+    def _above(self) -> Ints:
+        return self.histogram.counts_above()
+
+    def want_ranks(self, ranks: list[int]) -> None:
+        for rank in ranks:
+            self._wanted[self.histogram.bin_holding(rank)] = True
+
+    def want_thresholds(self, thresholds: Floats) -> None:
+        """Thresholds, falling: how many scores lie between them is counted, and no score kept for it."""
+        self._thresholds = np.nan_to_num(thresholds, nan=np.inf)[::-1]
+        self._at_threshold[self.histogram.bin_of(self._thresholds)] = True
+        # scores in these bins, by the number of thresholds that they reach
+        self._reached = np.zeros(len(thresholds) + 1, np.int64)
+
+    def want_discoveries(self, p_of: Callable[[Floats], Floats]) -> None:
+        """Bins whose values decide how many tests are discovered."""
+        occupied = np.flatnonzero(self.histogram.counts)
+        first, end = (occupied[0], occupied[-1] + 2) if len(occupied) else (0, 0)
+        self._p_lower = np.ones(len(self.histogram.counts))
+        self._p_lower[first:end] = p_of(self.histogram.lower_edges()[first:end])
+        self._p_lower[end:] = 0.0
+        self._uncertain = {level: self._split(level) for level in LEVELS}
+        for bins, _ in self._uncertain.values():
+            self._wanted[bins] = True
+
+    def _split(self, level: float) -> tuple[NDArray[np.intp], int]:
+        """Bins in which some value may be discovered, below the lowest in which all are, and the number from there."""
+        counts, above = self.histogram.counts, self._above
+        p_upper = np.append(self._p_lower[1:], 0.0)
+        share = level / max(self.n, 1)
+        certain = (counts > 0) & (self._p_lower < share * (above + 1))
+        lowest = int(certain.argmax()) if certain.any() else len(certain)
+        possible = (counts > 0) & (p_upper <= share * (above + counts))
+        n_certain = int(above[lowest] + counts[lowest]) if lowest < len(certain) else 0
+        return np.flatnonzero(possible[:lowest]), n_certain
+
+    def hold(self, scores: Floats) -> None:
+        scores = magnitudes_of(scores)
+        bins = self.histogram.bin_of(scores)
+        self._held.append(scores[self._wanted[bins]])
+        reached = np.searchsorted(self._thresholds, scores[self._at_threshold[bins]], side="right")
+        self._reached += np.bincount(reached, minlength=len(self._reached))
+
+    def finish(self) -> None:
+        """Sort what was held."""
+        self._values = np.sort(np.concatenate(self._held)) if self._held else np.empty(0)
+        self._held = []
+        self._ends = np.cumsum(np.where(self._wanted, self.histogram.counts, 0))
+
+    def _bin_values(self, held_bin: int) -> Floats:
+        """The values of one of the wanted bins, ascending."""
+        end = int(self._ends[held_bin])
+        return self._values[end - int(self.histogram.counts[held_bin]) : end]
+
+    def value(self, rank: int) -> float:
+        """The value with 0-based rank in ascending order, of those wanted."""
+        held_bin = self.histogram.bin_holding(rank)
+        below = self.n - int(self._above[held_bin] + self.histogram.counts[held_bin])
+        return float(self._bin_values(held_bin)[rank - below])
+
+    def middle(self) -> tuple[float, float]:
+        """The two middle values; NaN where there is none."""
+        low, high = (self.value(rank) for rank in _middle_ranks(self.n)) if self.n else (np.nan, np.nan)
+        return low, high
+
+    def quantile(self) -> float:
+        """The top quantile, between two values."""
+        if not self.n:
+            return np.nan
+        place = TOP_QUANTILE * (self.n - 1)
+        low, high = (self.value(rank) for rank in _quantile_ranks(self.n))
+        return low + (high - low) * float(place - np.floor(place))
+
+    def counts_by_p(self) -> Ints:
+        """Scores between the thresholds, from the smallest p on, shape (number of thresholds + 1,)."""
+        bins = self.histogram.bin_of(self._thresholds)
+        # of those in the bin of a threshold: all that reach it, less what lies in higher bins of thresholds
+        reaching = self._reached[::-1].cumsum()[::-1][1:]
+        in_bins = np.where(self._at_threshold, self.histogram.counts, 0)
+        higher = in_bins.sum() - np.cumsum(in_bins)
+        at_least = self._above[bins] + reaching - higher[bins]
+        limits = np.concatenate([[0], at_least[::-1], [self.n]])
+        counts: Ints = limits[1:] - limits[:-1]
+        return counts
+
+    def n_discoveries(self, p_of: Callable[[Floats], Floats], level: float) -> int:
+        """Tests with a Benjamini-Hochberg q below `level`: the largest i with p_(i) < level i / n."""
+        bins, n_certain = self._uncertain[level]
+        for held_bin in bins.tolist():
+            values = self._bin_values(held_bin)[::-1]  # the smallest p first
+            ranks = self._above[held_bin] + np.arange(1, len(values) + 1)
+            passing = np.flatnonzero(p_of(values) * (self.n / ranks) < level)
+            if len(passing):
+                return int(ranks[passing[-1]])
+        return n_certain
+
+
+def sweep_table(rows: dict[str, list[SweepRow]], shares: Floats) -> pa.Table:
+    """The sweep: one row per number of factors and variable.
+
+    Parameters
+    ----------
+    rows : dict
+        By variable.
+    shares : ndarray of shape (K + 1, d)
+        R² of each variable on the first k factors.
+    """
+    columns: dict[str, list[object]] = {name: [] for name in SWEEP_COLUMNS}
+    n_k = len(next(iter(rows.values())))
+    for i in range(n_k):
+        for j, (name, of_variable) in enumerate(rows.items()):
+            row = of_variable[i]
+            null = row.calibration.null
+            values = (
+                row.n_factors, name, row.calibration.gif, row.median, row.top, *row.n_discoveries,
+                null.mean, null.sd, null.null_proportion, float(shares[row.n_factors, j]),
+            )  # fmt: skip
+            for column, value in zip(columns.values(), values, strict=True):
+                column.append(value)
+    return pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()})
+
+
+SWEEP_COLUMNS = (
+    "K", "VARIABLE", "GIF", "MEDIAN_ABS_T", "Q999_ABS_T", "N_FDR05", "N_FDR10", "NULL_MEAN", "NULL_SD",
+    "NULL_PROPORTION", "R2_FACTORS",
+)  # fmt: skip
+
+
+def sweep_lines(sweep: Sweep, variables: tuple[str, ...]) -> list[str]:
+    """GIF and discoveries of each number of factors, as text; of a few variables."""
+    shown = variables[:MOST_SHOWN]
+    width = max(16, *(len(name) for name in shown))
+    lines = [f"{'K':>4}" + "".join(f"  {name:>{width}}" for name in shown)]
+    lines += [f"{'':>4}" + f"  {'GIF    q<0.05':>{width}}" * len(shown)]
+    rows = sweep.table.to_pylist()
+    for first in range(0, len(rows), len(variables)):
+        cells = [
+            f"{row['GIF']:.3f} {row['N_FDR05']:>9}" if row["GIF"] is not None else "no test"
+            for row in rows[first : first + len(shown)]
+        ]
+        lines.append(f"{rows[first]['K']:>4}" + "".join(f"  {cell:>{width}}" for cell in cells))
+    if len(variables) > len(shown):
+        lines.append(f"and {len(variables) - len(shown)} more variables in the sweep table")
+    return lines
+
+
+def histogram_table(rows: dict[str, list[SweepRow]]) -> pa.Table:
+    """Histograms of raw and calibrated p: one row per number of factors, variable, kind and bin."""
+    edges = np.append(np.append(0.0, _bin_edges()), 1.0)
+    parts = []
+    n_k = len(next(iter(rows.values())))
+    for i in range(n_k):
+        for name, of_variable in rows.items():
+            row = of_variable[i]
+            for kind, counts in (("raw", row.raw), ("calibrated", row.calibrated)):
+                parts.append(
+                    pa.table(
+                        {
+                            "K": pa.array([row.n_factors] * N_BINS),
+                            "VARIABLE": pa.array([name] * N_BINS),
+                            "P": pa.array([kind] * N_BINS),
+                            "BIN_LOW": edges[:-1],
+                            "BIN_HIGH": edges[1:],
+                            "COUNT": counts,
+                        }
+                    )
+                )
+    return pa.concat_tables(parts)

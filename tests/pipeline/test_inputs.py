@@ -1,0 +1,208 @@
+"""Samples and variables: matched by ID, whatever the order and the kind of source."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import lfmm2
+from lfmm2._words import with_spaces
+from lfmm2.files.samples import Samples
+from lfmm2.genotypes import source
+from lfmm2.genotypes.plink_writer import write_plink
+from lfmm2.genotypes.source import open_genotypes, samples_of
+from lfmm2.pipeline.inputs import (
+    AlignedVariables,
+    SampleOptions,
+    _kept_samples,
+    align_variables,
+    check_readable,
+    check_size,
+    match_samples,
+)
+
+N = 12
+SAMPLES = Samples(("0",) * N, tuple(f"i{k}" for k in range(N)))
+X = np.random.default_rng(0).standard_normal((N, 2))
+
+
+def aligned(x=X, covar=None, **options):
+    return align_variables(SAMPLES, x, covar, SampleOptions(**options))
+
+
+def test_arrays_of_variables_and_nuisance_variables_get_names_of_their_own():
+    both = aligned(X, X[:, 0] ** 2)
+    assert both.names == ("env1", "env2")
+    assert both.nuisance_names == ("covar1",)
+    assert np.array_equal(both.values, np.c_[X, X[:, 0] ** 2])
+
+
+def test_unnamed_series_beside_an_array_has_a_name_of_its_own():
+    series = pd.Series(X[:, 0] ** 2, index=SAMPLES.iid)
+    assert aligned(X, series).nuisance_names == ("covar1",)
+    assert aligned(X, series.rename("age")).nuisance_names == ("age",)
+
+
+def test_samples_that_lack_a_nuisance_variable_are_left_out_with_intersect():
+    covar = pd.DataFrame({"age": np.arange(N - 3.0) ** 2}, index=SAMPLES.iid[3:])
+    with pytest.raises(lfmm2.InconsistentInputError, match="3 of 12 samples have no row"):
+        aligned(X, covar)
+    both = aligned(X, covar, intersect=True)
+    assert both.iids == SAMPLES.iid[3:]
+    assert np.array_equal(both.values[:, :2], X[3:])
+
+
+def test_keep_and_missing_values_in_arrays(tmp_path):
+    (tmp_path / "keep").write_text("\n".join(SAMPLES.iid[4:]))
+    x = X.copy()
+    x[1] = np.nan
+    assert aligned(x, keep=tmp_path / "keep").iids == SAMPLES.iid[4:]
+    x[6] = np.nan
+    with pytest.raises(lfmm2.InconsistentInputError, match="i6"):
+        aligned(x, keep=tmp_path / "keep")
+    assert aligned(x, keep=tmp_path / "keep", intersect=True).iids == (*SAMPLES.iid[4:6], *SAMPLES.iid[7:])
+
+
+def test_missing_code_applies_to_all_tables():
+    x, covar = X.copy(), X[:, 0] ** 2
+    x[2, 0] = covar[3] = -9
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        both = aligned(x, covar, missing_code=-9, intersect=True)
+    assert both.iids == (*SAMPLES.iid[:2], *SAMPLES.iid[4:])
+
+
+def test_missing_values_of_both_tables_are_dropped_or_filled():
+    x, covar = X.copy(), X[:, 0] ** 2
+    x[2, 0] = covar[3] = np.nan
+    with pytest.warns(lfmm2.InputWarning, match=r"1 of 12 samples have missing .*variables and are left out") as seen:
+        both = aligned(x, covar, missing="drop")
+    assert both.iids == (*SAMPLES.iid[:2], *SAMPLES.iid[4:])
+    assert [str(w.message).split(":")[0] for w in seen] == ["variables", "nuisance variables"]
+    with pytest.warns(lfmm2.InputWarning, match="are given the mean"):
+        both = aligned(x, covar, missing="mean")
+    assert both.iids == SAMPLES.iid
+    assert both.values[2, 0] == pytest.approx(np.nanmean(x[:, 0]), rel=1e-15)
+    assert both.values[3, 2] == pytest.approx(np.nanmean(covar), rel=1e-15)
+    assert np.array_equal(np.delete(both.values, [2, 3], 0), np.delete(np.c_[X, X[:, 0] ** 2], [2, 3], 0))
+
+
+def test_means_are_of_the_samples_kept(tmp_path):
+    (tmp_path / "keep").write_text("\n".join(SAMPLES.iid[4:]))
+    x = X.copy()
+    x[5, 0] = np.nan
+    with pytest.warns(lfmm2.InputWarning, match="1 of 8 samples"):
+        kept = aligned(x, keep=tmp_path / "keep", missing="mean")
+    assert kept.values[1, 0] == pytest.approx(np.nanmean(x[4:, 0]), rel=1e-15)
+
+
+def test_intersect_leaves_out_missing_values_without_a_word():
+    x = X.copy()
+    x[5, 0] = np.nan
+    for missing in ("error", "drop"):
+        assert aligned(x, intersect=True, missing=missing).iids == (*SAMPLES.iid[:5], *SAMPLES.iid[6:])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"missing": "zero"}, "missing is 'zero'"), ({"missing": "mean", "intersect": True}, "give one of them")],
+)
+def test_sample_options_are_checked(options, message):
+    with pytest.raises(lfmm2.UsageError, match=message):
+        SampleOptions(**options)
+
+
+def test_lists_of_samples_hint_at_spelling(tmp_path):
+    (tmp_path / "keep").write_text("I1\ni2\n")
+    with pytest.warns(lfmm2.InputWarning, match=r"1 IDs are not in the .fam \(I1\); 1 would match but for upper and"):
+        _kept_samples(SAMPLES, SampleOptions(tmp_path / "keep"))
+    (tmp_path / "keep").write_text("I1\nI2\n")
+    with (
+        pytest.warns(lfmm2.InputWarning, match="2 IDs are not in"),
+        pytest.raises(lfmm2.InconsistentInputError, match=r"leave none of 12 samples; .*2 would match but for upper"),
+    ):
+        aligned(keep=tmp_path / "keep")
+
+
+def test_match_samples_hints_at_spelling(tmp_path):
+    with (
+        fileset(tmp_path / "a", "00", ["x1", "y"]) as ours,
+        fileset(tmp_path / "b", "00", ["X1", "y"]) as theirs,
+        pytest.raises(lfmm2.InconsistentInputError, match=r"1 of 2 .*1 would match but for upper and lower case"),
+    ):
+        match_samples(variables_of(ours, [0, 1]), theirs, "b")
+
+
+@pytest.mark.parametrize("columns", [None, [0, 1, 2], [1, 4], list(range(0, 5000, 7)), list(range(2040, 4099))])
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3], [1, 3]])
+def test_infinite_genotypes_in_use_are_found(engine, rows, columns):
+    chosen, kept = np.arange(5000) if columns is None else np.array(columns), np.array(rows)
+    for place in [(1, 0), (3, 1), (1, 4), (0, 2), (2, 4998), (3, 4998), (1, 2048), (3, 4900)]:
+        values = np.full((4, 5000), np.nan, np.float32)
+        values[place] = -np.inf
+        snps = None if columns is None else chosen
+        if place[0] in rows and place[1] in chosen:
+            shown = f"genotypes, row {place[0] + 1}, column {with_spaces(place[1] + 1)}: is infinite; use NaN"
+            for matrix in (source.tested_matrix, source.estimation_matrix):
+                with pytest.raises(lfmm2.MalformedInputError, match=shown):
+                    matrix(values, engine, kept, snps, "a2" if matrix is source.tested_matrix else None)
+        else:
+            assert source.tested_matrix(values, engine, kept, snps, "a2").n_snps == len(chosen)
+
+
+def test_check_readable_opens_paths_only(tmp_path):
+    path = tmp_path / "env.csv"
+    path.touch()
+    assert check_readable({"a": str(path), "b": path, "c": None, "d": X, "e": ["snp1"]}) == [path, path]
+    with pytest.raises(lfmm2.ReadError, match="absent"):
+        check_readable({"a": tmp_path / "absent"})
+    with pytest.raises(lfmm2.ReadError, match="directory"):
+        check_readable({"a": tmp_path})
+
+
+def test_open_genotypes_takes_nested_lists():
+    assert open_genotypes([[0, 1], [2, 1]]).shape == (2, 2)
+    with pytest.raises(lfmm2.InconsistentInputError, match="shape"):
+        samples_of(open_genotypes([0, 1, 2]))
+
+
+def fileset(path, fid, iid):
+    return lfmm2.open_bed(write_plink(path, np.ones((3, len(iid))), fid=list(fid), iid=list(iid)))
+
+
+def variables_of(bed, rows):
+    rows = np.array(rows)
+    return AlignedVariables(("x",), (), np.zeros((len(rows), 1)), bed.samples, rows)
+
+
+def test_match_samples_by_iid_whatever_the_fid(tmp_path):
+    with fileset(tmp_path / "a", "abc", "xyz") as ours, fileset(tmp_path / "b", "0000", "zwxy") as theirs:
+        assert match_samples(variables_of(ours, [0, 2]), theirs, "b").tolist() == [2, 0]
+
+
+def test_match_samples_by_fid_and_iid_where_iids_repeat(tmp_path):
+    with fileset(tmp_path / "a", "abc", "xxz") as ours, fileset(tmp_path / "b", "cba", "zxx") as theirs:
+        assert match_samples(variables_of(ours, [0, 1, 2]), theirs, "b").tolist() == [2, 1, 0]
+
+
+def test_match_samples_ignores_repeats_among_samples_not_in_use(tmp_path):
+    with fileset(tmp_path / "a", "abc", "xyz") as ours, fileset(tmp_path / "b", "01000", "wwxyz") as theirs:
+        assert match_samples(variables_of(ours, [0, 1, 2]), theirs, "b").tolist() == [2, 3, 4]
+
+
+def test_match_samples_says_when_fids_matter(tmp_path):
+    with (
+        fileset(tmp_path / "a", "abc", "xxz") as ours,
+        fileset(tmp_path / "b", "dbc", "xxz") as theirs,
+        pytest.raises(lfmm2.InconsistentInputError, match=r"1 of 3 .*FID and IID"),
+    ):
+        match_samples(variables_of(ours, [0, 1, 2]), theirs, "b")
+
+
+def test_check_size_counts_nuisance_variables_and_snps():
+    check_size(10, 3, 5)
+    with pytest.raises(lfmm2.DegenerateProblemError, match="at most 5 factors"):
+        check_size(10, 3, 6)
+    with pytest.raises(lfmm2.DegenerateProblemError, match="4 SNPs to estimate from; at most 4"):
+        check_size(10, 3, 5, 4)

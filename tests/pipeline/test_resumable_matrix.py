@@ -1,0 +1,97 @@
+"""Products that are kept are given back without a look at the genotypes, and only for the same question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Structured, WriteFileset
+
+from lfmm2.genotypes.array_matrix import ArrayMatrix
+from lfmm2.genotypes.bed_matrix import BedMatrix
+from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.plink import BedFile
+from lfmm2.pipeline import run_state
+from lfmm2.pipeline.resumable_matrix import RememberedMatrix
+from lfmm2.pipeline.run_state import NoState, RunState
+from lfmm2.process.progress import Progress
+
+
+def questions(matrix: RememberedMatrix, seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    S, T = rng.standard_normal((120, 5)), rng.standard_normal((120, 3))
+    return [matrix.gram_product(S, "one"), matrix.gram("two"), matrix.gram_product(T, "three")]
+
+
+@pytest.fixture
+def kept(structured_bed: BedFile, engine: Engine, tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
+    with pytest.raises(KeyboardInterrupt), RunState.begin(tmp_path / "s", {}, False, False) as state:  # noqa: PT012
+        answers = questions(RememberedMatrix(BedMatrix(structured_bed, engine), engine, state))
+        raise KeyboardInterrupt
+    return tmp_path / "s", answers
+
+
+def test_answers_come_back_without_a_pass(
+    structured_bed: BedFile, kept: tuple[Path, list[np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BedMatrix, "_blocks", None)
+    engine = Engine(1, 1 << 30)
+    folder, answers = kept
+    with RunState.begin(folder, {}, True, False) as state:
+        again = questions(RememberedMatrix(BedMatrix(structured_bed, engine), engine, state))
+    for first, second in zip(answers, again, strict=True):
+        np.testing.assert_array_equal(first, second)
+        assert first.flags.f_contiguous == second.flags.f_contiguous
+    assert [record.label for record in engine.passes] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("n_kept", [1, 3, 9])
+@pytest.mark.parametrize("kind", ["bed", "array"])
+def test_interrupted_pass_goes_on_where_it_was(
+    structured: Structured, write_fileset: WriteFileset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_kept: int,
+    kind: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(run_state, "KEEP_AFTER_SECONDS", 0)
+    dosage = np.tile(structured.dosage, 14)  # 21 000 SNPs
+    monkeypatch.setattr("lfmm2.genotypes.engine.BLOCK_BYTES", 1)
+
+    def matrix(engine: Engine, state: NoState) -> RememberedMatrix:
+        source = ArrayMatrix(dosage, engine) if kind == "array" else BedMatrix(write_fileset(dosage), engine)
+        return RememberedMatrix(source, engine, state)
+
+    class Stopping(Progress):
+        n_snps = 0
+        stop_at = 2048 * n_kept + 1
+
+        def advance(self, n_snps: int, n_bytes: int) -> None:
+            self.n_snps += n_snps
+            if self.n_snps >= self.stop_at:
+                raise KeyboardInterrupt
+
+    S = np.random.default_rng(5).standard_normal((120, 6))
+    straight = Engine(2, 1 << 30)
+    for verb, arguments in (("gram", ()), ("gram_product", (S,))):
+        expected = getattr(matrix(straight, NoState()), verb)(*arguments)
+        folder = tmp_path / verb
+        with pytest.raises(KeyboardInterrupt), RunState.begin(folder, {}, False, False) as state:
+            getattr(matrix(Engine(1, 1 << 30, Stopping()), state), verb)(*arguments)
+        assert [path.name for path in folder.glob("*.npz")] == ["pass-001-begun.npz"]
+        engine = Engine(3, 1 << 30)
+        with pytest.raises(KeyboardInterrupt), RunState.begin(folder, {}, True, False) as state:  # noqa: PT012
+            again = getattr(matrix(engine, state), verb)(*arguments)
+            raise KeyboardInterrupt
+        np.testing.assert_array_equal(again, expected)
+        assert engine.passes[0].n_snps <= 21_000 - 2048 * (n_kept - 1)
+        assert [path.name for path in folder.glob("*.npz")] == ["pass-001.npz"]
+
+
+def test_other_questions_are_answered_anew(
+    structured_bed: BedFile, kept: tuple[Path, list[np.ndarray]], engine: Engine
+) -> None:
+    matrix = BedMatrix(structured_bed, engine)
+    with RunState.begin(kept[0], {}, True, False) as state:
+        again = questions(RememberedMatrix(matrix, engine, state), seed=1)
+    expected = questions(RememberedMatrix(matrix, engine, NoState()), seed=1)
+    for first, second in zip(expected, again, strict=True):
+        np.testing.assert_array_equal(first, second)

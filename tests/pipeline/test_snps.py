@@ -1,0 +1,97 @@
+"""Choices of SNPs: sizes that are exact, lists, and the variants that go with them."""
+
+import numpy as np
+import pytest
+
+import lfmm2
+from lfmm2.files.table_files import recut
+from lfmm2.genotypes.plink_writer import write_plink
+from lfmm2.genotypes.source import variant_tables
+from lfmm2.pipeline import snps
+from lfmm2.pipeline.snps import SnpOptions, estimation_snps, random_subset, select_snps
+
+P = 1000
+IDS = [f"rs{k}" for k in range(P)]
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory):
+    path = write_plink(tmp_path_factory.mktemp("snps") / "d", np.ones((P, 4)), snp_ids=IDS)
+    with lfmm2.open_bed(path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("size", [1, 2, 50, 500, 900, 999, 1000])
+@pytest.mark.parametrize("chunk", [1, 7, 1000, 1 << 20])
+def test_random_subset_has_exactly_its_size(size, chunk):
+    subset = random_subset(1000, size, 3, chunk)
+    assert len(subset) == size
+    assert np.all(np.diff(subset) > 0)
+    assert 0 <= subset[0] <= subset[-1] < 1000
+
+
+@pytest.mark.parametrize("limit", [snps.NUMPY_HYPERGEOMETRIC_LIMIT, 0])
+def test_random_subset_is_uniform_over_seeds(monkeypatch, limit):
+    monkeypatch.setattr(snps, "NUMPY_HYPERGEOMETRIC_LIMIT", limit)
+    counts = np.zeros(30)
+    for seed in range(600):
+        subset = random_subset(30, 10, seed, chunk=8)
+        assert len(subset) == 10
+        counts[subset] += 1
+    # binomial(600, 1/3): five standard deviations
+    assert np.abs(counts - 200).max() < 5 * np.sqrt(600 * 2 / 9)
+
+
+@pytest.mark.parametrize(("rate", "n"), [(0.9, 900), (0.5, 500), (0.3334, 333), (0.001, 1)])
+def test_est_rate_is_exact(bed, rate, n):
+    assert len(estimation_snps(bed, None, None, SnpOptions(est_rate=rate), 0)) == n
+
+
+def test_est_rate_is_of_the_snps_that_are_tested(bed):
+    tested = np.arange(0, P, 2)
+    chosen = estimation_snps(bed, tested, None, SnpOptions(est_rate=0.9), 0)
+    assert len(chosen) == 450
+    assert np.isin(chosen, tested).all()
+    assert estimation_snps(bed, tested, None, SnpOptions(est_rate=1.0), 0) is tested
+
+
+def test_select_takes_ids_in_any_order_and_kind(bed):
+    for ids in (["rs9", "rs2"], {"rs2", "rs9"}, np.array(["rs9", "rs2"])):
+        assert select_snps(bed, SnpOptions(extract=ids)).tolist() == [2, 9]
+    assert select_snps(bed, SnpOptions(exclude=IDS[3:])).tolist() == [0, 1, 2]
+    assert select_snps(bed, SnpOptions()) is None
+
+
+def test_lists_of_snps_hint_at_spelling(bed, monkeypatch):
+    with pytest.warns(lfmm2.InputWarning, match=r"1 IDs are not in .*; 1 would match but for upper and lower case"):
+        assert select_snps(bed, SnpOptions(extract=["RS1", "rs2"])).tolist() == [2]
+    with pytest.raises(lfmm2.InconsistentInputError, match=r"none of 2 IDs .*; 2 would match but for upper and lower"):
+        select_snps(bed, SnpOptions(extract=["RS1", "Rs2"]))
+    monkeypatch.setattr(snps, "MOST_COMPARED_SNPS", P - 1)
+    with pytest.raises(lfmm2.InconsistentInputError, match=r"none of 1 IDs is in [^;]*; check the IDs"):
+        select_snps(bed, SnpOptions(extract=["RS1"]))
+
+
+@pytest.mark.parametrize("options", [{"extract": ["a"]}, {"exclude": ["a"]}, {"maf": 0.1}, {"geno": 0.1}])
+def test_arrays_have_nothing_to_select_by(options):
+    with pytest.raises(lfmm2.UsageError, match="array"):
+        select_snps(np.ones((4, 5)), SnpOptions(**options))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 333, 5000])
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("chosen", [None, [0], [999], [3, 4, 500, 998], list(range(0, P, 3))])
+def test_variants_of_chosen_snps_in_any_cut(bed, monkeypatch, rows, held, chosen):
+    if not held:
+        monkeypatch.setattr(bed, "_held", None)
+        monkeypatch.setattr(type(bed).iter_variants, "__defaults__", (2000,))
+    positions = None if chosen is None else np.array(chosen)
+    tables = list(recut(variant_tables(bed, positions), rows))
+    assert [len(table) for table in tables[:-1]] == [rows] * (len(tables) - 1)
+    ids = [name for table in tables for name in table["ID"].to_pylist()]
+    assert ids == (IDS if chosen is None else [IDS[i] for i in chosen])
+
+
+def test_variants_of_an_array_are_numbered():
+    (table,) = variant_tables(np.ones((3, 6)), np.array([1, 4]))
+    assert table["ID"].to_pylist() == ["2", "5"]

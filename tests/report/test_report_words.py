@@ -1,0 +1,168 @@
+"""What a report says in words: of inflation, of the suggested K, of old results, and numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_results import write_old_results, write_results
+
+from lfmm2.report.report_words import (
+    counted_as,
+    meaning_of_gif,
+    number,
+    of_which_p,
+    older_version,
+    scree_sentence,
+    small_p,
+    small_q,
+    suggestion,
+)
+from lfmm2.results.stored_facts import gif_of, method_of
+from lfmm2.results.stored_run import StoredRun
+
+GIFS = (np.nan, 0.8, 1.0, 1.3, 1.8, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("neg_log10", "shown"),
+    [
+        (0.0, "1.000"),
+        (1.0, "0.100"),
+        (5.0, "1.00·10⁻⁵"),
+        (299.94, "1.15·10⁻³⁰⁰"),
+        (5000.5, "3.16·10⁻⁵⁰⁰¹"),
+        (np.nan, "—"),
+        (-np.log10(9.999e-8), "1.00·10⁻⁷"),
+    ],
+)
+def test_p_of_any_size_is_written(neg_log10: float, shown: str) -> None:
+    assert small_p(neg_log10) == shown
+
+
+@pytest.mark.parametrize(("q", "shown"), [(0.0, "0"), (0.5, "0.500"), (0.00123, "1.23·10⁻³"), (np.nan, "—")])
+def test_q_of_any_size_is_written(q: float, shown: str) -> None:
+    assert small_q(q) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.0123, "0.0123"), (-0.0000812, "−8.12·10⁻⁵"), (1.5e12, "1.5·10¹²"), (np.inf, "—"), (None, "—")],
+)
+def test_numbers_of_any_size_are_written(value: float | None, shown: str) -> None:
+    assert number(value, ".3g") == shown
+
+
+def test_numbers_may_have_as_many_digits_each() -> None:
+    assert [number(value, "#.3g") for value in (0.01, 0.0091, 123.4, 1e-5)] == ["0.0100", "0.00910", "123", "1.00·10⁻⁵"]
+
+
+def test_one_is_singular() -> None:
+    assert [counted_as(n, "axis", "axes") for n in (0, 1, 2000)] == ["0 axes", "1 axis", "2 000 axes"]
+
+
+def test_gif_has_a_meaning() -> None:
+    assert [meaning_of_gif(gif).split(":")[0] for gif in GIFS] == [
+        "not defined",
+        "below 1",
+        "near 1",
+        "above 1",
+        "well above 1",
+        "above 2",
+    ]
+
+
+def test_meaning_of_gif_depends_on_the_method() -> None:
+    assert "which the calibration removes" in meaning_of_gif(1.3, "gif")
+    assert "empirical null" in meaning_of_gif(1.3, "empirical-null")
+    for gif in (1.3, 1.8, 2.5):
+        text = meaning_of_gif(gif, "none")
+        assert "nothing removes" in text or "not calibrated" in text
+        assert "calibration removes" not in text
+        assert "rely on calibration" not in text
+
+
+def test_meaning_of_gif_depends_on_the_sweep() -> None:
+    helpless = {1: 2.2, 2: 1.9, 3: np.nan, 4: 1.41}
+    assert meaning_of_gif(1.6, by_k=helpless, n_axes=4) == (
+        "well above 1: no K of the sweep brings it lower than 1.41: confounding that the factors do not catch, many "
+        "causal SNPs, or close relatives"
+    )
+    assert "ends before the 6 axes that stand out: sweep further" in meaning_of_gif(2.6, by_k=helpless, n_axes=6)
+    assert "K = 4 of the sweep has 1.12" in meaning_of_gif(1.6, by_k=helpless | {4: 1.12})
+    for by_k in (helpless, helpless | {4: 1.12}):
+        assert "larger K" not in meaning_of_gif(1.6, by_k=by_k)
+    assert "compare larger K" in meaning_of_gif(1.6)
+    assert "compare the variables by K below" in meaning_of_gif(1.6, by_k={})
+
+
+def run_with(folder: Path, sweep: dict[str, Any], n_axes: int) -> StoredRun:
+    record = {"sweep": sweep, "scree": {"n_axes": n_axes, "effective_snps": 812.0, "bulk_edge": 1933.4}}
+    return StoredRun(write_results(folder / "r", np.ones((20, 1)), sweep=(1, 2, 3), record=record))
+
+
+@pytest.mark.parametrize(
+    ("suggested", "n_axes", "shown", "more"),
+    [
+        (3, 5, "Suggested: K = 3, the end of the range.", "before the 5 axes that stand out: sweep further"),
+        (3, 3, "Suggested: K = 3.", ""),
+        (2, 2, "Suggested: K = 2.", ""),
+        (None, 2, "No K is suggested.", ""),
+    ],
+)
+def test_suggestion_tells_the_end_of_the_range(
+    tmp_path: Path, suggested: int | None, n_axes: int, shown: str, more: str
+) -> None:
+    run = run_with(tmp_path, {"K": [1, 2, 3], "suggested": suggested, "reason": "the scree says so"}, n_axes)
+    text, why = suggestion(run)
+    assert text == shown
+    assert why.startswith("The scree says so. ")
+    assert (more in why) if more else ("range" not in why)
+
+
+def test_scree_is_told_in_singular_and_plural(tmp_path: Path) -> None:
+    run = run_with(tmp_path, {"K": [1, 2, 3], "suggested": 1}, 1)
+    assert scree_sentence(run) == (
+        "1 axis stands out from chance; the genotypes count as 812 independent SNPs, so that chance makes eigenvalues "
+        "up to 1 933."
+    )
+    run.record["scree"] = {"n_axes": 2, "effective_snps": None, "bulk_edge": None}
+    assert scree_sentence(run) == "2 axes stand out from chance."
+
+
+@pytest.mark.parametrize(
+    ("are_calibrated", "shown"),
+    [
+        ([True, True], "of calibrated p"),
+        ([False, False], "of p"),
+        ([True, False], "of calibrated p; of the joint test, of raw p"),
+    ],
+)
+def test_q_is_said_to_be_of_the_p_that_it_is_of(are_calibrated: list[bool], shown: str) -> None:
+    assert of_which_p(are_calibrated) == shown
+
+
+def test_old_results_of_one_variable_have_no_joint_test_to_speak_of(tmp_path: Path) -> None:
+    run = StoredRun(write_old_results(tmp_path / "r", np.ones((20, 1))))
+    assert older_version(run) == (
+        "An older version wrote these results: there is no scree, and the values of the variables are not stored."
+    )
+
+
+def test_facts_of_a_test_are_its_own(tmp_path: Path) -> None:
+    record = {
+        "gif": {"env1": 1.5, "env2": None},
+        "calibration": {
+            "method": "empirical-null",
+            "variables": {"env1": {"method": "gif", "gif": 1.5}, "env2": {"method": "empirical-null", "gif": None}},
+            "joint": {"method": "empirical-null", "gif": 1.1},
+        },
+    }
+    assert [method_of(record, name) for name in ("env1", "env2", "joint", None)] == ["gif", *["empirical-null"] * 3]
+    assert [gif_of(record, name) for name in ("env1", "joint")] == [1.5, 1.1]
+    assert np.isnan(gif_of(record, "env2") or 0.0)
+    old = {"gif": {"env1": 1.5}}
+    assert gif_of(old, "joint") is None
+    assert method_of(old, "env1") == "gif"
