@@ -10,7 +10,7 @@ from lfmm2.results import ScreeFacts, StoredRun, SweepFacts
 #: Stands where a number is absent.
 NO_NUMBER = "—"
 
-# what is above this is worth a word on K
+# The smallest GIF of a sweep above this means that no K of it takes the structure up; below it calibration is enough.
 _INFLATED = 1.4
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _METHODS = {
@@ -26,51 +26,52 @@ _REMOVED = {
 
 
 def counted_as(n: int, one: str, many: str) -> str:
-    """A number with its noun, where the plural is not that of `counted`: 1 axis, 3 axes."""
+    """Write a count with a noun whose plural is not that of `counted`: 1 axis, 3 axes."""
     return f"{with_spaces(n)} {one if n == 1 else many}"
 
 
 def number(value: float | None, spec: str) -> str:
-    """A number, powers of ten as 1.2·10⁻⁵; a dash where there is none."""
+    """Write a number, powers of ten as 1.2·10⁻⁵, and a dash where there is none."""
     if value is None or not math.isfinite(value):
         return NO_NUMBER
     mantissa, letter, exponent = format(value, spec).replace("-", "−").partition("e")
-    mantissa = mantissa.removesuffix(".")  # what # leaves in a spec
+    mantissa = mantissa.removesuffix(".")  # A spec with # leaves a point after whole numbers.
     return f"{mantissa}·{power_of_ten(int(exponent.replace('−', '-')))}" if letter else mantissa
 
 
 def power_of_ten(exponent: int) -> str:
-    """10⁻⁵."""
+    """Write a power of ten: 10⁻⁵."""
     return f"10{str(exponent).translate(_SUPERSCRIPTS)}"
 
 
 def small_p(neg_log10: float) -> str:
-    """A p from its -log10, also where it is too small for a double."""
+    """Write p, given as -log10 p, also where p itself is too small for a double."""
     if not math.isfinite(neg_log10):
         return NO_NUMBER
     if neg_log10 < 2:
         return f"{10**-neg_log10:.3f}"
     exponent = math.floor(-neg_log10)
     mantissa = f"{10 ** (-neg_log10 - exponent):.2f}"
-    # 9.996 would be written 10.00
+    # A mantissa of 9.996 would be written 10.00.
     return f"1.00·{power_of_ten(exponent + 1)}" if mantissa == "10.00" else f"{mantissa}·{power_of_ten(exponent)}"
 
 
 def small_q(value: float) -> str:
-    """A q-value or local fdr; 0 is below the smallest double."""
+    """Write a q-value or local fdr; 0 stands for any that is below the smallest double."""
     if not value > 0:
         return "0" if value == 0 else NO_NUMBER
     return f"{value:.3f}" if value >= 0.01 else small_p(-math.log10(value))
 
 
 def method_sentence(method: str) -> str:
+    """Return a sentence on the method of calibration."""
     return _METHODS.get(method, f"Calibration: {method}.")
 
 
 def meaning_of_gif(
     gif: float, method: str = "gif", by_k: dict[int, float] | None = None, n_axes: int | None = None
 ) -> str:
-    """What a genomic inflation factor usually means, and what the sweep says of it.
+    """Return the usual meaning of a genomic inflation factor, and the remedy that the sweep offers.
 
     Parameters
     ----------
@@ -103,6 +104,7 @@ def meaning_of_gif(
 
 
 def _of_sweep(by_k: dict[int, float], n_axes: int | None) -> str:
+    """Return the lowest GIF of the sweep with its meaning."""
     best = min(by_k, key=lambda k: by_k[k])
     if by_k[best] <= _INFLATED:
         return f"structure remains, or effects are many; K = {best} of the sweep has {by_k[best]:.2f}"

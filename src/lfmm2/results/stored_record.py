@@ -27,7 +27,7 @@ def find_record(results: str | os.PathLike[str]) -> Path:
     with _reading(given):
         if given.suffix == ".json" and given.is_file():
             return given
-        # the root and "." have no name
+        # The root folder and "." have no name.
         if given.name and given.with_name(given.name + ".json").is_file():
             return given.with_name(given.name + ".json")
         if given.is_dir():
