@@ -1,14 +1,10 @@
-"""Result tables in Parquet and TSV.
-
-Columns have the names of plink2's ``--glm``: A1 is the allele that is counted and whose effect is given, OMITTED the
-other; OBS_CT counts samples.
-"""
+"""Tables in Parquet and TSV: written by groups of rows whatever the cut into blocks, and read back by column."""
 
 from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,21 +14,6 @@ from pyarrow import csv
 
 from lfmm2._typing import AnyPath
 from lfmm2.errors import MalformedInputError, ReadError, UsageError
-
-
-def _schema(statistics: str) -> pa.Schema:
-    names = f"CHROM POS ID A1 OMITTED A1_FREQ OBS_CT {statistics} STATUS".split()
-    types = dict.fromkeys(("CHROM", "ID", "A1", "OMITTED", "STATUS"), pa.string())
-    types |= dict.fromkeys(("POS", "OBS_CT"), pa.int64())
-    return pa.schema([(name, types.get(name, pa.float64())) for name in names])
-
-
-#: Columns of the table of one variable.
-RESULT_SCHEMA = _schema("BETA SE T_STAT P NEG_LOG10_P P_CAL NEG_LOG10_P_CAL Q Q_STOREY LFDR RIDGE_BETA")
-#: Columns of the joint test of all variables.
-JOINT_SCHEMA = _schema(
-    "F_STAT P NEG_LOG10_P P_CAL NEG_LOG10_P_CAL Q Q_STOREY LFDR VAR_VARIABLES VAR_FACTORS VAR_RESIDUAL"
-)
 
 
 class TableWriter:
@@ -124,8 +105,18 @@ def open_table(file: BinaryIO, schema: pa.Schema, format: str, group_rows: int =
     return TsvTable(file, schema, group_rows, compressions[format])
 
 
-def read_columns(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Table:
+def read_columns(
+    path: AnyPath, columns: Sequence[str] | None = None, types: Mapping[str, pa.DataType] | None = None
+) -> pa.Table:
     """Read some or all columns of a table written here, whose first bytes tell its format.
+
+    Parameters
+    ----------
+    path : path
+    columns : sequence of str, optional
+        All by default.
+    types : mapping of str to pyarrow.DataType, optional
+        Types of columns by name, which text does not tell: of columns without one they are guessed.
 
     Returns
     -------
@@ -141,7 +132,7 @@ def read_columns(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Tabl
         with Path(path).open("rb") as file:
             magic = file.read(4)
         if magic != b"PAR1":
-            table = _read_tsv(path, magic, columns)
+            table = _read_tsv(path, magic, columns, types or {})
         else:
             from pyarrow import parquet
 
@@ -158,8 +149,7 @@ def read_columns(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Tabl
         raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check path and disk") from error
 
 
-def _read_tsv(path: AnyPath, magic: bytes, columns: Sequence[str] | None) -> pa.Table:
-    types = {field.name: field.type for schema in (RESULT_SCHEMA, JOINT_SCHEMA) for field in schema}
+def _read_tsv(path: AnyPath, magic: bytes, columns: Sequence[str] | None, types: Mapping[str, pa.DataType]) -> pa.Table:
     marked = {"CHROM": "#CHROM"}
     options = csv.ConvertOptions(
         include_columns=[marked.get(name, name) for name in columns or ()],

@@ -4,7 +4,7 @@ from lfmm2.model.association import AssociationModel, AssociationTest, BlockStat
 from lfmm2.model.columns import COLUMNS, Column, Columns, Origin, RowLayout, Status, Tables
 from lfmm2.model.eigensolvers import SolverOptions, Spectrum, exact_memory, krylov_columns, krylov_memory
 from lfmm2.model.factors import KRYLOV_PASSES, LatentFactors, choose_solver, estimate_from_matrix, warn_unless_converged
-from lfmm2.model.ridge import ridge_geometry
+from lfmm2.model.ridge import RidgeGeometry, ridge_geometry
 from lfmm2.model.scree import LEVEL, Scree, compute_scree, suggest_factors
 from lfmm2.model.sweep import SweepModel, parse_sweep, variance_on_factors
 
@@ -19,6 +19,7 @@ __all__ = [
     "Columns",
     "LatentFactors",
     "Origin",
+    "RidgeGeometry",
     "RowLayout",
     "Scree",
     "SolverOptions",

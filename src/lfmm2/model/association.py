@@ -258,19 +258,21 @@ class AssociationModel:
         for array in (beta, se, t, ridge_beta, f_stat, *shares, loadings):
             array[missing] = np.nan
         return BlockStatistics(
-            block.first_snp,
-            status,
-            block.n_called,
-            block.mean / 2,
-            beta,
-            se,
-            t,
-            ridge_beta,
-            f_stat,
-            *shares,
-            loadings,
-            np.empty((len(z), 0)) if block.imputation is None else block.imputation,
-            np.empty((len(z), 0, d)),
+            first_snp=block.first_snp,
+            status=status,
+            n_called=block.n_called,
+            frequency=block.mean / 2,
+            beta=beta,
+            se=se,
+            t=t,
+            ridge_beta=ridge_beta,
+            f_stat=f_stat,
+            var_variables=shares[0],
+            var_factors=shares[1],
+            var_residual=shares[2],
+            loadings=loadings,
+            held_out=np.empty((len(z), 0)) if block.imputation is None else block.imputation,
+            t_by_k=np.empty((len(z), 0, d)),
         )
 
 

@@ -6,22 +6,11 @@ from lfmm2.results.record import as_json, as_log, result_lines
 from lfmm2.results.stored_facts import gif_of, method_of
 from lfmm2.results.stored_record import verify
 from lfmm2.results.stored_run import BLOCK_ROWS, FIXED_ENDINGS, SMALL_ENDINGS, AnyRun, StoredRun, open_run
-from lfmm2.results.tables import (
-    COMMON,
-    PER_VARIABLE,
-    common_rows,
-    joint_table,
-    loadings_schema,
-    loadings_table,
-    result_table,
-    variable_rows,
-)
+from lfmm2.results.tables import loadings_schema, loadings_table, statistics_table, table_schema
 
 __all__ = [
     "BLOCK_ROWS",
-    "COMMON",
     "FIXED_ENDINGS",
-    "PER_VARIABLE",
     "SMALL_ENDINGS",
     "AnyRun",
     "AssociationResult",
@@ -29,9 +18,7 @@ __all__ = [
     "StoredRun",
     "as_json",
     "as_log",
-    "common_rows",
     "gif_of",
-    "joint_table",
     "loadings_schema",
     "loadings_table",
     "method_of",
@@ -39,8 +26,8 @@ __all__ = [
     "read_factors",
     "read_results",
     "result_lines",
-    "result_table",
-    "variable_rows",
+    "statistics_table",
+    "table_schema",
     "verify",
     "write_factors",
 ]

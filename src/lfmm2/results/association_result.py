@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from lfmm2._typing import Floats
 from lfmm2.errors import InconsistentInputError, MalformedInputError, UsageError
 from lfmm2.files import read_columns
-from lfmm2.model import COLUMNS, Column, Columns, LatentFactors, Origin, Scree, Tables, compute_scree
+from lfmm2.model import Column, Columns, LatentFactors, Origin, Scree, Tables, compute_scree
 from lfmm2.results.stored_run import StoredRun
-from lfmm2.results.tables import TestedStatistic, column_types, loadings_array, statistics_table
+from lfmm2.results.tables import column_types, loadings_array, statistics_table, stored_statistic, tested_statistic
 from lfmm2.statistics import Calibration, CalibrationSummary, Sweep, distributions
+
 
 class ResultSource(Protocol):
     """Where statistics are kept."""
@@ -82,27 +83,22 @@ class MemorySource:
 
     def column(self, column: Column, variable: int | None) -> Floats:
         """Return a copy, which the caller may change."""
+        rows, calibration = self._of_test(variable)
         if column.origin is Origin.MODEL:
-            return self._stored(column.attribute, variable).copy()
-        values: Floats = getattr(self._tested(variable), column.attribute)
+            return stored_statistic(self.columns, column.attribute, self._common, rows).copy()
+        values: Floats = getattr(tested_statistic(self.columns, self._common, rows, calibration), column.attribute)
         return values
 
     def table(self, variable: int | None) -> pa.Table:
         """Compute the table."""
-        rows = None if variable is None else self._rows[variable]
-        tested = self._tested(variable)
-        return statistics_table(self.columns, self._variants(), self._common, rows, tested, self._counts_a1)
+        rows, calibration = self._of_test(variable)
+        return statistics_table(self.columns, self._variants(), self._common, rows, calibration, self._counts_a1)
 
-    def _stored(self, attribute: str, variable: int | None) -> Floats:
-        """Return the view of a statistic of a variable, or of one that all variables share."""
-        own = self.columns.layout(per_variable=True)
-        if variable is not None and attribute in own.names:
-            return own.column(self._rows[variable], attribute)
-        return self.columns.layout(per_variable=False).column(self._common, attribute)
-
-    def _tested(self, variable: int | None) -> TestedStatistic:
-        statistic = self._stored(self.columns.tested(joint=variable is None), variable)
-        return TestedStatistic(statistic, self._calibrations[-1 if variable is None else variable])
+    def _of_test(self, variable: int | None) -> tuple[Floats | None, Calibration]:
+        """Return the rows of a variable with its calibration; for the joint test None, as it has no rows of its own."""
+        return (
+            (None, self._calibrations[-1]) if variable is None else (self._rows[variable], self._calibrations[variable])
+        )
 
 
 def _identity(table: pa.Table) -> pa.Table:
@@ -110,32 +106,18 @@ def _identity(table: pa.Table) -> pa.Table:
 
 
 class FileSource:
-    """Statistics in the files of a run.
+    """Statistics in the files of a run."""
 
-    Parameters
-    ----------
-    tables : list of Path
-        One per variable.
-    joint : Path, optional
-        Where there are several variables.
-    loadings : Path, optional
-        Where they were asked for.
-    columns : Columns
-        What the model of the run has declared.
-    """
-
-    def __init__(
-        self, tables: list[Path], joint: Path | None, loadings: Path | None = None, columns: Columns = COLUMNS
-    ) -> None:
-        self.columns = columns
-        self._tables = tables
-        self._joint = joint
-        self._loadings = loadings
+    def __init__(self, run: StoredRun) -> None:
+        self.columns = run.declared
+        self._tables = [run.path(name) for name in run.variables]
+        self._joint = run.path("joint") if "joint" in run.tables else None
+        self._loadings = run.path("loadings")
 
     def column(self, column: Column, variable: int | None) -> Floats:
         """Read a column from the file."""
         if variable is None and column.tables is not Tables.JOINT and column.origin is Origin.MODEL:
-            variable = 0  # what all variables share is in the table of each
+            variable = 0  # The table of each variable has what all of them share.
         if variable is None and self._joint is None:
             if column.is_tested:
                 return self.column(next(c for c in self.columns.of_table(False) if c.is_tested), 0) ** 2
@@ -196,10 +178,9 @@ def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
         tables = (stored.small_table("sweep"), stored.small_table("sweep-histograms"))
         sweep = Sweep(*tables, record["sweep"]["suggested"], record["sweep"]["reason"])
     factors = stored.factors()
-    source = FileSource([paths[name] for name in stored.variables], paths.get("joint"), paths.get("loadings"))
     return AssociationResult(
         stored.variables, factors.leading(record["factors"]["K"]), calibrations, record["df"], factors.sample_ids,
-        source, paths, sweep, record["imputation"],
+        FileSource(stored), paths, sweep, record["imputation"],
     )  # fmt: skip
 
 
@@ -280,9 +261,9 @@ class AssociationResult:
     if not TYPE_CHECKING:  # names that type checkers do not know shall be errors to them
 
         def __getattr__(self, name: str) -> Floats:
-            """Return a declared column that has no property here, such as var_factors, or one of a model of your own."""
+            """Return a declared column that has no property here, such as var_factors or one of another model."""
             if name.startswith("_"):
-                raise AttributeError(name)  # asked for before there is a source, as by pickle
+                raise AttributeError(name)  # pickle asks for such names before the result has its source
             return self._values(name)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -25,17 +26,18 @@ class TestedStatistic:
     statistic : ndarray of shape (n,), float64
         t or F.
     calibration : Calibration
-    q : ndarray of shape (n,), float64, optional
-        Benjamini-Hochberg q of the calibrated p, where these are only some of the SNPs. By default they are all, and q
-        is computed.
+    q_of_scores : callable, optional
+        Gives Benjamini-Hochberg q where these are only some of the SNPs. By default they are all of them.
     """
 
     __test__ = False  # pytest takes a class of this name for a test
 
-    def __init__(self, statistic: Floats, calibration: Calibration, q: Floats | None = None) -> None:
+    def __init__(
+        self, statistic: Floats, calibration: Calibration, q_of_scores: Callable[[Floats], Floats] | None = None
+    ) -> None:
         self._statistic = statistic
         self._calibration = calibration
-        self._q = q
+        self._q_of_scores = q_of_scores
 
     @cached_property
     def _magnitudes(self) -> Floats:
@@ -72,7 +74,7 @@ class TestedStatistic:
     @cached_property
     def q(self) -> Floats:
         """Return Benjamini-Hochberg q."""
-        return benjamini_hochberg(self.p_calibrated) if self._q is None else self._q
+        return benjamini_hochberg(self.p_calibrated) if self._q_of_scores is None else self._q_of_scores(self._scores)
 
     @property
     def q_storey(self) -> Floats:
@@ -95,44 +97,71 @@ def column_types(columns: Columns) -> dict[str, pa.DataType]:
     return {column.name: pa.type_for_alias(column.dtype) for column in columns}
 
 
-def statistics_table(
-    columns: Columns,
-    variants: pa.Table,
-    common: Floats,
-    rows: Floats | None,
-    tested: TestedStatistic,
-    counts_a1: bool,
-) -> pa.Table:
-    """Return the table of one variable, or of the joint test, for some SNPs.
+def stored_statistic(columns: Columns, attribute: str, common: Floats, rows: Floats | None) -> Floats:
+    """Return the view of a statistic in the rows of a variable, or in those of what all variables share.
 
     Parameters
     ----------
     columns : Columns
         What the model has declared.
-    variants : pyarrow.Table
-        CHROM, POS, ID, A1, A2 as in the .bim.
+    attribute : str
+        Name of the statistic in Python.
     common : ndarray
         Rows of what all variables share, in the order of ``columns.layout(per_variable=False)``.
     rows : ndarray or None
         Rows of the variable, in the order of ``columns.layout(per_variable=True)``; None for the joint test.
-    tested : TestedStatistic
-        Of these SNPs.
+    """
+    own = columns.layout(per_variable=True)
+    if rows is not None and attribute in own.names:
+        return own.column(rows, attribute)
+    return columns.layout(per_variable=False).column(common, attribute)
+
+
+def tested_statistic(
+    columns: Columns,
+    common: Floats,
+    rows: Floats | None,
+    calibration: Calibration,
+    q_of_scores: Callable[[Floats], Floats] | None = None,
+) -> TestedStatistic:
+    """Return the statistic that the table of a variable is about, or the joint one; parameters as of the others."""
+    attribute = columns.tested(joint=rows is None)
+    return TestedStatistic(stored_statistic(columns, attribute, common, rows), calibration, q_of_scores)
+
+
+def statistics_table(
+    columns: Columns,
+    variants: pa.Table,
+    common: Floats,
+    rows: Floats | None,
+    calibration: Calibration,
+    counts_a1: bool,
+    q_of_scores: Callable[[Floats], Floats] | None = None,
+) -> pa.Table:
+    """Return the table of one variable, or of the joint test, for some SNPs.
+
+    Parameters
+    ----------
+    columns, common, rows
+        As of `stored_statistic`.
+    variants : pyarrow.Table
+        CHROM, POS, ID, A1, A2 as in the .bim.
+    calibration, q_of_scores
+        As of `TestedStatistic`.
     counts_a1 : bool
         Whether A1 of the .bim is the allele that is counted, and not A2.
     """
     joint = rows is None
+    tested = tested_statistic(columns, common, rows, calibration, q_of_scores)
     variant_values = _variant_values(variants, counts_a1)
-    shared, own = columns.layout(per_variable=False), columns.layout(per_variable=True)
     arrays = []
     for column in columns.of_table(joint):
         if column.origin is Origin.VARIANTS:
             arrays.append(variant_values[column.name])
-        elif column.origin is not Origin.MODEL:
-            arrays.append(_as_arrow(getattr(tested, column.attribute), column))
-        elif rows is not None and column.attribute in own.names:
-            arrays.append(_as_arrow(own.column(rows, column.attribute), column))
+        elif column.origin is Origin.MODEL:
+            arrays.append(_as_arrow(stored_statistic(columns, column.attribute, common, rows), column))
         else:
-            arrays.append(_as_arrow(shared.column(common, column.attribute), column))
+            arrays.append(_as_arrow(getattr(tested, column.attribute), column))
     return pa.table(arrays, schema=table_schema(columns, joint))
 
 
@@ -144,7 +173,9 @@ def loadings_schema(n_factors: int) -> pa.Schema:
 
 def loadings_table(variants: pa.Table, loadings: Floats, counts_a1: bool) -> pa.Table:
     """Return the table of the loadings V (n_snps_block, K) of some SNPs."""
-    arrays = {name: _with_nulls(column) for name, column in zip(_loading_names(loadings.shape[1]), loadings.T)}
+    arrays = {
+        name: _with_nulls(column) for name, column in zip(_loading_names(loadings.shape[1]), loadings.T, strict=True)
+    }
     return pa.table(_variant_values(variants, counts_a1) | arrays, schema=loadings_schema(loadings.shape[1]))
 
 
