@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from scipy import stats
 
-from lfmm2.files.verification import read_record, sealed_json
+from lfmm2.files.verification import sealed_json
 from lfmm2.model.factors import LatentFactors
 from lfmm2.results.factors_file import write_factors
 
@@ -187,29 +187,6 @@ def _write_sweep(
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         files[path.name] = path
     return files
-
-
-def write_old_results(prefix: Path, z: Floats) -> Path:
-    """Write the files of a run as the version before calibrated joint tests, sweeps and the scree wrote them."""
-    write_results(prefix, z)
-    record = read_record(Path(f"{prefix}.json"))
-    for name in ("calibration", "sweep", "scree", "parameters", "command"):
-        record.pop(name)
-    for path in (prefix.with_name(name) for name in record["files"]):
-        if path.suffix == ".parquet":
-            dropped = ["LFDR", "Q_STOREY"]
-            table = parquet.read_table(path)
-            if path.name.endswith(".joint.parquet"):
-                q = benjamini_hochberg(table["P"].to_numpy())
-                table = table.set_column(table.schema.get_field_index("Q"), "Q", pa.array(q, from_pandas=True))
-                dropped += ["P_CAL", "NEG_LOG10_P_CAL"]
-            parquet.write_table(table.drop_columns(dropped), path)
-        elif path.suffix == ".npz":
-            with np.load(path) as stored:
-                arrays = {name: stored[name] for name in stored.files if name not in ("X", "variables")}
-            np.savez(path, **arrays)
-    write_record(prefix, record)
-    return prefix
 
 
 def write_record(prefix: Path, record: dict[str, Any]) -> None:

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_results import write_old_results, write_results
+from made_results import write_results
 
 from lfmm2.report.report_words import (
     counted_as,
     meaning_of_gif,
     number,
-    of_which_p,
-    older_version,
     scree_sentence,
     small_p,
     small_q,
@@ -130,25 +128,6 @@ def test_scree_is_told_in_singular_and_plural(tmp_path: Path) -> None:
     )
     run.record["scree"] = {"n_axes": 2, "effective_snps": None, "bulk_edge": None}
     assert scree_sentence(run) == "2 axes stand out from chance."
-
-
-@pytest.mark.parametrize(
-    ("are_calibrated", "shown"),
-    [
-        ([True, True], "of calibrated p"),
-        ([False, False], "of p"),
-        ([True, False], "of calibrated p; of the joint test, of raw p"),
-    ],
-)
-def test_q_is_said_to_be_of_the_p_that_it_is_of(are_calibrated: list[bool], shown: str) -> None:
-    assert of_which_p(are_calibrated) == shown
-
-
-def test_old_results_of_one_variable_have_no_joint_test_to_speak_of(tmp_path: Path) -> None:
-    run = StoredRun(write_old_results(tmp_path / "r", np.ones((20, 1))))
-    assert older_version(run) == (
-        "An older version wrote these results: there is no scree, and the values of the variables are not stored."
-    )
 
 
 def test_facts_of_a_test_are_its_own(tmp_path: Path) -> None:

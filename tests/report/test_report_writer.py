@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from made_results import write_old_results, write_record, write_results
+from made_results import write_record, write_results
 
 pytest.importorskip("matplotlib")
 
@@ -243,29 +243,6 @@ def shown_text(page: str) -> str:
 def columns_of_loci(page: str) -> list[list[str]]:
     tables = page.split('<h2 id="loci">')[1].split("<h2")[0].split("<table>")[1:]
     return [re.findall(r"<th[^>]*>(.*?)</th>", table) for table in tables]
-
-
-def test_results_of_older_versions_have_what_they_have(tmp_path: Path) -> None:
-    (path,) = write_report(write_old_results(tmp_path / "r", scores()), dpi=40)
-    page = path.read_text(encoding="utf-8")
-    assert re.findall(r"<h2 [^>]*>([^<]*)</h2>", page) == ["Summary", "Tests", "Data", "Top loci", "Run record"]
-    text = Elements(page).text
-    assert (
-        "An older version wrote these results: p and q of the joint test are not calibrated; there is no scree, and "
-        "the values of the variables are not stored." in text
-    )
-    assert "of calibrated p; of the joint test, of raw p" in text
-    joint, first = cells_of(page, "joint"), cells_of(page, "env1")
-    assert [joint[name] for name in ("GIF", "p, calibrated", "what the GIF usually means")] == ["—"] * 3
-    assert first["GIF"] == "1.200"
-    assert "—" not in (joint["p"], first["p"], first["p, calibrated"])
-    with_both, without = columns_of_loci(page)[1:]
-    assert ("p" in with_both, "p, calibrated" in with_both) == (True, True)
-    assert ("p" in without, "p, calibrated" in without) == (True, False)
-
-
-def test_older_version_is_no_word_of_results_of_this_one(page: str) -> None:
-    assert "older version" not in page
 
 
 def test_report_without_calibration_says_nothing_of_calibrated_p(tmp_path: Path) -> None:

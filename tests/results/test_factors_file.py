@@ -52,7 +52,6 @@ def test_spectrum_of_leading_factors_comes_back_with_their_vectors(tmp_path):
 
 
 def test_files_without_a_spectrum_are_read(tmp_path):
-    # as versions wrote them that knew no scree
     stored(tmp_path, FACTORS)
     with np.load(tmp_path / "f.npz") as arrays:
         assert not any(name.startswith("spectrum") for name in arrays.files)

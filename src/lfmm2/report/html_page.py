@@ -18,8 +18,6 @@ from lfmm2.report.report_words import (
     gif_cells,
     method_sentence,
     number,
-    of_which_p,
-    older_version,
     scree_sentence,
     small_p,
     small_q,
@@ -79,8 +77,6 @@ def _summary(contents: Contents) -> str:
         + (f"; {escaped(record['df'])} residual degrees of freedom. " if record.get("df") is not None else ". "),
         escaped(method_sentence(method_of(record))),
     ]
-    older = older_version(run)
-    parts.append(f" {escaped(older)}" if older else "")
     text = f"<p>{''.join(parts)}</p>\n{_warnings(record.get('warnings') or [])}"
     return text + _results_table(contents)
 
@@ -121,21 +117,21 @@ def _results_table(contents: Contents) -> str:
         cells += [number(fit.get(key), ".3f") for key in ("mean", "sd", "null_proportion")] if is_null else []
         cells += [with_spaces(level.count) for level in of.discoveries]
         cells += [escaped(shortened(snp)) or NO_NUMBER, small_p(raw)]
-        cells += [small_p(y) if of.is_calibrated else NO_NUMBER] if has_calibrated else []
+        cells += [small_p(y)] if has_calibrated else []
         cells += [f'<span class="soft">{escaped(meaning)}</span>']
         rows.append((cells, False))
     shown = len([of for of in contents.tables if of.name in contents.run.variables])
     more = (
         f"; the first {counted_as(shown, 'variable has', 'variables have')} pictures below" if contents.others else ""
     )
-    which = of_which_p([of.is_calibrated for of in both])
+    which = "of calibrated p" if has_calibrated else "of p"
     caption = f"SNPs found at a false discovery rate (Benjamini–Hochberg, {which}){more}"
     return html_table(caption, columns, rows, text=(0, columns.index("strongest SNP"), len(columns) - 1))
 
 
 def _strength(locus: Locus) -> float:
-    """-log10 of the calibrated p, or of p where no other is stored."""
-    return locus.values.get("NEG_LOG10_P_CAL", locus.values["NEG_LOG10_P"])
+    """Return -log10 of the calibrated p."""
+    return locus.values["NEG_LOG10_P_CAL"]
 
 
 def _anchor(contents: Contents, name: str) -> str:

@@ -1,12 +1,10 @@
-"""What a report says of a run in sentences, by the method of its calibration, its sweep and its version."""
+"""Sentences of a report on a run, by the method of its calibration and its sweep."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from lfmm2._words import counted, with_spaces
-from lfmm2.errors import InconsistentInputError
 from lfmm2.results import StoredRun, gif_of, method_of
 
 #: Stands where a number is absent.
@@ -67,13 +65,6 @@ def small_q(value: float) -> str:
 
 def method_sentence(method: str) -> str:
     return _METHODS.get(method, f"Calibration: {method}.")
-
-
-def of_which_p(are_calibrated: Sequence[bool]) -> str:
-    """Of which p the q are, from whether each table has calibrated p; a joint test, the last, may differ."""
-    if all(are_calibrated):
-        return "of calibrated p"
-    return "of calibrated p; of the joint test, of raw p" if any(are_calibrated) else "of p"
 
 
 def meaning_of_gif(
@@ -163,28 +154,6 @@ def scree_sentence(run: StoredRun) -> str:
             fact += f", so that chance makes eigenvalues up to {shown}"
         parts.append(fact)
     return f"{'; '.join(parts)}." if parts else ""
-
-
-def has_design(run: StoredRun) -> bool:
-    """Whether the factors file holds the variables; older versions did not keep them."""
-    try:
-        run.design()
-    except InconsistentInputError:
-        return False
-    return True
-
-
-def older_version(run: StoredRun) -> str:
-    """What results of an older version lack, in a sentence; empty for those of this one."""
-    raw_joint = "joint" in run.tables[len(run.variables) :] and "P_CAL" not in run.columns("joint")
-    no_values = not has_design(run)
-    if "calibration" in run.record and not raw_joint and not no_values:
-        return ""
-    tests = ["p and q of the joint test are not calibrated"] if raw_joint else []
-    lacking = [] if run.path("scree") is not None else ["there is no scree"]
-    lacking += ["the values of the variables are not stored"] if no_values else []
-    parts = "; ".join([*tests, *([", and ".join(lacking)] if lacking else [])])
-    return f"An older version wrote these results: {parts}." if parts else ""
 
 
 def gif_cells(run: StoredRun, table: str, by_k: dict[int, float] | None) -> tuple[str, str]:

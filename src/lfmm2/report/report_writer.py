@@ -19,7 +19,6 @@ from lfmm2.report.figure_style import as_png, require_matplotlib
 from lfmm2.report.html_page import Contents, as_html
 from lfmm2.report.html_parts import Picture
 from lfmm2.report.k_plots import read_sweep
-from lfmm2.report.report_words import has_design
 from lfmm2.report.summaries import (
     SnpSummary,
     TableSummary,
@@ -191,7 +190,7 @@ def _plans(run: StoredRun) -> Iterator[_Plan]:
         yield from (plan("gif-by-k"), plan("discoveries-by-k"))
     if run.path("sweep-histograms") is not None:
         yield from (plan("histograms-by-k", name) for name in _shown(run))
-    if run.n_factors and has_design(run):
+    if run.n_factors:
         yield plan("factor-correlations")
         yield from (plan("factors", name) for name in _shown(run))
     yield from (plan("frequencies"), plan("missingness"))

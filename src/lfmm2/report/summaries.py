@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from lfmm2._typing import Floats, Ints
 from lfmm2.errors import MalformedInputError
+from lfmm2.model import COLUMNS, Origin
 from lfmm2.report.picture_sums import (
     STRONG,
     Contigs,
@@ -35,9 +36,10 @@ P_BINS = 50
 #: Bins of the frequency and of the missing rate.
 SNP_BINS = 50
 
-_TEXTS = ("CHROM", "POS", "ID", "A1", "OMITTED")
+_TEXTS = tuple(column.name for column in COLUMNS if column.origin is Origin.VARIANTS)
+# Numbers of the loci, as far as a table has them: some are of variables only, and F_STAT of the joint test.
 _NUMBERS = ("A1_FREQ", "BETA", "SE", "F_STAT", "P", "NEG_LOG10_P", "P_CAL", "NEG_LOG10_P_CAL", "Q", "LFDR")
-# strongest SNPs of a table from which its loci are taken
+# Strongest SNPs of a table, from which its loci are taken.
 _CANDIDATES = 1000
 
 
@@ -98,7 +100,7 @@ class TableSummary:
     n_snps, n_tested : int
         Rows, and those with a p.
     is_calibrated : bool
-        False with ``--calibrate none``, and for the joint test of older versions: raw p stand for calibrated ones.
+        False with ``--calibrate none``: raw p stand for calibrated ones.
     gif : float
         Genomic inflation factor from the record; NaN where it has none.
     """
@@ -136,17 +138,17 @@ def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> Tab
         From `read_layout`, where several tables of a run are read.
     """
     run = open_run(run)
-    known = run.columns(name)
     layout = read_layout(run) if layout is None else layout
-    is_calibrated = _is_calibrated(run, name)
+    is_calibrated = method_of(run.record, name) != "none"
     p_column, y_column = ("P_CAL", "NEG_LOG10_P_CAL") if is_calibrated else ("P", "NEG_LOG10_P")
     contigs, orders = Contigs(layout.names), Orders(layout)
     manhattan = ManhattanSums(layout, run.n_snps)
     quantiles = {column: QuantileSums() for column in ("NEG_LOG10_P", y_column)}
     p_counts = {column: np.zeros(P_BINS, np.int64) for column in ("P", p_column)}
     discoveries, strongest = DiscoveryCounts(), Strongest(_CANDIDATES)
+    wanted = [c.name for c in run.declared.of_table(joint=name == "joint") if c.name in (*_TEXTS, *_NUMBERS)]
     n_tested = 0
-    for block in run.blocks(name, [column for column in (*_TEXTS, *_NUMBERS) if column in known], dictionaries=True):
+    for block in run.blocks(name, wanted, dictionaries=True):
         codes, positions = contigs.codes(block["CHROM"]), _positions(block)
         x = layout.place(codes, positions, orders.take(codes))
         y = _numbers(block, y_column)
@@ -193,10 +195,6 @@ def _histogram(p: Floats) -> Ints:
 def _gif(run: StoredRun, name: str) -> float:
     gif = gif_of(run.record, name)
     return np.nan if gif is None else gif
-
-
-def _is_calibrated(run: StoredRun, name: str) -> bool:
-    return method_of(run.record, name) != "none" and "NEG_LOG10_P_CAL" in run.columns(name)
 
 
 def _loci(strongest: Strongest, manhattan: ManhattanSums, contigs: Contigs, layout: Layout) -> Iterator[Locus]:
@@ -246,10 +244,11 @@ class BriefSummary:
 def summarise_briefly(run: AnyRun, name: str) -> BriefSummary:
     """Discoveries and the strongest SNP of a table."""
     run = open_run(run)
-    is_calibrated = _is_calibrated(run, name)
+    is_calibrated = method_of(run.record, name) != "none"
     y_column = "NEG_LOG10_P_CAL" if is_calibrated else "NEG_LOG10_P"
     discoveries, strongest, n_tested = DiscoveryCounts(), Strongest(1), 0
-    for block in run.blocks(name, list(dict.fromkeys([*_TEXTS[:3], "NEG_LOG10_P", y_column, "Q"])), dictionaries=True):
+    wanted = list(dict.fromkeys(["CHROM", "POS", "ID", "NEG_LOG10_P", y_column, "Q"]))
+    for block in run.blocks(name, wanted, dictionaries=True):
         y = _numbers(block, y_column)
         n_tested += int(np.isfinite(y).sum())
         discoveries.add(y, _numbers(block, "Q"))

@@ -16,7 +16,7 @@ from lfmm2.statistics import Calibration, benjamini_hochberg
 _VARIANT_COLUMNS = tuple(column.name for column in COLUMNS if column.origin is Origin.VARIANTS)
 
 
-class TestedStatistic:
+class CalibratedStatistic:
     """The statistic of one test with its calibration, and all columns that follow from them, by their names in Python.
 
     Each is computed when it is asked for; those that others need are kept.
@@ -29,8 +29,6 @@ class TestedStatistic:
     q_of_scores : callable, optional
         Gives Benjamini-Hochberg q where these are only some of the SNPs. By default they are all of them.
     """
-
-    __test__ = False  # pytest takes a class of this name for a test
 
     def __init__(
         self, statistic: Floats, calibration: Calibration, q_of_scores: Callable[[Floats], Floats] | None = None
@@ -123,10 +121,10 @@ def tested_statistic(
     rows: Floats | None,
     calibration: Calibration,
     q_of_scores: Callable[[Floats], Floats] | None = None,
-) -> TestedStatistic:
+) -> CalibratedStatistic:
     """Return the statistic that the table of a variable is about, or the joint one; parameters as of the others."""
     attribute = columns.tested(joint=rows is None)
-    return TestedStatistic(stored_statistic(columns, attribute, common, rows), calibration, q_of_scores)
+    return CalibratedStatistic(stored_statistic(columns, attribute, common, rows), calibration, q_of_scores)
 
 
 def statistics_table(
@@ -147,7 +145,7 @@ def statistics_table(
     variants : pyarrow.Table
         CHROM, POS, ID, A1, A2 as in the .bim.
     calibration, q_of_scores
-        As of `TestedStatistic`.
+        As of `CalibratedStatistic`.
     counts_a1 : bool
         Whether A1 of the .bim is the allele that is counted, and not A2.
     """
