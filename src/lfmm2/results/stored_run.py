@@ -16,7 +16,7 @@ from pyarrow import csv
 from lfmm2._typing import AnyPath, Floats
 from lfmm2._words import counted, some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, LfmmError, MalformedInputError, ReadError, UsageError
-from lfmm2.files import recut
+from lfmm2.files import TEXT_FORMATS, recut, text_options
 from lfmm2.model import COLUMNS, Columns, LatentFactors
 from lfmm2.results.factors_file import read_factors
 from lfmm2.results.stored_record import find_record, open_record
@@ -26,7 +26,6 @@ from lfmm2.results.tables import column_types
 BLOCK_ROWS = 131_072
 # Bytes of text that are parsed together.
 _TEXT_BYTES = 1 << 24
-_FORMATS = ("parquet", "tsv", "tsv.gz", "tsv.zst")
 #: Endings of what every run writes beside its tables.
 FIXED_ENDINGS = {"factors": ".factors.npz", "log": ".log", "record": ".json"}
 #: Endings of what some runs write besides.
@@ -127,7 +126,7 @@ class StoredRun:
         return found[0].removesuffix(ending)
 
     def _table_format(self, path: Path) -> str:
-        for form in _FORMATS:
+        for form in ("parquet", *TEXT_FORMATS):
             if all(f"{self._base}.{name}.{form}" in self._sizes for name in self.variables):
                 return form
         raise MalformedInputError(f"{path}: lists no tables of {some_of(self.variables)}; run again")
@@ -180,8 +179,7 @@ class StoredRun:
                 from pyarrow import parquet
 
                 return tuple(parquet.read_schema(path).names)
-            with _open_text(path, self.format) as stream, csv.open_csv(stream, parse_options=_layout()) as reader:
-                return tuple(column.removeprefix("#") for column in reader.schema.names)
+            return _text_columns(path, self.format)
 
     def _table_path(self, name: str) -> Path:
         path = self.path(name) if name in (*self.tables, "loadings") else None
@@ -314,8 +312,7 @@ class StoredRun:
             raise InconsistentInputError(f"{self.prefix}: has no {name} table; it comes with {_REMEDIES[name]}")
         types = _SMALL_TYPES | (_HISTOGRAM_TYPES if name == "sweep-histograms" else {})
         with _translated(path):
-            with _open_text(path, "tsv") as stream, csv.open_csv(stream, parse_options=_layout()) as reader:
-                columns = reader.schema.names
+            columns = _text_columns(path, "tsv")
             with _open_text(path, "tsv") as stream:
                 blocks = list(
                     _text_blocks(stream, columns, {column: types.get(column, pa.float64()) for column in columns})
@@ -348,27 +345,20 @@ def open_run(run: AnyRun) -> StoredRun:
     return StoredRun(paths["record"])
 
 
-def _layout() -> csv.ParseOptions:
-    return csv.ParseOptions(delimiter="\t", quote_char=False)
-
-
 def _open_text(path: Path, form: str) -> Any:
-    compression = {"tsv": None, "tsv.gz": "gzip", "tsv.zst": "zstd"}[form]
-    return pa.input_stream(os.fspath(path), compression=compression)
+    return pa.input_stream(os.fspath(path), compression=TEXT_FORMATS[form])
+
+
+def _text_columns(path: Path, form: str) -> tuple[str, ...]:
+    """Read the names of the columns of a text table."""
+    with _open_text(path, form) as stream, csv.open_csv(stream, **text_options((), {})) as reader:
+        return tuple(column.removeprefix("#") for column in reader.schema.names)
 
 
 def _text_blocks(stream: Any, columns: Sequence[str], types: dict[str, pa.DataType]) -> Iterator[pa.Table]:
-    """Stream a text table by blocks. NA is a missing number, and in columns of text a name like any other."""
-    # Only the first column has a # before its name in the header.
-    first = "#CHROM"
-    options = csv.ConvertOptions(
-        include_columns=[first if column == "CHROM" else column for column in columns],
-        column_types={first if column == "CHROM" else column: kind for column, kind in types.items()},
-        null_values=["NA"],
-        strings_can_be_null=False,
-    )
+    """Stream some columns of a text table by blocks."""
     reading = csv.ReadOptions(block_size=_TEXT_BYTES, use_threads=False)
-    with csv.open_csv(stream, reading, _layout(), options) as reader:
+    with csv.open_csv(stream, reading, **text_options(columns, types)) as reader:
         for batch in reader:
             yield pa.Table.from_batches([batch]).rename_columns(list(columns))
 
