@@ -18,7 +18,6 @@ from lfmm2.results.tables import (
     loadings_schema,
     loadings_table,
     statistics_table,
-    stored_statistic,
     table_schema,
 )
 from lfmm2.statistics.calibration import Calibration, JointStatistic, MagnitudeHistogram, StudentStatistic, calibrate
@@ -149,10 +148,10 @@ def test_q_is_of_all_snps_unless_it_is_given() -> None:
 
 def test_stored_statistic_is_a_view_of_its_column() -> None:
     rows = OWN.rows(BLOCK, 0)
-    stored_statistic(COLUMNS, "se", COMMON, rows)[0] = 7.5
+    COLUMNS.stored("se", COMMON, rows)[0] = 7.5
     assert (rows == 7.5).sum() == 1
-    np.testing.assert_array_equal(stored_statistic(COLUMNS, "n_called", COMMON, rows), BLOCK.n_called)
-    np.testing.assert_array_equal(stored_statistic(COLUMNS, "f_stat", COMMON, None), BLOCK.f_stat)
+    np.testing.assert_array_equal(COLUMNS.stored("n_called", COMMON, rows), BLOCK.n_called)
+    np.testing.assert_array_equal(COLUMNS.stored("f_stat", COMMON, None), BLOCK.f_stat)
 
 
 def test_further_column_is_before_the_status() -> None:

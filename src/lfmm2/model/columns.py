@@ -169,6 +169,23 @@ class Columns:
         """Return the order of what a model computes per variable, or of what all variables share, in stored rows."""
         return self._layouts[per_variable]
 
+    def stored(self, attribute: str, common: Floats, rows: Floats | None) -> Floats:
+        """Return the view (b,) of a statistic in the rows of a variable, or in those of what all variables share.
+
+        Parameters
+        ----------
+        attribute : str
+            Name of the statistic in Python.
+        common : ndarray
+            Rows of what all variables share, in the order of ``layout(per_variable=False)``.
+        rows : ndarray or None
+            Rows of the variable, in the order of ``layout(per_variable=True)``; None for the joint test.
+        """
+        own = self.layout(per_variable=True)
+        if rows is not None and attribute in own.names:
+            return own.column(rows, attribute)
+        return self.layout(per_variable=False).column(common, attribute)
+
     def with_attribute(self, attribute: str) -> tuple[Column, bool] | None:
         """Return the column of a name in Python, and whether the joint table has it under this name."""
         for column in self:

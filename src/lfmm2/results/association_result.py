@@ -18,7 +18,7 @@ from lfmm2.errors import InconsistentInputError, MalformedInputError, UsageError
 from lfmm2.files import read_columns
 from lfmm2.model import Column, Columns, LatentFactors, Origin, Scree, Tables, compute_scree
 from lfmm2.results.stored_run import StoredRun
-from lfmm2.results.tables import column_types, loadings_array, statistics_table, stored_statistic, tested_statistic
+from lfmm2.results.tables import column_types, loadings_array, statistics_table, tested_statistic
 from lfmm2.statistics import Calibration, CalibrationSummary, Sweep, distributions
 
 
@@ -85,7 +85,7 @@ class MemorySource:
         """Return a copy, which the caller may change."""
         rows, calibration = self._of_test(variable)
         if column.origin is Origin.MODEL:
-            return stored_statistic(self.columns, column.attribute, self._common, rows).copy()
+            return self.columns.stored(column.attribute, self._common, rows).copy()
         values: Floats = getattr(tested_statistic(self.columns, self._common, rows, calibration), column.attribute)
         return values
 

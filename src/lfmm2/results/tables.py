@@ -95,26 +95,6 @@ def column_types(columns: Columns) -> dict[str, pa.DataType]:
     return {column.name: pa.type_for_alias(column.dtype) for column in columns}
 
 
-def stored_statistic(columns: Columns, attribute: str, common: Floats, rows: Floats | None) -> Floats:
-    """Return the view of a statistic in the rows of a variable, or in those of what all variables share.
-
-    Parameters
-    ----------
-    columns : Columns
-        What the model has declared.
-    attribute : str
-        Name of the statistic in Python.
-    common : ndarray
-        Rows of what all variables share, in the order of ``columns.layout(per_variable=False)``.
-    rows : ndarray or None
-        Rows of the variable, in the order of ``columns.layout(per_variable=True)``; None for the joint test.
-    """
-    own = columns.layout(per_variable=True)
-    if rows is not None and attribute in own.names:
-        return own.column(rows, attribute)
-    return columns.layout(per_variable=False).column(common, attribute)
-
-
 def tested_statistic(
     columns: Columns,
     common: Floats,
@@ -122,9 +102,9 @@ def tested_statistic(
     calibration: Calibration,
     q_of_scores: Callable[[Floats], Floats] | None = None,
 ) -> CalibratedStatistic:
-    """Return the statistic that the table of a variable is about, or the joint one; parameters as of the others."""
+    """Return the statistic that the table of a variable is about, or the joint one; as of `statistics_table`."""
     attribute = columns.tested(joint=rows is None)
-    return CalibratedStatistic(stored_statistic(columns, attribute, common, rows), calibration, q_of_scores)
+    return CalibratedStatistic(columns.stored(attribute, common, rows), calibration, q_of_scores)
 
 
 def statistics_table(
@@ -141,7 +121,7 @@ def statistics_table(
     Parameters
     ----------
     columns, common, rows
-        As of `stored_statistic`.
+        What the model has declared, and rows as of `Columns.stored`.
     variants : pyarrow.Table
         CHROM, POS, ID, A1, A2 as in the .bim.
     calibration, q_of_scores
@@ -157,7 +137,7 @@ def statistics_table(
         if column.origin is Origin.VARIANTS:
             arrays.append(variant_values[column.name])
         elif column.origin is Origin.MODEL:
-            arrays.append(_as_arrow(stored_statistic(columns, column.attribute, common, rows), column))
+            arrays.append(_as_arrow(columns.stored(column.attribute, common, rows), column))
         else:
             arrays.append(_as_arrow(getattr(tested, column.attribute), column))
     return pa.table(arrays, schema=table_schema(columns, joint))
