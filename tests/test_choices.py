@@ -304,5 +304,7 @@ def test_record_without_calibration_is_refused_with_a_remedy(data: lfmm2.Simulat
     record = record_of(tmp_path)
     del record["calibration"], record["sha256"]
     (tmp_path / "r.json").write_bytes(sealed_json(record))
-    with pytest.raises(lfmm2.InconsistentInputError, match=r"no calibration.*run again"):
+    with pytest.raises(
+        lfmm2.MalformedInputError, match=r"calibration is absent; no record as lfmm2 writes it, run again"
+    ):
         lfmm2.read_results(tmp_path / "r")

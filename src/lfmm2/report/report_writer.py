@@ -27,7 +27,7 @@ from lfmm2.report.summaries import (
     summarise_snps,
     summarise_table,
 )
-from lfmm2.results import AnyRun, StoredRun, method_of, open_run
+from lfmm2.results import AnyRun, StoredRun, open_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,7 +116,7 @@ def write_report(
     require_matplotlib()
     run = open_run(results)
     page = _page(run.prefix) if out is None else Path(out)
-    own = {run.prefix.with_name(name).resolve() for name in (*run.record["files"], f"{run.prefix.name}.json")}
+    own = {run.prefix.with_name(name).resolve() for name in (*run.record.files, f"{run.prefix.name}.json")}
     if page.resolve() in own:
         raise UsageError(f"{page} belongs to the results themselves; choose another --out")
     is_kept = png is not None and out is None and not overwrite and page.is_file()
@@ -220,7 +220,7 @@ def _draw(run: StoredRun, plan: _Plan, table: TableSummary | None, snps: SnpSumm
     if table is not None and plan.kind in ("manhattan", "qq", "p-histogram"):
         return _draw_table(plan.kind, table)
     variables = _shown(run)
-    is_calibrated = method_of(run.record) != "none"
+    is_calibrated = run.record.calibration.method != "none"
     draw: dict[str, tuple[Callable[[], Axes], str, str]] = {
         "scree": (
             lambda: plots.scree(run),

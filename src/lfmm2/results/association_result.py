@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lfmm2._typing import Floats
-from lfmm2.errors import InconsistentInputError, MalformedInputError, UsageError
+from lfmm2.errors import MalformedInputError, UsageError
 from lfmm2.files import read_columns
 from lfmm2.model import Column, Columns, LatentFactors, Origin, Scree, Tables, compute_scree
 from lfmm2.results.stored_run import StoredRun
@@ -166,21 +167,16 @@ def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
     """
     stored = StoredRun(prefix)
     record = stored.record
-    if "calibration" not in record:
-        raise InconsistentInputError(f"{stored.prefix}: no calibration in its record; run again")
-    parts = record["calibration"]
-    of_tests = parts["variables"] | ({"joint": parts["joint"]} if parts["joint"] else {})
-    calibrations = {name: CalibrationSummary.from_json(part) for name, part in of_tests.items()}
     names = (*stored.tables, "loadings", "factors", "log", "record", "scree", "sweep", "sweep-histograms", "prune")
     paths = {name: path for name in names if (path := stored.path(name))}
     sweep = None
-    if record["sweep"] is not None:
+    if record.sweep is not None:
         tables = (stored.small_table("sweep"), stored.small_table("sweep-histograms"))
-        sweep = Sweep(*tables, record["sweep"]["suggested"], record["sweep"]["reason"])
+        sweep = Sweep(*tables, record.sweep.suggested, record.sweep.reason)
     factors = stored.factors()
     return AssociationResult(
-        stored.variables, factors.leading(record["factors"]["K"]), calibrations, record["df"], factors.sample_ids,
-        FileSource(stored), paths, sweep, record["imputation"],
+        stored.variables, factors.leading(stored.n_factors), record.calibration.tests, record.df, factors.sample_ids,
+        FileSource(stored), paths, sweep, None if record.imputation is None else asdict(record.imputation),
     )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ class StoredRun:
     ----------
     prefix : Path
     declared : Columns
-    record : dict
+    record : RunRecord
         The ``.json``.
     variables, tables : tuple of str
         The variables; and these and "joint", where there is a joint test.
@@ -98,10 +98,10 @@ class StoredRun:
         self._types = column_types(columns)
         self.record = open_record(path)
         self.prefix = path.with_name(path.name.removesuffix(".json"))
-        self.variables: tuple[str, ...] = tuple(self.record["variables"])
-        self.n_snps: int = self.record["tested"]["n_snps_used"]
-        self.n_factors: int = self.record["factors"]["K"]
-        self._sizes: dict[str, int] = {name: stamp["bytes"] for name, stamp in self.record["files"].items()}
+        self.variables: tuple[str, ...] = tuple(self.record.variables)
+        self.n_snps = self.record.tested.n_snps_used
+        self.n_factors = self.record.factors.K
+        self._sizes = {name: stamp.bytes for name, stamp in self.record.files.items()}
         self._base = self._common_beginning(path)
         self.format = self._table_format(path)
         self._check_files()
