@@ -20,8 +20,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lfmm2.files.table_files import RESULT_SCHEMA, open_table
+from lfmm2.files.table_files import open_table
 from lfmm2.files.verification import sealed_json
+from lfmm2.model.columns import COLUMNS
+from lfmm2.results.tables import table_schema
 
 OFFSET = """
 import sys, numpy as np
@@ -41,7 +43,7 @@ def write_results(prefix, n_snps, n_variables):
     """Results with effects and, in one SNP of ten thousand, small q."""
     names = [f"env{j + 1}" for j in range(n_variables)]
     files, step = [], 131_072
-    schema = RESULT_SCHEMA
+    schema = table_schema(COLUMNS, joint=False)
     for j, name in enumerate(names):
         rng = np.random.default_rng(j)
         files.append(Path(f"{prefix}.{name}.parquet"))

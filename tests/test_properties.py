@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 import lfmm2
 from lfmm2.files.table_files import read_columns
 from lfmm2.genotypes.plink_writer import write_plink
+from lfmm2.model.columns import COLUMNS
 from lfmm2.pipeline import run_state
 from lfmm2.process.progress import Progress
+from lfmm2.results.tables import column_types
 
 Floats = NDArray[np.float64]
 
@@ -287,7 +289,7 @@ def test_text_holds_the_doubles_of_parquet(problem: Problem, format: str) -> Non
         parquet = problem.run_in(folder, out=folder / "p")
         text = problem.run_in(folder, out=folder / "t", format=format)
         for table in (*parquet.variables, *(["joint"] if len(parquet.variables) > 1 else [])):
-            a, b = (read_columns(result.paths[table], None) for result in (parquet, text))
+            a, b = (read_columns(result.paths[table], None, column_types(COLUMNS)) for result in (parquet, text))
             assert a.column_names == b.column_names
             for column in a.column_names:
                 x, y = (t[column].combine_chunks() for t in (a, b))

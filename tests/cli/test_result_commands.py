@@ -127,13 +127,13 @@ def test_offset_of_the_same_environment_warns(folder: Path, capsys: Capture) -> 
     assert "genetic gap:      0\n" in out
 
 
-def test_offset_of_older_results_wants_the_environments(tmp_path: Path, capsys: Capture) -> None:
+def test_offset_of_a_factors_file_without_variables_is_refused(tmp_path: Path, capsys: Capture) -> None:
     write_results(tmp_path / "r", {"v": {"RIDGE_BETA": [0.1]}})
     (tmp_path / "new.csv").write_text("IID,v\ni1,1\ni2,2\n")
     arguments = ("offset", tmp_path / "r", "--new-env", tmp_path / "new.csv", "--out", tmp_path / "o")
     code, err = refused(capsys, tmp_path, *arguments)
-    assert code == 4
-    assert "give --env, or run again with this version" in err
+    assert code == 3
+    assert "r.factors.npz: is not a factors file" in err
 
 
 @pytest.mark.parametrize("command", ["hits", "offset", "report", "verify"])

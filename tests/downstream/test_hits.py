@@ -10,10 +10,12 @@ import pytest
 from stored_results import variants, write_results
 
 import lfmm2
-from lfmm2.downstream.hits import CLUMP_SCHEMA, HITS_SCHEMA, collect_hits, find_hits, parse_distance, write_hits
+from lfmm2.downstream.hits import CLUMP_SCHEMA, collect_hits, find_hits, hits_schema, parse_distance, write_hits
+from lfmm2.model.columns import COLUMNS
 from lfmm2.results.stored_run import BLOCK_ROWS, StoredRun
 
 Floats = np.ndarray
+HITS_SCHEMA = hits_schema(COLUMNS)
 
 
 def random_tables(n: int, seed: int = 0) -> dict[str, dict]:
@@ -249,18 +251,11 @@ def test_prefix_without_a_name_is_refused(tmp_path: Path, prefix: str, monkeypat
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_older_results_have_hits_by_q_only(tmp_path: Path) -> None:
-    tables = {"v": {"Q": [0.01, 0.9]}, "w": {"Q": [0.9, 0.9]}, "joint": {"Q": [0.01, 0.02], "NEG_LOG10_P": [2.0, 3.0]}}
-    lacking = ("Q_STOREY", "LFDR")
-    write_results(tmp_path / "r", tables, lacking=lacking)
-    table = find_hits(tmp_path / "r", variables=["v"])
-    assert table["Q_STOREY"].to_pylist() == table["LFDR"].to_pylist() == [None]
-    with pytest.raises(lfmm2.InconsistentInputError, match=r"has no column LFDR.*choose by q"):
-        find_hits(tmp_path / "r", by="lfdr")
-    write_results(tmp_path / "s", tables, lacking=(*lacking, "P_CAL", "NEG_LOG10_P_CAL"))
-    joint = find_hits(tmp_path / "s", variables=["joint"])
-    assert joint["ID"].to_pylist() == ["rs1", "rs0"]
-    assert joint["NEG_LOG10_P_CAL"].to_pylist() == [3.0, 2.0]
+def test_table_without_a_declared_column_is_refused(tmp_path: Path) -> None:
+    write_results(tmp_path / "r", {"v": {"Q": [0.01, 0.9]}}, lacking=("LFDR",))
+    for by in ("q", "lfdr"):
+        with pytest.raises(lfmm2.InconsistentInputError, match="has no column LFDR; run again"):
+            find_hits(tmp_path / "r", by=by)
 
 
 @pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")

@@ -380,9 +380,9 @@ def test_environment_of_a_real_run_is_its_table(tmp_path: Path) -> None:
     assert own.gap.std() > 0
 
 
-def test_older_run_has_no_environment_of_its_own(tmp_path: Path) -> None:
+def test_factors_file_without_variables_has_no_environment(tmp_path: Path) -> None:
     B, _, x_new = random_case()
-    with pytest.raises(lfmm2.InconsistentInputError, match=r"older version .* give --env, or run again with"):
+    with pytest.raises(lfmm2.MalformedInputError, match=r"is not a factors file .*run again"):
         genetic_offset(results(tmp_path, B), None, table(x_new))
 
 

@@ -26,6 +26,7 @@ from lfmm2.model.ridge import RidgeGeometry, ridge_geometry
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
+SHARES = ("var_variables", "var_factors", "var_residual")
 EPS = np.finfo(float).eps
 GIB = 1 << 30
 K = 3
@@ -85,6 +86,11 @@ def statistics(
     ridge, fitted = fit(matrix, X, **options)
     model = AssociationModel(ridge, factors or fitted, X.shape[1] - n_nuisance, df, loadings=True)
     return whole(list(model.statistics(matrix)))
+
+
+def shares_of(statistics: BlockStatistics) -> Floats:
+    """The shares of variance, shape (n_snps, 3)."""
+    return np.column_stack([getattr(statistics, name) for name in SHARES])
 
 
 def whole(blocks: list[BlockStatistics]) -> BlockStatistics:
@@ -206,12 +212,12 @@ def test_shares_are_sums_of_squares_of_nested_regressions(data: Structured, bed:
     with np.errstate(invalid="ignore"):
         expected = np.stack([rss_small - rss, total - rss_small, rss], axis=1) / total[:, None]
     varies = actual.status == Status.OK
-    np.testing.assert_allclose(actual.shares[varies], expected[varies], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(shares_of(actual)[varies], expected[varies], rtol=0, atol=1e-12)
 
 
 def test_shares_sum_to_one(data: Structured, bed: BedFile, engine: Engine) -> None:
     actual = statistics(BedMatrix(bed, engine), data.X)
-    shares = actual.shares[actual.status == Status.OK]
+    shares = shares_of(actual)[actual.status == Status.OK]
     assert (shares >= 0).all()
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=0, atol=4 * EPS)
 
@@ -239,7 +245,7 @@ def test_statistics_of_an_array_equal_those_of_a_file(data: Structured, bed: Bed
     of_file = statistics(BedMatrix(bed, engine), data.X)
     of_array = statistics(ArrayMatrix(data.dosage, engine), data.X)
     np.testing.assert_array_equal(of_array.status, of_file.status)
-    for name in ("frequency", "beta", "se", "t", "f_stat", "ridge_beta", "shares", "loadings"):
+    for name in ("frequency", "beta", "se", "t", "f_stat", "ridge_beta", *SHARES, "loadings"):
         assert_close(getattr(of_array, name), getattr(of_file, name), 1e-9)
 
 
@@ -253,7 +259,7 @@ def test_status_tells_which_snps_have_no_statistics(data: Structured, bed: BedFi
     np.testing.assert_array_equal(actual.status, expected)
 
 
-@pytest.mark.parametrize("name", ["beta", "se", "t", "f_stat", "ridge_beta", "shares", "loadings"])
+@pytest.mark.parametrize("name", ["beta", "se", "t", "f_stat", "ridge_beta", *SHARES, "loadings"])
 def test_statistics_are_nan_exactly_where_status_is_not_ok(
     data: Structured, bed: BedFile, engine: Engine, name: str
 ) -> None:
@@ -320,7 +326,7 @@ def test_statistics_of_a_snp_that_is_nearly_explained_are_right(data: Structured
     assert 0.1 * size**2 < share < size**2
     # above 1e-8 of ‖y‖², rss is a difference and keeps all but eps / 1e-8; below, residuals keep all but eps / size:
     # 2e-8 is seen just above the limit, 2e-9 at a size of 1e-8
-    np.testing.assert_allclose(block.shares[0, 2], share, rtol=1e-7)
+    np.testing.assert_allclose(block.var_residual[0], share, rtol=1e-7)
     np.testing.assert_allclose(block.f_stat[0], f, rtol=1e-7)
     np.testing.assert_allclose(block.t[0, 1], t[1], rtol=1e-7)
 
@@ -455,7 +461,7 @@ def test_sample_order_does_not_matter(data: Structured, bed: BedFile, engine: En
     order = np.random.default_rng(0).permutation(120)
     permuted = statistics(BedMatrix(bed, engine, samples=order), data.X[order])
     expected = statistics(BedMatrix(bed, engine), data.X)
-    for name in ("beta", "se", "t", "f_stat", "ridge_beta", "shares"):
+    for name in ("beta", "se", "t", "f_stat", "ridge_beta", *SHARES):
         assert_close(getattr(permuted, name), getattr(expected, name), 1e-9)
 
 
@@ -467,13 +473,20 @@ def test_snp_order_permutes_the_rows(
     expected = statistics(BedMatrix(bed, engine), data.X)
     for name in ("status", "n_called", "frequency"):
         np.testing.assert_array_equal(getattr(permuted, name), getattr(expected, name)[order])
-    for name in ("beta", "se", "t", "f_stat", "ridge_beta", "shares"):
+    for name in ("beta", "se", "t", "f_stat", "ridge_beta", *SHARES):
         assert_close(getattr(permuted, name), getattr(expected, name)[order], 1e-9)
 
 
 def test_counting_the_other_allele_flips_signs_to_the_bit(data: Structured, bed: BedFile, engine: Engine) -> None:
     a1, a2 = (statistics(BedMatrix(bed, engine, count_allele=allele), data.X) for allele in ("a1", "a2"))
-    for name, sign in (("beta", -1), ("t", -1), ("ridge_beta", -1), ("se", 1), ("f_stat", 1), ("shares", 1)):
+    for name, sign in (
+        ("beta", -1),
+        ("t", -1),
+        ("ridge_beta", -1),
+        ("se", 1),
+        ("f_stat", 1),
+        *((name, 1) for name in SHARES),
+    ):
         np.testing.assert_array_equal(getattr(a1, name), sign * getattr(a2, name))
     np.testing.assert_allclose(a1.frequency, 1 - a2.frequency, rtol=0, atol=EPS)
 
@@ -522,7 +535,7 @@ def test_duplicate_snps_get_the_same_statistics(data: Structured, engine: Engine
     positions = [8, 9, 63, 64, 600, 1023]
     dosage[:, positions] = dosage[:, [8]]
     actual = statistics(BedMatrix(write_fileset(dosage), engine), data.X)
-    for name in ("beta", "se", "t", "f_stat", "ridge_beta", "shares", "frequency"):
+    for name in ("beta", "se", "t", "f_stat", "ridge_beta", *SHARES, "frequency"):
         values = getattr(actual, name)[positions]
         np.testing.assert_array_equal(values, np.broadcast_to(values[0], values.shape))
 
@@ -534,7 +547,7 @@ def test_factors_may_be_turned_without_effect(data: Structured, bed: BedFile, en
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((K, K)))[0]
     turned = replace(factors, U=factors.U @ turn, loadings_map=factors.loadings_map @ turn)
     actual, expected = (statistics(matrix, data.X, factors=which) for which in (turned, factors))
-    for name in ("beta", "se", "t", "f_stat", "ridge_beta", "shares"):
+    for name in ("beta", "se", "t", "f_stat", "ridge_beta", *SHARES):
         assert_close(getattr(actual, name), getattr(expected, name), 1e-10)
 
 

@@ -21,7 +21,7 @@ from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.plink import BedFile
 from lfmm2.model.eigensolvers import SolverOptions, Spectrum
-from lfmm2.model.factors import LatentFactors, estimate_from_matrix
+from lfmm2.model.factors import estimate_from_matrix
 from lfmm2.model.ridge import ridge_geometry
 from lfmm2.model.scree import Scree, _airy, compute_scree, suggest_factors, tracy_widom_log_sf
 from lfmm2.results.factors_file import read_factors, write_factors
@@ -403,24 +403,6 @@ def test_scree_is_the_same_from_a_file(tmp_path: Path) -> None:
     assert factors.spectrum is not None
     assert again.spectrum is not None
     assert compute_scree(again.spectrum).table().equals(compute_scree(factors.spectrum).table())
-
-
-def test_scree_of_a_file_without_sample_weights_takes_them_to_be_even(tmp_path: Path) -> None:
-    spectrum = of_few_samples(40, 3000, 4, 20)
-    factors = LatentFactors(
-        spectrum.vectors, np.ones(20), np.zeros(20), np.inf, "exact", "as asked", 1, True, spectrum.vectors, 1e-5,
-        spectrum.n_snps, spectrum=spectrum,
-    )  # fmt: skip
-    with (tmp_path / "f.npz").open("wb") as file:
-        write_factors(file, factors)
-    with np.load(tmp_path / "f.npz") as arrays:
-        kept = {name: arrays[name] for name in arrays.files if name != "spectrum_sample_weights"}
-    np.savez(tmp_path / "old.npz", **kept)
-    old = read_factors(tmp_path / "old.npz").spectrum
-    assert old is not None
-    np.testing.assert_array_equal(old.sample_weights, np.full(40, 37 / 40))
-    assert old.n_snps == 3000
-    assert compute_scree(old).n_axes == 3
 
 
 def test_scree_is_short_in_words() -> None:

@@ -55,7 +55,17 @@ def test_sweep_gives_the_t_of_each_number_of_factors(d: int, n_reported: int) ->
     chosen = AssociationModel(ridge, factors.leading(3), n_reported, "paper", loadings=True)
     swept = SweepModel(ridge, factors, 3, ks, n_reported, "paper", loadings=True)
     for block, alone in zip(swept.statistics(matrix), chosen.statistics(matrix), strict=True):
-        for name in ("beta", "se", "t", "ridge_beta", "f_stat", "shares", "loadings"):
+        for name in (
+            "beta",
+            "se",
+            "t",
+            "ridge_beta",
+            "f_stat",
+            "var_variables",
+            "var_factors",
+            "var_residual",
+            "loadings",
+        ):
             np.testing.assert_allclose(getattr(block, name), getattr(alone, name), rtol=1e-9, atol=1e-9)
         np.testing.assert_array_equal(block.status, alone.status)
 

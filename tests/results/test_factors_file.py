@@ -52,17 +52,17 @@ def test_spectrum_of_leading_factors_comes_back_with_their_vectors(tmp_path):
 
 
 def test_files_without_a_spectrum_are_read(tmp_path):
-    # as versions wrote them that knew no scree
     stored(tmp_path, FACTORS)
     with np.load(tmp_path / "f.npz") as arrays:
         assert not any(name.startswith("spectrum") for name in arrays.files)
     assert read_factors(tmp_path / "f.npz").spectrum is None
 
 
-def test_half_a_spectrum_is_malformed(tmp_path):
+@pytest.mark.parametrize("lost", ["spectrum_total", "spectrum_sample_weights"])
+def test_half_a_spectrum_is_malformed(tmp_path, lost):
     stored(tmp_path, replace(FACTORS, spectrum=SPECTRUM))
     with np.load(tmp_path / "f.npz") as arrays:
-        kept = {name: arrays[name] for name in arrays.files if name != "spectrum_total"}
+        kept = {name: arrays[name] for name in arrays.files if name != lost}
     np.savez(tmp_path / "f.npz", **kept)
     with pytest.raises(lfmm2.MalformedInputError, match="is not a factors file"):
         read_factors(tmp_path / "f.npz")

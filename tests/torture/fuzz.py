@@ -180,11 +180,13 @@ def factors(yard: Yard, data: bytes) -> None:
 
 def tables(yard: Yard, data: bytes) -> None:
     from lfmm2.files.table_files import read_columns
+    from lfmm2.model.columns import COLUMNS
+    from lfmm2.results.tables import column_types
 
     path = yard.folder / "m.table"
     path.write_bytes(data)
-    read_columns(path, ["P", "STATUS"])
-    read_columns(path, None)
+    read_columns(path, ["P", "STATUS"], column_types(COLUMNS))
+    read_columns(path, None, column_types(COLUMNS))
 
 
 def state(yard: Yard, data: bytes) -> None:

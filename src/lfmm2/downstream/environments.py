@@ -83,11 +83,7 @@ def paired_environments(
 
 
 def _of_run(run: StoredRun) -> _Environment:
-    try:
-        names, X = run.design()
-    except InconsistentInputError as error:
-        fact = f"{run.prefix}: an older version of lfmm2 has written it, without the variables of the samples"
-        raise InconsistentInputError(f"{fact}; give --env, or run again with this version") from error
+    names, X = run.design()
     ids = run.factors().sample_ids
     if len(ids) != len(X) or not set(run.variables) <= set(names):
         raise InconsistentInputError(f"{run.prefix}: its factors file has no variables of all samples; give --env")

@@ -15,46 +15,43 @@ import pyarrow.compute as pc
 
 from lfmm2._typing import AnyPath, Floats, Ints
 from lfmm2._words import counted, shortened, some_of
-from lfmm2.errors import InconsistentInputError, UsageError
+from lfmm2.errors import UsageError
 from lfmm2.files import OutputSet, check_outputs, check_prefix_name, open_table
+from lfmm2.model import COLUMNS, Columns
 from lfmm2.process import Progress
 from lfmm2.results import AnyRun, StoredRun, open_run
 
 #: Which column a level is for, by the name given as `by`.
-RATES = {"q": "Q", "q_storey": "Q_STOREY", "lfdr": "LFDR"}
-_TEXT = ("VARIABLE", "CHROM", "ID", "A1", "OMITTED")
-_COLUMNS = [
-    "VARIABLE", "CHROM", "POS", "ID", "A1", "OMITTED", "A1_FREQ", "BETA", "SE", "P", "NEG_LOG10_P_CAL", "Q",
-    "Q_STOREY", "LFDR",
-]  # fmt: skip
-_TYPES = dict.fromkeys(_TEXT, pa.string()) | {"POS": pa.int64()}
-#: Columns of the table of hits.
-HITS_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.float64())) for name in _COLUMNS])
+RATES = {column.name.lower(): column.name for column in COLUMNS if column.is_rate}
 #: Columns that clumps add: SNPs gathered by the index SNP, where they lie with it, and their IDs.
 CLUMP_SCHEMA = pa.schema(
     [("N_CLUMPED", pa.int64()), ("CLUMP_START", pa.int64()), ("CLUMP_END", pa.int64()), ("CLUMPED", pa.string())]
 )
-# columns that tables of older versions lack, and what stands in for them in the joint one, where Q was of P
-_MAY_LACK = {"Q_STOREY": None, "LFDR": None, "NEG_LOG10_P_CAL": "NEG_LOG10_P"}
-_NOT_JOINT = ("BETA", "SE")
-# SNPs without a place, which are near to nothing
+# Chromosomes that stand for none: a SNP of them has no place, and is near to no other.
 _NO_CHROMOSOME = ("0", ".")
+# What the score of a line of the BED file grows by with every factor of ten of p; 1000 is the largest score.
 _SCORE_PER_DECADE = 50
 #: Bases: a longer distance is no distance in a genome.
 FARTHEST = 10**12
-# above it p that were not calibrated are told of
+# Above this genomic inflation factor the terminal says that p were not calibrated.
 _INFLATED = 1.1
 _UNITS = {"": 1, "b": 1, "bp": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
+def hits_schema(columns: Columns) -> pa.Schema:
+    """Return the columns of the table of hits: the variable, and those that a model declares for it."""
+    kinds = {column.name: pa.type_for_alias(column.dtype) for column in columns if column.in_hits}
+    return pa.schema({"VARIABLE": pa.string()} | kinds)
+
+
 @dataclass(frozen=True)
 class Hits:
-    """What `collect_hits` finds.
+    """The hits of a run, as `collect_hits` finds them.
 
     Attributes
     ----------
     table : pyarrow.Table
-        Columns of `HITS_SCHEMA`, and of `CLUMP_SCHEMA` where SNPs were clumped: then one row per index SNP.
+        Columns of `hits_schema`, and of `CLUMP_SCHEMA` where SNPs were clumped: then one row per index SNP.
     tables : tuple of str
         The variables, and "joint", that were looked through.
     counts : dict of str to int
@@ -82,7 +79,7 @@ class Hits:
     run: StoredRun
 
     def summary(self) -> dict[str, str]:
-        """What came out, by name: for the terminal."""
+        """Return lines for the terminal, by name."""
         lines = {}
         per_table = dict.fromkeys(self.tables, 0)
         for name in self.table["VARIABLE"].to_pylist():
@@ -110,7 +107,7 @@ def find_hits(
     variables: str | Sequence[str] | None = None,
     by: str = "q",
 ) -> pa.Table:
-    """The SNPs of a run below a rate of false discoveries; see `collect_hits`.
+    """Return the SNPs of a run below a rate of false discoveries; see `collect_hits`.
 
     Examples
     --------
@@ -134,7 +131,7 @@ def collect_hits(
     by: str = "q",
     progress: Progress | None = None,
 ) -> Hits:
-    """The SNPs of a run below a rate of false discoveries, by variable, the strongest first.
+    """Find the SNPs of a run below a rate of false discoveries, by variable, the strongest first.
 
     Parameters
     ----------
@@ -157,7 +154,7 @@ def collect_hits(
     UsageError
         A parameter is out of range, or there is no such variable.
     InconsistentInputError
-        An older version has written the tables, without this rate.
+        A table lacks a column.
 
     Notes
     -----
@@ -180,14 +177,16 @@ def collect_hits(
             table, order = _clumped(table, order, distance)
         parts.append(table)
         orders.append(order)
-    schema = HITS_SCHEMA if distance is None else pa.schema([*HITS_SCHEMA, *CLUMP_SCHEMA])
+    schema = hits_schema(stored.declared)
+    if distance is not None:
+        schema = pa.schema([*schema, *CLUMP_SCHEMA])
     joined = pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
     order = np.concatenate([np.empty(0, np.int64), *orders])
     return Hits(joined, names, counts, smallest, rate, float(fdr), distance, order, stored)
 
 
 def _chosen_tables(run: StoredRun, variables: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Names of tables, each once."""
+    """Return the names of the tables to look through, each once."""
     if variables is None:
         return run.tables
     names = [variables] if isinstance(variables, str) else list(variables) if np.iterable(variables) else []
@@ -199,7 +198,7 @@ def _chosen_tables(run: StoredRun, variables: str | Sequence[str] | None) -> tup
 
 
 def _distance(clump: float | str | None) -> int | None:
-    """Bases of a distance however it is given."""
+    """Return the bases of a distance given as a number or as text."""
     if clump is None or isinstance(clump, str):
         return None if clump is None else parse_distance(clump)
     in_range = isinstance(clump, Real) and not isinstance(clump, bool) and 1 <= clump <= FARTHEST
@@ -209,7 +208,7 @@ def _distance(clump: float | str | None) -> int | None:
 
 
 def parse_distance(text: str) -> int:
-    """Bases in a distance such as "50kb", "0.5mb", "500bp" or "500"; at most 10¹².
+    """Return the bases in a distance such as "50kb", "0.5mb", "500bp" or "500"; at most 10¹².
 
     Examples
     --------
@@ -247,13 +246,13 @@ def write_hits(prefix: AnyPath, hits: Hits, overwrite: bool = False) -> dict[str
 
 
 def hits_paths(prefix: AnyPath) -> dict[str, Path]:
-    """The files that `write_hits` writes: "hits" and "bed"."""
+    """Return the files that `write_hits` writes: "hits" and "bed"."""
     check_prefix_name(prefix)
     return {"hits": Path(f"{os.fspath(prefix)}.hits.tsv"), "bed": Path(f"{os.fspath(prefix)}.hits.bed")}
 
 
 def _bed_lines(hits: Hits) -> Iterator[bytes]:
-    """SNPs, or clumps from their first to their last SNP, by chromosome in the order of the file and start."""
+    """Write a line per SNP, or per clump from its first to its last SNP, by chromosome, as in the run, and start."""
     yield b"#chrom\tstart\tend\tname\tscore\tstrand\tvariable\tneg_log10_p\n"
     first, last = ("POS", "POS") if hits.clump is None else ("CLUMP_START", "CLUMP_END")
     table = hits.table.take(pa.array(np.argsort(hits.order, kind="stable")))
@@ -271,10 +270,10 @@ def _bed_lines(hits: Hits) -> Iterator[bytes]:
 def _hits_of_table(
     run: StoredRun, name: str, rate: str, level: float, progress: Progress
 ) -> tuple[pa.Table, Ints, float]:
-    """Hits of one table, strongest first, their rows in it, and the smallest rate of all."""
-    known = run.columns(name)
-    sources = _source_columns(run, name, known, rate)
-    wanted = list(dict.fromkeys(column for column in sources.values() if column is not None))
+    """Find the hits of one table, the strongest first, with their rows in it and the smallest rate of all SNPs."""
+    schema = hits_schema(run.declared)
+    there = {column.name for column in run.declared.of_table(joint=name == "joint")}
+    wanted = [column for column in schema.names if column in there]
     chosen: dict[int, Ints] = {}
     first_rows: list[int] = [0]
     smallest = np.nan
@@ -294,41 +293,25 @@ def _hits_of_table(
     parts = []
     if chosen:
         for number, block in zip(sorted(chosen), run.blocks(name, wanted, only=chosen.keys()), strict=True):
-            parts.append(_as_hits(block.take(pa.array(chosen[number])), name, sources))
-    table = pa.concat_tables([HITS_SCHEMA.empty_table(), *parts]).combine_chunks()
+            parts.append(_as_hits(block.take(pa.array(chosen[number])), name, schema))
+    table = pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
     order = np.concatenate([np.empty(0, np.int64), *(first_rows[n] + rows for n, rows in sorted(chosen.items()))])
     strength = np.nan_to_num(table["NEG_LOG10_P_CAL"].to_numpy().astype(np.float64), nan=-1.0)
     strongest = np.argsort(-strength, kind="stable")
     return table.take(pa.array(strongest)), order[strongest].astype(np.int64), smallest
 
 
-def _source_columns(run: StoredRun, name: str, known: Sequence[str], rate: str) -> dict[str, str | None]:
-    """Column of the table that each column of the hits is read from; None where it is missing throughout."""
-    if rate not in known:
-        fact = f"{run.path(name)}: has no column {rate}, an older version has written it"
-        raise InconsistentInputError(f"{fact}; run again with this version, or choose by q")
-    sources: dict[str, str | None] = {}
-    for column in HITS_SCHEMA.names[1:]:
-        if name == "joint" and column in _NOT_JOINT:
-            sources[column] = None
-        elif column not in known and column in _MAY_LACK:
-            sources[column] = _MAY_LACK[column]
-        else:
-            sources[column] = column
-    return sources
-
-
-def _as_hits(block: pa.Table, name: str, sources: dict[str, str | None]) -> pa.Table:
+def _as_hits(block: pa.Table, name: str, schema: pa.Schema) -> pa.Table:
+    """Return rows of a table as hits; columns that it does not have, such as BETA of the joint test, are missing."""
     n = len(block)
-    columns = [pa.array([name] * n, pa.string())]
-    for column, source in sources.items():
-        kind = HITS_SCHEMA.field(column).type
-        columns.append(pa.nulls(n, kind) if source is None else block[source].cast(kind))
-    return pa.table(columns, schema=HITS_SCHEMA)
+    columns: dict[str, pa.Array] = {field.name: pa.nulls(n, field.type) for field in schema}
+    columns["VARIABLE"] = pa.array([name] * n, pa.string())
+    columns |= {column: block[column] for column in block.column_names}
+    return pa.table(columns, schema=schema)
 
 
 def _clumped(table: pa.Table, order: Ints, distance: int) -> tuple[pa.Table, Ints]:
-    """Index SNPs of hits that come strongest first, with what they take."""
+    """Gather hits, which come strongest first, into clumps: return the index SNPs with what each gathers."""
     n = len(table)
     chromosomes = pc.dictionary_encode(table["CHROM"].combine_chunks())
     codes = chromosomes.indices.to_numpy().astype(np.int64) if n else np.empty(0, np.int64)

@@ -5,7 +5,7 @@ from lfmm2.files.id_tables import as_floats, take_apart
 from lfmm2.files.row_store import RowStore, checksum
 from lfmm2.files.samples import Samples, first_two_columns, joined_ids, read_id_list, read_sample_list
 from lfmm2.files.seals import matches, read_note, sealed_note
-from lfmm2.files.table_files import JOINT_SCHEMA, RESULT_SCHEMA, open_table, read_columns, recut
+from lfmm2.files.table_files import TEXT_FORMATS, open_table, read_columns, recut, text_options
 from lfmm2.files.text_tables import CHUNK, open_regular, refuse_other_format, repeated, spelling_hints, stream_tables
 from lfmm2.files.variable_tables import MISSING, Variables, check_variables, read_variables
 from lfmm2.files.verification import damaged_files, read_record, sealed_json
@@ -22,10 +22,9 @@ from lfmm2.files.whole_files import (
 
 __all__ = [
     "CHUNK",
-    "JOINT_SCHEMA",
     "LOCK",
     "MISSING",
-    "RESULT_SCHEMA",
+    "TEXT_FORMATS",
     "FolderLock",
     "OutputFile",
     "OutputSet",
@@ -61,5 +60,6 @@ __all__ = [
     "stream_tables",
     "sync_folder",
     "take_apart",
+    "text_options",
     "translated",
 ]

@@ -1,14 +1,10 @@
-"""Result tables in Parquet and TSV.
-
-Columns have the names of plink2's ``--glm``: A1 is the allele that is counted and whose effect is given, OMITTED the
-other; OBS_CT counts samples.
-"""
+"""Tables in Parquet and TSV: written by groups of rows whatever the cut into blocks, and read back by column."""
 
 from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,20 +15,8 @@ from pyarrow import csv
 from lfmm2._typing import AnyPath
 from lfmm2.errors import MalformedInputError, ReadError, UsageError
 
-
-def _schema(statistics: str) -> pa.Schema:
-    names = f"CHROM POS ID A1 OMITTED A1_FREQ OBS_CT {statistics} STATUS".split()
-    types = dict.fromkeys(("CHROM", "ID", "A1", "OMITTED", "STATUS"), pa.string())
-    types |= dict.fromkeys(("POS", "OBS_CT"), pa.int64())
-    return pa.schema([(name, types.get(name, pa.float64())) for name in names])
-
-
-#: Columns of the table of one variable.
-RESULT_SCHEMA = _schema("BETA SE T_STAT P NEG_LOG10_P P_CAL NEG_LOG10_P_CAL Q Q_STOREY LFDR RIDGE_BETA")
-#: Columns of the joint test of all variables.
-JOINT_SCHEMA = _schema(
-    "F_STAT P NEG_LOG10_P P_CAL NEG_LOG10_P_CAL Q Q_STOREY LFDR VAR_VARIABLES VAR_FACTORS VAR_RESIDUAL"
-)
+#: Formats of text, and how they are compressed.
+TEXT_FORMATS = {"tsv": None, "tsv.gz": "gzip", "tsv.zst": "zstd"}
 
 
 class TableWriter:
@@ -118,14 +102,23 @@ def open_table(file: BinaryIO, schema: pa.Schema, format: str, group_rows: int =
     """
     if format == "parquet":
         return ParquetTable(file, schema, group_rows)
-    compressions = {"tsv": None, "tsv.gz": "gzip", "tsv.zst": "zstd"}
-    if format not in compressions:
-        raise UsageError(f"format is {format!r}; it is one of parquet, {', '.join(compressions)}")
-    return TsvTable(file, schema, group_rows, compressions[format])
+    if format not in TEXT_FORMATS:
+        raise UsageError(f"format is {format!r}; it is one of parquet, {', '.join(TEXT_FORMATS)}")
+    return TsvTable(file, schema, group_rows, TEXT_FORMATS[format])
 
 
-def read_columns(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Table:
+def read_columns(
+    path: AnyPath, columns: Sequence[str] | None = None, types: Mapping[str, pa.DataType] | None = None
+) -> pa.Table:
     """Read some or all columns of a table written here, whose first bytes tell its format.
+
+    Parameters
+    ----------
+    path : path
+    columns : sequence of str, optional
+        All by default.
+    types : mapping of str to pyarrow.DataType, optional
+        Types of columns by name, which text does not tell: of columns without one they are guessed.
 
     Returns
     -------
@@ -141,7 +134,7 @@ def read_columns(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Tabl
         with Path(path).open("rb") as file:
             magic = file.read(4)
         if magic != b"PAR1":
-            table = _read_tsv(path, magic, columns)
+            table = _read_tsv(path, magic, columns, types or {})
         else:
             from pyarrow import parquet
 
@@ -158,23 +151,33 @@ def read_columns(path: AnyPath, columns: Sequence[str] | None = None) -> pa.Tabl
         raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check path and disk") from error
 
 
-def _read_tsv(path: AnyPath, magic: bytes, columns: Sequence[str] | None) -> pa.Table:
-    types = {field.name: field.type for schema in (RESULT_SCHEMA, JOINT_SCHEMA) for field in schema}
-    marked = {"CHROM": "#CHROM"}
-    options = csv.ConvertOptions(
-        include_columns=[marked.get(name, name) for name in columns or ()],
-        column_types={marked.get(name, name): kind for name, kind in types.items()},
-        null_values=["NA"],
-    )
+def _read_tsv(path: AnyPath, magic: bytes, columns: Sequence[str] | None, types: Mapping[str, pa.DataType]) -> pa.Table:
     compression = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}.get(magic[:2])
     with pa.input_stream(os.fspath(path), compression=compression) as stream:
-        layout = csv.ParseOptions(delimiter="\t", quote_char=False)
-        table = csv.read_csv(stream, parse_options=layout, convert_options=options)
+        table = csv.read_csv(stream, **text_options(columns or (), types))
     return table.rename_columns([name.removeprefix("#") for name in table.column_names])
 
 
+def text_options(columns: Sequence[str], types: Mapping[str, pa.DataType]) -> dict[str, Any]:
+    """Return how pyarrow parses and converts text: NA is a missing number, in columns of text a name like any other.
+
+    Only the first column of a table can have a # before its name in the header; no `columns` stands for all.
+    """
+    marked = {"CHROM": "#CHROM"}
+    converted = csv.ConvertOptions(
+        include_columns=[marked.get(name, name) for name in columns],
+        column_types={marked.get(name, name): kind for name, kind in types.items()},
+        null_values=["NA"],
+        strings_can_be_null=False,
+    )
+    return {
+        "parse_options": csv.ParseOptions(delimiter="\t", quote_char=False),
+        "convert_options": converted,
+    }
+
+
 def _with_nulls(table: pa.Table) -> pa.Table:
-    """NaN of float columns as null."""
+    """Return a table with null for NaN in its columns of floats."""
     for i, field in enumerate(table.schema):
         column = table.column(i)
         if pa.types.is_floating(field.type) and pc.any(pc.is_nan(column)).as_py():
@@ -183,14 +186,14 @@ def _with_nulls(table: pa.Table) -> pa.Table:
 
 
 def _tsv_text(table: pa.Table) -> Any:
-    """Lines of a table without NaN, as a buffer."""
+    """Return the lines of a table without NaN, as a buffer."""
     columns = [c.cast(pa.string()).fill_null("NA") if c.null_count else c for c in table.columns]
     text = pa.BufferOutputStream()
     options = csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none", batch_size=16_384)
     try:
         csv.write_csv(pa.table(columns, table.schema.names), text, options)
     except pa.ArrowInvalid:
-        # It refuses quotes, which are like any other character here.
+        # pyarrow refuses quotes, which are characters like any other here.
         rows = zip(*(c.cast(pa.string()).to_pylist() for c in columns), strict=True)
         return "".join("\t".join(row) + "\n" for row in rows).encode()
     return text.getvalue()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
+from typing import ClassVar, Protocol
 
 import numpy as np
 import scipy.linalg
@@ -20,33 +20,27 @@ from numpy.typing import NDArray
 from lfmm2._typing import Floats
 from lfmm2.errors import DegenerateProblemError, UsageError
 from lfmm2.genotypes import CrossProducts, FactorFill, GenotypeMatrix
+from lfmm2.model.columns import COLUMNS, Columns, Status
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
+from lfmm2.statistics import JointStatistic, StudentStatistic, TestStatistic
 
-# rss below this share of ‖y‖² has lost half of its digits to cancellation and is formed from residuals instead
+# A residual sum of squares below this share of ‖y‖² has lost half of its digits to cancellation, and is computed again
+# from the residuals themselves.
 CANCELLATION = 1e-8
+# SNPs whose residuals are formed together: they bound the memory of a block in which many SNPs need it.
 RESIDUAL_ROWS = 64
-# SNPs of one product: blocks are whole multiples of them, but for the last
+# SNPs of one product. Every block but the last is a whole multiple of them, so all products have the same shape.
 PART_SNPS = 512
-# and below this share nothing of the residuals but rounding is left
+# A residual sum of squares below this share of ‖y‖² is rounding error alone: the SNP is fitted perfectly.
 PERFECT_FIT = 1e-24
-
-
-class Status(IntEnum):
-    """Why the statistics of a SNP are there or not."""
-
-    OK = 0
-    #: all called samples have the same genotype
-    NO_VARIATION = 1
-    #: no sample is called
-    ALL_MISSING = 2
-    #: variables and factors explain the SNP to the last digit; t would be a ratio of rounding errors
-    PERFECT_FIT = 3
 
 
 @dataclass(frozen=True)
 class BlockStatistics:
-    """Statistics of one block of SNPs; NaN wherever `status` is not OK.
+    """Statistics of one block of SNPs, under the names of `COLUMNS`; NaN wherever `status` is not OK.
+
+    A model that declares further columns gives a subclass that has them.
 
     Attributes
     ----------
@@ -61,8 +55,8 @@ class BlockStatistics:
         ratio, and the ridge effect of Eq. 4. Units: dosage per unit of the variable.
     f_stat : ndarray of shape (b,), float64
         Partial F of the d variables, with (d, df) degrees of freedom.
-    shares : ndarray of shape (b, 3), float64
-        Of ‖y‖²: what the variables add to the factors, factors with nuisance variables, residual. They sum to 1.
+    var_variables, var_factors, var_residual : ndarray of shape (b,), float64
+        Shares of ‖y‖²: what the variables add to the factors, factors with nuisance variables, residual. They sum to 1.
     loadings : ndarray of shape (b, K) or (b, 0), float64
         V, if asked for.
     held_out : ndarray of shape (b, 2) or (b, 0), float64
@@ -80,7 +74,9 @@ class BlockStatistics:
     t: Floats
     ridge_beta: Floats
     f_stat: Floats
-    shares: Floats
+    var_variables: Floats
+    var_factors: Floats
+    var_residual: Floats
     loadings: Floats
     held_out: Floats
     t_by_k: Floats
@@ -108,7 +104,10 @@ def degrees_of_freedom(n_samples: int, n_variables: int, n_factors: int, df: str
 
 
 def by_equal_parts(z: Floats, weights: Floats) -> Floats:
-    """z @ weights in products of one shape: the BLAS has other kernels, which round otherwise, for other shapes."""
+    """Compute z @ weights in products of one shape.
+
+    BLAS takes other kernels for other shapes, and these round differently.
+    """
     result = np.empty((len(z), weights.shape[1]))
     for first in range(0, len(z), PART_SNPS):
         part = z[first : first + PART_SNPS]
@@ -117,6 +116,44 @@ def by_equal_parts(z: Floats, weights: Floats) -> Floats:
             part = np.pad(part, ((0, PART_SNPS - n), (0, 0)))
         result[first : first + n] = (np.ascontiguousarray(part) @ weights)[:n]
     return result
+
+
+class AssociationTest(Protocol):
+    """A test of every SNP: declares the columns of its tables and computes them block by block.
+
+    A model that has all it needs in the cross-products of a block (b, rank) with its regressors computes from them; one
+    that needs the genotypes themselves takes ``CrossProducts.decode``, a few SNPs at a time. What each column is and
+    where it goes follows from its declaration; no other module names it.
+
+    Attributes
+    ----------
+    n_reported : int
+        d, how many variables have a table.
+    n_loadings : int
+        Columns of the loadings: K, or 0 where they are not asked for.
+    df : int
+        Residual degrees of freedom of the tests of single variables.
+    ks, dfs : tuple of int
+        Numbers of factors of a sweep, and degrees of freedom with each; empty without one.
+    """
+
+    n_reported: int
+    n_loadings: int
+    df: int
+    ks: tuple[int, ...]
+    dfs: tuple[int, ...]
+
+    @property
+    def columns(self) -> Columns:
+        """The declaration; columns of `Origin.MODEL` are attributes of the blocks that `statistics` yields."""
+
+    def statistics(
+        self, genotypes: GenotypeMatrix, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
+    ) -> Iterator[BlockStatistics]:
+        """Yield the statistics of every SNP from `first_snp` on, by blocks in order, in one pass."""
+
+    def null(self, joint: bool) -> TestStatistic:
+        """Return the theoretical null distribution of the tested statistic of a variable, or of all together."""
 
 
 class AssociationModel:
@@ -139,9 +176,11 @@ class AssociationModel:
     df : int
     Q, R : ndarray
         Of the regressors [nuisance | Û | X], their columns scaled to length one: (n, D + K), (D + K, D + K).
-    ks : tuple of int
-        Other numbers of factors whose t are computed too: none.
+    ks, dfs : tuple of int
+        Other numbers of factors whose t are computed too, and their degrees of freedom: none.
     """
+
+    columns: ClassVar[Columns] = COLUMNS
 
     def __init__(
         self, ridge: RidgeGeometry, factors: LatentFactors, n_reported: int, df: str, loadings: bool = False
@@ -150,6 +189,7 @@ class AssociationModel:
         self.df = degrees_of_freedom(n, n_variables, factors.n_factors, df)
         self.n_reported = n_reported
         self.ks: tuple[int, ...] = ()
+        self.dfs: tuple[int, ...] = ()
         self.n_nuisance = n_variables - n_reported
         self.n_factors = factors.n_factors
         self.n_loadings = factors.n_factors if loadings else 0
@@ -158,7 +198,7 @@ class AssociationModel:
         C = C - C.mean(axis=0)
         lengths = np.linalg.norm(C, axis=0)
         Q, R = np.linalg.qr(C / np.where(lengths > 0, lengths, 1.0))
-        # columns of length one: a small pivot means that a variable lies in the span of the others and the factors
+        # The columns have length one, so a small pivot means that a variable lies in the span of others and factors.
         if n and (np.abs(np.diag(R)) < 1e-10).any():
             raise DegenerateProblemError(
                 "the variables are a linear combination of the latent factors and each other; lower K or drop one"
@@ -182,8 +222,12 @@ class AssociationModel:
         for block in genotypes.cross_products(self.Q, label=label, first_snp=first_snp, fill=fill):
             yield self.of_block(block)
 
+    def null(self, joint: bool) -> TestStatistic:
+        """Return Student's t with `df` degrees of freedom, or F with (d, df)."""
+        return JointStatistic(self.n_reported, self.df) if joint else StudentStatistic(self.df)
+
     def of_block(self, block: CrossProducts) -> BlockStatistics:
-        """Statistics of one block from its cross-products."""
+        """Compute the statistics of one block from its cross-products."""
         d, rank = self.n_reported, self.Q.shape[1]
         z = block.products  # (b, D + K)
         z_x = z[:, rank - d :]  # (b, d)
@@ -207,37 +251,38 @@ class AssociationModel:
             se = np.sqrt(rss / self.df)[:, None] * self._se_factor  # (b, d)
             t = beta / se
             f_stat = (explained_by_variables / d) / (rss / self.df)
-            shares = np.stack([explained_by_variables, explained_by_factors, rss], axis=1)
-            shares /= shares.sum(axis=1, keepdims=True)
+            shares = np.stack([explained_by_variables, explained_by_factors, rss])  # (3, b)
+            shares /= shares.sum(axis=0)
         ridge_beta = by_equal_parts(z, self._to_ridge)  # (b, d)
         loadings = by_equal_parts(z, self._to_loadings)  # (b, K) or (b, 0)
-        for array in (beta, se, t, ridge_beta, f_stat, shares, loadings):
+        for array in (beta, se, t, ridge_beta, f_stat, *shares, loadings):
             array[missing] = np.nan
         return BlockStatistics(
-            block.first_snp,
-            status,
-            block.n_called,
-            block.mean / 2,
-            beta,
-            se,
-            t,
-            ridge_beta,
-            f_stat,
-            shares,
-            loadings,
-            np.empty((len(z), 0)) if block.imputation is None else block.imputation,
-            np.empty((len(z), 0, d)),
+            first_snp=block.first_snp,
+            status=status,
+            n_called=block.n_called,
+            frequency=block.mean / 2,
+            beta=beta,
+            se=se,
+            t=t,
+            ridge_beta=ridge_beta,
+            f_stat=f_stat,
+            var_variables=shares[0],
+            var_factors=shares[1],
+            var_residual=shares[2],
+            loadings=loadings,
+            held_out=np.empty((len(z), 0)) if block.imputation is None else block.imputation,
+            t_by_k=np.empty((len(z), 0, d)),
         )
 
 
 def residual_squares(block: CrossProducts, rows: NDArray[np.intp], Q: Floats) -> Floats:
-    """‖y - Q Qᵀ y‖² of a few SNPs from their residuals."""
+    """Compute ‖y - Q Qᵀ y‖² of a few SNPs from their residuals."""
     squares = np.empty(len(rows))
-    # a few at a time: a block may be full of them
     for first in range(0, len(rows), RESIDUAL_ROWS):
         some = slice(first, first + RESIDUAL_ROWS)
         y = block.decode(rows[some])  # (r, n)
-        # one by one: in a product of matrices the bits of a row depend on how many there are
+        # Each SNP is multiplied alone: in a product of matrices the bits of a row depend on the number of rows.
         for i, row in enumerate(y, first):
             residual = row - Q @ (row @ Q)
             squares[i] = residual @ residual

@@ -28,13 +28,14 @@ from lfmm2.model.association import (
     PERFECT_FIT,
     AssociationModel,
     BlockStatistics,
-    Status,
     by_equal_parts,
     degrees_of_freedom,
     residual_squares,
 )
+from lfmm2.model.columns import Columns, Status
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
+from lfmm2.statistics import TestStatistic
 
 _EXAMPLE = "write 1:20, or 2,4,8"
 # each takes its share of every row of statistics
@@ -153,6 +154,15 @@ class SweepModel:
             # what one number of factors explains to the last digit, a smaller one need not
             t[np.isin(statistics.status, (Status.NO_VARIATION, Status.ALL_MISSING))] = np.nan
             yield replace(statistics, t_by_k=t)
+
+    @property
+    def columns(self) -> Columns:
+        """Those of the full statistics."""
+        return self.chosen.columns
+
+    def null(self, joint: bool) -> TestStatistic:
+        """Return the null distribution of the statistics with `n_factors`."""
+        return self.chosen.null(joint)
 
     def t(self, block: CrossProducts) -> Floats:
         """t of every k and variable, shape (b, n_k, d); NaN where nothing is left to test."""

@@ -20,7 +20,7 @@ from lfmm2.genotypes import (
     fill_bytes,
     plan_tiling,
 )
-from lfmm2.model import SolverOptions, exact_memory, krylov_columns, krylov_memory
+from lfmm2.model import COLUMNS, SolverOptions, exact_memory, krylov_columns, krylov_memory
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS
 from lfmm2.statistics import FEW_SNPS
 
@@ -107,7 +107,8 @@ class Stage:
 def n_numbers(size: ProblemSize, loadings: bool) -> int:
     """Numbers per SNP kept between the pass and the tables."""
     others = (size.n_factors if loadings else 0) + (N_COLUMNS if size.filled else 0)
-    return 7 + (4 + size.n_sweep) * size.n_variables + others
+    n_shared, n_own = (len(COLUMNS.layout(per_variable).names) for per_variable in (False, True))
+    return n_shared + (n_own + size.n_sweep) * size.n_variables + others
 
 
 def _held(size: ProblemSize) -> int:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from lfmm2._typing import Floats
 from lfmm2._words import with_spaces
 from lfmm2.errors import InputWarning
-from lfmm2.files import JOINT_SCHEMA, RESULT_SCHEMA, open_table, recut, sealed_json
+from lfmm2.files import open_table, recut, sealed_json
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.memory import q_values_in_memory
 from lfmm2.pipeline.plan import RunPlan
@@ -21,18 +21,17 @@ from lfmm2.pipeline.run_state import RunState
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, StatisticsStore
 from lfmm2.process import Progress
 from lfmm2.results import (
-    PER_VARIABLE,
     RunRecord,
     WrittenFile,
     as_log,
-    joint_table,
     loadings_schema,
     loadings_table,
-    result_table,
+    statistics_table,
+    table_schema,
 )
 from lfmm2.statistics import Calibration, StreamedQValues
 
-# rows of one write of text; Parquet has larger groups
+# SNPs of one write of text, and of a row group of Parquet, which readers take as a whole.
 TEXT_ROWS = 16_384
 PARQUET_ROWS = 131_072
 
@@ -50,7 +49,6 @@ class ResultWriter:
         Streams CHROM, POS, ID, A1, A2 of the tested SNPs.
     calibrations : list of Calibration
         Of the variables, then of the joint test.
-    df : int
     counts_a1 : bool
     plan : RunPlan
     progress : Progress
@@ -61,7 +59,6 @@ class ResultWriter:
     store: StatisticsStore
     variants: Callable[[], Iterator[pa.Table]]
     calibrations: list[Calibration]
-    df: int
     counts_a1: bool
     plan: RunPlan
     progress: Progress
@@ -69,9 +66,9 @@ class ResultWriter:
     def write_tables(self, n_factors: int) -> None:
         """The tables of SNPs that are not finished yet."""
         for j, name in enumerate(self.files.variables):
-            self._write_table(name, RESULT_SCHEMA, partial(self._variable_tables, j))
+            self._write_table(name, table_schema(self.store.columns, joint=False), partial(self._tables, j))
         if "joint" in self.files.paths:
-            self._write_table("joint", JOINT_SCHEMA, self._joint_tables)
+            self._write_table("joint", table_schema(self.store.columns, joint=True), partial(self._tables, None))
         if "loadings" in self.files.paths:
             self._write_table("loadings", loadings_schema(n_factors), self._loadings_tables)
 
@@ -127,32 +124,22 @@ class ResultWriter:
     def _cut_variants(self) -> Iterator[pa.Table]:
         return recut(self.variants(), BLOCK_ROWS)
 
-    def _variable_tables(self, j: int) -> Iterator[pa.Table]:
-        calibration, store = self.calibrations[j], self.store
-        with self._q_values(calibration, store.t_blocks(j)) as q_values:
-            blocks = zip(
-                self._cut_variants(), store.common.blocks(BLOCK_ROWS), store.rows[j].blocks(BLOCK_ROWS), strict=True
-            )
-            for variant, common, rows in blocks:
-                scores = calibration.scores(rows[:, PER_VARIABLE.index("t")])
-                q = q_values.take(scores)
-                yield result_table(variant, common, rows, scores, q, self.df, calibration, self.counts_a1)
-
-    def _joint_tables(self) -> Iterator[pa.Table]:
-        calibration, store = self.calibrations[-1], self.store
-        with self._q_values(calibration, store.root_f_blocks()) as q_values:
-            blocks = zip(self._cut_variants(), store.common.blocks(BLOCK_ROWS), store.root_f_blocks(), strict=True)
-            for variant, common, root_f in blocks:
-                q = q_values.take(calibration.scores(root_f))
-                d = len(self.files.variables)
-                yield joint_table(variant, common, q, d, self.df, calibration, self.counts_a1)
+    def _tables(self, variable: int | None) -> Iterator[pa.Table]:
+        """Compute the table of a variable, or of the joint test if None, block by block."""
+        store = self.store
+        calibration = self.calibrations[-1 if variable is None else variable]
+        stores = [store.common, *([] if variable is None else [store.rows[variable]])]
+        with self._q_values(calibration, store.magnitude_blocks(variable)) as q_values:
+            blocks = zip(self._cut_variants(), *(each.blocks(BLOCK_ROWS) for each in stores), strict=True)
+            for variants, common, *own in blocks:
+                rows = own[0] if own else None
+                yield statistics_table(
+                    store.columns, variants, common, rows, calibration, self.counts_a1, q_values.take
+                )
 
     def _loadings_tables(self) -> Iterator[pa.Table]:
-        store = self.store
-        blocks = zip(
-            self._cut_variants(), store.common.blocks(BLOCK_ROWS), store.loadings.blocks(BLOCK_ROWS), strict=True
-        )
-        return (loadings_table(v, common, loadings, self.counts_a1) for v, common, loadings in blocks)
+        blocks = zip(self._cut_variants(), self.store.loadings.blocks(BLOCK_ROWS), strict=True)
+        return (loadings_table(variants, loadings, self.counts_a1) for variants, loadings in blocks)
 
     def _q_values(self, calibration: Calibration, blocks: Iterator[Floats]) -> StreamedQValues:
         in_memory = q_values_in_memory(self.plan.memory)

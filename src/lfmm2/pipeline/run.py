@@ -178,8 +178,8 @@ def _write(run: _Run, fit: Fit, state: RunState) -> None:
     tested = _test(run, fit, state)
     with contextlib.closing(tested.store):
         writer = ResultWriter(
-            files, state, tested.store, lambda: _stream_variants(run), tested.calibrations, tested.store.df,
-            inputs.counts_a1, run.plan, run.engine.progress,
+            files, state, tested.store, lambda: _stream_variants(run), tested.calibrations, inputs.counts_a1,
+            run.plan, run.engine.progress,
         )  # fmt: skip
         small: dict[str, pa.Table] = {} if fit.scree is None else {"scree": fit.scree.table()}
         if tested.sweep is not None:
@@ -199,10 +199,10 @@ def _result_in_memory(run: _Run, fit: Fit, tested: Tested) -> AssociationResult:
     inputs, store = run.prepared.inputs, tested.store
     imputation = describe_imputation(tested)
     source = MemorySource(
+        store.columns,
         store.common.array,
         [rows.array for rows in store.rows],
         lambda: pa.concat_tables(_stream_variants(run)),
-        store.df,
         tested.calibrations,
         inputs.counts_a1,
         store.loadings.array if inputs.options.test.loadings else None,

@@ -10,6 +10,7 @@ from lfmm2.errors import CalibrationWarning, DegenerateProblemError
 from lfmm2.genotypes import Engine, FactorFill, HeldOutError, PassRecord
 from lfmm2.model import (
     AssociationModel,
+    AssociationTest,
     LatentFactors,
     Scree,
     SweepModel,
@@ -103,7 +104,7 @@ def choose_number_of_factors(numbers: FactorNumbers, factors: LatentFactors) -> 
 def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine, state: NoState) -> Tested:
     """Test all SNPs in one pass, and calibrate the statistics."""
     test, ks, d = inputs.options.test, inputs.numbers.ks, len(inputs.variables.names)
-    model: AssociationModel | SweepModel
+    model: AssociationTest
     if ks:
         model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings)
     else:

@@ -11,24 +11,14 @@ from lfmm2._typing import Floats
 from lfmm2.errors import ReadError
 from lfmm2.files import RowStore, checksum
 from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError
-from lfmm2.model import AssociationModel, BlockStatistics, Status, SweepModel
+from lfmm2.model import AssociationTest, BlockStatistics, Status
 from lfmm2.pipeline.run_state import NoState
-from lfmm2.results import COMMON, PER_VARIABLE, common_rows, variable_rows
-from lfmm2.statistics import (
-    Calibration,
-    JointStatistic,
-    MagnitudeHistogram,
-    StudentStatistic,
-    SweepRow,
-    calibrate,
-    summarise_variable,
-)
+from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
 
-# rows handled together after the pass: some MB of columns and of what is computed from them
+# SNPs handled together after the pass: their columns, and what is computed from them, take some MB.
 BLOCK_ROWS = 1 << 15
-# bytes read back together for checksums
+# Bytes of rows that are read back together for checksums.
 SUM_BYTES = 1 << 20
-_T, _F, _STATUS = PER_VARIABLE.index("t"), COMMON.index("f_stat"), COMMON.index("status")
 _NOTE = "statistics"
 
 
@@ -37,7 +27,7 @@ class StatisticsStore:
 
     Parameters
     ----------
-    model : AssociationModel or SweepModel
+    model : AssociationTest
     n_snps : int
     n_held_out : int
         Columns that `HeldOutError` adds up: `N_COLUMNS` where missing calls are filled, else 0.
@@ -47,10 +37,12 @@ class StatisticsStore:
 
     Attributes
     ----------
+    columns : Columns
+        What the model has declared.
     common : RowStore
-        Columns `lfmm2.results.tables.COMMON`.
+        What all variables share, in the order of ``columns.layout(per_variable=False)``.
     rows : list of RowStore
-        Per variable, columns `lfmm2.results.tables.PER_VARIABLE`.
+        Per variable, in the order of ``columns.layout(per_variable=True)``.
     loadings : RowStore
         K columns, or none.
     held_out : RowStore
@@ -58,19 +50,21 @@ class StatisticsStore:
     sweeps : list of RowStore
         Per variable, t with each number of factors of a sweep; no columns without one.
     histograms : list of MagnitudeHistogram
-        Of |t| of each variable, then of sqrt(F).
+        Of the magnitudes of each variable, |t|, then of the joint test, sqrt(F).
     status_counts : ndarray of shape (len(Status),), int64
     n_rows : int
         SNPs that are there.
     """
 
-    def __init__(self, model: AssociationModel | SweepModel, n_snps: int, n_held_out: int, state: NoState) -> None:
+    def __init__(self, model: AssociationTest, n_snps: int, n_held_out: int, state: NoState) -> None:
         self._model = model
         self._state = state
+        self.columns = model.columns
+        self._shared, self._own = (self.columns.layout(per_variable) for per_variable in (False, True))
         self.n_snps, d = n_snps, model.n_reported
         self._shapes = {
-            "common": len(COMMON),
-            **{f"variable-{j}": len(PER_VARIABLE) for j in range(d)},
+            "common": len(self._shared.names),
+            **{f"variable-{j}": len(self._own.names) for j in range(d)},
             "loadings": model.n_loadings,
             "held-out": n_held_out,
             **{f"sweep-{j}": len(model.ks) for j in range(d)},
@@ -86,7 +80,7 @@ class StatisticsStore:
         self.loadings, self.held_out, *self.sweeps = self._stores[d + 1 :]
 
     def _open(self, n_kept: int) -> None:
-        """Stores that hold so many rows, and nothing counted of them yet."""
+        """Open the stores with the first `n_kept` rows of their files; nothing is counted of them yet."""
         self.close()
         self._stores = []
         for name, n_columns in self._shapes.items():
@@ -95,7 +89,7 @@ class StatisticsStore:
         self.histograms = [MagnitudeHistogram() for _ in range(self._model.n_reported + 1)]
         self.status_counts = np.zeros(len(Status), np.int64)
         self.n_rows = n_kept
-        # rows that the last checkpoint covers, and their checksums
+        # These are the rows that the last checkpoint covers, and their checksums.
         self._n_summed = 0
         self._sums = [0] * len(self._stores)
 
@@ -116,13 +110,13 @@ class StatisticsStore:
             return False
         if self._sums != note["checksums"]:
             return False
-        # only now: damaged rows may have a status that cannot be counted
+        # Rows are counted only after their checksums were compared: damaged ones may have a status that is none.
         for common, *rows in zip(*self._parts(0, n_rows), strict=True):
             self._count(common, rows[: self._model.n_reported])
         return True
 
     def _parts(self, first: int, end: int) -> list[Iterator[Floats]]:
-        """Rows of each store from `first` to before `end`, about `SUM_BYTES` of all of them at a time."""
+        """Stream the rows of each store from `first` to before `end`, about `SUM_BYTES` of all of them at a time."""
         n_rows = max(SUM_BYTES // (8 * sum(self._shapes.values())), 1)
         return [store.part(first, end, n_rows) for store in self._stores]
 
@@ -133,15 +127,23 @@ class StatisticsStore:
         self._n_summed = end
 
     def _count(self, common: Floats, variables: list[Floats]) -> None:
-        for histogram, rows in zip(self.histograms[:-1], variables, strict=True):
-            histogram.add(rows[:, _T])
-        self.histograms[-1].add(np.sqrt(common[:, _F]))
-        self.status_counts += np.bincount(common[:, _STATUS].astype(np.int64), minlength=len(Status))
+        """Add rows to the histograms and to the counts of each status."""
+        for variable, rows in enumerate(variables):
+            self.histograms[variable].add(self._magnitudes(rows, variable))
+        self.histograms[-1].add(self._magnitudes(common, None))
+        status = self._shared.column(common, "status").astype(np.int64)
+        self.status_counts += np.bincount(status, minlength=len(Status))
+
+    def _magnitudes(self, rows: Floats, variable: int | None) -> Floats:
+        """Return what is calibrated of rows of a variable, or of rows that all share for the joint test."""
+        joint = variable is None
+        statistic = (self._shared if joint else self._own).column(rows, self.columns.tested(joint))
+        return self._model.null(joint).magnitudes(statistic)
 
     def append(self, block: BlockStatistics) -> None:
         """Add the statistics of the SNPs that follow."""
-        common = common_rows(block)
-        variables = [variable_rows(block, j) for j in range(len(self.rows))]
+        common = self._shared.rows(block)
+        variables = [self._own.rows(block, j) for j in range(len(self.rows))]
         sweeps = [block.t_by_k[:, :, j] for j in range(len(self.rows))]
         parts = [common, *variables, block.loadings, block.held_out, *sweeps]
         for store, rows in zip(self._stores, parts, strict=True):
@@ -160,15 +162,11 @@ class StatisticsStore:
         self._sum_up(end)
         self._state.keep_note(_NOTE, {"n_rows": end, "checksums": self._sums})
 
-    def t_blocks(self, j: int) -> Iterator[Floats]:
-        """t of variable j, in order."""
-        for rows in self.rows[j].blocks(BLOCK_ROWS):
-            yield rows[:, _T]
-
-    def root_f_blocks(self) -> Iterator[Floats]:
-        """sqrt(F), in order: grows as the p of F falls, as |t| does."""
-        for rows in self.common.blocks(BLOCK_ROWS):
-            yield np.sqrt(rows[:, _F])
+    def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
+        """Stream what is calibrated of a variable, t, or of the joint test if None, sqrt(F), in order."""
+        store = self.common if variable is None else self.rows[variable]
+        for rows in store.blocks(BLOCK_ROWS):
+            yield self._magnitudes(rows, variable)
 
     @property
     def df(self) -> int:
@@ -176,21 +174,17 @@ class StatisticsStore:
         return self._model.df
 
     def calibrations(self, method: str) -> list[Calibration]:
-        """Of each variable, then of the joint test, from what is stored."""
-        student = StudentStatistic(self._model.df)
-        of_variables = [
-            calibrate(student, method, self.histograms[j], partial(self.t_blocks, j)) for j in range(len(self.rows))
+        """Calibrate the tests of each variable, then the joint test, from the stored statistics."""
+        return [
+            calibrate(self._model.null(v is None), method, histogram, partial(self.magnitude_blocks, v))
+            for v, histogram in zip([*range(len(self.rows)), None], self.histograms, strict=True)
         ]
-        joint = JointStatistic(len(self.rows), self._model.df)
-        return [*of_variables, calibrate(joint, method, self.histograms[-1], self.root_f_blocks)]
 
     def sweep(self, method: str) -> list[list[SweepRow]]:
-        """Per variable, a row for each number of factors."""
-        model = self._model
-        assert isinstance(model, SweepModel)
+        """Sum up each variable: a row for each number of factors."""
+        ks, dfs = self._model.ks, self._model.dfs
         return [
-            summarise_variable(partial(store.blocks, BLOCK_ROWS), model.ks, model.dfs, method, self.n_snps)
-            for store in self.sweeps
+            summarise_variable(partial(store.blocks, BLOCK_ROWS), ks, dfs, method, self.n_snps) for store in self.sweeps
         ]
 
     def held_out_error(self) -> HeldOutError:
@@ -207,7 +201,7 @@ class StatisticsStore:
 
 
 def collect_statistics(
-    model: AssociationModel | SweepModel,
+    model: AssociationTest,
     genotypes: GenotypeMatrix,
     state: NoState,
     fill: FactorFill | None = None,
@@ -216,7 +210,7 @@ def collect_statistics(
 
     Parameters
     ----------
-    model : AssociationModel or SweepModel
+    model : AssociationTest
     genotypes : GenotypeMatrix
     state : NoState
     fill : FactorFill, optional

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lfmm2._typing import Floats, Ints
+from lfmm2.model import COLUMNS, Origin
 from lfmm2.report.picture_sums import (
     STRONG,
     Contigs,
@@ -34,9 +35,10 @@ P_BINS = 50
 #: Bins of the frequency and of the missing rate.
 SNP_BINS = 50
 
-_TEXTS = ("CHROM", "POS", "ID", "A1", "OMITTED")
+_TEXTS = tuple(column.name for column in COLUMNS if column.origin is Origin.VARIANTS)
+# Numbers of the loci, as far as a table has them: some are of variables only, and F_STAT of the joint test.
 _NUMBERS = ("A1_FREQ", "BETA", "SE", "F_STAT", "P", "NEG_LOG10_P", "P_CAL", "NEG_LOG10_P_CAL", "Q", "LFDR")
-# strongest SNPs of a table from which its loci are taken
+# Strongest SNPs of a table, from which its loci are taken.
 _CANDIDATES = 1000
 
 
@@ -135,7 +137,6 @@ def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> Tab
         From `read_layout`, where several tables of a run are read.
     """
     run = open_run(run)
-    known = run.columns(name)
     layout = read_layout(run) if layout is None else layout
     is_calibrated = run.record.calibration.method != "none"
     p_column, y_column = ("P_CAL", "NEG_LOG10_P_CAL") if is_calibrated else ("P", "NEG_LOG10_P")
@@ -144,8 +145,9 @@ def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> Tab
     quantiles = {column: QuantileSums() for column in ("NEG_LOG10_P", y_column)}
     p_counts = {column: np.zeros(P_BINS, np.int64) for column in ("P", p_column)}
     discoveries, strongest = DiscoveryCounts(), Strongest(_CANDIDATES)
+    wanted = [c.name for c in run.declared.of_table(joint=name == "joint") if c.name in (*_TEXTS, *_NUMBERS)]
     n_tested = 0
-    for block in run.blocks(name, [column for column in (*_TEXTS, *_NUMBERS) if column in known], dictionaries=True):
+    for block in run.blocks(name, wanted, dictionaries=True):
         codes, positions = contigs.codes(block["CHROM"]), _positions(block)
         x = layout.place(codes, positions, orders.take(codes))
         y = _numbers(block, y_column)
@@ -239,7 +241,8 @@ def summarise_briefly(run: AnyRun, name: str) -> BriefSummary:
     is_calibrated = run.record.calibration.method != "none"
     y_column = "NEG_LOG10_P_CAL" if is_calibrated else "NEG_LOG10_P"
     discoveries, strongest, n_tested = DiscoveryCounts(), Strongest(1), 0
-    for block in run.blocks(name, list(dict.fromkeys([*_TEXTS[:3], "NEG_LOG10_P", y_column, "Q"])), dictionaries=True):
+    wanted = list(dict.fromkeys(["CHROM", "POS", "ID", "NEG_LOG10_P", y_column, "Q"]))
+    for block in run.blocks(name, wanted, dictionaries=True):
         y = _numbers(block, y_column)
         n_tested += int(np.isfinite(y).sum())
         discoveries.add(y, _numbers(block, "Q"))

@@ -18,22 +18,11 @@ from lfmm2.results.record import (
 from lfmm2.results.run_log import as_log, result_lines
 from lfmm2.results.stored_record import open_record, verify
 from lfmm2.results.stored_run import BLOCK_ROWS, FIXED_ENDINGS, SMALL_ENDINGS, AnyRun, StoredRun, open_run
-from lfmm2.results.tables import (
-    COMMON,
-    PER_VARIABLE,
-    common_rows,
-    joint_table,
-    loadings_schema,
-    loadings_table,
-    result_table,
-    variable_rows,
-)
+from lfmm2.results.tables import loadings_schema, loadings_table, statistics_table, table_schema
 
 __all__ = [
     "BLOCK_ROWS",
-    "COMMON",
     "FIXED_ENDINGS",
-    "PER_VARIABLE",
     "SMALL_ENDINGS",
     "AnyRun",
     "AssociationResult",
@@ -51,8 +40,6 @@ __all__ = [
     "ThinningFacts",
     "WrittenFile",
     "as_log",
-    "common_rows",
-    "joint_table",
     "loadings_schema",
     "loadings_table",
     "open_record",
@@ -60,8 +47,8 @@ __all__ = [
     "read_factors",
     "read_results",
     "result_lines",
-    "result_table",
-    "variable_rows",
+    "statistics_table",
+    "table_schema",
     "verify",
     "write_factors",
 ]

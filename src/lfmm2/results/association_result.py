@@ -1,4 +1,4 @@
-"""What a run gives back: statistics of every SNP, in memory or read from the result files on demand."""
+"""The results of a run: statistics of every SNP, in memory or read from the result files on demand."""
 
 from __future__ import annotations
 
@@ -7,41 +7,34 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lfmm2._typing import Floats
-from lfmm2.errors import UsageError
+from lfmm2.errors import MalformedInputError, UsageError
 from lfmm2.files import read_columns
-from lfmm2.model import LatentFactors, Scree, Status, compute_scree
+from lfmm2.model import Column, Columns, LatentFactors, Origin, Scree, Tables, compute_scree
 from lfmm2.results.stored_run import StoredRun
-from lfmm2.results.tables import COMMON, LOADINGS_FIRST, PER_VARIABLE, joint_table, result_table
-from lfmm2.statistics import Calibration, CalibrationSummary, Sweep, benjamini_hochberg, distributions
-
-# what calibration adds -> column of the tables
-CALIBRATED = {
-    "p_calibrated": "P_CAL", "neg_log10_p_calibrated": "NEG_LOG10_P_CAL", "q": "Q", "q_storey": "Q_STOREY",
-    "local_fdr": "LFDR",
-}  # fmt: skip
-# name in the stores -> column of the tables
-_FILE_COLUMNS = {
-    **CALIBRATED, "beta": "BETA", "se": "SE", "t": "T_STAT", "ridge_beta": "RIDGE_BETA", "n_called": "OBS_CT",
-    "frequency": "A1_FREQ", "f_stat": "F_STAT", "var_variables": "VAR_VARIABLES", "var_factors": "VAR_FACTORS",
-    "var_residual": "VAR_RESIDUAL",
-}  # fmt: skip
+from lfmm2.results.tables import column_types, loadings_array, statistics_table, tested_statistic
+from lfmm2.statistics import Calibration, CalibrationSummary, Sweep, distributions
 
 
 class ResultSource(Protocol):
     """Where statistics are kept."""
 
-    def column(self, name: str, variable: int | None) -> Floats:
-        """One of `PER_VARIABLE` or `CALIBRATED` for a variable, or of `COMMON` or `CALIBRATED`."""
+    @property
+    def columns(self) -> Columns:
+        """The columns of the tables."""
+
+    def column(self, column: Column, variable: int | None) -> Floats:
+        """Return a column of the table of a variable, or if None of the joint one, (n_snps,); labels as numbers."""
 
     def table(self, variable: int | None) -> pa.Table:
-        """The whole table of a variable, or the joint one."""
+        """Return the whole table of a variable, or if None the joint one."""
 
     @property
     def loadings(self) -> Floats | None:
@@ -53,11 +46,14 @@ class MemorySource:
 
     Parameters
     ----------
-    common : ndarray of shape (n_snps, len(COMMON))
-    rows : list of ndarray of shape (n_snps, len(PER_VARIABLE))
+    columns : Columns
+        What the model has declared.
+    common : ndarray
+        Rows of what all variables share, in the order of ``columns.layout(per_variable=False)``.
+    rows : list of ndarray
+        Rows of each variable, in the order of ``columns.layout(per_variable=True)``.
     variants : callable
         Gives the whole table of CHROM, POS, ID, A1, A2.
-    df : int
     calibrations : list of Calibration
         Of the variables, then of the joint test.
     counts_a1 : bool
@@ -66,60 +62,44 @@ class MemorySource:
 
     def __init__(
         self,
+        columns: Columns,
         common: Floats,
         rows: list[Floats],
         variants: Callable[[], pa.Table],
-        df: int,
         calibrations: list[Calibration],
         counts_a1: bool,
         loadings: Floats | None = None,
     ) -> None:
+        self.columns = columns
         self.loadings = loadings
         self._common = common
         self._rows = rows
         self._variants = variants
-        self._df = df
         self._calibrations = calibrations
         self._counts_a1 = counts_a1
 
     def __getstate__(self) -> dict[str, Any]:
-        """With the variants as a table: a file that is open cannot be pickled."""
+        """Return the state with the variants as a table: an open file cannot be pickled."""
         return self.__dict__ | {"_variants": partial(_identity, self._variants())}
 
-    def column(self, name: str, variable: int | None) -> Floats:
-        """A copy, which the caller may change."""
-        if name in CALIBRATED:
-            values, calibration = self._values(variable)
-            if name == "local_fdr":
-                return calibration.local_fdr(values)
-            scores = calibration.scores(values)
-            if name == "neg_log10_p_calibrated":
-                return calibration.neg_log10_p(scores)
-            p = calibration.p(scores)
-            if name == "p_calibrated":
-                return p
-            q = benjamini_hochberg(p)
-            return calibration.storey_pi0 * q if name == "q_storey" else q
-        if variable is None:
-            return self._common[:, COMMON.index(name)].copy()
-        return self._rows[variable][:, PER_VARIABLE.index(name)].copy()
+    def column(self, column: Column, variable: int | None) -> Floats:
+        """Return a copy, which the caller may change."""
+        rows, calibration = self._of_test(variable)
+        if column.origin is Origin.MODEL:
+            return self.columns.stored(column.attribute, self._common, rows).copy()
+        values: Floats = getattr(tested_statistic(self.columns, self._common, rows, calibration), column.attribute)
+        return values
 
     def table(self, variable: int | None) -> pa.Table:
-        """Made on demand."""
-        variants, d = self._variants(), len(self._rows)
-        values, calibration = self._values(variable)
-        scores = calibration.scores(values)
-        q = benjamini_hochberg(calibration.p(scores))
-        if variable is None:
-            return joint_table(variants, self._common, q, d, self._df, calibration, self._counts_a1)
-        rows = self._rows[variable]
-        return result_table(variants, self._common, rows, scores, q, self._df, calibration, self._counts_a1)
+        """Compute the table."""
+        rows, calibration = self._of_test(variable)
+        return statistics_table(self.columns, self._variants(), self._common, rows, calibration, self._counts_a1)
 
-    def _values(self, variable: int | None) -> tuple[Floats, Calibration]:
-        """t of a variable, or sqrt(F), with its calibration."""
-        if variable is None:
-            return np.sqrt(self.column("f_stat", None)), self._calibrations[-1]
-        return self.column("t", variable), self._calibrations[variable]
+    def _of_test(self, variable: int | None) -> tuple[Floats | None, Calibration]:
+        """Return the rows of a variable with its calibration; for the joint test None, as it has no rows of its own."""
+        return (
+            (None, self._calibrations[-1]) if variable is None else (self._rows[variable], self._calibrations[variable])
+        )
 
 
 def _identity(table: pa.Table) -> pa.Table:
@@ -127,69 +107,58 @@ def _identity(table: pa.Table) -> pa.Table:
 
 
 class FileSource:
-    """Statistics in the files of a run.
+    """Statistics in the files of a run."""
 
-    Parameters
-    ----------
-    tables : list of Path
-        One per variable.
-    joint : Path, optional
-        Where there are several variables.
-    loadings : Path, optional
-        Where they were asked for.
-    """
+    def __init__(self, run: StoredRun) -> None:
+        self.columns = run.declared
+        self._tables = [run.path(name) for name in run.variables]
+        self._joint = run.path("joint") if "joint" in run.tables else None
+        self._loadings = run.path("loadings")
 
-    def __init__(self, tables: list[Path], joint: Path | None, loadings: Path | None = None) -> None:
-        self._tables = tables
-        self._joint = joint
-        self._loadings = loadings
-
-    def column(self, name: str, variable: int | None) -> Floats:
-        """Read from the file."""
-        if name == "status":
-            names = read_columns(self._tables[0], ["STATUS"])["STATUS"].to_pylist()
-            return np.array([Status[name] for name in names], np.float64)
-        if variable is None and name not in ("n_called", "frequency"):
-            if self._joint is None:
-                if name == "f_stat":
-                    return self.column("t", 0) ** 2
-                raise UsageError(
-                    "shares of variance are in the joint table, which a run of one variable does not write; "
-                    "run without out, or compute them from T_STAT: t² / (t² + df) of what the factors leave"
-                )
-            path = self._joint
-        else:
-            path = self._tables[variable or 0]
-        column = _FILE_COLUMNS[name]
-        array: Floats = read_columns(path, [column])[column].to_numpy().astype(np.float64)
+    def column(self, column: Column, variable: int | None) -> Floats:
+        """Read a column from the file."""
+        if variable is None and column.tables is not Tables.JOINT and column.origin is Origin.MODEL:
+            variable = 0  # The table of each variable has what all of them share.
+        if variable is None and self._joint is None:
+            if column.is_tested:
+                return self.column(next(c for c in self.columns.of_table(False) if c.is_tested), 0) ** 2
+            raise UsageError(
+                "shares of variance are in the joint table, which a run of one variable does not write; "
+                "run without out, or compute them from T_STAT: t² / (t² + df) of what the factors leave"
+            )
+        path = self._joint if variable is None else self._tables[variable]
+        values = self._read(path, [column.name])[column.name]
+        if column.labels:
+            values = pc.index_in(values, value_set=pa.array(column.labels))
+            if values.null_count:
+                fact = f"{path}: {column.name} has other values than {', '.join(column.labels)}"
+                raise MalformedInputError(f"{fact}; copy it again, or run again")
+        array: Floats = values.to_numpy().astype(np.float64)
         return array
 
     def table(self, variable: int | None) -> pa.Table:
         """Read the whole file."""
         if variable is None and self._joint is None:
             raise UsageError("a run of one variable has no joint table; its F is the square of t")
-        path = self._joint if variable is None else self._tables[variable]
+        return self._read(self._joint if variable is None else self._tables[variable], None)
+
+    def _read(self, path: Path | None, names: list[str] | None) -> pa.Table:
         assert path is not None
-        return read_columns(path, None)
+        return read_columns(path, names, column_types(self.columns))
 
     @property
     def loadings(self) -> Floats | None:
-        """Read from the file."""
-        if self._loadings is None:
-            return None
-        table = read_columns(self._loadings, None)
-        names = table.column_names[LOADINGS_FIRST:]
-        columns = [table[name].to_numpy().astype(np.float64) for name in names]
-        return np.column_stack(columns) if columns else np.empty((len(table), 0))
+        """V (n_snps, K), read from the file."""
+        return None if self._loadings is None else loadings_array(self._read(self._loadings, None))
 
 
 def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
-    """The results of a finished run, from its files.
+    """Return the results of a finished run, read from its files when they are asked for.
 
     Parameters
     ----------
     prefix : path
-        What the run was given as `out`.
+        The `out` of the run.
 
     Raises
     ------
@@ -205,10 +174,9 @@ def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
         tables = (stored.small_table("sweep"), stored.small_table("sweep-histograms"))
         sweep = Sweep(*tables, record.sweep.suggested, record.sweep.reason)
     factors = stored.factors()
-    source = FileSource([paths[name] for name in stored.variables], paths.get("joint"), paths.get("loadings"))
     return AssociationResult(
         stored.variables, factors.leading(stored.n_factors), record.calibration.tests, record.df, factors.sample_ids,
-        source, paths, sweep, None if record.imputation is None else asdict(record.imputation),
+        FileSource(stored), paths, sweep, None if record.imputation is None else asdict(record.imputation),
     )  # fmt: skip
 
 
@@ -271,33 +239,48 @@ class AssociationResult:
         inflation = ", ".join(f"{name} {gif:.3f}" for name, gif in zip(self.variables, self.gif, strict=True))
         return f"<AssociationResult: {len(self.sample_ids)} samples, K={self.factors.n_factors}, GIF {inflation}>"
 
-    def _stack(self, name: str) -> Floats:
-        return np.column_stack([self._source.column(name, j) for j in range(len(self.variables))])
+    def _per_variable(self, column: Column) -> Floats:
+        return np.column_stack([self._source.column(column, j) for j in range(len(self.variables))])
 
-    def _joint(self, name: str) -> Floats:
-        if len(self.variables) == 1:
+    def _values(self, attribute: str) -> Floats:
+        """Return a declared column of all variables (n_snps, d), or of all SNPs (n_snps,), by its name in Python."""
+        found = self._source.columns.with_attribute(attribute)
+        if found is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
+        column, joint = found
+        if not joint:
+            return self._per_variable(column)
+        if column.origin is not Origin.MODEL and len(self.variables) == 1:
             raise UsageError("one variable has no joint test beside its own; see p_calibrated and q")
-        return self._source.column(name, None)
+        return self._source.column(column, None)
+
+    if not TYPE_CHECKING:  # names that type checkers do not know shall be errors to them
+
+        def __getattr__(self, name: str) -> Floats:
+            """Return a declared column that has no property here, such as var_factors or one of another model."""
+            if name.startswith("_"):
+                raise AttributeError(name)  # pickle asks for such names before the result has its source
+            return self._values(name)
 
     @property
     def beta(self) -> Floats:
         """Least-squares effects given the factors, in dosage per unit of the variable, shape (n_snps, d)."""
-        return self._stack("beta")
+        return self._values("beta")
 
     @property
     def se(self) -> Floats:
         """Standard errors of `beta`, shape (n_snps, d)."""
-        return self._stack("se")
+        return self._values("se")
 
     @property
     def t(self) -> Floats:
         """beta / se, shape (n_snps, d)."""
-        return self._stack("t")
+        return self._values("t")
 
     @property
     def ridge_beta(self) -> Floats:
         """Ridge effects of Eq. 4, shape (n_snps, d)."""
-        return self._stack("ridge_beta")
+        return self._values("ridge_beta")
 
     @property
     def p(self) -> Floats:
@@ -312,32 +295,32 @@ class AssociationResult:
     @property
     def p_calibrated(self) -> Floats:
         """p of t as calibrated: by default that of t² / GIF as χ²₁, shape (n_snps, d)."""
-        return self._stack("p_calibrated")
+        return self._values("p_calibrated")
 
     @property
     def neg_log10_p_calibrated(self) -> Floats:
         """-log₁₀ of the calibrated p, shape (n_snps, d)."""
-        return self._stack("neg_log10_p_calibrated")
+        return self._values("neg_log10_p_calibrated")
 
     @property
     def q(self) -> Floats:
         """Benjamini-Hochberg q of the calibrated p, variable by variable, shape (n_snps, d)."""
-        return self._stack("q")
+        return self._values("q")
 
     @property
     def q_storey(self) -> Floats:
         """Storey q: the share of nulls times `q`, shape (n_snps, d)."""
-        return self._stack("q_storey")
+        return self._values("q_storey")
 
     @property
     def local_fdr(self) -> Floats:
         """Probability that the SNP is null for the variable, given its statistic, shape (n_snps, d)."""
-        return self._stack("local_fdr")
+        return self._values("local_fdr")
 
     @property
     def f_stat(self) -> Floats:
         """Partial F of all variables given the factors, with (d, df) degrees of freedom, shape (n_snps,)."""
-        return self._source.column("f_stat", None)
+        return self._values("f_stat")
 
     @property
     def f_p(self) -> Floats:
@@ -347,12 +330,12 @@ class AssociationResult:
     @property
     def f_p_calibrated(self) -> Floats:
         """p of `f_stat` as calibrated, shape (n_snps,)."""
-        return self._joint("p_calibrated")
+        return self._values("f_p_calibrated")
 
     @property
     def f_q(self) -> Floats:
         """Benjamini-Hochberg q of `f_p_calibrated`, shape (n_snps,)."""
-        return self._joint("q")
+        return self._values("f_q")
 
     @property
     def scree(self) -> Scree | None:
@@ -363,22 +346,22 @@ class AssociationResult:
     def shares(self) -> Floats:
         """Shares of each SNP's variance (n_snps, 3): added by the variables, factors, residual; they sum to 1."""
         names = ("var_variables", "var_factors", "var_residual")
-        return np.column_stack([self._source.column(name, None) for name in names])
+        return np.column_stack([self._values(name) for name in names])
 
     @property
     def status(self) -> NDArray[np.uint8]:
         """`Status` codes, shape (n_snps,)."""
-        return self._source.column("status", None).astype(np.uint8)
+        return self._values("status").astype(np.uint8)
 
     @property
     def n_called(self) -> NDArray[np.int64]:
         """Samples with a call, shape (n_snps,)."""
-        return self._source.column("n_called", None).astype(np.int64)
+        return self._values("n_called").astype(np.int64)
 
     @property
     def frequency(self) -> Floats:
         """Frequency of the counted allele, shape (n_snps,)."""
-        return self._source.column("frequency", None)
+        return self._values("frequency")
 
     @property
     def loadings(self) -> Floats | None:
@@ -386,7 +369,7 @@ class AssociationResult:
         return self._source.loadings
 
     def table(self, variable: str | int | None = None) -> pa.Table:
-        """The table of a variable, by name or number; "joint" for the joint test. One variable needs no name."""
+        """Return the table of a variable, by name or number; "joint" for the joint test. One variable needs no name."""
         if variable is None:
             if len(self.variables) > 1:
                 raise UsageError(f"name one of the variables {', '.join(self.variables)}, or 'joint'")

@@ -13,7 +13,8 @@ from lfmm2.errors import MalformedInputError, ReadError
 from lfmm2.model import LatentFactors, Spectrum
 
 _ARRAYS = ("U", "singular_values", "residuals", "loadings_map")
-# of the spectrum, under these names after "spectrum_"; its vectors are the loadings_map, its n_snps is that of the fit
+# Arrays and numbers of the spectrum, stored as "spectrum_" and this name. Its vectors are the loadings_map, and its
+# n_snps is that of the factors.
 _SPECTRUM = ("eigenvalues", "total", "total_squares", "n_dimensions", "sample_totals", "sample_weights")
 
 
@@ -26,7 +27,7 @@ def write_factors(
     `read_factors`. Of factors cut by `leading` the spectrum loses the vectors that were cut.
     """
     spectrum = factors.spectrum
-    seen = {} if spectrum is None else {f"spectrum_{name}": getattr(spectrum, name) for name in _SPECTRUM}
+    parts = {} if spectrum is None else {f"spectrum_{name}": getattr(spectrum, name) for name in _SPECTRUM}
     np.savez(
         file,
         U=factors.U,
@@ -43,24 +44,22 @@ def write_factors(
         n_snps=factors.n_snps,
         variables=np.array(variables, dtype=np.str_),
         X=np.empty((len(factors.U), 0)) if X is None else X,
-        **seen,
+        **parts,
     )
 
 
 def _spectrum(arrays: dict[str, NDArray[Any]], loadings_map: NDArray[np.float64]) -> Spectrum | None:
-    """The spectrum; None in files of versions that had none."""
+    """Return the spectrum; None where the factors had none."""
     if "spectrum_eigenvalues" not in arrays:
         return None
-    n_samples, n_dimensions = len(loadings_map), int(arrays["spectrum_n_dimensions"])
-    # versions that did not write the weights took them to be even
-    even = np.full(n_samples, n_dimensions / n_samples)
+    n_samples = len(loadings_map)
     spectrum = Spectrum(
         eigenvalues=np.asarray(arrays["spectrum_eigenvalues"], np.float64),
         total=float(arrays["spectrum_total"]),
         total_squares=float(arrays["spectrum_total_squares"]),
-        n_dimensions=n_dimensions,
+        n_dimensions=int(arrays["spectrum_n_dimensions"]),
         sample_totals=np.asarray(arrays["spectrum_sample_totals"], np.float64),
-        sample_weights=np.asarray(arrays.get("spectrum_sample_weights", even), np.float64),
+        sample_weights=np.asarray(arrays["spectrum_sample_weights"], np.float64),
         n_snps=int(arrays["n_snps"]),
         vectors=loadings_map,
     )
@@ -103,5 +102,5 @@ def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
     except Exception as error:
-        # a damaged archive may raise anything
+        # A damaged archive may raise any exception.
         raise MalformedInputError(f"{path}: is not a factors file ({error}); give the .factors.npz of a run") from error

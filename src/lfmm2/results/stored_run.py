@@ -16,26 +16,28 @@ from pyarrow import csv
 from lfmm2._typing import AnyPath, Floats
 from lfmm2._words import counted, some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, LfmmError, MalformedInputError, ReadError, UsageError
-from lfmm2.files import JOINT_SCHEMA, RESULT_SCHEMA, recut
-from lfmm2.model import LatentFactors
+from lfmm2.files import TEXT_FORMATS, recut, text_options
+from lfmm2.model import COLUMNS, Columns, LatentFactors
 from lfmm2.results.factors_file import read_factors
 from lfmm2.results.stored_record import find_record, open_record
+from lfmm2.results.tables import column_types
 
-# rows of a block; also of a Parquet row group, so a block is read at once and nothing twice
+# SNPs of a block. Row groups of Parquet files have as many, so that a block is read at once and nothing is read twice.
 BLOCK_ROWS = 131_072
+# Bytes of text that are parsed together.
 _TEXT_BYTES = 1 << 24
-_FORMATS = ("parquet", "tsv", "tsv.gz", "tsv.zst")
 #: Endings of what every run writes beside its tables.
 FIXED_ENDINGS = {"factors": ".factors.npz", "log": ".log", "record": ".json"}
 #: Endings of what some runs write besides.
 SMALL_ENDINGS = {
     "scree": ".scree.tsv", "sweep": ".sweep.tsv", "sweep-histograms": ".sweep-histograms.tsv", "prune": ".prune.in",
 }  # fmt: skip
-# what a run without these files needs to have them
+# What makes a run write these files.
 _REMEDIES = {"scree": "a run that estimates its factors", "sweep": "--sweep", "sweep-histograms": "--sweep"}
-_TYPES = {field.name: field.type for schema in (RESULT_SCHEMA, JOINT_SCHEMA) for field in schema}
+# Types of the columns of the small tables that are not numbers with a fraction.
 _SMALL_TYPES = dict.fromkeys(("AXIS", "K", "N_FDR05", "N_FDR10", "COUNT"), pa.int64()) | {"VARIABLE": pa.string()}
-_HISTOGRAM_TYPES = {"P": pa.string()}  # which p: raw or calibrated
+# In the histograms of a sweep P says which p is counted, raw or calibrated.
+_HISTOGRAM_TYPES = {"P": pa.string()}
 
 
 class StoredRun:
@@ -47,10 +49,13 @@ class StoredRun:
     ----------
     prefix : path
         The --out of the run, its ``.json`` or any other of its files.
+    columns : Columns
+        What the model of its tests has declared.
 
     Attributes
     ----------
     prefix : Path
+    declared : Columns
     record : RunRecord
         The ``.json``.
     variables, tables : tuple of str
@@ -87,8 +92,10 @@ class StoredRun:
     2000
     """
 
-    def __init__(self, prefix: AnyPath) -> None:
+    def __init__(self, prefix: AnyPath, columns: Columns = COLUMNS) -> None:
         path = find_record(prefix)
+        self.declared = columns
+        self._types = column_types(columns)
         self.record = open_record(path)
         self.prefix = path.with_name(path.name.removesuffix(".json"))
         self.variables: tuple[str, ...] = tuple(self.record.variables)
@@ -111,7 +118,7 @@ class StoredRun:
         return f"<StoredRun {self.prefix}: {counted(self.n_snps, 'SNP')}, K={self.n_factors}, {names}>"
 
     def _common_beginning(self, path: Path) -> str:
-        """What the names of all files begin with: that of the run, also where the record was renamed since."""
+        """Return the beginning of the names of all files: that of the run, also where its record was renamed since."""
         ending = FIXED_ENDINGS["factors"]
         found = [name for name in self._sizes if name.endswith(ending)]
         if len(found) != 1:
@@ -119,7 +126,7 @@ class StoredRun:
         return found[0].removesuffix(ending)
 
     def _table_format(self, path: Path) -> str:
-        for form in _FORMATS:
+        for form in ("parquet", *TEXT_FORMATS):
             if all(f"{self._base}.{name}.{form}" in self._sizes for name in self.variables):
                 return form
         raise MalformedInputError(f"{path}: lists no tables of {some_of(self.variables)}; run again")
@@ -145,7 +152,7 @@ class StoredRun:
         return self.prefix.with_name(name) if name in self._sizes else None
 
     def path(self, name: str) -> Path | None:
-        """The file of a table, or "factors", "log", "record", "scree", "sweep", "sweep-histograms", "prune".
+        """Return the file of a table, or of "factors", "log", "record", "scree", "sweep", "sweep-histograms", "prune".
 
         None where the run has not written it.
         """
@@ -165,15 +172,14 @@ class StoredRun:
                 raise UsageError(f"{path} is a file of the run; choose another --out")
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """Names of the columns of a table."""
+        """Return the names of the columns that the file of a table has."""
         path = self._table_path(name)
         with _translated(path):
             if self.format == "parquet":
                 from pyarrow import parquet
 
                 return tuple(parquet.read_schema(path).names)
-            with _open_text(path, self.format) as stream, csv.open_csv(stream, parse_options=_layout()) as reader:
-                return tuple(column.removeprefix("#") for column in reader.schema.names)
+            return _text_columns(path, self.format)
 
     def _table_path(self, name: str) -> Path:
         path = self.path(name) if name in (*self.tables, "loadings") else None
@@ -189,7 +195,7 @@ class StoredRun:
         block_rows: int = BLOCK_ROWS,
         only: Collection[int] | None = None,
     ) -> Iterator[pa.Table]:
-        """Some columns of a table, in genome order and blocks of `block_rows`, the last one shorter.
+        """Stream some columns of a table, in genome order and blocks of `block_rows`, the last one shorter.
 
         Parameters
         ----------
@@ -207,7 +213,7 @@ class StoredRun:
         UsageError
             If there is no such table.
         InconsistentInputError
-            If it has no such column, as where an older version has written it.
+            If it has no such column.
         MalformedInputError, ReadError
             If it is damaged, has another number of rows than the record says, or cannot be read.
 
@@ -218,10 +224,8 @@ class StoredRun:
         path = self._table_path(name)
         known = self.columns(name)
         if absent := [column for column in columns if column not in known]:
-            version = self.record.software.get("lfmm2", "unknown")
-            fact = f"{path}: has no column {some_of(absent)}, lfmm2 {version} has written it"
-            raise InconsistentInputError(f"{fact}; run again with this version")
-        encoded = [c for c in columns if dictionaries and _TYPES.get(c) == pa.string() and c != "ID"]
+            raise InconsistentInputError(f"{path}: has no column {some_of(absent)}; run again")
+        encoded = [c for c in columns if dictionaries and self._types.get(c) == pa.string() and c != "ID"]
         if only is not None and block_rows == BLOCK_ROWS and self.format == "parquet" and self._grouped(path):
             return self._row_groups(path, list(columns), encoded, sorted(set(only)))
         blocks = recut(self._stored_blocks(path, list(columns), encoded), block_rows)
@@ -238,14 +242,14 @@ class StoredRun:
             raise MalformedInputError(f"{path}: {fact}; copy it again, or run again")
 
     def _grouped(self, path: Path) -> bool:
-        """Whether row groups are blocks, as in all files written here."""
+        """Tell whether the row groups of a Parquet file are blocks, as in all files of a run."""
         from pyarrow import parquet
 
         with _translated(path):
             metadata = parquet.read_metadata(path)
             sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         whole, rest = divmod(self.n_snps, BLOCK_ROWS)
-        n_groups = whole + (rest > 0)  # a record may claim any number
+        n_groups = whole + (rest > 0)  # compared first: a record may claim so many SNPs that the list takes all memory
         return len(sizes) == n_groups and sizes == [BLOCK_ROWS] * whole + [rest] * (rest > 0)
 
     def _row_groups(
@@ -263,43 +267,38 @@ class StoredRun:
             yield from self._row_groups(path, columns, encoded, None)
             return
         with _translated(path):
-            types = {c: _TYPES.get(c, pa.float64()) for c in columns}
+            types = {c: self._types.get(c, pa.float64()) for c in columns}
             types |= {c: pa.dictionary(pa.int32(), pa.string()) for c in encoded}
             with _open_text(path, self.format) as stream:
                 yield from _text_blocks(stream, columns, types)
 
     def factors(self) -> LatentFactors:
-        """The factors that the tests were made with."""
+        """Read the factors that the tests were made with."""
         path = self.path("factors")
         assert path is not None
         return read_factors(path)
 
     def design(self) -> tuple[tuple[str, ...], Floats]:
-        """Variables and their values (n_samples, d), in the order of ``factors().sample_ids``.
+        """Return the variables and their values (n_samples, d), in the order of ``factors().sample_ids``.
 
         Raises
         ------
-        InconsistentInputError
-            If an older version has written the file, without them.
+        ReadError, MalformedInputError
+            If the file of the factors cannot be read; if it is damaged, or has no variables.
         """
         path = self.path("factors")
         assert path is not None
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                if not {"X", "variables"} <= set(stored.files):
-                    fact = f"{path}: holds no variables, an older version of lfmm2 has written it"
-                    raise InconsistentInputError(f"{fact}; run again with this version")
                 return tuple(str(name) for name in stored["variables"]), np.asarray(stored["X"], np.float64)
-        except LfmmError:
-            raise
         except OSError as error:
             raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check path and disk") from error
         except Exception as error:
-            # a damaged archive may raise anything
+            # A damaged archive may raise any exception.
             raise MalformedInputError(f"{path}: is not a factors file ({error}); run again") from error
 
     def small_table(self, name: str) -> pa.Table:
-        """The table "scree", "sweep" or "sweep-histograms" as a whole.
+        """Read the table "scree", "sweep" or "sweep-histograms" as a whole.
 
         Raises
         ------
@@ -313,8 +312,7 @@ class StoredRun:
             raise InconsistentInputError(f"{self.prefix}: has no {name} table; it comes with {_REMEDIES[name]}")
         types = _SMALL_TYPES | (_HISTOGRAM_TYPES if name == "sweep-histograms" else {})
         with _translated(path):
-            with _open_text(path, "tsv") as stream, csv.open_csv(stream, parse_options=_layout()) as reader:
-                columns = reader.schema.names
+            columns = _text_columns(path, "tsv")
             with _open_text(path, "tsv") as stream:
                 blocks = list(
                     _text_blocks(stream, columns, {column: types.get(column, pa.float64()) for column in columns})
@@ -334,7 +332,7 @@ AnyRun = AnyPath | StoredRun | WrittenResult
 
 
 def open_run(run: AnyRun) -> StoredRun:
-    """The files of a run, given as such, by the name of any of them, or as a result that was written to them."""
+    """Open the files of a run, given as such, by the name of any of them, or as a result that was written to them."""
     if isinstance(run, StoredRun):
         return run
     if isinstance(run, str | os.PathLike):
@@ -347,40 +345,33 @@ def open_run(run: AnyRun) -> StoredRun:
     return StoredRun(paths["record"])
 
 
-def _layout() -> csv.ParseOptions:
-    return csv.ParseOptions(delimiter="\t", quote_char=False)
-
-
 def _open_text(path: Path, form: str) -> Any:
-    compression = {"tsv": None, "tsv.gz": "gzip", "tsv.zst": "zstd"}[form]
-    return pa.input_stream(os.fspath(path), compression=compression)
+    return pa.input_stream(os.fspath(path), compression=TEXT_FORMATS[form])
+
+
+def _text_columns(path: Path, form: str) -> tuple[str, ...]:
+    """Read the names of the columns of a text table."""
+    with _open_text(path, form) as stream, csv.open_csv(stream, **text_options((), {})) as reader:
+        return tuple(column.removeprefix("#") for column in reader.schema.names)
 
 
 def _text_blocks(stream: Any, columns: Sequence[str], types: dict[str, pa.DataType]) -> Iterator[pa.Table]:
-    """Blocks of text; NA means missing in numbers, and in text is itself."""
-    # only the column that the header may begin with is marked
-    first = "#CHROM"
-    options = csv.ConvertOptions(
-        include_columns=[first if column == "CHROM" else column for column in columns],
-        column_types={first if column == "CHROM" else column: kind for column, kind in types.items()},
-        null_values=["NA"],
-        strings_can_be_null=False,
-    )
+    """Stream some columns of a text table by blocks."""
     reading = csv.ReadOptions(block_size=_TEXT_BYTES, use_threads=False)
-    with csv.open_csv(stream, reading, _layout(), options) as reader:
+    with csv.open_csv(stream, reading, **text_options(columns, types)) as reader:
         for batch in reader:
             yield pa.Table.from_batches([batch]).rename_columns(list(columns))
 
 
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """Errors of reading as those of lfmm2."""
+    """Raise errors of reading as those of lfmm2."""
     try:
         yield
     except LfmmError:
         raise
     except (pa.ArrowException, ValueError, KeyError, OSError) as error:
-        # pyarrow's errors of decompression are OSErrors too, without a number
+        # Errors of decompression come from pyarrow as OSErrors without a number.
         if isinstance(error, OSError) and error.errno is not None:
             fact = f"{path}: cannot be read, {error.strerror or error}"
             raise ReadError(f"{fact}; check path and disk") from error

@@ -1,139 +1,191 @@
-"""Tables of results, block by block: statistics and variants in, the columns of the output format out."""
+"""Tables of results, block by block: statistics and variants in, the declared columns of the output format out."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 
 from lfmm2._typing import Floats
-from lfmm2.files import JOINT_SCHEMA, RESULT_SCHEMA
-from lfmm2.model import BlockStatistics, Status
-from lfmm2.statistics import Calibration, distributions
+from lfmm2.model import COLUMNS, Column, Columns, Origin
+from lfmm2.statistics import Calibration, benjamini_hochberg
 
-# columns of the stores that hold statistics until calibration, see `common_rows` and `variable_rows`
-COMMON = ("status", "n_called", "frequency", "f_stat", "var_variables", "var_factors", "var_residual")
-PER_VARIABLE = ("beta", "se", "t", "ridge_beta")
-_VARIANT_COLUMNS = ("CHROM", "POS", "ID", "A1", "OMITTED")
-# number of the first column of V in a table of loadings
-LOADINGS_FIRST = len(_VARIANT_COLUMNS)
-STATUS_NAMES = pa.array([status.name for status in Status])
+# Columns of the table of loadings before V1, V2, ...: they tell which SNP and which allele a row is about.
+_VARIANT_COLUMNS = tuple(column.name for column in COLUMNS if column.origin is Origin.VARIANTS)
 
 
-def common_rows(block: BlockStatistics) -> Floats:
-    """What all variables share, one row per SNP, columns `COMMON`."""
-    return np.column_stack([block.status, block.n_called, block.frequency, block.f_stat, block.shares]).astype(
-        np.float64
-    )
+class CalibratedStatistic:
+    """The statistic of one test with its calibration, and all columns that follow from them, by their names in Python.
 
-
-def variable_rows(block: BlockStatistics, j: int) -> Floats:
-    """What belongs to variable j, one row per SNP, columns `PER_VARIABLE`."""
-    return np.column_stack([block.beta[:, j], block.se[:, j], block.t[:, j], block.ridge_beta[:, j]])
-
-
-def calibrated_columns(values: Floats, scores: Floats, q: Floats, calibration: Calibration) -> dict[str, Floats]:
-    """What calibration adds to t or sqrt(F): P_CAL, NEG_LOG10_P_CAL, Q, Q_STOREY and LFDR."""
-    return {
-        "P_CAL": calibration.p(scores),
-        "NEG_LOG10_P_CAL": calibration.neg_log10_p(scores),
-        "Q": q,
-        "Q_STOREY": calibration.storey_pi0 * q,
-        "LFDR": calibration.local_fdr(values),
-    }
-
-
-def _variant_columns(variants: pa.Table, common: Floats, counts_a1: bool) -> dict[str, pa.Array]:
-    """The counted allele is called A1 in results, as in plink2, whichever column of the .bim it stands in."""
-    counted, other = ("A1", "A2") if counts_a1 else ("A2", "A1")
-    return {
-        "CHROM": variants["CHROM"],
-        "POS": variants["POS"],
-        "ID": variants["ID"],
-        "A1": variants[counted],
-        "OMITTED": variants[other],
-        "A1_FREQ": common[:, 2],
-        "OBS_CT": pa.array(common[:, 1].astype(np.int64)),
-    }
-
-
-def _status_column(common: Floats) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array(common[:, 0].astype(np.int8)), STATUS_NAMES).cast(pa.string())
-
-
-def result_table(
-    variants: pa.Table,
-    common: Floats,
-    rows: Floats,
-    scores: Floats,
-    q: Floats,
-    df: int,
-    calibration: Calibration,
-    counts_a1: bool,
-) -> pa.Table:
-    """The table of one variable for some SNPs, columns of `RESULT_SCHEMA`.
+    Each is computed when it is asked for; those that others need are kept.
 
     Parameters
     ----------
-    variants : pyarrow.Table
-        CHROM, POS, ID, A1, A2 as in the .bim.
-    common, rows : ndarray
-        As from `common_rows` and `variable_rows`.
-    scores, q : ndarray
-        `calibration.scores` of t, and their Benjamini-Hochberg q.
-    df : int
+    statistic : ndarray of shape (n,), float64
+        t or F.
     calibration : Calibration
+    q_of_scores : callable, optional
+        Gives Benjamini-Hochberg q where these are only some of the SNPs. By default they are all of them.
     """
-    beta, se, t, ridge_beta = rows.T
-    columns = _variant_columns(variants, common, counts_a1)
-    columns |= {"BETA": beta, "SE": se, "T_STAT": t}
-    columns["P"], columns["NEG_LOG10_P"] = distributions.student_tails(t, df)
-    columns |= calibrated_columns(t, scores, q, calibration)
-    columns |= {"RIDGE_BETA": ridge_beta, "STATUS": _status_column(common)}
-    return pa.table([_as_arrow(columns[name]) for name in RESULT_SCHEMA.names], schema=RESULT_SCHEMA)
+
+    def __init__(
+        self, statistic: Floats, calibration: Calibration, q_of_scores: Callable[[Floats], Floats] | None = None
+    ) -> None:
+        self._statistic = statistic
+        self._calibration = calibration
+        self._q_of_scores = q_of_scores
+
+    @cached_property
+    def _magnitudes(self) -> Floats:
+        return self._calibration.statistic.magnitudes(self._statistic)
+
+    @cached_property
+    def _scores(self) -> Floats:
+        return self._calibration.scores(self._magnitudes)
+
+    @cached_property
+    def _tails(self) -> tuple[Floats, Floats]:
+        return self._calibration.statistic.tails(self._statistic)
+
+    @property
+    def p(self) -> Floats:
+        """Return p under the theoretical null distribution."""
+        return self._tails[0]
+
+    @property
+    def neg_log10_p(self) -> Floats:
+        """Return -log₁₀ of `p`."""
+        return self._tails[1]
+
+    @cached_property
+    def p_calibrated(self) -> Floats:
+        """Return the calibrated p."""
+        return self._calibration.p(self._scores)
+
+    @property
+    def neg_log10_p_calibrated(self) -> Floats:
+        """Return -log₁₀ of the calibrated p."""
+        return self._calibration.neg_log10_p(self._scores)
+
+    @cached_property
+    def q(self) -> Floats:
+        """Return Benjamini-Hochberg q."""
+        return benjamini_hochberg(self.p_calibrated) if self._q_of_scores is None else self._q_of_scores(self._scores)
+
+    @property
+    def q_storey(self) -> Floats:
+        """Return Storey's q."""
+        return self._calibration.storey_pi0 * self.q
+
+    @property
+    def local_fdr(self) -> Floats:
+        """Return the probability of each SNP to be null."""
+        return self._calibration.local_fdr(self._magnitudes)
 
 
-def joint_table(
+def table_schema(columns: Columns, joint: bool) -> pa.Schema:
+    """Return the schema of the table of a variable, or of the joint test."""
+    return pa.schema([_field(column) for column in columns.of_table(joint)])
+
+
+def column_types(columns: Columns) -> dict[str, pa.DataType]:
+    """Return the types of all columns of all tables, by name."""
+    return {column.name: pa.type_for_alias(column.dtype) for column in columns}
+
+
+def tested_statistic(
+    columns: Columns,
+    common: Floats,
+    rows: Floats | None,
+    calibration: Calibration,
+    q_of_scores: Callable[[Floats], Floats] | None = None,
+) -> CalibratedStatistic:
+    """Return the statistic that the table of a variable is about, or the joint one; as of `statistics_table`."""
+    attribute = columns.tested(joint=rows is None)
+    return CalibratedStatistic(columns.stored(attribute, common, rows), calibration, q_of_scores)
+
+
+def statistics_table(
+    columns: Columns,
     variants: pa.Table,
     common: Floats,
-    q: Floats,
-    n_variables: int,
-    df: int,
+    rows: Floats | None,
     calibration: Calibration,
     counts_a1: bool,
+    q_of_scores: Callable[[Floats], Floats] | None = None,
 ) -> pa.Table:
-    """The table of the joint test for some SNPs, columns of `JOINT_SCHEMA`."""
-    f_stat = common[:, 3]
-    root_f = np.sqrt(f_stat)
-    columns = _variant_columns(variants, common, counts_a1)
-    columns |= {
-        "F_STAT": f_stat,
-        "P": distributions.f_p(f_stat, n_variables, df),
-        "NEG_LOG10_P": distributions.f_neg_log10_p(f_stat, n_variables, df),
-        **calibrated_columns(root_f, calibration.scores(root_f), q, calibration),
-        "VAR_VARIABLES": common[:, 4],
-        "VAR_FACTORS": common[:, 5],
-        "VAR_RESIDUAL": common[:, 6],
-        "STATUS": _status_column(common),
-    }
-    return pa.table([_as_arrow(columns[name]) for name in JOINT_SCHEMA.names], schema=JOINT_SCHEMA)
+    """Return the table of one variable, or of the joint test, for some SNPs.
+
+    Parameters
+    ----------
+    columns, common, rows
+        What the model has declared, and rows as of `Columns.stored`.
+    variants : pyarrow.Table
+        CHROM, POS, ID, A1, A2 as in the .bim.
+    calibration, q_of_scores
+        As of `CalibratedStatistic`.
+    counts_a1 : bool
+        Whether A1 of the .bim is the allele that is counted, and not A2.
+    """
+    joint = rows is None
+    tested = tested_statistic(columns, common, rows, calibration, q_of_scores)
+    variant_values = _variant_values(variants, counts_a1)
+    arrays = []
+    for column in columns.of_table(joint):
+        if column.origin is Origin.VARIANTS:
+            arrays.append(variant_values[column.name])
+        elif column.origin is Origin.MODEL:
+            arrays.append(_as_arrow(columns.stored(column.attribute, common, rows), column))
+        else:
+            arrays.append(_as_arrow(getattr(tested, column.attribute), column))
+    return pa.table(arrays, schema=table_schema(columns, joint))
 
 
 def loadings_schema(n_factors: int) -> pa.Schema:
-    """CHROM POS ID A1 OMITTED V1 ... VK."""
-    fields = [RESULT_SCHEMA.field(name) for name in _VARIANT_COLUMNS]
-    return pa.schema(fields + [pa.field(f"V{k + 1}", pa.float64()) for k in range(n_factors)])
+    """Return the schema CHROM POS ID A1 OMITTED V1 ... VK."""
+    fields = [_field(column) for column in COLUMNS if column.name in _VARIANT_COLUMNS]
+    return pa.schema(fields + [pa.field(name, pa.float64()) for name in _loading_names(n_factors)])
 
 
-def loadings_table(variants: pa.Table, common: Floats, loadings: Floats, counts_a1: bool) -> pa.Table:
-    """Loadings V of some SNPs."""
-    schema = loadings_schema(loadings.shape[1])
-    columns = _variant_columns(variants, common, counts_a1)
-    columns |= {f"V{k + 1}": column for k, column in enumerate(loadings.T)}
-    return pa.table([_as_arrow(columns[name]) for name in schema.names], schema=schema)
+def loadings_table(variants: pa.Table, loadings: Floats, counts_a1: bool) -> pa.Table:
+    """Return the table of the loadings V (n_snps_block, K) of some SNPs."""
+    arrays = {
+        name: _with_nulls(column) for name, column in zip(_loading_names(loadings.shape[1]), loadings.T, strict=True)
+    }
+    return pa.table(_variant_values(variants, counts_a1) | arrays, schema=loadings_schema(loadings.shape[1]))
 
 
-def _as_arrow(column: pa.Array | Floats) -> pa.Array:
-    if isinstance(column, np.ndarray):
-        # NaN becomes null, which pandas, polars and R read as missing
-        return pa.array(np.ascontiguousarray(column), from_pandas=True)
-    return column
+def loadings_array(table: pa.Table) -> Floats:
+    """Return the loadings V (n_snps, K) of a table of loadings."""
+    names = [name for name in table.column_names if name not in _VARIANT_COLUMNS]
+    columns = [table[name].to_numpy().astype(np.float64) for name in names]
+    return np.column_stack(columns) if columns else np.empty((len(table), 0))
+
+
+def _loading_names(n_factors: int) -> list[str]:
+    return [f"V{k + 1}" for k in range(n_factors)]
+
+
+def _field(column: Column) -> pa.Field:
+    return pa.field(column.name, pa.type_for_alias(column.dtype))
+
+
+def _variant_values(variants: pa.Table, counts_a1: bool) -> dict[str, pa.ChunkedArray]:
+    """Return the columns of the variants; A1 of results is the allele that is counted, as in plink2."""
+    counted, other = ("A1", "A2") if counts_a1 else ("A2", "A1")
+    return {name: variants[{"A1": counted, "OMITTED": other}.get(name, name)] for name in _VARIANT_COLUMNS}
+
+
+def _as_arrow(values: Floats, column: Column) -> pa.Array:
+    """Return stored numbers as the type of their column."""
+    if column.labels:
+        codes = pa.array(values.astype(np.int8))
+        return pa.DictionaryArray.from_arrays(codes, pa.array(column.labels)).cast(column.dtype)
+    return pa.array(values.astype(np.int64)) if column.dtype == "int64" else _with_nulls(values)
+
+
+def _with_nulls(values: Floats) -> pa.Array:
+    """Return numbers with null for NaN, which pandas, polars and R read as missing."""
+    return pa.array(np.ascontiguousarray(values), from_pandas=True)

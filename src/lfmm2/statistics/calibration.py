@@ -41,7 +41,16 @@ _EDGE_STEP = 8
 
 
 class TestStatistic(Protocol):
-    """A statistic whose null distribution is known up to its calibration."""
+    """A statistic whose null distribution is known up to its calibration.
+
+    What is calibrated are its `magnitudes`: values that grow as p falls.
+    """
+
+    def magnitudes(self, statistic: Floats) -> Floats:
+        """Return the values that are calibrated: t itself, or sqrt(F)."""
+
+    def tails(self, statistic: Floats) -> tuple[Floats, Floats]:
+        """Return p and -log₁₀ p of the statistic under its theoretical null distribution."""
 
     @property
     def median_square(self) -> float:
@@ -66,6 +75,12 @@ class StudentStatistic:
     df: int
     median_square = CHI2_1_MEDIAN
 
+    def magnitudes(self, statistic: Floats) -> Floats:
+        return statistic
+
+    def tails(self, statistic: Floats) -> tuple[Floats, Floats]:
+        return distributions.student_tails(statistic, self.df)
+
     def z(self, values: Floats) -> Floats:
         return distributions.student_z(values, self.df)
 
@@ -89,6 +104,13 @@ class JointStatistic:
 
     n_variables: int
     df: int
+
+    def magnitudes(self, statistic: Floats) -> Floats:
+        return np.sqrt(statistic)
+
+    def tails(self, statistic: Floats) -> tuple[Floats, Floats]:
+        degrees = (self.n_variables, self.df)
+        return distributions.f_p(statistic, *degrees), distributions.f_neg_log10_p(statistic, *degrees)
 
     @property
     def median_square(self) -> float:

@@ -1,0 +1,273 @@
+"""Columns of the result tables, each declared once: name, type, meaning, tables that have it, and where it comes from.
+
+The model of a test declares its columns (`AssociationTest.columns`). The stores of a run, the tables that are written
+and read, the hits and docs/files.md take names, types and meanings from this declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum, IntEnum, auto
+
+import numpy as np
+
+from lfmm2._typing import Floats
+
+
+class Status(IntEnum):
+    """Why the statistics of a SNP are there or not."""
+
+    OK = 0
+    #: all called samples have the same genotype
+    NO_VARIATION = 1
+    #: no sample is called
+    ALL_MISSING = 2
+    #: variables and factors explain the SNP to the last digit; t would be a ratio of rounding errors
+    PERFECT_FIT = 3
+
+
+class Tables(Enum):
+    """Which tables of a run have a column."""
+
+    ALL = "all"
+    #: the table of each variable
+    VARIABLE = "variable"
+    #: the table of the joint test of all variables
+    JOINT = "joint"
+
+
+class Origin(Enum):
+    """Where the values of a column come from."""
+
+    #: the variants of the genotypes
+    VARIANTS = auto()
+    #: the model computes them for each block of the testing pass
+    MODEL = auto()
+    #: the tested statistic under its theoretical null distribution
+    STATISTIC = auto()
+    #: the tested statistic of all SNPs together, by calibration
+    CALIBRATION = auto()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the result tables.
+
+    Attributes
+    ----------
+    name : str
+        In the tables.
+    meaning : str
+        A sentence for the page on files.
+    attribute : str
+        In Python: of `AssociationResult`, and of the block of statistics where the model computes it. Empty for the
+        variants, which only tables have.
+    tables : Tables
+        Of the columns that a model computes, those of `Tables.VARIABLE` have shape (b, d), all others (b,).
+    origin : Origin
+    dtype : {"float64", "int64", "string"}
+        In the tables.
+    labels : tuple of str
+        Text that the tables have for the whole numbers 0, 1, ... of the model.
+    is_tested : bool
+        Whether p, q and the local FDR of its table are those of this statistic.
+    is_rate : bool
+        Whether it is a rate of false discoveries, by which hits can be chosen.
+    in_hits : bool
+        Whether the table of hits repeats it.
+    """
+
+    name: str
+    meaning: str
+    attribute: str = ""
+    tables: Tables = Tables.VARIABLE
+    origin: Origin = Origin.MODEL
+    dtype: str = "float64"
+    labels: tuple[str, ...] = ()
+    is_tested: bool = False
+    is_rate: bool = False
+    in_hits: bool = False
+
+    @property
+    def joint_attribute(self) -> str:
+        """Name in Python of the values of the joint test: that of a p or q of F begins with f_."""
+        follows = self.tables is Tables.ALL and self.origin in (Origin.STATISTIC, Origin.CALIBRATION)
+        return f"f_{self.attribute}" if follows else self.attribute
+
+
+@dataclass(frozen=True)
+class RowLayout:
+    """Order of the statistics in the rows of a store, by their names in Python."""
+
+    names: tuple[str, ...]
+
+    def rows(self, block: object, variable: int | None = None) -> Floats:
+        """Return rows (b, n_names), C-contiguous, of a block that has the statistics as attributes.
+
+        Parameters
+        ----------
+        block : object
+            Statistics as arrays (b,), or (b, d) if `variable` is given.
+        variable : int, optional
+            Number of the variable.
+        """
+        values = [getattr(block, name) for name in self.names]
+        return np.column_stack([v if variable is None else v[:, variable] for v in values]).astype(
+            np.float64, copy=False
+        )
+
+    def column(self, rows: Floats, name: str) -> Floats:
+        """Return the view (b,) of one statistic in rows (b, n_names)."""
+        return rows[:, self.names.index(name)]
+
+
+class Columns:
+    """The columns of a model, in the order of its tables.
+
+    Raises
+    ------
+    ValueError
+        If two have the same name, or a table has no tested statistic or several.
+    """
+
+    def __init__(self, columns: Iterable[Column]) -> None:
+        self._all = tuple(columns)
+        names = [column.name for column in self]
+        attributes = [column.attribute for column in self if column.attribute]
+        if len({*names}) < len(names) or len({*attributes}) < len(attributes):
+            raise ValueError(f"two columns have the same name: {', '.join(names)}; {', '.join(attributes)}")
+        self._of_table = {
+            joint: tuple(c for c in self if c.tables is not (Tables.VARIABLE if joint else Tables.JOINT))
+            for joint in (False, True)
+        }
+        stored = [column for column in self if column.origin is Origin.MODEL]
+        self._layouts = {
+            per_variable: RowLayout(tuple(c.attribute for c in stored if (c.tables is Tables.VARIABLE) == per_variable))
+            for per_variable in (False, True)
+        }
+        for joint in (False, True):
+            if (n_tested := sum(column.is_tested for column in self.of_table(joint))) != 1:
+                raise ValueError(f"a table has {n_tested} tested statistics; declare one")
+
+    def __iter__(self) -> Iterator[Column]:
+        return iter(self._all)
+
+    def extended(self, *more: Column) -> Columns:
+        """Return these columns with further ones before the last, which is the status."""
+        return Columns([*self._all[:-1], *more, self._all[-1]])
+
+    def of_table(self, joint: bool) -> tuple[Column, ...]:
+        """Return the columns of the table of a variable, or of the joint test, in order."""
+        return self._of_table[joint]
+
+    def tested(self, joint: bool) -> str:
+        """Return the name in Python of the statistic that is tested in the table of a variable, or in the joint one."""
+        return next(column.attribute for column in self.of_table(joint) if column.is_tested)
+
+    def layout(self, per_variable: bool) -> RowLayout:
+        """Return the order of what a model computes per variable, or of what all variables share, in stored rows."""
+        return self._layouts[per_variable]
+
+    def stored(self, attribute: str, common: Floats, rows: Floats | None) -> Floats:
+        """Return the view (b,) of a statistic in the rows of a variable, or in those of what all variables share.
+
+        Parameters
+        ----------
+        attribute : str
+            Name of the statistic in Python.
+        common : ndarray
+            Rows of what all variables share, in the order of ``layout(per_variable=False)``.
+        rows : ndarray or None
+            Rows of the variable, in the order of ``layout(per_variable=True)``; None for the joint test.
+        """
+        own = self.layout(per_variable=True)
+        if rows is not None and attribute in own.names:
+            return own.column(rows, attribute)
+        return self.layout(per_variable=False).column(common, attribute)
+
+    def with_attribute(self, attribute: str) -> tuple[Column, bool] | None:
+        """Return the column of a name in Python, and whether the joint table has it under this name."""
+        for column in self:
+            joint = column.tables is not Tables.VARIABLE and attribute == column.joint_attribute
+            if attribute and (joint or attribute == column.attribute):
+                return column, joint
+        return None
+
+
+#: Columns of the least-squares regression on variables and factors.
+COLUMNS = Columns(
+    [
+        Column(
+            "CHROM", "chromosome, as in the .bim",
+            tables=Tables.ALL, origin=Origin.VARIANTS, dtype="string", in_hits=True,
+        ),
+        Column(
+            "POS", "position in bases, as in the .bim",
+            tables=Tables.ALL, origin=Origin.VARIANTS, dtype="int64", in_hits=True,
+        ),
+        Column(
+            "ID", "name of the SNP, as in the .bim",
+            tables=Tables.ALL, origin=Origin.VARIANTS, dtype="string", in_hits=True,
+        ),
+        Column(
+            "A1", "the allele that is counted, whose effect is given",
+            tables=Tables.ALL, origin=Origin.VARIANTS, dtype="string", in_hits=True,
+        ),
+        Column(
+            "OMITTED", "the other allele",
+            tables=Tables.ALL, origin=Origin.VARIANTS, dtype="string", in_hits=True,
+        ),
+        Column("A1_FREQ", "frequency of A1 among the called samples", "frequency", Tables.ALL, in_hits=True),
+        Column("OBS_CT", "number of samples with a call", "n_called", Tables.ALL, dtype="int64"),
+        Column(
+            "BETA", "least-squares effect given the factors, in dosage per unit of the variable", "beta",
+            in_hits=True,
+        ),
+        Column("SE", "standard error of BETA", "se", in_hits=True),
+        Column("T_STAT", "BETA / SE", "t", is_tested=True),
+        Column(
+            "F_STAT", "partial F of all variables given the factors, with (d, df) degrees of freedom", "f_stat",
+            Tables.JOINT, is_tested=True,
+        ),
+        Column(
+            "P", "p of the statistic as it is: Student's of T_STAT, two-sided, or that of F_STAT", "p",
+            Tables.ALL, Origin.STATISTIC, in_hits=True,
+        ),
+        Column(
+            "NEG_LOG10_P", "−log₁₀ P, which never underflows", "neg_log10_p",
+            Tables.ALL, Origin.STATISTIC,
+        ),
+        Column(
+            "P_CAL", "calibrated p (`--calibrate`): by default of T_STAT² / GIF as χ²₁, of F_STAT / GIF as F",
+            "p_calibrated", Tables.ALL, Origin.CALIBRATION,
+        ),
+        Column(
+            "NEG_LOG10_P_CAL", "−log₁₀ P_CAL, which never underflows", "neg_log10_p_calibrated",
+            Tables.ALL, Origin.CALIBRATION, in_hits=True,
+        ),
+        Column(
+            "Q", "Benjamini–Hochberg q of P_CAL", "q",
+            Tables.ALL, Origin.CALIBRATION, is_rate=True, in_hits=True,
+        ),
+        Column(
+            "Q_STOREY", "Storey's q of P_CAL: the share of null SNPs times Q", "q_storey",
+            Tables.ALL, Origin.CALIBRATION, is_rate=True, in_hits=True,
+        ),
+        Column(
+            "LFDR", "local false discovery rate: probability that the SNP is null, given its statistic", "local_fdr",
+            Tables.ALL, Origin.CALIBRATION, is_rate=True, in_hits=True,
+        ),
+        Column("RIDGE_BETA", "ridge effect of Eq. 4, in dosage per unit of the variable", "ridge_beta"),
+        Column(
+            "VAR_VARIABLES", "share of the SNP's variance that the variables add to the factors", "var_variables",
+            Tables.JOINT,
+        ),
+        Column("VAR_FACTORS", "share of the SNP's variance on factors and covariates", "var_factors", Tables.JOINT),
+        Column("VAR_RESIDUAL", "share of the SNP's variance that is left", "var_residual", Tables.JOINT),
+        Column(
+            "STATUS", "OK, or why statistics are missing: NO_VARIATION, ALL_MISSING or PERFECT_FIT", "status",
+            Tables.ALL, dtype="string", labels=tuple(status.name for status in Status),
+        ),
+    ]
+)  # fmt: skip
