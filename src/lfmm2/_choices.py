@@ -12,6 +12,8 @@ Imputation = Literal["mean", "factors"]
 Missing = Literal["error", "drop", "mean"]
 Allele = Literal["a2", "a1"]
 TableFormat = Literal["parquet", "tsv", "tsv.gz", "tsv.zst"]
+DiscoveryRate = Literal["q", "q_storey", "lfdr"]
+Effects = Literal["ridge", "ols"]
 
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -21,3 +23,8 @@ IMPUTATIONS: tuple[Imputation, ...] = get_args(Imputation)
 MISSING: tuple[Missing, ...] = get_args(Missing)
 ALLELES: tuple[Allele, ...] = get_args(Allele)
 TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
+DISCOVERY_RATES: tuple[DiscoveryRate, ...] = get_args(DiscoveryRate)
+EFFECTS: tuple[Effects, ...] = get_args(Effects)
+
+#: End of the message about another word than `DEGREES_OF_FREEDOM`: says what each stands for.
+DEGREES_OF_FREEDOM_RULE = "it is 'paper' (n - d - K) or 'intercept' (n - 1 - d - K)"

@@ -14,13 +14,13 @@ from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.genotypes.source import open_genotypes, samples_of
 from lfmm2.pipeline.inputs import (
     AlignedVariables,
-    SampleOptions,
     _kept_samples,
     align_variables,
     check_readable,
     check_size,
     match_samples,
 )
+from lfmm2.pipeline.run_options import SampleOptions
 
 N = 12
 SAMPLES = Samples(("0",) * N, tuple(f"i{k}" for k in range(N)))

@@ -8,7 +8,8 @@ from lfmm2.files.table_files import recut
 from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.genotypes.source import variant_tables
 from lfmm2.pipeline import snps
-from lfmm2.pipeline.snps import SnpOptions, estimation_snps, random_subset, select_snps
+from lfmm2.pipeline.run_options import SnpOptions
+from lfmm2.pipeline.snps import estimation_snps, random_subset, select_snps
 
 P = 1000
 IDS = [f"rs{k}" for k in range(P)]

@@ -2,22 +2,23 @@
 
 The command line, its help, the checks, the identity of a run, the parameters in the record and ``docs/options.md`` come
 from the table. The public functions have signatures of their own, which a test holds equal to it. Importing this module
-loads no library: the help of the command line needs it.
+loads no library, since the help of the command line needs it.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from lfmm2._choices import (
     ALLELES,
     CALIBRATIONS,
     DEGREES_OF_FREEDOM,
+    DEGREES_OF_FREEDOM_RULE,
     IMPUTATIONS,
     MISSING,
     SCALES,
@@ -26,16 +27,11 @@ from lfmm2._choices import (
 )
 from lfmm2.errors import UsageError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, TableFormat
-    from lfmm2._typing import AnyPath, ListedSnps, MissingCode, Paths
-    from lfmm2.model import SolverOptions
-    from lfmm2.process import Progress
-
-# Kinds of values beside a tuple of words. NAMES are joined by commas where the option is given several times.
-PATH, TEXT, NAMES, WHOLE, NUMBER, FLAG = "path", "text", "names", "whole number", "number", "flag"
+# Kinds of values beside a tuple of words. NAMES are separated by commas. SNP_LIST is a path on the command line, and in
+# Python a path or a collection of SNP IDs.
+PATH, SNP_LIST, TEXT, NAMES, WHOLE, NUMBER, FLAG = (
+    "path", "list of SNPs", "text", "names", "whole number", "number", "flag",
+)  # fmt: skip
 
 INPUT, SAMPLES, SNPS, FACTORS, TESTS, OUTPUT, RESOURCES = SECTIONS = (
     "Input", "Samples", "SNPs", "Factors", "Tests", "Output", "Resources",
@@ -130,6 +126,21 @@ class Option:
         if self.range is not None and value not in self.range:
             raise UsageError(f"{self.name} is {value}; {self.rule or f'it is a number {self.range}'}")
 
+    def plain(self, value: Any) -> Any:
+        """Return a value as the record shows it, in terms of JSON."""
+        if hasattr(value, "item"):  # a scalar of NumPy
+            value = value.item()
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if not isinstance(value, Collection):
+            return str(value)
+        if self.kind == SNP_LIST and not all(isinstance(item, os.PathLike) for item in value):
+            return f"{len(value)} IDs"
+        items = [self.plain(item) for item in value]
+        return ",".join(items) if self.kind == NAMES else items
+
 
 TABLE = (
     Option(
@@ -173,11 +184,11 @@ TABLE = (
         help="Use the samples that have all variables.",
     ),
     Option(
-        name="extract", flags="--extract", section=SNPS, kind=PATH, repeatable=True, functions=OF_TESTS,
+        name="extract", flags="--extract", section=SNPS, kind=SNP_LIST, repeatable=True, functions=OF_TESTS,
         changes_results=False, help="Use only the SNPs listed, in any of several lists.",
     ),
     Option(
-        name="exclude", flags="--exclude", section=SNPS, kind=PATH, repeatable=True, functions=OF_TESTS,
+        name="exclude", flags="--exclude", section=SNPS, kind=SNP_LIST, repeatable=True, functions=OF_TESTS,
         changes_results=False, help="Do not use the SNPs listed, in any of several lists.",
     ),
     Option(
@@ -210,8 +221,9 @@ TABLE = (
         help="Estimate the factors from a random share of the SNPs.",
     ),
     Option(
-        name="est_extract", flags="--est-extract", section=FACTORS, kind=PATH, repeatable=True, functions=OF_FACTORS,
-        changes_results=False, help="Estimate the factors from the SNPs listed, in any of several lists.",
+        name="est_extract", flags="--est-extract", section=FACTORS, kind=SNP_LIST, repeatable=True,
+        functions=OF_FACTORS, changes_results=False,
+        help="Estimate the factors from the SNPs listed, in any of several lists.",
     ),
     Option(
         name="est_thin", flags="--est-thin", section=FACTORS, kind=TEXT, metavar="r2=R,window=W", functions=OF_FACTORS,
@@ -243,8 +255,7 @@ TABLE = (
     ),
     Option(
         name="df", flags="--df", section=TESTS, kind=DEGREES_OF_FREEDOM, default="paper", functions=OF_TESTS,
-        rule="it is 'paper' (n - d - K) or 'intercept' (n - 1 - d - K)",
-        help="Degrees of freedom: n-d-K, or one less for the mean.",
+        rule=DEGREES_OF_FREEDOM_RULE, help="Degrees of freedom: n-d-K, or one less for the mean.",
     ),
     Option(
         name="calibrate", flags="--calibrate", section=TESTS, kind=CALIBRATIONS, default="gif", functions=OF_TESTS,
@@ -297,165 +308,3 @@ TABLE = (
 )  # fmt: skip
 
 OPTIONS: Mapping[str, Option] = {option.name: option for option in TABLE}
-
-
-def _default(name: str) -> Any:
-    return OPTIONS[name].default
-
-
-def _check(group: Any) -> None:
-    """Check the values of a group of options by the table."""
-    for item in fields(group):
-        OPTIONS[item.name].check(getattr(group, item.name))
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """Which samples to use, and how to read their variables; see `lfmm2.run`."""
-
-    keep: Paths | None = _default("keep")
-    remove: Paths | None = _default("remove")
-    missing_code: MissingCode | None = _default("missing_code")
-    intersect: bool = _default("intersect")
-    missing: Missing = _default("missing")
-    variables: str | Sequence[str] | None = _default("variables")
-
-    def __post_init__(self) -> None:
-        _check(self)
-        if self.intersect and self.missing == "mean":
-            fact = "--intersect leaves out samples with missing values, and --missing mean would fill these"
-            raise UsageError(f"{fact}; give one of them, and --keep for samples that have rows")
-
-
-@dataclass(frozen=True)
-class SnpOptions:
-    """Which SNPs to test and which to estimate from; see `lfmm2.run`."""
-
-    extract: ListedSnps | None = _default("extract")
-    exclude: ListedSnps | None = _default("exclude")
-    maf: float | None = _default("maf")
-    geno: float | None = _default("geno")
-    est_rate: float | None = _default("est_rate")
-    est_extract: ListedSnps | None = _default("est_extract")
-    scale: Scale | None = _default("scale")
-    count_allele: Allele = _default("count_allele")
-    est_thin: Any = _default("est_thin")
-
-    def __post_init__(self) -> None:
-        choices = [name for name in ("est_rate", "est_extract", "est_thin") if getattr(self, name) is not None]
-        if len(choices) > 1:
-            raise UsageError(f"{' and '.join(choices)} both choose the estimation SNPs; give one of them")
-        _check(self)
-
-    @property
-    def filters(self) -> bool:
-        """Whether SNPs are dropped by what a pass over them counts."""
-        return self.maf is not None or self.geno is not None
-
-
-@dataclass(frozen=True)
-class TestOptions:
-    """How SNPs are tested and calibrated; see `lfmm2.run`."""
-
-    __test__ = False  # pytest collects classes by this prefix; it is no test
-
-    df: DegreesOfFreedom = _default("df")
-    sweep: Any = _default("sweep")
-    calibrate: Calibration = _default("calibrate")
-    impute: Imputation = _default("impute")
-    loadings: bool = _default("loadings")
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-    @property
-    def ks(self) -> tuple[int, ...]:
-        """Numbers of factors of the sweep; none without one."""
-        from lfmm2.model import parse_sweep
-
-        return () if self.sweep is None else parse_sweep(self.sweep)
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """Where results go; see `lfmm2.run`."""
-
-    out: AnyPath | None = _default("out")
-    format: TableFormat = _default("format")
-    overwrite: bool = _default("overwrite")
-    resume: bool = _default("resume")
-
-    def __post_init__(self) -> None:
-        _check(self)
-        if self.out is not None:
-            from lfmm2.files import check_prefix_name
-
-            check_prefix_name(self.out)
-        elif self.resume:
-            raise UsageError("resume goes on from the state beside the files of out; give out")
-
-    @property
-    def prefix(self) -> str | None:
-        """`out` as text; None where results stay in memory."""
-        return None if self.out is None else os.fspath(self.out)
-
-
-def _default_solver() -> SolverOptions:
-    from lfmm2.model import SolverOptions
-
-    return SolverOptions()
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Everything but the data; see `lfmm2.run` for the meaning of each."""
-
-    lambda_: float = _default("lambda_")
-    seed: int = _default("seed")
-    n_threads: int | None = _default("n_threads")
-    memory: int | str | None = _default("memory")
-    test: TestOptions = field(default_factory=TestOptions)
-    solver: SolverOptions = field(default_factory=_default_solver)
-    samples: SampleOptions = field(default_factory=SampleOptions)
-    snps: SnpOptions = field(default_factory=SnpOptions)
-    output: OutputOptions = field(default_factory=OutputOptions)
-    progress: bool | Progress = _default("progress")
-    command: str = "lfmm2.run"
-    tests: bool = True
-
-    @classmethod
-    def from_arguments(cls, arguments: Mapping[str, Any], command: str, tests: bool = True) -> RunOptions:
-        """Gather the options among the arguments of a call, by name.
-
-        Parameters
-        ----------
-        arguments : mapping of str to object
-            Names as in `TABLE`. Options that are absent have their defaults; the data of the run (genotypes, variables,
-            numbers of factors) are left to the caller.
-        command : str
-            What the record names as the command.
-        tests : bool
-            Whether SNPs are tested, or factors estimated only.
-        """
-        from lfmm2.model import SolverOptions
-
-        own = {name: arguments[name] for name in ("lambda_", "seed", "n_threads", "memory", "progress")
-               if name in arguments}  # fmt: skip
-        return cls(
-            **own,
-            test=_gathered(TestOptions, arguments),
-            solver=_gathered(SolverOptions, arguments),
-            samples=_gathered(SampleOptions, arguments),
-            snps=_gathered(SnpOptions, arguments),
-            output=_gathered(OutputOptions, arguments),
-            command=command,
-            tests=tests,
-        )
-
-
-G = TypeVar("G")
-
-
-def _gathered(group: type[G], arguments: Mapping[str, Any]) -> G:
-    """Make a group of options from the arguments of the same names."""
-    return group(**{f.name: arguments[f.name] for f in fields(group) if f.name in arguments})  # type: ignore[arg-type]

@@ -14,9 +14,6 @@ import numpy as np
 from lfmm2._words import shortened
 from lfmm2.errors import MalformedInputError
 
-#: Of the part "calibration": how p became P_CAL.
-METHODS = ("gif", "empirical-null", "none")
-
 _LARGEST = 1e300
 # a type, [of each item], {name: of this entry} or {...: of each entry}; an entry may be null, an item may not
 _FIT = {"method": str, "gif": float, "mean": float, "sd": float, "null_proportion": float, "storey_pi0": float}
@@ -88,7 +85,7 @@ def _fit_of(record: dict[str, Any], table: str) -> dict[str, Any]:
 
 
 def method_of(record: dict[str, Any], table: str | None = None) -> str:
-    """How the p of a variable or "joint" were calibrated, one of `METHODS`, or how all were to be if None.
+    """How the p of a variable or "joint" were calibrated, one of `CALIBRATIONS`, or how all were to be if None.
 
     Where the empirical null of one test could not be fitted, its method is "gif".
     """
