@@ -20,7 +20,7 @@ from lfmm2.pipeline.inputs import (
     check_size,
     match_samples,
 )
-from lfmm2.pipeline.run_options import SampleOptions
+from lfmm2.pipeline.run_options import RunOptions, SampleOptions, SnpOptions
 
 N = 12
 SAMPLES = Samples(("0",) * N, tuple(f"i{k}" for k in range(N)))
@@ -154,11 +154,13 @@ def test_infinite_genotypes_in_use_are_found(engine, rows, columns):
 def test_check_readable_opens_paths_only(tmp_path):
     path = tmp_path / "env.csv"
     path.touch()
-    assert check_readable({"a": str(path), "b": path, "c": None, "d": X, "e": ["snp1"]}) == [path, path]
+    lists = RunOptions(samples=SampleOptions(keep=[path, path]), snps=SnpOptions(extract=["snp1"], exclude=[path]))
+    assert check_readable(str(path), None, RunOptions()) == [path]
+    assert check_readable(X, [path], lists) == [path] * 4
     with pytest.raises(lfmm2.ReadError, match="absent"):
-        check_readable({"a": tmp_path / "absent"})
+        check_readable(X, tmp_path / "absent", RunOptions())
     with pytest.raises(lfmm2.ReadError, match="directory"):
-        check_readable({"a": tmp_path})
+        check_readable(X, None, RunOptions(samples=SampleOptions(remove=tmp_path)))
 
 
 def test_open_genotypes_takes_nested_lists():

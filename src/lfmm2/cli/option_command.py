@@ -51,6 +51,7 @@ def _as_click(option: Option) -> click.Option:
     names = [*option.flags.split(", "), option.name]
     if option.kind == FLAG:
         return click.Option(names, is_flag=True, help=option.help)
+    facts = [str(option.range)] * (option.range is not None) + ["may be repeated"] * option.repeatable
     return click.Option(
         names,
         type=_TYPES[option.kind] if isinstance(option.kind, str) else click.Choice(option.kind),
@@ -59,7 +60,7 @@ def _as_click(option: Option) -> click.Option:
         show_default=option.default is not None,
         required=option.required,
         metavar=option.metavar,
-        help=option.help + "  [may be repeated]" * option.repeatable,
+        help=option.help + (f"  [{'; '.join(facts)}]" if facts else ""),
         callback=_gather(option),
     )
 
@@ -71,7 +72,7 @@ def _gather(option: Option) -> Callable[[click.Context, click.Parameter, Sequenc
         if len(values) <= 1:
             return values[0] if values else None
         if not option.repeatable:
-            *first, last = map(str, values)
+            *first, last = (str(value) or "''" for value in values)
             count = _COUNTS.get(len(values), f"{len(values)} times")
             fact = f"{option.flags.split(', ')[-1]} is given {count}, as {', '.join(first)} and {last}"
             raise UsageError(f"{fact}; give it once")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from lfmm2.files import (
     as_paths,
     as_tables,
     check_variables,
+    id_files,
     join_variables,
     open_regular,
     read_sample_list,
@@ -33,7 +34,7 @@ from lfmm2.files import (
     spelling_hints,
 )
 from lfmm2.genotypes import BedFile, Genotypes, samples_of
-from lfmm2.pipeline.run_options import SampleOptions
+from lfmm2.pipeline.run_options import RunOptions, SampleOptions
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,19 @@ class AlignedVariables:
         return tuple(self.samples.iid[i] for i in self.rows)
 
 
-def check_readable(sources: Iterable[AnyPath]) -> list[Path]:
-    """Open each input once before any is read, and return the paths.
+def check_readable(X: Any, covar: Any, options: RunOptions) -> list[Path]:
+    """Open every input but the genotypes that is a file, before any is read, and return the paths.
 
     Raises
     ------
     ReadError
         If one is absent or no regular file: better said before a long .bim is read.
     """
-    paths = list(map(Path, sources))
+    samples, snps = options.samples, options.snps
+    files = [part for source in (X, covar) for part in as_tables(source) if isinstance(part, str | os.PathLike)]
+    files += [*as_paths(samples.keep), *as_paths(samples.remove)]
+    files += [path for ids in (snps.extract, snps.exclude, snps.est_extract) for path in id_files(ids)]
+    paths = list(map(Path, files))
     for path in paths:
         open_regular(path).close()
     return paths

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lfmm2._typing import AnyPath, Ints
+from lfmm2._typing import Ints
 from lfmm2.errors import InconsistentInputError, UsageError
-from lfmm2.files import as_paths, as_tables, id_files
 from lfmm2.genotypes import (
     BedFile,
     Engine,
@@ -207,7 +206,7 @@ def read_inputs(
     thin = options.snps.est_thin
     thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
     memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
-    tables = check_readable(_tables(X, covar, options))
+    tables = check_readable(X, covar, options)
     opened: list[BedFile] = []
     try:
         # what is told by samples alone comes before what needs the lists of SNPs
@@ -265,14 +264,6 @@ def join_numbers(ks: tuple[int, ...]) -> str:
     if len(ks) > 1 and ks == tuple(range(ks[0], ks[-1] + 1)):
         return f"{ks[0]}:{ks[-1]}"
     return ",".join(map(str, ks))
-
-
-def _tables(X: Any, covar: Any, options: RunOptions) -> list[AnyPath]:
-    """Return the files among the inputs beside the genotypes."""
-    samples, snps = options.samples, options.snps
-    tables = [part for source in (X, covar) for part in as_tables(source) if isinstance(part, str | os.PathLike)]
-    lists = (*as_paths(samples.keep), *as_paths(samples.remove))
-    return [*tables, *lists, *(p for ids in (snps.extract, snps.exclude, snps.est_extract) for p in id_files(ids))]
 
 
 def _progress(progress: bool | Progress) -> Progress:
