@@ -29,7 +29,7 @@ is an error, also with the same value; flags may be repeated.
 def make_page() -> str:
     """Return the page: a chapter for each command, in which each section is a table."""
     chapters = [INTRODUCTION]
-    for name, command in cli.commands.items():
+    for name, command in sorted(cli.commands.items(), key=lambda item: item[0] != "run"):
         if not isinstance(command, OptionCommand):
             continue
         chapters.append(f"## lfmm2 {name}\n")

@@ -64,6 +64,24 @@ def test_keep_and_missing_values_in_arrays(tmp_path):
     assert aligned(x, keep=tmp_path / "keep", intersect=True).iids == (*SAMPLES.iid[4:6], *SAMPLES.iid[7:])
 
 
+def test_several_lists_keep_or_remove_whoever_is_in_any(tmp_path):
+    for name, rows in {"a": slice(0, 5), "b": slice(4, 9), "c": slice(1, 3), "d": slice(2, 4)}.items():
+        (tmp_path / name).write_text("\n".join(SAMPLES.iid[rows]))
+    a, b, c, d = (tmp_path / name for name in "abcd")
+    assert aligned(keep=[a, str(b)]).iids == SAMPLES.iid[:9]
+    assert aligned(remove=(c, d)).iids == (SAMPLES.iid[0], *SAMPLES.iid[4:])
+    assert aligned(keep=[a, b], remove=[c, d]).iids == (SAMPLES.iid[0], *SAMPLES.iid[4:9])
+    with pytest.raises(lfmm2.InconsistentInputError, match="leave none of 12 samples"):
+        aligned(keep=[a], remove=[a, c])
+
+
+def test_tables_of_nuisance_variables_keep_their_names():
+    frames = [pd.DataFrame({name: X[:, 0] ** k}, index=SAMPLES.iid) for name, k in (("age", 2), ("height", 3))]
+    assert aligned(X, frames).nuisance_names == ("age", "height")
+    with pytest.raises(lfmm2.UsageError, match="age: both a variable and a nuisance variable"):
+        aligned([frames[0].iloc[::-1]], frames)
+
+
 def test_missing_code_applies_to_all_tables():
     x, covar = X.copy(), X[:, 0] ** 2
     x[2, 0] = covar[3] = -9

@@ -63,6 +63,16 @@ def test_select_takes_ids_in_any_order_and_kind(bed):
     assert select_snps(bed, SnpOptions()) is None
 
 
+def test_select_takes_the_ids_of_several_files_together(bed, tmp_path):
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file, listed in zip(files, (IDS[1:4], IDS[3:5]), strict=True):
+        file.write_text("\n".join(listed))
+    assert select_snps(bed, SnpOptions(extract=files)).tolist() == [1, 2, 3, 4]
+    assert select_snps(bed, SnpOptions(extract=files, exclude=tuple(files[1:]))).tolist() == [1, 2]
+    with pytest.raises(lfmm2.UsageError, match="both IDs and files"):
+        select_snps(bed, SnpOptions(extract=[*files, "rs1"]))
+
+
 def test_lists_of_snps_hint_at_spelling(bed, monkeypatch):
     with pytest.warns(lfmm2.InputWarning, match=r"1 IDs are not in .*; 1 would match but for upper and lower case"):
         assert select_snps(bed, SnpOptions(extract=["RS1", "rs2"])).tolist() == [2]
