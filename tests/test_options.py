@@ -300,13 +300,17 @@ def two_values(option: Option) -> tuple[str, str]:
         if option.kind != FLAG and not option.repeatable
     ],
 )
-def test_option_given_twice_is_an_error(command: str, option: Option, capsys: pytest.CaptureFixture[str]) -> None:
+def test_option_given_twice_is_an_error(
+    command: str, option: Option, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     first, second = two_values(option)
     with pytest.raises(SystemExit) as ended:
         main([command, flag(option), first, option.flags.split(", ")[0], second])
     assert ended.value.code == 2
     shown = (str(float(first)), str(float(second))) if option.kind == NUMBER else (first, second)
     assert f"{flag(option)} is given twice, as {shown[0]} and {shown[1]}; give it once" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("arrivals")
