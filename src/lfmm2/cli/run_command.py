@@ -25,9 +25,8 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     Example: lfmm2 run --bed plants.bed --env climate.csv -K 5 --out results
     """
     from lfmm2._words import aligned
-    from lfmm2.files import read_record
     from lfmm2.pipeline import RunOptions, execute_run, prepare_run
-    from lfmm2.results import result_lines
+    from lfmm2.results import open_record, result_lines
     from lfmm2.statistics import sweep_lines
 
     arguments |= {"out": out, "overwrite": overwrite, "resume": resume, "progress": True}
@@ -50,7 +49,7 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
         result = execute_run(prepared)
     if result.sweep is not None:
         say("\n" + "\n".join(sweep_lines(result.sweep, result.variables)) + "\n")
-    lines = result_lines(read_record(result.paths["record"]))
+    lines = result_lines(open_record(result.paths["record"]))
     del lines["singular values"]
     lines |= {f"{name} file": str(path) for name, path in result.paths.items()}
     if report:
