@@ -23,7 +23,7 @@ unexport PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD
 unexport PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV PIP_NO_BUILD_ISOLATION
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint test-checked test-serial torture bench tutorial dist clean
+.PHONY: help demo test lint test-checked test-serial torture bench tutorial options dist clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,9 @@ bench: $(VENV)/.package $(VENV)/.test  ## The programs in bench, one after the o
 
 tutorial: $(VENV)/.package $(VENV)/.test  ## Run docs/tutorial.md, renew its outputs and pictures; ARGS=--all for all outputs
 	$(BIN)/python docs/tutorial/build.py --write $(ARGS)
+
+options: $(VENV)/.package  ## Renew docs/options.md from the tables of options
+	$(BIN)/python docs/build_options.py
 
 dist: $(VENV)/.dist  ## The sdist of the last commit, and a wheel built from it
 	rm -rf dist

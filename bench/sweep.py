@@ -20,7 +20,7 @@ import numpy as np
 import lfmm2
 from lfmm2.model.sweep import SweepModel
 from lfmm2.pipeline import execute_estimation, prepare_run
-from lfmm2.pipeline.preparation import RunOptions, TestOptions
+from lfmm2.pipeline.run_options import RunOptions, TestOptions
 from lfmm2.pipeline.run_state import NoState
 from lfmm2.pipeline.statistics_store import collect_statistics
 

@@ -16,14 +16,13 @@ import pytest
 from scipy import special, stats
 
 import lfmm2
+from lfmm2._choices import CALIBRATIONS
 from lfmm2._words import with_spaces
 from lfmm2.files.verification import sealed_json
 from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.pipeline import prepare_run
-from lfmm2.pipeline.preparation import RunOptions, TestOptions
-from lfmm2.pipeline.result_files import OutputOptions
-from lfmm2.pipeline.snps import SnpOptions
-from lfmm2.statistics.calibration import CHI2_1_MEDIAN, METHODS
+from lfmm2.pipeline.run_options import OutputOptions, RunOptions, SnpOptions, TestOptions
+from lfmm2.statistics.calibration import CHI2_1_MEDIAN
 from lfmm2.statistics.distributions import f_z, student_z
 from lfmm2.statistics.q_values import benjamini_hochberg
 
@@ -40,7 +39,7 @@ def record_of(folder: Path) -> dict[str, object]:
     return json.loads((folder / "r.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATIONS)
 def test_calibration_is_its_definition(data: lfmm2.Simulation, method: str) -> None:
     result = lfmm2.run(None, data.bed, data.env, 2, calibrate=method)
     for j, name in enumerate(result.variables):
@@ -64,7 +63,7 @@ def test_calibration_is_its_definition(data: lfmm2.Simulation, method: str) -> N
         assert lfdr[np.nanargmin(expected)] < np.nanquantile(lfdr, 0.01)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATIONS)
 def test_calibration_of_the_joint_test_is_its_definition(data: lfmm2.Simulation, method: str) -> None:
     result = lfmm2.run(None, data.bed, data.env, 2, calibrate=method)
     found, f = result.calibrations["joint"], result.f_stat

@@ -21,6 +21,7 @@ SOURCE = ROOT / "src" / "lfmm2"
 # Lowest first: a folder, or a module beside the folders, imports from those before it.
 FLOORS = (
     "errors",
+    "_choices",
     "_typing",
     "_words",
     "_version",

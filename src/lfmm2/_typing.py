@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,3 +13,9 @@ Ints = NDArray[np.int64]
 #: Packed genotypes, four in a byte.
 Packed = NDArray[np.uint8]
 AnyPath = str | os.PathLike[str]
+#: One file, or several that are read as one.
+Paths = AnyPath | Sequence[AnyPath]
+#: A file of SNP IDs, the IDs themselves, or several files as `os.PathLike`.
+ListedSnps = AnyPath | Collection[str] | Collection[os.PathLike[str]]
+#: A value that means missing, or several.
+MissingCode = float | str | Sequence[float | str]

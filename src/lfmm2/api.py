@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from lfmm2._typing import AnyPath
+from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, Solver, TableFormat
+from lfmm2._typing import AnyPath, ListedSnps, MissingCode, Paths
 from lfmm2.genotypes import GenotypeSource
-from lfmm2.model import LatentFactors, SolverOptions
-from lfmm2.pipeline import (
-    OutputOptions,
-    RunOptions,
-    SampleOptions,
-    SnpOptions,
-    TestOptions,
-    execute_estimation,
-    execute_run,
-    prepare_run,
-)
+from lfmm2.model import LatentFactors
+from lfmm2.pipeline import RunOptions, execute_estimation, execute_run, prepare_run
 from lfmm2.process import Progress
 from lfmm2.results import AssociationResult
 
@@ -30,33 +22,33 @@ def run(
     *,
     sweep: str | Sequence[int] | None = None,
     lambda_: float = 1e-5,
-    solver: str = "auto",
+    solver: Solver = "auto",
     tol: float = 1e-4,
     n_power_iter: int = 2,
     oversampling: int = 10,
     est_rate: float | None = None,
-    scale: str | None = None,
-    df: str = "paper",
-    calibrate: str = "gif",
-    impute: str = "mean",
-    count_allele: str = "a2",
+    scale: Scale | None = None,
+    df: DegreesOfFreedom = "paper",
+    calibrate: Calibration = "gif",
+    impute: Imputation = "mean",
+    count_allele: Allele = "a2",
     seed: int = 0,
     n_threads: int | None = None,
     memory: int | str | None = None,
     out: AnyPath | None = None,
-    format: str = "parquet",
+    format: TableFormat = "parquet",
     progress: bool | Progress = False,
     covar: Any = None,
-    est_extract: AnyPath | Collection[str] | None = None,
+    est_extract: ListedSnps | None = None,
     est_thin: str | None = None,
-    extract: AnyPath | Collection[str] | None = None,
-    exclude: AnyPath | Collection[str] | None = None,
+    extract: ListedSnps | None = None,
+    exclude: ListedSnps | None = None,
     maf: float | None = None,
     geno: float | None = None,
-    keep: AnyPath | None = None,
-    remove: AnyPath | None = None,
-    missing_code: float | str | None = None,
-    missing: str = "error",
+    keep: Paths | None = None,
+    remove: Paths | None = None,
+    missing_code: MissingCode | None = None,
+    missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     intersect: bool = False,
     loadings: bool = False,
@@ -75,8 +67,9 @@ def run(
         Samples are matched by ID and may stand in any order.
     full_bed : path, BedFile or ndarray (n_samples, n_snps)
         Genotypes to test: a PLINK .bed with its .bim and .fam, or numbers in memory with NaN where missing.
-    X : path, DataFrame, pyarrow.Table or ndarray (n_samples,) or (n_samples, d)
-        Variables: a CSV or TSV with sample IDs, a table indexed by IID, or an array in the order of the .fam.
+    X : path, DataFrame, pyarrow.Table, a list of these, or ndarray (n_samples,) or (n_samples, d)
+        Variables: a CSV or TSV with sample IDs, a table indexed by IID, or an array in the order of the .fam. Several
+        tables are joined by sample: a sample needs a row in each, and no two may have a column of one name.
     K : int, optional
         Number of latent factors. In a sweep it may be left to the scree.
     sweep : str or sequence of int, optional
@@ -119,23 +112,24 @@ def run(
         Whether to show progress on stderr.
     covar : as X, optional
         Nuisance variables: adjusted for like the others, not reported.
-    est_extract, extract, exclude : path or collection of str, optional
-        IDs of the SNPs to estimate from, to use, and not to use.
+    est_extract, extract, exclude : path, or collection of str or of os.PathLike, optional
+        IDs of the SNPs to estimate from, to use, and not to use: a file, several files whose IDs are taken together, or
+        the IDs themselves.
     est_thin : str, optional
         Estimate from SNPs of which no two within a window are correlated above a threshold: "r2=0.2,window=200" counts
         SNPs, "r2=0.2,window=500kb" bases.
     maf, geno : float, optional
         Drop SNPs with a minor allele frequency below `maf`, or a missing rate above `geno`, among the samples in use.
         An `est_bed` of its own is not filtered.
-    keep, remove : path, optional
-        Lists of samples to use, or not to use.
-    missing_code : float or str, optional
+    keep, remove : path or list of paths, optional
+        Files of samples to use, or not to use; of several files, the samples that any of them lists.
+    missing_code : float or str, or a list of these, optional
         A value of X and `covar` that means missing, such as -9.
     missing : {"error", "drop", "mean"}
         What to do with samples that have a row of X or `covar` but lack a value: stop, leave them out, or take the mean
         of the variable over the samples in use that have it.
     variables : str or sequence of str, optional
-        The columns of X to use, in this order: "temperature,rain". All by default.
+        The columns of X to use, in this order: "temperature,rain". All by default, table by table.
     intersect : bool
         Use the samples that have all variables, instead of raising an error when some have not.
     loadings : bool
@@ -175,18 +169,7 @@ def run(
     >>> result.t.shape
     (2000, 2)
     """
-    options = RunOptions(
-        lambda_=lambda_,
-        seed=seed,
-        n_threads=n_threads,
-        memory=memory,
-        test=TestOptions(df, sweep, calibrate, impute, loadings),
-        solver=SolverOptions(solver, tol, n_power_iter, oversampling, seed),
-        samples=SampleOptions(keep, remove, missing_code, intersect, missing, variables),
-        snps=SnpOptions(extract, exclude, maf, geno, est_rate, est_extract, scale, count_allele, est_thin),
-        output=OutputOptions(out, format, overwrite, resume),
-        progress=progress,
-    )
+    options = RunOptions.from_arguments(locals(), "lfmm2.run")
     with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
         return execute_run(prepared)
 
@@ -197,23 +180,23 @@ def estimate_factors(
     K: int,
     *,
     lambda_: float = 1e-5,
-    solver: str = "auto",
+    solver: Solver = "auto",
     tol: float = 1e-4,
     n_power_iter: int = 2,
     oversampling: int = 10,
     est_rate: float | None = None,
-    scale: str | None = None,
+    scale: Scale | None = None,
     seed: int = 0,
     n_threads: int | None = None,
     memory: int | str | None = None,
     progress: bool | Progress = False,
     covar: Any = None,
-    est_extract: AnyPath | Collection[str] | None = None,
+    est_extract: ListedSnps | None = None,
     est_thin: str | None = None,
-    keep: AnyPath | None = None,
-    remove: AnyPath | None = None,
-    missing_code: float | str | None = None,
-    missing: str = "error",
+    keep: Paths | None = None,
+    remove: Paths | None = None,
+    missing_code: MissingCode | None = None,
+    missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     intersect: bool = False,
 ) -> LatentFactors:
@@ -232,18 +215,7 @@ def estimate_factors(
     >>> factors.U.shape
     (100, 3)
     """
-    options = RunOptions(
-        lambda_=lambda_,
-        seed=seed,
-        n_threads=n_threads,
-        memory=memory,
-        solver=SolverOptions(solver, tol, n_power_iter, oversampling, seed),
-        samples=SampleOptions(keep, remove, missing_code, intersect, missing, variables),
-        snps=SnpOptions(est_rate=est_rate, est_extract=est_extract, scale=scale, est_thin=est_thin),
-        progress=progress,
-        command="lfmm2.estimate_factors",
-        tests=False,
-    )
+    options = RunOptions.from_arguments(locals(), "lfmm2.estimate_factors", tests=False)
     with prepare_run(None, bed, X, K, options, covar) as prepared:
         return execute_estimation(prepared)
 
@@ -254,24 +226,24 @@ def test_associations(
     factors: LatentFactors,
     *,
     sweep: str | Sequence[int] | None = None,
-    df: str = "paper",
-    calibrate: str = "gif",
-    impute: str = "mean",
-    count_allele: str = "a2",
+    df: DegreesOfFreedom = "paper",
+    calibrate: Calibration = "gif",
+    impute: Imputation = "mean",
+    count_allele: Allele = "a2",
     n_threads: int | None = None,
     memory: int | str | None = None,
     out: AnyPath | None = None,
-    format: str = "parquet",
+    format: TableFormat = "parquet",
     progress: bool | Progress = False,
     covar: Any = None,
-    extract: AnyPath | Collection[str] | None = None,
-    exclude: AnyPath | Collection[str] | None = None,
+    extract: ListedSnps | None = None,
+    exclude: ListedSnps | None = None,
     maf: float | None = None,
     geno: float | None = None,
-    keep: AnyPath | None = None,
-    remove: AnyPath | None = None,
-    missing_code: float | str | None = None,
-    missing: str = "error",
+    keep: Paths | None = None,
+    remove: Paths | None = None,
+    missing_code: MissingCode | None = None,
+    missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     intersect: bool = False,
     loadings: bool = False,
@@ -291,17 +263,7 @@ def test_associations(
     >>> lfmm2.test_associations(data.bed, data.env, factors.leading(2)).t.shape
     (2000, 2)
     """
-    options = RunOptions(
-        lambda_=factors.lambda_,
-        n_threads=n_threads,
-        memory=memory,
-        test=TestOptions(df, sweep, calibrate, impute, loadings),
-        samples=SampleOptions(keep, remove, missing_code, intersect, missing, variables),
-        snps=SnpOptions(extract, exclude, maf, geno, count_allele=count_allele),
-        output=OutputOptions(out, format, overwrite, resume),
-        progress=progress,
-        command="lfmm2.test_associations",
-    )
+    options = RunOptions.from_arguments(locals(), "lfmm2.test_associations")
     with prepare_run(None, bed, X, factors, options, covar) as prepared:
         return execute_run(prepared)
 

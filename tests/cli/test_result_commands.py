@@ -113,7 +113,8 @@ def test_offset_bad_input_ends_with_its_exit_code(
     lines = (folder / "d.env.csv").read_text().splitlines()
     (folder / "new.csv").write_text("\n".join([lines[0], *(f"{line.split(',')[0]},1,2" for line in lines[1:])]))
     (folder / "far.csv").write_text("\n".join([lines[0], *(f"{line.split(',')[0]},1e200,2" for line in lines[1:])]))
-    ended, err = refused(capsys, folder, "offset", "r", "--new-env", "new.csv", "--out", "o", *options)
+    usual = [part for item in (("--new-env", "new.csv"), ("--out", "o")) if item[0] not in options for part in item]
+    ended, err = refused(capsys, folder, "offset", "r", *usual, *options)
     assert ended == code
     assert message in err
     assert "RuntimeWarning" not in err

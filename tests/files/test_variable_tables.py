@@ -496,3 +496,101 @@ def test_check_variables_warns_of_minus_nine(n_coded: int, n_warnings: int) -> N
         warnings.simplefilter("always")
         check_variables(values, NAMES)
     assert [str(w.message).startswith("b: ") and w.category is InputWarning for w in caught] == [True] * n_warnings
+
+
+# --- several tables -------------------------------------------------------------------------------------------
+
+
+CLIMATE, SOIL = "IID,t,rain\nI1,1,2\nI2,3,4\nI3,5,6\n", "IID,pH\nI3,30\nI1,10\nI2,20\n"
+
+
+def two(folder: Path, climate: str = CLIMATE, soil: str = SOIL) -> list[Path]:
+    return [write(folder, climate, "climate.csv"), write(folder, soil, "soil.csv")]
+
+
+def test_several_tables_are_joined_by_sample(tmp_path: Path) -> None:
+    found = read_variables(two(tmp_path), SAMPLES)
+    assert found.names == ("t", "rain", "pH")
+    assert found.values.tolist() == [[1, 2, 10], [3, 4, 20], [5, 6, 30]]
+    assert found.values.flags.c_contiguous
+    chosen = read_variables(two(tmp_path), SAMPLES, columns=["pH", "t"])
+    assert chosen.names == ("pH", "t")
+    assert chosen.values.tolist() == [[10, 1], [20, 3], [30, 5]]
+
+
+def test_frames_tables_and_paths_may_be_mixed(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"height": [7.0, 8.0, 9.0]}, index=["I3", "I2", "I1"])
+    table = pa.table({"IID": ["I2", "I1", "I3"], "age": [5, 4, 6]})
+    found = read_variables((two(tmp_path)[1], frame, table), SAMPLES)
+    assert found.names == ("pH", "height", "age")
+    assert found.values.tolist() == [[10, 9, 4], [20, 8, 5], [30, 7, 6]]
+
+
+@pytest.mark.parametrize("source", [[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], ([1, 2], [3, 4], [5, 6])])
+def test_lists_of_numbers_are_one_table(source: Any) -> None:
+    assert read_variables(source, SAMPLES).values.tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_sample_needs_a_row_in_each_of_several_tables(tmp_path: Path) -> None:
+    paths = two(tmp_path, soil=SOIL.replace("I2,20\n", ""))
+    with pytest.raises(InconsistentInputError, match=r"^\S*soil\.csv: 1 of 3 samples have no row \(I2\)"):
+        read_variables(paths, SAMPLES)
+    # also in a table of which no column is chosen
+    with pytest.raises(InconsistentInputError, match=r"soil\.csv: 1 of 3 samples"):
+        read_variables(paths, SAMPLES, columns=["t"])
+    found = read_variables(paths, SAMPLES, intersect=True)
+    assert found.sample_index.tolist() == [0, 2]
+    assert found.values.tolist() == [[1, 2, 10], [5, 6, 30]]
+
+
+def test_missing_values_of_several_tables_name_the_table(tmp_path: Path) -> None:
+    paths = two(tmp_path, CLIMATE.replace("I1,1", "I1,"), SOIL.replace("30", "NA"))
+    with pytest.raises(InconsistentInputError, match=r"climate\.csv, line 2 \(sample I1\), column 't'"):
+        read_variables(paths, SAMPLES)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = read_variables(paths, SAMPLES, missing="drop")
+    assert found.sample_index.tolist() == [1]
+    assert [str(w.message).partition(":")[0].rpartition("/")[2] for w in told] == ["climate.csv", "soil.csv"]
+    paths = two(tmp_path, CLIMATE.replace("I1,1", "I1,"), "IID,pH\nI1,1\nI2,\nI3,\n")
+    with (
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises(InconsistentInputError, match=r"no sample is in all of \S+climate\.csv and \S+soil\.csv; check"),
+    ):
+        read_variables(paths, SAMPLES, missing="drop")
+
+
+@pytest.mark.parametrize(
+    ("soil", "columns", "error", "message"),
+    [
+        (SOIL.replace("pH", "rain"), None, UsageError, r"climate\.csv and \S+soil\.csv: rain is a column of several"),
+        (SOIL.replace("pH", "rain"), ["t"], UsageError, "rain is a column of several tables; rename it, or leave"),
+        (SOIL, ["t", "wind"], UsageError, r"soil\.csv: no column wind among t, rain, pH; check the names"),
+        (SOIL, ["t", "t"], UsageError, "t chosen more than once"),
+        (
+            "FID,IID\nF1,I1\nF2,I2\nF3,I3\n",
+            None,
+            MalformedInputError,
+            r"^\S+soil\.csv: no variables beside the sample IDs",
+        ),
+    ],
+)
+def test_columns_of_several_tables_are_told_apart(
+    tmp_path: Path, soil: str, columns: list[str] | None, error: type[LfmmError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        read_variables(two(tmp_path, soil=soil), SAMPLES, columns=columns)
+
+
+def test_frames_without_names_are_numbered_in_messages() -> None:
+    frames = [pd.DataFrame({"a": [1, 2, 3]}, index=["I1", "I2", "I3"]), pd.DataFrame({"b": [1, 2]}, index=["I1", "I2"])]
+    with pytest.raises(InconsistentInputError, match=r"^variables, table 2: 1 of 3 samples have no row"):
+        read_variables(frames, SAMPLES)
+
+
+def test_several_codes_mean_missing(tmp_path: Path) -> None:
+    text = "IID,t,u\nI1,-9,1\nI2,2,None\nI3,3,-99.0\n"
+    found = read(tmp_path, text.replace("I3,3,-99.0", "I3,3,3"), missing_code=["-9", "none"], intersect=True)
+    assert found.sample_index.tolist() == [2]
+    found = read(tmp_path, text.replace("None", "4"), missing_code=(-9, -99), intersect=True)
+    assert found.sample_index.tolist() == [1]

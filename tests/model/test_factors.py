@@ -12,6 +12,7 @@ import reference
 from conftest import Structured, balding_nichols
 from numpy.typing import NDArray
 
+from lfmm2._choices import SOLVERS
 from lfmm2.errors import ConvergenceWarning, DegenerateProblemError, InsufficientMemoryError, UsageError
 from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
@@ -20,7 +21,6 @@ from lfmm2.genotypes.matrix import GenotypeMatrix
 from lfmm2.genotypes.plink import BedFile
 from lfmm2.model.association import AssociationModel
 from lfmm2.model.eigensolvers import (
-    SOLVERS,
     SolverOptions,
     Spectrum,
     _all_eigenvalues,

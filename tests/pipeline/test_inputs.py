@@ -14,13 +14,13 @@ from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.genotypes.source import open_genotypes, samples_of
 from lfmm2.pipeline.inputs import (
     AlignedVariables,
-    SampleOptions,
     _kept_samples,
     align_variables,
     check_readable,
     check_size,
     match_samples,
 )
+from lfmm2.pipeline.run_options import RunOptions, SampleOptions, SnpOptions
 
 N = 12
 SAMPLES = Samples(("0",) * N, tuple(f"i{k}" for k in range(N)))
@@ -62,6 +62,24 @@ def test_keep_and_missing_values_in_arrays(tmp_path):
     with pytest.raises(lfmm2.InconsistentInputError, match="i6"):
         aligned(x, keep=tmp_path / "keep")
     assert aligned(x, keep=tmp_path / "keep", intersect=True).iids == (*SAMPLES.iid[4:6], *SAMPLES.iid[7:])
+
+
+def test_several_lists_keep_or_remove_whoever_is_in_any(tmp_path):
+    for name, rows in {"a": slice(0, 5), "b": slice(4, 9), "c": slice(1, 3), "d": slice(2, 4)}.items():
+        (tmp_path / name).write_text("\n".join(SAMPLES.iid[rows]))
+    a, b, c, d = (tmp_path / name for name in "abcd")
+    assert aligned(keep=[a, str(b)]).iids == SAMPLES.iid[:9]
+    assert aligned(remove=(c, d)).iids == (SAMPLES.iid[0], *SAMPLES.iid[4:])
+    assert aligned(keep=[a, b], remove=[c, d]).iids == (SAMPLES.iid[0], *SAMPLES.iid[4:9])
+    with pytest.raises(lfmm2.InconsistentInputError, match="leave none of 12 samples"):
+        aligned(keep=[a], remove=[a, c])
+
+
+def test_tables_of_nuisance_variables_keep_their_names():
+    frames = [pd.DataFrame({name: X[:, 0] ** k}, index=SAMPLES.iid) for name, k in (("age", 2), ("height", 3))]
+    assert aligned(X, frames).nuisance_names == ("age", "height")
+    with pytest.raises(lfmm2.UsageError, match="age: both a variable and a nuisance variable"):
+        aligned([frames[0].iloc[::-1]], frames)
 
 
 def test_missing_code_applies_to_all_tables():
@@ -154,11 +172,13 @@ def test_infinite_genotypes_in_use_are_found(engine, rows, columns):
 def test_check_readable_opens_paths_only(tmp_path):
     path = tmp_path / "env.csv"
     path.touch()
-    assert check_readable({"a": str(path), "b": path, "c": None, "d": X, "e": ["snp1"]}) == [path, path]
+    lists = RunOptions(samples=SampleOptions(keep=[path, path]), snps=SnpOptions(extract=["snp1"], exclude=[path]))
+    assert check_readable(str(path), None, RunOptions()) == [path]
+    assert check_readable(X, [path], lists) == [path] * 4
     with pytest.raises(lfmm2.ReadError, match="absent"):
-        check_readable({"a": tmp_path / "absent"})
+        check_readable(X, tmp_path / "absent", RunOptions())
     with pytest.raises(lfmm2.ReadError, match="directory"):
-        check_readable({"a": tmp_path})
+        check_readable(X, None, RunOptions(samples=SampleOptions(remove=tmp_path)))
 
 
 def test_open_genotypes_takes_nested_lists():

@@ -70,8 +70,7 @@ import sys, warnings, numpy
 import lfmm2
 from lfmm2.model.eigensolvers import SolverOptions
 from lfmm2.pipeline import execute_run, prepare_run
-from lfmm2.pipeline.preparation import RunOptions, TestOptions
-from lfmm2.pipeline.result_files import OutputOptions
+from lfmm2.pipeline.run_options import OutputOptions, RunOptions, TestOptions
 
 folder, K, d, solver, form = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
 sweep = None if sys.argv[6] == "none" else sys.argv[6]

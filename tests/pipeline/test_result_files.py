@@ -9,8 +9,8 @@ import pytest
 
 import lfmm2
 from lfmm2.pipeline import execute_run, prepare_run
-from lfmm2.pipeline.preparation import RunOptions
-from lfmm2.pipeline.result_files import OutputOptions, ResultFiles
+from lfmm2.pipeline.result_files import ResultFiles
+from lfmm2.pipeline.run_options import OutputOptions, RunOptions
 from lfmm2.simulation import simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")

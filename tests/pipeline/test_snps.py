@@ -8,7 +8,8 @@ from lfmm2.files.table_files import recut
 from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.genotypes.source import variant_tables
 from lfmm2.pipeline import snps
-from lfmm2.pipeline.snps import SnpOptions, estimation_snps, random_subset, select_snps
+from lfmm2.pipeline.run_options import SnpOptions
+from lfmm2.pipeline.snps import estimation_snps, random_subset, select_snps
 
 P = 1000
 IDS = [f"rs{k}" for k in range(P)]
@@ -60,6 +61,16 @@ def test_select_takes_ids_in_any_order_and_kind(bed):
         assert select_snps(bed, SnpOptions(extract=ids)).tolist() == [2, 9]
     assert select_snps(bed, SnpOptions(exclude=IDS[3:])).tolist() == [0, 1, 2]
     assert select_snps(bed, SnpOptions()) is None
+
+
+def test_select_takes_the_ids_of_several_files_together(bed, tmp_path):
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file, listed in zip(files, (IDS[1:4], IDS[3:5]), strict=True):
+        file.write_text("\n".join(listed))
+    assert select_snps(bed, SnpOptions(extract=files)).tolist() == [1, 2, 3, 4]
+    assert select_snps(bed, SnpOptions(extract=files, exclude=tuple(files[1:]))).tolist() == [1, 2]
+    with pytest.raises(lfmm2.UsageError, match="both IDs and files"):
+        select_snps(bed, SnpOptions(extract=[*files, "rs1"]))
 
 
 def test_lists_of_snps_hint_at_spelling(bed, monkeypatch):

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 import lfmm2.statistics.sweep_summary
-from lfmm2.statistics.calibration import METHODS, StudentStatistic, calibrate
+from lfmm2._choices import CALIBRATIONS
+from lfmm2.statistics.calibration import StudentStatistic, calibrate
 from lfmm2.statistics.distributions import student_p
 from lfmm2.statistics.order_statistics import MagnitudeHistogram
 from lfmm2.statistics.q_values import benjamini_hochberg
@@ -33,7 +34,7 @@ def statistics(n: int, strong: float, seed: int = 0, ties: bool = False) -> Floa
     return t
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATIONS)
 @pytest.mark.parametrize(
     ("n", "strong", "ties"), [(3000, 0.05, False), (3000, 0.0, False), (2000, 0.1, True), (7, 0, False)]
 )
@@ -81,7 +82,7 @@ def test_rows_do_not_depend_on_blocks() -> None:
         np.testing.assert_array_equal(a.calibrated, b.calibrated)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATIONS)
 def test_rows_of_nothing_say_nothing(method: str) -> None:
     t = np.full((10, 2), np.nan)
     for row in summarise_variable(lambda: cut(t, 4), (1, 2), (5, 4), method, 10):

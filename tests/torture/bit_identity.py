@@ -125,9 +125,7 @@ def least_budget(data: DataSet, n_threads: int) -> int:
     """The smallest budget that a run accepts, found without running it."""
     from lfmm2.model.eigensolvers import SolverOptions
     from lfmm2.pipeline import prepare_run
-    from lfmm2.pipeline.inputs import SampleOptions
-    from lfmm2.pipeline.preparation import RunOptions, TestOptions
-    from lfmm2.pipeline.snps import SnpOptions
+    from lfmm2.pipeline.run_options import RunOptions, SampleOptions, SnpOptions, TestOptions
 
     options = data.options
 

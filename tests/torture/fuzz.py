@@ -146,7 +146,8 @@ def variables(yard: Yard, data: bytes) -> None:
     import numpy as np
 
     from lfmm2.model.ridge import ridge_geometry
-    from lfmm2.pipeline.inputs import SampleOptions, align_variables
+    from lfmm2.pipeline.inputs import align_variables
+    from lfmm2.pipeline.run_options import SampleOptions
 
     path = yard.folder / "m.env"
     path.write_bytes(data)

@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 import click
 
 from lfmm2.cli._interrupt import end_within, say_nothing
+from lfmm2.cli.option_command import OptionCommand, of_other_command
 from lfmm2.cli.result_commands import hits, offset, report, verify
 from lfmm2.cli.run_command import run
-from lfmm2.cli.terminal import PATH, give_up_output, say, whisper
+from lfmm2.cli.terminal import give_up_output, say, whisper
 from lfmm2.errors import InsufficientMemoryError, LfmmError, LfmmWarning, ReadError, UsageError, WriteError
+from lfmm2.pipeline.options import NUMBER, PATH, WHOLE, Option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,34 +66,34 @@ def cli(debug: bool) -> None:
     """
 
 
-@cli.command()
-@click.option("--out", type=PATH, required=True, help="Prefix of the files.")
-@click.option("--samples", type=int, default=500, show_default=True, help="Number of samples.")
-@click.option("--snps", type=int, default=50_000, show_default=True, help="Number of SNPs.")
-@click.option("--variables", type=int, default=2, show_default=True, help="Number of variables.")
-@click.option("--populations", type=int, default=4, show_default=True, help="Number of populations.")
-@click.option("--causal", type=int, default=20, show_default=True, help="Causal SNPs per variable.")
-@click.option("--missing-rate", type=float, default=0.01, show_default=True, help="Share of missing calls.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random numbers.")
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
-def simulate(
-    out: Path, samples: int, snps: int, variables: int, populations: int, causal: int, missing_rate: float, seed: int,
-    overwrite: bool,
-) -> None:  # fmt: skip
+_SIMULATE = (
+    Option(name="out", flags="--out", kind=PATH, required=True, help="Prefix of the files."),
+    Option(name="n_samples", flags="--samples", kind=WHOLE, default=500, help="Number of samples."),
+    Option(name="n_snps", flags="--snps", kind=WHOLE, default=50_000, help="Number of SNPs."),
+    Option(name="n_variables", flags="--variables", kind=WHOLE, default=2, help="Number of variables."),
+    Option(name="n_populations", flags="--populations", kind=WHOLE, default=4, help="Number of populations."),
+    Option(name="n_causal", flags="--causal", kind=WHOLE, default=20, help="Causal SNPs per variable."),
+    Option(name="missing_rate", flags="--missing-rate", kind=NUMBER, default=0.01, help="Share of missing calls."),
+    of_other_command("seed", help="Of the random numbers."),
+    of_other_command("overwrite", help="Replace existing files."),
+)
+_DEMO = (
+    Option(name="out", flags="--out", kind=PATH, default=Path("lfmm2-demo/demo"), help="Prefix of the files."),
+    of_other_command("seed", default=1, help="Of the simulation."),
+)
+
+
+@cli.command(cls=OptionCommand, options=_SIMULATE)
+def simulate(**arguments: Any) -> None:
     """Write a structured data set with known causal SNPs."""
     from lfmm2.simulation import simulate as simulate_data
 
-    data = simulate_data(
-        out, samples, snps, variables, n_populations=populations, n_causal=causal, missing_rate=missing_rate, seed=seed,
-        overwrite=overwrite,
-    )  # fmt: skip
+    data = simulate_data(**arguments)
     for path in (data.bed, data.bim, data.fam, data.env, data.truth):
         say(str(path))
 
 
-@cli.command()
-@click.option("--out", type=PATH, default=Path("lfmm2-demo/demo"), show_default=True, help="Prefix of the files.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the simulation.")
+@cli.command(cls=OptionCommand, options=_DEMO)
 def demo(out: Path, seed: int) -> None:
     """Simulate data, run lfmm2 on it, and show the hits beside the truth."""
     from lfmm2.cli.demo import run_demo

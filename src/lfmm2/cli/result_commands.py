@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from lfmm2.cli.terminal import PATH, say
+from lfmm2._choices import DISCOVERY_RATES, EFFECTS
+from lfmm2.cli.option_command import OptionCommand, of_other_command
+from lfmm2.cli.terminal import say
+from lfmm2.pipeline.options import FLAG, NUMBER, PATH, SNP_LIST, TEXT, Option
 
 # as given: a pathlib.Path drops a slash at the end, and takes nothing for this folder
 NAME = click.Path(path_type=str, readable=False)
@@ -27,19 +31,26 @@ def verify(results: str) -> None:
     say(aligned({name: f"{counted(size, 'byte')}, as written" for name, size in sizes.items()}))
 
 
-@click.command()
-@click.argument("results", type=NAME)
-@click.option("--fdr", type=float, default=0.05, show_default=True, help="Rate below which a SNP is a hit.")
-@click.option(
-    "--by", type=click.Choice(["q", "q_storey", "lfdr"]), default="q", show_default=True,
-    help="The rate: Benjamini-Hochberg, Storey, or local.",
+_HITS = (
+    Option(name="fdr", flags="--fdr", kind=NUMBER, default=0.05, help="Rate below which a SNP is a hit."),
+    Option(
+        name="by", flags="--by", kind=DISCOVERY_RATES, default="q",
+        help="The rate: Benjamini-Hochberg, Storey, or local.",
+    ),
+    Option(
+        name="clump", flags="--clump", kind=TEXT, metavar="DISTANCE",
+        help="One line per clump of hits nearer than this, such as 50kb.",
+    ),
+    Option(name="variables", flags="--variable", kind=TEXT, repeatable=True, help="Only this one, or joint."),
+    of_other_command("out", help="Prefix of the files; that of the results by default.", required=False),
+    of_other_command("overwrite", help="Replace existing files."),
 )  # fmt: skip
-@click.option("--clump", metavar="DISTANCE", help="One line per clump of hits nearer than this, such as 50kb.")
-@click.option("--variable", "variables", multiple=True, help="Only this one, or joint; may be given several times.")
-@click.option("--out", type=NAME, metavar="PREFIX", help="Prefix of the files; that of the results by default.")
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+
+
+@click.command(cls=OptionCommand, options=_HITS)
+@click.argument("results", type=NAME)
 def hits(
-    results: str, fdr: float, by: str, clump: str | None, variables: tuple[str, ...], out: str | None,
+    results: str, fdr: float, by: str, clump: str | None, variables: str | list[str] | None, out: str | None,
     overwrite: bool,
 ) -> None:  # fmt: skip
     """List the SNPs below a false discovery rate.
@@ -60,29 +71,45 @@ def hits(
     outputs = hits_paths(prefix).values()
     run.refuse_as_outputs(outputs)
     check_outputs(outputs, overwrite)
-    found = collect_hits(run, fdr=fdr, clump=clump, variables=variables or None, by=by, progress=terminal_progress())
+    found = collect_hits(run, fdr=fdr, clump=clump, variables=variables, by=by, progress=terminal_progress())
     paths = write_hits(prefix, found, overwrite)
     say(aligned(found.summary() | {f"{name} file": str(path) for name, path in paths.items()}))
 
 
-@click.command()
-@click.argument("results", type=NAME, nargs=-1, required=True)
-@click.option("--new-env", type=PATH, required=True, help="Variables of each place to come, or at the other end.")
-@click.option("--env", type=PATH, help="Variables of each place now; those of the samples of the run by default.")
-@click.option("--out", type=NAME, required=True, metavar="PREFIX", help="Prefix of the file: <out>.offset.tsv.")
-@click.option(
-    "--effects", type=click.Choice(["ridge", "ols"]), default="ridge", show_default=True,
-    help="RIDGE_BETA, as LEA has it, or BETA.",
+_OFFSET = (
+    Option(
+        name="new_env", flags="--new-env", kind=PATH, required=True,
+        help="Variables of each place to come, or at the other end.",
+    ),
+    Option(
+        name="env", flags="--env", kind=PATH,
+        help="Variables of each place now; those of the samples of the run by default.",
+    ),
+    of_other_command("out", help="Prefix of the file: <out>.offset.tsv."),
+    Option(
+        name="effects", flags="--effects", kind=EFFECTS, default="ridge", help="RIDGE_BETA, as LEA has it, or BETA."
+    ),
+    Option(name="fdr", flags="--fdr", kind=NUMBER, help="Only SNPs with q below this in any variable; all by default."),
+    Option(name="joint", flags="--joint", kind=FLAG, default=False, help="With --fdr, take q of the joint test."),
+    Option(
+        name="extract", flags="--extract", kind=SNP_LIST, repeatable=True,
+        help="Only the SNPs listed, in any of several lists.",
+    ),
+    Option(
+        name="scale", flags="--scale", kind=FLAG, default=False,
+        help="Axes for variables in standard deviations, as they are by default.",
+    ),
+    Option(name="no_scale", flags="--no-scale", kind=FLAG, default=False, help="Axes for variables in their units."),
+    of_other_command("missing_code"),
+    of_other_command("overwrite", help="Replace an existing file."),
 )  # fmt: skip
-@click.option("--fdr", type=float, help="Only SNPs with q below this in any variable; all by default.")
-@click.option("--joint", is_flag=True, help="With --fdr, take q of the joint test.")
-@click.option("--extract", type=PATH, help="Only the SNPs listed.")
-@click.option("--scale/--no-scale", default=True, show_default=True, help="Axes for variables in standard deviations.")
-@click.option("--missing-code", help="A value of the tables that means missing, such as -9.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+
+
+@click.command(cls=OptionCommand, options=_OFFSET)
+@click.argument("results", type=NAME, nargs=-1, required=True)
 def offset(
-    results: tuple[str, ...], new_env: Path, env: Path | None, out: str, effects: str, fdr: float | None,
-    joint: bool, extract: Path | None, scale: bool, missing_code: str | None, overwrite: bool,
+    results: tuple[str, ...], fdr: float | None, extract: Any, joint: bool, scale: bool, no_scale: bool,
+    **arguments: Any,
 ) -> None:  # fmt: skip
     """Predict genetic offset between two environments of each place.
 
@@ -96,29 +123,33 @@ def offset(
     from lfmm2.errors import UsageError
     from lfmm2.process import terminal_progress
 
+    if scale and no_scale:
+        raise UsageError("--scale and --no-scale are the opposite of each other; give one of them")
     if fdr is not None and extract is not None:
         raise UsageError("--fdr and --extract both choose loci; give one of them")
     if fdr is not None and not 0 < fdr <= 1:
         raise UsageError(f"--fdr is {fdr:g}; a level of q lies above 0 and at most at 1")
     if joint and fdr is None:
         raise UsageError("--joint chooses by q of the joint test; give --fdr too")
-    found = genetic_offset(
-        results, env, new_env, effects=effects, loci=fdr if fdr is not None else extract or "all", joint=joint,
-        scale=scale, missing_code=missing_code, out=out, overwrite=overwrite, progress=terminal_progress(),
-    )  # fmt: skip
+    arguments |= {"loci": fdr if fdr is not None else extract or "all", "joint": joint, "scale": not no_scale}
+    found = genetic_offset(results, **arguments, progress=terminal_progress())
     say(aligned(found.summary()))
 
 
-@click.command()
-@click.argument("results", type=NAME)
-@click.option("--out", type=PATH, help="The HTML file; <RESULTS>.report.html by default.")
-@click.option(
-    "--png", metavar="FOLDER/",
-    help="Also each picture by itself: FOLDER/manhattan-env1.png and so on; without a slash at the end and where there "
-    "is no such folder, a prefix: PREFIX.manhattan-env1.png. An HTML file that exists then stays as it is, unless "
-    "--out or --overwrite is given.",
+_REPORT = (
+    Option(name="out", flags="--out", kind=PATH, help="The HTML file; <RESULTS>.report.html by default."),
+    Option(
+        name="png", flags="--png", kind=TEXT, metavar="FOLDER/",
+        help="Also each picture by itself: FOLDER/manhattan-env1.png and so on; without a slash at the end and where "
+        "there is no such folder, a prefix: PREFIX.manhattan-env1.png. An HTML file that exists then stays as it is, "
+        "unless --out or --overwrite is given.",
+    ),
+    of_other_command("overwrite", help="Replace existing files."),
 )  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+
+
+@click.command(cls=OptionCommand, options=_REPORT)
+@click.argument("results", type=NAME)
 def report(results: str, out: Path | None, png: str | None, overwrite: bool) -> None:
     """Draw the results of a run: one HTML file that needs no network.
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from pathlib import Path
 
 import click
 
 from lfmm2.errors import WriteError
-
-# readable: an input that is not is an error of reading, which has its own exit code
-PATH = click.Path(path_type=Path, readable=False)
 
 
 def give_up_output() -> None:

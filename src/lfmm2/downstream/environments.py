@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfmm2._typing import Floats
+from lfmm2._typing import Floats, MissingCode
 from lfmm2._words import counted, some_of
 from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import Samples, as_floats, joined_ids, repeated, spelling_hints, take_apart
@@ -52,7 +52,7 @@ class _Environment:
 
 
 def paired_environments(
-    run: StoredRun, env: object, new_env: object, missing_code: float | str | None = None
+    run: StoredRun, env: object, new_env: object, missing_code: MissingCode | None = None
 ) -> Places:
     """Read two environments of the same places; see `lfmm2.downstream.offset.genetic_offset`."""
     new = _read(new_env, run, "new environments", missing_code)
@@ -90,7 +90,7 @@ def _of_run(run: StoredRun) -> _Environment:
     return _Environment(str(run.prefix), list(ids), None, X[:, [names.index(name) for name in run.variables]])
 
 
-def _read(source: object, run: StoredRun, what: str, missing_code: float | str | None) -> _Environment:
+def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode | None) -> _Environment:
     d = len(run.variables)
     if isinstance(source, np.ndarray | list | tuple):
         array: Any = np.ma.asarray(source)

@@ -18,7 +18,7 @@ Rellstab, Zoller, Walthert et al. 2016, Mol. Ecol. 25:5907 (risk of nonadaptedne
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lfmm2._typing import AnyPath, Floats
+from lfmm2._typing import AnyPath, Floats, ListedSnps, MissingCode
 from lfmm2._words import counted, with_spaces
 from lfmm2.downstream.environments import Places, paired_environments
 from lfmm2.downstream.offset_loci import LociChoice
@@ -124,10 +124,10 @@ def genetic_offset(
     new_env: object,
     *,
     effects: str = "ridge",
-    loci: str | os.PathLike[str] | float | Collection[str] = "all",
+    loci: float | ListedSnps = "all",
     joint: bool = False,
     scale: bool = True,
-    missing_code: float | str | None = None,
+    missing_code: MissingCode | None = None,
     out: AnyPath | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -145,14 +145,15 @@ def genetic_offset(
         variables. `env` may be None: the samples of the (first) run and the variables it was made with.
     effects : {"ridge", "ols"}
         RIDGE_BETA, which LEA takes, or BETA.
-    loci : "all", float, path or collection of str
-        All SNPs; those with q below this in any variable of any of the runs; or SNPs listed by ID.
+    loci : "all", float, path, or collection of str or of os.PathLike
+        All SNPs; those with q below this in any variable of any of the runs; or SNPs listed by ID, in any of several
+        files.
     joint : bool
         Take q of the joint test instead.
     scale : bool
         Give `covariance` and its axes for variables in standard deviations of the places in `env`, as LEA's ``scale =
         TRUE``. Gap and RONA do not depend on units.
-    missing_code : float or str, optional
+    missing_code : float or str, or a list of these, optional
         Means missing in the tables, beside empty, NA and nan.
     out : path, optional
         Write ``<out>.offset.tsv``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 
 import numpy as np
@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lfmm2._typing import Floats
+from lfmm2._typing import Floats, ListedSnps
 from lfmm2._words import counted, some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
-from lfmm2.files import read_id_list, repeated
+from lfmm2.files import id_files, read_id_list, repeated
 from lfmm2.results import StoredRun
 
 Bools = NDArray[np.bool_]
@@ -24,9 +24,7 @@ Bools = NDArray[np.bool_]
 class LociChoice:
     """Which loci to average over: all, those discovered, or those listed."""
 
-    def __init__(
-        self, loci: str | os.PathLike[str] | float | Collection[str], joint: bool, runs: Sequence[StoredRun]
-    ) -> None:
+    def __init__(self, loci: float | ListedSnps, joint: bool, runs: Sequence[StoredRun]) -> None:
         self.level: float | None = None
         self.wanted: pa.Array | None = None
         self.tests: tuple[str, ...] = ()
@@ -47,10 +45,8 @@ class LociChoice:
         elif isinstance(loci, str) and loci == "all":
             self.label = "all SNPs"
         else:
-            if isinstance(loci, str | os.PathLike):
-                ids, self.label = read_id_list(loci), os.fspath(loci)
-            else:
-                ids, self.label = [str(name) for name in loci], "loci"
+            self.label = ", ".join(map(str, id_files(loci))) or "loci"
+            ids = read_id_list(loci)
             self.wanted = pa.array(sorted(set(ids) - {"."}), pa.string())
             if not len(self.wanted):
                 raise UsageError(f"{self.label}: names no SNP; give IDs of the .bim")

@@ -1,13 +1,21 @@
 """One kind of file each, without genetics: text tables, tables of IDs, Parquet and TSV, whole files, locks, seals."""
 
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
-from lfmm2.files.id_tables import as_floats, take_apart
+from lfmm2.files.id_tables import as_floats, as_tables, take_apart
 from lfmm2.files.row_store import RowStore, checksum
-from lfmm2.files.samples import Samples, first_two_columns, joined_ids, read_id_list, read_sample_list
+from lfmm2.files.samples import (
+    Samples,
+    as_paths,
+    first_two_columns,
+    id_files,
+    joined_ids,
+    read_id_list,
+    read_sample_list,
+)
 from lfmm2.files.seals import matches, read_note, sealed_note
 from lfmm2.files.table_files import TEXT_FORMATS, open_table, read_columns, recut, text_options
 from lfmm2.files.text_tables import CHUNK, open_regular, refuse_other_format, repeated, spelling_hints, stream_tables
-from lfmm2.files.variable_tables import MISSING, Variables, check_variables, read_variables
+from lfmm2.files.variable_tables import Variables, check_variables, join_variables, read_variables
 from lfmm2.files.verification import damaged_files, read_record, sealed_json
 from lfmm2.files.whole_files import (
     OutputFile,
@@ -23,8 +31,8 @@ from lfmm2.files.whole_files import (
 __all__ = [
     "CHUNK",
     "LOCK",
-    "MISSING",
     "TEXT_FORMATS",
+    "RESULT_SCHEMA",
     "FolderLock",
     "OutputFile",
     "OutputSet",
@@ -33,6 +41,8 @@ __all__ = [
     "Variables",
     "WholeFile",
     "as_floats",
+    "as_paths",
+    "as_tables",
     "check_free",
     "check_free_space",
     "check_outputs",
@@ -41,6 +51,8 @@ __all__ = [
     "checksum",
     "damaged_files",
     "first_two_columns",
+    "id_files",
+    "join_variables",
     "joined_ids",
     "matches",
     "open_regular",

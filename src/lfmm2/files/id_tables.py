@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from lfmm2._typing import AnyPath
+from lfmm2._typing import AnyPath, MissingCode
 from lfmm2._words import shortened, some_of
 from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError, UsageError
 from lfmm2.files.samples import Samples
@@ -35,6 +35,21 @@ class IdTable:
     def at(self, row: int, name: str) -> str:
         line = f"row {row + 1}" if self.first_line is None else f"line {row + self.first_line}"
         return f"{self.label}, {line} (sample {shortened(self.iid[row])}), column {shortened(name)!r}"
+
+
+def as_tables(source: Any) -> list[Any]:
+    """Return several tables as a list: those of a list or tuple of nothing but paths, frames and pyarrow tables.
+
+    Any other source, such as an array or a list of numbers, is one table.
+    """
+    if isinstance(source, list | tuple) and source and all(map(_is_table, source)):
+        return list(source)
+    return [source]
+
+
+def _is_table(source: Any) -> bool:
+    is_frame = hasattr(source, "iloc") and hasattr(source, "columns")
+    return is_frame or isinstance(source, str | os.PathLike | pa.Table)
 
 
 def take_apart(source: Any, samples: Samples, what: str) -> IdTable:
@@ -172,22 +187,24 @@ def _parse_body(body: bytes, names: list[str], delimiter: str, path: AnyPath) ->
     raise MalformedInputError(f"{path}: {fault}; correct it")
 
 
-def as_floats(table: IdTable, name: str, missing_code: float | str | None) -> NDArray[np.float64]:
+def as_floats(table: IdTable, name: str, missing_code: MissingCode | None) -> NDArray[np.float64]:
     """Convert a column; missing is NaN. Text is parsed as C does, whatever the locale."""
     cells = table.columns[name]
+    codes: list[Any] = list(missing_code) if isinstance(missing_code, list | tuple) else [missing_code]
     try:
         cells = cells if isinstance(cells, pa.ChunkedArray) else pa.array(cells, from_pandas=True)
         if "string" in str(cells.type):  # also large_string, string_view, a dictionary of these
             cells = pc.utf8_trim_whitespace(cells.cast(pa.string()))
-            codes = ["", "na", "nan", *([missing_code.lower()] if isinstance(missing_code, str) else [])]
-            missing = pc.is_in(pc.utf8_lower(cells), value_set=pa.array(codes))
+            words = ["", "na", "nan", *(code.lower() for code in codes if isinstance(code, str))]
+            missing = pc.is_in(pc.utf8_lower(cells), value_set=pa.array(words))
             cells = pc.if_else(missing, pa.scalar(None, pa.string()), cells)
         numbers = cells.cast(pa.float64(), safe=False)
     except pa.ArrowException as error:
         raise _bad_cell(table, name, cells, error) from None
     values: NDArray[np.float64] = np.array(pc.fill_null(numbers, np.nan).to_numpy())
-    if missing_code is not None and _is_number(str(missing_code)):
-        values[values == float(missing_code)] = np.nan
+    for code in codes:
+        if code is not None and _is_number(str(code)):
+            values[values == float(code)] = np.nan
     if len(infinite := np.flatnonzero(np.isinf(values))):
         raise MalformedInputError(f"{table.at(infinite[0], name)}: is infinite; correct it")
     return values

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lfmm2._typing import AnyPath
+from lfmm2._typing import AnyPath, Paths
 from lfmm2._words import some_of
-from lfmm2.errors import InconsistentInputError
+from lfmm2.errors import InconsistentInputError, UsageError
 from lfmm2.files.text_tables import repeated, spelling_hints, stream_tables
 
 
@@ -67,6 +68,31 @@ def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
     return SampleList(mask, len(unknown), "; ".join([fact, *hints]) if unknown else "")
 
 
-def read_id_list(path: AnyPath) -> list[str]:
-    """Read SNP IDs, such as PLINK's prune.in: the first column of each line, without header."""
-    return first_two_columns(path, "a list of SNPs has an ID per line")[0]
+def as_paths(paths: Paths | None) -> list[AnyPath]:
+    """Return one path, several or none as a list."""
+    if paths is None:
+        return []
+    return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+
+
+def id_files(ids: object) -> list[AnyPath]:
+    """Return the files among what names SNPs: a path, a collection of `os.PathLike`, or none of a collection of IDs."""
+    if isinstance(ids, str | os.PathLike):
+        return [ids]
+    if not isinstance(ids, Collection):
+        return []
+    files: list[AnyPath] = [item for item in ids if isinstance(item, os.PathLike)]
+    if files and len(files) < len(ids):
+        raise UsageError("a list of SNPs has both IDs and files (os.PathLike) in it; give either")
+    return files
+
+
+def read_id_list(ids: str | os.PathLike[str] | Iterable[object]) -> list[str]:
+    """Return SNP IDs, those of several files together.
+
+    A file has them in the first column, without a header, as PLINK's prune.in.
+    """
+    files = id_files(ids)
+    if not files:
+        return [str(name) for name in ids]  # type: ignore[union-attr]
+    return [name for file in files for name in first_two_columns(file, "a list of SNPs has an ID per line")[0]]

@@ -9,13 +9,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lfmm2._typing import MissingCode
 from lfmm2._words import shortened, some_of
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, InputWarning, MalformedInputError, UsageError
-from lfmm2.files.id_tables import IdTable, as_floats, take_apart
+from lfmm2.files.id_tables import IdTable, as_floats, as_tables, take_apart
 from lfmm2.files.samples import Samples, joined_ids
 from lfmm2.files.text_tables import repeated, spelling_hints
 
@@ -23,7 +25,6 @@ _RESERVED_NAMES = ("joint", "factors", "loadings")  # outputs are called <out>.<
 # A variable this close to the span of the others, relative to its norm, is collinear: the limit of R's lm().
 _COLLINEAR = 1e-7
 _CONSTANT = 16 * float(np.finfo(np.float64).eps)
-MISSING = ("error", "drop", "mean")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def read_variables(
     *,
     what: str = "variables",
     columns: Sequence[str] | None = None,
-    missing_code: float | str | None = None,
+    missing_code: MissingCode | None = None,
     missing: str = "error",
     intersect: bool = False,
     kept: NDArray[np.int64] | None = None,
@@ -59,16 +60,17 @@ def read_variables(
 
     Parameters
     ----------
-    source : path, DataFrame, pyarrow.Table or array
+    source : path, DataFrame, pyarrow.Table, array, or a list of paths, DataFrames and Tables
         A file has a header and is separated by commas, tabs or blanks. IDs are the column IID (with FID; or
         #IID, #FID), else the index of a DataFrame, else the first column. An array of shape (n_samples,) or
-        (n_samples, n_variables) is in .fam order; its variables are called env1, env2, ...
+        (n_samples, n_variables) is in .fam order; its variables are called env1, env2, ... Several tables are joined
+        by sample: a sample needs a row in each, and no two have a column of one name.
     samples : Samples
     what : str
         What messages call the variables.
     columns : sequence of str, optional
         The variables to take, in this order; by default all.
-    missing_code : float or str, optional
+    missing_code : float or str, or several, optional
         Means missing, beside empty, NA and nan.
     missing : {"error", "drop", "mean"}
         What to do with samples that have a row but lack a value: raise, leave them out, or take the mean of the
@@ -86,9 +88,9 @@ def read_variables(
         The table is empty or ragged, its column names are empty or repeated, a cell is no finite number.
     InconsistentInputError
         IDs are repeated or ambiguous, samples have no row or a missing value, a variable is missing in all of them,
-        an array has another length.
+        an array has another length, no sample is in all of several tables.
     UsageError
-        A name is unknown or would clash with an output, `source` is of another type.
+        A name is unknown, is a column of two tables, or would clash with an output, `source` is of another type.
 
     Examples
     --------
@@ -96,11 +98,31 @@ def read_variables(
     >>> read_variables(pa.table({"IID": ["I2", "I1"], "climate": [12.5, 7.0]}), samples).values.tolist()
     [[7.0], [12.5]]
     """
-    table = take_apart(source, samples, what)
-    names = _chosen_names(table, columns)
-    values = np.column_stack([as_floats(table, name, missing_code) for name in names])  # (n_rows, d)
+    sources = as_tables(source)
+    names_of_tables = [what] if len(sources) == 1 else [f"{what}, table {i + 1}" for i in range(len(sources))]
+    tables = [take_apart(part, samples, name) for part, name in zip(sources, names_of_tables, strict=True)]
+    names = _chosen_names(tables, columns)
     if kept is None:
         kept = np.arange(len(samples))
+    parts: list[Variables] = []
+    for table in tables:
+        own = [name for name in names if name in table.columns]
+        values = np.column_stack([np.empty((len(table.iid), 0)), *(as_floats(table, n, missing_code) for n in own)])
+        parts.append(_aligned(table, own, values, samples, kept, what, missing, intersect))
+    return join_variables(parts, names, f"no sample is in all of {_labels(tables)}")
+
+
+def _aligned(
+    table: IdTable,
+    names: list[str],
+    values: NDArray[np.float64],
+    samples: Samples,
+    kept: NDArray[np.int64],
+    what: str,
+    missing: str,
+    intersect: bool,
+) -> Variables:
+    """Return the variables of one table, whose values have its rows, for those of the samples in use that have them."""
     used = Samples(tuple(samples.fid[i] for i in kept), tuple(samples.iid[i] for i in kept))
     row_of_used = _match_samples(table, used, intersect)
     found = row_of_used >= 0
@@ -109,6 +131,26 @@ def read_variables(
     complete = _without_missing(table, names, values, rows, "drop" if intersect else missing, what, quiet=intersect)
     index = kept[found][complete].astype(np.int64)
     return Variables(tuple(names), np.ascontiguousarray(values[complete]), index)
+
+
+def join_variables(parts: Sequence[Variables], names: Sequence[str], otherwise: str) -> Variables:
+    """Join variables by sample: those of the samples that all parts have, in the order of `names`.
+
+    Raises
+    ------
+    InconsistentInputError
+        If there is no such sample; `otherwise` opens the message.
+    """
+    common = reduce(np.intersect1d, [part.sample_index for part in parts])
+    if len(common) == 0:
+        raise InconsistentInputError(f"{otherwise}; check the sample IDs")
+    values = np.hstack([part.values[np.searchsorted(part.sample_index, common)] for part in parts])
+    there = [name for part in parts for name in part.names]
+    return Variables(tuple(names), np.ascontiguousarray(values[:, [there.index(name) for name in names]]), common)
+
+
+def _labels(tables: Sequence[IdTable]) -> str:
+    return " and ".join(table.label for table in tables)
 
 
 def _without_missing(
@@ -153,18 +195,22 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(np.clip((values / scale).mean(), -1, 1)) * scale
 
 
-def _chosen_names(table: IdTable, columns: Sequence[str] | None) -> list[str]:
-    names = list(table.columns if columns is None else columns)
-    if not names:
-        raise MalformedInputError(f"{table.label}: no variables beside the sample IDs; add or choose some")
-    if unknown := [name for name in names if name not in table.columns]:
-        known = some_of(list(table.columns))
-        raise UsageError(f"{table.label}: no column {some_of(unknown)} among {known}; check the names")
+def _chosen_names(tables: Sequence[IdTable], columns: Sequence[str] | None) -> list[str]:
+    """Return the variables to take, checked against the columns of all tables."""
+    label, known = _labels(tables), [name for table in tables for name in table.columns]
+    if twins := repeated(known):
+        raise UsageError(f"{label}: {some_of(twins)} is a column of several tables; rename it, or leave a table out")
+    names = list(known if columns is None else columns)
+    if not names or not all(table.columns for table in tables):
+        bare = _labels([table for table in tables if not table.columns] or tables)
+        raise MalformedInputError(f"{bare}: no variables beside the sample IDs; add or choose some")
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"{label}: no column {some_of(unknown)} among {some_of(known)}; check the names")
     if twins := repeated(names):
-        raise UsageError(f"{table.label}: {some_of(twins)} chosen more than once; choose it once")
+        raise UsageError(f"{label}: {some_of(twins)} chosen more than once; choose it once")
     for name in names:
         if "/" in name or not name.isprintable() or name.casefold() in _RESERVED_NAMES:
-            raise UsageError(f"{table.label}: {shortened(name)!r} cannot name an output file; rename the variable")
+            raise UsageError(f"{label}: {shortened(name)!r} cannot name an output file; rename the variable")
     return names
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from lfmm2._choices import DEGREES_OF_FREEDOM, DEGREES_OF_FREEDOM_RULE
 from lfmm2._typing import Floats
 from lfmm2.errors import DegenerateProblemError, UsageError
 from lfmm2.genotypes import CrossProducts, FactorFill, GenotypeMatrix
@@ -92,8 +93,8 @@ def degrees_of_freedom(n_samples: int, n_variables: int, n_factors: int, df: str
     df : {"paper", "intercept"}
         "paper": n - d - K, as in the paper and R's lfmm. "intercept": one less for the mean, as lm(), LEA and plink2.
     """
-    if df not in ("paper", "intercept"):
-        raise UsageError(f"df is {df!r}; it is 'paper' (n - d - K) or 'intercept' (n - 1 - d - K)")
+    if df not in DEGREES_OF_FREEDOM:
+        raise UsageError(f"df is {df!r}; {DEGREES_OF_FREEDOM_RULE}")
     result = n_samples - n_variables - n_factors - (df == "intercept")
     if result < 1:
         raise DegenerateProblemError(

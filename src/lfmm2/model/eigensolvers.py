@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy.linalg
 
+from lfmm2._choices import SOLVERS, Solver
 from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
 from lfmm2.genotypes import GenotypeMatrix
 from lfmm2.model.ridge import RidgeGeometry
 
-SOLVERS = ("auto", "exact", "krylov", "power")
 MAX_PASSES = 60
 KRYLOV_BYTES = 1 << 30
 # s² below this fraction of the largest is rounding noise of the Gram matrix
@@ -33,7 +33,7 @@ CLEAR_OF_BULK = 2.5
 class SolverOptions:
     """How to look for the factors; see `lfmm2.run`."""
 
-    solver: str = "auto"
+    solver: Solver = "auto"
     tol: float = 1e-4
     n_power_iter: int = 2
     oversampling: int = 10

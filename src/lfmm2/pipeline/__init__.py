@@ -7,31 +7,24 @@ from typing import TYPE_CHECKING
 from lfmm2._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from lfmm2.pipeline.inputs import SampleOptions
-    from lfmm2.pipeline.preparation import RunOptions, TestOptions
-    from lfmm2.pipeline.result_files import OutputOptions
+    from lfmm2.pipeline import options
     from lfmm2.pipeline.run import PreparedRun, execute_estimation, execute_run, prepare_run
-    from lfmm2.pipeline.snps import SnpOptions
+    from lfmm2.pipeline.run_options import RunOptions
 
 __all__ = [
-    "OutputOptions",
     "PreparedRun",
     "RunOptions",
-    "SampleOptions",
-    "SnpOptions",
-    "TestOptions",
     "execute_estimation",
     "execute_run",
+    "options",
     "prepare_run",
 ]
 
 __getattr__ = lazy_names(
     __name__,
     {
-        "lfmm2.pipeline.inputs": ("SampleOptions",),
+        "lfmm2.pipeline.options": (),
         "lfmm2.pipeline.run": ("PreparedRun", "execute_estimation", "execute_run", "prepare_run"),
-        "lfmm2.pipeline.preparation": ("RunOptions", "TestOptions"),
-        "lfmm2.pipeline.result_files": ("OutputOptions",),
-        "lfmm2.pipeline.snps": ("SnpOptions",),
+        "lfmm2.pipeline.run_options": ("RunOptions",),
     },
 )

@@ -10,20 +10,23 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lfmm2._typing import AnyPath, Floats, Ints
 from lfmm2._words import some_of
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import (
-    MISSING,
     Samples,
     Variables,
+    as_paths,
+    as_tables,
     check_variables,
+    id_files,
+    join_variables,
     open_regular,
     read_sample_list,
     read_variables,
@@ -31,25 +34,7 @@ from lfmm2.files import (
     spelling_hints,
 )
 from lfmm2.genotypes import BedFile, Genotypes, samples_of
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """Which samples to use, and how to read their variables; see `lfmm2.run`."""
-
-    keep: AnyPath | None = None
-    remove: AnyPath | None = None
-    missing_code: float | str | None = None
-    intersect: bool = False
-    missing: str = "error"
-    variables: str | Sequence[str] | None = None
-
-    def __post_init__(self) -> None:
-        if self.missing not in MISSING:
-            raise UsageError(f"missing is {self.missing!r}; it is one of {', '.join(MISSING)}")
-        if self.intersect and self.missing == "mean":
-            fact = "--intersect leaves out samples with missing values, and --missing mean would fill these"
-            raise UsageError(f"{fact}; give one of them, and --keep for samples that have rows")
+from lfmm2.pipeline.run_options import RunOptions, SampleOptions
 
 
 @dataclass(frozen=True)
@@ -83,15 +68,19 @@ class AlignedVariables:
         return tuple(self.samples.iid[i] for i in self.rows)
 
 
-def check_readable(sources: dict[str, Any]) -> list[Path]:
-    """Open those of the inputs that are paths, before any is read; the paths.
+def check_readable(X: Any, covar: Any, options: RunOptions) -> list[Path]:
+    """Open every input but the genotypes that is a file, before any is read, and return the paths.
 
     Raises
     ------
     ReadError
         If one is absent or no regular file: better said before a long .bim is read.
     """
-    paths = [Path(source) for source in sources.values() if isinstance(source, str | os.PathLike)]
+    samples, snps = options.samples, options.snps
+    files = [part for source in (X, covar) for part in as_tables(source) if isinstance(part, str | os.PathLike)]
+    files += [*as_paths(samples.keep), *as_paths(samples.remove)]
+    files += [path for ids in (snps.extract, snps.exclude, snps.est_extract) for path in id_files(ids)]
+    paths = list(map(Path, files))
     for path in paths:
         open_regular(path).close()
     return paths
@@ -111,22 +100,20 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
     tables = [_read(X, samples, kept, "variables", options, _names(options.variables))]
     if covar is not None:
         tables.append(_named_nuisance(_read(covar, samples, kept, "nuisance variables", options), covar))
-    common = reduce(np.intersect1d, [table.sample_index for table in tables])
-    if len(common) == 0:
-        raise InconsistentInputError("no sample has both variables and nuisance variables; check the sample IDs")
-    values = np.hstack([table.values[np.searchsorted(table.sample_index, common)] for table in tables])
     names = tables[0].names
     nuisance_names = tables[1].names if covar is not None else ()
     twice = sorted(set(names) & set(nuisance_names))
     if twice:
         raise UsageError(f"{some_of(twice)}: both a variable and a nuisance variable; give it once")
-    check_variables(values, names + nuisance_names)
-    return AlignedVariables(names, nuisance_names, np.ascontiguousarray(values), samples, common)
+    found = join_variables(tables, names + nuisance_names, "no sample has both variables and nuisance variables")
+    check_variables(found.values, found.names)
+    return AlignedVariables(names, nuisance_names, found.values, samples, found.sample_index)
 
 
 def _named_nuisance(table: Variables, source: Any) -> Variables:
     """Columns without names of their own are not called as those of X are."""
-    if not isinstance(source, np.ndarray | list | tuple) and getattr(source, "name", "") is not None:
+    unnamed = [isinstance(part, np.ndarray | list | tuple) for part in as_tables(source)]
+    if not any(unnamed) and getattr(source, "name", "") is not None:
         return table
     return replace(table, names=tuple(f"covar{j + 1}" for j in range(len(table.names))))
 
@@ -154,24 +141,28 @@ def _read(
 
 
 def _kept_samples(samples: Samples, options: SampleOptions) -> Ints:
-    mask = np.ones(len(samples), bool)
-    faults = []
-    for path, name, wanted in ((options.keep, "--keep", True), (options.remove, "--remove", False)):
-        if path is None:
-            continue
-        listed = read_sample_list(path, samples)
-        if listed.fault:
-            faults.append(f"; {os.fspath(path)}: {listed.fault}")
-            warnings.warn(
-                f"{name} {os.fspath(path)}: {listed.fault}",
-                InputWarning,
-                stacklevel=4,
-            )
-        mask &= listed.mask if wanted else ~listed.mask
+    """Return the rows that any of the lists to keep names, and none of the lists to remove."""
+    faults: list[str] = []
+    kept, removed = (
+        [_listed(path, name, samples, faults) for path in as_paths(paths)]
+        for paths, name in ((options.keep, "--keep"), (options.remove, "--remove"))
+    )
+    mask = np.logical_or.reduce(kept) if kept else np.ones(len(samples), bool)
+    if removed:
+        mask &= ~np.logical_or.reduce(removed)
     if not mask.any():
         fact = f"--keep and --remove leave none of {len(samples)} samples{''.join(faults)}"
         raise InconsistentInputError(f"{fact}; check the lists")
     return np.flatnonzero(mask)
+
+
+def _listed(path: AnyPath, option: str, samples: Samples, faults: list[str]) -> NDArray[np.bool_]:
+    """Return which samples a list names; IDs that are no sample are warned of and added to the faults."""
+    listed = read_sample_list(path, samples)
+    if listed.fault:
+        faults.append(f"; {os.fspath(path)}: {listed.fault}")
+        warnings.warn(f"{option} {os.fspath(path)}: {listed.fault}", InputWarning, stacklevel=5)
+    return listed.mask
 
 
 def match_samples(wanted: AlignedVariables, other: Genotypes, other_name: str) -> Ints:

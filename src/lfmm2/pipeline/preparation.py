@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,71 +24,20 @@ from lfmm2.genotypes import (
     samples_of,
     tested_matrix,
 )
-from lfmm2.model import LatentFactors, RidgeGeometry, SolverOptions, degrees_of_freedom, parse_sweep, ridge_geometry
+from lfmm2.model import LatentFactors, RidgeGeometry, degrees_of_freedom, ridge_geometry
 from lfmm2.pipeline.identity import make_identity
 from lfmm2.pipeline.inputs import (
     AlignedVariables,
-    SampleOptions,
     align_variables,
     check_factor_number,
     check_readable,
     check_size,
     match_samples,
 )
-from lfmm2.pipeline.result_files import OutputOptions
-from lfmm2.pipeline.snps import SnpOptions, check_snp_options, listed_snps, select_snps
+from lfmm2.pipeline.options import TABLE
+from lfmm2.pipeline.run_options import RunOptions
+from lfmm2.pipeline.snps import listed_snps, select_snps
 from lfmm2.process import Progress, parse_memory, resolve_threads, single_threaded_blas, software, terminal_progress
-from lfmm2.statistics import check_method
-
-# What changes no result, or does so through variables, samples and SNPs, which are compared themselves
-_NO_PART_OF_IDENTITY = {
-    "memory", "n_threads", "out", "overwrite", "resume", "keep", "remove", "missing", "missing_code", "intersect",
-    "extract", "exclude", "est_extract", "variables",
-}  # fmt: skip
-IMPUTATIONS = ("mean", "factors")
-
-
-@dataclass(frozen=True)
-class TestOptions:
-    """How SNPs are tested and calibrated; see `lfmm2.run`."""
-
-    df: str = "paper"
-    sweep: Any = None
-    calibrate: str = "gif"
-    impute: str = "mean"
-    loadings: bool = False
-
-    def __post_init__(self) -> None:
-        check_method(self.calibrate)
-        if self.impute not in IMPUTATIONS:
-            raise UsageError(f"impute is {self.impute!r}; it is one of {', '.join(IMPUTATIONS)}")
-
-    @property
-    def ks(self) -> tuple[int, ...]:
-        """Numbers of factors of the sweep; none without one."""
-        return () if self.sweep is None else parse_sweep(self.sweep)
-
-
-# pytest collects classes by this prefix; it is no test
-TestOptions.__test__ = False  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Everything but the data; see `lfmm2.run` for the meaning of each."""
-
-    lambda_: float = 1e-5
-    seed: int = 0
-    n_threads: int | None = None
-    memory: int | str | None = None
-    test: TestOptions = field(default_factory=TestOptions)
-    solver: SolverOptions = field(default_factory=SolverOptions)
-    samples: SampleOptions = field(default_factory=SampleOptions)
-    snps: SnpOptions = field(default_factory=SnpOptions)
-    output: OutputOptions = field(default_factory=OutputOptions)
-    progress: bool | Progress = False
-    command: str = "lfmm2.run"
-    tests: bool = True
 
 
 @dataclass(frozen=True)
@@ -206,7 +154,8 @@ class RunInputs:
 
     def identity(self) -> dict[str, Any]:
         """Return what an unfinished run must share with this one to be resumed by it."""
-        parameters = {name: value for name, value in self.parameters().items() if name not in _NO_PART_OF_IDENTITY}
+        others = {option.name for option in TABLE if not option.changes_results}
+        parameters = {name: value for name, value in self.parameters().items() if name not in others}
         versions = {name: value for name, value in software().items() if name not in ("python", "openmp", "system")}
         return make_identity(
             parameters, versions, self.variables, self.tested_source, self.listed, self.estimation_source,
@@ -220,11 +169,7 @@ class RunInputs:
         return {
             "K": numbers.K, "lambda": self.ridge.lambda_, "seed": options.seed,
             "memory": self.memory, "n_threads": self.n_threads,
-            **{
-                item.name: _plain(getattr(part, item.name))
-                for part in (options.test, options.solver, options.samples, options.snps, options.output)
-                for item in fields(part)
-            },
+            **options.parameters(),
             "sweep": join_numbers(numbers.ks) if numbers.ks else None,
             "est_thin": thin,
         }  # fmt: skip
@@ -258,11 +203,10 @@ def read_inputs(
     covar : nuisance variables, optional
     """
     numbers = choose_factor_numbers(K, options.test.ks)
-    check_snp_options(options.snps)
     thin = options.snps.est_thin
     thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
     memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
-    tables = check_readable(_tables(X, covar, options))
+    tables = check_readable(X, covar, options)
     opened: list[BedFile] = []
     try:
         # what is told by samples alone comes before what needs the lists of SNPs
@@ -320,26 +264,6 @@ def join_numbers(ks: tuple[int, ...]) -> str:
     if len(ks) > 1 and ks == tuple(range(ks[0], ks[-1] + 1)):
         return f"{ks[0]}:{ks[-1]}"
     return ",".join(map(str, ks))
-
-
-def _tables(X: Any, covar: Any, options: RunOptions) -> dict[str, Any]:
-    """Inputs beside the genotypes, of which some are paths."""
-    samples, snps = options.samples, options.snps
-    return {
-        "env": X, "covar": covar, "keep": samples.keep, "remove": samples.remove, "extract": snps.extract,
-        "exclude": snps.exclude, "est_extract": snps.est_extract,
-    }  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    """A parameter as JSON takes it."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return f"{len(value)} IDs" if isinstance(value, Collection) else str(value)
 
 
 def _progress(progress: bool | Progress) -> Progress:

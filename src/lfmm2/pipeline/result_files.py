@@ -9,42 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lfmm2._typing import AnyPath, Floats
+from lfmm2._typing import Floats
 from lfmm2._words import with_spaces
 from lfmm2.errors import LfmmError, MalformedInputError, OutputExistsError, UsageError, WriteError
-from lfmm2.files import check_free_space, check_outputs, check_prefix_name, damaged_files, read_record, translated
+from lfmm2.files import check_free_space, check_outputs, damaged_files, read_record, translated
 from lfmm2.model import LatentFactors
-from lfmm2.pipeline.plan import ROW_BYTES, RunPlan
+from lfmm2.pipeline.plan import RunPlan
+from lfmm2.pipeline.run_options import OutputOptions
 from lfmm2.pipeline.run_state import NoState, RunState, differences, inspect
 from lfmm2.results import FIXED_ENDINGS, SMALL_ENDINGS, read_factors, write_factors
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """Where results go; see `lfmm2.run`."""
-
-    out: AnyPath | None = None
-    format: str = "parquet"
-    overwrite: bool = False
-    resume: bool = False
-
-    def __post_init__(self) -> None:
-        if self.format not in ROW_BYTES:
-            raise UsageError(f"format is {self.format!r}; it is one of {', '.join(ROW_BYTES)}")
-        if self.out is None:
-            if self.resume:
-                raise UsageError("resume goes on from the state beside the files of out; give out")
-            return
-        check_prefix_name(self.out)
-
-    @property
-    def prefix(self) -> str | None:
-        """`out` as text; None where results stay in memory."""
-        return None if self.out is None else os.fspath(self.out)
 
 
 def check_prefix(options: OutputOptions) -> None:

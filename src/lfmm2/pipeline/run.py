@@ -18,9 +18,10 @@ from lfmm2.genotypes import BedFile, Engine, GenotypeSource, kept_ids, variant_t
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.planning import plan_run
-from lfmm2.pipeline.preparation import RunInputs, RunOptions, read_inputs
+from lfmm2.pipeline.preparation import RunInputs, read_inputs
 from lfmm2.pipeline.result_files import ResultFiles
 from lfmm2.pipeline.result_writer import ResultWriter
+from lfmm2.pipeline.run_options import RunOptions
 from lfmm2.pipeline.run_record import describe_calibration, describe_imputation, make_record
 from lfmm2.pipeline.run_state import NoState, RunState
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set

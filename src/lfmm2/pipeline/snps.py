@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lfmm2._typing import AnyPath, Floats, Ints
+from lfmm2._typing import Floats, Ints, ListedSnps
 from lfmm2._words import with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
-from lfmm2.files import read_id_list, spelling_hints
+from lfmm2.files import id_files, read_id_list, spelling_hints
 from lfmm2.genotypes import BedFile, BedMatrix, Engine, Genotypes, find_snps, n_snps_of
+from lfmm2.pipeline.run_options import SnpOptions
 from lfmm2.results import FilterFacts
 
 NUMPY_HYPERGEOMETRIC_LIMIT = 900_000_000
@@ -23,45 +20,8 @@ NUMPY_HYPERGEOMETRIC_LIMIT = 900_000_000
 MOST_COMPARED_SNPS = 100_000
 
 
-@dataclass(frozen=True)
-class SnpOptions:
-    """Which SNPs to test and which to estimate from; see `lfmm2.run`."""
-
-    extract: AnyPath | Collection[str] | None = None
-    exclude: AnyPath | Collection[str] | None = None
-    maf: float | None = None
-    geno: float | None = None
-    est_rate: float | None = None
-    est_extract: AnyPath | Collection[str] | None = None
-    scale: str | None = None
-    count_allele: str = "a2"
-    est_thin: Any = None
-
-    @property
-    def filters(self) -> bool:
-        """Whether SNPs are dropped by what a pass over them counts."""
-        return self.maf is not None or self.geno is not None
-
-
-def check_snp_options(options: SnpOptions) -> None:
-    """Ranges and conflicts, before any file is read."""
-    choices = [name for name in ("est_rate", "est_extract", "est_thin") if getattr(options, name) is not None]
-    if len(choices) > 1:
-        raise UsageError(f"{' and '.join(choices)} both choose the estimation SNPs; give one of them")
-    if options.est_rate is not None and not 0 < options.est_rate <= 1:
-        raise UsageError(f"est_rate is {options.est_rate}; it is a share of the SNPs above 0 and at most 1")
-    if options.maf is not None and not 0 <= options.maf <= 0.5:
-        raise UsageError(f"maf is {options.maf}; a minor allele frequency lies between 0 and 0.5")
-    if options.geno is not None and not 0 <= options.geno <= 1:
-        raise UsageError(f"geno is {options.geno}; a missing rate lies between 0 and 1")
-    if options.scale not in (None, "hwe"):
-        raise UsageError(f"scale is {options.scale!r}; it is None or 'hwe'")
-    if options.count_allele not in ("a1", "a2"):
-        raise UsageError(f"count_allele is {options.count_allele!r}; it is 'a2' or 'a1'")
-
-
-def listed_snps(source: Genotypes, ids: AnyPath | Collection[str], option: str) -> Ints:
-    """Positions of the SNPs that a file or collection of IDs names.
+def listed_snps(source: Genotypes, ids: ListedSnps, option: str) -> Ints:
+    """Return the positions of the SNPs that a file, any of several files, or a collection of IDs names.
 
     Raises
     ------
@@ -70,10 +30,8 @@ def listed_snps(source: Genotypes, ids: AnyPath | Collection[str], option: str) 
     """
     if not isinstance(source, BedFile):
         raise UsageError(f"{option} needs SNP IDs, and an array has none; choose columns before the call")
-    if isinstance(ids, str | os.PathLike):
-        wanted, where = read_id_list(ids), f"{option} {os.fspath(ids)}"
-    else:
-        wanted, where = [str(name) for name in ids], option
+    wanted, files = read_id_list(ids), ", ".join(map(str, id_files(ids)))
+    where = f"{option} {files}" if files else option
     found, n_absent = find_snps(source, wanted)
     hints = "".join(f"; {hint}" for hint in _spelling_hints(source, wanted)) if n_absent else ""
     if len(found) == 0:

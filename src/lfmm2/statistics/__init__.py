@@ -9,7 +9,6 @@ from lfmm2.statistics.calibration import (
     TestStatistic,
     calibrate,
     calibration_notes,
-    check_method,
 )
 from lfmm2.statistics.order_statistics import MagnitudeHistogram
 from lfmm2.statistics.q_values import StreamedQValues, benjamini_hochberg
@@ -37,7 +36,6 @@ __all__ = [
     "benjamini_hochberg",
     "calibrate",
     "calibration_notes",
-    "check_method",
     "distributions",
     "histogram_table",
     "summarise_variable",

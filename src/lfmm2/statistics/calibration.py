@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from lfmm2._choices import CALIBRATIONS
 from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
 from lfmm2.statistics import distributions
@@ -28,7 +29,6 @@ from lfmm2.statistics.order_statistics import MagnitudeHistogram, middle_pair
 
 Blocks = Callable[[], Iterable[Floats]]
 
-METHODS = ("gif", "empirical-null", "none")
 
 #: Median of χ² with one degree of freedom, 2·erfinv(½)²; the rounded 0.456 in use elsewhere is 0.23 % off.
 CHI2_1_MEDIAN = 0.454936423119572752
@@ -270,12 +270,6 @@ class Calibration:
         )  # fmt: skip
 
 
-def check_method(method: str) -> None:
-    """Raise UsageError unless `method` is one of METHODS."""
-    if method not in METHODS:
-        raise UsageError(f"calibrate is {method!r}; it is one of {', '.join(METHODS)}")
-
-
 def calibrate(statistic: TestStatistic, method: str, histogram: MagnitudeHistogram, blocks: Blocks) -> Calibration:
     """Calibrate one test.
 
@@ -313,7 +307,8 @@ def fit_null(
     central: bool = True,
 ) -> Calibration:
     """The null distribution alone, from the histogram and the two middle values; by central matching too if wanted."""
-    check_method(method)
+    if method not in CALIBRATIONS:
+        raise UsageError(f"calibrate is {method!r}; it is one of {', '.join(CALIBRATIONS)}")
     edges, counts = _occupied(*_signed(statistic, histogram))
     z_edges = _z_edges(statistic, edges)
     null = fit_empirical_null(z_edges, counts, "mle")

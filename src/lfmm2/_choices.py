@@ -1,0 +1,30 @@
+"""The words that options take: each set once, as a type for signatures and as a tuple for checks and help."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Solver = Literal["auto", "exact", "krylov", "power"]
+Scale = Literal["hwe"]
+DegreesOfFreedom = Literal["paper", "intercept"]
+Calibration = Literal["gif", "empirical-null", "none"]
+Imputation = Literal["mean", "factors"]
+Missing = Literal["error", "drop", "mean"]
+Allele = Literal["a2", "a1"]
+TableFormat = Literal["parquet", "tsv", "tsv.gz", "tsv.zst"]
+DiscoveryRate = Literal["q", "q_storey", "lfdr"]
+Effects = Literal["ridge", "ols"]
+
+SOLVERS: tuple[Solver, ...] = get_args(Solver)
+SCALES: tuple[Scale, ...] = get_args(Scale)
+DEGREES_OF_FREEDOM: tuple[DegreesOfFreedom, ...] = get_args(DegreesOfFreedom)
+CALIBRATIONS: tuple[Calibration, ...] = get_args(Calibration)
+IMPUTATIONS: tuple[Imputation, ...] = get_args(Imputation)
+MISSING: tuple[Missing, ...] = get_args(Missing)
+ALLELES: tuple[Allele, ...] = get_args(Allele)
+TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
+DISCOVERY_RATES: tuple[DiscoveryRate, ...] = get_args(DiscoveryRate)
+EFFECTS: tuple[Effects, ...] = get_args(Effects)
+
+#: End of the message about another word than `DEGREES_OF_FREEDOM`: says what each stands for.
+DEGREES_OF_FREEDOM_RULE = "it is 'paper' (n - d - K) or 'intercept' (n - 1 - d - K)"

@@ -1,0 +1,168 @@
+"""The options of one run in groups, each taken by the part of the pipeline that needs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, TableFormat
+from lfmm2._typing import AnyPath, ListedSnps, MissingCode, Paths
+from lfmm2.errors import UsageError
+from lfmm2.files import check_prefix_name
+from lfmm2.model import SolverOptions, parse_sweep
+from lfmm2.pipeline.options import OPTIONS, TABLE
+from lfmm2.process import Progress
+
+G = TypeVar("G")
+
+DEFAULTS: dict[str, Any] = {option.name: option.default for option in TABLE}
+
+
+def _check(group: Any) -> None:
+    """Check the values of a group of options by the table."""
+    for item in fields(group):
+        OPTIONS[item.name].check(getattr(group, item.name))
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Which samples to use, and how to read their variables; see `lfmm2.run`."""
+
+    keep: Paths | None = DEFAULTS["keep"]
+    remove: Paths | None = DEFAULTS["remove"]
+    missing_code: MissingCode | None = DEFAULTS["missing_code"]
+    intersect: bool = DEFAULTS["intersect"]
+    missing: Missing = DEFAULTS["missing"]
+    variables: str | Sequence[str] | None = DEFAULTS["variables"]
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.intersect and self.missing == "mean":
+            fact = "--intersect leaves out samples with missing values, and --missing mean would fill these"
+            raise UsageError(f"{fact}; give one of them, and --keep for samples that have rows")
+
+
+@dataclass(frozen=True)
+class SnpOptions:
+    """Which SNPs to test and which to estimate from; see `lfmm2.run`."""
+
+    extract: ListedSnps | None = DEFAULTS["extract"]
+    exclude: ListedSnps | None = DEFAULTS["exclude"]
+    maf: float | None = DEFAULTS["maf"]
+    geno: float | None = DEFAULTS["geno"]
+    est_rate: float | None = DEFAULTS["est_rate"]
+    est_extract: ListedSnps | None = DEFAULTS["est_extract"]
+    scale: Scale | None = DEFAULTS["scale"]
+    count_allele: Allele = DEFAULTS["count_allele"]
+    est_thin: Any = DEFAULTS["est_thin"]
+
+    def __post_init__(self) -> None:
+        choices = [name for name in ("est_rate", "est_extract", "est_thin") if getattr(self, name) is not None]
+        if len(choices) > 1:
+            raise UsageError(f"{' and '.join(choices)} both choose the estimation SNPs; give one of them")
+        _check(self)
+
+    @property
+    def filters(self) -> bool:
+        """Whether SNPs are dropped by what a pass over them counts."""
+        return self.maf is not None or self.geno is not None
+
+
+@dataclass(frozen=True)
+class TestOptions:
+    """How SNPs are tested and calibrated; see `lfmm2.run`."""
+
+    __test__ = False  # pytest collects classes by this prefix; it is no test
+
+    df: DegreesOfFreedom = DEFAULTS["df"]
+    sweep: Any = DEFAULTS["sweep"]
+    calibrate: Calibration = DEFAULTS["calibrate"]
+    impute: Imputation = DEFAULTS["impute"]
+    loadings: bool = DEFAULTS["loadings"]
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """Numbers of factors of the sweep; none without one."""
+        return () if self.sweep is None else parse_sweep(self.sweep)
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go; see `lfmm2.run`."""
+
+    out: AnyPath | None = DEFAULTS["out"]
+    format: TableFormat = DEFAULTS["format"]
+    overwrite: bool = DEFAULTS["overwrite"]
+    resume: bool = DEFAULTS["resume"]
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.out is not None:
+            check_prefix_name(self.out)
+        elif self.resume:
+            raise UsageError("resume goes on from the state beside the files of out; give out")
+
+    @property
+    def prefix(self) -> str | None:
+        """`out` as text; None where results stay in memory."""
+        return None if self.out is None else os.fspath(self.out)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Everything but the data; see `lfmm2.run` for the meaning of each."""
+
+    lambda_: float = DEFAULTS["lambda_"]
+    seed: int = DEFAULTS["seed"]
+    n_threads: int | None = DEFAULTS["n_threads"]
+    memory: int | str | None = DEFAULTS["memory"]
+    test: TestOptions = field(default_factory=TestOptions)
+    solver: SolverOptions = field(default_factory=SolverOptions)
+    samples: SampleOptions = field(default_factory=SampleOptions)
+    snps: SnpOptions = field(default_factory=SnpOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    progress: bool | Progress = DEFAULTS["progress"]
+    command: str = "lfmm2.run"
+    tests: bool = True
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any], command: str, tests: bool = True) -> RunOptions:
+        """Gather the options among the arguments of a call, by name.
+
+        Parameters
+        ----------
+        arguments : mapping of str to object
+            Names as in `TABLE`. Options that are absent have their defaults; the data of the run (genotypes, variables,
+            numbers of factors) are left to the caller.
+        command : str
+            What the record names as the command.
+        tests : bool
+            Whether SNPs are tested, or factors estimated only.
+        """
+        own = ("lambda_", "seed", "n_threads", "memory", "progress")
+        return cls(
+            **{name: arguments[name] for name in own if name in arguments},
+            test=_gathered(TestOptions, arguments),
+            solver=_gathered(SolverOptions, arguments),
+            samples=_gathered(SampleOptions, arguments),
+            snps=_gathered(SnpOptions, arguments),
+            output=_gathered(OutputOptions, arguments),
+            command=command,
+            tests=tests,
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the options of all groups by name, as the record shows them."""
+        groups = (self.test, self.solver, self.samples, self.snps, self.output)
+        values = {item.name: getattr(group, item.name) for group in groups for item in fields(group)}
+        return {name: OPTIONS[name].plain(value) if name in OPTIONS else value for name, value in values.items()}
+
+
+def _gathered(group: type[G], arguments: Mapping[str, Any]) -> G:
+    """Make a group of options from the arguments of the same names."""
+    return group(**{f.name: arguments[f.name] for f in fields(group) if f.name in arguments})  # type: ignore[arg-type]
