@@ -11,7 +11,7 @@ import re
 import warnings
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,27 @@ class FileStamp:
         if (now.st_size, now.st_ino, now.st_mtime_ns) != (then.st_size, then.st_ino, then.st_mtime_ns):
             sizes = f"{with_spaces(then.st_size)} bytes then, {with_spaces(now.st_size)} now"
             raise ReadError(f"{self.path}: was changed since it was opened ({sizes}); start again")
+
+
+class PackedReader(Protocol):
+    """Hard calls packed as in a .bed, which `BedMatrix` reads: a .bed, or another format that can pack its calls so."""
+
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def n_snps(self) -> int: ...
+    @property
+    def bytes_per_snp(self) -> int:
+        """ceil(n_samples / 4)."""
+
+    def read_packed(self, first_snp: int, packed_out: NDArray[np.uint8]) -> None:
+        """Fill the array, shape (n_snps_block, bytes_per_snp), with consecutive SNPs from `first_snp` on."""
+
+    def read_snps(self, snps: NDArray[np.int64], packed_out: NDArray[np.uint8]) -> None:
+        """Fill the array with the SNPs at ascending positions."""
+
+    def check_unchanged(self) -> None:
+        """Raise ReadError if the genotypes are no longer those that were opened."""
 
 
 class PackedBed:

@@ -22,10 +22,8 @@ from lfmm2._typing import Ints
 from lfmm2._words import with_spaces
 from lfmm2.errors import InconsistentInputError, InsufficientMemoryError, UsageError
 from lfmm2.files import recut
-from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
-from lfmm2.genotypes.plink import BedFile
-from lfmm2.genotypes.source import Genotypes, variant_tables
+from lfmm2.genotypes.source import GenotypeSource, packed_matrix, variant_tables
 from lfmm2.kernels import _ld
 
 LABEL = "LD thinning"
@@ -123,23 +121,23 @@ def thinning_bytes(n_samples: int, n_snps: int, options: ThinOptions, memory: in
     return min(n_rows * kept_row_bytes(n_samples), max(memory, 0) // KEPT_SHARE)
 
 
-def thin_snps(source: Genotypes, engine: Engine, samples: Ints, chosen: Ints | None, options: ThinOptions) -> Ints:
-    """Sorted positions of the SNPs that are kept, in one pass.
+def thin_snps(source: GenotypeSource, engine: Engine, samples: Ints, chosen: Ints | None, options: ThinOptions) -> Ints:
+    """Return the sorted positions of the SNPs that are kept, in one pass.
 
     Parameters
     ----------
-    source : BedFile
+    source : GenotypeSource
     engine : Engine
     samples : ndarray of int64
-        Rows of the .fam; r² is that among them.
+        Rows of the source; r² is that among them.
     chosen : ndarray of int64 or None
-        Sorted positions in the .bim of the SNPs to thin, None for all.
+        Sorted positions of the SNPs to thin, None for all.
     options : ThinOptions
 
     Raises
     ------
     UsageError
-        If `source` is an array.
+        If `source` has no hard calls, as an array.
     InconsistentInputError
         If no SNP varies, or positions fall within a chromosome and the window is in kb.
     InsufficientMemoryError
@@ -150,9 +148,7 @@ def thin_snps(source: Genotypes, engine: Engine, samples: Ints, chosen: Ints | N
     Memory: `thinning_bytes`, the blocks, and the positions that are kept. Three bits per sample and SNP are read for
     each comparison where calls are missing, two elsewhere.
     """
-    if not isinstance(source, BedFile):
-        raise UsageError("--est-thin needs a .bed; choose the columns of an array before the call")
-    matrix = BedMatrix(source, engine, samples=samples, snps=chosen)
+    matrix = packed_matrix(source, engine, samples, chosen, "est_thin")
     allowance = thinning_bytes(matrix.n_samples, matrix.n_snps, options, engine.memory)
     window = _KeptSnps(matrix.n_samples, options.r2 * MARGIN, allowance, engine.n_threads)
     starts = window_starts(source, chosen, options)
@@ -221,8 +217,8 @@ class _KeptSnps:
         return self._kept[: self._stop]
 
 
-def window_starts(source: BedFile, chosen: Ints | None, options: ThinOptions) -> Iterator[Ints]:
-    """For every SNP the number of the first one in its window, by `CALL_SNPS`, from the .bim as it streams.
+def window_starts(source: GenotypeSource, chosen: Ints | None, options: ThinOptions) -> Iterator[Ints]:
+    """For every SNP the number of the first one in its window, by `CALL_SNPS`, from the variants as they stream.
 
     SNPs are numbered among the chosen ones. A chromosome ends where another name follows.
     """
@@ -256,17 +252,17 @@ def window_starts(source: BedFile, chosen: Ints | None, options: ThinOptions) ->
         first += len(names)
 
 
-def _check_sorted(source: BedFile, chromosome: str, positions: Ints) -> None:
+def _check_sorted(source: GenotypeSource, chromosome: str, positions: Ints) -> None:
     falls = np.diff(positions) < 0
     if falls.any():
         row = int(np.argmax(falls))
         raise InconsistentInputError(
-            f"{source.bim_path}: position {positions[row + 1]} after {positions[row]} on chromosome {chromosome}, but "
+            f"{source.name}: position {positions[row + 1]} after {positions[row]} on chromosome {chromosome}, but "
             "--est-thin with a window in kb needs them sorted; sort the fileset, or give the window as a number of SNPs"
         )
 
 
-def kept_ids(source: BedFile, kept: Ints) -> Iterator[pa.Array]:
+def kept_ids(source: GenotypeSource, kept: Ints) -> Iterator[pa.Array]:
     """IDs of the SNPs that are kept, in order and by chunks, for a list that --est-extract takes."""
     for table in variant_tables(source, kept):
         yield table["ID"].combine_chunks()
