@@ -30,7 +30,7 @@ from lfmm2.files import (
     repeated,
     spelling_hints,
 )
-from lfmm2.genotypes import BedFile, Genotypes, samples_of
+from lfmm2.genotypes import GenotypeSource
 
 
 @dataclass(frozen=True)
@@ -174,14 +174,14 @@ def _kept_samples(samples: Samples, options: SampleOptions) -> Ints:
     return np.flatnonzero(mask)
 
 
-def match_samples(wanted: AlignedVariables, other: Genotypes, other_name: str) -> Ints:
+def match_samples(wanted: AlignedVariables, other: GenotypeSource, other_name: str) -> Ints:
     """Rows of another fileset that hold the samples in use, in their order.
 
     IDs are compared as IID, as FID and IID where the IID of a sample in use stands for several in either fileset.
     An array, which has no IDs, must have the same rows.
     """
-    ours, theirs = wanted.samples, samples_of(other)
-    if not isinstance(other, BedFile) or not wanted.has_ids:
+    ours, theirs = wanted.samples, other.samples
+    if not (wanted.has_ids and other.has_ids):
         if len(theirs) != len(ours):
             raise InconsistentInputError(
                 f"{other_name} has {len(theirs)} rows, but the tested genotypes have {len(ours)}; "

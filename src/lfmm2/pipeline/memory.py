@@ -29,8 +29,6 @@ SMALL_BYTES = 16 << 20
 # text of a .bim in one piece, and how often it is held: as read, cleaned, as columns
 VARIANT_TEXT_BYTES = 4 << 20
 VARIANT_TEXT_COPIES = 8
-# a .bim up to this size is kept as a table, at about twice the bytes
-HELD_VARIANT_BYTES = 1 << 24
 # a row group of a table and its compressed copy, and the text of lines
 WRITER_BYTES = 48 << 20
 # of each file that is open for writing: its buffer, and what the writer of a table keeps

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lfmm2.genotypes import BedFile, Engine, GenotypeSource, kept_ids, variant_tables
+from lfmm2.genotypes import Engine, GenotypesLike, GenotypeSource, kept_ids, variant_tables
 from lfmm2.model import LatentFactors, Scree, Status
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.planning import plan_run
@@ -61,8 +61,8 @@ class PreparedRun:
 
 
 def prepare_run(
-    est_bed: GenotypeSource | None,
-    full_bed: GenotypeSource,
+    est_bed: GenotypesLike | None,
+    full_bed: GenotypesLike,
     X: Any,
     K: int | LatentFactors | None,
     options: RunOptions,
@@ -186,7 +186,6 @@ def _write(run: _Run, fit: Fit, state: RunState) -> None:
         if tested.sweep is not None:
             small |= {"sweep": tested.sweep.table, "sweep-histograms": tested.sweep.histograms}
         if "prune" in files.paths:
-            assert isinstance(inputs.estimation_source, BedFile)
             assert run.choice.estimation is not None
             writer.write_ids("prune", kept_ids(inputs.estimation_source, run.choice.estimation))
         writer.write_tables(fit.K)
@@ -208,7 +207,8 @@ def _make_record(run: _Run, fit: Fit, tested: Tested) -> dict[str, Any]:
     }
     return make_record(
         inputs.options.command, inputs.parameters(), inputs.input_paths(),
-        inputs.estimation_matrix(choice.estimation, run.engine), inputs.tested_matrix(choice.tested, run.engine),
+        _genotype_facts(inputs, inputs.estimation_source, choice.n_estimation),
+        _genotype_facts(inputs, inputs.tested_source, choice.n_tested),
         inputs.variables, fit.factors, fit.K, tested.store.df, facts, _status_names(tested), run.plan, run.engine,
         tested.notes, run.prepared.identity,
     )  # fmt: skip
@@ -233,6 +233,11 @@ def _result_in_memory(run: _Run, fit: Fit, tested: Tested) -> AssociationResult:
         names, fit.factors.leading(fit.K), summaries, store.df, inputs.variables.iids, source, None, tested.sweep,
         _imputation_facts(tested),
     )  # fmt: skip
+
+
+def _genotype_facts(inputs: RunInputs, source: GenotypeSource, n_snps: int) -> dict[str, Any]:
+    """Return what the record says of genotypes, and how many of them are used."""
+    return {"n_samples_used": len(inputs.variables.rows), "n_snps_used": n_snps, **source.describe()}
 
 
 def _imputation_facts(tested: Tested) -> dict[str, Any] | None:

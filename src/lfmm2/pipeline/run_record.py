@@ -7,30 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lfmm2.genotypes import BedMatrix, Engine, Matrix
+from lfmm2.genotypes import Engine
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.inputs import AlignedVariables
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.process import software
 
 
-def _describe_matrix(matrix: Matrix) -> dict[str, Any]:
-    described: dict[str, Any] = {"n_samples_used": matrix.n_samples, "n_snps_used": matrix.n_snps}
-    if isinstance(matrix, BedMatrix):
-        bed = matrix.bed
-        described |= {
-            "bed": str(bed.path),
-            "bytes": bed.n_bytes,
-            "n_samples": bed.n_samples,
-            "n_snps": bed.n_snps,
-        }
-    else:
-        described |= {"array": list(matrix.values.shape)}
-    return described
-
-
 def _size(path: Path) -> int | None:
-    """Bytes of an input; None if it was removed meanwhile."""
+    """Return the bytes of an input, None if it was removed meanwhile."""
     try:
         return path.stat().st_size
     except OSError:
@@ -41,8 +26,8 @@ def make_record(
     command: str,
     parameters: dict[str, Any],
     inputs: list[Path],
-    estimation: Matrix,
-    tested: Matrix,
+    estimation: dict[str, Any],
+    tested: dict[str, Any],
     variables: AlignedVariables,
     factors: LatentFactors,
     n_factors: int,
@@ -58,6 +43,8 @@ def make_record(
 
     Parameters
     ----------
+    estimation, tested : dict
+        The genotypes to estimate from and to test.
     factors : LatentFactors
         All that were estimated, of which `n_factors` are those of the tables.
     facts : dict
@@ -70,8 +57,8 @@ def make_record(
         "software": software(),
         "parameters": parameters,
         "inputs": [{"path": str(path), "bytes": _size(path)} for path in inputs],
-        "estimation": _describe_matrix(estimation),
-        "tested": _describe_matrix(tested),
+        "estimation": estimation,
+        "tested": tested,
         "variables": list(variables.names),
         "nuisance_variables": list(variables.nuisance_names),
         "factors": {

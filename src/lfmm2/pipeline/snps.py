@@ -15,7 +15,7 @@ from lfmm2._typing import AnyPath, Floats, Ints
 from lfmm2._words import with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import read_id_list, spelling_hints
-from lfmm2.genotypes import BedFile, BedMatrix, Engine, Genotypes, find_snps, n_snps_of
+from lfmm2.genotypes import Engine, GenotypeSource, packed_matrix, refuse
 
 NUMPY_HYPERGEOMETRIC_LIMIT = 900_000_000
 # SNPs among which another spelling of an ID is sought
@@ -59,7 +59,7 @@ def check_snp_options(options: SnpOptions) -> None:
         raise UsageError(f"count_allele is {options.count_allele!r}; it is 'a2' or 'a1'")
 
 
-def listed_snps(source: Genotypes, ids: AnyPath | Collection[str], option: str) -> Ints:
+def listed_snps(source: GenotypeSource, ids: AnyPath | Collection[str], option: str) -> Ints:
     """Positions of the SNPs that a file or collection of IDs names.
 
     Raises
@@ -67,51 +67,49 @@ def listed_snps(source: Genotypes, ids: AnyPath | Collection[str], option: str) 
     InconsistentInputError
         If none is there, or several have one ID.
     """
-    if not isinstance(source, BedFile):
-        raise UsageError(f"{option} needs SNP IDs, and an array has none; choose columns before the call")
+    refuse(source, option)
+    name = f"--{option.replace('_', '-')}"
     if isinstance(ids, str | os.PathLike):
-        wanted, where = read_id_list(ids), f"{option} {os.fspath(ids)}"
+        wanted, where = read_id_list(ids), f"{name} {os.fspath(ids)}"
     else:
-        wanted, where = [str(name) for name in ids], option
-    found, n_absent = find_snps(source, wanted)
+        wanted, where = [str(snp_id) for snp_id in ids], name
+    found, n_absent = source.find(wanted)
     hints = "".join(f"; {hint}" for hint in _spelling_hints(source, wanted)) if n_absent else ""
     if len(found) == 0:
-        fact = f"none of {len(wanted)} IDs is in {source.bim_path}"
+        fact = f"none of {len(wanted)} IDs is in {source.name}"
         raise InconsistentInputError(f"{where}: {fact}{hints}; check the IDs")
     if n_absent:
-        warnings.warn(f"{where}: {n_absent} IDs are not in {source.bim_path}{hints}", InputWarning, stacklevel=5)
+        warnings.warn(f"{where}: {n_absent} IDs are not in {source.name}{hints}", InputWarning, stacklevel=5)
     return found
 
 
-def _spelling_hints(source: BedFile, wanted: list[str]) -> list[str]:
+def _spelling_hints(source: GenotypeSource, wanted: list[str]) -> list[str]:
     """How IDs that were not found differ from those of the .bim, where these are few enough to compare."""
     if source.n_snps > MOST_COMPARED_SNPS:
         return []
-    present = set(source.variants()["ID"].to_pylist())
+    present = {snp_id for table in source.iter_variants() for snp_id in table["ID"].to_pylist()}
     return spelling_hints(set(wanted) - present, present.difference(wanted))
 
 
-def select_snps(source: Genotypes, options: SnpOptions) -> Ints | None:
+def select_snps(source: GenotypeSource, options: SnpOptions) -> Ints | None:
     """SNPs that extract and exclude leave, from the .bim alone."""
-    if options.filters and not isinstance(source, BedFile):
-        raise UsageError("maf and geno apply to a .bed; filter the array before it is given")
+    refuse(source, *(option for option in ("maf", "geno") if getattr(options, option) is not None))
     chosen: Ints | None = None
     if options.extract is not None:
-        chosen = listed_snps(source, options.extract, "--extract")
+        chosen = listed_snps(source, options.extract, "extract")
     if options.exclude is not None:
-        dropped = listed_snps(source, options.exclude, "--exclude")
-        chosen = np.setdiff1d(np.arange(n_snps_of(source)) if chosen is None else chosen, dropped, assume_unique=True)
+        dropped = listed_snps(source, options.exclude, "exclude")
+        chosen = np.setdiff1d(np.arange(source.n_snps) if chosen is None else chosen, dropped, assume_unique=True)
     if chosen is not None and len(chosen) == 0:
         raise InconsistentInputError("--extract and --exclude leave no SNP; check the lists")
     return chosen
 
 
 def filter_snps(
-    source: Genotypes, engine: Engine, samples: Ints, chosen: Ints | None, options: SnpOptions
+    source: GenotypeSource, engine: Engine, samples: Ints, chosen: Ints | None, options: SnpOptions
 ) -> tuple[Ints, dict[str, Any]]:
     """SNPs that pass maf and geno among the samples in use, and how many do not, in one pass that only counts."""
-    assert isinstance(source, BedFile)
-    matrix = BedMatrix(source, engine, samples=samples, snps=chosen)
+    matrix = packed_matrix(source, engine, samples, chosen, "geno" if options.maf is None else "maf")
     parts, counts = [], np.zeros(3, np.int64)
     for n_called, mean in matrix.call_rates():
         reasons = _failures(n_called, mean, len(samples), options)  # (3, b)
@@ -141,13 +139,13 @@ def _failures(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions)
 
 
 def estimation_snps(
-    source: Genotypes, tested: Ints | None, listed: Ints | None, options: SnpOptions, seed: int
+    source: GenotypeSource, tested: Ints | None, listed: Ints | None, options: SnpOptions, seed: int
 ) -> Ints | None:
     """SNPs to estimate factors from: `tested` (those that pass the filters), or the subset asked for.
 
     Parameters
     ----------
-    source : BedFile or ndarray
+    source : GenotypeSource
         The estimation set.
     tested : ndarray of int64 or None
         SNPs of it that may be used.
@@ -168,7 +166,7 @@ def estimation_snps(
         return chosen
     if options.est_rate is None or options.est_rate == 1:
         return tested
-    n_snps = n_snps_of(source) if tested is None else len(tested)
+    n_snps = source.n_snps if tested is None else len(tested)
     n_wanted = round(options.est_rate * n_snps)
     if n_wanted < 1:
         raise InconsistentInputError(f"est_rate {options.est_rate} of {n_snps} SNPs is less than one; raise it")
