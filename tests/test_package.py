@@ -38,6 +38,7 @@ FLOORS = (
     "report",
     "simulation",
     "plots",
+    "testing",
     "api",
     "cli",
     "__init__",
