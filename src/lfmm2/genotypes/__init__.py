@@ -1,9 +1,8 @@
 """Genotypes: a source (.bed, array) gives samples, variants and a matrix with three verbs; the engine streams it."""
 
 from lfmm2.genotypes import plink_writer
-from lfmm2.genotypes.array_matrix import ArrayMatrix
-from lfmm2.genotypes.array_source import ArraySource, NumberSource, digest_of
-from lfmm2.genotypes.bed_matrix import ACCUMULATOR_BYTES, GRAM_PANEL_SNPS, MOST_ACCUMULATORS, BedMatrix
+from lfmm2.genotypes.array_source import NumberSource, digest_of
+from lfmm2.genotypes.bed_matrix import ACCUMULATOR_BYTES, GRAM_PANEL_SNPS, MOST_ACCUMULATORS
 from lfmm2.genotypes.engine import BLOCK_BYTES, Engine, PassRecord, plan_tiling
 from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, HeldOutError, fill_bytes
 from lfmm2.genotypes.matrix import NO_PARTIAL, RESTART_SNPS, CrossProducts, GenotypeMatrix, PartialSum
@@ -30,10 +29,7 @@ __all__ = [
     "N_COLUMNS",
     "RESTART_SNPS",
     "VARIANT_SCHEMA",
-    "ArrayMatrix",
-    "ArraySource",
     "BedFile",
-    "BedMatrix",
     "CrossProducts",
     "Engine",
     "FactorFill",

@@ -16,7 +16,7 @@ from lfmm2.genotypes import (
     GRAM_PANEL_SNPS,
     MOST_ACCUMULATORS,
     N_COLUMNS,
-    ArrayMatrix,
+    RESTART_SNPS,
     fill_bytes,
     plan_tiling,
 )
@@ -154,7 +154,7 @@ def _work_bytes(n_samples: int, n_columns: int, n_threads: int) -> int:
 
 def _array_block_bytes(size: ProblemSize) -> int:
     """Blocks of an array in memory: gathered, as float64, without NaN, centred."""
-    return ArrayMatrix.BLOCK_SNPS * size.n_samples * (size.array_bytes + 8 * 4 + 2) if size.array_bytes else 0
+    return RESTART_SNPS * size.n_samples * (size.array_bytes + 8 * 4 + 2) if size.array_bytes else 0
 
 
 def testing_stage(size: ProblemSize, memory: int, n_threads: int, results: int, loadings: bool) -> Stage:
