@@ -25,7 +25,9 @@ from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.packed_bed import FileStamp, PackedBed
 from lfmm2.genotypes.source import NO_ID, GenotypeSource, SourceMemory
 
-_HELD_BIM = 1 << 24  # a .bim up to this size is parsed once and kept
+# A .bim of up to this many bytes is parsed once and kept, at about twice its size
+_HELD_BIM = 1 << 24
+# IDs are searched for repeats in this many groups, one after the other, so that the hash table of a group stays small
 _ID_GROUPS = 16
 _BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2"), 5: ("CHROM", "ID", "POS", "A1", "A2")}
 
@@ -162,6 +164,7 @@ class BedFile(PackedBed, GenotypeSource):
         return survey.n_snps
 
     def _stream_bim(self, chunk_bytes: int = CHUNK) -> Iterator[pa.Table]:
+        """Stream the .bim from the disk."""
         rule = "a .bim has 6 columns, or 5 without the genetic position"
         return stream_tables(self.bim_path, rule, _BIM_COLUMNS.get, chunk_bytes)
 

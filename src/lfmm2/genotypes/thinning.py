@@ -28,14 +28,17 @@ from lfmm2.kernels import _ld
 
 LABEL = "LD thinning"
 EXAMPLE = "r2=0.2,window=200"
-# SNPs of one call of the kernel, of which blocks hold a whole number; as many rows as there may be new kept SNPs
+# SNPs that one call of the kernel compares. Blocks of genotypes hold a whole number of calls, and the window has room
+# for the case that all SNPs of a call are kept.
 CALL_SNPS = 256
-# An r² that equals the threshold in decimals may lie above it in binary; the margin is plink2's
+# Factor by which r² may exceed the threshold: a threshold such as 0.2 is rounded in binary, and an r² that equals it in
+# decimals may lie above. The value is that of plink2; a larger one would keep SNPs that plink2 drops.
 MARGIN = 1 + 2.0**-44
-# Share of the budget that kept SNPs may take
+# Kept SNPs may take one part in this many of the memory budget
 KEPT_SHARE = 2
-# Longest window, so that positions and SNP numbers stay within 64 bits
+# Longest window, in SNPs or kb. A longer one could make positions in bases exceed 64 bits.
 LONGEST_WINDOW = 10**15
+# 64-bit words of a cache line: rows of the window begin at one, as the kernel's registers load them
 CACHE_LINE_WORDS = 8
 
 
@@ -50,7 +53,7 @@ class ThinOptions:
     window : int
         SNPs in a row, at least 2, that are compared with each other, or how far apart they may be in kb, at least 1.
     unit : {"SNPs", "kb"}
-        Of the window. SNPs are counted in the file, or among those chosen, kept or not.
+        Unit of the window. SNPs are counted in the file, or among those chosen, kept or not.
     """
 
     r2: float
@@ -69,12 +72,12 @@ class ThinOptions:
 
     @property
     def window_text(self) -> str:
-        """The window as `parse_thinning` takes it."""
+        """Return the window as `parse_thinning` reads it."""
         return f"{self.window}kb" if self.unit == "kb" else str(self.window)
 
 
 def parse_thinning(text: str) -> ThinOptions:
-    """Options from text such as ``r2=0.2,window=200`` or ``window=500kb,r2=0.1``.
+    """Read options from text such as ``r2=0.2,window=200`` or ``window=500kb,r2=0.1``.
 
     Raises
     ------
@@ -111,12 +114,12 @@ def parse_thinning(text: str) -> ThinOptions:
 
 
 def kept_row_bytes(n_samples: int) -> int:
-    """Bytes of one kept SNP: three bits per sample in whole registers, its sums, number, and marks of a batch."""
+    """Return the bytes of one kept SNP: three bits per sample in whole registers, its sums, its number, its marks."""
     return 8 * (int(_ld.plane_words(n_samples)) + 3 + 1) + int(_ld.hit_words(64)) // 8
 
 
 def thinning_bytes(n_samples: int, n_snps: int, options: ThinOptions, memory: int) -> int:
-    """Bytes of the kept SNPs in the window, an upper bound: as if all were kept, or the share that they may take."""
+    """Return an upper bound of the bytes of kept SNPs in the window: all SNPs kept, or the share that they may take."""
     n_rows = CALL_SNPS + (min(options.window, n_snps) if options.unit == "SNPs" else n_snps)
     return min(n_rows * kept_row_bytes(n_samples), max(memory, 0) // KEPT_SHARE)
 
@@ -153,7 +156,7 @@ def thin_snps(source: GenotypeSource, engine: Engine, samples: Ints, chosen: Int
     window = _KeptSnps(matrix.n_samples, options.r2 * MARGIN, allowance, engine.n_threads)
     starts = window_starts(source, chosen, options)
     kept = []
-    # per SNP of a block: its number, its window, and what finds them
+    # 64 bytes for each SNP of a block: its number, where its window begins, and its position
     for first, packed in matrix.packed_blocks(LABEL, 64, allowance):
         for row in range(0, len(packed), CALL_SNPS):
             kept.append(window.thin(packed[row : row + CALL_SNPS], first + row, next(starts)))
@@ -194,6 +197,7 @@ class _KeptSnps:
         self._stop = 0
 
     def _check_room(self, n_live: int, n_new: int) -> None:
+        """Raise InsufficientMemoryError if the kept SNPs of the window and the new ones do not fit together."""
         if n_live + n_new > len(self._kept):
             needed = (n_live + n_new) * kept_row_bytes(self._n_samples)
             raise InsufficientMemoryError(
@@ -202,7 +206,7 @@ class _KeptSnps:
             )
 
     def thin(self, packed: NDArray[np.uint8], first_snp: int, window_start: Ints) -> Ints:
-        """Take the SNPs of a block; gives the numbers of kept ones that the window has left behind."""
+        """Thin the SNPs of a block, and return the numbers of kept SNPs that the window has left behind."""
         first = int(np.searchsorted(self._kept[: self._stop], window_start[0]))
         left = self._kept[:first].copy()
         self._check_room(self._stop - first, len(packed))
@@ -213,18 +217,19 @@ class _KeptSnps:
         return left
 
     def rest(self) -> Ints:
-        """Numbers of the kept SNPs in the last window."""
+        """Return the numbers of the kept SNPs in the last window."""
         return self._kept[: self._stop]
 
 
 def window_starts(source: GenotypeSource, chosen: Ints | None, options: ThinOptions) -> Iterator[Ints]:
-    """For every SNP the number of the first one in its window, by `CALL_SNPS`, from the variants as they stream.
+    """Yield for every SNP the number of the first SNP in its window, by `CALL_SNPS`, as the variants stream.
 
     SNPs are numbered among the chosen ones. A chromosome ends where another name follows.
     """
     tables = (table.select(["CHROM", "POS"]) for table in variant_tables(source, chosen))
     last_name: str | None = None
-    # of the chromosome that the last SNP is on: its first SNP, and positions from one in the last window on
+    # Number of the first SNP of the chromosome, and positions of its SNPs from number `held_from` on. They begin with the
+    # window of the last SNP: no later window begins before it.
     first_of_chromosome, held_from, held = 0, 0, np.empty(0, np.int64)
     first = 0
     for table in recut(tables, CALL_SNPS):
@@ -253,6 +258,7 @@ def window_starts(source: GenotypeSource, chosen: Ints | None, options: ThinOpti
 
 
 def _check_sorted(source: GenotypeSource, chromosome: str, positions: Ints) -> None:
+    """Raise InconsistentInputError if positions fall within a chromosome."""
     falls = np.diff(positions) < 0
     if falls.any():
         row = int(np.argmax(falls))
@@ -263,6 +269,6 @@ def _check_sorted(source: GenotypeSource, chromosome: str, positions: Ints) -> N
 
 
 def kept_ids(source: GenotypeSource, kept: Ints) -> Iterator[pa.Array]:
-    """IDs of the SNPs that are kept, in order and by chunks, for a list that --est-extract takes."""
+    """Yield the IDs of the SNPs that are kept, in order and by chunks, for a list that --est-extract reads."""
     for table in variant_tables(source, kept):
         yield table["ID"].combine_chunks()

@@ -274,7 +274,7 @@ def read_inputs(
             estimation_rows = match_samples(variables, estimation, name)
         listed, est_listed = select_snps(tested, options.snps), None
         if options.snps.est_extract is not None:
-            est_listed = listed_snps(estimation, options.snps.est_extract, "est_extract")
+            est_listed = listed_snps(estimation, options.snps.est_extract, "--est-extract")
     except BaseException:
         for source in opened:
             source.close()

@@ -17,8 +17,9 @@ from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import read_id_list, spelling_hints
 from lfmm2.genotypes import Engine, GenotypeSource, packed_matrix, refuse
 
+# NumPy draws hypergeometric numbers for populations below 10⁹ only
 NUMPY_HYPERGEOMETRIC_LIMIT = 900_000_000
-# SNPs among which another spelling of an ID is sought
+# With more SNPs than this, other spellings of an ID are not sought: all IDs would have to be held in memory
 MOST_COMPARED_SNPS = 100_000
 
 
@@ -60,19 +61,27 @@ def check_snp_options(options: SnpOptions) -> None:
 
 
 def listed_snps(source: GenotypeSource, ids: AnyPath | Collection[str], option: str) -> Ints:
-    """Positions of the SNPs that a file or collection of IDs names.
+    """Return the positions of the SNPs that a file or collection of IDs names.
+
+    Parameters
+    ----------
+    source : GenotypeSource
+    ids : path or collection of str
+    option : str
+        Option that names them, such as "--est-extract".
 
     Raises
     ------
     InconsistentInputError
-        If none is there, or several have one ID.
+        If none of them is there, or several SNPs have one of the IDs.
+    UsageError
+        If SNPs of this source have no IDs.
     """
-    refuse(source, option)
-    name = f"--{option.replace('_', '-')}"
+    refuse(source, option.removeprefix("--").replace("-", "_"))
     if isinstance(ids, str | os.PathLike):
-        wanted, where = read_id_list(ids), f"{name} {os.fspath(ids)}"
+        wanted, where = read_id_list(ids), f"{option} {os.fspath(ids)}"
     else:
-        wanted, where = [str(snp_id) for snp_id in ids], name
+        wanted, where = [str(name) for name in ids], option
     found, n_absent = source.find(wanted)
     hints = "".join(f"; {hint}" for hint in _spelling_hints(source, wanted)) if n_absent else ""
     if len(found) == 0:
@@ -84,7 +93,7 @@ def listed_snps(source: GenotypeSource, ids: AnyPath | Collection[str], option: 
 
 
 def _spelling_hints(source: GenotypeSource, wanted: list[str]) -> list[str]:
-    """How IDs that were not found differ from those of the .bim, where these are few enough to compare."""
+    """Say how IDs that were not found differ from those of the source, where these are few enough to compare."""
     if source.n_snps > MOST_COMPARED_SNPS:
         return []
     present = {snp_id for table in source.iter_variants() for snp_id in table["ID"].to_pylist()}
@@ -92,13 +101,13 @@ def _spelling_hints(source: GenotypeSource, wanted: list[str]) -> list[str]:
 
 
 def select_snps(source: GenotypeSource, options: SnpOptions) -> Ints | None:
-    """SNPs that extract and exclude leave, from the .bim alone."""
+    """Return the SNPs that extract and exclude leave, None for all; only IDs are read."""
     refuse(source, *(option for option in ("maf", "geno") if getattr(options, option) is not None))
     chosen: Ints | None = None
     if options.extract is not None:
-        chosen = listed_snps(source, options.extract, "extract")
+        chosen = listed_snps(source, options.extract, "--extract")
     if options.exclude is not None:
-        dropped = listed_snps(source, options.exclude, "exclude")
+        dropped = listed_snps(source, options.exclude, "--exclude")
         chosen = np.setdiff1d(np.arange(source.n_snps) if chosen is None else chosen, dropped, assume_unique=True)
     if chosen is not None and len(chosen) == 0:
         raise InconsistentInputError("--extract and --exclude leave no SNP; check the lists")
@@ -108,7 +117,7 @@ def select_snps(source: GenotypeSource, options: SnpOptions) -> Ints | None:
 def filter_snps(
     source: GenotypeSource, engine: Engine, samples: Ints, chosen: Ints | None, options: SnpOptions
 ) -> tuple[Ints, dict[str, Any]]:
-    """SNPs that pass maf and geno among the samples in use, and how many do not, in one pass that only counts."""
+    """Return the SNPs that pass maf and geno among the samples in use, and the facts for the record, in one pass."""
     matrix = packed_matrix(source, engine, samples, chosen, "geno" if options.maf is None else "maf")
     parts, counts = [], np.zeros(3, np.int64)
     for n_called, mean in matrix.call_rates():
@@ -126,7 +135,7 @@ def filter_snps(
 
 
 def _failures(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions) -> NDArray[np.bool_]:
-    """Without a call, below maf, above geno: shape (3, b); a SNP may fail for several reasons."""
+    """Return which SNPs have no call, are below maf, and above geno, shape (3, b); a SNP may fail for two reasons."""
     frequency = np.nan_to_num(mean / 2)
     minor = np.minimum(frequency, 1 - frequency)
     failed = np.zeros((3, len(mean)), np.bool_)
@@ -141,7 +150,7 @@ def _failures(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions)
 def estimation_snps(
     source: GenotypeSource, tested: Ints | None, listed: Ints | None, options: SnpOptions, seed: int
 ) -> Ints | None:
-    """SNPs to estimate factors from: `tested` (those that pass the filters), or the subset asked for.
+    """Return the SNPs to estimate factors from: `tested` (those that pass the filters), or the subset asked for.
 
     Parameters
     ----------
@@ -175,9 +184,10 @@ def estimation_snps(
 
 
 def random_subset(n: int, size: int, seed: int, chunk: int = 1 << 20) -> Ints:
-    """A sorted uniform random subset of exactly `size` of n, in memory that grows with `size` only.
+    """Draw a sorted uniform random subset of exactly `size` of n, in memory that grows with `size` only.
 
-    How many fall into each chunk is drawn first (hypergeometric given what is left), then which.
+    For each chunk of positions the number of those chosen is drawn first, from the hypergeometric distribution given
+    what is left, and then the positions themselves.
     """
     rng = np.random.default_rng([seed, 0x5355_4253])
     parts = []
@@ -191,10 +201,11 @@ def random_subset(n: int, size: int, seed: int, chunk: int = 1 << 20) -> Ints:
 
 
 def _hypergeometric(rng: np.random.Generator, good: int, bad: int, size: int) -> int:
-    """Number of good ones among `size` drawn without replacement, for any sizes."""
+    """Draw the number of good ones among `size` that are taken without replacement, for any sizes."""
     if bad < NUMPY_HYPERGEOMETRIC_LIMIT:
         return int(rng.hypergeometric(good, bad, size))
-    # beyond NumPy's limit one after the other: each is drawn with the share that is still wanted
+    # Beyond the limit of NumPy good ones are decided one after the other. Each is taken with the probability that
+    # equals the share still wanted of those left.
     left, wanted = good + bad, size
     for u in rng.random(good):
         wanted -= u * left < wanted
