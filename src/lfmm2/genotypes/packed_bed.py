@@ -22,7 +22,7 @@ from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputErr
 from lfmm2.files import open_regular, refuse_other_format
 
 _MAGIC = b"\x6c\x1b\x01"
-# Gaps between chosen SNPs below this many bytes are read and dropped: to skip them takes another call of the system and
+# Gaps of fewer bytes between chosen SNPs are read and dropped: to skip them takes another call of the system and
 # stops its read-ahead, which costs more.
 _READ_THROUGH_BYTES = 1 << 16
 # Bytes that are read at once where gaps are read through
