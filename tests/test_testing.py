@@ -101,7 +101,7 @@ class Uncentred(Wrong):
 
 class WithoutTheLastBlock(Wrong):
     def gram_product(self, S: Floats, *args: Any, **options: Any) -> Floats:
-        return ArrayMatrix(self.values.values[:, :-20], self.engine).gram_product(S)  # type: ignore[union-attr]
+        return ArrayMatrix(self.numbers.values[:, :-20], self.engine).gram_product(S)  # type: ignore[union-attr]
 
 
 class HalfOfTheGramMatrix(Wrong):

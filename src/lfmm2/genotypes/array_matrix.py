@@ -77,10 +77,10 @@ class ArrayMatrix:
         samples: Ints | None = None,
         snps: Ints | None = None,
     ) -> None:
-        self.values = values if isinstance(values, NumberReader) else HeldNumbers(values)
+        self.numbers = values if isinstance(values, NumberReader) else HeldNumbers(values)
         self.engine = engine
-        self.samples = np.arange(self.values.n_samples) if samples is None else samples
-        self.snps = np.arange(self.values.n_snps) if snps is None else snps
+        self.samples = np.arange(self.numbers.n_samples) if samples is None else samples
+        self.snps = np.arange(self.numbers.n_snps) if snps is None else snps
 
     @property
     def n_samples(self) -> int:
@@ -93,10 +93,10 @@ class ArrayMatrix:
     def _blocks(self, label: str, first_snp: int = 0) -> Iterator[tuple[int, NDArray[np.bool_], Ints, Floats, Floats]]:
         """Yield (first, called (n_block, n_samples), n_called, mean, centred (n_block, n_samples))."""
         n_left = self.n_snps - first_snp
-        with self.engine.recorded(label, n_left, self.n_samples * self.values.dtype.itemsize) as advance:
+        with self.engine.recorded(label, n_left, self.n_samples * self.numbers.dtype.itemsize) as advance:
             for first in range(first_snp, self.n_snps, self.BLOCK_SNPS):
                 columns = self.snps[first : first + self.BLOCK_SNPS]
-                block = np.array(self.values.read(self.samples, columns), np.float64, order="C")
+                block = np.array(self.numbers.read(self.samples, columns), np.float64, order="C")
                 if np.isinf(block).any():
                     raise MalformedInputError("genotypes contain infinite values; use NaN for missing ones")
                 called = ~np.isnan(block)
