@@ -10,7 +10,7 @@ from lfmm2.files.table_files import recut
 from lfmm2.genotypes import source
 from lfmm2.genotypes.array_source import ArraySource
 from lfmm2.genotypes.plink_writer import write_plink
-from lfmm2.genotypes.source import VARIANT_SCHEMA, GenotypeSource, packed_matrix, refuse, variant_tables
+from lfmm2.genotypes.source import VARIANT_SCHEMA, GenotypeSource, SourceMemory, packed_matrix, refuse, variant_tables
 
 P = 1000
 IDS = [f"rs{k}" for k in range(P)]
@@ -98,6 +98,20 @@ def test_facts_of_files_come_from_their_stamps(bed):
     assert list(bed.identity()) == names
     assert bed.identity()["(.bed), bytes"] == bed.path.stat().st_size
     assert bed.identity()["(.bim), time of change in ns"] == bed.bim_path.stat().st_mtime_ns
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_memory_of_a_fileset_is_that_of_its_files(bed, monkeypatch, held):
+    n_bytes = bed.bim_path.stat().st_size
+    if not held:
+        monkeypatch.setattr(bed, "_held", None)
+    assert bed.memory == SourceMemory(bed.bytes_per_snp, 0, n_bytes, n_bytes if held else 0)
+    assert ArraySource(np.ones((2, 3), np.float32)).memory == SourceMemory(number_bytes=4)
+
+
+def test_a_fileset_describes_its_bed(bed):
+    assert bed.describe() == {"bed": str(bed.path), "bytes": 3 + P, "n_samples": 4, "n_snps": P}
+    assert bed.name == str(bed.bim_path)
 
 
 def test_a_source_without_files_has_no_paths():

@@ -228,8 +228,8 @@ def window_starts(source: GenotypeSource, chosen: Ints | None, options: ThinOpti
     """
     tables = (table.select(["CHROM", "POS"]) for table in variant_tables(source, chosen))
     last_name: str | None = None
-    # Number of the first SNP of the chromosome, and positions of its SNPs from number `held_from` on. They begin with the
-    # window of the last SNP: no later window begins before it.
+    # Number of the first SNP of the chromosome, and positions of its SNPs from number `held_from` on. They begin with
+    # the window of the last SNP: no later window begins before it.
     first_of_chromosome, held_from, held = 0, 0, np.empty(0, np.int64)
     first = 0
     for table in recut(tables, CALL_SNPS):
