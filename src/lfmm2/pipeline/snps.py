@@ -16,6 +16,7 @@ from lfmm2._words import with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import read_id_list, spelling_hints
 from lfmm2.genotypes import Engine, GenotypeSource, packed_matrix, refuse
+from lfmm2.results import FilterFacts
 
 # NumPy draws hypergeometric numbers for populations below 10⁹ only
 NUMPY_HYPERGEOMETRIC_LIMIT = 900_000_000
@@ -116,8 +117,8 @@ def select_snps(source: GenotypeSource, options: SnpOptions) -> Ints | None:
 
 def filter_snps(
     source: GenotypeSource, engine: Engine, samples: Ints, chosen: Ints | None, options: SnpOptions
-) -> tuple[Ints, dict[str, Any]]:
-    """Return the SNPs that pass maf and geno among the samples in use, and the facts for the record, in one pass."""
+) -> tuple[Ints, FilterFacts]:
+    """Find the SNPs that pass maf and geno among the samples in use, in one pass that only counts."""
     matrix = packed_matrix(source, engine, samples, chosen, "geno" if options.maf is None else "maf")
     parts, counts = [], np.zeros(3, np.int64)
     for n_called, mean in matrix.call_rates():
@@ -129,9 +130,9 @@ def filter_snps(
         raise InconsistentInputError(
             f"--maf {options.maf} and --geno {options.geno} leave none of {with_spaces(len(passed))} SNPs; relax them"
         )
-    facts = dict(zip(("no_call", "below_maf", "above_geno"), counts.tolist(), strict=True))
     positions = np.flatnonzero(passed) if chosen is None else chosen[passed]
-    return positions, {"n_snps": len(passed), **facts, "n_passed": len(positions)}
+    no_call, below_maf, above_geno = counts.tolist()
+    return positions, FilterFacts(len(passed), no_call, below_maf, above_geno, len(positions))
 
 
 def _failures(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions) -> NDArray[np.bool_]:
