@@ -39,6 +39,7 @@ FLOORS = (
     "report",
     "simulation",
     "plots",
+    "testing",
     "api",
     "cli",
     "__init__",
@@ -146,6 +147,30 @@ def test_other_folders_are_used_through_their_public_names(path: Path) -> None:
         inside = module.split(".")[2:] or [name]
         assert inside[0] in public_names(folder), f"{path}: {module} is private to the folder {folder}"
         assert folder == "kernels" or not name.startswith("_"), f"{path}: {name} of {module} is private"
+
+
+def kinds_of_genotypes() -> set[str]:
+    """Classes of the folder genotypes that are one kind of source or matrix, and what opens one kind."""
+    kinds = {"open_bed"}
+    for module in ("array_matrix", "array_source", "bed_matrix", "packed_bed", "plink"):
+        tree = ast.parse((SOURCE / "genotypes" / f"{module}.py").read_text(encoding="utf-8"))
+        # those with "Protocol" among their bases are what others implement
+        kinds |= {
+            node.name
+            for node in tree.body
+            if isinstance(node, ast.ClassDef) and not any(ast.unparse(base) == "Protocol" for base in node.bases)
+        }
+    assert {"ArrayMatrix", "ArraySource", "BedFile", "BedMatrix", "PackedBed"} <= kinds
+    return kinds
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if floor_of(path) not in ("genotypes", "__init__")], ids=str)
+def test_no_other_folder_knows_a_kind_of_genotypes(path: Path) -> None:
+    tree = ast.parse((SOURCE / path).read_text(encoding="utf-8"))
+    named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    named |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    named |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert named & kinds_of_genotypes() == set(), f"{path}: what depends on the kind belongs into its source"
 
 
 def test_imports_have_no_cycle() -> None:

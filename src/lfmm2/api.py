@@ -7,7 +7,7 @@ from typing import Any
 
 from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, Solver, TableFormat
 from lfmm2._typing import AnyPath, ListedSnps, MissingCode, Paths
-from lfmm2.genotypes import GenotypeSource
+from lfmm2.genotypes import GenotypesLike
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline import RunOptions, execute_estimation, execute_run, prepare_run
 from lfmm2.process import Progress
@@ -15,8 +15,8 @@ from lfmm2.results import AssociationResult
 
 
 def run(
-    est_bed: GenotypeSource | None,
-    full_bed: GenotypeSource,
+    est_bed: GenotypesLike | None,
+    full_bed: GenotypesLike,
     X: Any,
     K: int | None = None,
     *,
@@ -62,10 +62,10 @@ def run(
 
     Parameters
     ----------
-    est_bed : path, BedFile, ndarray (n_samples, n_snps) or None
+    est_bed : path, BedFile, other source, ndarray (n_samples, n_snps) or None
         Genotypes from which the factors are estimated, such as an LD-pruned fileset; those of `full_bed` if None.
         Samples are matched by ID and may stand in any order.
-    full_bed : path, BedFile or ndarray (n_samples, n_snps)
+    full_bed : path, BedFile, other source or ndarray (n_samples, n_snps)
         Genotypes to test: a PLINK .bed with its .bim and .fam, or numbers in memory with NaN where missing.
     X : path, DataFrame, pyarrow.Table, a list of these, or ndarray (n_samples,) or (n_samples, d)
         Variables: a CSV or TSV with sample IDs, a table indexed by IID, or an array in the order of the .fam. Several
@@ -175,7 +175,7 @@ def run(
 
 
 def estimate_factors(
-    bed: GenotypeSource,
+    bed: GenotypesLike,
     X: Any,
     K: int,
     *,
@@ -221,7 +221,7 @@ def estimate_factors(
 
 
 def test_associations(
-    bed: GenotypeSource,
+    bed: GenotypesLike,
     X: Any,
     factors: LatentFactors,
     *,

@@ -14,7 +14,7 @@ from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputErr
 from lfmm2.files import text_tables
 from lfmm2.files.samples import Samples, read_id_list, read_sample_list
 from lfmm2.genotypes import plink
-from lfmm2.genotypes.plink import BedFile, find_snps, open_bed, read_fam
+from lfmm2.genotypes.plink import BedFile, open_bed, read_fam
 
 MAGIC = b"\x6c\x1b\x01"
 
@@ -357,22 +357,22 @@ def test_read_id_list_takes_the_first_column(tmp_path: Path) -> None:
     ("ids", "expected", "n_not_found"),
     [(["snp5", "snp0"], [0, 5], 0), ({"snp6", "snp7"}, [6], 1), (["no", "no"], [], 1), ([], [], 0)],
 )
-def test_find_snps_returns_sorted_indices(
+def test_find_returns_sorted_indices(
     tmp_path: Path, ids: list[str], expected: list[int], n_not_found: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plink, "CHUNK", 20)
     write_fileset(tmp_path)
     with open_bed(tmp_path / "x") as bed:
-        snps, missing = find_snps(bed, ids)
+        snps, missing = bed.find(ids)
     assert snps.dtype == np.int64
     assert (snps.tolist(), missing) == (expected, n_not_found)
 
 
 @pytest.mark.filterwarnings("ignore::lfmm2.errors.InputWarning")
-def test_find_snps_refuses_repeated_id(tmp_path: Path) -> None:
+def test_find_refuses_repeated_id(tmp_path: Path) -> None:
     bim = "1 a 0 5 A C\n1 b 0 6 A C\n1 a 0 7 A C\n1 c 0 7 A C\n1 c 0 8 A C\n"
     with open_bim(tmp_path, bim, 5) as bed, pytest.raises(InconsistentInputError, match="SNP IDs a; rename"):
-        find_snps(bed, ["a", "b"])
+        bed.find(["a", "b"])
 
 
 def test_iter_variants_of_a_small_bim_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -488,7 +488,7 @@ def test_open_bed_counts_repeats_of_all_chunks(tmp_path: Path, monkeypatch: pyte
     assert found.startswith("x.bim: at least 4 IDs stand for several SNPs (s0, s1, s2, s3)")
 
 
-def test_find_snps_never_finds_the_id_that_means_none(tmp_path: Path) -> None:
+def test_find_never_finds_the_id_that_means_none(tmp_path: Path) -> None:
     with open_bim(tmp_path, "1 . 0 5 A C\n1 b 0 6 A C\n1 . 0 7 A C\n", 3) as bed:
-        snps, n_absent = find_snps(bed, [".", "b"])
+        snps, n_absent = bed.find([".", "b"])
     assert (snps.tolist(), n_absent) == ([1], 1)

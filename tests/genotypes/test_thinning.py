@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import lfmm2
 from lfmm2.errors import InconsistentInputError, InsufficientMemoryError, UsageError
 from lfmm2.genotypes import thinning
+from lfmm2.genotypes.array_source import ArraySource
 from lfmm2.genotypes.engine import Engine, Packed
 from lfmm2.genotypes.plink import BedFile
 from lfmm2.genotypes.plink_writer import encode_bed, write_plink
@@ -459,8 +460,8 @@ def test_no_snp_that_varies_is_an_error(write_fileset: WriteFileset) -> None:
 
 
 def test_arrays_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"--est-thin needs a \.bed"):
-        thin_snps(np.zeros((3, 4)), Engine(1, MEMORY), np.arange(3), None, ThinOptions(0.2, 50))
+    with pytest.raises(UsageError, match=r"est_thin applies to a \.bed"):
+        thin_snps(ArraySource(np.zeros((3, 4))), Engine(1, MEMORY), np.arange(3), None, ThinOptions(0.2, 50))
 
 
 def test_ids_of_kept_snps(bed: BedFile) -> None:

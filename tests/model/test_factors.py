@@ -610,7 +610,7 @@ def test_as_many_factors_as_independent_directions_are_found(options: SolverOpti
     ridge = ridge_geometry(np.random.default_rng(0).standard_normal((40, 2)), 10.0)
     matrix = low_rank(4)
     factors = estimate(matrix, ridge, 4, options)
-    Y = matrix.values - matrix.values.mean(axis=0)
+    Y = matrix.numbers.values - matrix.numbers.values.mean(axis=0)
     np.testing.assert_allclose(factors.U @ (factors.loadings_map.T @ Y), Y, rtol=0, atol=1e-10)
 
 

@@ -7,11 +7,8 @@ import pandas as pd
 import pytest
 
 import lfmm2
-from lfmm2._words import with_spaces
 from lfmm2.files.samples import Samples
-from lfmm2.genotypes import source
 from lfmm2.genotypes.plink_writer import write_plink
-from lfmm2.genotypes.source import open_genotypes, samples_of
 from lfmm2.pipeline.inputs import (
     AlignedVariables,
     _kept_samples,
@@ -152,23 +149,6 @@ def test_match_samples_hints_at_spelling(tmp_path):
         match_samples(variables_of(ours, [0, 1]), theirs, "b")
 
 
-@pytest.mark.parametrize("columns", [None, [0, 1, 2], [1, 4], list(range(0, 5000, 7)), list(range(2040, 4099))])
-@pytest.mark.parametrize("rows", [[0, 1, 2, 3], [1, 3]])
-def test_infinite_genotypes_in_use_are_found(engine, rows, columns):
-    chosen, kept = np.arange(5000) if columns is None else np.array(columns), np.array(rows)
-    for place in [(1, 0), (3, 1), (1, 4), (0, 2), (2, 4998), (3, 4998), (1, 2048), (3, 4900)]:
-        values = np.full((4, 5000), np.nan, np.float32)
-        values[place] = -np.inf
-        snps = None if columns is None else chosen
-        if place[0] in rows and place[1] in chosen:
-            shown = f"genotypes, row {place[0] + 1}, column {with_spaces(place[1] + 1)}: is infinite; use NaN"
-            for matrix in (source.tested_matrix, source.estimation_matrix):
-                with pytest.raises(lfmm2.MalformedInputError, match=shown):
-                    matrix(values, engine, kept, snps, "a2" if matrix is source.tested_matrix else None)
-        else:
-            assert source.tested_matrix(values, engine, kept, snps, "a2").n_snps == len(chosen)
-
-
 def test_check_readable_opens_paths_only(tmp_path):
     path = tmp_path / "env.csv"
     path.touch()
@@ -179,12 +159,6 @@ def test_check_readable_opens_paths_only(tmp_path):
         check_readable(X, tmp_path / "absent", RunOptions())
     with pytest.raises(lfmm2.ReadError, match="directory"):
         check_readable(X, None, RunOptions(samples=SampleOptions(remove=tmp_path)))
-
-
-def test_open_genotypes_takes_nested_lists():
-    assert open_genotypes([[0, 1], [2, 1]]).shape == (2, 2)
-    with pytest.raises(lfmm2.InconsistentInputError, match="shape"):
-        samples_of(open_genotypes([0, 1, 2]))
 
 
 def fileset(path, fid, iid):

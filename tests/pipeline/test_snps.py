@@ -1,12 +1,11 @@
-"""Choices of SNPs: sizes that are exact, lists, and the variants that go with them."""
+"""Choices of SNPs: sizes that are exact, and lists."""
 
 import numpy as np
 import pytest
 
 import lfmm2
-from lfmm2.files.table_files import recut
+from lfmm2.genotypes.array_source import ArraySource
 from lfmm2.genotypes.plink_writer import write_plink
-from lfmm2.genotypes.source import variant_tables
 from lfmm2.pipeline import snps
 from lfmm2.pipeline.run_options import SnpOptions
 from lfmm2.pipeline.snps import estimation_snps, random_subset, select_snps
@@ -86,23 +85,4 @@ def test_lists_of_snps_hint_at_spelling(bed, monkeypatch):
 @pytest.mark.parametrize("options", [{"extract": ["a"]}, {"exclude": ["a"]}, {"maf": 0.1}, {"geno": 0.1}])
 def test_arrays_have_nothing_to_select_by(options):
     with pytest.raises(lfmm2.UsageError, match="array"):
-        select_snps(np.ones((4, 5)), SnpOptions(**options))
-
-
-@pytest.mark.parametrize("rows", [1, 7, 333, 5000])
-@pytest.mark.parametrize("held", [True, False])
-@pytest.mark.parametrize("chosen", [None, [0], [999], [3, 4, 500, 998], list(range(0, P, 3))])
-def test_variants_of_chosen_snps_in_any_cut(bed, monkeypatch, rows, held, chosen):
-    if not held:
-        monkeypatch.setattr(bed, "_held", None)
-        monkeypatch.setattr(type(bed).iter_variants, "__defaults__", (2000,))
-    positions = None if chosen is None else np.array(chosen)
-    tables = list(recut(variant_tables(bed, positions), rows))
-    assert [len(table) for table in tables[:-1]] == [rows] * (len(tables) - 1)
-    ids = [name for table in tables for name in table["ID"].to_pylist()]
-    assert ids == (IDS if chosen is None else [IDS[i] for i in chosen])
-
-
-def test_variants_of_an_array_are_numbered():
-    (table,) = variant_tables(np.ones((3, 6)), np.array([1, 4]))
-    assert table["ID"].to_pylist() == ["2", "5"]
+        select_snps(ArraySource(np.ones((4, 5))), SnpOptions(**options))

@@ -160,13 +160,12 @@ def variables(yard: Yard, data: bytes) -> None:
 def lists(yard: Yard, data: bytes) -> None:
     from lfmm2.errors import LfmmError
     from lfmm2.files.samples import read_id_list, read_sample_list
-    from lfmm2.genotypes.plink import find_snps
 
     path = yard.folder / "m.list"
     path.write_bytes(data)
     with contextlib.suppress(LfmmError):
         read_sample_list(path, yard.sound.samples)
-    find_snps(yard.sound, read_id_list(path))
+    yard.sound.find(read_id_list(path))
 
 
 def factors(yard: Yard, data: bytes) -> None:

@@ -32,7 +32,6 @@ __all__ = [
     "CHUNK",
     "LOCK",
     "TEXT_FORMATS",
-    "RESULT_SCHEMA",
     "FolderLock",
     "OutputFile",
     "OutputSet",

@@ -1,24 +1,23 @@
 """Genotypes: a source (.bed, array) gives samples, variants and a matrix with three verbs; the engine streams it."""
 
 from lfmm2.genotypes import plink_writer
-from lfmm2.genotypes.array_matrix import ArrayMatrix
-from lfmm2.genotypes.bed_matrix import ACCUMULATOR_BYTES, GRAM_PANEL_SNPS, MOST_ACCUMULATORS, BedMatrix
+from lfmm2.genotypes.array_source import NumberSource, digest_of
+from lfmm2.genotypes.bed_matrix import ACCUMULATOR_BYTES, GRAM_PANEL_SNPS, MOST_ACCUMULATORS
 from lfmm2.genotypes.engine import BLOCK_BYTES, Engine, PassRecord, plan_tiling
 from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, HeldOutError, fill_bytes
 from lfmm2.genotypes.matrix import NO_PARTIAL, RESTART_SNPS, CrossProducts, GenotypeMatrix, PartialSum
 from lfmm2.genotypes.packed_bed import PackedBed
-from lfmm2.genotypes.plink import BedFile, find_snps, open_bed
+from lfmm2.genotypes.plink import BedFile, open_bed
 from lfmm2.genotypes.source import (
-    Genotypes,
+    VARIANT_SCHEMA,
     GenotypeSource,
-    Matrix,
-    estimation_matrix,
-    n_snps_of,
-    open_genotypes,
-    samples_of,
-    tested_matrix,
+    PackedMatrix,
+    SourceMemory,
+    packed_matrix,
+    refuse,
     variant_tables,
 )
+from lfmm2.genotypes.source_kinds import GenotypesLike, open_source
 from lfmm2.genotypes.thinning import ThinOptions, kept_ids, parse_thinning, thin_snps, thinning_bytes
 
 __all__ = [
@@ -29,33 +28,32 @@ __all__ = [
     "NO_PARTIAL",
     "N_COLUMNS",
     "RESTART_SNPS",
-    "ArrayMatrix",
+    "VARIANT_SCHEMA",
     "BedFile",
-    "BedMatrix",
     "CrossProducts",
     "Engine",
     "FactorFill",
     "GenotypeMatrix",
     "GenotypeSource",
-    "Genotypes",
+    "GenotypesLike",
     "HeldOutError",
-    "Matrix",
+    "NumberSource",
     "PackedBed",
+    "PackedMatrix",
     "PartialSum",
     "PassRecord",
+    "SourceMemory",
     "ThinOptions",
-    "estimation_matrix",
+    "digest_of",
     "fill_bytes",
-    "find_snps",
     "kept_ids",
-    "n_snps_of",
     "open_bed",
-    "open_genotypes",
+    "open_source",
+    "packed_matrix",
     "parse_thinning",
     "plan_tiling",
     "plink_writer",
-    "samples_of",
-    "tested_matrix",
+    "refuse",
     "thin_snps",
     "thinning_bytes",
     "variant_tables",

@@ -1,8 +1,9 @@
-"""The genotype matrix of an array of numbers in memory."""
+"""The genotype matrix of numbers that are read by block, from an array in memory or from elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,52 @@ from lfmm2.genotypes.imputation import FactorFill
 from lfmm2.genotypes.matrix import NO_PARTIAL, RESTART_SNPS, CrossProducts, PartialSum
 
 
+@runtime_checkable
+class NumberReader(Protocol):
+    """Numbers that are read by block, wherever they lie.
+
+    Attributes
+    ----------
+    n_samples, n_snps : int
+    dtype : numpy.dtype
+        That of the numbers that `read` gives.
+    """
+
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def n_snps(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
+        """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples), NaN where missing."""
+
+
+class HeldNumbers:
+    """Numbers in memory, checked to be real ones in a table (n_samples, n_snps)."""
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        values = np.asarray(values)
+        if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+            raise InconsistentInputError(
+                f"genotypes of shape {values.shape} and type {values.dtype}; give real numbers (n_samples, n_snps)"
+            )
+        self.values = values
+        self.n_samples, self.n_snps = values.shape
+        self.dtype = values.dtype
+
+    def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
+        """Return some rows and columns, transposed."""
+        return self.values[np.ix_(samples, snps)].T
+
+
 class ArrayMatrix:
-    """Any numbers in memory: methylation, dosages, expression; NaN is missing.
+    """Any numbers: methylation, dosages, expression; NaN is missing.
 
     Parameters
     ----------
-    values : ndarray of shape (n_samples, n_snps)
+    values : ndarray of shape (n_samples, n_snps), or NumberReader
         Real numbers; not modified.
     engine : Engine
     samples, snps : ndarray of int64, optional
@@ -29,17 +70,17 @@ class ArrayMatrix:
     BLOCK_SNPS = RESTART_SNPS
 
     def __init__(
-        self, values: Floats, engine: Engine, *, samples: Ints | None = None, snps: Ints | None = None
+        self,
+        values: NDArray[Any] | NumberReader,
+        engine: Engine,
+        *,
+        samples: Ints | None = None,
+        snps: Ints | None = None,
     ) -> None:
-        values = np.asarray(values)
-        if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
-            raise InconsistentInputError(
-                f"genotypes of shape {values.shape} and type {values.dtype}; give real numbers (n_samples, n_snps)"
-            )
-        self.values = values
+        self.numbers = values if isinstance(values, NumberReader) else HeldNumbers(values)
         self.engine = engine
-        self.samples = np.arange(values.shape[0]) if samples is None else samples
-        self.snps = np.arange(values.shape[1]) if snps is None else snps
+        self.samples = np.arange(self.numbers.n_samples) if samples is None else samples
+        self.snps = np.arange(self.numbers.n_snps) if snps is None else snps
 
     @property
     def n_samples(self) -> int:
@@ -52,10 +93,10 @@ class ArrayMatrix:
     def _blocks(self, label: str, first_snp: int = 0) -> Iterator[tuple[int, NDArray[np.bool_], Ints, Floats, Floats]]:
         """Yield (first, called (n_block, n_samples), n_called, mean, centred (n_block, n_samples))."""
         n_left = self.n_snps - first_snp
-        with self.engine.recorded(label, n_left, self.n_samples * self.values.dtype.itemsize) as advance:
+        with self.engine.recorded(label, n_left, self.n_samples * self.numbers.dtype.itemsize) as advance:
             for first in range(first_snp, self.n_snps, self.BLOCK_SNPS):
                 columns = self.snps[first : first + self.BLOCK_SNPS]
-                block = np.array(self.values[np.ix_(self.samples, columns)].T, np.float64, order="C")
+                block = np.array(self.numbers.read(self.samples, columns), np.float64, order="C")
                 if np.isinf(block).any():
                     raise MalformedInputError("genotypes contain infinite values; use NaN for missing ones")
                 called = ~np.isnan(block)

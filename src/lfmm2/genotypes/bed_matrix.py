@@ -14,7 +14,7 @@ from lfmm2.errors import UsageError
 from lfmm2.genotypes.engine import Engine, plan_tiling
 from lfmm2.genotypes.imputation import FactorFill, PackedFill
 from lfmm2.genotypes.matrix import NO_PARTIAL, CrossProducts, PartialSum, _padded
-from lfmm2.genotypes.packed_bed import PackedBed
+from lfmm2.genotypes.packed_bed import PackedReader
 
 # SNPs decoded together for the Gram matrix
 GRAM_PANEL_SNPS = 512
@@ -51,7 +51,7 @@ class BedMatrix:
 
     Parameters
     ----------
-    bed : PackedBed
+    bed : PackedReader
     engine : Engine
     samples : ndarray of int64, optional
         Rows of the .fam to use, in the order wanted; all by default.
@@ -65,7 +65,7 @@ class BedMatrix:
 
     def __init__(
         self,
-        bed: PackedBed,
+        bed: PackedReader,
         engine: Engine,
         *,
         samples: Ints | None = None,

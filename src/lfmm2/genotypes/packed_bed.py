@@ -11,7 +11,7 @@ import re
 import warnings
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +22,21 @@ from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputErr
 from lfmm2.files import open_regular, refuse_other_format
 
 _MAGIC = b"\x6c\x1b\x01"
-_READ_THROUGH_BYTES = 1 << 16  # skipping less costs more than it saves: a system call, a lost read-ahead
+# Gaps of fewer bytes between chosen SNPs are read and dropped: to skip them takes another call of the system and
+# stops its read-ahead, which costs more.
+_READ_THROUGH_BYTES = 1 << 16
+# Bytes that are read at once where gaps are read through
 _SCRATCH_BYTES = 1 << 22
-# SNPs that are looked at when a file is opened
+# SNPs whose pad bits are checked when a file is opened, in runs of consecutive SNPs
 _SAMPLED_SNPS, _SAMPLED_RUN = 4096, 16
+# With fewer SNPs, two copies of A1 in each of them are no sign that the last sample is absent
 _FEWEST_SNPS_FOR_WARNING = 64
+# Bytes that the system reads at least: up to here a whole SNP costs no more than its last byte
 _PAGE_BYTES = 4096
 
 
 class FileStamp:
-    """Size, inode and time of change of a file, to tell later whether it is still the same."""
+    """Size, inode and time of change of a file, by which one tells later if it is still the same."""
 
     def __init__(self, path: AnyPath) -> None:
         self.path = Path(path)
@@ -52,6 +57,27 @@ class FileStamp:
         if (now.st_size, now.st_ino, now.st_mtime_ns) != (then.st_size, then.st_ino, then.st_mtime_ns):
             sizes = f"{with_spaces(then.st_size)} bytes then, {with_spaces(now.st_size)} now"
             raise ReadError(f"{self.path}: was changed since it was opened ({sizes}); start again")
+
+
+class PackedReader(Protocol):
+    """Hard calls packed as in a .bed, which `BedMatrix` reads: a .bed, or another format that can pack its calls so."""
+
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def n_snps(self) -> int: ...
+    @property
+    def bytes_per_snp(self) -> int:
+        """ceil(n_samples / 4)."""
+
+    def read_packed(self, first_snp: int, packed_out: NDArray[np.uint8]) -> None:
+        """Fill the array, shape (n_snps_block, bytes_per_snp), with consecutive SNPs from `first_snp` on."""
+
+    def read_snps(self, snps: NDArray[np.int64], packed_out: NDArray[np.uint8]) -> None:
+        """Fill the array with the SNPs at ascending positions."""
+
+    def check_unchanged(self) -> None:
+        """Raise ReadError if the genotypes are no longer those that were opened."""
 
 
 class PackedBed:
@@ -115,12 +141,14 @@ class PackedBed:
         self._file.close()
 
     def _check_first_bytes(self, head: bytes) -> None:
+        """Raise MalformedInputError if the file does not begin as a SNP-major .bed does."""
         if not head.startswith(_MAGIC):
             refuse_other_format(head, self.path)
             start = "text" if re.match(rb"[\s -~]{3}", head) else head[:3].hex(" ") or "nothing"
             raise MalformedInputError(f"{self.path}: begins with {start}, but a .bed with 6c 1b 01; give one")
 
     def _check_size(self, samples_from: str, snps_from: str) -> None:
+        """Raise if the file has another number of bytes than its samples and SNPs need."""
         needed = len(_MAGIC) + self.n_snps * self.bytes_per_snp
         n_held, n_left = divmod(self.n_bytes - len(_MAGIC), self.bytes_per_snp)
         samples = f"{with_spaces(self.n_samples)} samples{samples_from}"
@@ -170,7 +198,7 @@ class PackedBed:
             warnings.warn(f"{self.path}: {fact}, as if it were not there; {remedy}", InputWarning, stacklevel=5)
 
     def _last_bytes(self, first_snp: int, n_snps: int) -> NDArray[np.uint8]:
-        """Last bytes of consecutive SNPs, read with the rest where that is within a page, and checked."""
+        """Return the last bytes of consecutive SNPs, whose pad bits have been checked."""
         if self.bytes_per_snp <= _PAGE_BYTES:
             packed = np.empty((n_snps, self.bytes_per_snp), np.uint8)
             self.read_packed(first_snp, packed)
@@ -183,7 +211,7 @@ class PackedBed:
 
     @property
     def stamps(self) -> tuple[FileStamp, ...]:
-        """The file, and those that were opened with it, as they were then."""
+        """Return the file, and those that were opened with it, as they were then."""
         return tuple(self._stamps)
 
     def check_unchanged(self) -> None:
@@ -192,6 +220,7 @@ class PackedBed:
             stamp.check()
 
     def _pread(self, n_bytes: int, offset: int) -> bytes:
+        """Read bytes from an offset on, or raise ReadError."""
         try:
             return os.pread(self._file.fileno(), n_bytes, offset)
         except OSError as error:
@@ -222,7 +251,7 @@ class PackedBed:
         self._check_pad_bits(packed_out[:, -1], int(first_snp))
 
     def read_snps(self, snps: NDArray[np.int64], packed_out: NDArray[np.uint8]) -> None:
-        """Like `read_packed` for strictly ascending indices; gaps under 64 kB are read through, by 4 MB."""
+        """Read SNPs at strictly ascending positions, otherwise as `read_packed` does."""
         self.read_packed(0, packed_out[:0])  # checks the array
         if snps.shape != packed_out.shape[:1] or bool(np.any(np.diff(snps) <= 0)):
             raise UsageError(f"snps must ascend, one per row of packed_out ({len(packed_out)})")

@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lfmm2._typing import AnyPath
+from lfmm2._typing import AnyPath, Ints
 from lfmm2._words import some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError
 from lfmm2.files import CHUNK, Samples, first_two_columns, joined_ids, repeated, stream_tables
+from lfmm2.genotypes.bed_matrix import BedMatrix
+from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.packed_bed import FileStamp, PackedBed
+from lfmm2.genotypes.source import NO_ID, GenotypeSource, SourceMemory
 
-_HELD_BIM = 1 << 24  # a .bim up to this size is parsed once and kept
-_NO_ID = "."
+# A .bim of up to this many bytes is parsed once and kept, at about twice its size
+_HELD_BIM = 1 << 24
+# IDs are searched for repeats in this many groups, one after the other, so that the hash table of a group stays small
 _ID_GROUPS = 16
 _BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2"), 5: ("CHROM", "ID", "POS", "A1", "A2")}
 
@@ -68,7 +73,7 @@ class _VariantSurvey:
         for group in range(_ID_GROUPS):
             ids = pa.chunked_array([c.filter(pa.array(g == group)) for c, g in zip(chunks, groups, strict=True)])
             if len(pc.unique(ids)) < len(ids):
-                counts = pc.value_counts(ids.filter(pc.not_equal(ids, _NO_ID)))
+                counts = pc.value_counts(ids.filter(pc.not_equal(ids, NO_ID)))
                 names = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
                 self._n_repeated += len(names)
                 self._repeated += names[:6].to_pylist()
@@ -114,7 +119,7 @@ def _last_bytes(strings: pa.Array) -> NDArray[np.uint8]:
     return last
 
 
-class BedFile(PackedBed):
+class BedFile(PackedBed, GenotypeSource):
     """An open fileset, checked in full; `path` is the .bed, or the prefix that .bed, .bim and .fam share.
 
     Attributes: those of `PackedBed`, `bim_path`, `fam_path` and `samples`.
@@ -132,6 +137,7 @@ class BedFile(PackedBed):
         self._open(given)
         stem = self.path.name.removesuffix(".bed")  # no other suffix: beside x.chr1.bed lies x.chr1.bim
         self.bim_path, self.fam_path = (self.path.with_name(stem + end) for end in (".bim", ".fam"))
+        self.name = str(self.bim_path)
         try:
             bim_stamp = FileStamp(self.bim_path)
             self._stamps += [bim_stamp, FileStamp(self.fam_path)]
@@ -158,6 +164,7 @@ class BedFile(PackedBed):
         return survey.n_snps
 
     def _stream_bim(self, chunk_bytes: int = CHUNK) -> Iterator[pa.Table]:
+        """Stream the .bim from the disk."""
         rule = "a .bim has 6 columns, or 5 without the genetic position"
         return stream_tables(self.bim_path, rule, _BIM_COLUMNS.get, chunk_bytes)
 
@@ -178,28 +185,34 @@ class BedFile(PackedBed):
         """Return the whole .bim as one table; mind its size, and see `iter_variants`."""
         return pa.concat_tables(self.iter_variants())
 
+    @property
+    def memory(self) -> SourceMemory:
+        """Bytes of a SNP in the .bed, and of the .bim."""
+        n_bytes = self.stamps[1].n_bytes
+        return SourceMemory(self.bytes_per_snp, 0, n_bytes, 0 if self._held is None else n_bytes)
+
+    def describe(self) -> dict[str, Any]:
+        """Return path, size and shape of the .bed."""
+        return {
+            "bed": str(self.path),
+            "bytes": self.n_bytes,
+            "n_samples": self.n_samples,
+            "n_snps": self.n_snps,
+        }
+
+    def matrix(
+        self,
+        engine: Engine,
+        samples: Ints,
+        snps: Ints | None,
+        *,
+        scale: str | None = None,
+        count_allele: str = "a2",
+    ) -> BedMatrix:
+        """Return the matrix of some samples and SNPs."""
+        return BedMatrix(self, engine, samples=samples, snps=snps, scale=scale, count_allele=count_allele)
+
 
 def open_bed(path: AnyPath) -> BedFile:
     """Open a PLINK 1 fileset by its .bed or its prefix; see `BedFile`."""
     return BedFile(path)
-
-
-def find_snps(bed: BedFile, ids: Collection[str]) -> tuple[NDArray[np.int64], int]:
-    """Find SNPs by ID in one pass over the .bim: their ascending indices, and how many IDs were not found.
-
-    The ID "." means none, and is never found. Raises InconsistentInputError if several SNPs have one of these IDs.
-    """
-    wanted = pa.array(set(ids), pa.string())
-    nameable = wanted.filter(pc.not_equal(wanted, _NO_ID))
-    found: list[NDArray[np.int64]] = []
-    found_ids: list[str] = []
-    first_snp = 0
-    # Each chunk hashes the IDs anew, so chunks grow with them; Arrow's limit is 2 GB.
-    for table in bed.iter_variants(min(max(CHUNK, 32 * len(wanted)), 1 << 28)):
-        rows = np.flatnonzero(pc.is_in(table["ID"], value_set=nameable).to_numpy())
-        found.append(first_snp + rows)
-        found_ids += table["ID"].take(rows).to_pylist()
-        first_snp += table.num_rows
-    if twins := repeated(found_ids):
-        raise InconsistentInputError(f"{bed.bim_path}: repeated SNP IDs {some_of(twins)}; rename them")
-    return np.concatenate(found), len(wanted) - len(found_ids)

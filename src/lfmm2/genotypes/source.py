@@ -1,43 +1,248 @@
-"""Where genotypes come from: a fileset or an array, its samples, its variants and its matrix."""
+"""Where genotypes come from: all that the program asks of a fileset, an array, or a format that you add.
+
+A *source* knows its samples, streams its variants and gives a *matrix* with three verbs (matrix.py). Code above this
+folder sees a `GenotypeSource` and never asks which kind it is; source_kinds.py alone knows the kinds.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+import pyarrow.compute as pc
 
-from lfmm2._typing import AnyPath, Ints
-from lfmm2._words import with_spaces
-from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError, UsageError
-from lfmm2.files import Samples
-from lfmm2.genotypes.array_matrix import ArrayMatrix
-from lfmm2.genotypes.bed_matrix import BedMatrix
+from lfmm2._typing import Floats, Ints, Packed
+from lfmm2._words import some_of
+from lfmm2.errors import InconsistentInputError, ReadError, UsageError
+from lfmm2.files import Samples, recut, repeated
 from lfmm2.genotypes.engine import Engine
-from lfmm2.genotypes.plink import BedFile, open_bed
+from lfmm2.genotypes.matrix import GenotypeMatrix
+from lfmm2.genotypes.packed_bed import FileStamp
+
+VARIANT_SCHEMA = pa.schema(
+    [("CHROM", pa.string()), ("POS", pa.int64()), ("ID", pa.string()), ("A1", pa.string()), ("A2", pa.string())]
+)
+# The ID of a SNP that has none, as PLINK writes it
+NO_ID = "."
+# IDs that are compared at a time. The table of wanted IDs is hashed anew for each time, so more are compared where more
+# are wanted; Arrow holds at most 2 GB of text in one column.
+COMPARED_IDS, MOST_COMPARED_IDS = 1 << 17, 1 << 23
 
 
-def n_snps_of(source: Genotypes) -> int:
-    """SNPs of a fileset, or columns of an array."""
-    return source.n_snps if isinstance(source, BedFile) else int(source.shape[1])
+@dataclass(frozen=True)
+class SourceMemory:
+    """What the plan of a run must know of a source.
+
+    Attributes
+    ----------
+    snp_bytes : int
+        Bytes of a SNP of all samples as they are read, where genotypes are packed; 0 where they are numbers.
+    number_bytes : int
+        Bytes of a number as it is read; 0 where genotypes are packed.
+    variant_bytes : int
+        Text of the variants, which is read in pieces.
+    held_variant_bytes : int
+        Text of the variants that the source keeps as tables once it has read them.
+    """
+
+    snp_bytes: int = 0
+    number_bytes: int = 0
+    variant_bytes: int = 0
+    held_variant_bytes: int = 0
 
 
-def variant_tables(source: Genotypes, snps: Ints | None) -> Iterator[pa.Table]:
-    """CHROM, POS, ID, A1, A2 of the tested SNPs, in order and by chunks; columns of an array are numbered."""
-    if not isinstance(source, BedFile):
-        n = source.shape[1]
-        index = np.arange(n) if snps is None else snps
-        dots = pa.array(["."] * len(index))
-        ids = pa.array([str(i + 1) for i in index])
-        yield pa.table({"CHROM": dots, "POS": pa.array(index + 1), "ID": ids, "A1": dots, "A2": dots})
+@runtime_checkable
+class GenotypeSource(Protocol):
+    """Genotypes of n samples at p SNPs, not yet read.
+
+    To add a format, derive a class from this one (or from `NumberSource`, which needs only `read`), set the first four
+    attributes, write `iter_variants`, `matrix` and, where there are no files, `identity`, and name the class in
+    source_kinds.py. `lfmm2.testing.check_genotype_source` tells whether it keeps the rules.
+
+    Attributes
+    ----------
+    name : str
+        What messages call the place where the SNPs are listed: a path, or a few words.
+    n_samples, n_snps : int
+    samples : Samples
+        IDs of all samples, in the order of the genotypes; no two share FID and IID.
+    has_ids : bool
+        False where samples are only numbered: these are matched by their order.
+    """
+
+    name: str
+    n_samples: int
+    n_snps: int
+    samples: Samples
+    has_ids: bool = True
+
+    @abstractmethod
+    def iter_variants(self) -> Iterator[pa.Table]:
+        """Stream all SNPs in order, as tables of CHROM, POS (int64), ID, A1 and A2; each call begins anew.
+
+        An ID "." means none. Results name A2 as the allele that dosages count.
+        """
+
+    @abstractmethod
+    def matrix(
+        self,
+        engine: Engine,
+        samples: Ints,
+        snps: Ints | None,
+        *,
+        scale: str | None = None,
+        count_allele: str = "a2",
+    ) -> GenotypeMatrix:
+        """Return the matrix of some samples and SNPs; nothing is read before one of its verbs is called.
+
+        Parameters
+        ----------
+        engine : Engine
+        samples : ndarray of int64
+            Rows to use, in the order wanted.
+        snps : ndarray of int64 or None
+            Ascending positions of the SNPs to use, None for all.
+        scale : {None, "hwe"}
+            "hwe" divides a SNP by sqrt(2f(1-f)).
+        count_allele : {"a2", "a1"}
+            The allele that a dosage counts.
+
+        Raises
+        ------
+        UsageError
+            If `refusal` has a sentence on an option that is given.
+
+        Notes
+        -----
+        Where hard calls are packed as in a .bed, the matrix is also a `PackedMatrix`, and SNPs can be filtered and
+        thinned.
+        """
+
+    def refusal(self, option: str) -> str:
+        """Return a sentence on why an option does not apply to these genotypes, empty where it does.
+
+        `option` is a parameter of `lfmm2.run`: "scale", "count_allele", "maf", "geno", "est_thin", "extract",
+        "exclude" or "est_extract".
+        """
+        return ""
+
+    @property
+    def stamps(self) -> tuple[FileStamp, ...]:
+        """Files that the genotypes lie in, as they were when they were opened."""
+        return ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Files that a run must not overwrite, and which its record lists."""
+        return tuple(stamp.path for stamp in self.stamps)
+
+    @property
+    def memory(self) -> SourceMemory:
+        """What the plan of a run must know of these genotypes."""
+        return SourceMemory()
+
+    def identity(self) -> dict[str, Any]:
+        """Return facts by which a resumed run tells that the genotypes are the same, as JSON takes them.
+
+        By default they are size and time of change of the files. A source without files has to give others.
+        """
+        kinds = {stamp.path.suffix or stamp.path.name: stamp for stamp in self.stamps}
+        return {
+            **{f"({kind}), bytes": stamp.n_bytes for kind, stamp in kinds.items()},
+            **{f"({kind}), time of change in ns": stamp.mtime_ns for kind, stamp in kinds.items()},
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the record of a run says of the source, as JSON takes it."""
+        return {"source": self.name, "n_samples": self.n_samples, "n_snps": self.n_snps}
+
+    def find(self, ids: Collection[str]) -> tuple[Ints, int]:
+        """Find SNPs by ID.
+
+        Returns
+        -------
+        snps : ndarray of int64
+            Their ascending positions. The ID "." means none, and is never found.
+        n_absent : int
+            How many of the IDs were not found.
+
+        Raises
+        ------
+        InconsistentInputError
+            If several SNPs have one of these IDs.
+        """
+        wanted = pa.array(set(ids), pa.string())
+        nameable = wanted.filter(pc.not_equal(wanted, NO_ID))
+        found: list[Ints] = [np.empty(0, np.int64)]
+        found_ids: list[str] = []
+        first_snp = 0
+        n_compared = min(max(COMPARED_IDS, len(wanted)), MOST_COMPARED_IDS)
+        for table in recut((table.select(["ID"]) for table in self.iter_variants()), n_compared):
+            rows = np.flatnonzero(pc.is_in(table["ID"], value_set=nameable).to_numpy())
+            found.append(first_snp + rows)
+            found_ids += table["ID"].take(rows).to_pylist()
+            first_snp += table.num_rows
+        if twins := repeated(found_ids):
+            raise InconsistentInputError(f"{self.name}: repeated SNP IDs {some_of(twins)}; rename them")
+        return np.concatenate(found), len(wanted) - len(found_ids)
+
+    def close(self) -> None:
+        """Close what was opened; the attributes stay."""
         return
+
+
+@runtime_checkable
+class PackedMatrix(GenotypeMatrix, Protocol):
+    """Hard calls, two bits each as in a .bed: SNPs can be counted and compared without decoding them."""
+
+    def call_rates(self, label: str = ...) -> Iterator[tuple[Ints, Floats]]:
+        """Yield called samples and mean dosage of every SNP, by blocks."""
+
+    def packed_blocks(self, label: str, snp_bytes: int, fixed: int) -> Iterator[tuple[int, Packed]]:
+        """Yield first SNP and packed calls by blocks of whole groups; see `BedMatrix.packed_blocks`."""
+
+
+def refuse(source: GenotypeSource, *options: str) -> None:
+    """Raise UsageError with the sentence of the source if one of these options does not apply to it."""
+    for option in options:
+        if sentence := source.refusal(option):
+            raise UsageError(sentence)
+
+
+def packed_matrix(
+    source: GenotypeSource, engine: Engine, samples: Ints, snps: Ints | None, option: str
+) -> PackedMatrix:
+    """Return the matrix of hard calls that an option needs, or raise UsageError where the source has none."""
+    refuse(source, option)
+    matrix = source.matrix(engine, samples, snps)
+    if not isinstance(matrix, PackedMatrix):
+        raise UsageError(f"{option} needs hard calls, which {source.name} does not give; leave it out")
+    return matrix
+
+
+def variant_tables(source: GenotypeSource, snps: Ints | None) -> Iterator[pa.Table]:
+    """Stream CHROM, POS, ID, A1 and A2 of some SNPs, or of all.
+
+    Parameters
+    ----------
+    source : GenotypeSource
+    snps : ndarray of int64 or None
+        Ascending positions, None for all.
+
+    Raises
+    ------
+    ReadError
+        If the source streams more SNPs than it had when it was opened.
+    """
     first = 0
     for table in source.iter_variants():
         if first + len(table) > source.n_snps:
-            raise ReadError(f"{source.bim_path}: has grown since it was opened; start again")
+            raise ReadError(f"{source.name}: has grown since it was opened; start again")
         if snps is None:
             yield table
         else:
@@ -45,65 +250,3 @@ def variant_tables(source: Genotypes, snps: Ints | None) -> Iterator[pa.Table]:
             if high > low:
                 yield table.take(pa.array(snps[low:high] - first))
         first += len(table)
-
-
-Matrix = BedMatrix | ArrayMatrix
-
-
-GenotypeSource = AnyPath | BedFile | NDArray[Any]
-
-
-Genotypes = BedFile | NDArray[Any]
-
-
-def open_genotypes(source: GenotypeSource) -> Genotypes:
-    """A path becomes an open, checked fileset, an open fileset stays what it is, the rest an array."""
-    if isinstance(source, str | os.PathLike):
-        return open_bed(source)
-    return source if isinstance(source, BedFile) else np.asarray(source)
-
-
-def samples_of(source: Genotypes) -> Samples:
-    """Sample IDs of a fileset; rows of an array are called 1, 2, ..."""
-    if isinstance(source, BedFile):
-        return source.samples
-    if np.ndim(source) != 2 or len(source) == 0:
-        raise InconsistentInputError(f"genotypes of shape {np.shape(source)}; give an array (n_samples, n_snps)")
-    numbers = tuple(str(i + 1) for i in range(len(source)))
-    return Samples(numbers, numbers)
-
-
-def tested_matrix(source: Genotypes, engine: Engine, samples: Ints, snps: Ints | None, count_allele: str) -> Matrix:
-    """The genotype matrix of some samples and SNPs, as it is tested."""
-    if isinstance(source, BedFile):
-        return BedMatrix(source, engine, samples=samples, snps=snps, count_allele=count_allele)
-    if count_allele != "a2":
-        raise UsageError("count_allele applies to a .bed; an array counts what it counts")
-    return _array_matrix(source, engine, samples, snps)
-
-
-def estimation_matrix(source: Genotypes, engine: Engine, samples: Ints, snps: Ints | None, scale: str | None) -> Matrix:
-    """The genotype matrix from which factors are estimated, which alone is scaled."""
-    if isinstance(source, BedFile):
-        return BedMatrix(source, engine, samples=samples, snps=snps, scale=scale)
-    if scale is not None:
-        raise UsageError("scale applies to a .bed; scale the array before it is given")
-    return _array_matrix(source, engine, samples, snps)
-
-
-def _array_matrix(values: NDArray[Any], engine: Engine, samples: Ints, snps: Ints | None) -> ArrayMatrix:
-    """The matrix of an array whose values in use have been seen to be finite or NaN, block by block."""
-    matrix = ArrayMatrix(values, engine, samples=samples, snps=snps)
-    if not np.issubdtype(values.dtype, np.floating):
-        return matrix
-    everyone = len(samples) == len(values)
-    for first in range(0, matrix.n_snps, ArrayMatrix.BLOCK_SNPS):
-        columns = matrix.snps[first : first + ArrayMatrix.BLOCK_SNPS]
-        whole = len(columns) == columns[-1] - columns[0] + 1
-        block = values[:, columns[0] : columns[-1] + 1] if whole else values[:, columns]
-        infinite = np.isinf(block if everyone else block[samples])
-        if infinite.any():
-            row, column = np.argwhere(infinite)[0]
-            place = f"row {with_spaces(samples[row] + 1)}, column {with_spaces(columns[column] + 1)}"
-            raise MalformedInputError(f"genotypes, {place}: is infinite; use NaN for missing values")
-    return matrix

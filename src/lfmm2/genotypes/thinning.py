@@ -22,22 +22,23 @@ from lfmm2._typing import Ints
 from lfmm2._words import with_spaces
 from lfmm2.errors import InconsistentInputError, InsufficientMemoryError, UsageError
 from lfmm2.files import recut
-from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
-from lfmm2.genotypes.plink import BedFile
-from lfmm2.genotypes.source import Genotypes, variant_tables
+from lfmm2.genotypes.source import GenotypeSource, packed_matrix, variant_tables
 from lfmm2.kernels import _ld
 
 LABEL = "LD thinning"
 EXAMPLE = "r2=0.2,window=200"
-# SNPs of one call of the kernel, of which blocks hold a whole number; as many rows as there may be new kept SNPs
+# SNPs that one call of the kernel compares. Blocks of genotypes hold a whole number of calls, and the window has room
+# for the case that all SNPs of a call are kept.
 CALL_SNPS = 256
-# An r² that equals the threshold in decimals may lie above it in binary; the margin is plink2's
+# Factor by which r² may exceed the threshold: a threshold such as 0.2 is rounded in binary, and an r² that equals it in
+# decimals may lie above. The value is that of plink2; a larger one would keep SNPs that plink2 drops.
 MARGIN = 1 + 2.0**-44
-# Share of the budget that kept SNPs may take
+# Kept SNPs may take one part in this many of the memory budget
 KEPT_SHARE = 2
-# Longest window, so that positions and SNP numbers stay within 64 bits
+# Longest window, in SNPs or kb. A longer one could make positions in bases exceed 64 bits.
 LONGEST_WINDOW = 10**15
+# 64-bit words of a cache line: rows of the window begin at one, as the kernel's registers load them
 CACHE_LINE_WORDS = 8
 
 
@@ -52,7 +53,7 @@ class ThinOptions:
     window : int
         SNPs in a row, at least 2, that are compared with each other, or how far apart they may be in kb, at least 1.
     unit : {"SNPs", "kb"}
-        Of the window. SNPs are counted in the file, or among those chosen, kept or not.
+        Unit of the window. SNPs are counted in the file, or among those chosen, kept or not.
     """
 
     r2: float
@@ -71,12 +72,12 @@ class ThinOptions:
 
     @property
     def window_text(self) -> str:
-        """The window as `parse_thinning` takes it."""
+        """Return the window as `parse_thinning` reads it."""
         return f"{self.window}kb" if self.unit == "kb" else str(self.window)
 
 
 def parse_thinning(text: str) -> ThinOptions:
-    """Options from text such as ``r2=0.2,window=200`` or ``window=500kb,r2=0.1``.
+    """Read options from text such as ``r2=0.2,window=200`` or ``window=500kb,r2=0.1``.
 
     Raises
     ------
@@ -113,33 +114,33 @@ def parse_thinning(text: str) -> ThinOptions:
 
 
 def kept_row_bytes(n_samples: int) -> int:
-    """Bytes of one kept SNP: three bits per sample in whole registers, its sums, number, and marks of a batch."""
+    """Return the bytes of one kept SNP: three bits per sample in whole registers, its sums, its number, its marks."""
     return 8 * (int(_ld.plane_words(n_samples)) + 3 + 1) + int(_ld.hit_words(64)) // 8
 
 
 def thinning_bytes(n_samples: int, n_snps: int, options: ThinOptions, memory: int) -> int:
-    """Bytes of the kept SNPs in the window, an upper bound: as if all were kept, or the share that they may take."""
+    """Return an upper bound of the bytes of kept SNPs in the window: all SNPs kept, or the share that they may take."""
     n_rows = CALL_SNPS + (min(options.window, n_snps) if options.unit == "SNPs" else n_snps)
     return min(n_rows * kept_row_bytes(n_samples), max(memory, 0) // KEPT_SHARE)
 
 
-def thin_snps(source: Genotypes, engine: Engine, samples: Ints, chosen: Ints | None, options: ThinOptions) -> Ints:
-    """Sorted positions of the SNPs that are kept, in one pass.
+def thin_snps(source: GenotypeSource, engine: Engine, samples: Ints, chosen: Ints | None, options: ThinOptions) -> Ints:
+    """Return the sorted positions of the SNPs that are kept, in one pass.
 
     Parameters
     ----------
-    source : BedFile
+    source : GenotypeSource
     engine : Engine
     samples : ndarray of int64
-        Rows of the .fam; r² is that among them.
+        Rows of the source; r² is that among them.
     chosen : ndarray of int64 or None
-        Sorted positions in the .bim of the SNPs to thin, None for all.
+        Sorted positions of the SNPs to thin, None for all.
     options : ThinOptions
 
     Raises
     ------
     UsageError
-        If `source` is an array.
+        If `source` has no hard calls, as an array.
     InconsistentInputError
         If no SNP varies, or positions fall within a chromosome and the window is in kb.
     InsufficientMemoryError
@@ -150,14 +151,12 @@ def thin_snps(source: Genotypes, engine: Engine, samples: Ints, chosen: Ints | N
     Memory: `thinning_bytes`, the blocks, and the positions that are kept. Three bits per sample and SNP are read for
     each comparison where calls are missing, two elsewhere.
     """
-    if not isinstance(source, BedFile):
-        raise UsageError("--est-thin needs a .bed; choose the columns of an array before the call")
-    matrix = BedMatrix(source, engine, samples=samples, snps=chosen)
+    matrix = packed_matrix(source, engine, samples, chosen, "est_thin")
     allowance = thinning_bytes(matrix.n_samples, matrix.n_snps, options, engine.memory)
     window = _KeptSnps(matrix.n_samples, options.r2 * MARGIN, allowance, engine.n_threads)
     starts = window_starts(source, chosen, options)
     kept = []
-    # per SNP of a block: its number, its window, and what finds them
+    # 64 bytes for each SNP of a block: its number, where its window begins, and its position
     for first, packed in matrix.packed_blocks(LABEL, 64, allowance):
         for row in range(0, len(packed), CALL_SNPS):
             kept.append(window.thin(packed[row : row + CALL_SNPS], first + row, next(starts)))
@@ -198,6 +197,7 @@ class _KeptSnps:
         self._stop = 0
 
     def _check_room(self, n_live: int, n_new: int) -> None:
+        """Raise InsufficientMemoryError if the kept SNPs of the window and the new ones do not fit together."""
         if n_live + n_new > len(self._kept):
             needed = (n_live + n_new) * kept_row_bytes(self._n_samples)
             raise InsufficientMemoryError(
@@ -206,7 +206,7 @@ class _KeptSnps:
             )
 
     def thin(self, packed: NDArray[np.uint8], first_snp: int, window_start: Ints) -> Ints:
-        """Take the SNPs of a block; gives the numbers of kept ones that the window has left behind."""
+        """Thin the SNPs of a block, and return the numbers of kept SNPs that the window has left behind."""
         first = int(np.searchsorted(self._kept[: self._stop], window_start[0]))
         left = self._kept[:first].copy()
         self._check_room(self._stop - first, len(packed))
@@ -217,18 +217,19 @@ class _KeptSnps:
         return left
 
     def rest(self) -> Ints:
-        """Numbers of the kept SNPs in the last window."""
+        """Return the numbers of the kept SNPs in the last window."""
         return self._kept[: self._stop]
 
 
-def window_starts(source: BedFile, chosen: Ints | None, options: ThinOptions) -> Iterator[Ints]:
-    """For every SNP the number of the first one in its window, by `CALL_SNPS`, from the .bim as it streams.
+def window_starts(source: GenotypeSource, chosen: Ints | None, options: ThinOptions) -> Iterator[Ints]:
+    """Yield for every SNP the number of the first SNP in its window, by `CALL_SNPS`, as the variants stream.
 
     SNPs are numbered among the chosen ones. A chromosome ends where another name follows.
     """
     tables = (table.select(["CHROM", "POS"]) for table in variant_tables(source, chosen))
     last_name: str | None = None
-    # of the chromosome that the last SNP is on: its first SNP, and positions from one in the last window on
+    # Number of the first SNP of the chromosome, and positions of its SNPs from number `held_from` on. They begin with
+    # the window of the last SNP: no later window begins before it.
     first_of_chromosome, held_from, held = 0, 0, np.empty(0, np.int64)
     first = 0
     for table in recut(tables, CALL_SNPS):
@@ -256,17 +257,18 @@ def window_starts(source: BedFile, chosen: Ints | None, options: ThinOptions) ->
         first += len(names)
 
 
-def _check_sorted(source: BedFile, chromosome: str, positions: Ints) -> None:
+def _check_sorted(source: GenotypeSource, chromosome: str, positions: Ints) -> None:
+    """Raise InconsistentInputError if positions fall within a chromosome."""
     falls = np.diff(positions) < 0
     if falls.any():
         row = int(np.argmax(falls))
         raise InconsistentInputError(
-            f"{source.bim_path}: position {positions[row + 1]} after {positions[row]} on chromosome {chromosome}, but "
+            f"{source.name}: position {positions[row + 1]} after {positions[row]} on chromosome {chromosome}, but "
             "--est-thin with a window in kb needs them sorted; sort the fileset, or give the window as a number of SNPs"
         )
 
 
-def kept_ids(source: BedFile, kept: Ints) -> Iterator[pa.Array]:
-    """IDs of the SNPs that are kept, in order and by chunks, for a list that --est-extract takes."""
+def kept_ids(source: GenotypeSource, kept: Ints) -> Iterator[pa.Array]:
+    """Yield the IDs of the SNPs that are kept, in order and by chunks, for a list that --est-extract reads."""
     for table in variant_tables(source, kept):
         yield table["ID"].combine_chunks()

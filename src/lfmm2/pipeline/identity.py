@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lfmm2._typing import Ints
-from lfmm2.genotypes import BedFile, Genotypes
+from lfmm2.genotypes import GenotypeSource, digest_of
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.inputs import AlignedVariables
 
@@ -18,16 +14,16 @@ def make_identity(
     parameters: dict[str, Any],
     software: dict[str, str],
     variables: AlignedVariables,
-    tested: Genotypes,
+    tested: GenotypeSource,
     tested_snps: Ints | None,
-    estimation: Genotypes,
+    estimation: GenotypeSource,
     estimation_snps: Ints | None,
     given: LatentFactors | None,
 ) -> dict[str, Any]:
-    """Everything that the bytes of the results depend on, as a flat dict of JSON.
+    """Return everything that the bytes of the results depend on, as a flat dict of JSON.
 
-    Files of genotypes are told by size and time of change, which a copy with ``cp -p`` keeps; variables, choices of
-    samples and SNPs, and arrays by a SHA-256 of what was made of them.
+    Files of genotypes are told by size and time of change, which a copy with ``cp -p`` keeps. Variables, choices of
+    samples and SNPs, and arrays are told by the SHA-256 of what was made of them.
 
     Parameters
     ----------
@@ -36,7 +32,7 @@ def make_identity(
     software : dict
         Versions.
     variables : AlignedVariables
-    tested, estimation : BedFile or ndarray
+    tested, estimation : GenotypeSource
     tested_snps, estimation_snps : ndarray of int64 or None
         Chosen SNPs, before filters that need a pass.
     given : LatentFactors, optional
@@ -47,52 +43,36 @@ def make_identity(
         **software,
         "variables": list(variables.names),
         "nuisance variables": list(variables.nuisance_names),
-        "values of variables": _digest(variables.values),
-        "samples": _digest(_in_use(variables)),
-        **_genotypes("genotypes", tested),
+        "values of variables": digest_of(variables.values),
+        "samples": digest_of(_in_use(variables)),
+        **_named("genotypes", tested),
         "tested SNPs": _chosen(tested_snps),
     }
     if estimation is not tested:
-        identity |= _genotypes("estimation genotypes", estimation)
+        identity |= _named("estimation genotypes", estimation)
     identity["estimation SNPs"] = _chosen(estimation_snps)
     if given is not None:
         arrays = (given.U, given.loadings_map, given.singular_values, given.residuals)
         facts = (given.angle_bound, given.solver, given.reason, given.n_passes, given.converged, given.n_snps)
-        identity["given factors"] = _digest(*arrays, repr(facts).encode())
+        identity["given factors"] = digest_of(*arrays, repr(facts).encode())
         if (seen := given.spectrum) is not None:
             totals = repr((seen.total, seen.total_squares, seen.n_dimensions, seen.n_snps)).encode()
             arrays = (seen.eigenvalues, seen.sample_totals, seen.sample_weights, seen.vectors)
-            identity["given spectrum"] = _digest(*arrays, totals)
+            identity["given spectrum"] = digest_of(*arrays, totals)
     return identity
 
 
 def _in_use(variables: AlignedVariables) -> bytes:
+    """Return FID and IID of the samples in use, a line each."""
     samples = variables.samples
     return "\n".join(f"{samples.fid[row]} {samples.iid[row]}" for row in variables.rows.tolist()).encode()
 
 
-def _digest(*parts: NDArray[Any] | bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part if isinstance(part, bytes) else _bytes_of(part))
-        digest.update(b"\n")
-    return digest.hexdigest()
-
-
-def _bytes_of(array: NDArray[Any]) -> memoryview | bytes:
-    return np.ascontiguousarray(array).data.cast("B") if array.size else b""
-
-
 def _chosen(snps: Ints | None) -> str:
-    return "all" if snps is None else f"{len(snps)}, SHA-256 {_digest(snps)}"
+    """Return the number of chosen SNPs and their SHA-256, or "all"."""
+    return "all" if snps is None else f"{len(snps)}, SHA-256 {digest_of(snps)}"
 
 
-def _genotypes(name: str, source: Genotypes) -> dict[str, Any]:
-    if isinstance(source, BedFile):
-        stamps = dict(zip(("bed", "bim", "fam"), source.stamps, strict=True))
-        return {
-            **{f"{name} (.{kind}), bytes": stamp.n_bytes for kind, stamp in stamps.items()},
-            **{f"{name} (.{kind}), time of change in ns": stamp.mtime_ns for kind, stamp in stamps.items()},
-        }
-    # row by row: no copy where rows lie together
-    return {f"{name} (array)": f"{source.shape}, {source.dtype}, SHA-256 {_digest(*source)}"}
+def _named(name: str, source: GenotypeSource) -> dict[str, Any]:
+    """Return the facts of a source, each with a name before it."""
+    return {f"{name} {fact}": value for fact, value in source.identity().items()}

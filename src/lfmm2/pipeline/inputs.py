@@ -33,7 +33,7 @@ from lfmm2.files import (
     repeated,
     spelling_hints,
 )
-from lfmm2.genotypes import BedFile, Genotypes, samples_of
+from lfmm2.genotypes import GenotypeSource
 from lfmm2.pipeline.run_options import RunOptions, SampleOptions
 
 
@@ -51,7 +51,7 @@ class AlignedVariables:
     rows : ndarray of shape (n_samples,), int64
         The ones in use, ascending rows of the .fam.
     has_ids : bool
-        False for rows of an array, which are only numbered.
+        False where samples are only numbered, as rows of an array are.
     """
 
     names: tuple[str, ...]
@@ -64,7 +64,7 @@ class AlignedVariables:
 
     @property
     def iids(self) -> tuple[str, ...]:
-        """IID of each sample in use."""
+        """Return the IID of each sample in use."""
         return tuple(self.samples.iid[i] for i in self.rows)
 
 
@@ -165,14 +165,14 @@ def _listed(path: AnyPath, option: str, samples: Samples, faults: list[str]) -> 
     return listed.mask
 
 
-def match_samples(wanted: AlignedVariables, other: Genotypes, other_name: str) -> Ints:
-    """Rows of another fileset that hold the samples in use, in their order.
+def match_samples(wanted: AlignedVariables, other: GenotypeSource, other_name: str) -> Ints:
+    """Return the rows of other genotypes that hold the samples in use, in their order.
 
-    IDs are compared as IID, as FID and IID where the IID of a sample in use stands for several in either fileset.
-    An array, which has no IDs, must have the same rows.
+    Samples are matched by IID, or by FID and IID where the IID of a sample in use stands for several samples on either
+    side. Where one side has no IDs, as an array, both must have the same rows.
     """
-    ours, theirs = wanted.samples, samples_of(other)
-    if not isinstance(other, BedFile) or not wanted.has_ids:
+    ours, theirs = wanted.samples, other.samples
+    if not (wanted.has_ids and other.has_ids):
         if len(theirs) != len(ours):
             raise InconsistentInputError(
                 f"{other_name} has {len(theirs)} rows, but the tested genotypes have {len(ours)}; "
@@ -200,14 +200,17 @@ def match_samples(wanted: AlignedVariables, other: Genotypes, other_name: str) -
 
 
 def check_factor_number(n_factors: object) -> int:
-    """K as an int, at least 1."""
+    """Return K as an int, or raise UsageError if it is no whole number of at least 1."""
     if isinstance(n_factors, bool) or not isinstance(n_factors, int | np.integer) or n_factors < 1:
         raise UsageError(f"K is {n_factors!r}; the number of latent factors is a whole number of at least 1")
     return int(n_factors)
 
 
 def check_size(n_samples: int, n_variables: int, n_factors: int, n_estimation: int | None = None) -> None:
-    """K against the sizes of the problem, before any pass; `n_variables` counts the nuisance variables too."""
+    """Raise DegenerateProblemError if K is too large for the samples, variables and estimation SNPs.
+
+    `n_variables` counts the nuisance variables too.
+    """
     most = n_samples - n_variables - 2
     if n_estimation is not None:
         most = min(most, n_estimation)

@@ -16,7 +16,7 @@ from lfmm2.genotypes import (
     GRAM_PANEL_SNPS,
     MOST_ACCUMULATORS,
     N_COLUMNS,
-    ArrayMatrix,
+    RESTART_SNPS,
     fill_bytes,
     plan_tiling,
 )
@@ -29,8 +29,6 @@ SMALL_BYTES = 16 << 20
 # text of a .bim in one piece, and how often it is held: as read, cleaned, as columns
 VARIANT_TEXT_BYTES = 4 << 20
 VARIANT_TEXT_COPIES = 8
-# a .bim up to this size is kept as a table, at about twice the bytes
-HELD_VARIANT_BYTES = 1 << 24
 # a row group of a table and its compressed copy, and the text of lines
 WRITER_BYTES = 48 << 20
 # of each file that is open for writing: its buffer, and what the writer of a table keeps
@@ -157,7 +155,7 @@ def _work_bytes(n_samples: int, n_columns: int, n_threads: int) -> int:
 
 def _array_block_bytes(size: ProblemSize) -> int:
     """Blocks of an array in memory: gathered, as float64, without NaN, centred."""
-    return ArrayMatrix.BLOCK_SNPS * size.n_samples * (size.array_bytes + 8 * 4 + 2) if size.array_bytes else 0
+    return RESTART_SNPS * size.n_samples * (size.array_bytes + 8 * 4 + 2) if size.array_bytes else 0
 
 
 def testing_stage(size: ProblemSize, memory: int, n_threads: int, results: int, loadings: bool) -> Stage:

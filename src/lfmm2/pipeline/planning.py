@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from lfmm2.genotypes import BedFile, n_snps_of
-from lfmm2.pipeline.memory import HELD_VARIANT_BYTES, ProblemSize
+from lfmm2.pipeline.memory import ProblemSize
 from lfmm2.pipeline.plan import RunPlan, describe_model, make_plan
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.snp_choice import SnpChoice
@@ -13,30 +12,30 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
     """Plan a run whose SNPs are chosen so far, and check that its memory is enough."""
     numbers, test, output = inputs.numbers, inputs.options.test, inputs.options.output
     sources = (inputs.tested_source, inputs.estimation_source)
-    n_bytes = [s.bytes_per_snp if isinstance(s, BedFile) else 0 for s in sources]
-    n_variant_bytes = [s.stamps[1].n_bytes if isinstance(s, BedFile) else 0 for s in sources]
-    if sources[0] is sources[1]:
-        n_variant_bytes.pop()
+    of_tested, of_estimation = (source.memory for source in sources)
+    held_variants = [of_tested.held_variant_bytes]
+    if sources[0] is not sources[1]:
+        held_variants.append(of_estimation.held_variant_bytes)
     variables = inputs.variables
     size = ProblemSize(
         n_samples=len(variables.rows),
         n_samples_read=len(variables.samples),
         n_snps=choice.n_tested,
-        n_snps_read=n_snps_of(sources[0]),
+        n_snps_read=sources[0].n_snps,
         n_estimation_snps=choice.n_estimation,
         n_variables=len(variables.names),
         n_nuisance=len(variables.nuisance_names),
         n_factors=numbers.n_factors,
         n_sweep=len(numbers.ks),
-        bytes_read=n_bytes[0],
-        estimation_bytes_read=n_bytes[1],
-        array_bytes=max(0 if isinstance(s, BedFile) else s.dtype.itemsize for s in sources),
+        bytes_read=of_tested.snp_bytes,
+        estimation_bytes_read=of_estimation.snp_bytes,
+        array_bytes=max(of_tested.number_bytes, of_estimation.number_bytes),
         # of those that filters are to choose yet, at most
         n_listed=sum(len(c) for c in (choice.tested, choice.estimation) if c is not None)
         + choice.to_filter * (choice.n_tested + choice.n_estimation)
         + choice.to_thin * choice.n_estimation,
-        variant_bytes=max(n_variant_bytes),
-        held_variant_bytes=sum(n for n in n_variant_bytes if n <= HELD_VARIANT_BYTES),
+        variant_bytes=max(of_tested.variant_bytes, of_estimation.variant_bytes),
+        held_variant_bytes=sum(held_variants),
         filled=test.impute == "factors",
     )
     plan = make_plan(
@@ -46,7 +45,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         model=describe_model(
             len(variables.names), len(variables.nuisance_names), numbers.describe(), variables.names
         ),
-        allele=("A1" if inputs.counts_a1 else "A2") if isinstance(sources[0], BedFile) else "",
+        allele="" if sources[0].refusal("count_allele") else "A1" if inputs.counts_a1 else "A2",
     )  # fmt: skip
     plan.check()
     return plan

@@ -12,17 +12,14 @@ import numpy as np
 from lfmm2._typing import Ints
 from lfmm2.errors import InconsistentInputError, UsageError
 from lfmm2.genotypes import (
-    BedFile,
     Engine,
-    Genotypes,
+    GenotypeMatrix,
+    GenotypesLike,
     GenotypeSource,
-    Matrix,
     ThinOptions,
-    estimation_matrix,
-    open_genotypes,
+    open_source,
     parse_thinning,
-    samples_of,
-    tested_matrix,
+    refuse,
 )
 from lfmm2.model import LatentFactors, RidgeGeometry, degrees_of_freedom, ridge_geometry
 from lfmm2.pipeline.identity import make_identity
@@ -94,7 +91,7 @@ class RunInputs:
     numbers : FactorNumbers
         Factors that are given are those of the samples in use, in their order.
     thin : ThinOptions or None
-    tested_source, estimation_source : BedFile or ndarray
+    tested_source, estimation_source : GenotypeSource
         Genotypes to test, and genotypes to estimate the factors from; often the same.
     variables : AlignedVariables
     ridge : RidgeGeometry
@@ -109,15 +106,15 @@ class RunInputs:
     memory : int
         Budget in bytes.
     n_threads : int
-    opened : tuple of BedFile
-        Filesets that were opened for this run, to be closed with it.
+    opened : tuple of GenotypeSource
+        Sources that were opened for this run, to be closed with it.
     """
 
     options: RunOptions
     numbers: FactorNumbers
     thin: ThinOptions | None
-    tested_source: Genotypes
-    estimation_source: Genotypes
+    tested_source: GenotypeSource
+    estimation_source: GenotypeSource
     variables: AlignedVariables
     ridge: RidgeGeometry
     estimation_rows: Ints
@@ -126,31 +123,29 @@ class RunInputs:
     tables: list[Path]
     memory: int
     n_threads: int
-    opened: tuple[BedFile, ...]
+    opened: tuple[GenotypeSource, ...]
 
     def make_engine(self) -> Engine:
         """Return an engine with the whole budget and an empty record of passes."""
         return Engine(self.n_threads, self.memory, _progress(self.options.progress))
 
-    def tested_matrix(self, snps: Ints | None, engine: Engine) -> Matrix:
+    def tested_matrix(self, snps: Ints | None, engine: Engine) -> GenotypeMatrix:
         """Return the matrix of the SNPs to test."""
         count_allele = self.options.snps.count_allele
-        return tested_matrix(self.tested_source, engine, self.variables.rows, snps, count_allele)
+        return self.tested_source.matrix(engine, self.variables.rows, snps, count_allele=count_allele)
 
-    def estimation_matrix(self, snps: Ints | None, engine: Engine) -> Matrix:
+    def estimation_matrix(self, snps: Ints | None, engine: Engine) -> GenotypeMatrix:
         """Return the matrix of the SNPs to estimate the factors from."""
-        return estimation_matrix(self.estimation_source, engine, self.estimation_rows, snps, self.options.snps.scale)
+        return self.estimation_source.matrix(engine, self.estimation_rows, snps, scale=self.options.snps.scale)
 
     @property
     def counts_a1(self) -> bool:
         """True if dosages are copies of A1 of the .bim."""
-        return isinstance(self.tested_source, BedFile) and self.options.snps.count_allele == "a1"
+        return self.options.snps.count_allele == "a1"
 
     def input_paths(self) -> list[Path]:
         """Return every file that this run reads, each once."""
-        sources = (self.tested_source, self.estimation_source)
-        filesets = [p for s in sources if isinstance(s, BedFile) for p in (s.path, s.bim_path, s.fam_path)]
-        return list(dict.fromkeys(filesets + self.tables))
+        return list(dict.fromkeys([*self.tested_source.paths, *self.estimation_source.paths, *self.tables]))
 
     def identity(self) -> dict[str, Any]:
         """Return what an unfinished run must share with this one to be resumed by it."""
@@ -175,14 +170,14 @@ class RunInputs:
         }  # fmt: skip
 
     def close(self) -> None:
-        """Close the filesets that were opened for this run."""
-        for bed in self.opened:
-            bed.close()
+        """Close the sources that were opened for this run."""
+        for source in self.opened:
+            source.close()
 
 
 def read_inputs(
-    est_bed: GenotypeSource | None,
-    full_bed: GenotypeSource,
+    est_bed: GenotypesLike | None,
+    full_bed: GenotypesLike,
     X: Any,
     K: int | LatentFactors | None,
     options: RunOptions,
@@ -192,9 +187,9 @@ def read_inputs(
 
     Parameters
     ----------
-    est_bed : path, BedFile, ndarray or None
+    est_bed : path, GenotypeSource, array-like or None
         Genotypes to estimate factors from; those of `full_bed` by default.
-    full_bed : path, BedFile or ndarray
+    full_bed : path, GenotypeSource or array-like
         Genotypes to test.
     X : variables
     K : int, None or LatentFactors
@@ -207,15 +202,15 @@ def read_inputs(
     thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
     memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
     tables = check_readable(X, covar, options)
-    opened: list[BedFile] = []
+    opened: list[GenotypeSource] = []
     try:
         # what is told by samples alone comes before what needs the lists of SNPs
         tested = _open(full_bed, opened)
         estimation = tested if est_bed is None else _open(est_bed, opened)
         if thin is not None and numbers.given is not None:
             raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
-        if thin is not None and not isinstance(estimation, BedFile):
-            raise UsageError("est_thin applies to a .bed; thin the array before it is given")
+        if thin is not None:
+            refuse(estimation, "est_thin")
         variables, numbers, ridge = _align(tested, X, covar, numbers, options)
         estimation_rows = variables.rows
         if est_bed is not None:
@@ -225,8 +220,8 @@ def read_inputs(
         if options.snps.est_extract is not None:
             est_listed = listed_snps(estimation, options.snps.est_extract, "--est-extract")
     except BaseException:
-        for bed in opened:
-            bed.close()
+        for source in opened:
+            source.close()
         raise
     return RunInputs(
         options, numbers, thin, tested, estimation, variables, ridge, estimation_rows, listed, est_listed, tables,
@@ -234,20 +229,20 @@ def read_inputs(
     )  # fmt: skip
 
 
-def _open(source: GenotypeSource, opened: list[BedFile]) -> Genotypes:
+def _open(genotypes: GenotypesLike, opened: list[GenotypeSource]) -> GenotypeSource:
     """Open genotypes; what is opened here is added to `opened`."""
-    genotypes = open_genotypes(source)
-    if isinstance(genotypes, BedFile) and genotypes is not source:
-        opened.append(genotypes)
-    return genotypes
+    source = open_source(genotypes)
+    if source is not genotypes:
+        opened.append(source)
+    return source
 
 
 def _align(
-    source: Genotypes, X: Any, covar: Any, numbers: FactorNumbers, options: RunOptions
+    source: GenotypeSource, X: Any, covar: Any, numbers: FactorNumbers, options: RunOptions
 ) -> tuple[AlignedVariables, FactorNumbers, RidgeGeometry]:
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
-    variables = align_variables(samples_of(source), X, covar, options.samples)
-    variables = replace(variables, has_ids=isinstance(source, BedFile))
+    variables = align_variables(source.samples, X, covar, options.samples)
+    variables = replace(variables, has_ids=source.has_ids)
     n, n_all = variables.values.shape
     check_size(n, n_all, numbers.n_factors)
     degrees_of_freedom(n, n_all, numbers.n_factors, options.test.df)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lfmm2.genotypes import BedFile, Engine, GenotypeSource, kept_ids, variant_tables
+from lfmm2.genotypes import Engine, GenotypesLike, kept_ids, variant_tables
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.planning import plan_run
@@ -61,8 +61,8 @@ class PreparedRun:
 
 
 def prepare_run(
-    est_bed: GenotypeSource | None,
-    full_bed: GenotypeSource,
+    est_bed: GenotypesLike | None,
+    full_bed: GenotypesLike,
     X: Any,
     K: int | LatentFactors | None,
     options: RunOptions,
@@ -186,7 +186,6 @@ def _write(run: _Run, fit: Fit, state: RunState) -> None:
         if tested.sweep is not None:
             small |= {"sweep": tested.sweep.table, "sweep-histograms": tested.sweep.histograms}
         if "prune" in files.paths:
-            assert isinstance(inputs.estimation_source, BedFile)
             assert run.choice.estimation is not None
             writer.write_ids("prune", kept_ids(inputs.estimation_source, run.choice.estimation))
         writer.write_tables(fit.K)

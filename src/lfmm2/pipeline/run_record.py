@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lfmm2.genotypes import BedFile, Genotypes, PassRecord
+from lfmm2.genotypes import PassRecord
 from lfmm2.model import Status
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.preparation import RunInputs
@@ -46,8 +46,8 @@ def make_record(
         software=software(),
         parameters=inputs.parameters(),
         inputs=[InputFile(str(path), _find_size(path)) for path in inputs.input_paths()],
-        estimation=GenotypesUsed(n_samples, choice.n_estimation, _describe_source(inputs.estimation_source)),
-        tested=GenotypesUsed(n_samples, choice.n_tested, _describe_source(inputs.tested_source)),
+        estimation=GenotypesUsed(n_samples, choice.n_estimation, inputs.estimation_source.describe()),
+        tested=GenotypesUsed(n_samples, choice.n_tested, inputs.tested_source.describe()),
         variables=list(variables.names),
         nuisance_variables=list(variables.nuisance_names),
         factors=_describe_factors(fit),
@@ -73,13 +73,6 @@ def _find_size(path: Path) -> int | None:
         return path.stat().st_size
     except OSError:
         return None
-
-
-def _describe_source(source: Genotypes) -> dict[str, Any]:
-    if isinstance(source, BedFile):
-        facts = {"bed": str(source.path), "bytes": source.n_bytes}
-        return {**facts, "n_samples": source.n_samples, "n_snps": source.n_snps}
-    return {"array": list(source.shape)}
 
 
 def _describe_factors(fit: Fit) -> FactorFacts:

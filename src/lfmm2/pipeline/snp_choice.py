@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from lfmm2._typing import Ints
 from lfmm2.errors import InconsistentInputError
-from lfmm2.genotypes import Engine, PassRecord, ThinOptions, n_snps_of, thin_snps
+from lfmm2.genotypes import Engine, PassRecord, ThinOptions, thin_snps
 from lfmm2.pipeline.inputs import check_size
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.run_state import NoState
@@ -58,8 +58,8 @@ def _with_tested(inputs: RunInputs, tested: Ints | None, to_filter: bool) -> Snp
     choice = SnpChoice(
         tested,
         estimation,
-        n_snps_of(inputs.tested_source) if tested is None else len(tested),
-        n_snps_of(inputs.estimation_source) if estimation is None else len(estimation),
+        inputs.tested_source.n_snps if tested is None else len(tested),
+        inputs.estimation_source.n_snps if estimation is None else len(estimation),
         to_filter,
         inputs.thin is not None,
     )

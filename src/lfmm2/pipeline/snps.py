@@ -9,68 +9,75 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import Floats, Ints, ListedSnps
 from lfmm2._words import with_spaces
-from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
+from lfmm2.errors import InconsistentInputError, InputWarning
 from lfmm2.files import id_files, read_id_list, spelling_hints
-from lfmm2.genotypes import BedFile, BedMatrix, Engine, Genotypes, find_snps, n_snps_of
+from lfmm2.genotypes import Engine, GenotypeSource, packed_matrix, refuse
 from lfmm2.pipeline.run_options import SnpOptions
 from lfmm2.results import FilterFacts
 
+# NumPy draws hypergeometric numbers for populations below 10⁹ only
 NUMPY_HYPERGEOMETRIC_LIMIT = 900_000_000
-# SNPs among which another spelling of an ID is sought
+# With more SNPs than this, other spellings of an ID are not sought: all IDs would have to be held in memory
 MOST_COMPARED_SNPS = 100_000
 
 
-def listed_snps(source: Genotypes, ids: ListedSnps, option: str) -> Ints:
+def listed_snps(source: GenotypeSource, ids: ListedSnps, option: str) -> Ints:
     """Return the positions of the SNPs that a file, any of several files, or a collection of IDs names.
+
+    Parameters
+    ----------
+    source : GenotypeSource
+    ids : path, several paths, or collection of str
+    option : str
+        Option that names them, such as "--est-extract".
 
     Raises
     ------
     InconsistentInputError
-        If none is there, or several have one ID.
+        If none of them is there, or several SNPs have one of the IDs.
+    UsageError
+        If SNPs of this source have no IDs.
     """
-    if not isinstance(source, BedFile):
-        raise UsageError(f"{option} needs SNP IDs, and an array has none; choose columns before the call")
+    refuse(source, option.removeprefix("--").replace("-", "_"))
     wanted, files = read_id_list(ids), ", ".join(map(str, id_files(ids)))
     where = f"{option} {files}" if files else option
-    found, n_absent = find_snps(source, wanted)
+    found, n_absent = source.find(wanted)
     hints = "".join(f"; {hint}" for hint in _spelling_hints(source, wanted)) if n_absent else ""
     if len(found) == 0:
-        fact = f"none of {len(wanted)} IDs is in {source.bim_path}"
+        fact = f"none of {len(wanted)} IDs is in {source.name}"
         raise InconsistentInputError(f"{where}: {fact}{hints}; check the IDs")
     if n_absent:
-        warnings.warn(f"{where}: {n_absent} IDs are not in {source.bim_path}{hints}", InputWarning, stacklevel=5)
+        warnings.warn(f"{where}: {n_absent} IDs are not in {source.name}{hints}", InputWarning, stacklevel=5)
     return found
 
 
-def _spelling_hints(source: BedFile, wanted: list[str]) -> list[str]:
-    """How IDs that were not found differ from those of the .bim, where these are few enough to compare."""
+def _spelling_hints(source: GenotypeSource, wanted: list[str]) -> list[str]:
+    """Say how IDs that were not found differ from those of the source, where these are few enough to compare."""
     if source.n_snps > MOST_COMPARED_SNPS:
         return []
-    present = set(source.variants()["ID"].to_pylist())
+    present = {snp_id for table in source.iter_variants() for snp_id in table["ID"].to_pylist()}
     return spelling_hints(set(wanted) - present, present.difference(wanted))
 
 
-def select_snps(source: Genotypes, options: SnpOptions) -> Ints | None:
-    """SNPs that extract and exclude leave, from the .bim alone."""
-    if options.filters and not isinstance(source, BedFile):
-        raise UsageError("maf and geno apply to a .bed; filter the array before it is given")
+def select_snps(source: GenotypeSource, options: SnpOptions) -> Ints | None:
+    """Return the SNPs that extract and exclude leave, None for all; only IDs are read."""
+    refuse(source, *(option for option in ("maf", "geno") if getattr(options, option) is not None))
     chosen: Ints | None = None
     if options.extract is not None:
         chosen = listed_snps(source, options.extract, "--extract")
     if options.exclude is not None:
         dropped = listed_snps(source, options.exclude, "--exclude")
-        chosen = np.setdiff1d(np.arange(n_snps_of(source)) if chosen is None else chosen, dropped, assume_unique=True)
+        chosen = np.setdiff1d(np.arange(source.n_snps) if chosen is None else chosen, dropped, assume_unique=True)
     if chosen is not None and len(chosen) == 0:
         raise InconsistentInputError("--extract and --exclude leave no SNP; check the lists")
     return chosen
 
 
 def filter_snps(
-    source: Genotypes, engine: Engine, samples: Ints, chosen: Ints | None, options: SnpOptions
+    source: GenotypeSource, engine: Engine, samples: Ints, chosen: Ints | None, options: SnpOptions
 ) -> tuple[Ints, FilterFacts]:
     """Find the SNPs that pass maf and geno among the samples in use, in one pass that only counts."""
-    assert isinstance(source, BedFile)
-    matrix = BedMatrix(source, engine, samples=samples, snps=chosen)
+    matrix = packed_matrix(source, engine, samples, chosen, "geno" if options.maf is None else "maf")
     parts, counts = [], np.zeros(3, np.int64)
     for n_called, mean in matrix.call_rates():
         reasons = _failures(n_called, mean, len(samples), options)  # (3, b)
@@ -87,7 +94,7 @@ def filter_snps(
 
 
 def _failures(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions) -> NDArray[np.bool_]:
-    """Without a call, below maf, above geno: shape (3, b); a SNP may fail for several reasons."""
+    """Return which SNPs have no call, are below maf, and above geno, shape (3, b); a SNP may fail for two reasons."""
     frequency = np.nan_to_num(mean / 2)
     minor = np.minimum(frequency, 1 - frequency)
     failed = np.zeros((3, len(mean)), np.bool_)
@@ -100,13 +107,13 @@ def _failures(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions)
 
 
 def estimation_snps(
-    source: Genotypes, tested: Ints | None, listed: Ints | None, options: SnpOptions, seed: int
+    source: GenotypeSource, tested: Ints | None, listed: Ints | None, options: SnpOptions, seed: int
 ) -> Ints | None:
-    """SNPs to estimate factors from: `tested` (those that pass the filters), or the subset asked for.
+    """Return the SNPs to estimate factors from: `tested` (those that pass the filters), or the subset asked for.
 
     Parameters
     ----------
-    source : BedFile or ndarray
+    source : GenotypeSource
         The estimation set.
     tested : ndarray of int64 or None
         SNPs of it that may be used.
@@ -127,7 +134,7 @@ def estimation_snps(
         return chosen
     if options.est_rate is None or options.est_rate == 1:
         return tested
-    n_snps = n_snps_of(source) if tested is None else len(tested)
+    n_snps = source.n_snps if tested is None else len(tested)
     n_wanted = round(options.est_rate * n_snps)
     if n_wanted < 1:
         raise InconsistentInputError(f"est_rate {options.est_rate} of {n_snps} SNPs is less than one; raise it")
@@ -136,9 +143,10 @@ def estimation_snps(
 
 
 def random_subset(n: int, size: int, seed: int, chunk: int = 1 << 20) -> Ints:
-    """A sorted uniform random subset of exactly `size` of n, in memory that grows with `size` only.
+    """Draw a sorted uniform random subset of exactly `size` of n, in memory that grows with `size` only.
 
-    How many fall into each chunk is drawn first (hypergeometric given what is left), then which.
+    For each chunk of positions the number of those chosen is drawn first, from the hypergeometric distribution given
+    what is left, and then the positions themselves.
     """
     rng = np.random.default_rng([seed, 0x5355_4253])
     parts = []
@@ -152,10 +160,11 @@ def random_subset(n: int, size: int, seed: int, chunk: int = 1 << 20) -> Ints:
 
 
 def _hypergeometric(rng: np.random.Generator, good: int, bad: int, size: int) -> int:
-    """Number of good ones among `size` drawn without replacement, for any sizes."""
+    """Draw the number of good ones among `size` that are taken without replacement, for any sizes."""
     if bad < NUMPY_HYPERGEOMETRIC_LIMIT:
         return int(rng.hypergeometric(good, bad, size))
-    # beyond NumPy's limit one after the other: each is drawn with the share that is still wanted
+    # Beyond the limit of NumPy good ones are decided one after the other. Each is taken with the probability that
+    # equals the share still wanted of those left.
     left, wanted = good + bad, size
     for u in rng.random(good):
         wanted -= u * left < wanted

@@ -1,0 +1,44 @@
+"""The kinds of genotypes: the only place that knows which there are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from numpy.typing import ArrayLike
+
+from lfmm2._typing import AnyPath
+from lfmm2.genotypes.array_source import ArraySource
+from lfmm2.genotypes.plink import open_bed
+from lfmm2.genotypes.source import GenotypeSource
+
+GenotypesLike = AnyPath | GenotypeSource | ArrayLike
+
+# How a file is opened, by the end of its name. A name that ends in none of these is the prefix of a PLINK fileset.
+KINDS_OF_FILE: dict[str, Callable[[AnyPath], GenotypeSource]] = {
+    ".bed": open_bed,
+}
+
+
+def open_source(genotypes: GenotypesLike) -> GenotypeSource:
+    """Open genotypes of any kind.
+
+    Parameters
+    ----------
+    genotypes : path, GenotypeSource or array-like of shape (n_samples, n_snps)
+        A path is opened and checked; a source that is open stays what it is; all else is taken for numbers in memory.
+
+    Returns
+    -------
+    GenotypeSource
+        The caller closes it, unless it was given.
+
+    Raises
+    ------
+    LfmmError
+        One of its children, if the genotypes are absent, damaged or of no known format.
+    """
+    if isinstance(genotypes, str | os.PathLike):
+        name = os.fspath(genotypes)
+        return next((kind for end, kind in KINDS_OF_FILE.items() if name.endswith(end)), open_bed)(genotypes)
+    return genotypes if isinstance(genotypes, GenotypeSource) else ArraySource(genotypes)
