@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from scipy import stats
 
-from lfmm2.files.verification import read_record, sealed_json
+from lfmm2.files.seals import read_record, seal_json
 from lfmm2.model.factors import LatentFactors
 from lfmm2.results.factors_file import write_factors
 
@@ -157,7 +157,7 @@ def write_results(
     }
     made |= record or {}
     made["files"] = {name: {"bytes": path.stat().st_size, "sha256": ""} for name, path in files.items()}
-    Path(f"{prefix}.json").write_bytes(sealed_json(json.loads(json.dumps(made).replace("NaN", "null"))))
+    Path(f"{prefix}.json").write_bytes(seal_json(json.loads(json.dumps(made).replace("NaN", "null"))))
     return prefix
 
 
@@ -216,4 +216,4 @@ def write_record(prefix: Path, record: dict[str, Any]) -> None:
     """Seal a record, of the files as they are now."""
     for name in record["files"]:
         record["files"][name] = {"bytes": prefix.with_name(name).stat().st_size, "sha256": ""}
-    Path(f"{prefix}.json").write_bytes(sealed_json(record))
+    Path(f"{prefix}.json").write_bytes(seal_json(record))

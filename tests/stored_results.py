@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lfmm2.files.seals import seal_json
 from lfmm2.files.table_files import open_table
-from lfmm2.files.verification import sealed_json
 
 Floats = NDArray[np.float64]
 TEXT = ("CHROM", "ID", "A1", "OMITTED", "STATUS")
@@ -108,12 +108,12 @@ def write_record(prefix: Path, names: list[str], n: int, files: list[Path], **ch
         "factors": {"K": 1},
         "files": stamps,
     } | changed
-    Path(f"{prefix}.json").write_bytes(sealed_json(record))
+    Path(f"{prefix}.json").write_bytes(seal_json(record))
 
 
 def seal_again(prefix: Path) -> None:
     """Make the record one of the files as they are now, whatever was done to them."""
-    from lfmm2.files.verification import read_record
+    from lfmm2.files.seals import read_record
 
     record = read_record(Path(f"{prefix}.json"))
     files = [prefix.with_name(name) for name in record["files"]]

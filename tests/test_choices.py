@@ -17,7 +17,7 @@ from scipy import special, stats
 
 import lfmm2
 from lfmm2._words import with_spaces
-from lfmm2.files.verification import sealed_json
+from lfmm2.files.seals import seal_json
 from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.pipeline import prepare_run
 from lfmm2.pipeline.preparation import RunOptions, TestOptions
@@ -303,6 +303,6 @@ def test_results_of_an_older_version_are_refused_with_a_remedy(data: lfmm2.Simul
     lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r")
     record = record_of(tmp_path)
     del record["calibration"], record["sha256"]
-    (tmp_path / "r.json").write_bytes(sealed_json(record))
+    (tmp_path / "r.json").write_bytes(seal_json(record))
     with pytest.raises(lfmm2.InconsistentInputError, match=r"no calibration.*run again with this version"):
         lfmm2.read_results(tmp_path / "r")

@@ -23,7 +23,7 @@ pytest.importorskip("matplotlib")
 
 from lfmm2 import plots
 from lfmm2.errors import MalformedInputError, OutputExistsError, UsageError, WriteError
-from lfmm2.files.verification import read_record
+from lfmm2.files.seals import read_record
 from lfmm2.report import picture_sums, report_words
 from lfmm2.report import report_writer as report
 from lfmm2.report.figure_style import as_png

@@ -159,7 +159,7 @@ def run(
         say(prepared.plan.describe())
         if prepared.files.is_complete:
             say("These results are complete; nothing is left to do.")
-        elif kept := prepared.files.unfinished():
+        elif kept := prepared.files.describe_unfinished():
             say(aligned({"resumed with": kept}))
         if dry_run:
             return

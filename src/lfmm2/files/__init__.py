@@ -4,13 +4,11 @@ from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
 from lfmm2.files.id_tables import as_floats, take_apart
 from lfmm2.files.row_store import RowStore, checksum
 from lfmm2.files.samples import Samples, first_two_columns, joined_ids, read_id_list, read_sample_list
-from lfmm2.files.seals import matches, read_note, sealed_note
+from lfmm2.files.seals import find_damaged_files, matches, read_note, read_record, seal_json
 from lfmm2.files.table_files import JOINT_SCHEMA, RESULT_SCHEMA, open_table, read_columns, recut
 from lfmm2.files.text_tables import CHUNK, open_regular, refuse_other_format, repeated, spelling_hints, stream_tables
 from lfmm2.files.variable_tables import MISSING, Variables, check_variables, read_variables
-from lfmm2.files.verification import damaged_files, read_record, sealed_json
 from lfmm2.files.whole_files import (
-    OutputFile,
     OutputSet,
     WholeFile,
     check_free_space,
@@ -27,7 +25,6 @@ __all__ = [
     "MISSING",
     "RESULT_SCHEMA",
     "FolderLock",
-    "OutputFile",
     "OutputSet",
     "RowStore",
     "Samples",
@@ -40,7 +37,7 @@ __all__ = [
     "check_prefix_name",
     "check_variables",
     "checksum",
-    "damaged_files",
+    "find_damaged_files",
     "first_two_columns",
     "joined_ids",
     "matches",
@@ -55,8 +52,7 @@ __all__ = [
     "recut",
     "refuse_other_format",
     "repeated",
-    "sealed_json",
-    "sealed_note",
+    "seal_json",
     "spelling_hints",
     "stream_tables",
     "sync_folder",

@@ -10,9 +10,9 @@ from typing import Any
 from lfmm2._typing import Ints
 from lfmm2.errors import InconsistentInputError
 from lfmm2.genotypes import Engine, PassRecord, ThinOptions, n_snps_of, thin_snps
+from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.inputs import check_size
 from lfmm2.pipeline.preparation import RunInputs
-from lfmm2.pipeline.run_state import NoState
 from lfmm2.pipeline.snps import estimation_snps, filter_snps
 
 
@@ -72,10 +72,10 @@ def _check_numbers(inputs: RunInputs, choice: SnpChoice) -> None:
         check_size(n, n_variables, inputs.numbers.n_factors, choice.n_estimation)
 
 
-def apply_filters(inputs: RunInputs, choice: SnpChoice, engine: Engine, state: NoState) -> SnpChoice:
+def apply_filters(inputs: RunInputs, choice: SnpChoice, engine: Engine, checkpoints: Checkpoints) -> SnpChoice:
     """Drop SNPs by maf and geno among the samples in use, in one pass that only counts."""
     passed, facts = _kept_positions(
-        state,
+        checkpoints,
         "filters",
         engine,
         lambda: filter_snps(inputs.tested_source, engine, inputs.variables.rows, choice.tested, inputs.options.snps),
@@ -84,7 +84,7 @@ def apply_filters(inputs: RunInputs, choice: SnpChoice, engine: Engine, state: N
 
 
 def thin_estimation_set(
-    inputs: RunInputs, thin: ThinOptions, choice: SnpChoice, engine: Engine, state: NoState
+    inputs: RunInputs, thin: ThinOptions, choice: SnpChoice, engine: Engine, checkpoints: Checkpoints
 ) -> SnpChoice:
     """Keep estimation SNPs of which no two in a window are correlated, in one pass."""
 
@@ -93,20 +93,20 @@ def thin_estimation_set(
         facts = {"n_snps": choice.n_estimation, "n_kept": len(kept)}
         return kept, {"r2": thin.r2, "window": thin.window_text, **facts}
 
-    kept, facts = _kept_positions(state, "thinned", engine, compute)
+    kept, facts = _kept_positions(checkpoints, "thinned", engine, compute)
     thinned = replace(choice, estimation=kept, n_estimation=len(kept), to_thin=False, thinning=facts)
     _check_numbers(inputs, thinned)
     return thinned
 
 
 def _kept_positions(
-    state: NoState, name: str, engine: Engine, compute: Callable[[], tuple[Ints, dict[str, Any]]]
+    checkpoints: Checkpoints, name: str, engine: Engine, compute: Callable[[], tuple[Ints, dict[str, Any]]]
 ) -> tuple[Ints, dict[str, Any]]:
     """Return the SNPs that a pass chooses and its facts: computed, or kept by an unfinished run."""
-    kept = state.arrays(name)
+    kept = checkpoints.load_arrays(name)
     if kept is not None and {"positions", "facts", "record"} <= kept.keys():
         engine.passes.append(PassRecord.from_json(str(kept["record"])))
         return kept["positions"], json.loads(str(kept["facts"]))
     positions, facts = compute()
-    state.keep_arrays(name, positions=positions, facts=json.dumps(facts), record=engine.passes[-1].to_json())
+    checkpoints.keep_arrays(name, positions=positions, facts=json.dumps(facts), record=engine.passes[-1].to_json())
     return positions, facts

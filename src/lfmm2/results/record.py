@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lfmm2._words import aligned, with_spaces
-from lfmm2.files import sealed_json
+from lfmm2.files import seal_json
 
 
 def _strict(value: Any) -> Any:
@@ -25,7 +25,7 @@ def _strict(value: Any) -> Any:
 
 def as_json(record: dict[str, Any]) -> bytes:
     """The record as UTF-8 JSON, which ends with a SHA-256 of itself; NaN and infinity are null."""
-    return sealed_json(_strict(record))
+    return seal_json(_strict(record))
 
 
 def result_lines(record: dict[str, Any]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import lfmm2
-from lfmm2.files.verification import read_record, sealed_json
+from lfmm2.files.seals import read_record, seal_json
 from lfmm2.simulation import simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
@@ -89,6 +89,6 @@ def test_record_of_any_contents_seals_itself(tmp_path: Path) -> None:
         "none": None,
         "list": [1, [2]],
     }
-    (tmp_path / "r.json").write_bytes(sealed_json(record))
+    (tmp_path / "r.json").write_bytes(seal_json(record))
     assert read_record(tmp_path / "r.json") == record
     json.loads((tmp_path / "r.json").read_text())
