@@ -14,7 +14,6 @@ from lfmm2._typing import Floats
 from lfmm2._words import with_spaces
 from lfmm2.errors import InputWarning
 from lfmm2.files import JOINT_SCHEMA, RESULT_SCHEMA, open_table, recut
-from lfmm2.model import LatentFactors
 from lfmm2.pipeline.memory import q_values_in_memory
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.publication import Publication
@@ -88,10 +87,9 @@ class ResultWriter:
             fact = f"{with_spaces(n_nameless)} SNPs of {self.files.paths[name]} are called '.', which names none"
             warnings.warn(f"{fact}; give IDs with plink2 --set-all-var-ids @:#", InputWarning, stacklevel=2)
 
-    def write_record(self, record: dict[str, Any], factors: LatentFactors) -> None:
+    def write_record(self, record: dict[str, Any]) -> None:
         """Write the log, and the record as the manifest of all that is written."""
         paths, publication = self.files.paths, self.publication
-        self.files.write_factors(publication, factors)
         with publication.open_output("log") as file:
             file.write(as_log(record, self.plan.describe()))
         stamps = {path.name: publication.stamp(name) for name, path in paths.items() if name != "record"}

@@ -196,7 +196,7 @@ def _write(run: _Run, fit: Fit, checkpoints: Checkpoints, publication: Publicati
             writer.write_ids("prune", kept_ids(inputs.estimation_source, run.choice.estimation))
         writer.write_tables(fit.K)
         writer.write_small({name: table for name, table in small.items() if name in files.paths})
-        writer.write_record(_make_record(run, fit, tested), fit.factors)
+        writer.write_record(_make_record(run, fit, tested))
 
 
 def _make_record(run: _Run, fit: Fit, tested: Tested) -> dict[str, Any]:
