@@ -1,4 +1,4 @@
-"""A lock on a folder: one run at a time, found free again as soon as its process has ended, however it did."""
+"""A lock on a folder: one run at a time. The lock is free again as soon as its process has ended, however it ended."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class FolderLock:
         return True
 
     def release(self) -> None:
-        """Let others have it; the file stays."""
+        """Unlock the folder; the file of the lock stays."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 # Closing does not unlock where a child that was forked meanwhile has the file open too.

@@ -1,4 +1,4 @@
-"""What makes two runs the same run: a resumed one must have the same, field by field."""
+"""The identity of a run: a resumed run must have that of the unfinished one, field by field."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def make_identity(
     estimation_snps: Ints | None,
     given: LatentFactors | None,
 ) -> dict[str, Any]:
-    """Everything that the bytes of the results depend on, as a flat dict of JSON.
+    """Return everything that the bytes of the results depend on, as a flat dict of JSON.
 
-    Files of genotypes are told by size and time of change, which a copy with ``cp -p`` keeps; variables, choices of
-    samples and SNPs, and arrays by a SHA-256 of what was made of them.
+    Files of genotypes are represented by size and time of change, which a copy with ``cp -p`` keeps; variables, choices
+    of samples and SNPs, and arrays are represented by a SHA-256 of their values.
 
     Parameters
     ----------
     parameters : dict
-        Those that change results.
+        Options that change results.
     software : dict
-        Versions.
+        Versions of lfmm2 and of the libraries that compute.
     variables : AlignedVariables
     tested, estimation : BedFile or ndarray
     tested_snps, estimation_snps : ndarray of int64 or None
         Chosen SNPs, before filters that need a pass.
     given : LatentFactors, optional
-        Factors that are not estimated here.
+        Factors that this run does not estimate.
     """
     identity = {
         **parameters,
@@ -67,11 +67,13 @@ def make_identity(
 
 
 def _in_use(variables: AlignedVariables) -> bytes:
+    """Return FID and IID of the samples in use, one sample in a line."""
     samples = variables.samples
     return "\n".join(f"{samples.fid[row]} {samples.iid[row]}" for row in variables.rows.tolist()).encode()
 
 
 def _digest(*parts: NDArray[Any] | bytes) -> str:
+    """Return the SHA-256 of the values of arrays, in order of rows, and of texts."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part if isinstance(part, bytes) else _bytes_of(part))
@@ -84,6 +86,7 @@ def _bytes_of(array: NDArray[Any]) -> memoryview | bytes:
 
 
 def _chosen(snps: Ints | None) -> str:
+    """Describe a choice of SNPs: how many, and the SHA-256 of their positions."""
     return "all" if snps is None else f"{len(snps)}, SHA-256 {_digest(snps)}"
 
 
@@ -94,5 +97,5 @@ def _genotypes(name: str, source: Genotypes) -> dict[str, Any]:
             **{f"{name} (.{kind}), bytes": stamp.n_bytes for kind, stamp in stamps.items()},
             **{f"{name} (.{kind}), time of change in ns": stamp.mtime_ns for kind, stamp in stamps.items()},
         }
-    # row by row: no copy where rows lie together
+    # Row by row, so that an array in C order is not copied.
     return {f"{name} (array)": f"{source.shape}, {source.dtype}, SHA-256 {_digest(*source)}"}

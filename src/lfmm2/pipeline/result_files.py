@@ -1,4 +1,4 @@
-"""The files of a run: which there will be, whether they may be written, and writing them all or none.
+"""The files of a run: which files there will be, whether they may be written, and how all of them appear or none.
 
 Every output is written to the state folder and takes its final name with all others when the last one is finished: the
 record, which is the manifest of the others.
@@ -49,15 +49,8 @@ class OutputOptions:
         return None if self.out is None else os.fspath(self.out)
 
 
-def check_prefix(options: OutputOptions) -> None:
-    """Refuse what is known to be in the way before the variables are: folder, log, record and factors."""
-    if options.prefix is not None:
-        paths = [Path(options.prefix + end) for end in FIXED_ENDINGS.values()]
-        _check_paths(paths, options.overwrite or options.resume)
-
-
 def _check_paths(paths: list[Path], overwrite: bool) -> None:
-    """Do as `check_outputs`, and refuse names that the file system does not take, with what is added on the way."""
+    """Check paths as `check_outputs` does, and refuse names that are too long with the endings of unfinished files."""
     if not paths:
         return
     try:
@@ -181,10 +174,10 @@ class ResultFiles:
         path = self.paths["record"]
         try:
             record = read_record(path)
-            other = find_differences(record["identity"], identity)
-            faults = (
-                [f"complete results of another run: {'; '.join(other)}"] if other else find_damaged_files(path, record)
-            )
+            if other := find_differences(record["identity"], identity):
+                faults = [f"complete results of another run: {'; '.join(other)}"]
+            else:
+                faults = find_damaged_files(path, record)
         except MalformedInputError as error:
             faults = [str(error)]
         if faults and not options.overwrite:

@@ -77,14 +77,14 @@ class ResumableMatrix:
             product: Floats = kept["product"]
             return product
         product = make(_KeptSum(self._checkpoints, f"{name}-begun", key, self.n_snps))
-        # in memory order as it is: another one may round differently in what follows
+        # Arrays are kept with their order in memory, because products with another order may round differently.
         self._checkpoints.keep_arrays(name, key=key, product=product, record=self._engine.passes[-1].to_json())
         self._checkpoints.remove(f"{name}-begun.npz")
         return product
 
 
 class _KeptSum(PartialSum):
-    """The sum of a pass on its way, kept whenever that is worth the time."""
+    """The partial sum of a pass, kept from time to time so that an interrupted pass need not begin again."""
 
     def __init__(self, checkpoints: Checkpoints, name: str, key: str, n_snps: int) -> None:
         self._checkpoints = checkpoints
@@ -93,13 +93,13 @@ class _KeptSum(PartialSum):
         self._n_snps = n_snps
 
     def begun(self) -> tuple[int, Floats] | None:
-        """What an interrupted run has kept of the same pass."""
+        """Return what an interrupted run has kept of the same pass: SNPs that are done, and their sum."""
         kept = self._checkpoints.load_arrays(self._name)
         if kept is None or str(kept.get("key")) != self._key or not {"total", "n_snps"} <= kept.keys():
             return None
         return int(kept["n_snps"]), kept["total"]
 
     def offer(self, n_snps: int, total: Floats) -> None:
-        """Kept where a pass may begin; the whole sum is kept as the product."""
+        """Keep the sum where a pass may begin and a wait for the disk is due; the whole sum is kept as the product."""
         if n_snps < self._n_snps and n_snps % RESTART_SNPS == 0 and self._checkpoints.is_due():
             self._checkpoints.keep_arrays(self._name, key=self._key, n_snps=n_snps, total=total)
