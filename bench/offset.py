@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from lfmm2.files.seals import seal_json
 from lfmm2.files.table_files import open_table
-from lfmm2.files.verification import sealed_json
 from lfmm2.model.columns import COLUMNS
 from lfmm2.results.tables import table_schema
 
@@ -61,7 +61,7 @@ def write_results(prefix, n_snps, n_variables):
     np.savez(files[-1])
     stamps = {p.name: {"bytes": p.stat().st_size, "sha256": hashlib.sha256(b"").hexdigest()} for p in files}
     record = {"variables": names, "tested": {"n_snps_used": n_snps}, "factors": {"K": 1}, "files": stamps}
-    Path(f"{prefix}.json").write_bytes(sealed_json(record))
+    Path(f"{prefix}.json").write_bytes(seal_json(record))
     return sum(p.stat().st_size for p in files)
 
 

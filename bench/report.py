@@ -31,7 +31,7 @@ def make_results(prefix, n_snps, n_variables, n_contigs, seed=0):
     from pyarrow import parquet
     from scipy import stats
 
-    from lfmm2.files.verification import sealed_json
+    from lfmm2.files.seals import seal_json
     from lfmm2.model.factors import LatentFactors
     from lfmm2.results.factors_file import write_factors
 
@@ -88,7 +88,7 @@ def make_results(prefix, n_snps, n_variables, n_contigs, seed=0):
         "gif": dict.fromkeys(variables, gif),
         "files": {path.name: {"bytes": path.stat().st_size, "sha256": ""} for path in [*files, path]},
     }
-    Path(f"{prefix}.json").write_bytes(sealed_json(record))
+    Path(f"{prefix}.json").write_bytes(seal_json(record))
 
 
 def peak_of(*arguments):

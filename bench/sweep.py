@@ -20,8 +20,8 @@ import numpy as np
 import lfmm2
 from lfmm2.model.sweep import SweepModel
 from lfmm2.pipeline import execute_estimation, prepare_run
+from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.run_options import RunOptions, TestOptions
-from lfmm2.pipeline.run_state import NoState
 from lfmm2.pipeline.statistics_store import collect_statistics
 
 K = 20
@@ -40,7 +40,7 @@ def largest_difference(data) -> float:
         factors, inputs = execute_estimation(prepared), prepared.inputs
         ks = inputs.numbers.ks
         model = SweepModel(inputs.ridge, factors, K, ks, len(inputs.variables.names), "paper")
-        store = collect_statistics(model, inputs.tested_matrix(None, inputs.make_engine()), NoState())
+        store = collect_statistics(model, inputs.tested_matrix(None, inputs.make_engine()), Checkpoints())
         for i, k in enumerate(ks):
             alone = lfmm2.run(None, data.bed, data.env, k, solver="exact").t
             swept = np.column_stack([rows.array[:, i] for rows in store.sweeps])

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from lfmm2.files.verification import read_record, sealed_json
+from lfmm2.files.seals import read_record, seal_json
 
 
 def record_entries(
@@ -79,7 +79,7 @@ def write_record(prefix: Path, entries: dict[str, Any], files: list[Path]) -> No
         path.name: {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         for path in files
     }
-    Path(f"{prefix}.json").write_bytes(sealed_json(entries | {"files": stamps}))
+    Path(f"{prefix}.json").write_bytes(seal_json(entries | {"files": stamps}))
 
 
 def seal_again(prefix: Path) -> None:

@@ -18,7 +18,7 @@ from scipy import special, stats
 import lfmm2
 from lfmm2._choices import CALIBRATIONS
 from lfmm2._words import with_spaces
-from lfmm2.files.verification import sealed_json
+from lfmm2.files.seals import seal_json
 from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.pipeline import prepare_run
 from lfmm2.pipeline.run_options import OutputOptions, RunOptions, SnpOptions, TestOptions
@@ -302,7 +302,7 @@ def test_record_without_calibration_is_refused_with_a_remedy(data: lfmm2.Simulat
     lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r")
     record = record_of(tmp_path)
     del record["calibration"], record["sha256"]
-    (tmp_path / "r.json").write_bytes(sealed_json(record))
+    (tmp_path / "r.json").write_bytes(seal_json(record))
     with pytest.raises(
         lfmm2.MalformedInputError, match=r"calibration is absent; no record as lfmm2 writes it, run again"
     ):

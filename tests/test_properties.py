@@ -26,7 +26,7 @@ import lfmm2
 from lfmm2.files.table_files import read_columns
 from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.model.columns import COLUMNS
-from lfmm2.pipeline import run_state
+from lfmm2.pipeline import state_folder
 from lfmm2.process.progress import Progress
 from lfmm2.results.tables import column_types
 
@@ -335,7 +335,7 @@ class _Stopping(Progress):
 def test_resumed_run_is_the_straight_one_to_the_byte(
     problem: Problem, stops: list[int], solver: str, maf: float | None
 ) -> None:
-    before, run_state.KEEP_AFTER_SECONDS = run_state.KEEP_AFTER_SECONDS, 0
+    before, state_folder.KEEP_AFTER_SECONDS = state_folder.KEEP_AFTER_SECONDS, 0
     try:
         with tempfile.TemporaryDirectory(dir=FOLDER) as name:
             folder = Path(name)
@@ -359,4 +359,4 @@ def test_resumed_run_is_the_straight_one_to_the_byte(
                 assert again.paths[key].read_bytes() == straight.paths[key].read_bytes(), key
             assert not (folder / "r.state").exists()
     finally:
-        run_state.KEEP_AFTER_SECONDS = before
+        state_folder.KEEP_AFTER_SECONDS = before

@@ -15,7 +15,7 @@ import pytest
 import lfmm2
 from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
-from lfmm2.pipeline import run_state
+from lfmm2.pipeline import state_folder
 from lfmm2.process.progress import Progress
 from lfmm2.simulation import Simulation, simulate
 
@@ -55,7 +55,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several blocks per pass, and everything kept at once."""
     monkeypatch.setattr("lfmm2.genotypes.engine.BLOCK_BYTES", 1)
-    monkeypatch.setattr(run_state, "KEEP_AFTER_SECONDS", 0)
+    monkeypatch.setattr(state_folder, "KEEP_AFTER_SECONDS", 0)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -149,7 +149,7 @@ def test_run_killed_while_it_removes_its_state_is_complete(
     run(data, tmp_path / "straight" / "r", CASES["exact"], overwrite=True)
     (tmp_path / "r").mkdir()
     run(data, tmp_path / "r" / "r", {"K": 3})  # replaced, so that there is something put aside too
-    unlink, discard = Path.unlink, run_state.RunState._discard
+    unlink, remove = Path.unlink, state_folder.StateFolder._remove
     n_left = n_removed
 
     class Killed(BaseException):
@@ -162,13 +162,13 @@ def test_run_killed_while_it_removes_its_state_is_complete(
             raise Killed
         unlink(path, missing_ok=missing_ok)
 
-    def stopped(state: run_state.RunState) -> None:
+    def stopped(folder: state_folder.StateFolder) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(Path, "unlink", killing)
-            discard(state)
+            remove(folder)
 
     with monkeypatch.context() as patch, contextlib.suppress(Killed):
-        patch.setattr(run_state.RunState, "_discard", stopped)
+        patch.setattr(state_folder.StateFolder, "_remove", stopped)
         run(data, tmp_path / "r" / "r", CASES["exact"], overwrite=True)
     assert (tmp_path / "r" / "r.state").exists() or n_removed > 8
     run(data, tmp_path / "r" / "r", CASES["exact"], resume=True)

@@ -13,7 +13,7 @@ import pytest
 from stored_results import write_results
 
 from lfmm2.cli.program import main
-from lfmm2.files.verification import read_record, sealed_json
+from lfmm2.files.seals import read_record, seal_json
 from lfmm2.simulation import simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
@@ -190,7 +190,7 @@ def test_verify_of_damaged_results_names_all_faults(folder: Path, capsys: Captur
     ],
 )
 def test_sealed_record_of_odd_contents_ends_with_3(folder: Path, capsys: Capture, command: str, part: dict) -> None:
-    (folder / "r.json").write_bytes(sealed_json(read_record(folder / "r.json") | part))
+    (folder / "r.json").write_bytes(seal_json(read_record(folder / "r.json") | part))
     code, err = refused(capsys, folder, command, "r")
     assert code == 3
     assert "r.json" in err

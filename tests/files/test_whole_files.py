@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -67,14 +69,17 @@ def test_whole_file_empties_what_an_earlier_run_left(tmp_path: Path) -> None:
 def test_whole_file_refuses_a_file_that_another_run_writes(tmp_path: Path) -> None:
     with WholeFile(tmp_path / "a.txt") as file:
         file.write(b"first")
-        with pytest.raises(OutputExistsError, match="another run is writing it"):
-            WholeFile(tmp_path / "a.txt")
+        with pytest.raises(OutputExistsError, match="another run is writing it"), WholeFile(tmp_path / "a.txt"):
+            pass
     assert (tmp_path / "a.txt").read_bytes() == b"first"
 
 
 def test_whole_file_names_the_absent_folder(tmp_path: Path) -> None:
-    with pytest.raises(WriteError, match="No such file or directory; create the folder first"):
-        WholeFile(tmp_path / "absent" / "a.txt")
+    with (
+        pytest.raises(WriteError, match="No such file or directory; create the folder first"),
+        WholeFile(tmp_path / "absent" / "a.txt"),
+    ):
+        pass
 
 
 @needs_dev_full
@@ -97,6 +102,58 @@ def test_whole_file_that_cannot_be_finished_leaves_nothing(
     with pytest.raises(WriteError, match="No space left"), WholeFile(tmp_path / "a.txt") as file:
         file.write(b"whole")
     assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("a_third_has_begun", [False, True])
+def test_whole_file_does_not_touch_a_file_that_took_its_name_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, a_third_has_begun: bool
+) -> None:
+    # between this run's open and its lock another run finishes the file, which frees its lock
+    other, third = OutputSet(), OutputSet()
+    other.open(tmp_path / "a.txt").write(b"theirs")
+    flock = fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        other.commit()
+        if a_third_has_begun:
+            third.open(tmp_path / "a.txt").write(b"a third")
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(whole_files.fcntl, "flock", late)
+    with pytest.raises(OutputExistsError, match="another run is writing it"), WholeFile(tmp_path / "a.txt") as file:
+        file.write(b"ours")
+    assert (tmp_path / "a.txt").read_bytes() == b"theirs"
+    assert names_in(tmp_path) == (["a.txt", "a.txt.part"] if a_third_has_begun else ["a.txt"])
+    third.commit()
+    assert (tmp_path / "a.txt").read_bytes() == (b"a third" if a_third_has_begun else b"theirs")
+
+
+def test_whole_file_that_is_hashed_knows_its_size_and_sum(tmp_path: Path) -> None:
+    whole = WholeFile(tmp_path / "a.npz", hashed=True)
+    with whole as file:
+        np.savez(file, u=np.arange(300_000))
+    raw = (tmp_path / "a.npz").read_bytes()
+    assert whole.stamp == {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    with np.load(tmp_path / "a.npz") as stored:
+        assert stored["u"].tolist() == list(range(300_000))
+
+
+def test_whole_file_that_is_not_durable_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", no_space)
+    with WholeFile(tmp_path / "a.txt", durable=False) as file:
+        file.write(b"whole")
+    assert (tmp_path / "a.txt").read_bytes() == b"whole"
+    assert names_in(tmp_path) == ["a.txt"]
+
+
+def test_whole_file_stays_where_only_its_folder_cannot_be_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole_files, "sync_folder", no_space)
+    with pytest.raises(OSError, match="No space left"), WholeFile(tmp_path / "a.txt") as file:
+        file.write(b"whole")
+    assert (tmp_path / "a.txt").read_bytes() == b"whole"
 
 
 def test_output_set_flushes_files_then_renames_then_flushes_the_folder(

@@ -110,7 +110,7 @@ def test_failure_that_going_on_cannot_mend_leaves_nothing(data, tmp_path, monkey
 def test_failed_overwrite_keeps_the_old_files(data, tmp_path, monkeypatch):
     lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr("lfmm2.pipeline.result_writer.sealed_json", lambda _: 1 / 0)
+    monkeypatch.setattr("lfmm2.pipeline.result_writer.seal_json", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         lfmm2.run(None, data.bed, data.env, 3, out=tmp_path / "r", overwrite=True)
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
@@ -121,7 +121,7 @@ def test_all_files_are_in_the_state_folder_until_the_end(data, tmp_path, monkeyp
     with prepared(data, tmp_path / "r") as run:
         publish = run.files.publish
         monkeypatch.setattr(
-            run.files, "publish", lambda state: seen.append([p.name for p in tmp_path.iterdir()]) or publish(state)
+            run.files, "publish", lambda outputs: seen.append([p.name for p in tmp_path.iterdir()]) or publish(outputs)
         )
         execute_run(run)
     assert seen == [["r.state"]]
@@ -150,7 +150,9 @@ def test_variable_that_would_take_the_place_of_another_file_is_refused(tmp_path,
 
 def test_record_is_the_last_file_to_appear(data, tmp_path, monkeypatch):
     shown = []
-    monkeypatch.setattr("lfmm2.pipeline.run_state.RunState.publish", lambda _, targets: shown.extend(targets.values()))
+    monkeypatch.setattr(
+        "lfmm2.pipeline.publication.Publication.publish", lambda outputs: shown.extend(outputs.targets.values())
+    )
     monkeypatch.setattr("lfmm2.pipeline.run.read_results", lambda _: None)
     with prepared(data, tmp_path / "r") as run:
         execute_run(run)

@@ -12,9 +12,10 @@ from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.plink import BedFile
-from lfmm2.pipeline import run_state
+from lfmm2.pipeline import state_folder
+from lfmm2.pipeline.checkpoints import CheckpointFiles, Checkpoints
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
-from lfmm2.pipeline.run_state import NoState, RunState
+from lfmm2.pipeline.state_folder import StateFolder
 from lfmm2.process.progress import Progress
 
 
@@ -26,8 +27,8 @@ def questions(matrix: ResumableMatrix, seed: int = 0) -> list[np.ndarray]:
 
 @pytest.fixture
 def kept(structured_bed: BedFile, engine: Engine, tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
-    with pytest.raises(KeyboardInterrupt), RunState.begin(tmp_path / "s", {}, False, False) as state:  # noqa: PT012
-        answers = questions(ResumableMatrix(BedMatrix(structured_bed, engine), engine, state))
+    with pytest.raises(KeyboardInterrupt), StateFolder.begin(tmp_path / "s", {}, False, False) as state:  # noqa: PT012
+        answers = questions(ResumableMatrix(BedMatrix(structured_bed, engine), engine, CheckpointFiles(state)))
         raise KeyboardInterrupt
     return tmp_path / "s", answers
 
@@ -38,8 +39,8 @@ def test_answers_come_back_without_a_pass(
     monkeypatch.setattr(BedMatrix, "_blocks", None)
     engine = Engine(1, 1 << 30)
     folder, answers = kept
-    with RunState.begin(folder, {}, True, False) as state:
-        again = questions(ResumableMatrix(BedMatrix(structured_bed, engine), engine, state))
+    with StateFolder.begin(folder, {}, True, False) as state:
+        again = questions(ResumableMatrix(BedMatrix(structured_bed, engine), engine, CheckpointFiles(state)))
     for first, second in zip(answers, again, strict=True):
         np.testing.assert_array_equal(first, second)
         assert first.flags.f_contiguous == second.flags.f_contiguous
@@ -52,13 +53,13 @@ def test_interrupted_pass_goes_on_where_it_was(
     structured: Structured, write_fileset: WriteFileset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_kept: int,
     kind: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(run_state, "KEEP_AFTER_SECONDS", 0)
+    monkeypatch.setattr(state_folder, "KEEP_AFTER_SECONDS", 0)
     dosage = np.tile(structured.dosage, 14)  # 21 000 SNPs
     monkeypatch.setattr("lfmm2.genotypes.engine.BLOCK_BYTES", 1)
 
-    def matrix(engine: Engine, state: NoState) -> ResumableMatrix:
+    def matrix(engine: Engine, checkpoints: Checkpoints) -> ResumableMatrix:
         source = ArrayMatrix(dosage, engine) if kind == "array" else BedMatrix(write_fileset(dosage), engine)
-        return ResumableMatrix(source, engine, state)
+        return ResumableMatrix(source, engine, checkpoints)
 
     class Stopping(Progress):
         n_snps = 0
@@ -72,14 +73,14 @@ def test_interrupted_pass_goes_on_where_it_was(
     S = np.random.default_rng(5).standard_normal((120, 6))
     straight = Engine(2, 1 << 30)
     for verb, arguments in (("gram", ()), ("gram_product", (S,))):
-        expected = getattr(matrix(straight, NoState()), verb)(*arguments)
+        expected = getattr(matrix(straight, Checkpoints()), verb)(*arguments)
         folder = tmp_path / verb
-        with pytest.raises(KeyboardInterrupt), RunState.begin(folder, {}, False, False) as state:
-            getattr(matrix(Engine(1, 1 << 30, Stopping()), state), verb)(*arguments)
+        with pytest.raises(KeyboardInterrupt), StateFolder.begin(folder, {}, False, False) as state:
+            getattr(matrix(Engine(1, 1 << 30, Stopping()), CheckpointFiles(state)), verb)(*arguments)
         assert [path.name for path in folder.glob("*.npz")] == ["pass-001-begun.npz"]
         engine = Engine(3, 1 << 30)
-        with pytest.raises(KeyboardInterrupt), RunState.begin(folder, {}, True, False) as state:  # noqa: PT012
-            again = getattr(matrix(engine, state), verb)(*arguments)
+        with pytest.raises(KeyboardInterrupt), StateFolder.begin(folder, {}, True, False) as state:  # noqa: PT012
+            again = getattr(matrix(engine, CheckpointFiles(state)), verb)(*arguments)
             raise KeyboardInterrupt
         np.testing.assert_array_equal(again, expected)
         assert engine.passes[0].n_snps <= 21_000 - 2048 * (n_kept - 1)
@@ -90,8 +91,8 @@ def test_other_questions_are_answered_anew(
     structured_bed: BedFile, kept: tuple[Path, list[np.ndarray]], engine: Engine
 ) -> None:
     matrix = BedMatrix(structured_bed, engine)
-    with RunState.begin(kept[0], {}, True, False) as state:
-        again = questions(ResumableMatrix(matrix, engine, state), seed=1)
-    expected = questions(ResumableMatrix(matrix, engine, NoState()), seed=1)
+    with StateFolder.begin(kept[0], {}, True, False) as state:
+        again = questions(ResumableMatrix(matrix, engine, CheckpointFiles(state)), seed=1)
+    expected = questions(ResumableMatrix(matrix, engine, Checkpoints()), seed=1)
     for first, second in zip(expected, again, strict=True):
         np.testing.assert_array_equal(first, second)

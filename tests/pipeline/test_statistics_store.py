@@ -18,8 +18,9 @@ from lfmm2.model.eigensolvers import SolverOptions
 from lfmm2.model.factors import LatentFactors, estimate_from_matrix
 from lfmm2.model.ridge import RidgeGeometry, ridge_geometry
 from lfmm2.model.sweep import SweepModel
-from lfmm2.pipeline import run_state
-from lfmm2.pipeline.run_state import NoState, RunState
+from lfmm2.pipeline import state_folder
+from lfmm2.pipeline.checkpoints import CheckpointFiles, Checkpoints
+from lfmm2.pipeline.state_folder import StateFolder
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
 from lfmm2.statistics.calibration import JointStatistic, StudentStatistic
 
@@ -63,7 +64,7 @@ def contents(store: StatisticsStore) -> list[np.ndarray]:
 
 
 def test_rows_hold_each_statistic_under_its_name(model: AssociationModel, matrix: ArrayMatrix) -> None:
-    store = collect_statistics(model, matrix, NoState())
+    store = collect_statistics(model, matrix, Checkpoints())
     shared, own = COLUMNS.layout(per_variable=False), COLUMNS.layout(per_variable=True)
     assert len({*shared.names, *own.names}) == 11
     for name in shared.names:
@@ -77,7 +78,7 @@ def test_rows_hold_each_statistic_under_its_name(model: AssociationModel, matrix
 
 
 def test_status_and_histograms_count_every_snp(model: AssociationModel, matrix: ArrayMatrix) -> None:
-    store = collect_statistics(model, matrix, NoState())
+    store = collect_statistics(model, matrix, Checkpoints())
     assert store.n_rows == N_SNPS
     counts = {status: int(n) for status, n in zip(Status, store.status_counts, strict=True)}
     assert counts == {Status.OK: N_SNPS - 3, Status.NO_VARIATION: 1, Status.ALL_MISSING: 2, Status.PERFECT_FIT: 0}
@@ -85,7 +86,7 @@ def test_status_and_histograms_count_every_snp(model: AssociationModel, matrix: 
 
 
 def test_magnitudes_are_t_and_the_root_of_f(model: AssociationModel, matrix: ArrayMatrix) -> None:
-    store = collect_statistics(model, matrix, NoState())
+    store = collect_statistics(model, matrix, Checkpoints())
     t, f = (whole(model.statistics(matrix), name) for name in ("t", "f_stat"))
     for j in range(D):
         np.testing.assert_array_equal(np.concatenate(list(store.magnitude_blocks(j))), t[:, j])
@@ -93,7 +94,7 @@ def test_magnitudes_are_t_and_the_root_of_f(model: AssociationModel, matrix: Arr
 
 
 def test_calibrations_are_of_each_variable_and_then_of_all(model: AssociationModel, matrix: ArrayMatrix) -> None:
-    store = collect_statistics(model, matrix, NoState())
+    store = collect_statistics(model, matrix, Checkpoints())
     *of_variables, joint = store.calibrations("gif")
     t = whole(model.statistics(matrix), "t")
     for j, calibration in enumerate(of_variables):
@@ -108,7 +109,7 @@ def test_sweep_has_a_row_for_each_number_of_factors(
     fit: tuple[RidgeGeometry, LatentFactors], matrix: ArrayMatrix
 ) -> None:
     model = SweepModel(*fit, 2, (0, 1, 3), D, "intercept")
-    store = collect_statistics(model, matrix, NoState())
+    store = collect_statistics(model, matrix, Checkpoints())
     t_by_k = whole(model.statistics(matrix), "t_by_k")
     for j, rows in enumerate(store.sweeps):
         np.testing.assert_array_equal(rows.array, t_by_k[:, :, j])
@@ -119,7 +120,7 @@ def test_held_out_errors_are_added_up(
     model: AssociationModel, fit: tuple[RidgeGeometry, LatentFactors], matrix: ArrayMatrix
 ) -> None:
     fill = FactorFill(fit[1].U, seed=0)
-    store = collect_statistics(model, matrix, NoState(), fill)
+    store = collect_statistics(model, matrix, Checkpoints(), fill)
     expected = HeldOutError()
     expected.add(whole(model.statistics(matrix, fill=fill), "held_out"))
     assert store.held_out_error().summary() == pytest.approx(expected.summary())
@@ -143,9 +144,9 @@ def interrupted(
     fit: tuple[RidgeGeometry, LatentFactors], matrix: ArrayMatrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """The state of a run that has noted each of five blocks."""
-    monkeypatch.setattr(run_state, "KEEP_AFTER_SECONDS", 0)
-    with pytest.raises(KeyboardInterrupt), RunState.begin(tmp_path / "s", {}, False, False) as state:
-        collect_statistics(_Interrupted(*fit, D, "intercept", loadings=True), matrix, state)
+    monkeypatch.setattr(state_folder, "KEEP_AFTER_SECONDS", 0)
+    with pytest.raises(KeyboardInterrupt), StateFolder.begin(tmp_path / "s", {}, False, False) as state:
+        collect_statistics(_Interrupted(*fit, D, "intercept", loadings=True), matrix, CheckpointFiles(state))
     return tmp_path / "s"
 
 
@@ -159,15 +160,15 @@ def resumed(model: AssociationModel, matrix: ArrayMatrix, folder: Path) -> tuple
         return original(genotypes, label, first_snp, fill)
 
     model.statistics = statistics
-    with RunState.begin(folder, {}, True, False) as state:
-        store = collect_statistics(model, matrix, state)
+    with StateFolder.begin(folder, {}, True, False) as state:
+        store = collect_statistics(model, matrix, CheckpointFiles(state))
         found = contents(store), firsts[0], [histogram.n for histogram in store.histograms]
         store.close()
     return found
 
 
 def test_resumed_run_tests_only_what_follows(model: AssociationModel, matrix: ArrayMatrix, interrupted: Path) -> None:
-    expected = contents(collect_statistics(model, matrix, NoState()))
+    expected = contents(collect_statistics(model, matrix, Checkpoints()))
     found, first, counted = resumed(model, matrix, interrupted)
     assert first == 4096  # of 5 120 SNPs in five blocks, up to one with which a pass may begin
     assert counted == [N_SNPS - 3] * (D + 1)
@@ -190,5 +191,5 @@ def test_damaged_rows_are_tested_again(
     found, first, counted = resumed(model, matrix, interrupted)
     assert first == 0
     assert counted == [N_SNPS - 3] * (D + 1)
-    for rows, others in zip(found, contents(collect_statistics(model, matrix, NoState())), strict=True):
+    for rows, others in zip(found, contents(collect_statistics(model, matrix, Checkpoints())), strict=True):
         assert rows.tobytes() == others.tobytes()

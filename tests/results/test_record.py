@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import lfmm2
-from lfmm2.files import read_record, sealed_json
+from lfmm2.files import read_record, seal_json
 from lfmm2.process.versions import software
 from lfmm2.results.record import RunRecord
 from lfmm2.results.run_log import as_log
@@ -98,7 +98,7 @@ def test_record_holds_versions_command_and_parameters(run):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_bytes_of_stored_records_and_logs_are_made_again(name):
     record = RunRecord.from_json(read_record(DATA / f"{name}.json"))
-    assert sealed_json(record.to_json()) == (DATA / f"{name}.json").read_bytes()
+    assert seal_json(record.to_json()) == (DATA / f"{name}.json").read_bytes()
     log = (DATA / f"{name}.log").read_bytes()
     plan = log.decode().split("\n\n")[2]
     assert as_log(record, plan) == log
@@ -227,11 +227,11 @@ def test_json_of_a_record_has_no_nan_and_takes_numpy():
     odd = {"a": float("nan"), "b": [np.inf, np.float64(2.5)], "c": {"d": np.int64(3), 4: (np.bool_(True), None)}}
     entries = replace(RunRecord.from_json(ENTRIES), parameters=odd).to_json()
     expected = {"a": None, "b": [None, 2.5], "c": {"d": 3, "4": [True, None]}}
-    assert strict(sealed_json(entries))["parameters"] == expected
+    assert strict(seal_json(entries))["parameters"] == expected
 
 
 def test_json_of_a_record_takes_paths_that_are_no_utf8():
-    text = sealed_json(replace(RunRecord.from_json(ENTRIES), command="x\udcff").to_json()).decode()
+    text = seal_json(replace(RunRecord.from_json(ENTRIES), command="x\udcff").to_json()).decode()
     assert strict(text.replace("\\udcff", "?"))["command"] == "x?"
 
 

@@ -12,8 +12,8 @@ from made_records import changed, record_entries, seal_again
 from stored_results import COLUMNS, variants, write_results
 
 import lfmm2
+from lfmm2.files.seals import read_record, seal_json
 from lfmm2.files.table_files import read_columns
-from lfmm2.files.verification import read_record, sealed_json
 from lfmm2.results.stored_record import find_record
 from lfmm2.results.stored_run import BLOCK_ROWS, FIXED_ENDINGS, SMALL_ENDINGS, StoredRun, open_run
 from lfmm2.results.tables import column_types
@@ -210,7 +210,7 @@ def test_every_absent_or_shortened_file_is_named(tmp_path: Path) -> None:
 def test_record_of_something_else_is_refused(tmp_path: Path) -> None:
     entries = record_entries(["v"], 1) | {"files": {}}
     for record, fact in (({"files": {}}, "command is absent; no record as lfmm2"), (entries, "lists no factors file")):
-        (tmp_path / "r.json").write_bytes(sealed_json(record))
+        (tmp_path / "r.json").write_bytes(seal_json(record))
         with pytest.raises(lfmm2.MalformedInputError, match=rf"r\.json: {fact}"):
             StoredRun(tmp_path / "r")
 
@@ -263,7 +263,7 @@ JOINT = record_entries(["v", "w"], 1)["calibration"]["joint"]
 def test_record_of_odd_contents_is_malformed(tmp_path: Path, part: str, value: object, fact: str) -> None:
     write_results(tmp_path / "r", {"v": {"BETA": [1.0]}})
     record = changed(read_record(tmp_path / "r.json"), {part: value})
-    (tmp_path / "r.json").write_bytes(sealed_json(record))
+    (tmp_path / "r.json").write_bytes(seal_json(record))
     with pytest.raises(lfmm2.MalformedInputError, match=rf"r\.json: .*{fact}"):
         StoredRun(tmp_path / "r")
 
@@ -271,7 +271,7 @@ def test_record_of_odd_contents_is_malformed(tmp_path: Path, part: str, value: o
 def test_number_of_snps_beyond_any_is_an_error(tmp_path: Path) -> None:
     write_results(tmp_path / "r", {"v": {"BETA": [1.0]}})
     record = changed(read_record(tmp_path / "r.json"), {"tested": {"n_snps_used": 10**30}})
-    (tmp_path / "r.json").write_bytes(sealed_json(record))
+    (tmp_path / "r.json").write_bytes(seal_json(record))
     with pytest.raises(lfmm2.MalformedInputError, match="1 row, but the run has tested 1 000"):
         list(StoredRun(tmp_path / "r").blocks("v", ["BETA"], only=[0]))
 

@@ -39,10 +39,10 @@ class Canary:
 CANARIES = (
     Canary(
         "an output takes its name before it is on the disk",
-        "pipeline/run_state.py",
-        "                file.flush()\n                os.fsync(raw.fileno())\n",
-        "                file.flush()\n",
-        "pipeline/test_run_state.py::test_manifest_comes_last_and_after_the_others_are_on_the_disk",
+        "files/whole_files.py",
+        "                if self._is_durable:\n                    os.fsync(self._raw.fileno())\n",
+        "",
+        "pipeline/test_publication.py::test_manifest_comes_last_and_after_the_others_are_on_the_disk",
     ),
     Canary(
         "the manifest is shown before the tables",
@@ -96,8 +96,8 @@ CANARIES = (
     ),
     Canary(
         "resume takes the state of another run",
-        "pipeline/run_state.py",
-        "        if fields := differences(before, identity):\n",
+        "pipeline/state_folder.py",
+        "        if fields := find_differences(before, identity):\n",
         "        if fields := []:\n",
         "test_resume.py::test_resume_refuses_other_parameters",
     ),
@@ -120,14 +120,35 @@ CANARIES = (
         "files/folder_lock.py",
         "    except BlockingIOError:\n        return False\n",
         "    except BlockingIOError:\n        return True\n",
-        "pipeline/test_run_state.py::test_lock_of_another_process_is_named_and_ends_with_it",
+        "pipeline/test_state_folder.py::test_lock_of_another_process_is_named_and_ends_with_it",
+    ),
+    Canary(
+        "the lock of a folder that was just removed is taken for one",
+        "files/folder_lock.py",
+        "            if not os.path.samestat((self.folder / LOCK).stat(), os.fstat(descriptor)):\n",
+        "            if False:\n",
+        "files/test_folder_lock.py::test_lock_of_a_folder_that_was_just_removed_is_not_taken_for_one",
+    ),
+    Canary(
+        "a file that another run has just finished is emptied",
+        "files/whole_files.py",
+        "            return os.path.samestat(self._part.stat(), os.fstat(descriptor))\n",
+        "            return True\n",
+        "files/test_whole_files.py::test_whole_file_does_not_touch_a_file_that_took_its_name_meanwhile",
+    ),
+    Canary(
+        "rows are noted before they are on the disk",
+        "pipeline/state_folder.py",
+        "                    os.fsync(row_file.fileno())\n",
+        "                    pass\n",
+        "pipeline/test_checkpoints.py::test_rows_are_on_the_disk_before_the_note_that_vouches_for_them",
     ),
     Canary(
         "verify does not compare contents",
         "files/seals.py",
         'hashlib.file_digest(file, "sha256").hexdigest() == stamp["sha256"]',
         "True",
-        "files/test_verification.py::test_one_flipped_bit_is_found_in_any_file",
+        "files/test_seals.py::test_one_flipped_bit_is_found_in_any_file",
     ),
     Canary(
         "groups of SNPs depend on the number of threads",

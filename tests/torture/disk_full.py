@@ -28,7 +28,7 @@ LEAST = 4 << 10
 ENOUGH = "64m"
 N_QUICK = 8
 WRITE_FAILED = 7
-_KEEP = {"lfmm2.pipeline.run_state:KEEP_AFTER_SECONDS": 0}
+_KEEP = {"lfmm2.pipeline.state_folder:KEEP_AFTER_SECONDS": 0}
 
 
 def ignore_free_space(folder: object, n_bytes: int) -> None:

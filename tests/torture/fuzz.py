@@ -48,7 +48,7 @@ class Yard:
 
         import lfmm2
         from lfmm2.genotypes.plink_writer import write_plink
-        from lfmm2.pipeline import run_state
+        from lfmm2.pipeline import state_folder
 
         self.folder = folder
         rng = np.random.default_rng(5)
@@ -65,7 +65,7 @@ class Yard:
         self.options: dict[str, Any] = {"n_threads": 1, "memory": "1GB", "solver": "krylov"}
         for form in ("parquet", "tsv", "tsv.gz", "tsv.zst"):
             self.run(folder / "env.csv", out=folder / f"r-{form}", format=form)
-        run_state.KEEP_AFTER_SECONDS = 0
+        state_folder.KEEP_AFTER_SECONDS = 0
         self.finished = {
             p.name: p.read_bytes() for p in folder.glob("r-parquet.*") if p.suffix not in (".log", ".json")
         }

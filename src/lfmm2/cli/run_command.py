@@ -41,7 +41,7 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
         say(prepared.plan.describe())
         if prepared.files.is_complete:
             say("These results are complete; nothing is left to do.")
-        elif kept := prepared.files.unfinished():
+        elif kept := prepared.files.describe_unfinished():
             say(aligned({"resumed with": kept}))
         if dry_run:
             return

@@ -12,13 +12,11 @@ from lfmm2.files.samples import (
     read_id_list,
     read_sample_list,
 )
-from lfmm2.files.seals import matches, read_note, sealed_note
+from lfmm2.files.seals import find_damaged_files, matches, read_note, read_record, seal_json
 from lfmm2.files.table_files import TEXT_FORMATS, open_table, read_columns, recut, text_options
 from lfmm2.files.text_tables import CHUNK, open_regular, refuse_other_format, repeated, spelling_hints, stream_tables
 from lfmm2.files.variable_tables import Variables, check_variables, join_variables, read_variables
-from lfmm2.files.verification import damaged_files, read_record, sealed_json
 from lfmm2.files.whole_files import (
-    OutputFile,
     OutputSet,
     WholeFile,
     check_free_space,
@@ -33,7 +31,6 @@ __all__ = [
     "LOCK",
     "TEXT_FORMATS",
     "FolderLock",
-    "OutputFile",
     "OutputSet",
     "RowStore",
     "Samples",
@@ -48,7 +45,7 @@ __all__ = [
     "check_prefix_name",
     "check_variables",
     "checksum",
-    "damaged_files",
+    "find_damaged_files",
     "first_two_columns",
     "id_files",
     "join_variables",
@@ -65,8 +62,7 @@ __all__ = [
     "recut",
     "refuse_other_format",
     "repeated",
-    "sealed_json",
-    "sealed_note",
+    "seal_json",
     "spelling_hints",
     "stream_tables",
     "sync_folder",

@@ -1,4 +1,4 @@
-"""A lock on a folder: one run at a time, found free again as soon as its process has ended, however it did."""
+"""A lock on a folder: one run at a time. The lock is free again as soon as its process has ended, however it ended."""
 
 from __future__ import annotations
 
@@ -42,24 +42,27 @@ class FolderLock:
                     raise WriteError(f"{self.folder}: is a symbolic link; remove it, or choose another --out")
                 try:
                     self.folder.mkdir(exist_ok=True)
-                    # an object, so that it is closed wherever an interrupt comes
+                    # The file is an object, so that it is closed wherever an interrupt comes.
                     self._file = io.FileIO(self.folder / LOCK, "a+")
                 except (FileNotFoundError, FileExistsError):
-                    continue  # another run has just ended and removed the folder
-                if self._is_ours(self._file.fileno()):
+                    continue  # Another run has just ended and removed the folder.
+                if self._lock(self._file.fileno()):
                     return
                 self.release()
                 if attempt >= 3:
                     check_free(self.folder)
-                time.sleep(0.02)  # it may have been somebody who only looked
+                time.sleep(0.02)  # The holder may have been a run that only looked.
         raise WriteError(f"{self.folder}: other runs keep making and removing it; choose another --out")
 
-    def _is_ours(self, descriptor: int) -> bool:
-        """Lock the file, unless another run holds it or has just removed it, and say in it who does."""
-        if not _locked(descriptor):
+    def _lock(self, descriptor: int) -> bool:
+        """Lock the open file and write into it who holds it; return False where another run holds or removed it."""
+        if not _take_lock(descriptor):
             return False
-        path = self.folder / LOCK
-        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(descriptor)):
+        try:
+            # Between open and lock a run that ended may have removed the file: its lock would keep nobody out.
+            if not os.path.samestat((self.folder / LOCK).stat(), os.fstat(descriptor)):
+                return False
+        except FileNotFoundError:
             return False
         since = datetime.now(UTC).isoformat(timespec="seconds")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
@@ -68,10 +71,11 @@ class FolderLock:
         return True
 
     def release(self) -> None:
-        """Let others have it; the file stays."""
+        """Unlock the folder; the file of the lock stays."""
         if self._file is not None:
             with contextlib.suppress(OSError):
-                fcntl.flock(self._file, fcntl.LOCK_UN)  # also for a child that was forked meanwhile
+                # Closing does not unlock where a child that was forked meanwhile has the file open too.
+                fcntl.flock(self._file, fcntl.LOCK_UN)
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None
@@ -84,7 +88,7 @@ def check_free(folder: Path) -> None:
     except OSError:
         return
     try:
-        if _locked(descriptor):
+        if _take_lock(descriptor):
             return
     finally:
         os.close(descriptor)
@@ -96,8 +100,11 @@ def check_free(folder: Path) -> None:
     raise OutputExistsError(f"{name}: another run is writing it{who}; wait for it, or choose another --out")
 
 
-def _locked(descriptor: int) -> bool:
-    """Take the lock without waiting; True also where the file system has none, and a second run goes unnoticed."""
+def _take_lock(descriptor: int) -> bool:
+    """Lock a file without waiting; return False where another run holds it.
+
+    Where the file system has no locks the answer is True, and a second run goes unnoticed.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

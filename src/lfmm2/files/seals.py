@@ -1,4 +1,4 @@
-"""SHA-256 of files, and small notes that carry their own."""
+"""SHA-256 of files, and JSON that carries its own: the manifest of results, and notes of an unfinished run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lfmm2.errors import ReadError
+from lfmm2._words import with_spaces
+from lfmm2.errors import MalformedInputError, ReadError
+
+_SEAL = "sha256"
+# What reading text that is no sealed JSON may raise.
+_NOT_SEALED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def matches(path: Path, stamp: dict[str, Any]) -> bool:
-    """Whether a file has this size and SHA-256.
+    """Return True if a file has the size and the SHA-256 of a stamp.
 
     Raises
     ------
@@ -27,18 +32,73 @@ def matches(path: Path, stamp: dict[str, Any]) -> bool:
         raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check the disk") from error
 
 
-def sealed_note(value: Any) -> bytes:
-    """JSON on a line, its SHA-256 on the line before."""
-    text = json.dumps(value).encode()
-    return hashlib.sha256(text).hexdigest().encode() + b"\n" + text + b"\n"
+def seal_json(entries: dict[str, Any]) -> bytes:
+    """Return entries as UTF-8 JSON whose last entry is the SHA-256 of the text without it."""
+    return _as_text(entries | {_SEAL: hashlib.sha256(_as_text(entries)).hexdigest()})
 
 
-def read_note(path: Path) -> Any:
-    """The value of a `sealed_note`; None where the file is absent or damaged."""
+def _as_text(entries: dict[str, Any]) -> bytes:
+    text = json.dumps(entries, indent=2, allow_nan=False, ensure_ascii=False, default=str) + "\n"
+    # Names of files may hold bytes that are no UTF-8.
+    return text.encode(errors="backslashreplace")
+
+
+def _unseal_json(text: bytes) -> dict[str, Any] | None:
+    """Return the entries of sealed JSON without the seal; None where the seal is not that of the text.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, AttributeError, RecursionError
+        If the text is no JSON, or has no seal.
+    """
+    entries: dict[str, Any] = json.loads(text)
+    del entries[_SEAL]
+    return entries if seal_json(entries) == text else None
+
+
+def read_note(path: Path) -> dict[str, Any] | None:
+    """Return the entries of a file of sealed JSON; None where it is absent or damaged."""
     try:
-        digest, text = path.read_bytes().split(b"\n", 1)
-        if hashlib.sha256(text.rstrip(b"\n")).hexdigest().encode() != digest:
-            return None
-        return json.loads(text)
-    except (OSError, ValueError):
+        return _unseal_json(path.read_bytes())
+    except (OSError, *_NOT_SEALED):
         return None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the record of a run, after a check of its own SHA-256.
+
+    Raises
+    ------
+    ReadError
+        If it is absent: then the run is not complete.
+    MalformedInputError
+        If it is not as it was written.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ReadError(
+            f"{path}: cannot be read ({error.strerror}); it comes last, so a run without it is not complete: "
+            "go on with --resume"
+        ) from error
+    try:
+        record = _unseal_json(text)
+        if record is not None and isinstance(record["files"], dict):
+            return record
+    except _NOT_SEALED as error:
+        raise MalformedInputError(f"{path}: is damaged, or no record of lfmm2 ({error}); run again") from error
+    raise MalformedInputError(f"{path}: is not as the run wrote it, its SHA-256 differs; run again")
+
+
+def find_damaged_files(path: Path, record: dict[str, Any]) -> list[str]:
+    """Say in words what is wrong with each file that the record at `path` lists; empty where nothing is."""
+    faults = []
+    for name, stamp in record["files"].items():
+        file = path.with_name(name)
+        if not file.exists():
+            faults.append(f"{name} is absent")
+        elif not matches(file, stamp):
+            size = file.stat().st_size
+            differs = "other contents" if size == stamp["bytes"] else f"{with_spaces(size)} bytes"
+            faults.append(f"{name} has {differs}, not the {with_spaces(stamp['bytes'])} bytes that were written")
+    return faults

@@ -1,7 +1,7 @@
 """Files that appear under their names complete or not at all.
 
-A file is written as ``<name>.part``, flushed to the disk, renamed, and the folder flushed too: a full disk, a kill or a
-power cut leaves the old file or none, never a piece.
+A file is written as ``<name>.part``, flushed to the disk, renamed, and the folder is flushed too: a full disk, a kill
+or a power cut leaves the old file or none, never a piece. `WholeFile` is the only code that does this.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def check_prefix_name(out: AnyPath) -> None:
-    """Raise UsageError if a prefix of files has no name that theirs can begin with, as ``folder/`` and an empty one."""
+    """Raise UsageError if a prefix ends without the beginning of a file name, as ``folder/`` and an empty one do."""
     text = os.fspath(out)
     if os.path.basename(text) in ("", ".", ".."):  # noqa: PTH119, pathlib drops a slash at the end
         raise UsageError(f"out is {text!r}; give a folder and the beginning of a file name")
@@ -81,6 +81,120 @@ def check_free_space(folder: AnyPath, n_bytes: int) -> None:
         raise WriteError(f"{folder}: outputs need {need} bytes, {have} are free; {_REMEDIES[errno.ENOSPC]}")
 
 
+class WholeFile:
+    """One file that takes its name when it is complete.
+
+    As a context manager it gives a binary file object that writes to ``<path>.part``. At the end of the block the part
+    is flushed and renamed; an exception removes it.
+
+    Parameters
+    ----------
+    path : path
+        Final name.
+    hashed : bool
+        Compute the SHA-256 of what is written, for `stamp`; such a file cannot seek.
+    durable : bool
+        Wait at the end of the block until the file and its name are on the disk.
+
+    Raises
+    ------
+    OutputExistsError, WriteError
+        If another run is writing the same file; on any failure to create, write, flush or rename.
+    """
+
+    def __init__(self, path: AnyPath, hashed: bool = False, durable: bool = True) -> None:
+        self.target = Path(path)
+        self._part = self.target.with_name(self.target.name + ".part")
+        self._is_hashed = hashed
+        self._is_durable = durable
+        self._descriptor: int | None = None
+        self._raw: _RawFile | None = None
+        self._buffered: BinaryIO | None = None
+        self._is_renamed = False
+
+    def __enter__(self) -> BinaryIO:
+        try:
+            return self.begin()
+        except BaseException:
+            self.discard()
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.flush()
+                self.rename()
+                if self._is_durable:
+                    sync_folder(self.target.parent)
+        finally:
+            self.discard()
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """``bytes`` and ``sha256`` of what was written; for files that are `hashed`."""
+        assert self._raw is not None
+        assert self._raw.digest is not None
+        return {"bytes": self._raw.n_bytes, "sha256": self._raw.digest.hexdigest()}
+
+    def begin(self) -> BinaryIO:
+        """Create the part, or empty what an earlier run left of it; refuse one that another run is writing."""
+        with translated(self.target):
+            self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            if not self._lock(self._descriptor):
+                raise OutputExistsError(f"{self.target}: another run is writing it; wait, or choose another name")
+            if os.fstat(self._descriptor).st_size:
+                os.ftruncate(self._descriptor, 0)
+            self._raw = _RawFile(self._descriptor, self.target, self._is_hashed)
+            self._buffered = io.BufferedWriter(self._raw, 1 << 20)
+        return self._buffered
+
+    def flush(self) -> None:
+        """Hand all that was written to the system, and to the disk if the file is durable."""
+        if self._buffered is not None and self._raw is not None:
+            with translated(self.target):
+                self._buffered.flush()
+                if self._is_durable:
+                    os.fsync(self._raw.fileno())
+
+    def rename(self) -> None:
+        """Give the part its final name, and only then close it, because closing frees the lock."""
+        with translated(self.target):
+            self._part.replace(self.target)
+            self._is_renamed = True
+            if self._raw is not None:
+                self._raw.close()
+
+    def discard(self, renamed: bool = False) -> None:
+        """Close the file and remove its part, unless that is another run's; with `renamed` the final name too."""
+        with contextlib.suppress(OSError):
+            if self._raw is None and self._descriptor is None:
+                # An interrupt may have come before the descriptor was known here: the part may exist all the same.
+                self._descriptor = os.open(self._part, os.O_RDWR | os.O_CLOEXEC)
+            if self._is_renamed:
+                if renamed:
+                    self.target.unlink()
+            elif self._raw is not None or (self._descriptor is not None and self._lock(self._descriptor)):
+                self._part.unlink()
+        with contextlib.suppress(OSError):
+            if self._raw is not None:
+                # The buffered file is not closed, because that would first write what it holds.
+                self._raw.close()
+            elif self._descriptor is not None:
+                os.close(self._descriptor)
+
+    def _lock(self, descriptor: int) -> bool:
+        """Lock the part for this run; return False where it is another run's."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another run may have renamed its part after this run opened it: then the descriptor is a finished file.
+            return os.path.samestat(self._part.stat(), os.fstat(descriptor))
+        except (BlockingIOError, FileNotFoundError):
+            return False
+        except OSError:
+            # A file system without locks lets a second run go unnoticed.
+            return True
+
+
 class OutputSet:
     """Files that appear together: all complete on the disk before the first takes its name.
 
@@ -103,7 +217,7 @@ class OutputSet:
     """
 
     def __init__(self) -> None:
-        self._parts: list[_Part] = []
+        self._files: list[WholeFile] = []
 
     def __enter__(self) -> OutputSet:
         return self
@@ -116,47 +230,29 @@ class OutputSet:
 
     def open(self, path: AnyPath) -> BinaryIO:
         """Begin the file of this final name, as ``<path>.part``; what an earlier run left there is lost."""
-        # Known before it exists: an interrupt may come at any point.
-        part = _Part(Path(path))
-        self._parts.append(part)
-        with translated(part.target):
-            return part.begin()
+        # The set knows the file before it exists, because an interrupt may come at any point.
+        self._files.append(WholeFile(path))
+        return self._files[-1].begin()
 
     def commit(self) -> None:
         """Flush all, then rename all in the order of `open`; on failure remove them all."""
         try:
-            for part in self._parts:
-                with translated(part.target):
-                    part.flush()
-            for part in self._parts:
-                with translated(part.target):
-                    part.rename()
-            for folder in sorted({part.target.parent for part in self._parts}):
+            for file in self._files:
+                file.flush()
+            for file in self._files:
+                file.rename()
+            for folder in sorted({file.target.parent for file in self._files}):
                 sync_folder(folder)
         except BaseException:
             self.abort()
             raise
-        self._parts = []
+        self._files = []
 
     def abort(self) -> None:
         """Remove all that was written since the last commit."""
-        for part in self._parts:
-            part.discard()
-        self._parts = []
-
-
-class WholeFile:
-    """One file that takes its name when complete: an `OutputSet` of one, which gives a binary file object."""
-
-    def __init__(self, path: AnyPath) -> None:
-        self._set = OutputSet()
-        self.file = self._set.open(path)
-
-    def __enter__(self) -> BinaryIO:
-        return self.file
-
-    def __exit__(self, *error: Any) -> None:
-        self._set.__exit__(*error)
+        for file in self._files:
+            file.discard(renamed=True)
+        self._files = []
 
 
 def sync_folder(folder: Path) -> None:
@@ -173,94 +269,37 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-class _Part:
-    """``<target>.part``: begun, then renamed to its target or discarded; locked in between."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.path = target.with_name(target.name + ".part")
-        self._descriptor: int | None = None
-        self._raw: OutputFile | None = None
-        self._file: BinaryIO | None = None
-
-    def begin(self) -> BinaryIO:
-        """Create the file, or empty what an earlier run left of it; refuse one that another run is writing."""
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        if not self._is_ours(self._descriptor):
-            raise OutputExistsError(f"{self.target}: another run is writing it; wait, or choose another name")
-        if os.fstat(self._descriptor).st_size:
-            os.ftruncate(self._descriptor, 0)
-        self._raw = OutputFile(self._descriptor, self.target)
-        self._file = io.BufferedWriter(self._raw, 1 << 20)
-        return self._file
-
-    def flush(self) -> None:
-        """Bring all to the disk."""
-        if self._file is not None and self._raw is not None:
-            self._file.flush()
-            os.fsync(self._raw.fileno())
-
-    def rename(self) -> None:
-        """Take the final name, and only then close, because closing frees the lock."""
-        self.path = self.path.replace(self.target)
-        if self._raw is not None:
-            self._raw.close()
-
-    def discard(self) -> None:
-        """Remove the file, however far it got, unless it is another run's."""
-        with contextlib.suppress(OSError):
-            if self._raw is None and self._descriptor is None:
-                # Interrupted before the descriptor was known here: the file may exist all the same.
-                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-            if self._raw is not None or (self._descriptor is not None and self._is_ours(self._descriptor)):
-                self.path.unlink()
-        with contextlib.suppress(OSError):
-            if self._raw is not None:
-                # Not the buffered file, which would first write what it holds.
-                self._raw.close()
-            elif self._descriptor is not None:
-                os.close(self._descriptor)
-
-    def _is_ours(self, descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Another run may have renamed the file since it was opened here: then it is a finished output.
-            return os.path.samestat(self.path.stat(), os.fstat(descriptor))
-        except (BlockingIOError, FileNotFoundError):
-            return False
-        except OSError:
-            # A file system without locks: a second run goes unnoticed.
-            return True
-
-
-class OutputFile(io.FileIO):
+class _RawFile(io.FileIO):
     """An unbuffered file, whose write failures are WriteErrors that name `target`.
 
     Attributes
     ----------
+    n_bytes : int
+        Bytes written.
     digest : hash object or None
-        SHA-256 of what was written, if asked for.
+        Their SHA-256, if asked for.
     """
 
-    def __init__(self, file: int | Path, target: Path, hashed: bool = False) -> None:
-        with translated(target):
-            super().__init__(file, "wb")
+    def __init__(self, descriptor: int, target: Path, hashed: bool) -> None:
+        super().__init__(descriptor, "wb")
         self.target = target
+        self.n_bytes = 0
         self.digest = hashlib.sha256() if hashed else None
 
     def write(self, data: Any) -> int:
         with translated(self.target):
             n_written = super().write(data)
+        self.n_bytes += n_written
         if self.digest is not None:
             self.digest.update(memoryview(data).cast("B")[:n_written])
         return n_written
 
     def seekable(self) -> bool:
-        """Not if it is hashed as it is written."""
+        """Return False for a file that is hashed as it is written."""
         return self.digest is None
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Only where `seekable`; zip files can do without."""
+        """Move in a file that is not hashed; zip files can do without."""
         if self.digest is not None:
             raise io.UnsupportedOperation("a file that is hashed as it is written has no way back")
         return super().seek(offset, whence)

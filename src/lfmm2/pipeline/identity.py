@@ -1,4 +1,4 @@
-"""What makes two runs the same run: a resumed one must have the same, field by field."""
+"""The identity of a run: a resumed run must have that of the unfinished one, field by field."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def make_identity(
     Parameters
     ----------
     parameters : dict
-        Those that change results.
+        Options that change results.
     software : dict
-        Versions.
+        Versions of lfmm2 and of the libraries that compute.
     variables : AlignedVariables
     tested, estimation : GenotypeSource
     tested_snps, estimation_snps : ndarray of int64 or None
         Chosen SNPs, before filters that need a pass.
     given : LatentFactors, optional
-        Factors that are not estimated here.
+        Factors that this run does not estimate.
     """
     identity = {
         **parameters,

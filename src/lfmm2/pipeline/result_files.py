@@ -1,37 +1,32 @@
-"""The files of a run: which there will be, whether they may be written, and writing them all or none.
+"""The files of a run: which files there will be, whether they may be written, and how all of them appear or none.
 
-Every output is written to the state of the run and takes its final name with all others, when the last one is complete:
-the record, which is the manifest of the others.
+Every output is written to the state folder and takes its final name with all others when the last one is finished: the
+record, which is the manifest of the others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from lfmm2._typing import Floats
 from lfmm2._words import with_spaces
 from lfmm2.errors import LfmmError, MalformedInputError, OutputExistsError, UsageError, WriteError
-from lfmm2.files import check_free_space, check_outputs, damaged_files, read_record, translated
+from lfmm2.files import check_free_space, check_outputs, find_damaged_files, translated
 from lfmm2.model import LatentFactors
+from lfmm2.pipeline.checkpoints import CheckpointFiles, Checkpoints
 from lfmm2.pipeline.plan import RunPlan
+from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.run_options import OutputOptions
-from lfmm2.pipeline.run_state import NoState, RunState, differences, inspect
-from lfmm2.results import FIXED_ENDINGS, SMALL_ENDINGS, read_factors, write_factors
-
-
-def check_prefix(options: OutputOptions) -> None:
-    """Refuse what is known to be in the way before the variables are: folder, log, record and factors."""
-    if options.prefix is not None:
-        paths = [Path(options.prefix + end) for end in FIXED_ENDINGS.values()]
-        _check_paths(paths, options.overwrite or options.resume)
+from lfmm2.pipeline.state_folder import IDENTITY_NOTE, StateFolder, check_state_folder, find_differences
+from lfmm2.results import FIXED_ENDINGS, SMALL_ENDINGS, open_record, read_factors, write_factors
 
 
 def _check_paths(paths: list[Path], overwrite: bool) -> None:
-    """`check_outputs`, and names that the file system takes, also with the endings of an unfinished file."""
+    """Check paths as `check_outputs` does, and refuse names that are too long with the endings of unfinished files."""
     if not paths:
         return
     try:
@@ -105,7 +100,7 @@ class ResultFiles:
 
     @property
     def state_folder(self) -> Path:
-        """Where the run keeps what it has done until all is complete."""
+        """The folder where the run keeps what it has done until all is complete."""
         return Path(f"{self.prefix}.state")
 
     def check(self, plan: RunPlan, identity: dict[str, Any]) -> None:
@@ -114,37 +109,35 @@ class ResultFiles:
             return
         options = self.options
         with translated(self.state_folder):
-            goes_on = inspect(self.state_folder, identity, options.resume, options.overwrite)
-            # of a run to be resumed some may be there already: `begin` compares them
-            self.is_complete = not goes_on and self._completed(identity)
+            goes_on = check_state_folder(self.state_folder, identity, options.resume, options.overwrite)
+            # Outputs of a run to be resumed may be there already: `begin` compares them.
+            self.is_complete = not goes_on and self._is_completed(identity)
             _check_paths(list(self.paths.values()), options.overwrite or goes_on or self.is_complete)
             if not self.is_complete:
-                # what is there is used again, or makes way
+                # What the folder holds is used again, or makes way.
                 there = self.state_folder.is_dir()
                 kept = sum(path.stat().st_size for path in self.state_folder.iterdir()) if there else 0
                 check_free_space(Path(self.prefix).parent, plan.output_bytes + plan.temporary_bytes - kept)
 
-    def unfinished(self) -> str:
-        """What an unfinished run has left to go on from, in words; empty where there is nothing, or no wish to."""
+    def describe_unfinished(self) -> str:
+        """Say what an unfinished run has left to go on from; empty where there is nothing, or no wish to."""
         if not self.options.resume or not self.state_folder.is_dir():
             return ""
-        state = RunState(self.state_folder)
-        if state.note("run") is None:
-            return ""  # damaged
-        finished, tested = state.note("progress") or {}, state.note("statistics")
+        folder = StateFolder(self.state_folder)
+        if folder.load_note(IDENTITY_NOTE) is None:
+            return ""  # The folder is damaged, so everything is made again.
+        finished, tested = self._publication(folder).noted, folder.load_note("statistics")
         n_passes = len(list(self.state_folder.glob("pass-???.npz")))
         parts = [f"{n_passes} pass(es)"] if n_passes else []
         parts += ["part of a pass"] if list(self.state_folder.glob("pass-???-begun.npz")) else []
-        parts += ["the factors"] if self._key("factors") in finished else []
+        parts += ["the factors"] if "factors" in finished else []
         parts += [f"{with_spaces(tested['n_rows'])} SNPs tested"] if tested else []
-        n_tables = len(
-            set(finished) - {self._key(name) for name in FIXED_ENDINGS | SMALL_ENDINGS if name in self.paths}
-        )
+        n_tables = len(finished - {*FIXED_ENDINGS, *SMALL_ENDINGS})
         parts += [f"{n_tables} table(s)"] if n_tables else []
         return ", ".join(parts)
 
-    def _completed(self, identity: dict[str, Any]) -> bool:
-        """Whether `resume` finds complete results of this very run in place of an unfinished one.
+    def _is_completed(self, identity: dict[str, Any]) -> bool:
+        """Return True if `resume` finds complete results of this very run in place of an unfinished one.
 
         Raises
         ------
@@ -156,9 +149,11 @@ class ResultFiles:
             return False
         path = self.paths["record"]
         try:
-            record = read_record(path)
-            other = differences(record["identity"], identity)
-            faults = [f"complete results of another run: {'; '.join(other)}"] if other else damaged_files(path, record)
+            record = open_record(path)
+            if other := find_differences(record.identity, identity):
+                faults = [f"complete results of another run: {'; '.join(other)}"]
+            else:
+                faults = find_damaged_files(path, record.to_json())
         except MalformedInputError as error:
             faults = [str(error)]
         if faults and not options.overwrite:
@@ -166,12 +161,13 @@ class ResultFiles:
         return not faults
 
     def remove_rest(self) -> None:
-        """Remove the state of a run that is complete, but was stopped before it had removed it."""
+        """Remove the state folder of a run that is complete, but was stopped before it had removed it."""
         if self.state_folder.is_dir():
-            RunState.begin(self.state_folder, {}, resume=False, overwrite=False).give_up()
+            StateFolder.begin(self.state_folder, {}, resume=False, overwrite=False).give_up()
 
-    def begin(self, identity: dict[str, Any]) -> RunState:
-        """Take the names of this run, until it has ended, and what an unfinished run has left of it.
+    @contextlib.contextmanager
+    def begin(self, identity: dict[str, Any]) -> Iterator[tuple[Checkpoints, Publication]]:
+        """Hold the names of this run until the block ends, and find what an unfinished run has left of it.
 
         Raises
         ------
@@ -179,65 +175,49 @@ class ResultFiles:
             If another run holds them, or an output exists that is not of the unfinished run.
         """
         options = self.options
-        state = RunState.begin(self.state_folder, identity, options.resume, options.overwrite)
+        folder = StateFolder.begin(self.state_folder, identity, options.resume, options.overwrite)
         try:
-            # a run that held them may have ended since they were checked
-            new = [path for name, path in self.paths.items() if state.finished(self._key(name), path) != path]
+            publication = self._publication(folder)
+            # A run that held the names may have ended since they were checked.
+            new = [path for name, path in self.paths.items() if publication.find_finished(name) != path]
             _check_paths(new, options.overwrite)
         except BaseException:
-            state.give_up()
+            folder.give_up()
             raise
-        return state
+        with folder:
+            yield CheckpointFiles(folder), publication
 
-    def _key(self, name: str) -> str:
-        """Name of an output in the state of the run: that of its file without the prefix."""
-        return self.paths[name].name.removeprefix(Path(str(self.prefix)).name + ".")
+    def _publication(self, folder: StateFolder) -> Publication:
+        """Return the outputs of this run, the record last because it is the manifest of the others."""
+        names = sorted(self.paths, key=lambda name: name == "record")
+        return Publication(folder, str(self.prefix), {name: self.paths[name] for name in names})
 
-    def finished(self, state: RunState, name: str) -> bool:
-        """Whether an output is complete."""
-        return state.finished(self._key(name), self.paths[name]) is not None
-
-    def is_finished(self, state: RunState) -> bool:
-        """Whether all outputs are complete, and need only be published."""
-        return all(self.finished(state, name) for name in self.paths)
-
-    def output(self, state: RunState, name: str) -> AbstractContextManager[BinaryIO]:
-        """A file in the state of the run that takes the name of an output in the end."""
-        return state.output(self._key(name))
-
-    def stamp(self, state: RunState, name: str) -> dict[str, Any]:
-        """Size and SHA-256 of a finished output."""
-        return state.stamp(self._key(name))
-
-    def kept_factors(self, state: NoState) -> LatentFactors | None:
-        """The factors of an unfinished run."""
-        if not isinstance(state, RunState):
-            return None
-        path = state.finished(self._key("factors"), self.paths["factors"])
+    def read_factors(self, publication: Publication) -> LatentFactors | None:
+        """Return the factors of an unfinished run; None where they have to be estimated."""
+        path = publication.find_finished("factors")
         return None if path is None else read_factors(path)
 
-    def keep_factors(self, state: NoState, factors: LatentFactors) -> None:
-        """Write the factors, the first output to be complete."""
-        if isinstance(state, RunState) and not state.finished(self._key("factors"), self.paths["factors"]):
-            with state.output(self._key("factors")) as file:
+    def write_factors(self, publication: Publication, factors: LatentFactors) -> None:
+        """Write the factors unless that is done, the first output to be finished."""
+        if not publication.is_finished("factors"):
+            with publication.open_output("factors") as file:
                 write_factors(file, factors, self.variables, self._design)
 
-    def publish(self, state: RunState) -> None:
+    def publish(self, publication: Publication) -> None:
         """Show all files under their names, the record last; then remove what only the run that they replace had."""
-        names = sorted(self.paths, key=lambda name: name == "record")
-        outdated = self._outdated()
-        state.publish({self._key(name): self.paths[name] for name in names})
+        outdated = self._list_outdated()
+        publication.publish()
         with translated(self.paths["record"]):
             for path in outdated:
                 path.unlink(missing_ok=True)
 
-    def _outdated(self) -> list[Path]:
-        """Files of a complete run of this name, as it wrote them, that this one does not write."""
+    def _list_outdated(self) -> list[Path]:
+        """Return files of a complete run of this name, as it wrote them, that this one does not write."""
         record = self.paths["record"]
         try:
-            files = read_record(record)["files"] if record.exists() else {}
-            sizes = {record.with_name(name): stamp["bytes"] for name, stamp in files.items()}
-        except (LfmmError, KeyError, TypeError, AttributeError):
+            files = open_record(record).files if record.exists() else {}
+            sizes = {record.with_name(name): stamp.bytes for name, stamp in files.items()}
+        except LfmmError:
             return []
         ours = set(self.paths.values())
         return [

@@ -1,4 +1,4 @@
-"""Writing the results of a run into its state: tables by blocks, then the small files, the record last."""
+"""Write the outputs of a run: tables by blocks, then the small files, the record last."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import pyarrow as pa
 from lfmm2._typing import Floats
 from lfmm2._words import with_spaces
 from lfmm2.errors import InputWarning
-from lfmm2.files import open_table, recut, sealed_json
-from lfmm2.model import LatentFactors
+from lfmm2.files import open_table, recut, seal_json
 from lfmm2.pipeline.memory import q_values_in_memory
 from lfmm2.pipeline.plan import RunPlan
+from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.result_files import ResultFiles
-from lfmm2.pipeline.run_state import RunState
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, StatisticsStore
 from lfmm2.process import Progress
 from lfmm2.results import (
@@ -31,19 +30,19 @@ from lfmm2.results import (
 )
 from lfmm2.statistics import Calibration, StreamedQValues
 
-# SNPs of one write of text, and of a row group of Parquet, which readers take as a whole.
+# SNPs of one write. Parquet has larger groups, because a reader seeks to a group and each has its own header.
 TEXT_ROWS = 16_384
 PARQUET_ROWS = 131_072
 
 
 @dataclass(frozen=True)
 class ResultWriter:
-    """Writes the files of one run, all but the factors.
+    """The outputs of one run and what they are written from; the factors are written before.
 
     Parameters
     ----------
     files : ResultFiles
-    state : RunState
+    publication : Publication
     store : StatisticsStore
     variants : callable
         Streams CHROM, POS, ID, A1, A2 of the tested SNPs.
@@ -55,7 +54,7 @@ class ResultWriter:
     """
 
     files: ResultFiles
-    state: RunState
+    publication: Publication
     store: StatisticsStore
     variants: Callable[[], Iterator[pa.Table]]
     calibrations: list[Calibration]
@@ -64,7 +63,7 @@ class ResultWriter:
     progress: Progress
 
     def write_tables(self, n_factors: int) -> None:
-        """The tables of SNPs that are not finished yet."""
+        """Write the tables of SNPs that are not finished yet."""
         for j, name in enumerate(self.files.variables):
             self._write_table(name, table_schema(self.store.columns, joint=False), partial(self._tables, j))
         if "joint" in self.files.paths:
@@ -73,18 +72,18 @@ class ResultWriter:
             self._write_table("loadings", loadings_schema(n_factors), self._loadings_tables)
 
     def write_small(self, small: dict[str, pa.Table]) -> None:
-        """Tables that are in memory, as TSV."""
+        """Write tables that are in memory, as TSV."""
         for name, table in small.items():
-            if not self.files.finished(self.state, name):
-                with self.files.output(self.state, name) as file, open_table(file, table.schema, "tsv") as writer:
+            if not self.publication.is_finished(name):
+                with self.publication.open_output(name) as file, open_table(file, table.schema, "tsv") as writer:
                     writer.write(table)
 
     def write_ids(self, name: str, parts: Iterable[pa.Array]) -> None:
-        """A list of SNPs, one ID in a line."""
-        if self.files.finished(self.state, name):
+        """Write a list of SNPs, one ID in a line."""
+        if self.publication.is_finished(name):
             return
         n_nameless = 0
-        with self.files.output(self.state, name) as file:
+        with self.publication.open_output(name) as file:
             for part in parts:
                 ids = part.to_pylist()
                 n_nameless += ids.count(".")
@@ -93,26 +92,26 @@ class ResultWriter:
             fact = f"{with_spaces(n_nameless)} SNPs of {self.files.paths[name]} are called '.', which names none"
             warnings.warn(f"{fact}; give IDs with plink2 --set-all-var-ids @:#", InputWarning, stacklevel=2)
 
-    def write_record(self, record: RunRecord, factors: LatentFactors) -> None:
-        """The log, and the record as the manifest of all that is written."""
-        files, state = self.files, self.state
-        files.keep_factors(state, factors)
-        with files.output(state, "log") as file:
+    def write_record(self, record: RunRecord) -> None:
+        """Write the log, and the record as the manifest of all that is written."""
+        paths, publication = self.files.paths, self.publication
+        with publication.open_output("log") as file:
             file.write(as_log(record, self.plan.describe()))
-        names = [name for name in files.paths if name != "record"]
-        written = {files.paths[name].name: WrittenFile(**files.stamp(state, name)) for name in names}
-        with files.output(state, "record") as file:
-            file.write(sealed_json(replace(record, files=written).to_json()))
+        written = {
+            path.name: WrittenFile(**publication.stamp(name)) for name, path in paths.items() if name != "record"
+        }
+        with publication.open_output("record") as file:
+            file.write(seal_json(replace(record, files=written).to_json()))
 
     def _write_table(self, name: str, schema: pa.Schema, tables: Callable[[], Iterable[pa.Table]]) -> None:
         form = self.files.options.format
-        if self.files.finished(self.state, name):
+        if self.publication.is_finished(name):
             return
         self.progress.start(f"writing {name}", self.store.n_snps, 0)
         rows = PARQUET_ROWS if form == "parquet" else TEXT_ROWS
         try:
             with (
-                self.files.output(self.state, name) as file,
+                self.publication.open_output(name) as file,
                 open_table(file, schema, form, rows) as writer,
             ):
                 for table in tables():
@@ -143,7 +142,7 @@ class ResultWriter:
 
     def _q_values(self, calibration: Calibration, blocks: Iterator[Floats]) -> StreamedQValues:
         in_memory = q_values_in_memory(self.plan.memory)
-        q_values = StreamedQValues(calibration.histogram, calibration.p, self.state.folder, in_memory)
+        q_values = StreamedQValues(calibration.histogram, calibration.p, self.publication.scratch_folder, in_memory)
         try:
             for block in blocks:
                 q_values.add(calibration.scores(block))

@@ -22,7 +22,7 @@ from lfmm2.genotypes import (
     PartialSum,
     PassRecord,
 )
-from lfmm2.pipeline.run_state import NoState
+from lfmm2.pipeline.checkpoints import Checkpoints
 
 
 class ResumableMatrix:
@@ -33,14 +33,14 @@ class ResumableMatrix:
     matrix : GenotypeMatrix
     engine : Engine
         Takes the records of passes that were made before.
-    state : NoState
+    checkpoints : Checkpoints
         Keeps the products, by the number of the pass and the SHA-256 of what the genotypes were multiplied with.
     """
 
-    def __init__(self, matrix: GenotypeMatrix, engine: Engine, state: NoState) -> None:
+    def __init__(self, matrix: GenotypeMatrix, engine: Engine, checkpoints: Checkpoints) -> None:
         self._matrix = matrix
         self._engine = engine
-        self._state = state
+        self._checkpoints = checkpoints
         self._n_passes = 0
 
     @property
@@ -71,35 +71,35 @@ class ResumableMatrix:
         self._n_passes += 1
         name = f"pass-{self._n_passes:03d}"
         key = hashlib.sha256(np.ascontiguousarray(S).tobytes()).hexdigest()
-        kept = self._state.arrays(name)
+        kept = self._checkpoints.load_arrays(name)
         if kept is not None and str(kept.get("key")) == key and {"product", "record"} <= kept.keys():
             self._engine.passes.append(PassRecord.from_json(str(kept["record"])))
             product: Floats = kept["product"]
             return product
-        product = make(_KeptSum(self._state, f"{name}-begun", key, self.n_snps))
-        # in memory order as it is: another one may round differently in what follows
-        self._state.keep_arrays(name, key=key, product=product, record=self._engine.passes[-1].to_json())
-        self._state.forget(f"{name}-begun.npz")
+        product = make(_KeptSum(self._checkpoints, f"{name}-begun", key, self.n_snps))
+        # Arrays are kept with their order in memory, because products with another order may round differently.
+        self._checkpoints.keep_arrays(name, key=key, product=product, record=self._engine.passes[-1].to_json())
+        self._checkpoints.remove(f"{name}-begun.npz")
         return product
 
 
 class _KeptSum(PartialSum):
-    """The sum of a pass on its way, kept whenever that is worth the time."""
+    """The partial sum of a pass, kept from time to time so that an interrupted pass need not begin again."""
 
-    def __init__(self, state: NoState, name: str, key: str, n_snps: int) -> None:
-        self._state = state
+    def __init__(self, checkpoints: Checkpoints, name: str, key: str, n_snps: int) -> None:
+        self._checkpoints = checkpoints
         self._name = name
         self._key = key
         self._n_snps = n_snps
 
     def begun(self) -> tuple[int, Floats] | None:
-        """What an interrupted run has kept of the same pass."""
-        kept = self._state.arrays(self._name)
+        """Return what an interrupted run has kept of the same pass: SNPs that are done, and their sum."""
+        kept = self._checkpoints.load_arrays(self._name)
         if kept is None or str(kept.get("key")) != self._key or not {"total", "n_snps"} <= kept.keys():
             return None
         return int(kept["n_snps"]), kept["total"]
 
     def offer(self, n_snps: int, total: Floats) -> None:
-        """Kept where a pass may begin; the whole sum is kept as the product."""
-        if n_snps < self._n_snps and n_snps % RESTART_SNPS == 0 and self._state.due():
-            self._state.keep_arrays(self._name, key=self._key, n_snps=n_snps, total=total)
+        """Keep the sum where a pass may begin and a wait for the disk is due; the whole sum is kept as the product."""
+        if n_snps < self._n_snps and n_snps % RESTART_SNPS == 0 and self._checkpoints.is_due():
+            self._checkpoints.keep_arrays(self._name, key=self._key, n_snps=n_snps, total=total)

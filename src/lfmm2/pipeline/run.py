@@ -16,14 +16,15 @@ import pyarrow as pa
 
 from lfmm2.genotypes import Engine, GenotypesLike, kept_ids, variant_tables
 from lfmm2.model import LatentFactors
+from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.planning import plan_run
 from lfmm2.pipeline.preparation import RunInputs, read_inputs
+from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.result_files import ResultFiles
 from lfmm2.pipeline.result_writer import ResultWriter
 from lfmm2.pipeline.run_options import RunOptions
 from lfmm2.pipeline.run_record import describe_calibration, describe_imputation, make_record
-from lfmm2.pipeline.run_state import NoState, RunState
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
 from lfmm2.pipeline.stages import Fit, Tested, choose_number_of_factors, estimate_factors, run_snp_tests
 from lfmm2.process import single_threaded_blas
@@ -115,37 +116,37 @@ class _Run:
     engine: Engine
 
 
-def _choose_snps(prepared: PreparedRun, state: NoState) -> _Run:
+def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
     """Make the passes that choose SNPs, and plan again with what they leave."""
     inputs, choice, plan = prepared.inputs, prepared.choice, prepared.plan
     engine = inputs.make_engine()
     if choice.to_filter:
-        choice = apply_filters(inputs, choice, engine, state)
+        choice = apply_filters(inputs, choice, engine, checkpoints)
         plan = plan_run(inputs, choice)
     if inputs.thin is not None:
-        choice = thin_estimation_set(inputs, inputs.thin, choice, engine, state)
+        choice = thin_estimation_set(inputs, inputs.thin, choice, engine, checkpoints)
         plan = plan_run(inputs, choice)
     return _Run(prepared, choice, plan, engine)
 
 
-def _estimate(run: _Run, state: NoState) -> LatentFactors:
+def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = None) -> LatentFactors:
     """Estimate the factors with the part of the memory budget that the plan leaves to blocks of genotypes."""
     inputs = run.prepared.inputs
     engine = run.engine.with_memory(inputs.memory - run.plan.factor_reserve)
-    return estimate_factors(inputs, run.choice.estimation, engine, run.prepared.files, state)
+    return estimate_factors(inputs, run.choice.estimation, engine, checkpoints, kept)
 
 
-def _test(run: _Run, fit: Fit, state: NoState) -> Tested:
+def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
     """Test all SNPs with the part of the memory budget that the plan leaves to blocks of genotypes."""
     inputs = run.prepared.inputs
     engine = run.engine.with_memory(inputs.memory - run.plan.test_reserve)
-    return run_snp_tests(inputs, run.choice.tested, fit, engine, state)
+    return run_snp_tests(inputs, run.choice.tested, fit, engine, checkpoints)
 
 
 def execute_estimation(prepared: PreparedRun) -> LatentFactors:
     """Choose SNPs and estimate the factors, of a run that tests nothing and keeps nothing."""
     with single_threaded_blas():
-        return _estimate(_choose_snps(prepared, NoState()), NoState())
+        return _estimate(_choose_snps(prepared, Checkpoints()), Checkpoints())
 
 
 def execute_run(prepared: PreparedRun) -> AssociationResult:
@@ -153,18 +154,22 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
     files = prepared.files
     with single_threaded_blas():
         if files.prefix is None:
-            run = _choose_snps(prepared, NoState())
-            fit = choose_number_of_factors(prepared.inputs.numbers, _estimate(run, NoState()))
-            return _result_in_memory(run, fit, _test(run, fit, NoState()))
+            checkpoints = Checkpoints()
+            run = _choose_snps(prepared, checkpoints)
+            fit = choose_number_of_factors(prepared.inputs.numbers, _estimate(run, checkpoints))
+            return _result_in_memory(run, fit, _test(run, fit, checkpoints))
         if files.is_complete:
             files.remove_rest()
         else:
-            with files.begin(prepared.identity) as state:
-                if not files.is_finished(state):
-                    run = _choose_snps(prepared, state)
-                    fit = choose_number_of_factors(prepared.inputs.numbers, _estimate(run, state))
-                    _write(run, fit, state)
-                files.publish(state)
+            with files.begin(prepared.identity) as (checkpoints, publication):
+                if not publication.is_complete():
+                    run = _choose_snps(prepared, checkpoints)
+                    factors = _estimate(run, checkpoints, files.read_factors(publication))
+                    files.write_factors(publication, factors)
+                    checkpoints.remove("pass-*.npz")
+                    fit = choose_number_of_factors(prepared.inputs.numbers, factors)
+                    _write(run, fit, checkpoints, publication)
+                files.publish(publication)
     return read_results(str(files.prefix))
 
 
@@ -173,13 +178,13 @@ def _stream_variants(run: _Run) -> Iterator[pa.Table]:
     return variant_tables(run.prepared.inputs.tested_source, run.choice.tested)
 
 
-def _write(run: _Run, fit: Fit, state: RunState) -> None:
+def _write(run: _Run, fit: Fit, checkpoints: Checkpoints, publication: Publication) -> None:
     """Test all SNPs, and finish all files."""
     inputs, files = run.prepared.inputs, run.prepared.files
-    tested = _test(run, fit, state)
+    tested = _test(run, fit, checkpoints)
     with contextlib.closing(tested.store):
         writer = ResultWriter(
-            files, state, tested.store, lambda: _stream_variants(run), tested.calibrations, inputs.counts_a1,
+            files, publication, tested.store, lambda: _stream_variants(run), tested.calibrations, inputs.counts_a1,
             run.plan, run.engine.progress,
         )  # fmt: skip
         small: dict[str, pa.Table] = {} if fit.scree is None else {"scree": fit.scree.table()}
@@ -191,7 +196,7 @@ def _write(run: _Run, fit: Fit, state: RunState) -> None:
         writer.write_tables(fit.K)
         writer.write_small({name: table for name, table in small.items() if name in files.paths})
         record = make_record(inputs, run.choice, fit, tested, run.plan, run.engine.passes, run.prepared.identity)
-        writer.write_record(record, fit.factors)
+        writer.write_record(record)
 
 
 def _result_in_memory(run: _Run, fit: Fit, tested: Tested) -> AssociationResult:

@@ -10,9 +10,9 @@ from typing import TypeVar
 from lfmm2._typing import Ints
 from lfmm2.errors import InconsistentInputError
 from lfmm2.genotypes import Engine, PassRecord, ThinOptions, thin_snps
+from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.inputs import check_size
 from lfmm2.pipeline.preparation import RunInputs
-from lfmm2.pipeline.run_state import NoState
 from lfmm2.pipeline.snps import estimation_snps, filter_snps
 from lfmm2.results import FilterFacts, ThinningFacts
 
@@ -76,10 +76,10 @@ def _check_numbers(inputs: RunInputs, choice: SnpChoice) -> None:
         check_size(n, n_variables, inputs.numbers.n_factors, choice.n_estimation)
 
 
-def apply_filters(inputs: RunInputs, choice: SnpChoice, engine: Engine, state: NoState) -> SnpChoice:
+def apply_filters(inputs: RunInputs, choice: SnpChoice, engine: Engine, checkpoints: Checkpoints) -> SnpChoice:
     """Drop SNPs by maf and geno among the samples in use, in one pass that only counts."""
     passed, facts = _kept_positions(
-        state,
+        checkpoints,
         "filters",
         engine,
         FilterFacts,
@@ -89,7 +89,7 @@ def apply_filters(inputs: RunInputs, choice: SnpChoice, engine: Engine, state: N
 
 
 def thin_estimation_set(
-    inputs: RunInputs, thin: ThinOptions, choice: SnpChoice, engine: Engine, state: NoState
+    inputs: RunInputs, thin: ThinOptions, choice: SnpChoice, engine: Engine, checkpoints: Checkpoints
 ) -> SnpChoice:
     """Keep estimation SNPs of which no two in a window are correlated, in one pass."""
 
@@ -97,20 +97,25 @@ def thin_estimation_set(
         kept = thin_snps(inputs.estimation_source, engine, inputs.estimation_rows, choice.estimation, thin)
         return kept, ThinningFacts(thin.r2, thin.window_text, choice.n_estimation, len(kept))
 
-    kept, facts = _kept_positions(state, "thinned", engine, ThinningFacts, compute)
+    kept, facts = _kept_positions(checkpoints, "thinned", engine, ThinningFacts, compute)
     thinned = replace(choice, estimation=kept, n_estimation=len(kept), to_thin=False, thinning=facts)
     _check_numbers(inputs, thinned)
     return thinned
 
 
 def _kept_positions(
-    state: NoState, name: str, engine: Engine, kind: type[Facts], compute: Callable[[], tuple[Ints, Facts]]
+    checkpoints: Checkpoints,
+    name: str,
+    engine: Engine,
+    kind: type[Facts],
+    compute: Callable[[], tuple[Ints, Facts]],
 ) -> tuple[Ints, Facts]:
     """Return the SNPs that a pass chooses and its facts: computed, or kept by an unfinished run."""
-    kept = state.arrays(name)
+    kept = checkpoints.load_arrays(name)
     if kept is not None and {"positions", "facts", "record"} <= kept.keys():
         engine.passes.append(PassRecord.from_json(str(kept["record"])))
         return kept["positions"], kind(**json.loads(str(kept["facts"])))
     positions, facts = compute()
-    state.keep_arrays(name, positions=positions, facts=json.dumps(asdict(facts)), record=engine.passes[-1].to_json())
+    record = engine.passes[-1].to_json()
+    checkpoints.keep_arrays(name, positions=positions, facts=json.dumps(asdict(facts)), record=record)
     return positions, facts

@@ -20,10 +20,9 @@ from lfmm2.model import (
     variance_on_factors,
     warn_unless_converged,
 )
+from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
-from lfmm2.pipeline.result_files import ResultFiles
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
-from lfmm2.pipeline.run_state import NoState
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
 from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_table, sweep_table
 
@@ -71,21 +70,19 @@ class Tested:
 
 
 def estimate_factors(
-    inputs: RunInputs, snps: Ints | None, engine: Engine, files: ResultFiles, state: NoState
+    inputs: RunInputs, snps: Ints | None, engine: Engine, checkpoints: Checkpoints, kept: LatentFactors | None = None
 ) -> LatentFactors:
-    """Estimate all factors that are asked for, or take those given or kept by an unfinished run."""
+    """Estimate all factors that are asked for, or take those given, or `kept` by an unfinished run."""
     given = inputs.numbers.given
-    factors = given or files.kept_factors(state)
+    factors = given or kept
     if factors is None:
-        matrix = ResumableMatrix(inputs.estimation_matrix(snps, engine), engine, state)
+        matrix = ResumableMatrix(inputs.estimation_matrix(snps, engine), engine, checkpoints)
         options = inputs.options.solver
         factors = estimate_from_matrix(matrix, inputs.ridge, inputs.numbers.n_factors, options, inputs.variables.iids)
-        state.keep_note("passes", [record.to_json() for record in engine.passes])
+        checkpoints.keep_note("passes", [record.to_json() for record in engine.passes])
     elif given is None:
-        engine.passes[:] = [PassRecord.from_json(text) for text in state.note("passes") or []]
+        engine.passes[:] = [PassRecord.from_json(text) for text in checkpoints.load_note("passes") or []]
         warn_unless_converged(factors, inputs.options.solver.tol)
-    files.keep_factors(state, factors)
-    state.forget("pass-*.npz")
     return factors
 
 
@@ -101,7 +98,7 @@ def choose_number_of_factors(numbers: FactorNumbers, factors: LatentFactors) -> 
     return Fit(factors, suggested or min(k for k in numbers.ks if k > 0), scree)
 
 
-def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine, state: NoState) -> Tested:
+def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine, checkpoints: Checkpoints) -> Tested:
     """Test all SNPs in one pass, and calibrate the statistics."""
     test, ks, d = inputs.options.test, inputs.numbers.ks, len(inputs.variables.names)
     model: AssociationTest
@@ -112,7 +109,7 @@ def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine
     fill = None
     if test.impute == "factors":
         fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))
-    store = collect_statistics(model, inputs.tested_matrix(snps, engine), state, fill)
+    store = collect_statistics(model, inputs.tested_matrix(snps, engine), checkpoints, fill)
     try:
         return calibrate_tests(inputs, fit, store)
     except BaseException:

@@ -12,7 +12,7 @@ from lfmm2.errors import ReadError
 from lfmm2.files import RowStore, checksum
 from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError
 from lfmm2.model import AssociationTest, BlockStatistics, Status
-from lfmm2.pipeline.run_state import NoState
+from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
 
 # SNPs handled together after the pass: their columns, and what is computed from them, take some MB.
@@ -31,7 +31,7 @@ class StatisticsStore:
     n_snps : int
     n_held_out : int
         Columns that `HeldOutError` adds up: `N_COLUMNS` where missing calls are filled, else 0.
-    state : NoState
+    checkpoints : Checkpoints
         Keeps the rows in files, and from time to time notes how many there are, with their checksums: a resumed run
         tests only the SNPs that follow.
 
@@ -56,9 +56,9 @@ class StatisticsStore:
         SNPs that are there.
     """
 
-    def __init__(self, model: AssociationTest, n_snps: int, n_held_out: int, state: NoState) -> None:
+    def __init__(self, model: AssociationTest, n_snps: int, n_held_out: int, checkpoints: Checkpoints) -> None:
         self._model = model
-        self._state = state
+        self._checkpoints = checkpoints
         self.columns = model.columns
         self._shared, self._own = (self.columns.layout(per_variable) for per_variable in (False, True))
         self.n_snps, d = n_snps, model.n_reported
@@ -84,7 +84,7 @@ class StatisticsStore:
         self.close()
         self._stores = []
         for name, n_columns in self._shapes.items():
-            path = self._state.rows_path(f"{_NOTE}-{name}")
+            path = self._checkpoints.rows_path(f"{_NOTE}-{name}")
             self._stores.append(RowStore(self.n_snps, n_columns, path, n_kept))
         self.histograms = [MagnitudeHistogram() for _ in range(self._model.n_reported + 1)]
         self.status_counts = np.zeros(len(Status), np.int64)
@@ -95,12 +95,12 @@ class StatisticsStore:
 
     def _restore(self) -> bool:
         """Take over the rows of an unfinished run, if there are any and all of them are as they were written."""
-        note = self._state.note(_NOTE)
+        note = self._checkpoints.load_note(_NOTE)
         if note is None:
             return False
         n_rows = note["n_rows"]
         for name, n_columns in self._shapes.items():
-            path = self._state.rows_path(f"{_NOTE}-{name}")
+            path = self._checkpoints.rows_path(f"{_NOTE}-{name}")
             if path is None or not path.exists() or path.stat().st_size < n_rows * 8 * n_columns:
                 return False
         self._open(n_rows)
@@ -150,7 +150,7 @@ class StatisticsStore:
             store.append(rows)
         self._count(common, variables)
         self.n_rows += len(common)
-        if self._state.due():
+        if self._checkpoints.is_due():
             self._checkpoint()
 
     def _checkpoint(self) -> None:
@@ -158,9 +158,9 @@ class StatisticsStore:
         end = self.n_snps if self.n_rows == self.n_snps else self.n_rows // RESTART_SNPS * RESTART_SNPS
         if end <= self._n_summed:
             return
-        self._state.flush_rows([store.file for store in self._stores if store.file is not None])
         self._sum_up(end)
-        self._state.keep_note(_NOTE, {"n_rows": end, "checksums": self._sums})
+        rows = [store.file for store in self._stores if store.file is not None]
+        self._checkpoints.keep_note(_NOTE, {"n_rows": end, "checksums": self._sums}, rows)
 
     def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
         """Stream what is calibrated of a variable, t, or of the joint test if None, sqrt(F), in order."""
@@ -203,7 +203,7 @@ class StatisticsStore:
 def collect_statistics(
     model: AssociationTest,
     genotypes: GenotypeMatrix,
-    state: NoState,
+    checkpoints: Checkpoints,
     fill: FactorFill | None = None,
 ) -> StatisticsStore:
     """Test every SNP in one pass over the genotypes; of an unfinished run only the SNPs that follow.
@@ -212,11 +212,11 @@ def collect_statistics(
     ----------
     model : AssociationTest
     genotypes : GenotypeMatrix
-    state : NoState
+    checkpoints : Checkpoints
     fill : FactorFill, optional
         What missing calls are filled with; the mean by default.
     """
-    store = StatisticsStore(model, genotypes.n_snps, 0 if fill is None else N_COLUMNS, state)
+    store = StatisticsStore(model, genotypes.n_snps, 0 if fill is None else N_COLUMNS, checkpoints)
     try:
         first = store.n_rows
         if first < genotypes.n_snps:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lfmm2._words import some_of
 from lfmm2.errors import LfmmError, MalformedInputError, ReadError, UsageError
-from lfmm2.files import damaged_files, read_record, repeated
+from lfmm2.files import find_damaged_files, read_record, repeated
 from lfmm2.results.record import RunRecord
 
 
@@ -97,7 +97,7 @@ def verify(results: str | os.PathLike[str]) -> dict[str, int]:
     """
     path = find_record(results)
     record = open_record(path)
-    if faults := damaged_files(path, record.to_json()):
+    if faults := find_damaged_files(path, record.to_json()):
         raise MalformedInputError(f"{path.with_suffix('')}: {'; '.join(faults)}; copy them again, or run again")
     sizes = {name: stamp.bytes for name, stamp in record.files.items()}
     return sizes | {path.name: path.stat().st_size}

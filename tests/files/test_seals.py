@@ -1,7 +1,8 @@
-"""`verify`: every way in which files of results can be other than the run wrote them."""
+"""Sealed JSON, and `verify`: every way in which files of results can be other than the run wrote them."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import lfmm2
-from lfmm2.files.verification import read_record, sealed_json
+from lfmm2.files.seals import read_note, read_record, seal_json
 from lfmm2.simulation import simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("verification")
+    folder = tmp_path_factory.mktemp("seals")
     data = simulate(folder / "d", n_samples=60, n_snps=500, n_causal=3, seed=4)
     (folder / "results").mkdir()
     lfmm2.run(None, data.bed, data.env, 2, out=folder / "results" / "a.b")
@@ -89,6 +90,35 @@ def test_record_of_any_contents_seals_itself(tmp_path: Path) -> None:
         "none": None,
         "list": [1, [2]],
     }
-    (tmp_path / "r.json").write_bytes(sealed_json(record))
+    (tmp_path / "r.json").write_bytes(seal_json(record))
     assert read_record(tmp_path / "r.json") == record
     json.loads((tmp_path / "r.json").read_text())
+
+
+def test_sealed_record_has_the_bytes_that_it_always_had() -> None:
+    # the SHA-256 is that of the text without its last entry
+    text = b'{\n  "files": {},\n  "\xc3\xa9": [\n    0.1,\n    null\n  ]\n}\n'
+    seal = hashlib.sha256(text).hexdigest().encode()
+    expected = text.removesuffix(b"\n}\n") + b',\n  "sha256": "' + seal + b'"\n}\n'
+    assert seal_json({"files": {}, "é": [0.1, None]}) == expected
+
+
+def test_note_that_is_absent_or_damaged_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "note.json"
+    assert read_note(path) is None
+    raw = seal_json({"progress": {"a": 1}})
+    path.write_bytes(raw)
+    assert read_note(path) == {"progress": {"a": 1}}
+    for damaged in (
+        raw[:-1],
+        raw + b" ",
+        raw.replace(b"1", b"2", 1),
+        b"",
+        b"[]",
+        b'"text"',
+        b"{}",
+        b"[" * 10**5,
+        b"\xff",
+    ):
+        path.write_bytes(damaged)
+        assert read_note(path) is None

@@ -1,0 +1,136 @@
+"""Outputs of a run: finished one by one in its state folder, then shown together under their final names."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lfmm2.errors import ReadError, WriteError
+from lfmm2.files import WholeFile, matches, sync_folder, translated
+from lfmm2.pipeline.state_folder import OUTPUT, PREVIOUS, PROGRESS_NOTE, StateFolder
+
+
+class Publication:
+    """The outputs of one run.
+
+    Parameters
+    ----------
+    folder : StateFolder
+        Outputs wait there until all are finished.
+    prefix : str
+        The beginning of all final names, which names in the folder lack.
+    targets : dict of str to Path
+        Final names, the manifest last.
+    """
+
+    def __init__(self, folder: StateFolder, prefix: str, targets: dict[str, Path]) -> None:
+        self.targets = targets
+        self._folder = folder
+        self._keys = {name: path.name.removeprefix(Path(prefix).name + ".") for name, path in targets.items()}
+        noted = folder.load_note(PROGRESS_NOTE)
+        self._stamps: dict[str, dict[str, Any]] = noted if isinstance(noted, dict) else {}
+        self._verified: set[str] = set()
+
+    @property
+    def scratch_folder(self) -> Path:
+        """The folder for temporary files that are needed to write an output."""
+        return self._folder.path
+
+    @property
+    def noted(self) -> set[str]:
+        """Names of outputs that were finished by this run or the one that it goes on from."""
+        return {name for name, key in self._keys.items() if key in self._stamps}
+
+    @contextlib.contextmanager
+    def open_output(self, name: str) -> Iterator[BinaryIO]:
+        """Write an output, which is finished at the end of the block: on the disk, with its size and SHA-256 noted."""
+        output = WholeFile(self._waiting_path(name), hashed=True)
+        with output as file:
+            yield file
+        self._stamps[self._keys[name]] = output.stamp
+        self._verified.add(name)
+        self._folder.keep_note(PROGRESS_NOTE, self._stamps)
+
+    def find_finished(self, name: str) -> Path | None:
+        """Return the file of a finished output, in the folder or already under its final name.
+
+        It is read again and compared with its SHA-256; None where the output has to be written.
+        """
+        key = self._keys[name]
+        if key not in self._stamps:
+            return None
+        waiting, target = self._waiting_path(name), self.targets[name]
+        with contextlib.suppress(ReadError):  # An output that cannot be read is made again.
+            if waiting.exists() and (name in self._verified or matches(waiting, self._stamps[key])):
+                self._verified.add(name)
+                return waiting
+        if target.exists() and matches(target, self._stamps[key]):
+            return target
+        del self._stamps[key]
+        return None
+
+    def is_finished(self, name: str) -> bool:
+        """Return True if an output need not be written."""
+        return self.find_finished(name) is not None
+
+    def is_complete(self) -> bool:
+        """Return True if all outputs are finished, and need only be shown."""
+        return all(self.is_finished(name) for name in self.targets)
+
+    def stamp(self, name: str) -> dict[str, Any]:
+        """``bytes`` and ``sha256`` of a finished output."""
+        return self._stamps[self._keys[name]]
+
+    def publish(self) -> None:
+        """Give the outputs their final names, in order; the manifest last, when all others are safe on the disk.
+
+        Files that are replaced are put aside, and put back if publication fails.
+        """
+        self._folder.keep_note(PROGRESS_NOTE, self._stamps, durable=True)
+        *names, manifest = self.targets
+        folders = sorted({target.parent for target in self.targets.values()})
+        moves: list[tuple[Path, Path]] = []
+        try:
+            if self._waiting_path(manifest).exists() and self.targets[manifest].exists():
+                self._put_aside(manifest, moves)
+            for name in names:
+                self._show(name, moves)
+            for folder in folders:
+                sync_folder(folder)
+            self._show(manifest, moves)
+            for folder in folders:
+                sync_folder(folder)
+        except BaseException:
+            for source, target in reversed(moves):
+                with contextlib.suppress(OSError):
+                    if not source.exists():
+                        target.replace(source)
+            raise
+        self._folder.mark_complete()
+
+    def _show(self, name: str, moves: list[tuple[Path, Path]]) -> None:
+        """Give an output its final name, unless it was shown before an interruption."""
+        waiting, target = self._waiting_path(name), self.targets[name]
+        if waiting.exists():
+            if target.exists() or target.is_symlink():
+                self._put_aside(name, moves)
+            _move(waiting, target, moves)
+        elif not (target.exists() and matches(target, self.stamp(name))):
+            raise WriteError(f"{waiting}: was removed by another process; go on with --resume")
+
+    def _put_aside(self, name: str, moves: list[tuple[Path, Path]]) -> None:
+        """Move the file that an output replaces into the state folder."""
+        _move(self.targets[name], self._folder.path / f"{PREVIOUS}{self._keys[name]}", moves)
+
+    def _waiting_path(self, name: str) -> Path:
+        """Return the name of an output in the state folder."""
+        return self._folder.path / f"{OUTPUT}{self._keys[name]}"
+
+
+def _move(source: Path, target: Path, moves: list[tuple[Path, Path]]) -> None:
+    """Rename a file, and note that in `moves` before, because an interrupt may come right after the rename."""
+    moves.append((source, target))
+    with translated(target):
+        source.replace(target)

@@ -1,0 +1,239 @@
+"""The folder ``<out>.state/``: which run may use it, and how files are written and removed there.
+
+While a run holds the lock of the folder, `CheckpointFiles` keeps there what the run has done, and `Publication` keeps
+the outputs that are finished. Files appear complete and carry a checksum; what cannot be read back is taken as absent
+and made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from lfmm2.errors import (
+    DegenerateProblemError,
+    InconsistentInputError,
+    MalformedInputError,
+    OutputExistsError,
+    UsageError,
+    WriteError,
+)
+from lfmm2.files import LOCK, FolderLock, WholeFile, check_free, read_note, seal_json, translated
+
+# A file is flushed to the disk when at least this many seconds of work would be lost without it. With fewer seconds
+# small runs wait for the disk longer than they compute, with more seconds a power cut costs more work. The end of the
+# process loses nothing in either case.
+KEEP_AFTER_SECONDS = 3.0
+# The work between two flushes takes at least this many times as long as the last flush did: a slow disk may cost about
+# three percent of the run.
+KEEP_SHARE = 30
+# Names of notes: the identity of the run, and the size and SHA-256 of each finished output.
+IDENTITY_NOTE, PROGRESS_NOTE = "run", "progress"
+# Names of finished outputs, and of files that they replace, begin so.
+OUTPUT, PREVIOUS = "output.", "previous."
+_NAMES = re.compile(rf"({LOCK}|\w+\.json|[\w-]+\.npz|[\w-]+\.rows|({OUTPUT}|{PREVIOUS}).+)(\.part)?|lfmm2-q-\w+")
+# The same command would end with these errors again, so nothing is kept for it.
+_LASTING_ERRORS = (UsageError, DegenerateProblemError)
+# A single bad transfer from a disk may cause these errors in an input that was read well before, so work that was done
+# is kept.
+_PASSING_ERRORS = (MalformedInputError, InconsistentInputError)
+
+
+class StateFolder:
+    """The state folder of one run, held by a lock from `begin` on.
+
+    As a context manager it removes the folder when the run is complete, or when the error that ends the run
+    is one that going on cannot mend; else it leaves it, and adds a note to the error that says so.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FolderLock(path)
+        self._is_new = False
+        self._is_complete = False
+        self._flushed_at = time.monotonic()
+        self._flush_seconds = 0.0
+
+    @classmethod
+    def begin(cls, path: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> StateFolder:
+        """Lock the folder; leave what an unfinished run kept there if this run goes on from it, else empty the folder.
+
+        Raises
+        ------
+        OutputExistsError, InconsistentInputError
+            As `check_state_folder`.
+        WriteError
+            If the folder cannot be made.
+        """
+        folder = cls(path)
+        try:
+            folder._lock.take()
+            if not _check_kept_work(path, identity, resume, overwrite):
+                folder._is_new = True
+                folder._empty()
+                folder.keep_note(IDENTITY_NOTE, identity, durable=True)
+        except BaseException:
+            folder.give_up()
+            raise
+        return folder
+
+    def __enter__(self) -> StateFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._is_complete or self._is_useless_after(error):
+                self._remove()
+            elif error is not None:
+                error.add_note(f"{self.path} keeps what is done; the same command with --resume goes on from there")
+        finally:
+            self._release()
+
+    def mark_complete(self) -> None:
+        """Say that the outputs have their final names, so that the folder is needed no more."""
+        self._is_complete = True
+
+    def give_up(self) -> None:
+        """Leave an unfinished run as it was found, or nothing where there was none."""
+        if self._is_new:
+            self._remove()
+        self._release()
+
+    def _is_useless_after(self, error: BaseException | None) -> bool:
+        """Return True if a resumed run would find nothing to go on from, or end with the same error."""
+        with contextlib.suppress(WriteError):
+            return isinstance(error, _LASTING_ERRORS) or (
+                isinstance(error, _PASSING_ERRORS) and not _holds_work(self.path)
+            )
+        return False
+
+    def _empty(self) -> None:
+        """Remove all but the lock; last the notes that tell a later run how far this one came."""
+        last = (f"{PROGRESS_NOTE}.json", f"{IDENTITY_NOTE}.json")
+        with translated(self.path):
+            names = [name for name in _list_names(self.path) if name not in (LOCK, *last)]
+            for name in (*names, *last):
+                (self.path / name).unlink(missing_ok=True)
+
+    def _remove(self) -> None:
+        """Remove the folder; files that cannot be removed do no harm to the results."""
+        with contextlib.suppress(OSError, WriteError):
+            self._empty()
+            (self.path / LOCK).unlink()
+            self.path.rmdir()
+
+    def _release(self) -> None:
+        """Unlock the folder, and remove it if it is empty."""
+        self._lock.release()
+        with contextlib.suppress(OSError):
+            # NFS holds the name of an open file, so the folder is empty only after the lock was closed.
+            self.path.rmdir()
+
+    def is_due(self) -> bool:
+        """Return True if enough was done since the last flush to be worth another wait for the disk."""
+        enough = max(KEEP_AFTER_SECONDS, KEEP_SHARE * self._flush_seconds) if KEEP_AFTER_SECONDS else 0.0
+        return time.monotonic() - self._flushed_at >= enough
+
+    @contextlib.contextmanager
+    def open_file(self, name: str, durable: bool | None = None) -> Iterator[BinaryIO]:
+        """Write a file that appears complete at the end of the block; by default it is flushed if that `is_due`."""
+        if durable is None:
+            durable = self.is_due()
+        started = time.monotonic()
+        with WholeFile(self.path / name, durable=durable) as file:
+            yield file
+        if durable:
+            self._flushed_at = time.monotonic()
+            self._flush_seconds = self._flushed_at - started
+
+    def keep_note(self, name: str, value: Any, rows: Iterable[BinaryIO] = (), durable: bool | None = None) -> None:
+        """Keep a small value of JSON; `rows` are files that it vouches for, which are flushed to the disk before."""
+        with self.open_file(f"{name}.json", durable) as file:
+            for row_file in rows:
+                with translated(Path(row_file.name)):
+                    os.fsync(row_file.fileno())
+            file.write(seal_json({name: value}))
+
+    def load_note(self, name: str) -> Any:
+        """Return a value kept by `keep_note`; None where it is absent or damaged."""
+        note = read_note(self.path / f"{name}.json")
+        return None if note is None else note.get(name)
+
+
+def check_state_folder(folder: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> bool:
+    """Check, before any work, that a run may use this folder; return True if the run goes on from what is there.
+
+    Raises
+    ------
+    OutputExistsError
+        If another run holds it, it is no state folder, or it holds an unfinished run and neither `resume` nor
+        `overwrite` says what to do with that.
+    InconsistentInputError
+        If `resume`, and the unfinished run was another one.
+    """
+    with translated(folder):
+        if not folder.is_dir():
+            if folder.exists() or folder.is_symlink():
+                raise OutputExistsError(f"{folder}: is no folder; move it away, or choose another --out")
+            return False
+    names = _list_names(folder)
+    check_free(folder)
+    strange = [name for name in names if not _NAMES.fullmatch(name) or (folder / name).is_dir()]
+    if not strange and names and LOCK not in names:
+        strange = names  # A state folder has its lock from first to last.
+    if strange:
+        raise OutputExistsError(
+            f"{folder}: is needed for the state of the run, but holds {strange[0]}; move it away, "
+            "or choose another --out"
+        )
+    return _check_kept_work(folder, identity, resume, overwrite)
+
+
+def _check_kept_work(folder: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> bool:
+    """Do as `check_state_folder` for a state folder that no other run holds."""
+    if not _holds_work(folder):
+        return False
+    if resume:
+        before = StateFolder(folder).load_note(IDENTITY_NOTE)
+        if before is None:
+            return False  # The identity is damaged, so everything is made again.
+        if fields := find_differences(before, identity):
+            raise InconsistentInputError(
+                f"{folder}: the unfinished run was another one: {'; '.join(fields)}; resume it as it was, "
+                "or start from the beginning with --overwrite and without --resume"
+            )
+        return True
+    if not overwrite:
+        raise OutputExistsError(
+            f"{folder}: an unfinished run; go on with --resume, or start from the beginning with --overwrite"
+        )
+    return False
+
+
+def _list_names(folder: Path) -> list[str]:
+    """Return the names in a folder; without those under which NFS keeps removed files that a process has open."""
+    with translated(folder):
+        return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".nfs"))
+
+
+def _holds_work(folder: Path) -> bool:
+    """Return True if there is anything that a resumed run need not do again."""
+    names = [name for name in _list_names(folder) if name not in (LOCK, f"{IDENTITY_NOTE}.json")]
+    return any(_NAMES.fullmatch(name) and not name.endswith((".part", ".rows")) for name in names)
+
+
+def find_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Say in words in which fields the identity of a run differs from one that was recorded."""
+    missing = object()
+    now = json.loads(json.dumps(now))
+    names = [name for name in {**before, **now} if before.get(name, missing) != now.get(name, missing)]
+    return [f"{name} was {before.get(name, 'absent')}, is {now.get(name, 'absent')}" for name in names]
