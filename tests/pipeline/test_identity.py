@@ -14,7 +14,8 @@ import pytest
 
 import lfmm2
 from lfmm2.model import SolverOptions
-from lfmm2.pipeline import OutputOptions, RunOptions, SampleOptions, SnpOptions, TestOptions, prepare_run
+from lfmm2.pipeline import prepare_run
+from lfmm2.pipeline.run_options import OutputOptions, RunOptions, SampleOptions, SnpOptions, TestOptions
 from lfmm2.pipeline.state_folder import find_differences
 from lfmm2.simulation import Simulation, simulate
 
