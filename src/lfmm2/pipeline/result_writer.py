@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 
 from lfmm2._typing import Floats
 from lfmm2._words import with_spaces
 from lfmm2.errors import InputWarning
-from lfmm2.files import JOINT_SCHEMA, RESULT_SCHEMA, open_table, recut
+from lfmm2.files import JOINT_SCHEMA, RESULT_SCHEMA, open_table, recut, seal_json
 from lfmm2.pipeline.memory import q_values_in_memory
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.result_files import ResultFiles
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, StatisticsStore
 from lfmm2.process import Progress
-from lfmm2.results import PER_VARIABLE, as_json, as_log, joint_table, loadings_schema, loadings_table, result_table
+from lfmm2.results import (
+    PER_VARIABLE,
+    RunRecord,
+    WrittenFile,
+    as_log,
+    joint_table,
+    loadings_schema,
+    loadings_table,
+    result_table,
+)
 from lfmm2.statistics import Calibration, StreamedQValues
 
 # SNPs of one write. Parquet has larger groups, because a reader seeks to a group and each has its own header.
@@ -87,14 +95,16 @@ class ResultWriter:
             fact = f"{with_spaces(n_nameless)} SNPs of {self.files.paths[name]} are called '.', which names none"
             warnings.warn(f"{fact}; give IDs with plink2 --set-all-var-ids @:#", InputWarning, stacklevel=2)
 
-    def write_record(self, record: dict[str, Any]) -> None:
+    def write_record(self, record: RunRecord) -> None:
         """Write the log, and the record as the manifest of all that is written."""
         paths, publication = self.files.paths, self.publication
         with publication.open_output("log") as file:
             file.write(as_log(record, self.plan.describe()))
-        stamps = {path.name: publication.stamp(name) for name, path in paths.items() if name != "record"}
+        written = {
+            path.name: WrittenFile(**publication.stamp(name)) for name, path in paths.items() if name != "record"
+        }
         with publication.open_output("record") as file:
-            file.write(as_json(record | {"files": stamps}))
+            file.write(seal_json(replace(record, files=written).to_json()))
 
     def _write_table(self, name: str, schema: pa.Schema, tables: Callable[[], Iterable[pa.Table]]) -> None:
         form = self.files.options.format
