@@ -19,11 +19,15 @@ import pandas as pd
 import pytest
 
 import lfmm2
+from lfmm2._choices import DISCOVERY_RATES, EFFECTS, TABLE_FORMATS
 from lfmm2.cli.option_command import OptionCommand
 from lfmm2.cli.program import cli, main
+from lfmm2.downstream.hits import RATES
+from lfmm2.downstream.offset import EFFECTS as COLUMN_OF_EFFECTS
 from lfmm2.errors import UsageError
 from lfmm2.model import SolverOptions
 from lfmm2.pipeline.options import ALL_FUNCTIONS, FLAG, NUMBER, OPTIONS, SECTIONS, TABLE, WHOLE, Option, Range
+from lfmm2.pipeline.plan import ROW_BYTES
 
 DOCS = Path(__file__).parent.parent / "docs"
 COMMANDS = {name: command for name, command in cli.commands.items() if isinstance(command, OptionCommand)}
@@ -229,6 +233,12 @@ def test_rows_of_the_table_make_sense() -> None:
             assert not option.repeatable or option.kind not in (FLAG, NUMBER, WHOLE)
             assert not isinstance(option.kind, tuple) or option.default in (None, *option.kind)
     assert [option.section for option in TABLE] == sorted((o.section for o in TABLE), key=SECTIONS.index)
+
+
+def test_words_are_those_that_the_modules_know() -> None:
+    assert set(TABLE_FORMATS) == ROW_BYTES.keys()
+    assert list(DISCOVERY_RATES) == list(RATES)
+    assert set(EFFECTS) == COLUMN_OF_EFFECTS.keys()
 
 
 @pytest.mark.parametrize(

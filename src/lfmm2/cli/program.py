@@ -67,20 +67,20 @@ def cli(debug: bool) -> None:
 
 
 _SIMULATE = (
-    Option(name="out", flags="--out", kind=PATH, required=True, help="Prefix of the files."),
-    Option(name="n_samples", flags="--samples", kind=WHOLE, default=500, help="Number of samples."),
-    Option(name="n_snps", flags="--snps", kind=WHOLE, default=50_000, help="Number of SNPs."),
-    Option(name="n_variables", flags="--variables", kind=WHOLE, default=2, help="Number of variables."),
-    Option(name="n_populations", flags="--populations", kind=WHOLE, default=4, help="Number of populations."),
-    Option(name="n_causal", flags="--causal", kind=WHOLE, default=20, help="Causal SNPs per variable."),
-    Option(name="missing_rate", flags="--missing-rate", kind=NUMBER, default=0.01, help="Share of missing calls."),
+    Option("out", "--out", PATH, required=True, help="Prefix of the files."),
+    Option("n_samples", "--samples", WHOLE, default=500, help="Number of samples."),
+    Option("n_snps", "--snps", WHOLE, default=50_000, help="Number of SNPs."),
+    Option("n_variables", "--variables", WHOLE, default=2, help="Number of variables."),
+    Option("n_populations", "--populations", WHOLE, default=4, help="Number of populations."),
+    Option("n_causal", "--causal", WHOLE, default=20, help="Causal SNPs per variable."),
+    Option("missing_rate", "--missing-rate", NUMBER, default=0.01, help="Share of missing calls."),
     of_other_command("seed", help="Of the random numbers."),
     of_other_command("overwrite", help="Replace existing files."),
-)
+)  # fmt: skip
 _DEMO = (
-    Option(name="out", flags="--out", kind=PATH, default=Path("lfmm2-demo/demo"), help="Prefix of the files."),
+    Option("out", "--out", PATH, default=Path("lfmm2-demo/demo"), help="Prefix of the files."),
     of_other_command("seed", default=1, help="Of the simulation."),
-)
+)  # fmt: skip
 
 
 @cli.command(cls=OptionCommand, options=_SIMULATE)

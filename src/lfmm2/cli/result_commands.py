@@ -32,17 +32,12 @@ def verify(results: str) -> None:
 
 
 _HITS = (
-    Option(name="fdr", flags="--fdr", kind=NUMBER, default=0.05, help="Rate below which a SNP is a hit."),
-    Option(
-        name="by", flags="--by", kind=DISCOVERY_RATES, default="q",
-        help="The rate: Benjamini-Hochberg, Storey, or local.",
-    ),
-    Option(
-        name="clump", flags="--clump", kind=TEXT, metavar="DISTANCE",
-        help="One line per clump of hits nearer than this, such as 50kb.",
-    ),
-    Option(name="variables", flags="--variable", kind=TEXT, repeatable=True, help="Only this one, or joint."),
-    of_other_command("out", help="Prefix of the files; that of the results by default.", required=False),
+    Option("fdr", "--fdr", NUMBER, default=0.05, help="Rate below which a SNP is a hit."),
+    Option("by", "--by", DISCOVERY_RATES, default="q", help="The rate: Benjamini-Hochberg, Storey, or local."),
+    Option("clump", "--clump", TEXT, metavar="DISTANCE",
+           help="One line per clump of hits nearer than this, such as 50kb."),
+    Option("variables", "--variable", TEXT, repeatable=True, help="Only this one, or joint."),
+    of_other_command("out", required=False, help="Prefix of the files; that of the results by default."),
     of_other_command("overwrite", help="Replace existing files."),
 )  # fmt: skip
 
@@ -77,29 +72,16 @@ def hits(
 
 
 _OFFSET = (
-    Option(
-        name="new_env", flags="--new-env", kind=PATH, required=True,
-        help="Variables of each place to come, or at the other end.",
-    ),
-    Option(
-        name="env", flags="--env", kind=PATH,
-        help="Variables of each place now; those of the samples of the run by default.",
-    ),
+    Option("new_env", "--new-env", PATH, required=True, help="Variables of each place to come, or at the other end."),
+    Option("env", "--env", PATH, help="Variables of each place now; those of the samples of the run by default."),
     of_other_command("out", help="Prefix of the file: <out>.offset.tsv."),
-    Option(
-        name="effects", flags="--effects", kind=EFFECTS, default="ridge", help="RIDGE_BETA, as LEA has it, or BETA."
-    ),
-    Option(name="fdr", flags="--fdr", kind=NUMBER, help="Only SNPs with q below this in any variable; all by default."),
-    Option(name="joint", flags="--joint", kind=FLAG, default=False, help="With --fdr, take q of the joint test."),
-    Option(
-        name="extract", flags="--extract", kind=SNP_LIST, repeatable=True,
-        help="Only the SNPs listed, in any of several lists.",
-    ),
-    Option(
-        name="scale", flags="--scale", kind=FLAG, default=False,
-        help="Axes for variables in standard deviations, as they are by default.",
-    ),
-    Option(name="no_scale", flags="--no-scale", kind=FLAG, default=False, help="Axes for variables in their units."),
+    Option("effects", "--effects", EFFECTS, default="ridge", help="RIDGE_BETA, as LEA has it, or BETA."),
+    Option("fdr", "--fdr", NUMBER, help="Only SNPs with q below this in any variable; all by default."),
+    Option("joint", "--joint", FLAG, default=False, help="With --fdr, take q of the joint test."),
+    Option("extract", "--extract", SNP_LIST, repeatable=True, help="Only the SNPs listed, in any of several lists."),
+    Option("scale", "--scale", FLAG, default=False,
+           help="Axes for variables in standard deviations, as they are by default."),
+    Option("no_scale", "--no-scale", FLAG, default=False, help="Axes for variables in their units."),
     of_other_command("missing_code"),
     of_other_command("overwrite", help="Replace an existing file."),
 )  # fmt: skip
@@ -137,13 +119,11 @@ def offset(
 
 
 _REPORT = (
-    Option(name="out", flags="--out", kind=PATH, help="The HTML file; <RESULTS>.report.html by default."),
-    Option(
-        name="png", flags="--png", kind=TEXT, metavar="FOLDER/",
-        help="Also each picture by itself: FOLDER/manhattan-env1.png and so on; without a slash at the end and where "
-        "there is no such folder, a prefix: PREFIX.manhattan-env1.png. An HTML file that exists then stays as it is, "
-        "unless --out or --overwrite is given.",
-    ),
+    Option("out", "--out", PATH, help="The HTML file; <RESULTS>.report.html by default."),
+    Option("png", "--png", TEXT, metavar="FOLDER/",
+           help="Also each picture by itself: FOLDER/manhattan-env1.png and so on; without a slash at the end and "
+           "where there is no such folder, a prefix: PREFIX.manhattan-env1.png. An HTML file that exists then stays as it "
+           "is, unless --out or --overwrite is given."),
     of_other_command("overwrite", help="Replace existing files."),
 )  # fmt: skip
 

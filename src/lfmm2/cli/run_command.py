@@ -63,5 +63,5 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
 
 
 def _memory(memory: str | None) -> str | None:
-    """A plain number is MiB, as in plink2."""
+    """Return a budget of memory with its unit: a plain number is MiB, as in plink2."""
     return f"{memory}MiB" if memory is not None and re.fullmatch(r"\s*[0-9.]+\s*", memory) else memory

@@ -111,7 +111,7 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
 
 
 def _named_nuisance(table: Variables, source: Any) -> Variables:
-    """Columns without names of their own are not called as those of X are."""
+    """Call columns that have no names of their own covar1, covar2, ..., since those of X are env1, env2, ..."""
     unnamed = [isinstance(part, np.ndarray | list | tuple) for part in as_tables(source)]
     if not any(unnamed) and getattr(source, "name", "") is not None:
         return table
@@ -119,7 +119,7 @@ def _named_nuisance(table: Variables, source: Any) -> Variables:
 
 
 def _names(variables: str | Sequence[str] | None) -> list[str] | None:
-    """Names of a text such as "rain, temperature", or of a sequence."""
+    """Return the names in a text such as "rain, temperature", or in a sequence."""
     if isinstance(variables, str):
         return [name.strip() for name in variables.split(",")]
     return None if variables is None else list(variables)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Any
 
@@ -68,7 +68,7 @@ class Range:
         return f"{low} to {'below ' if self.below else ''}{self.high:g}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Option:
     """One option.
 
@@ -105,6 +105,7 @@ class Option:
     name: str
     flags: str
     kind: str | tuple[str, ...]
+    _: KW_ONLY
     help: str
     section: str = "Options"
     default: Any = None
@@ -143,168 +144,88 @@ class Option:
 
 
 TABLE = (
-    Option(
-        name="full_bed", flags="--bed", section=INPUT, kind=PATH, required=True, functions=ONLY_RUN,
-        help="Genotypes to test: .bed, or its prefix.",
-    ),
-    Option(
-        name="X", flags="--env", section=INPUT, kind=PATH, required=True, repeatable=True,
-        help="Table of variables: CSV, TSV or PLINK style; several are joined by sample ID.",
-    ),
-    Option(
-        name="variables", flags="--variables", section=INPUT, kind=NAMES, metavar="NAMES", repeatable=True,
-        changes_results=False, help="Columns of --env to use, as temperature,rain; all by default.",
-    ),
-    Option(
-        name="covar", flags="--covar", section=INPUT, kind=PATH, repeatable=True,
-        help="Table of nuisance variables: adjusted for, not reported; several are joined by sample ID.",
-    ),
-    Option(
-        name="missing_code", flags="--missing-code", section=INPUT, kind=TEXT, repeatable=True, changes_results=False,
-        help="A value of the tables that means missing, such as -9.",
-    ),
-    Option(
-        name="count_allele", flags="--count-allele", section=INPUT, kind=ALLELES, default="a2", functions=OF_TESTS,
-        rule="it is 'a2' or 'a1'", help="Allele of the .bim whose copies are counted.",
-    ),
-    Option(
-        name="keep", flags="--keep", section=SAMPLES, kind=PATH, repeatable=True, changes_results=False,
-        help="Use only the samples listed, in any of several lists.",
-    ),
-    Option(
-        name="remove", flags="--remove", section=SAMPLES, kind=PATH, repeatable=True, changes_results=False,
-        help="Do not use the samples listed, in any of several lists.",
-    ),
-    Option(
-        name="missing", flags="--missing", section=SAMPLES, kind=MISSING, default="error", changes_results=False,
-        help="Samples that lack a value: stop, leave them out, or take the variable's mean.",
-    ),
-    Option(
-        name="intersect", flags="--intersect", section=SAMPLES, kind=FLAG, default=False, changes_results=False,
-        help="Use the samples that have all variables.",
-    ),
-    Option(
-        name="extract", flags="--extract", section=SNPS, kind=SNP_LIST, repeatable=True, functions=OF_TESTS,
-        changes_results=False, help="Use only the SNPs listed, in any of several lists.",
-    ),
-    Option(
-        name="exclude", flags="--exclude", section=SNPS, kind=SNP_LIST, repeatable=True, functions=OF_TESTS,
-        changes_results=False, help="Do not use the SNPs listed, in any of several lists.",
-    ),
-    Option(
-        name="maf", flags="--maf", section=SNPS, kind=NUMBER, range=Range(0, 0.5), functions=OF_TESTS,
-        rule="a minor allele frequency lies between 0 and 0.5", help="Drop SNPs with a lower minor allele frequency.",
-    ),
-    Option(
-        name="geno", flags="--geno", section=SNPS, kind=NUMBER, range=Range(0, 1), functions=OF_TESTS,
-        rule="a missing rate lies between 0 and 1", help="Drop SNPs with a higher rate of missing calls.",
-    ),
-    Option(
-        name="K", flags="-K, --factors", section=FACTORS, kind=WHOLE, range=Range(1), functions=OF_FACTORS,
-        help="Number of latent factors.",
-    ),
-    Option(
-        name="sweep", flags="--sweep", section=FACTORS, kind=TEXT, metavar="KS", functions=OF_TESTS,
-        help="Compare numbers of factors, as 1:20 or 2,4,8; without -K the scree chooses.",
-    ),
-    Option(
-        name="lambda_", flags="--lambda", section=FACTORS, kind=NUMBER, default=1e-5, range=Range(0, above=True),
-        functions=OF_FACTORS, help="Ridge penalty.",
-    ),
-    Option(
-        name="est_bed", flags="--est-bed", section=FACTORS, kind=PATH, functions=ONLY_RUN,
-        help="Estimate the factors from this fileset.",
-    ),
-    Option(
-        name="est_rate", flags="--est-rate", section=FACTORS, kind=NUMBER, range=Range(0, 1, above=True),
-        functions=OF_FACTORS, rule="it is a share of the SNPs above 0 and at most 1",
-        help="Estimate the factors from a random share of the SNPs.",
-    ),
-    Option(
-        name="est_extract", flags="--est-extract", section=FACTORS, kind=SNP_LIST, repeatable=True,
-        functions=OF_FACTORS, changes_results=False,
-        help="Estimate the factors from the SNPs listed, in any of several lists.",
-    ),
-    Option(
-        name="est_thin", flags="--est-thin", section=FACTORS, kind=TEXT, metavar="r2=R,window=W", functions=OF_FACTORS,
-        help="Estimate the factors from SNPs thinned by linkage, as r2=0.2,window=200 (SNPs; or 500kb).",
-    ),
-    Option(
-        name="solver", flags="--solver", section=FACTORS, kind=SOLVERS, default="auto", functions=OF_FACTORS,
-        help="exact: Gram matrix; krylov: iterate to --tol; power: randomised SVD; auto: exact or krylov by cost.",
-    ),
-    Option(
-        name="tol", flags="--tol", section=FACTORS, kind=NUMBER, default=1e-4, functions=OF_FACTORS,
-        range=Range(0, 1, above=True, below=True), help="Residual that krylov must reach.",
-    ),
-    Option(
-        name="n_power_iter", flags="--power-iter", section=FACTORS, kind=WHOLE, default=2, range=Range(0),
-        functions=OF_FACTORS, help="Power iterations of power.",
-    ),
-    Option(
-        name="oversampling", flags="--oversampling", section=FACTORS, kind=WHOLE, default=10, range=Range(0),
-        functions=OF_FACTORS, help="Extra columns of the solvers.",
-    ),
-    Option(
-        name="scale", flags="--scale", section=FACTORS, kind=SCALES, functions=OF_FACTORS, rule="it is None or 'hwe'",
-        help="Scale SNPs by 1/sqrt(2f(1-f)) for the factors.",
-    ),
-    Option(
-        name="seed", flags="--seed", section=FACTORS, kind=WHOLE, default=0, range=Range(0), functions=OF_FACTORS,
-        help="Of --est-rate, of where krylov and power start, and of the calls held out.",
-    ),
-    Option(
-        name="df", flags="--df", section=TESTS, kind=DEGREES_OF_FREEDOM, default="paper", functions=OF_TESTS,
-        rule=DEGREES_OF_FREEDOM_RULE, help="Degrees of freedom: n-d-K, or one less for the mean.",
-    ),
-    Option(
-        name="calibrate", flags="--calibrate", section=TESTS, kind=CALIBRATIONS, default="gif", functions=OF_TESTS,
-        help="Null of the tests: widened by the genomic inflation factor, fitted to their centre, or as in theory.",
-    ),
-    Option(
-        name="impute", flags="--impute", section=TESTS, kind=IMPUTATIONS, default="mean", functions=OF_TESTS,
-        help="Missing calls of tested SNPs: the SNP's mean, or its fit to the factors.",
-    ),
-    Option(
-        name="out", flags="--out", section=OUTPUT, kind=TEXT, metavar="PREFIX", required=True, functions=OF_TESTS,
-        changes_results=False, help="Prefix of the result files.",
-    ),
-    Option(
-        name="format", flags="--format", section=OUTPUT, kind=TABLE_FORMATS, default="parquet", functions=OF_TESTS,
-        help="Of the tables.",
-    ),
-    Option(
-        name="loadings", flags="--loadings", section=OUTPUT, kind=FLAG, default=False, functions=OF_TESTS,
-        help="Write the loadings V too.",
-    ),
-    Option(
-        name="overwrite", flags="--overwrite", section=OUTPUT, kind=FLAG, default=False, functions=OF_TESTS,
-        changes_results=False, help="Replace existing result files.",
-    ),
-    Option(
-        name="resume", flags="--resume", section=OUTPUT, kind=FLAG, default=False, functions=OF_TESTS,
-        changes_results=False, help="Go on with an unfinished run of the same command, if there is one.",
-    ),
-    Option(
-        name="report", flags="--report", section=OUTPUT, kind=FLAG, default=False, functions=NO_FUNCTION,
-        changes_results=False, help="Write a report with pictures too (needs lfmm2[plot]).",
-    ),
-    Option(
-        name="dry_run", flags="--dry-run", section=OUTPUT, kind=FLAG, default=False, functions=NO_FUNCTION,
-        changes_results=False, help="Check all inputs, print the plan, and stop.",
-    ),
-    Option(
-        name="n_threads", flags="--threads", section=RESOURCES, kind=WHOLE, range=Range(1, 1024),
-        changes_results=False, help="Threads; all processors by default.",
-    ),
-    Option(
-        name="memory", flags="--memory", section=RESOURCES, kind=TEXT, changes_results=False,
-        help="Budget in MiB, or with a unit such as 4GB; half of the free memory by default.",
-    ),
-    Option(
-        name="progress", flags="", section=RESOURCES, kind=FLAG, default=False, changes_results=False,
-        help="Show progress on stderr; the command line always does.",
-    ),
+    Option("full_bed", "--bed", PATH, section=INPUT, required=True, functions=ONLY_RUN,
+           help="Genotypes to test: .bed, or its prefix."),
+    Option("X", "--env", PATH, section=INPUT, required=True, repeatable=True,
+           help="Table of variables: CSV, TSV or PLINK style; several are joined by sample ID."),
+    Option("variables", "--variables", NAMES, section=INPUT, metavar="NAMES", repeatable=True, changes_results=False,
+           help="Columns of --env to use, as temperature,rain; all by default."),
+    Option("covar", "--covar", PATH, section=INPUT, repeatable=True,
+           help="Table of nuisance variables: adjusted for, not reported; several are joined by sample ID."),
+    Option("missing_code", "--missing-code", TEXT, section=INPUT, repeatable=True, changes_results=False,
+           help="A value of the tables that means missing, such as -9."),
+    Option("count_allele", "--count-allele", ALLELES, section=INPUT, default="a2", functions=OF_TESTS,
+           rule="it is 'a2' or 'a1'", help="Allele of the .bim whose copies are counted."),
+    Option("keep", "--keep", PATH, section=SAMPLES, repeatable=True, changes_results=False,
+           help="Use only the samples listed, in any of several lists."),
+    Option("remove", "--remove", PATH, section=SAMPLES, repeatable=True, changes_results=False,
+           help="Do not use the samples listed, in any of several lists."),
+    Option("missing", "--missing", MISSING, section=SAMPLES, default="error", changes_results=False,
+           help="Samples that lack a value: stop, leave them out, or take the variable's mean."),
+    Option("intersect", "--intersect", FLAG, section=SAMPLES, default=False, changes_results=False,
+           help="Use the samples that have all variables."),
+    Option("extract", "--extract", SNP_LIST, section=SNPS, repeatable=True, functions=OF_TESTS, changes_results=False,
+           help="Use only the SNPs listed, in any of several lists."),
+    Option("exclude", "--exclude", SNP_LIST, section=SNPS, repeatable=True, functions=OF_TESTS, changes_results=False,
+           help="Do not use the SNPs listed, in any of several lists."),
+    Option("maf", "--maf", NUMBER, section=SNPS, range=Range(0, 0.5), functions=OF_TESTS,
+           rule="a minor allele frequency lies between 0 and 0.5",
+           help="Drop SNPs with a lower minor allele frequency."),
+    Option("geno", "--geno", NUMBER, section=SNPS, range=Range(0, 1), functions=OF_TESTS,
+           rule="a missing rate lies between 0 and 1", help="Drop SNPs with a higher rate of missing calls."),
+    Option("K", "-K, --factors", WHOLE, section=FACTORS, range=Range(1), functions=OF_FACTORS,
+           help="Number of latent factors."),
+    Option("sweep", "--sweep", TEXT, section=FACTORS, metavar="KS", functions=OF_TESTS,
+           help="Compare numbers of factors, as 1:20 or 2,4,8; without -K the scree chooses."),
+    Option("lambda_", "--lambda", NUMBER, section=FACTORS, default=1e-5, range=Range(0, above=True),
+           functions=OF_FACTORS, help="Ridge penalty."),
+    Option("est_bed", "--est-bed", PATH, section=FACTORS, functions=ONLY_RUN,
+           help="Estimate the factors from this fileset."),
+    Option("est_rate", "--est-rate", NUMBER, section=FACTORS, range=Range(0, 1, above=True), functions=OF_FACTORS,
+           rule="it is a share of the SNPs above 0 and at most 1",
+           help="Estimate the factors from a random share of the SNPs."),
+    Option("est_extract", "--est-extract", SNP_LIST, section=FACTORS, repeatable=True, functions=OF_FACTORS,
+           changes_results=False, help="Estimate the factors from the SNPs listed, in any of several lists."),
+    Option("est_thin", "--est-thin", TEXT, section=FACTORS, metavar="r2=R,window=W", functions=OF_FACTORS,
+           help="Estimate the factors from SNPs thinned by linkage, as r2=0.2,window=200 (SNPs; or 500kb)."),
+    Option("solver", "--solver", SOLVERS, section=FACTORS, default="auto", functions=OF_FACTORS,
+           help="exact: Gram matrix; krylov: iterate to --tol; power: randomised SVD; auto: exact or krylov by cost."),
+    Option("tol", "--tol", NUMBER, section=FACTORS, default=1e-4, functions=OF_FACTORS,
+           range=Range(0, 1, above=True, below=True), help="Residual that krylov must reach."),
+    Option("n_power_iter", "--power-iter", WHOLE, section=FACTORS, default=2, range=Range(0), functions=OF_FACTORS,
+           help="Power iterations of power."),
+    Option("oversampling", "--oversampling", WHOLE, section=FACTORS, default=10, range=Range(0), functions=OF_FACTORS,
+           help="Extra columns of the solvers."),
+    Option("scale", "--scale", SCALES, section=FACTORS, functions=OF_FACTORS, rule="it is None or 'hwe'",
+           help="Scale SNPs by 1/sqrt(2f(1-f)) for the factors."),
+    Option("seed", "--seed", WHOLE, section=FACTORS, default=0, range=Range(0), functions=OF_FACTORS,
+           help="Of --est-rate, of where krylov and power start, and of the calls held out."),
+    Option("df", "--df", DEGREES_OF_FREEDOM, section=TESTS, default="paper", functions=OF_TESTS,
+           rule=DEGREES_OF_FREEDOM_RULE, help="Degrees of freedom: n-d-K, or one less for the mean."),
+    Option("calibrate", "--calibrate", CALIBRATIONS, section=TESTS, default="gif", functions=OF_TESTS,
+           help="Null of the tests: widened by the genomic inflation factor, fitted to their centre, or as in theory."),
+    Option("impute", "--impute", IMPUTATIONS, section=TESTS, default="mean", functions=OF_TESTS,
+           help="Missing calls of tested SNPs: the SNP's mean, or its fit to the factors."),
+    Option("out", "--out", TEXT, section=OUTPUT, metavar="PREFIX", required=True, functions=OF_TESTS,
+           changes_results=False, help="Prefix of the result files."),
+    Option("format", "--format", TABLE_FORMATS, section=OUTPUT, default="parquet", functions=OF_TESTS,
+           help="Of the tables."),
+    Option("loadings", "--loadings", FLAG, section=OUTPUT, default=False, functions=OF_TESTS,
+           help="Write the loadings V too."),
+    Option("overwrite", "--overwrite", FLAG, section=OUTPUT, default=False, functions=OF_TESTS, changes_results=False,
+           help="Replace existing result files."),
+    Option("resume", "--resume", FLAG, section=OUTPUT, default=False, functions=OF_TESTS, changes_results=False,
+           help="Go on with an unfinished run of the same command, if there is one."),
+    Option("report", "--report", FLAG, section=OUTPUT, default=False, functions=NO_FUNCTION, changes_results=False,
+           help="Write a report with pictures too (needs lfmm2[plot])."),
+    Option("dry_run", "--dry-run", FLAG, section=OUTPUT, default=False, functions=NO_FUNCTION, changes_results=False,
+           help="Check all inputs, print the plan, and stop."),
+    Option("n_threads", "--threads", WHOLE, section=RESOURCES, range=Range(1, 1024), changes_results=False,
+           help="Threads; all processors by default."),
+    Option("memory", "--memory", TEXT, section=RESOURCES, changes_results=False,
+           help="Budget in MiB, or with a unit such as 4GB; half of the free memory by default."),
+    Option("progress", "", FLAG, section=RESOURCES, default=False, changes_results=False,
+           help="Show progress on stderr; the command line always does."),
 )  # fmt: skip
 
 OPTIONS: Mapping[str, Option] = {option.name: option for option in TABLE}
