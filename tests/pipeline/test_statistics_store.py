@@ -123,8 +123,8 @@ def test_held_out_errors_are_added_up(
     store = collect_statistics(model, matrix, Checkpoints(), fill)
     expected = HeldOutError()
     expected.add(whole(model.statistics(matrix, fill=fill), "held_out"))
-    assert store.held_out_error().summary() == pytest.approx(expected.summary())
-    assert expected.summary()["n_held_out"] > 100
+    assert vars(store.held_out_error()) == vars(expected)
+    assert expected.n_held_out > 100
 
 
 class _Interrupted(AssociationModel):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
+from functools import partial
 
 import numpy as np
 
@@ -195,79 +196,44 @@ class Columns:
         return None
 
 
+_variant = partial(Column, tables=Tables.ALL, origin=Origin.VARIANTS, dtype="string", in_hits=True)
+_shared = partial(Column, tables=Tables.ALL)
+_follows = partial(Column, tables=Tables.ALL, origin=Origin.STATISTIC)
+_calibrated = partial(Column, tables=Tables.ALL, origin=Origin.CALIBRATION)
+_joint = partial(Column, tables=Tables.JOINT)
+
 #: Columns of the least-squares regression on variables and factors.
 COLUMNS = Columns(
     [
-        Column(
-            "CHROM", "chromosome, as in the .bim",
-            tables=Tables.ALL, origin=Origin.VARIANTS, dtype="string", in_hits=True,
-        ),
-        Column(
-            "POS", "position in bases, as in the .bim",
-            tables=Tables.ALL, origin=Origin.VARIANTS, dtype="int64", in_hits=True,
-        ),
-        Column(
-            "ID", "name of the SNP, as in the .bim",
-            tables=Tables.ALL, origin=Origin.VARIANTS, dtype="string", in_hits=True,
-        ),
-        Column(
-            "A1", "the allele that is counted, whose effect is given",
-            tables=Tables.ALL, origin=Origin.VARIANTS, dtype="string", in_hits=True,
-        ),
-        Column(
-            "OMITTED", "the other allele",
-            tables=Tables.ALL, origin=Origin.VARIANTS, dtype="string", in_hits=True,
-        ),
-        Column("A1_FREQ", "frequency of A1 among the called samples", "frequency", Tables.ALL, in_hits=True),
-        Column("OBS_CT", "number of samples with a call", "n_called", Tables.ALL, dtype="int64"),
-        Column(
-            "BETA", "least-squares effect given the factors, in dosage per unit of the variable", "beta",
-            in_hits=True,
-        ),
+        _variant("CHROM", "chromosome, as in the .bim"),
+        _variant("POS", "position in bases, as in the .bim", dtype="int64"),
+        _variant("ID", "name of the SNP, as in the .bim"),
+        _variant("A1", "the allele that is counted, whose effect is given"),
+        _variant("OMITTED", "the other allele"),
+        _shared("A1_FREQ", "frequency of A1 among the called samples", "frequency", in_hits=True),
+        _shared("OBS_CT", "number of samples with a call", "n_called", dtype="int64"),
+        Column("BETA", "least-squares effect given the factors, in dosage per unit of the variable", "beta",
+               in_hits=True),
         Column("SE", "standard error of BETA", "se", in_hits=True),
         Column("T_STAT", "BETA / SE", "t", is_tested=True),
-        Column(
-            "F_STAT", "partial F of all variables given the factors, with (d, df) degrees of freedom", "f_stat",
-            Tables.JOINT, is_tested=True,
-        ),
-        Column(
-            "P", "p of the statistic as it is: Student's of T_STAT, two-sided, or that of F_STAT", "p",
-            Tables.ALL, Origin.STATISTIC, in_hits=True,
-        ),
-        Column(
-            "NEG_LOG10_P", "−log₁₀ P, which never underflows", "neg_log10_p",
-            Tables.ALL, Origin.STATISTIC,
-        ),
-        Column(
-            "P_CAL", "calibrated p (`--calibrate`): by default of T_STAT² / GIF as χ²₁, of F_STAT / GIF as F",
-            "p_calibrated", Tables.ALL, Origin.CALIBRATION,
-        ),
-        Column(
-            "NEG_LOG10_P_CAL", "−log₁₀ P_CAL, which never underflows", "neg_log10_p_calibrated",
-            Tables.ALL, Origin.CALIBRATION, in_hits=True,
-        ),
-        Column(
-            "Q", "Benjamini–Hochberg q of P_CAL", "q",
-            Tables.ALL, Origin.CALIBRATION, is_rate=True, in_hits=True,
-        ),
-        Column(
-            "Q_STOREY", "Storey's q of P_CAL: the share of null SNPs times Q", "q_storey",
-            Tables.ALL, Origin.CALIBRATION, is_rate=True, in_hits=True,
-        ),
-        Column(
-            "LFDR", "local false discovery rate: probability that the SNP is null, given its statistic", "local_fdr",
-            Tables.ALL, Origin.CALIBRATION, is_rate=True, in_hits=True,
-        ),
+        _joint("F_STAT", "partial F of all variables given the factors, with (d, df) degrees of freedom", "f_stat",
+               is_tested=True),
+        _follows("P", "p of the statistic as it is: Student's of T_STAT, two-sided, or that of F_STAT", "p",
+                 in_hits=True),
+        _follows("NEG_LOG10_P", "−log₁₀ P, which never underflows", "neg_log10_p"),
+        _calibrated("P_CAL", "calibrated p (`--calibrate`): by default of T_STAT² / GIF as χ²₁, of F_STAT / GIF as F",
+                    "p_calibrated"),
+        _calibrated("NEG_LOG10_P_CAL", "−log₁₀ P_CAL, which never underflows", "neg_log10_p_calibrated", in_hits=True),
+        _calibrated("Q", "Benjamini–Hochberg q of P_CAL", "q", is_rate=True, in_hits=True),
+        _calibrated("Q_STOREY", "Storey's q of P_CAL: the share of null SNPs times Q", "q_storey",
+                    is_rate=True, in_hits=True),
+        _calibrated("LFDR", "local false discovery rate: probability that the SNP is null, given its statistic",
+                    "local_fdr", is_rate=True, in_hits=True),
         Column("RIDGE_BETA", "ridge effect of Eq. 4, in dosage per unit of the variable", "ridge_beta"),
-        Column(
-            "VAR_VARIABLES", "share of the SNP's variance that the variables add to the factors", "var_variables",
-            Tables.JOINT,
-        ),
-        Column("VAR_FACTORS", "share of the SNP's variance on factors and covariates", "var_factors", Tables.JOINT),
-        Column("VAR_RESIDUAL", "share of the SNP's variance that is left", "var_residual", Tables.JOINT),
-        Column(
-            "STATUS", "OK, or why statistics are missing: NO_VARIATION, ALL_MISSING or PERFECT_FIT", "status",
-            Tables.ALL, dtype="string", labels=tuple(status.name for status in Status),
-        ),
+        _joint("VAR_VARIABLES", "share of the SNP's variance that the variables add to the factors", "var_variables"),
+        _joint("VAR_FACTORS", "share of the SNP's variance on factors and covariates", "var_factors"),
+        _joint("VAR_RESIDUAL", "share of the SNP's variance that is left", "var_residual"),
+        _shared("STATUS", "OK, or why statistics are missing: NO_VARIATION, ALL_MISSING or PERFECT_FIT", "status",
+                dtype="string", labels=tuple(status.name for status in Status)),
     ]
 )  # fmt: skip
