@@ -33,7 +33,7 @@ def writer(tmp_path: Path) -> Iterator[ResultWriter]:
     unused: Any = None
     store: Any = SimpleNamespace(n_snps=2)
     with files.begin({"K": 1}) as (_, publication):
-        yield ResultWriter(files, publication, store, unused, unused, 1, True, unused, Progress())
+        yield ResultWriter(files, publication, store, unused, unused, True, unused, Progress())
 
 
 def text_of(writer: ResultWriter, name: str) -> str:
