@@ -125,8 +125,8 @@ def thin_packed(
         first = int(np.searchsorted(kept[:stop], starts[low])) if high > low else 0
         found += kept[:first].tolist()
         stop = _ld.thin_block(
-            packed[low:high], n_samples, float(r2) * thinning.MARGIN, low, starts[low:high], planes, sums, kept, hits,
-            first, stop, n_threads,
+            packed[low:high], n_samples, float(r2) * thinning.THRESHOLD_MARGIN, low, starts[low:high], planes, sums,
+            kept, hits, first, stop, n_threads,
         )  # fmt: skip
     return found + kept[:stop].tolist()
 

@@ -8,7 +8,7 @@ from lfmm2.genotypes.array_source import ArraySource
 from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.pipeline import snps
 from lfmm2.pipeline.run_options import SnpOptions
-from lfmm2.pipeline.snps import estimation_snps, random_subset, select_snps
+from lfmm2.pipeline.snps import estimation_snps, filter_snps, random_subset, select_snps
 
 P = 1000
 IDS = [f"rs{k}" for k in range(P)]
@@ -80,6 +80,34 @@ def test_lists_of_snps_hint_at_spelling(bed, monkeypatch):
     monkeypatch.setattr(snps, "MOST_COMPARED_SNPS", P - 1)
     with pytest.raises(lfmm2.InconsistentInputError, match=r"none of 1 IDs is in [^;]*; check the IDs"):
         select_snps(bed, SnpOptions(extract=["RS1"]))
+
+
+@pytest.mark.parametrize("minor", ["a1", "a2"])
+@pytest.mark.parametrize(("n", "threshold"), [(30, 0.1), (10, 0.15), (50, 0.07), (50, 0.29), (100, 0.145)])
+def test_snp_at_the_threshold_of_maf_is_kept(tmp_path, engine, n, threshold, minor):
+    copies = round(threshold * 2 * n)
+    dosage = np.zeros((3, n))
+    for row, count in enumerate((copies - 1, copies, copies + 1)):
+        dosage[row, : count // 2] = 2
+        dosage[row, count // 2] = count % 2
+    write_plink(tmp_path / "d", dosage if minor == "a2" else 2 - dosage)
+    with lfmm2.open_bed(tmp_path / "d") as opened:
+        kept, facts = filter_snps(opened, engine, np.arange(n), None, SnpOptions(maf=threshold))
+    assert kept.tolist() == [1, 2]
+    assert facts.below_maf == 1
+
+
+@pytest.mark.parametrize(("n", "threshold"), [(30, 0.1), (100, 0.29), (100, 0.57), (50, 0.14)])
+def test_snp_at_the_threshold_of_geno_is_kept(tmp_path, engine, n, threshold):
+    n_missing = round(threshold * n)
+    dosage = np.tile(np.arange(n) % 3.0, (3, 1))
+    for row, count in enumerate((n_missing - 1, n_missing, n_missing + 1)):
+        dosage[row, :count] = np.nan
+    write_plink(tmp_path / "d", dosage)
+    with lfmm2.open_bed(tmp_path / "d") as opened:
+        kept, facts = filter_snps(opened, engine, np.arange(n), None, SnpOptions(geno=threshold))
+    assert kept.tolist() == [0, 1]
+    assert facts.above_geno == 1
 
 
 @pytest.mark.parametrize("options", [{"extract": ["a"]}, {"exclude": ["a"]}, {"maf": 0.1}, {"geno": 0.1}])

@@ -18,7 +18,7 @@ from lfmm2.genotypes.source import (
     variant_tables,
 )
 from lfmm2.genotypes.source_kinds import GenotypesLike, open_source
-from lfmm2.genotypes.thinning import ThinOptions, kept_ids, parse_thinning, thin_snps, thinning_bytes
+from lfmm2.genotypes.thinning import THRESHOLD_MARGIN, ThinOptions, kept_ids, parse_thinning, thin_snps, thinning_bytes
 
 __all__ = [
     "ACCUMULATOR_BYTES",
@@ -28,6 +28,7 @@ __all__ = [
     "NO_PARTIAL",
     "N_COLUMNS",
     "RESTART_SNPS",
+    "THRESHOLD_MARGIN",
     "VARIANT_SCHEMA",
     "BedFile",
     "CrossProducts",

@@ -31,9 +31,10 @@ EXAMPLE = "r2=0.2,window=200"
 # SNPs that one call of the kernel compares. Blocks of genotypes hold a whole number of calls, and the window has room
 # for the case that all SNPs of a call are kept.
 CALL_SNPS = 256
-# Factor by which r² may exceed the threshold: a threshold such as 0.2 is rounded in binary, and an r² that equals it in
-# decimals may lie above. The value is that of plink2; a larger one would keep SNPs that plink2 drops.
-MARGIN = 1 + 2.0**-44
+#: Factor by which r², a frequency or a missing rate may miss its threshold: a threshold such as 0.2 is rounded in
+#: binary, and a value that equals it in decimals may lie beyond. The value is plink2's; a larger one would keep SNPs
+#: that plink2 drops.
+THRESHOLD_MARGIN = 1 + 2.0**-44
 # Kept SNPs may take one part in this many of the memory budget
 KEPT_SHARE = 2
 # Longest window, in SNPs or kb. A longer one could make positions in bases exceed 64 bits.
@@ -153,7 +154,7 @@ def thin_snps(source: GenotypeSource, engine: Engine, samples: Ints, chosen: Int
     """
     matrix = packed_matrix(source, engine, samples, chosen, "est_thin")
     allowance = thinning_bytes(matrix.n_samples, matrix.n_snps, options, engine.memory)
-    window = _KeptSnps(matrix.n_samples, options.r2 * MARGIN, allowance, engine.n_threads)
+    window = _KeptSnps(matrix.n_samples, options.r2 * THRESHOLD_MARGIN, allowance, engine.n_threads)
     starts = window_starts(source, chosen, options)
     kept = []
     # 64 bytes for each SNP of a block: its number, where its window begins, and its position

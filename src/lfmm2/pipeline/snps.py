@@ -11,7 +11,7 @@ from lfmm2._typing import Floats, Ints, ListedSnps
 from lfmm2._words import with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning
 from lfmm2.files import id_files, read_id_list, spelling_hints
-from lfmm2.genotypes import Engine, GenotypeSource, packed_matrix, refuse
+from lfmm2.genotypes import THRESHOLD_MARGIN, Engine, GenotypeSource, packed_matrix, refuse
 from lfmm2.pipeline.run_options import SnpOptions
 from lfmm2.results import FilterFacts
 
@@ -94,15 +94,18 @@ def filter_snps(
 
 
 def _failures(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions) -> NDArray[np.bool_]:
-    """Return which SNPs have no call, are below maf, and above geno, shape (3, b); a SNP may fail for two reasons."""
-    frequency = np.nan_to_num(mean / 2)
-    minor = np.minimum(frequency, 1 - frequency)
+    """Return which SNPs have no call, are below maf, and above geno, shape (3, b); a SNP may fail for two reasons.
+
+    A SNP that lies at a threshold is kept, as in plink2, also where the threshold is rounded in binary.
+    """
+    dosage = np.nan_to_num(mean)
+    minor = np.minimum(dosage, 2 - dosage) / 2
     failed = np.zeros((3, len(mean)), np.bool_)
     failed[0] = n_called == 0
     if options.maf is not None:
-        failed[1] = (minor < options.maf) & ~failed[0]
+        failed[1] = (minor * THRESHOLD_MARGIN < options.maf) & ~failed[0]
     if options.geno is not None:
-        failed[2] = n_samples - n_called > options.geno * n_samples
+        failed[2] = n_samples - n_called > options.geno * n_samples * THRESHOLD_MARGIN
     return failed
 
 
