@@ -122,8 +122,8 @@ _REPORT = (
     Option("out", "--out", PATH, help="The HTML file; <RESULTS>.report.html by default."),
     Option("png", "--png", TEXT, metavar="FOLDER/",
            help="Also each picture by itself: FOLDER/manhattan-env1.png and so on; without a slash at the end and "
-           "where there is no such folder, a prefix: PREFIX.manhattan-env1.png. An HTML file that exists then stays as it "
-           "is, unless --out or --overwrite is given."),
+           "where there is no such folder, a prefix: PREFIX.manhattan-env1.png. An HTML file that exists then stays as "
+           "it is, unless --out or --overwrite is given."),
     of_other_command("overwrite", help="Replace existing files."),
 )  # fmt: skip
 
