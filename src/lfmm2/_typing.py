@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,4 +12,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 #: Packed genotypes, four in a byte.
 Packed = NDArray[np.uint8]
+#: Arrays by name, as an .npz holds them.
+Arrays = dict[str, NDArray[Any]]
 AnyPath = str | os.PathLike[str]

@@ -112,7 +112,7 @@ def numbered(first: int, packed: Packed) -> None:
 @pytest.mark.parametrize("n_snps", [1, 2, 10, 23])
 def test_blocks_give_every_snp_once_and_in_order(n_snps: int, block_snps: int) -> None:
     firsts, seen = [], []
-    for first, packed in Engine(1, MIB).blocks("x", numbered, n_snps, 2, block_snps):
+    for first, packed in Engine(1, MIB).blocks("x", numbered, range(n_snps), 2, block_snps):
         firsts.append(first)
         seen.append(packed.copy())
     np.testing.assert_array_equal(firsts, np.arange(0, n_snps, block_snps))
@@ -121,7 +121,7 @@ def test_blocks_give_every_snp_once_and_in_order(n_snps: int, block_snps: int) -
 
 def test_blocks_of_no_snps_are_none() -> None:
     engine = Engine(1, MIB)
-    assert list(engine.blocks("x", numbered, 0, 2, 10)) == []
+    assert list(engine.blocks("x", numbered, range(0), 2, 10)) == []
     assert [record.n_snps for record in engine.passes] == [0]
 
 
@@ -134,7 +134,7 @@ def test_blocks_read_one_block_ahead_and_no_more() -> None:
         if first == 10:
             ahead.set()
 
-    blocks = Engine(1, MIB).blocks("x", source, 50, 2, 10)
+    blocks = Engine(1, MIB).blocks("x", source, range(50), 2, 10)
     next(blocks)
     assert ahead.wait(10)
     blocks.close()
@@ -148,7 +148,7 @@ def test_blocks_leave_the_array_alone_while_reading_ahead() -> None:
         numbered(first, packed)
         n_read.release()
 
-    for first, packed in Engine(1, MIB).blocks("x", source, 40, 2, 10):
+    for first, packed in Engine(1, MIB).blocks("x", source, range(40), 2, 10):
         if first < 30:
             # the first block is read before it is asked for, all others while the one before is in use
             assert all(n_read.acquire(timeout=10) for _ in range(2 if first == 0 else 1))
@@ -157,7 +157,9 @@ def test_blocks_leave_the_array_alone_while_reading_ahead() -> None:
 
 def test_blocks_read_in_one_other_thread() -> None:
     threads = set()
-    for _ in Engine(4, MIB).blocks("x", lambda first, packed: threads.add(threading.current_thread()), 50, 2, 10):
+    for _ in Engine(4, MIB).blocks(
+        "x", lambda first, packed: threads.add(threading.current_thread()), range(50), 2, 10
+    ):
         pass
     assert len(threads) == 1
     assert threading.current_thread() not in threads
@@ -166,7 +168,7 @@ def test_blocks_read_in_one_other_thread() -> None:
 def test_blocks_tell_the_progress() -> None:
     progress = Recorder()
     engine = Engine(1, MIB, progress)
-    for n_blocks, _ in enumerate(engine.blocks("name", numbered, 23, 2, 10, snp_bytes_read=5)):
+    for n_blocks, _ in enumerate(engine.blocks("name", numbered, range(23), 2, 10, snp_bytes_read=5)):
         # a block counts when the work on it is done
         assert len(progress.advanced) == n_blocks
     assert progress.started == [("name", 23, 115)]
@@ -177,7 +179,7 @@ def test_blocks_tell_the_progress() -> None:
 def test_blocks_record_a_pass() -> None:
     engine = Engine(1, MIB)
     for label, bytes_read in (("one", None), ("two", 7)):
-        for _ in engine.blocks(label, numbered, 23, 2, 10, bytes_read):
+        for _ in engine.blocks(label, numbered, range(23), 2, 10, bytes_read):
             pass
     assert [(record.label, record.n_snps, record.n_bytes) for record in engine.passes] == [
         ("one", 23, 46),
@@ -194,7 +196,7 @@ def test_blocks_raise_what_the_reader_raised(broken_block: int) -> None:
 
     progress = Recorder()
     engine = Engine(1, MIB, progress)
-    blocks = engine.blocks("x", source, 50, 2, 10)
+    blocks = engine.blocks("x", source, range(50), 2, 10)
     assert [first for first, _ in islice(blocks, broken_block // 10)] == list(range(0, broken_block, 10))
     with pytest.raises(OSError, match="the disk is gone"):
         next(blocks)
@@ -205,7 +207,7 @@ def test_blocks_raise_what_the_reader_raised(broken_block: int) -> None:
 def test_blocks_finish_the_progress_when_the_work_on_a_block_fails() -> None:
     progress = Recorder()
     engine = Engine(1, MIB, progress)
-    blocks = engine.blocks("x", numbered, 50, 2, 10)
+    blocks = engine.blocks("x", numbered, range(50), 2, 10)
     next(blocks)
     with pytest.raises(KeyboardInterrupt):
         blocks.throw(KeyboardInterrupt)

@@ -21,6 +21,7 @@ from lfmm2.genotypes.imputation import ERROR_FACTORS, ERROR_MEAN, FactorFill, He
 from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, GenotypeMatrix
 from lfmm2.genotypes.plink import BedFile
 from lfmm2.genotypes.plink_writer import encode_bed
+from lfmm2.genotypes.segments import SnpRange
 from lfmm2.kernels import _impute
 from lfmm2.pipeline.resumable_matrix import RememberedMatrix
 from lfmm2.pipeline.run_state import NoState
@@ -396,7 +397,7 @@ def test_first_snp_does_not_change_a_bit(
     matrix: GenotypeMatrix = ArrayMatrix(dosage, engine) if in_memory else BedMatrix(write_fileset(dosage), engine)
     fill = FactorFill(U)
     whole = joined(matrix.cross_products(W, fill=fill))
-    rest = joined(matrix.cross_products(W, first_snp=RESTART_SNPS, fill=fill))
+    rest = joined(matrix.cross_products(W, snps=SnpRange(RESTART_SNPS), fill=fill))
     assert_same_bits(rest, {name: values[RESTART_SNPS:] for name, values in whole.items()})
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Structured, WriteFileset
 
+from lfmm2.genotypes import segments
 from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.matrix import RESTART_SNPS
 from lfmm2.genotypes.plink import BedFile
+from lfmm2.genotypes.segments import SnpRange
 from lfmm2.pipeline import run_state
 from lfmm2.pipeline.resumable_matrix import RememberedMatrix
 from lfmm2.pipeline.run_state import NoState, RunState
@@ -21,7 +25,7 @@ from lfmm2.process.progress import Progress
 def questions(matrix: RememberedMatrix, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     S, T = rng.standard_normal((120, 5)), rng.standard_normal((120, 3))
-    return [matrix.gram_product(S, "one"), matrix.gram("two"), matrix.gram_product(T, "three")]
+    return [matrix.gram_product(S, "one").total(), matrix.gram("two"), matrix.gram_product(T, "three").total()]
 
 
 @pytest.fixture
@@ -69,17 +73,23 @@ def test_interrupted_pass_goes_on_where_it_was(
             if self.n_snps >= self.stop_at:
                 raise KeyboardInterrupt
 
+    # several segments, one of them begun, when the pass is interrupted
+    monkeypatch.setattr(segments, "SEGMENT_SNPS", 2 * RESTART_SNPS)
     S = np.random.default_rng(5).standard_normal((120, 6))
     straight = Engine(2, 1 << 30)
-    for verb, arguments in (("gram", ()), ("gram_product", (S,))):
-        expected = getattr(matrix(straight, NoState()), verb)(*arguments)
+    asked: dict[str, Callable[[RememberedMatrix], np.ndarray]] = {
+        "gram": lambda matrix: matrix.gram(),
+        "gram_product": lambda matrix: matrix.gram_product(S).total(),
+    }
+    for verb, ask in asked.items():
+        expected = ask(matrix(straight, NoState()))
         folder = tmp_path / verb
         with pytest.raises(KeyboardInterrupt), RunState.begin(folder, {}, False, False) as state:
-            getattr(matrix(Engine(1, 1 << 30, Stopping()), state), verb)(*arguments)
+            ask(matrix(Engine(1, 1 << 30, Stopping()), state))
         assert [path.name for path in folder.glob("*.npz")] == ["pass-001-begun.npz"]
         engine = Engine(3, 1 << 30)
         with pytest.raises(KeyboardInterrupt), RunState.begin(folder, {}, True, False) as state:  # noqa: PT012
-            again = getattr(matrix(engine, state), verb)(*arguments)
+            again = ask(matrix(engine, state))
             raise KeyboardInterrupt
         np.testing.assert_array_equal(again, expected)
         assert engine.passes[0].n_snps <= 21_000 - 2048 * (n_kept - 1)
@@ -95,3 +105,16 @@ def test_other_questions_are_answered_anew(
     expected = questions(RememberedMatrix(matrix, engine, NoState()), seed=1)
     for first, second in zip(expected, again, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+def test_ranges_are_questions_of_their_own(
+    structured: Structured, write_fileset: WriteFileset, engine: Engine, tmp_path: Path
+) -> None:
+    bed = write_fileset(np.tile(structured.dosage, 3))
+    with RunState.begin(tmp_path / "s", {}, False, False) as state:
+        half = RememberedMatrix(BedMatrix(bed, engine), engine, state).gram(snps=SnpRange(0, RESTART_SNPS))
+        whole = RememberedMatrix(BedMatrix(bed, engine), engine, state).gram()
+        assert not np.array_equal(half, whole)
+        again = RememberedMatrix(BedMatrix(bed, engine), engine, state).gram(snps=SnpRange(0, bed.n_snps))
+        np.testing.assert_array_equal(again, whole)
+        state.give_up()

@@ -25,6 +25,7 @@ from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.matrix import RESTART_SNPS
 from lfmm2.genotypes.packed_bed import PackedBed
+from lfmm2.genotypes.segments import SnpRange
 from lfmm2.model.eigensolvers import SolverOptions
 from lfmm2.pipeline.memory import ProblemSize
 from lfmm2.pipeline.plan import make_plan
@@ -134,7 +135,7 @@ def check_products(matrix: BedMatrix, Y: Floats) -> None:
     blocks = list(matrix.cross_products(W))
     found = np.concatenate([block.products for block in blocks])
     check_close(found, Y @ W, "cross products")
-    check_close(matrix.gram_product(W), Y.T @ (Y @ W), "Gram product")
+    check_close(matrix.gram_product(W).total(), Y.T @ (Y @ W), "Gram product")
     sums = np.concatenate([block.sum_squares for block in blocks])
     check_close(sums, (Y**2).sum(1), "sums of squares")
 
@@ -142,7 +143,7 @@ def check_products(matrix: BedMatrix, Y: Floats) -> None:
 def check_tests(matrix: BedMatrix, W: Floats, places: Ints, products: Floats, first_snp: int) -> int:
     """A pass from `first_snp` on: the products of the known SNPs at their indices, nothing elsewhere; SNPs seen."""
     seen, n_seen = [], 0
-    for block in matrix.cross_products(W, first_snp=first_snp):
+    for block in matrix.cross_products(W, snps=SnpRange(first_snp)):
         assert block.first_snp == first_snp + n_seen, f"block of SNP {block.first_snp} after {first_snp + n_seen}"
         n_seen += len(block.products)
         rows = np.flatnonzero((block.products != 0).any(axis=1))
@@ -171,7 +172,7 @@ def check_long(folder: Path, whole: bool) -> dict[str, object]:
             check_tests(matrix, W, places, Y @ W, 0)
             found["seconds of cross products"] = round(time.perf_counter() - began, 1)
             began = time.perf_counter()
-            check_close(matrix.gram_product(W), Y.T @ (Y @ W), "Gram product")
+            check_close(matrix.gram_product(W).total(), Y.T @ (Y @ W), "Gram product")
             found["seconds of the Gram product"] = round(time.perf_counter() - began, 1)
         else:
             # the end of a file that is cut a little behind SNP 2³¹
@@ -183,7 +184,7 @@ def check_long(folder: Path, whole: bool) -> dict[str, object]:
                 tail = BedMatrix(short, Engine(2, BUDGET))
                 found["SNPs of the pass"] = check_tests(tail, W, places[here], (Y @ W)[here], first)
                 chosen = BedMatrix(short, Engine(2, BUDGET), snps=np.union1d(places[here], [5, 2**31 + 77]))
-                check_close(chosen.gram_product(W), Y[here].T @ (Y[here] @ W), "Gram product")
+                check_close(chosen.gram_product(W).total(), Y[here].T @ (Y[here] @ W), "Gram product")
     path.unlink()
     return found
 

@@ -13,8 +13,18 @@ from lfmm2._typing import Floats, Ints, Packed
 from lfmm2.errors import UsageError
 from lfmm2.genotypes.engine import Engine, plan_tiling
 from lfmm2.genotypes.imputation import FactorFill, PackedFill
-from lfmm2.genotypes.matrix import NO_PARTIAL, CrossProducts, PartialSum, _padded
+from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, _padded
 from lfmm2.genotypes.packed_bed import PackedBed
+from lfmm2.genotypes.segments import (
+    ALL_SNPS,
+    NO_KEEPER,
+    PassKeeper,
+    SegmentedPass,
+    SegmentSums,
+    SnpRange,
+    begin_gram,
+    n_held_sums,
+)
 
 # SNPs decoded together for the Gram matrix
 GRAM_PANEL_SNPS = 512
@@ -124,18 +134,19 @@ class BedMatrix:
         return 2 * self.bytes_per_snp + (self.bed.bytes_per_snp if self.samples is not None else 0)
 
     def _blocks(
-        self, label: str, group_snps: int, snp_bytes: int, fixed: int, first_snp: int = 0
+        self, label: str, snps: range, group_snps: int, snp_bytes: int, fixed: int
     ) -> Iterator[tuple[int, Packed]]:
         self.bed.check_unchanged()
         n_groups = self.engine.block_groups(group_snps * (self._buffer_bytes() + snp_bytes), fixed)
         yield from self.engine.blocks(
-            label, self._reader(), self.n_snps, self.bytes_per_snp, n_groups * group_snps, self.bed.bytes_per_snp,
-            first_snp,
-        )  # fmt: skip
+            label, self._reader(), snps, self.bytes_per_snp, n_groups * group_snps, self.bed.bytes_per_snp
+        )
         self.bed.check_unchanged()
 
-    def gram_product(self, S: Floats, label: str = "gram product", partial: PartialSum = NO_PARTIAL) -> Floats:
-        """G(S) = Y (Yᵀ S), (n_samples, l) F order; 4 n l flops per SNP, one pass."""
+    def gram_product(
+        self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER
+    ) -> SegmentSums:
+        """Add up G(S) = Y (Yᵀ S), (n_samples, l) F order, over a range; 4 n l flops per SNP, one pass."""
         S, n_columns = _padded(S), S.shape[1]
         n, l = S.shape  # noqa: E741
         tiling = plan_tiling(n, l)
@@ -145,31 +156,42 @@ class BedMatrix:
         most = min(ACCUMULATOR_BYTES, self.engine.memory // 8) // (8 * n * l)
         n_slots = max(n_threads, min(most, MOST_ACCUMULATORS))
         accumulators = np.empty((n, l, n_slots), order="F")
-        done, G = partial.begun() or (0, np.zeros((n, l), order="F"))
-        fixed = work.nbytes + accumulators.nbytes + 2 * G.nbytes
-        for first, packed in self._blocks(label, tiling.group_snps, 0, fixed, done):
-            _core.gram_product(
-                packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,
-                accumulators, work, n_threads,
-            )  # fmt: skip
-            partial.offer(first + len(packed), G)
-        return G[:, :n_columns]
+        running = SegmentedPass(snps, self.n_snps, lambda: np.zeros((n, l), order="F"), n_columns, keeper)
+        fixed = work.nbytes + accumulators.nbytes + (1 + n_held_sums(running.snps, self.n_snps)) * S.nbytes
+        for first, packed in self._blocks(label, running.snps, tiling.group_snps, 0, fixed):
+            for rows, G in running.parts(first, len(packed)):
+                _core.gram_product(
+                    packed[rows], n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,
+                    accumulators, work, n_threads,
+                )  # fmt: skip
+        return running.sums
 
-    def gram(self, label: str = "Gram matrix", partial: PartialSum = NO_PARTIAL) -> Floats:
-        """C = Y Yᵀ, (n_samples, n_samples); n² flops per SNP, one pass, one matrix for all threads."""
+    def gram(
+        self,
+        label: str = "Gram matrix",
+        snps: SnpRange = ALL_SNPS,
+        keeper: PassKeeper = NO_KEEPER,
+        before: Floats | None = None,
+    ) -> Floats:
+        """Return C = Y Yᵀ, (n_samples, n_samples) F order, of all SNPs up to the end of the range.
+
+        n² flops per SNP, one pass, one matrix for all threads.
+        """
         n = self.n_samples
-        done, C = partial.begun() or (0, np.zeros((n, n), order="F"))
+        left, C = begin_gram(
+            snps.within(self.n_snps, RESTART_SNPS), before, lambda: np.zeros((n, n), order="F"), keeper
+        )
         panel = np.empty((GRAM_PANEL_SNPS, n))
-        for first, packed in self._blocks(label, GRAM_PANEL_SNPS, 0, C.nbytes + panel.nbytes, done):
+        for first, packed in self._blocks(label, left, GRAM_PANEL_SNPS, 0, C.nbytes + panel.nbytes):
             _core.gram(packed, n, self._coding, C, gram_edge(n), panel, self.engine.n_threads)
-            partial.offer(first + len(packed), C)
+            keeper.offer(first + len(packed), {"sum": C})
         _mirror(C)
         return C
 
     def cross_products(
-        self, W: Floats, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
+        self, W: Floats, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[CrossProducts]:
-        """Yᵀ W by blocks; 2 n m flops per SNP, and those of `fill` for its missing calls; one pass."""
+        """Give Yᵀ W by blocks; 2 n m flops per SNP, and those of `fill` for its missing calls; one pass."""
         W, n_columns = _padded(W), W.shape[1]
         n, m = W.shape
         tiling = plan_tiling(n, m)
@@ -182,7 +204,9 @@ class BedMatrix:
         if filler is not None:
             fixed += filler.fixed_bytes
             snp_bytes += filler.snp_bytes + 8 * m * filler.fill.keeps_means
-        for first, packed in self._blocks(label, tiling.group_snps, snp_bytes, fixed, first_snp):
+        for first, packed in self._blocks(
+            label, snps.within(self.n_snps, RESTART_SNPS), tiling.group_snps, snp_bytes, fixed
+        ):
             counts = np.empty((len(packed), 4), np.int64)
             products = np.empty((len(packed), m))
             _core.cross_products(
@@ -193,7 +217,7 @@ class BedMatrix:
 
     def call_rates(self, label: str = "filters") -> Iterator[tuple[Ints, Floats]]:
         """Called samples and mean dosage of every SNP, by blocks; a pass that decodes nothing."""
-        for _, packed in self._blocks(label, GRAM_PANEL_SNPS, 64, 0):
+        for _, packed in self._blocks(label, range(self.n_snps), GRAM_PANEL_SNPS, 64, 0):
             counts = np.empty((len(packed), 4), np.int64)
             _core.count_genotypes(packed, self.n_samples, counts, self.engine.n_threads)
             n_called = counts[:, 0] + counts[:, 2] + counts[:, 3]
@@ -205,7 +229,7 @@ class BedMatrix:
 
         The caller takes `snp_bytes` for each SNP of a block, and `fixed` bytes besides. Each is valid until the next.
         """
-        yield from self._blocks(label, GRAM_PANEL_SNPS, snp_bytes, fixed)
+        yield from self._blocks(label, range(self.n_snps), GRAM_PANEL_SNPS, snp_bytes, fixed)
 
     def _describe(self, first: int, packed: Packed, counts: Ints, products: Floats) -> CrossProducts:
         n_called = counts[:, 0] + counts[:, 2] + counts[:, 3]

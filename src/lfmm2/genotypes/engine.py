@@ -119,11 +119,10 @@ class Engine:
         self,
         label: str,
         read: Callable[[int, Packed], None],
-        n_snps: int,
+        snps: range,
         bytes_per_snp: int,
         block_snps: int,
         snp_bytes_read: int | None = None,
-        first_snp: int = 0,
     ) -> Iterator[tuple[int, Packed]]:
         """Yield ``(first_snp, packed)`` for every block in order, reading one block ahead.
 
@@ -136,29 +135,28 @@ class Engine:
         read : callable
             ``read(first_snp, packed_out)`` fills an array of shape (n_snps_block, bytes_per_snp). It is called from
             one other thread, never twice at a time.
-        n_snps, bytes_per_snp, block_snps : int
+        snps : range
+            SNPs to read.
+        bytes_per_snp, block_snps : int
         snp_bytes_read : int, optional
             Bytes read from storage per SNP, where that is not `bytes_per_snp`.
-        first_snp : int
-            Where to begin.
         """
         snp_bytes_read = bytes_per_snp if snp_bytes_read is None else snp_bytes_read
-        n_left = n_snps - first_snp
-        buffers = [np.empty((min(block_snps, n_left), bytes_per_snp), np.uint8) for _ in range(2)]
+        buffers = [np.empty((min(block_snps, len(snps)), bytes_per_snp), np.uint8) for _ in range(2)]
 
         def fill(first: int, buffer: Packed) -> Packed:
-            packed = buffer[: min(block_snps, n_snps - first)]
+            packed = buffer[: min(block_snps, snps.stop - first)]
             read(first, packed)
             return packed
 
         with (
-            self.recorded(label, n_left, snp_bytes_read) as advance,
+            self.recorded(label, len(snps), snp_bytes_read) as advance,
             ThreadPoolExecutor(1, thread_name_prefix="lfmm2-read") as reader,
         ):
-            pending = reader.submit(fill, first_snp, buffers[0])
-            for index, first in enumerate(range(first_snp, n_snps, block_snps)):
+            pending = reader.submit(fill, snps.start, buffers[0])
+            for index, first in enumerate(snps[::block_snps]):
                 packed = pending.result()
-                if first + block_snps < n_snps:
+                if first + block_snps < snps.stop:
                     pending = reader.submit(fill, first + block_snps, buffers[(index + 1) % 2])
                 yield first, packed
                 advance(len(packed))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import Floats
 from lfmm2.errors import DegenerateProblemError, UsageError
-from lfmm2.genotypes import CrossProducts, FactorFill, GenotypeMatrix
+from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, GenotypeMatrix, SnpRange
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
 
@@ -173,13 +173,13 @@ class AssociationModel:
         self._to_loadings = Q.T @ factors.loadings_map[:, : self.n_loadings]  # (D + K, K) or (D + K, 0)
 
     def statistics(
-        self, genotypes: GenotypeMatrix, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
+        self, genotypes: GenotypeMatrix, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[BlockStatistics]:
-        """Test every SNP from `first_snp` on, block by block in order, in one pass.
+        """Test every SNP of a range, block by block in order, in one pass.
 
         Missing calls are filled by `fill`, or take the mean.
         """
-        for block in genotypes.cross_products(self.Q, label=label, first_snp=first_snp, fill=fill):
+        for block in genotypes.cross_products(self.Q, label, snps, fill):
             yield self.of_block(block)
 
     def of_block(self, block: CrossProducts) -> BlockStatistics:

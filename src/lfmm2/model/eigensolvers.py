@@ -320,7 +320,7 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
     n_passes = 0
     while True:
         n_passes += 1
-        images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}")
+        images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}").total()
         if n_passes == 1:
             probes, probe_images = block, images
         space.extend(block, images)
@@ -425,12 +425,12 @@ def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     basis = np.linalg.qr(_starting_block(genotypes.n_samples, width, options.seed))[0]
     probes, probe_images = basis, None
     for i in range(options.n_power_iter):
-        A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}")
+        A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}").total()
         projected = ridge.project(A)
         if probe_images is None:
             probe_images = projected
         basis = np.linalg.qr(projected)[0]
-    A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {options.n_power_iter + 1}")
+    A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {options.n_power_iter + 1}").total()
     projected = ridge.project(A)
     T = basis.T @ projected
     squares, W = scipy.linalg.eigh((T + T.T) / 2)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
-from lfmm2.genotypes import CrossProducts, FactorFill, GenotypeMatrix
+from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, GenotypeMatrix, SnpRange
 from lfmm2.model.association import (
     CANCELLATION,
     PERFECT_FIT,
@@ -138,13 +138,13 @@ class SweepModel:
         self._directions = np.hstack(directions)  # (rank, n_k d)
 
     def statistics(
-        self, genotypes: GenotypeMatrix, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
+        self, genotypes: GenotypeMatrix, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[BlockStatistics]:
         """As `AssociationModel.statistics`, with t of every k, for which missing calls are at the mean in any case.
 
         Filled from the factors of one k they would make every other k look worse than it is.
         """
-        for block in genotypes.cross_products(self._Q, label=label, first_snp=first_snp, fill=fill):
+        for block in genotypes.cross_products(self._Q, label, snps, fill):
             chosen = block
             if self._to_chosen is not None:
                 chosen = replace(block, products=by_equal_parts(block.products, self._to_chosen))

@@ -10,7 +10,7 @@ import numpy as np
 from lfmm2._typing import Floats
 from lfmm2.errors import ReadError
 from lfmm2.files import RowStore, checksum
-from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix
+from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, SnpRange
 from lfmm2.model import AssociationModel, Status, SweepModel
 from lfmm2.pipeline.run_state import NoState
 from lfmm2.results import COMMON, PER_VARIABLE, common_rows, variable_rows
@@ -147,7 +147,7 @@ class StatisticsStore:
         if self._n_rows == self.n_snps:
             return
         label = f"tests from SNP {self._n_rows + 1}" if self._n_rows else "tests"
-        for block in model.statistics(genotypes, label, self._n_rows, fill):
+        for block in model.statistics(genotypes, label, SnpRange(self._n_rows), fill):
             common = common_rows(block)
             variables = [variable_rows(block, j) for j in range(len(self.rows))]
             sweeps = [block.t_by_k[:, :, j] for j in range(len(self.rows))]
