@@ -19,10 +19,10 @@ import numpy as np
 
 import lfmm2
 from lfmm2.model.sweep import SweepModel
-from lfmm2.pipeline.job import Job
+from lfmm2.pipeline import execute_estimation, prepare_run
 from lfmm2.pipeline.preparation import RunOptions, TestOptions
 from lfmm2.pipeline.run_state import NoState
-from lfmm2.pipeline.statistics_store import StatisticsStore
+from lfmm2.pipeline.statistics_store import collect_statistics
 
 K = 20
 
@@ -36,12 +36,12 @@ def seconds(data, folder, **options) -> float:
 def largest_difference(data) -> float:
     """Between t of the sweep and those of separate runs."""
     worst = 0.0
-    with Job(None, data.bed, data.env, K, RunOptions(test=TestOptions(sweep=f"1:{K}"))) as job:
-        factors = job.estimate(NoState())
-        inputs = job.inputs
-        model = SweepModel(inputs.ridge, factors, K, inputs.ks, len(inputs.variables.names), "paper")
-        store = StatisticsStore(model, inputs.tested)
-        for i, k in enumerate(inputs.ks):
+    with prepare_run(None, data.bed, data.env, K, RunOptions(test=TestOptions(sweep=f"1:{K}"))) as prepared:
+        factors, inputs = execute_estimation(prepared), prepared.inputs
+        ks = inputs.numbers.ks
+        model = SweepModel(inputs.ridge, factors, K, ks, len(inputs.variables.names), "paper")
+        store = collect_statistics(model, inputs.tested_matrix(None, inputs.make_engine()), NoState())
+        for i, k in enumerate(ks):
             alone = lfmm2.run(None, data.bed, data.env, k, solver="exact").t
             swept = np.column_stack([rows.array[:, i] for rows in store.sweeps])
             worst = max(worst, float(np.nanmax(np.abs(swept - alone) / np.maximum(np.abs(alone), 1))))

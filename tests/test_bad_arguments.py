@@ -11,7 +11,7 @@ import pytest
 from input_cases import GENOTYPES, IIDS, N, X
 
 import lfmm2
-import lfmm2.pipeline.job  # imported before the clock runs
+import lfmm2.pipeline.run  # imported before the clock runs
 from lfmm2.cli.program import main
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, MalformedInputError, ReadError, UsageError
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lfmm2
-import lfmm2.pipeline.job  # imported before the clock runs
+import lfmm2.pipeline.run  # imported before the clock runs
 from lfmm2.cli.program import main
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.plink_writer import write_plink

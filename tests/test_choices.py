@@ -19,7 +19,7 @@ import lfmm2
 from lfmm2._words import with_spaces
 from lfmm2.files.verification import sealed_json
 from lfmm2.genotypes.plink_writer import write_plink
-from lfmm2.pipeline.job import Job
+from lfmm2.pipeline import prepare_run
 from lfmm2.pipeline.preparation import RunOptions, TestOptions
 from lfmm2.pipeline.result_files import OutputOptions
 from lfmm2.pipeline.snps import SnpOptions
@@ -174,8 +174,8 @@ def test_arrays_cannot_be_thinned(data: lfmm2.Simulation) -> None:
 
 def test_dry_run_names_the_passes_to_come(data: lfmm2.Simulation) -> None:
     options = RunOptions(test=TestOptions(sweep="1:5"), snps=SnpOptions(est_thin="r2=0.1,window=40", maf=0.1))
-    with Job(None, data.bed, data.env, None, options) as job:
-        lines = job.plan.describe()
+    with prepare_run(None, data.bed, data.env, None, options) as prepared:
+        lines = prepared.plan.describe()
     assert "1 for the filters, 1 to thin, 1 for the factors, 1 for the tests" in lines
     assert "K as the scree suggests, sweep over 1:5" in lines
 
@@ -259,8 +259,8 @@ def test_sweep_with_no_factors_is_a_baseline_but_no_model(data: lfmm2.Simulation
 def test_thresholds_of_thinning_that_differ_in_the_last_digit_are_different_runs(data: lfmm2.Simulation) -> None:
     def identity(text: str) -> dict[str, object]:
         options = RunOptions(snps=SnpOptions(est_thin=text), output=OutputOptions("r"))
-        with Job(None, data.bed, data.env, 2, options) as job:
-            return job.identity
+        with prepare_run(None, data.bed, data.env, 2, options) as prepared:
+            return prepared.identity
 
     assert identity("r2=0.2,window=50") == identity("window=50,r2=0.20")
     assert identity("r2=0.2,window=50") != identity("r2=0.2000001,window=50")
@@ -288,7 +288,7 @@ def test_spectrum_follows_its_factors_to_another_order_of_samples(data: lfmm2.Si
 def test_given_factors_leave_nothing_to_thin(data: lfmm2.Simulation) -> None:
     factors = lfmm2.estimate_factors(data.bed, data.env, 2)
     with pytest.raises(lfmm2.UsageError, match="factors are given"):
-        Job(None, data.bed, data.env, factors, RunOptions(snps=SnpOptions(est_thin="r2=0.1,window=9")))
+        prepare_run(None, data.bed, data.env, factors, RunOptions(snps=SnpOptions(est_thin="r2=0.1,window=9")))
 
 
 def test_list_of_snps_without_names_is_told(tmp_path: Path) -> None:

@@ -8,8 +8,17 @@ from typing import Any
 from lfmm2._typing import AnyPath
 from lfmm2.genotypes import GenotypeSource
 from lfmm2.model import LatentFactors, SolverOptions
-from lfmm2.pipeline import Job, NoState, OutputOptions, RunOptions, SampleOptions, SnpOptions, TestOptions
-from lfmm2.process import Progress, single_threaded_blas
+from lfmm2.pipeline import (
+    OutputOptions,
+    RunOptions,
+    SampleOptions,
+    SnpOptions,
+    TestOptions,
+    execute_estimation,
+    execute_run,
+    prepare_run,
+)
+from lfmm2.process import Progress
 from lfmm2.results import AssociationResult
 
 
@@ -178,8 +187,8 @@ def run(
         output=OutputOptions(out, format, overwrite, resume),
         progress=progress,
     )
-    with Job(est_bed, full_bed, X, K, options, covar) as job:
-        return job.execute()
+    with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
+        return execute_run(prepared)
 
 
 def estimate_factors(
@@ -235,9 +244,8 @@ def estimate_factors(
         command="lfmm2.estimate_factors",
         tests=False,
     )
-    with Job(None, bed, X, K, options, covar) as job, single_threaded_blas():
-        job.choose_snps(NoState())
-        return job.estimate(NoState())
+    with prepare_run(None, bed, X, K, options, covar) as prepared:
+        return execute_estimation(prepared)
 
 
 def test_associations(
@@ -294,8 +302,8 @@ def test_associations(
         progress=progress,
         command="lfmm2.test_associations",
     )
-    with Job(None, bed, X, factors, options, covar) as job:
-        return job.execute()
+    with prepare_run(None, bed, X, factors, options, covar) as prepared:
+        return execute_run(prepared)
 
 
 # pytest collects functions by this prefix; it is no test

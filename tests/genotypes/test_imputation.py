@@ -23,7 +23,7 @@ from lfmm2.genotypes.plink import BedFile
 from lfmm2.genotypes.plink_writer import encode_bed
 from lfmm2.genotypes.segments import SnpRange
 from lfmm2.kernels import _impute
-from lfmm2.pipeline.resumable_matrix import RememberedMatrix
+from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.run_state import NoState
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -424,7 +424,7 @@ def test_order_of_snps_changes_only_which_calls_are_held_out(
 
 def test_a_remembered_matrix_fills_too(U: Floats, W: Floats, bed: BedFile, engine: Engine) -> None:
     matrix = BedMatrix(bed, engine)
-    remembered = RememberedMatrix(matrix, engine, NoState())
+    remembered = ResumableMatrix(matrix, engine, NoState())
     fill = FactorFill(U)
     assert_same_bits(joined(remembered.cross_products(W, fill=fill)), joined(matrix.cross_products(W, fill=fill)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -190,7 +191,7 @@ def test_gram_product_of_ranges_is_that_of_one_pass(
     for k, snps in enumerate(cut(matrix.n_snps, n_ranges, segments.SEGMENT_SNPS)):
         # blocks that end inside of segments, and blocks that hold several
         monkeypatch.setattr("lfmm2.genotypes.engine.BLOCK_BYTES", 1 if k % 2 else 8 << 20)
-        matrix.engine.n_threads = 1 + k % 3
+        matrix.engine = replace(matrix.engine, n_threads=1 + k % 3)
         merged.merge(matrix.gram_product(S, snps=snps))
     np.testing.assert_array_equal(merged.total(), expected)
 

@@ -69,7 +69,7 @@ MEASURE = """
 import sys, warnings, numpy
 import lfmm2
 from lfmm2.model.eigensolvers import SolverOptions
-from lfmm2.pipeline import Job
+from lfmm2.pipeline import execute_run, prepare_run
 from lfmm2.pipeline.preparation import RunOptions, TestOptions
 from lfmm2.pipeline.result_files import OutputOptions
 
@@ -87,14 +87,14 @@ def job(name, n, K, d, memory, out):
     output = OutputOptions(out and f"{folder}/{out}", form or "parquet")
     test = TestOptions(sweep=sweep, impute="factors" if sweep else "mean", calibrate="empirical-null")
     options = RunOptions(n_threads=2, memory=memory, test=test, solver=SolverOptions(solver), output=output)
-    return Job(None, f"{folder}/{name}", X, K, options)
+    return prepare_run(None, f"{folder}/{name}", X, K, options)
 
 with job("small", 40, 2, 2, "1GB", form and "warm") as run:
-    run.execute()
+    execute_run(run)
 
 def least():
     try:
-        job("large", 1500, K, d, 1, form and "r").close()
+        job("large", 1500, K, d, 1, form and "r").inputs.close()
     except lfmm2.InsufficientMemoryError as error:
         return error.minimum
 
@@ -103,7 +103,7 @@ with open("/proc/self/clear_refs", "w") as reset:
     reset.write("5")
 before = kilobytes("VmRSS")
 with job("large", 1500, K, d, budget, form and "r") as run:
-    result = run.execute()
+    result = execute_run(run)
 print(budget, (kilobytes("VmHWM") - before) * 1024)
 """
 

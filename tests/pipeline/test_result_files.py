@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lfmm2
-from lfmm2.pipeline.job import Job
+from lfmm2.pipeline import execute_run, prepare_run
 from lfmm2.pipeline.preparation import RunOptions
 from lfmm2.pipeline.result_files import OutputOptions, ResultFiles
 from lfmm2.simulation import simulate
@@ -33,8 +33,8 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix not in (".log", ".json")}
 
 
-def job(data, out, **output):
-    return Job(None, data.bed, data.env, 2, RunOptions(output=OutputOptions(out, **output)))
+def prepared(data, out, **output):
+    return prepare_run(None, data.bed, data.env, 2, RunOptions(output=OutputOptions(out, **output)))
 
 
 def test_prefix_may_be_text_with_dots(data, tmp_path):
@@ -53,7 +53,7 @@ def test_out_without_a_file_name_is_refused(out):
 
 
 def test_second_run_of_the_same_name_is_refused_at_once(data, tmp_path):
-    with job(data, tmp_path / "r") as first, first.files.begin(first.identity):
+    with prepared(data, tmp_path / "r") as first, first.files.begin(first.identity):
         for how in ({"overwrite": True}, {"resume": True}, {}):
             match = rf"r: another run is writing it \(process {os.getpid()} on {re.escape(socket.gethostname())}, since"
             with pytest.raises(lfmm2.OutputExistsError, match=match):
@@ -62,24 +62,24 @@ def test_second_run_of_the_same_name_is_refused_at_once(data, tmp_path):
 
 
 def test_run_that_ended_meanwhile_is_not_overwritten(data, tmp_path):
-    with job(data, tmp_path / "r") as late:
+    with prepared(data, tmp_path / "r") as late:
         lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r")
         before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
         with pytest.raises(lfmm2.OutputExistsError, match="output exists"):
-            late.execute()
+            execute_run(late)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("stage", ["estimate", "variants", "_record"])
+@pytest.mark.parametrize("stage", ["estimate_factors", "variant_tables", "make_record"])
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, lfmm2.ReadError])
 def test_failure_at_any_stage_can_be_resumed(data, straight, tmp_path, monkeypatch, stage, error):
     def fail(*_):
         raise error("stop")
 
-    with job(data, tmp_path / "r") as run:
-        monkeypatch.setattr(run, stage, fail)
+    with prepared(data, tmp_path / "r") as run, monkeypatch.context() as patched:
+        patched.setattr(f"lfmm2.pipeline.run.{stage}", fail)
         with pytest.raises(error) as raised:
-            run.execute()
+            execute_run(run)
     assert "r.state keeps what is done" in raised.value.__notes__[0]
     assert [path.name for path in tmp_path.iterdir()] == ["r.state"]
     lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", resume=True)
@@ -89,21 +89,21 @@ def test_failure_at_any_stage_can_be_resumed(data, straight, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("stage", "error", "left"),
     [
-        ("estimate", lfmm2.DegenerateProblemError, []),
-        ("variants", lfmm2.DegenerateProblemError, []),
-        ("estimate", lfmm2.MalformedInputError, []),
+        ("estimate_factors", lfmm2.DegenerateProblemError, []),
+        ("variant_tables", lfmm2.DegenerateProblemError, []),
+        ("estimate_factors", lfmm2.MalformedInputError, []),
         # one bad transfer from a disk must not cost what was done before
-        ("variants", lfmm2.MalformedInputError, ["r.state"]),
+        ("variant_tables", lfmm2.MalformedInputError, ["r.state"]),
     ],
 )
 def test_failure_that_going_on_cannot_mend_leaves_nothing(data, tmp_path, monkeypatch, stage, error, left):
     def fail(*_):
         raise error("stop")
 
-    with job(data, tmp_path / "r") as run:
-        monkeypatch.setattr(run, stage, fail)
+    with prepared(data, tmp_path / "r") as run:
+        monkeypatch.setattr(f"lfmm2.pipeline.run.{stage}", fail)
         with pytest.raises(error):
-            run.execute()
+            execute_run(run)
     assert [path.name for path in tmp_path.iterdir()] == left
 
 
@@ -118,12 +118,12 @@ def test_failed_overwrite_keeps_the_old_files(data, tmp_path, monkeypatch):
 
 def test_all_files_are_in_the_state_folder_until_the_end(data, tmp_path, monkeypatch):
     seen = []
-    with job(data, tmp_path / "r") as run:
+    with prepared(data, tmp_path / "r") as run:
         publish = run.files.publish
         monkeypatch.setattr(
             run.files, "publish", lambda state: seen.append([p.name for p in tmp_path.iterdir()]) or publish(state)
         )
-        run.execute()
+        execute_run(run)
     assert seen == [["r.state"]]
     assert not (tmp_path / "r.state").exists()
 
@@ -131,12 +131,12 @@ def test_all_files_are_in_the_state_folder_until_the_end(data, tmp_path, monkeyp
 def test_bim_that_changed_during_the_run_is_an_error(tmp_path):
     data = simulate(tmp_path / "d", n_samples=60, n_snps=500, n_causal=3)
     before = set(tmp_path.iterdir())
-    with job(data, tmp_path / "r") as run:
+    with prepared(data, tmp_path / "r") as run:
         run.inputs.tested_source._held = None
         with data.bim.open("a") as bim:
             bim.write("99 extra 0 5 A C\n")
         with pytest.raises(lfmm2.ReadError, match="start again"):
-            run.execute()
+            execute_run(run)
     assert set(tmp_path.iterdir()) - {tmp_path / "r.state"} == before
     with pytest.raises(lfmm2.InconsistentInputError, match="501 SNPs"):
         lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", resume=True)
@@ -151,9 +151,9 @@ def test_variable_that_would_take_the_place_of_another_file_is_refused(tmp_path,
 def test_record_is_the_last_file_to_appear(data, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr("lfmm2.pipeline.run_state.RunState.publish", lambda _, targets: shown.extend(targets.values()))
-    monkeypatch.setattr("lfmm2.pipeline.job.read_results", lambda _: None)
-    with job(data, tmp_path / "r") as run:
-        run.execute()
+    monkeypatch.setattr("lfmm2.pipeline.run.read_results", lambda _: None)
+    with prepared(data, tmp_path / "r") as run:
+        execute_run(run)
     assert len(shown) == 7
     assert shown[-1] == tmp_path / "r.json"
 

@@ -17,12 +17,12 @@ from lfmm2.genotypes.matrix import RESTART_SNPS
 from lfmm2.genotypes.plink import BedFile
 from lfmm2.genotypes.segments import SnpRange
 from lfmm2.pipeline import run_state
-from lfmm2.pipeline.resumable_matrix import RememberedMatrix
+from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.run_state import NoState, RunState
 from lfmm2.process.progress import Progress
 
 
-def questions(matrix: RememberedMatrix, seed: int = 0) -> list[np.ndarray]:
+def questions(matrix: ResumableMatrix, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     S, T = rng.standard_normal((120, 5)), rng.standard_normal((120, 3))
     return [matrix.gram_product(S, "one").total(), matrix.gram("two"), matrix.gram_product(T, "three").total()]
@@ -31,7 +31,7 @@ def questions(matrix: RememberedMatrix, seed: int = 0) -> list[np.ndarray]:
 @pytest.fixture
 def kept(structured_bed: BedFile, engine: Engine, tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
     with pytest.raises(KeyboardInterrupt), RunState.begin(tmp_path / "s", {}, False, False) as state:  # noqa: PT012
-        answers = questions(RememberedMatrix(BedMatrix(structured_bed, engine), engine, state))
+        answers = questions(ResumableMatrix(BedMatrix(structured_bed, engine), engine, state))
         raise KeyboardInterrupt
     return tmp_path / "s", answers
 
@@ -43,7 +43,7 @@ def test_answers_come_back_without_a_pass(
     engine = Engine(1, 1 << 30)
     folder, answers = kept
     with RunState.begin(folder, {}, True, False) as state:
-        again = questions(RememberedMatrix(BedMatrix(structured_bed, engine), engine, state))
+        again = questions(ResumableMatrix(BedMatrix(structured_bed, engine), engine, state))
     for first, second in zip(answers, again, strict=True):
         np.testing.assert_array_equal(first, second)
         assert first.flags.f_contiguous == second.flags.f_contiguous
@@ -60,9 +60,9 @@ def test_interrupted_pass_goes_on_where_it_was(
     dosage = np.tile(structured.dosage, 14)  # 21 000 SNPs
     monkeypatch.setattr("lfmm2.genotypes.engine.BLOCK_BYTES", 1)
 
-    def matrix(engine: Engine, state: NoState) -> RememberedMatrix:
+    def matrix(engine: Engine, state: NoState) -> ResumableMatrix:
         source = ArrayMatrix(dosage, engine) if kind == "array" else BedMatrix(write_fileset(dosage), engine)
-        return RememberedMatrix(source, engine, state)
+        return ResumableMatrix(source, engine, state)
 
     class Stopping(Progress):
         n_snps = 0
@@ -77,7 +77,7 @@ def test_interrupted_pass_goes_on_where_it_was(
     monkeypatch.setattr(segments, "SEGMENT_SNPS", 2 * RESTART_SNPS)
     S = np.random.default_rng(5).standard_normal((120, 6))
     straight = Engine(2, 1 << 30)
-    asked: dict[str, Callable[[RememberedMatrix], np.ndarray]] = {
+    asked: dict[str, Callable[[ResumableMatrix], np.ndarray]] = {
         "gram": lambda matrix: matrix.gram(),
         "gram_product": lambda matrix: matrix.gram_product(S).total(),
     }
@@ -101,8 +101,8 @@ def test_other_questions_are_answered_anew(
 ) -> None:
     matrix = BedMatrix(structured_bed, engine)
     with RunState.begin(kept[0], {}, True, False) as state:
-        again = questions(RememberedMatrix(matrix, engine, state), seed=1)
-    expected = questions(RememberedMatrix(matrix, engine, NoState()), seed=1)
+        again = questions(ResumableMatrix(matrix, engine, state), seed=1)
+    expected = questions(ResumableMatrix(matrix, engine, NoState()), seed=1)
     for first, second in zip(expected, again, strict=True):
         np.testing.assert_array_equal(first, second)
 
@@ -112,9 +112,9 @@ def test_ranges_are_questions_of_their_own(
 ) -> None:
     bed = write_fileset(np.tile(structured.dosage, 3))
     with RunState.begin(tmp_path / "s", {}, False, False) as state:
-        half = RememberedMatrix(BedMatrix(bed, engine), engine, state).gram(snps=SnpRange(0, RESTART_SNPS))
-        whole = RememberedMatrix(BedMatrix(bed, engine), engine, state).gram()
+        half = ResumableMatrix(BedMatrix(bed, engine), engine, state).gram(snps=SnpRange(0, RESTART_SNPS))
+        whole = ResumableMatrix(BedMatrix(bed, engine), engine, state).gram()
         assert not np.array_equal(half, whole)
-        again = RememberedMatrix(BedMatrix(bed, engine), engine, state).gram(snps=SnpRange(0, bed.n_snps))
+        again = ResumableMatrix(BedMatrix(bed, engine), engine, state).gram(snps=SnpRange(0, bed.n_snps))
         np.testing.assert_array_equal(again, whole)
         state.give_up()

@@ -124,8 +124,8 @@ def one_group_per_block() -> Iterator[None]:
 def least_budget(data: DataSet, n_threads: int) -> int:
     """The smallest budget that a run accepts, found without running it."""
     from lfmm2.model.eigensolvers import SolverOptions
+    from lfmm2.pipeline import prepare_run
     from lfmm2.pipeline.inputs import SampleOptions
-    from lfmm2.pipeline.job import Job
     from lfmm2.pipeline.preparation import RunOptions, TestOptions
     from lfmm2.pipeline.snps import SnpOptions
 
@@ -139,7 +139,7 @@ def least_budget(data: DataSet, n_threads: int) -> int:
             snps=SnpOptions(extract=options.get("extract"), est_thin=options.get("est_thin")),
         )  # fmt: skip
         try:
-            Job(None, data.bed, data.X, K, run_options).close()
+            prepare_run(None, data.bed, data.X, K, run_options).inputs.close()
         except lfmm2.InsufficientMemoryError:
             return False
         return True

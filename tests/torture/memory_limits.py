@@ -47,7 +47,7 @@ def address_space(n_threads: int) -> int:
 DRIVER = """
 import importlib, json, resource, sys
 
-for name in ("cli.program", "cli.demo", "pipeline.job", "results.tables"):
+for name in ("cli.program", "cli.demo", "pipeline.run", "results.tables"):
     importlib.import_module(f"lfmm2.{name}")
 import pyarrow.csv, pyarrow.parquet
 from lfmm2.cli import main

@@ -257,7 +257,7 @@ def workers(preload: Path | None = None) -> Iterator[ProcessPoolExecutor]:
 
 
 def _import_command() -> None:
-    for name in ("lfmm2.cli.program", "lfmm2.pipeline.job", "lfmm2", "pyarrow.parquet"):
+    for name in ("lfmm2.cli.program", "lfmm2.pipeline.run", "lfmm2", "pyarrow.parquet"):
         importlib.import_module(name)
 
 

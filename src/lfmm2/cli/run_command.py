@@ -126,7 +126,15 @@ def run(
     from lfmm2._words import aligned
     from lfmm2.files import read_record
     from lfmm2.model import SolverOptions
-    from lfmm2.pipeline import Job, OutputOptions, RunOptions, SampleOptions, SnpOptions, TestOptions
+    from lfmm2.pipeline import (
+        OutputOptions,
+        RunOptions,
+        SampleOptions,
+        SnpOptions,
+        TestOptions,
+        execute_run,
+        prepare_run,
+    )
     from lfmm2.results import result_lines
     from lfmm2.statistics import sweep_lines
 
@@ -143,20 +151,20 @@ def run(
         progress=True,
         command=shlex.join(["lfmm2", *sys.argv[1:]]),
     )
-    with Job(est_bed, bed, env, n_factors, options, covar) as job:
+    with prepare_run(est_bed, bed, env, n_factors, options, covar) as prepared:
         if report:
             from lfmm2.report import check_report
 
             check_report(out, overwrite or resume)
-        say(job.plan.describe())
-        if job.files.is_complete:
+        say(prepared.plan.describe())
+        if prepared.files.is_complete:
             say("These results are complete; nothing is left to do.")
-        elif kept := job.files.unfinished():
+        elif kept := prepared.files.unfinished():
             say(aligned({"resumed with": kept}))
         if dry_run:
             return
-        is_new = not job.files.is_complete
-        result = job.execute()
+        is_new = not prepared.files.is_complete
+        result = execute_run(prepared)
     if result.sweep is not None:
         say("\n" + "\n".join(sweep_lines(result.sweep, result.variables)) + "\n")
     lines = result_lines(read_record(result.paths["record"]))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class PassRecord:
         return cls(**json.loads(text))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Engine:
     """Threads, memory and progress of a run, and the record of its passes.
 
@@ -95,6 +95,10 @@ class Engine:
     memory: int
     progress: Progress = field(default_factory=Progress)
     passes: list[PassRecord] = field(default_factory=list)
+
+    def with_memory(self, memory: int) -> Engine:
+        """Return an engine with another budget that shows the same progress and keeps the same record of passes."""
+        return replace(self, memory=memory)
 
     def block_groups(self, group_bytes: int, fixed_bytes: int) -> int:
         """Groups per block: 8 MiB or two per thread, fewer where the budget is smaller.

@@ -3,7 +3,7 @@
 from lfmm2.model.association import AssociationModel, BlockStatistics, Status, degrees_of_freedom
 from lfmm2.model.eigensolvers import SolverOptions, Spectrum, exact_memory, krylov_columns, krylov_memory
 from lfmm2.model.factors import KRYLOV_PASSES, LatentFactors, choose_solver, estimate_from_matrix, warn_unless_converged
-from lfmm2.model.ridge import ridge_geometry
+from lfmm2.model.ridge import RidgeGeometry, ridge_geometry
 from lfmm2.model.scree import LEVEL, Scree, compute_scree, suggest_factors
 from lfmm2.model.sweep import SweepModel, parse_sweep, variance_on_factors
 
@@ -13,6 +13,7 @@ __all__ = [
     "AssociationModel",
     "BlockStatistics",
     "LatentFactors",
+    "RidgeGeometry",
     "Scree",
     "SolverOptions",
     "Spectrum",

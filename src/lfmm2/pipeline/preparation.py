@@ -14,19 +14,18 @@ from lfmm2._typing import Ints
 from lfmm2.errors import InconsistentInputError, UsageError
 from lfmm2.genotypes import (
     BedFile,
-    BedMatrix,
     Engine,
     Genotypes,
     GenotypeSource,
+    Matrix,
     ThinOptions,
     estimation_matrix,
-    n_snps_of,
     open_genotypes,
     parse_thinning,
     samples_of,
     tested_matrix,
 )
-from lfmm2.model import LatentFactors, SolverOptions, degrees_of_freedom, parse_sweep, ridge_geometry
+from lfmm2.model import LatentFactors, RidgeGeometry, SolverOptions, degrees_of_freedom, parse_sweep, ridge_geometry
 from lfmm2.pipeline.identity import make_identity
 from lfmm2.pipeline.inputs import (
     AlignedVariables,
@@ -37,10 +36,8 @@ from lfmm2.pipeline.inputs import (
     check_size,
     match_samples,
 )
-from lfmm2.pipeline.memory import HELD_VARIANT_BYTES, ProblemSize
-from lfmm2.pipeline.plan import RunPlan, describe_model, make_plan
 from lfmm2.pipeline.result_files import OutputOptions
-from lfmm2.pipeline.snps import SnpOptions, check_snp_options, estimation_snps, listed_snps, select_snps
+from lfmm2.pipeline.snps import SnpOptions, check_snp_options, listed_snps, select_snps
 from lfmm2.process import Progress, parse_memory, resolve_threads, single_threaded_blas, software, terminal_progress
 from lfmm2.statistics import check_method
 
@@ -95,8 +92,158 @@ class RunOptions:
     tests: bool = True
 
 
-class Preparation:
-    """Inputs of one run, checked, and its plan.
+@dataclass(frozen=True)
+class FactorNumbers:
+    """How many factors a run estimates and tests with.
+
+    Attributes
+    ----------
+    K : int or None
+        The number that is reported in full; None leaves it to the scree, in a sweep.
+    ks : tuple of int
+        Numbers of factors of the sweep, with K among them; none without a sweep.
+    n_factors : int
+        How many are estimated: the largest of all.
+    given : LatentFactors or None
+        Factors that were estimated before.
+    """
+
+    K: int | None
+    ks: tuple[int, ...]
+    n_factors: int
+    given: LatentFactors | None = None
+
+    def describe(self) -> str:
+        """Return the numbers in words, for the plan."""
+        factors = "K as the scree suggests" if self.K is None else f"K = {self.K}"
+        return f"{factors}, sweep over {join_numbers(self.ks)}" if self.ks else factors
+
+
+def choose_factor_numbers(K: int | LatentFactors | None, ks: tuple[int, ...]) -> FactorNumbers:
+    """Combine K, or factors given in its place, with the numbers of a sweep."""
+    if K is None:
+        if not ks or max(ks) < 1:
+            raise UsageError("K is not given; give it, or a sweep over several numbers of factors")
+        return FactorNumbers(None, ks, max(ks))
+    if isinstance(K, LatentFactors):
+        if ks and max(ks) > K.n_factors:
+            raise UsageError(f"sweep goes up to {max(ks)}, but {K.n_factors} factors are given")
+        given, number = K, K.n_factors
+    else:
+        given, number = None, check_factor_number(K)
+    # the sweep shows the number of the tables among the others
+    ks = tuple(sorted({*ks, number})) if ks else ()
+    return FactorNumbers(number, ks, max(number, *ks) if ks else number, given)
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """What one run is made from, read and checked before any pass over the genotypes.
+
+    Attributes
+    ----------
+    options : RunOptions
+    numbers : FactorNumbers
+        Factors that are given are those of the samples in use, in their order.
+    thin : ThinOptions or None
+    tested_source, estimation_source : BedFile or ndarray
+        Genotypes to test, and genotypes to estimate the factors from; often the same.
+    variables : AlignedVariables
+    ridge : RidgeGeometry
+    estimation_rows : ndarray of int64
+        Rows of the estimation set that hold the samples in use.
+    listed : ndarray of int64 or None
+        SNPs to test that ``extract`` and ``exclude`` leave; None for all.
+    est_listed : ndarray of int64 or None
+        SNPs that ``est_extract`` names.
+    tables : list of Path
+        Files that were read beside the genotypes.
+    memory : int
+        Budget in bytes.
+    n_threads : int
+    opened : tuple of BedFile
+        Filesets that were opened for this run, to be closed with it.
+    """
+
+    options: RunOptions
+    numbers: FactorNumbers
+    thin: ThinOptions | None
+    tested_source: Genotypes
+    estimation_source: Genotypes
+    variables: AlignedVariables
+    ridge: RidgeGeometry
+    estimation_rows: Ints
+    listed: Ints | None
+    est_listed: Ints | None
+    tables: list[Path]
+    memory: int
+    n_threads: int
+    opened: tuple[BedFile, ...]
+
+    def make_engine(self) -> Engine:
+        """Return an engine with the whole budget and an empty record of passes."""
+        return Engine(self.n_threads, self.memory, _progress(self.options.progress))
+
+    def tested_matrix(self, snps: Ints | None, engine: Engine) -> Matrix:
+        """Return the matrix of the SNPs to test."""
+        count_allele = self.options.snps.count_allele
+        return tested_matrix(self.tested_source, engine, self.variables.rows, snps, count_allele)
+
+    def estimation_matrix(self, snps: Ints | None, engine: Engine) -> Matrix:
+        """Return the matrix of the SNPs to estimate the factors from."""
+        return estimation_matrix(self.estimation_source, engine, self.estimation_rows, snps, self.options.snps.scale)
+
+    @property
+    def counts_a1(self) -> bool:
+        """True if dosages are copies of A1 of the .bim."""
+        return isinstance(self.tested_source, BedFile) and self.options.snps.count_allele == "a1"
+
+    def input_paths(self) -> list[Path]:
+        """Return every file that this run reads, each once."""
+        sources = (self.tested_source, self.estimation_source)
+        filesets = [p for s in sources if isinstance(s, BedFile) for p in (s.path, s.bim_path, s.fam_path)]
+        return list(dict.fromkeys(filesets + self.tables))
+
+    def identity(self) -> dict[str, Any]:
+        """Return what an unfinished run must share with this one to be resumed by it."""
+        parameters = {name: value for name, value in self.parameters().items() if name not in _NO_PART_OF_IDENTITY}
+        versions = {name: value for name, value in software().items() if name not in ("python", "openmp", "system")}
+        return make_identity(
+            parameters, versions, self.variables, self.tested_source, self.listed, self.estimation_source,
+            self.est_listed, self.numbers.given,
+        )  # fmt: skip
+
+    def parameters(self) -> dict[str, Any]:
+        """Return everything that was asked for, as JSON takes it."""
+        options, numbers = self.options, self.numbers
+        thin = None if self.thin is None else f"r2={self.thin.r2!r},window={self.thin.window_text}"
+        return {
+            "K": numbers.K, "lambda": self.ridge.lambda_, "seed": options.seed,
+            "memory": self.memory, "n_threads": self.n_threads,
+            **{
+                item.name: _plain(getattr(part, item.name))
+                for part in (options.test, options.solver, options.samples, options.snps, options.output)
+                for item in fields(part)
+            },
+            "sweep": join_numbers(numbers.ks) if numbers.ks else None,
+            "est_thin": thin,
+        }  # fmt: skip
+
+    def close(self) -> None:
+        """Close the filesets that were opened for this run."""
+        for bed in self.opened:
+            bed.close()
+
+
+def read_inputs(
+    est_bed: GenotypeSource | None,
+    full_bed: GenotypeSource,
+    X: Any,
+    K: int | LatentFactors | None,
+    options: RunOptions,
+    covar: Any = None,
+) -> RunInputs:
+    """Read and check all inputs of a run but the genotypes themselves.
 
     Parameters
     ----------
@@ -109,232 +256,67 @@ class Preparation:
         How many factors to test with, or factors given; None leaves it to the scree, in a sweep.
     options : RunOptions
     covar : nuisance variables, optional
-
-    Attributes
-    ----------
-    ks : tuple of int
-        Numbers of factors of the sweep.
-    K : int or None
-        The number to report in full.
-    n_factors : int
-        How many are estimated: the largest of all.
-    variables : AlignedVariables
-    ridge : RidgeGeometry
-    tested, estimation : BedMatrix or ArrayMatrix
-    tested_snps : ndarray of int64 or None
-        SNPs to test, None for all.
-    thin : ThinOptions or None
-    plan : RunPlan
     """
-
-    def __init__(
-        self,
-        est_bed: GenotypeSource | None,
-        full_bed: GenotypeSource,
-        X: Any,
-        K: int | LatentFactors | None,
-        options: RunOptions,
-        covar: Any = None,
-    ) -> None:
-        self.options = options
-        self.given = K if isinstance(K, LatentFactors) else None
-        self._choose_factor_numbers(K)
-        check_snp_options(options.snps)
-        thin = options.snps.est_thin
-        self.thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
-        self.memory = parse_memory(options.memory)
-        self.engine = Engine(resolve_threads(options.n_threads), self.memory, _progress(options.progress))
-        self._tables = check_readable(_tables(X, covar, options))
-        self._opened: list[BedFile] = []
-        try:
-            # what is told by samples alone comes before what needs the lists of SNPs
-            self.tested_source = self._open(full_bed)
-            self.estimation_source = self.tested_source if est_bed is None else self._open(est_bed)
-            if self.thin is not None and self.given is not None:
-                raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
-            if self.thin is not None and not isinstance(self.estimation_source, BedFile):
-                raise UsageError("est_thin applies to a .bed; thin the array before it is given")
-            self._align(X, covar, est_bed)
-            self._select_snps()
-        except BaseException:
-            self.close()
-            raise
-
-    def _choose_factor_numbers(self, K: int | LatentFactors | None) -> None:
-        self.ks = self.options.test.ks
-        if K is None:
-            if not self.ks or max(self.ks) < 1:
-                raise UsageError("K is not given; give it, or a sweep over several numbers of factors")
-            self.K = None
-            self.n_factors = max(self.ks)
-        elif isinstance(K, LatentFactors):
-            self.K = self.n_factors = K.n_factors
-            if self.ks and max(self.ks) > K.n_factors:
-                raise UsageError(f"sweep goes up to {max(self.ks)}, but {K.n_factors} factors are given")
-            self.ks = self._with_tables()
-        else:
-            self.K = check_factor_number(K)
-            self.ks = self._with_tables()
-            self.n_factors = max(self.K, *self.ks) if self.ks else self.K
-
-    def _with_tables(self) -> tuple[int, ...]:
-        """The sweep shows the number of the tables among the others."""
-        assert self.K is not None
-        return tuple(sorted({*self.ks, self.K})) if self.ks else ()
-
-    def _open(self, source: GenotypeSource) -> Genotypes:
-        opened = open_genotypes(source)
-        if isinstance(opened, BedFile) and opened is not source:
-            self._opened.append(opened)
-        return opened
-
-    def _align(self, X: Any, covar: Any, est_bed: GenotypeSource | None) -> None:
-        """Variables, the samples in use, and their rows in the estimation set."""
-        source = self.tested_source
-        variables = align_variables(samples_of(source), X, covar, self.options.samples)
-        self.variables = replace(variables, has_ids=isinstance(source, BedFile))
-        n, n_all = self.variables.values.shape
-        check_size(n, n_all, self.n_factors)
-        degrees_of_freedom(n, n_all, self.n_factors, self.options.test.df)
-        lambda_ = self.options.lambda_
-        if self.given is not None:
-            self.given = _for_samples(self.given, self.variables)
-            lambda_ = self.given.lambda_
-        with single_threaded_blas():
-            self.ridge = ridge_geometry(self.variables.values, lambda_)
-        self.estimation_rows = self.variables.rows
+    numbers = choose_factor_numbers(K, options.test.ks)
+    check_snp_options(options.snps)
+    thin = options.snps.est_thin
+    thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
+    memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
+    tables = check_readable(_tables(X, covar, options))
+    opened: list[BedFile] = []
+    try:
+        # what is told by samples alone comes before what needs the lists of SNPs
+        tested = _open(full_bed, opened)
+        estimation = tested if est_bed is None else _open(est_bed, opened)
+        if thin is not None and numbers.given is not None:
+            raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
+        if thin is not None and not isinstance(estimation, BedFile):
+            raise UsageError("est_thin applies to a .bed; thin the array before it is given")
+        variables, numbers, ridge = _align(tested, X, covar, numbers, options)
+        estimation_rows = variables.rows
         if est_bed is not None:
             name = str(os.fspath(est_bed)) if isinstance(est_bed, str | os.PathLike) else "the estimation set"
-            self.estimation_rows = match_samples(self.variables, self.estimation_source, name)
-
-    def _select_snps(self) -> None:
-        """Lists of SNPs, matrices and plan, before the passes that `maf`, `geno` and `est_thin` need."""
-        snps = self.options.snps
-        self.selected = select_snps(self.tested_source, snps)
-        self._est_listed: Ints | None = None
-        if snps.est_extract is not None:
-            self._est_listed = listed_snps(self.estimation_source, snps.est_extract, "--est-extract")
-        self.use_snps(self.selected, filtered=snps.filters, thinned=self.thin is not None)
-
-    def use_snps(
-        self, tested: Ints | None, filtered: bool = False, thinned: bool = False, kept: Ints | None = None
-    ) -> None:
-        """Matrices of the SNPs to test and to estimate from, and the plan, checked.
-
-        Parameters
-        ----------
-        tested : ndarray of int64 or None
-            SNPs to test.
-        filtered, thinned : bool
-            Whether a pass is to come that leaves fewer of them, or fewer to estimate from.
-        kept : ndarray of int64, optional
-            SNPs that thinning has kept.
-        """
-        snps, samples = self.options.snps, self.variables.rows
-        base = tested if self.estimation_source is self.tested_source else None
-        chosen = kept
-        if chosen is None:
-            chosen = estimation_snps(self.estimation_source, base, self._est_listed, snps, self.options.seed)
-        self.tested_snps, self.estimation_chosen = tested, chosen
-        self.tested = tested_matrix(self.tested_source, self.engine, samples, tested, snps.count_allele)
-        self.estimation = estimation_matrix(
-            self.estimation_source, self.engine, self.estimation_rows, chosen, snps.scale
-        )
-        if self.tested.n_snps < 1:
-            raise InconsistentInputError("there is no SNP to test; check the genotypes")
-        if self.given is None:
-            n, n_all = self.variables.values.shape
-            check_size(n, n_all, self.n_factors, self.estimation.n_snps)
-        self.plan = self._make_plan(filtered, thinned)
-        self.plan.check()
-
-    def _make_plan(self, filtered: bool, thinned: bool) -> RunPlan:
-        sources = (self.tested_source, self.estimation_source)
-        n_bytes = [s.bytes_per_snp if isinstance(s, BedFile) else 0 for s in sources]
-        n_variant_bytes = [s.stamps[1].n_bytes if isinstance(s, BedFile) else 0 for s in sources]
-        if sources[0] is sources[1]:
-            n_variant_bytes.pop()
-        size = ProblemSize(
-            n_samples=self.tested.n_samples,
-            n_samples_read=len(self.variables.samples),
-            n_snps=self.tested.n_snps,
-            n_snps_read=n_snps_of(self.tested_source),
-            n_estimation_snps=self.estimation.n_snps,
-            n_variables=len(self.variables.names),
-            n_nuisance=len(self.variables.nuisance_names),
-            n_factors=self.n_factors,
-            n_sweep=len(self.ks),
-            bytes_read=n_bytes[0],
-            estimation_bytes_read=n_bytes[1],
-            array_bytes=max(0 if isinstance(s, BedFile) else s.dtype.itemsize for s in sources),
-            # of those that filters are to choose yet, at most
-            n_listed=sum(len(c) for c in (self.tested_snps, self.estimation_chosen) if c is not None)
-            + filtered * (self.tested.n_snps + self.estimation.n_snps)
-            + thinned * self.estimation.n_snps,
-            variant_bytes=max(n_variant_bytes),
-            held_variant_bytes=sum(n for n in n_variant_bytes if n <= HELD_VARIANT_BYTES),
-            filled=self.options.test.impute == "factors",
-        )
-        output = self.options.output
-        return make_plan(
-            size, self.options.solver, self.memory, self.engine.n_threads,
-            None if output.out is None else output.format, self.options.test.loadings,
-            given=self.given is not None, filtered=filtered, thin=self.thin if thinned else None,
-            tests=self.options.tests, model=self._describe_model(),
-            allele=("A1" if self.counts_a1 else "A2") if isinstance(self.tested, BedMatrix) else "",
-        )  # fmt: skip
-
-    def _describe_model(self) -> str:
-        factors = "K as the scree suggests" if self.K is None else f"K = {self.K}"
-        if self.ks:
-            factors += f", sweep over {_numbers(self.ks)}"
-        names = self.variables.names
-        return describe_model(len(names), len(self.variables.nuisance_names), factors, names)
-
-    def input_paths(self) -> list[Path]:
-        """Every file that this run reads, each once."""
-        sources = (self.tested_source, self.estimation_source)
-        filesets = [p for s in sources if isinstance(s, BedFile) for p in (s.path, s.bim_path, s.fam_path)]
-        return list(dict.fromkeys(filesets + self._tables))
-
-    def close(self) -> None:
-        """Close the filesets that were opened here."""
-        for bed in self._opened:
+            estimation_rows = match_samples(variables, estimation, name)
+        listed, est_listed = select_snps(tested, options.snps), None
+        if options.snps.est_extract is not None:
+            est_listed = listed_snps(estimation, options.snps.est_extract, "--est-extract")
+    except BaseException:
+        for bed in opened:
             bed.close()
-
-    @property
-    def counts_a1(self) -> bool:
-        """Whether dosages are copies of A1 of the .bim."""
-        return isinstance(self.tested, BedMatrix) and self.tested.counts_a1
-
-    def identity(self) -> dict[str, Any]:
-        """What an unfinished run must share with this one to be resumed by it."""
-        parameters = {name: value for name, value in self.parameters().items() if name not in _NO_PART_OF_IDENTITY}
-        versions = {name: value for name, value in software().items() if name not in ("python", "openmp", "system")}
-        return make_identity(
-            parameters, versions, self.variables, self.tested_source, self.selected, self.estimation_source,
-            self._est_listed, self.given,
-        )  # fmt: skip
-
-    def parameters(self) -> dict[str, Any]:
-        """Everything that was asked for, as JSON takes it."""
-        options = self.options
-        thin = None if self.thin is None else f"r2={self.thin.r2!r},window={self.thin.window_text}"
-        return {
-            "K": self.K, "lambda": self.ridge.lambda_, "seed": options.seed,
-            "memory": self.memory, "n_threads": self.engine.n_threads,
-            **{
-                item.name: _plain(getattr(part, item.name))
-                for part in (options.test, options.solver, options.samples, options.snps, options.output)
-                for item in fields(part)
-            },
-            "sweep": _numbers(self.ks) if self.ks else None,
-            "est_thin": thin,
-        }  # fmt: skip
+        raise
+    return RunInputs(
+        options, numbers, thin, tested, estimation, variables, ridge, estimation_rows, listed, est_listed, tables,
+        memory, n_threads, tuple(opened),
+    )  # fmt: skip
 
 
-def _numbers(ks: tuple[int, ...]) -> str:
-    """Numbers as `parse_sweep` takes them."""
+def _open(source: GenotypeSource, opened: list[BedFile]) -> Genotypes:
+    """Open genotypes; what is opened here is added to `opened`."""
+    genotypes = open_genotypes(source)
+    if isinstance(genotypes, BedFile) and genotypes is not source:
+        opened.append(genotypes)
+    return genotypes
+
+
+def _align(
+    source: Genotypes, X: Any, covar: Any, numbers: FactorNumbers, options: RunOptions
+) -> tuple[AlignedVariables, FactorNumbers, RidgeGeometry]:
+    """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
+    variables = align_variables(samples_of(source), X, covar, options.samples)
+    variables = replace(variables, has_ids=isinstance(source, BedFile))
+    n, n_all = variables.values.shape
+    check_size(n, n_all, numbers.n_factors)
+    degrees_of_freedom(n, n_all, numbers.n_factors, options.test.df)
+    lambda_ = options.lambda_
+    if numbers.given is not None:
+        given = _for_samples(numbers.given, variables)
+        numbers, lambda_ = replace(numbers, given=given), given.lambda_
+    with single_threaded_blas():
+        return variables, numbers, ridge_geometry(variables.values, lambda_)
+
+
+def join_numbers(ks: tuple[int, ...]) -> str:
+    """Write numbers as `parse_sweep` reads them."""
     if len(ks) > 1 and ks == tuple(range(ks[0], ks[-1] + 1)):
         return f"{ks[0]}:{ks[-1]}"
     return ",".join(map(str, ks))

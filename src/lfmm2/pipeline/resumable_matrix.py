@@ -29,7 +29,7 @@ from lfmm2.genotypes import (
 from lfmm2.pipeline.run_state import NoState
 
 
-class RememberedMatrix:
+class ResumableMatrix:
     """Answer as `matrix` does, to the bit.
 
     Parameters

@@ -10,8 +10,8 @@ import numpy as np
 from lfmm2._typing import Floats
 from lfmm2.errors import ReadError
 from lfmm2.files import RowStore, checksum
-from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, SnpRange
-from lfmm2.model import AssociationModel, Status, SweepModel
+from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
+from lfmm2.model import AssociationModel, BlockStatistics, Status, SweepModel
 from lfmm2.pipeline.run_state import NoState
 from lfmm2.results import COMMON, PER_VARIABLE, common_rows, variable_rows
 from lfmm2.statistics import (
@@ -33,17 +33,17 @@ _NOTE = "statistics"
 
 
 class StatisticsStore:
-    """Filled by one pass over the genotypes; then read by blocks, as often as needed.
+    """Statistics of all SNPs, read by blocks as often as needed; `collect_statistics` fills it.
 
     Parameters
     ----------
     model : AssociationModel or SweepModel
-    genotypes : GenotypeMatrix
-    fill : FactorFill, optional
-        What missing calls are filled with; the mean by default.
+    n_snps : int
+    n_held_out : int
+        Columns that `HeldOutError` adds up: `N_COLUMNS` where missing calls are filled, else 0.
     state : NoState
         Keeps the rows in files, and from time to time notes how many there are, with their checksums: a resumed run
-        tests only the SNPs that follow. In memory by default.
+        tests only the SNPs that follow.
 
     Attributes
     ----------
@@ -60,35 +60,30 @@ class StatisticsStore:
     histograms : list of MagnitudeHistogram
         Of |t| of each variable, then of sqrt(F).
     status_counts : ndarray of shape (len(Status),), int64
+    n_rows : int
+        SNPs that are there.
     """
 
-    def __init__(
-        self,
-        model: AssociationModel | SweepModel,
-        genotypes: GenotypeMatrix,
-        state: NoState | None = None,
-        fill: FactorFill | None = None,
-    ) -> None:
+    def __init__(self, model: AssociationModel | SweepModel, n_snps: int, n_held_out: int, state: NoState) -> None:
         self._model = model
-        self._state = NoState() if state is None else state
-        self.n_snps, d = genotypes.n_snps, model.n_reported
+        self._state = state
+        self.n_snps, d = n_snps, model.n_reported
         self._shapes = {
             "common": len(COMMON),
             **{f"variable-{j}": len(PER_VARIABLE) for j in range(d)},
             "loadings": model.n_loadings,
-            "held-out": 0 if fill is None else N_COLUMNS,
+            "held-out": n_held_out,
             **{f"sweep-{j}": len(model.ks) for j in range(d)},
         }
         self._stores: list[RowStore] = []
         try:
             if not self._restore():
                 self._open(0)
-            self.common, self.rows = self._stores[0], self._stores[1 : d + 1]
-            self.loadings, self.held_out, *self.sweeps = self._stores[d + 1 :]
-            self._fill(model, genotypes, fill)
         except BaseException:
             self.close()
             raise
+        self.common, self.rows = self._stores[0], self._stores[1 : d + 1]
+        self.loadings, self.held_out, *self.sweeps = self._stores[d + 1 :]
 
     def _open(self, n_kept: int) -> None:
         """Stores that hold so many rows, and nothing counted of them yet."""
@@ -99,7 +94,7 @@ class StatisticsStore:
             self._stores.append(RowStore(self.n_snps, n_columns, path, n_kept))
         self.histograms = [MagnitudeHistogram() for _ in range(self._model.n_reported + 1)]
         self.status_counts = np.zeros(len(Status), np.int64)
-        self._n_rows = n_kept
+        self.n_rows = n_kept
         # rows that the last checkpoint covers, and their checksums
         self._n_summed = 0
         self._sums = [0] * len(self._stores)
@@ -143,25 +138,22 @@ class StatisticsStore:
         self.histograms[-1].add(np.sqrt(common[:, _F]))
         self.status_counts += np.bincount(common[:, _STATUS].astype(np.int64), minlength=len(Status))
 
-    def _fill(self, model: AssociationModel | SweepModel, genotypes: GenotypeMatrix, fill: FactorFill | None) -> None:
-        if self._n_rows == self.n_snps:
-            return
-        label = f"tests from SNP {self._n_rows + 1}" if self._n_rows else "tests"
-        for block in model.statistics(genotypes, label, SnpRange(self._n_rows), fill):
-            common = common_rows(block)
-            variables = [variable_rows(block, j) for j in range(len(self.rows))]
-            sweeps = [block.t_by_k[:, :, j] for j in range(len(self.rows))]
-            parts = [common, *variables, block.loadings, block.held_out, *sweeps]
-            for store, rows in zip(self._stores, parts, strict=True):
-                store.append(rows)
-            self._count(common, variables)
-            self._n_rows += len(common)
-            if self._state.due():
-                self._checkpoint()
+    def append(self, block: BlockStatistics) -> None:
+        """Add the statistics of the SNPs that follow."""
+        common = common_rows(block)
+        variables = [variable_rows(block, j) for j in range(len(self.rows))]
+        sweeps = [block.t_by_k[:, :, j] for j in range(len(self.rows))]
+        parts = [common, *variables, block.loadings, block.held_out, *sweeps]
+        for store, rows in zip(self._stores, parts, strict=True):
+            store.append(rows)
+        self._count(common, variables)
+        self.n_rows += len(common)
+        if self._state.due():
+            self._checkpoint()
 
     def _checkpoint(self) -> None:
         """Note what a resumed run can rely on: rows on the disk, up to a SNP with which a pass may begin."""
-        end = self.n_snps if self._n_rows == self.n_snps else self._n_rows // RESTART_SNPS * RESTART_SNPS
+        end = self.n_snps if self.n_rows == self.n_snps else self.n_rows // RESTART_SNPS * RESTART_SNPS
         if end <= self._n_summed:
             return
         self._state.flush_rows([store.file for store in self._stores if store.file is not None])
@@ -201,7 +193,43 @@ class StatisticsStore:
             for store in self.sweeps
         ]
 
+    def held_out_error(self) -> HeldOutError:
+        """Return the errors of held-out calls, added up."""
+        error = HeldOutError()
+        for rows in self.held_out.blocks(BLOCK_ROWS):
+            error.add(rows)
+        return error
+
     def close(self) -> None:
         """Forget all that is in memory, and close the files."""
         for store in self._stores:
             store.close()
+
+
+def collect_statistics(
+    model: AssociationModel | SweepModel,
+    genotypes: GenotypeMatrix,
+    state: NoState,
+    fill: FactorFill | None = None,
+) -> StatisticsStore:
+    """Test every SNP in one pass over the genotypes; of an unfinished run only the SNPs that follow.
+
+    Parameters
+    ----------
+    model : AssociationModel or SweepModel
+    genotypes : GenotypeMatrix
+    state : NoState
+    fill : FactorFill, optional
+        What missing calls are filled with; the mean by default.
+    """
+    store = StatisticsStore(model, genotypes.n_snps, 0 if fill is None else N_COLUMNS, state)
+    try:
+        first = store.n_rows
+        if first < genotypes.n_snps:
+            label = f"tests from SNP {first + 1}" if first else "tests"
+            for block in model.statistics(genotypes, label, SnpRange(first), fill):
+                store.append(block)
+    except BaseException:
+        store.close()
+        raise
+    return store

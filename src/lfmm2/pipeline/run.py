@@ -1,0 +1,257 @@
+"""A run from end to end: read and plan, choose SNPs, estimate, choose K, test, calibrate, publish.
+
+`prepare_run` reads and checks all inputs and plans the run; `execute_run` makes the passes. The functions of
+`lfmm2.api` and the command line are the public ways to them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+
+from lfmm2.genotypes import BedFile, Engine, GenotypeSource, kept_ids, variant_tables
+from lfmm2.model import LatentFactors, Scree, Status
+from lfmm2.pipeline.plan import RunPlan
+from lfmm2.pipeline.planning import plan_run
+from lfmm2.pipeline.preparation import RunInputs, RunOptions, read_inputs
+from lfmm2.pipeline.result_files import ResultFiles
+from lfmm2.pipeline.result_writer import ResultWriter
+from lfmm2.pipeline.run_record import make_record
+from lfmm2.pipeline.run_state import NoState, RunState
+from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
+from lfmm2.pipeline.stages import Fit, Tested, choose_number_of_factors, estimate_factors, run_snp_tests
+from lfmm2.process import single_threaded_blas
+from lfmm2.results import AssociationResult, MemorySource, read_results
+from lfmm2.statistics import Calibration
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """One run, read, checked and planned; as a context manager it closes what was opened for it.
+
+    Attributes
+    ----------
+    inputs : RunInputs
+    choice : SnpChoice
+        SNPs as far as they are known before the first pass.
+    plan : RunPlan
+    files : ResultFiles
+    identity : dict
+        What an unfinished run must share with this one to be resumed by it; empty where nothing is kept.
+    """
+
+    inputs: RunInputs
+    choice: SnpChoice
+    plan: RunPlan
+    files: ResultFiles
+    identity: dict[str, Any]
+
+    def __enter__(self) -> PreparedRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.inputs.close()
+
+
+def prepare_run(
+    est_bed: GenotypeSource | None,
+    full_bed: GenotypeSource,
+    X: Any,
+    K: int | LatentFactors | None,
+    options: RunOptions,
+    covar: Any = None,
+) -> PreparedRun:
+    """Read and check all inputs but the genotypes, plan the run, and check where its files would go.
+
+    Parameters are those of `read_inputs`.
+    """
+    inputs = read_inputs(est_bed, full_bed, X, K, options, covar)
+    try:
+        choice = choose_listed(inputs)
+        # matrices look at the values of an array when they are made, before any pass
+        engine = inputs.make_engine()
+        inputs.tested_matrix(choice.tested, engine)
+        inputs.estimation_matrix(choice.estimation, engine)
+        plan = plan_run(inputs, choice)
+        names = inputs.variables.names
+        design = inputs.variables.values[:, : len(names)]
+        files = ResultFiles(options.output, names, design, _extra_files(inputs), inputs.input_paths())
+        identity = {} if files.prefix is None else inputs.identity()
+        files.check(plan, identity)
+    except BaseException:
+        inputs.close()
+        raise
+    return PreparedRun(inputs, choice, plan, files, identity)
+
+
+def _extra_files(inputs: RunInputs) -> list[str]:
+    """Name the files that this run writes beside those of every run."""
+    numbers, test = inputs.numbers, inputs.options.test
+    has_spectrum = numbers.n_factors > 0 and (numbers.given is None or numbers.given.spectrum is not None)
+    wanted = {
+        "loadings": test.loadings,
+        "scree": has_spectrum,
+        "sweep": bool(numbers.ks),
+        "sweep-histograms": bool(numbers.ks),
+        "prune": inputs.thin is not None,
+    }
+    return [name for name, there in wanted.items() if there]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The values that stages hand on while a run is executed: what is prepared, and the engine of its passes."""
+
+    prepared: PreparedRun
+    choice: SnpChoice
+    plan: RunPlan
+    engine: Engine
+
+
+def _choose_snps(prepared: PreparedRun, state: NoState) -> _Run:
+    """Make the passes that choose SNPs, and plan again with what they leave."""
+    inputs, choice, plan = prepared.inputs, prepared.choice, prepared.plan
+    engine = inputs.make_engine()
+    if choice.to_filter:
+        choice = apply_filters(inputs, choice, engine, state)
+        plan = plan_run(inputs, choice)
+    if inputs.thin is not None:
+        choice = thin_estimation_set(inputs, inputs.thin, choice, engine, state)
+        plan = plan_run(inputs, choice)
+    return _Run(prepared, choice, plan, engine)
+
+
+def _estimate(run: _Run, state: NoState) -> LatentFactors:
+    """Estimate the factors with the part of the memory budget that the plan leaves to blocks of genotypes."""
+    inputs = run.prepared.inputs
+    engine = run.engine.with_memory(inputs.memory - run.plan.factor_reserve)
+    return estimate_factors(inputs, run.choice.estimation, engine, run.prepared.files, state)
+
+
+def _test(run: _Run, fit: Fit, state: NoState) -> Tested:
+    """Test all SNPs with the part of the memory budget that the plan leaves to blocks of genotypes."""
+    inputs = run.prepared.inputs
+    engine = run.engine.with_memory(inputs.memory - run.plan.test_reserve)
+    return run_snp_tests(inputs, run.choice.tested, fit, engine, state)
+
+
+def execute_estimation(prepared: PreparedRun) -> LatentFactors:
+    """Choose SNPs and estimate the factors, of a run that tests nothing and keeps nothing."""
+    with single_threaded_blas():
+        return _estimate(_choose_snps(prepared, NoState()), NoState())
+
+
+def execute_run(prepared: PreparedRun) -> AssociationResult:
+    """Choose SNPs, estimate, test, calibrate, and write if asked to."""
+    files = prepared.files
+    with single_threaded_blas():
+        if files.prefix is None:
+            run = _choose_snps(prepared, NoState())
+            fit = choose_number_of_factors(prepared.inputs.numbers, _estimate(run, NoState()))
+            return _result_in_memory(run, fit, _test(run, fit, NoState()))
+        if files.is_complete:
+            files.remove_rest()
+        else:
+            with files.begin(prepared.identity) as state:
+                if not files.is_finished(state):
+                    run = _choose_snps(prepared, state)
+                    fit = choose_number_of_factors(prepared.inputs.numbers, _estimate(run, state))
+                    _write(run, fit, state)
+                files.publish(state)
+    return read_results(str(files.prefix))
+
+
+def _stream_variants(run: _Run) -> Iterator[pa.Table]:
+    """Stream CHROM, POS, ID, A1, A2 of the tested SNPs."""
+    return variant_tables(run.prepared.inputs.tested_source, run.choice.tested)
+
+
+def _write(run: _Run, fit: Fit, state: RunState) -> None:
+    """Test all SNPs, and finish all files."""
+    inputs, files = run.prepared.inputs, run.prepared.files
+    tested = _test(run, fit, state)
+    with contextlib.closing(tested.store):
+        writer = ResultWriter(
+            files, state, tested.store, lambda: _stream_variants(run), tested.calibrations, tested.store.df,
+            inputs.counts_a1, run.plan, run.engine.progress,
+        )  # fmt: skip
+        small: dict[str, pa.Table] = {} if fit.scree is None else {"scree": fit.scree.table()}
+        if tested.sweep is not None:
+            small |= {"sweep": tested.sweep.table, "sweep-histograms": tested.sweep.histograms}
+        if "prune" in files.paths:
+            assert isinstance(inputs.estimation_source, BedFile)
+            assert run.choice.estimation is not None
+            writer.write_ids("prune", kept_ids(inputs.estimation_source, run.choice.estimation))
+        writer.write_tables(fit.K)
+        writer.write_small({name: table for name, table in small.items() if name in files.paths})
+        writer.write_record(_make_record(run, fit, tested), fit.factors)
+
+
+def _make_record(run: _Run, fit: Fit, tested: Tested) -> dict[str, Any]:
+    """Make the record from what the stages gave."""
+    inputs, choice, sweep = run.prepared.inputs, run.choice, tested.sweep
+    names, ks = inputs.variables.names, inputs.numbers.ks
+    facts = {
+        "filters": choice.filters,
+        "thinning": choice.thinning,
+        "calibration": _calibration_facts(inputs.options.test.calibrate, names, tested.calibrations),
+        "scree": None if fit.scree is None else _scree_facts(fit.scree),
+        "sweep": None if sweep is None else {"K": list(ks), "suggested": sweep.suggested, "reason": sweep.reason},
+        "imputation": _imputation_facts(tested),
+    }
+    return make_record(
+        inputs.options.command, inputs.parameters(), inputs.input_paths(),
+        inputs.estimation_matrix(choice.estimation, run.engine), inputs.tested_matrix(choice.tested, run.engine),
+        inputs.variables, fit.factors, fit.K, tested.store.df, facts, _status_names(tested), run.plan, run.engine,
+        tested.notes, run.prepared.identity,
+    )  # fmt: skip
+
+
+def _result_in_memory(run: _Run, fit: Fit, tested: Tested) -> AssociationResult:
+    """Return the result of a run that writes no files."""
+    inputs, store = run.prepared.inputs, tested.store
+    names = inputs.variables.names
+    source = MemorySource(
+        store.common.array,
+        [rows.array for rows in store.rows],
+        lambda: pa.concat_tables(_stream_variants(run)),
+        store.df,
+        tested.calibrations,
+        inputs.counts_a1,
+        store.loadings.array if inputs.options.test.loadings else None,
+    )
+    with_names = zip([*names, "joint"], tested.calibrations, strict=True)
+    summaries = {name: c.summary for name, c in with_names if name != "joint" or len(names) > 1}
+    return AssociationResult(
+        names, fit.factors.leading(fit.K), summaries, store.df, inputs.variables.iids, source, None, tested.sweep,
+        _imputation_facts(tested),
+    )  # fmt: skip
+
+
+def _imputation_facts(tested: Tested) -> dict[str, Any] | None:
+    """Return what filling missing calls was worth, where they were filled."""
+    return None if tested.held_out is None else {"method": "factors", **tested.held_out.summary()}
+
+
+def _status_names(tested: Tested) -> dict[str, int]:
+    """Count the SNPs of each status, by its name."""
+    return {status.name: int(tested.store.status_counts[status]) for status in Status}
+
+
+def _scree_facts(scree: Scree) -> dict[str, Any]:
+    """Return what the record says of the scree."""
+    return {"n_axes": scree.n_axes, "effective_snps": scree.effective_snps, "bulk_edge": scree.bulk_edge}
+
+
+def _calibration_facts(method: str, names: tuple[str, ...], calibrations: list[Calibration]) -> dict[str, Any]:
+    """Return what the record says of the calibrations."""
+    of_variables = {name: asdict(c.summary) for name, c in zip(names, calibrations, strict=False)}
+    joint = asdict(calibrations[-1].summary) if len(names) > 1 else None
+    return {"method": method, "variables": of_variables, "joint": joint}

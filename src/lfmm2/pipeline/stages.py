@@ -1,0 +1,145 @@
+"""The stages between the choice of SNPs and the files: estimate, choose K, test, calibrate; values in, values out."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+from lfmm2._typing import Ints
+from lfmm2.errors import CalibrationWarning, DegenerateProblemError
+from lfmm2.genotypes import Engine, FactorFill, HeldOutError, PassRecord
+from lfmm2.model import (
+    AssociationModel,
+    LatentFactors,
+    Scree,
+    SweepModel,
+    compute_scree,
+    estimate_from_matrix,
+    suggest_factors,
+    variance_on_factors,
+    warn_unless_converged,
+)
+from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
+from lfmm2.pipeline.result_files import ResultFiles
+from lfmm2.pipeline.resumable_matrix import ResumableMatrix
+from lfmm2.pipeline.run_state import NoState
+from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
+from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_table, sweep_table
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Factors that were estimated or given, and what is known of their number.
+
+    Attributes
+    ----------
+    factors : LatentFactors
+        All of them, of which the first K are those of the tables.
+    K : int
+    scree : Scree or None
+        None where the factors bring no eigenvalues.
+    """
+
+    factors: LatentFactors
+    K: int
+    scree: Scree | None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the testing pass gave, calibrated.
+
+    Attributes
+    ----------
+    store : StatisticsStore
+        To be closed by the holder.
+    calibrations : list of Calibration
+        Of the variables, then of the joint test.
+    sweep : Sweep or None
+    held_out : HeldOutError or None
+        Where missing calls were filled from the factors.
+    notes : list of str
+        What is to be said of the calibrations.
+    """
+
+    store: StatisticsStore
+    calibrations: list[Calibration]
+    sweep: Sweep | None
+    held_out: HeldOutError | None
+    notes: list[str]
+
+
+def estimate_factors(
+    inputs: RunInputs, snps: Ints | None, engine: Engine, files: ResultFiles, state: NoState
+) -> LatentFactors:
+    """Estimate all factors that are asked for, or take those given or kept by an unfinished run."""
+    given = inputs.numbers.given
+    factors = given or files.kept_factors(state)
+    if factors is None:
+        matrix = ResumableMatrix(inputs.estimation_matrix(snps, engine), engine, state)
+        options = inputs.options.solver
+        factors = estimate_from_matrix(matrix, inputs.ridge, inputs.numbers.n_factors, options, inputs.variables.iids)
+        state.keep_note("passes", [record.to_json() for record in engine.passes])
+    elif given is None:
+        engine.passes[:] = [PassRecord.from_json(text) for text in state.note("passes") or []]
+        warn_unless_converged(factors, inputs.options.solver.tol)
+    files.keep_factors(state, factors)
+    state.forget("pass-*.npz")
+    return factors
+
+
+def choose_number_of_factors(numbers: FactorNumbers, factors: LatentFactors) -> Fit:
+    """Choose the number of factors to report in full: the one asked for, or the one that the scree suggests."""
+    scree = None if factors.spectrum is None else compute_scree(factors.spectrum)
+    if numbers.K is not None:
+        return Fit(factors, numbers.K, scree)
+    suggested, reason = suggest_factors(scree, numbers.ks)
+    if suggested is None:
+        raise DegenerateProblemError(f"no number of factors can be suggested, {reason}; choose one with -K")
+    # without an axis of structure the least that a model of factors can have
+    return Fit(factors, suggested or min(k for k in numbers.ks if k > 0), scree)
+
+
+def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine, state: NoState) -> Tested:
+    """Test all SNPs in one pass, and calibrate the statistics."""
+    test, ks, d = inputs.options.test, inputs.numbers.ks, len(inputs.variables.names)
+    model: AssociationModel | SweepModel
+    if ks:
+        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings)
+    else:
+        model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings)
+    fill = None
+    if test.impute == "factors":
+        fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))
+    store = collect_statistics(model, inputs.tested_matrix(snps, engine), state, fill)
+    try:
+        return calibrate_tests(inputs, fit, store)
+    except BaseException:
+        store.close()
+        raise
+
+
+def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Tested:
+    """Calibrate the statistics of every test, and sum up the sweep and the held-out calls where there are such."""
+    test, names = inputs.options.test, inputs.variables.names
+    calibrations = store.calibrations(test.calibrate)
+    notes = [
+        note
+        for name, calibration in zip([*names, "joint"], calibrations, strict=True)
+        if name != "joint" or len(names) > 1
+        for note in calibration_notes(calibration, test.calibrate, name)
+    ]
+    for note in notes:
+        warnings.warn(note, CalibrationWarning, stacklevel=6)
+    sweep = _summarise_sweep(inputs, fit, store) if inputs.numbers.ks else None
+    held_out = store.held_out_error() if test.impute == "factors" else None
+    return Tested(store, calibrations, sweep, held_out, notes)
+
+
+def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Sweep:
+    """Compare the numbers of factors of a sweep by what their statistics add up to."""
+    names = inputs.variables.names
+    rows = dict(zip(names, store.sweep(inputs.options.test.calibrate), strict=True))
+    shares = variance_on_factors(inputs.ridge, fit.factors, len(names))
+    suggested, reason = suggest_factors(fit.scree, inputs.numbers.ks)
+    return Sweep(sweep_table(rows, shares), histogram_table(rows), suggested, reason)
