@@ -633,6 +633,9 @@ def test_leading_gives_the_first_factors(matrix: BedMatrix, ridge: RidgeGeometry
     np.testing.assert_array_equal(leading.singular_values, factors.singular_values[:k])
     np.testing.assert_array_equal(leading.residuals, factors.residuals[:k])
     assert (leading.solver, leading.n_passes, leading.n_snps) == ("exact", 1, 1500)
+    # the bound of all factors is of another subspace
+    assert np.isfinite(factors.angle_bound)
+    assert leading.angle_bound == (factors.angle_bound if k == 3 else np.inf)
 
 
 @pytest.mark.parametrize("k", [-1, 4])

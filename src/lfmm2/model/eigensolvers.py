@@ -290,13 +290,15 @@ def _block_width(genotypes: GenotypeMatrix, n_factors: int, options: SolverOptio
 
 
 def _orthonormal(block: Floats, against: Floats | None) -> Floats:
-    """Orthonormal basis of the part of `block` outside span(against); columns without such a part are dropped."""
+    """Return an orthonormal basis of the part of `block` outside span(against); columns without such a part are dropped.
+
+    The block is projected twice, before and after its QR: the first projection leaves rounding errors that are large
+    beside a column that lies almost in the span, the second makes them small (Giraud, Langou, Rozloznik 2005).
+    """
     lengths = np.linalg.norm(block, axis=0)
     block = block / np.where(lengths > 0, lengths, 1.0)
-    for _ in range(2):
-        # twice is enough (Giraud, Langou, Rozloznik 2005)
-        if against is not None:
-            block = block - against @ (against.T @ block)
+    if against is not None:
+        block = block - against @ (against.T @ block)
     pivoted, triangle, _ = scipy.linalg.qr(block, mode="economic", pivoting=True, check_finite=False)
     independent = int((np.abs(np.diag(triangle)) > 1e-10).sum())
     Q: Floats = pivoted[:, :independent]
