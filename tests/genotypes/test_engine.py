@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 
 from lfmm2.errors import InsufficientMemoryError
 from lfmm2.genotypes.engine import BLOCK_BYTES, GROUP_SNPS, TILE_DOUBLES, Engine, Packed, plan_tiling
+from lfmm2.genotypes.footprint import Footprint
 from lfmm2.process.progress import Progress
 
 SAMPLES = (1, 4, 5, 63, 100, 127, 128, 129, 255, 256, 257, 512, 1000, 1023, 1025, 10_000, 65_537, 500_000)
@@ -53,33 +54,45 @@ def test_plan_tiling_does_not_decode_a_short_last_chunk(n_samples: int) -> None:
     assert n_chunks * tiling.chunk_samples - n_samples < 8 * n_chunks
 
 
-# --- Engine.block_groups --------------------------------------------------------------------------------------
+# --- Engine.block_snps ----------------------------------------------------------------------------------------
 
 
 def test_block_groups_fill_a_block_of_the_usual_size() -> None:
-    assert Engine(2, 1 << 34).block_groups(BLOCK_BYTES // 10, 0) == 10
+    assert Engine(2, 1 << 34).block_snps(Footprint(0, BLOCK_BYTES // 10)) == 10
 
 
 def test_block_groups_are_two_per_thread_where_groups_are_large() -> None:
-    assert Engine(3, 1 << 40).block_groups(BLOCK_BYTES, 0) == 6
+    assert Engine(3, 1 << 40).block_snps(Footprint(0, BLOCK_BYTES // 512, 512)) == 6 * 512
 
 
 @pytest.mark.parametrize("fixed_bytes", [0, 1, MIB])
 @pytest.mark.parametrize("group_bytes", [1000, MIB, 3 * MIB])
 @pytest.mark.parametrize("memory", [4 * MIB, 5 * MIB + 1, 64 * MIB])
 def test_block_groups_stay_within_the_budget(memory: int, group_bytes: int, fixed_bytes: int) -> None:
-    n_groups = Engine(2, memory).block_groups(group_bytes, fixed_bytes)
+    n_groups = Engine(2, memory).block_snps(Footprint(fixed_bytes, group_bytes))
     assert n_groups >= 1
     assert n_groups * group_bytes + fixed_bytes <= memory
 
 
 def test_block_groups_take_a_budget_that_is_exactly_enough() -> None:
-    assert Engine(8, 3 * MIB).block_groups(2 * MIB, MIB) == 1
+    assert Engine(8, 3 * MIB).block_snps(Footprint(MIB, MIB, 2)) == 2
 
 
 def test_block_groups_refuse_a_budget_one_byte_short_and_name_the_need() -> None:
     with pytest.raises(InsufficientMemoryError, match=r"budget of 3 MiB: .* needs at least 3\.0 MiB; raise --memory"):
-        Engine(8, 3 * MIB - 1).block_groups(2 * MIB, MIB)
+        Engine(8, 3 * MIB - 1).block_snps(Footprint(MIB, 2 * MIB))
+
+
+@pytest.mark.parametrize("memory", [9 * MIB, 20 * MIB, 33 * MIB])
+def test_blocks_leave_room_for_what_is_held_beside_them(memory: int) -> None:
+    own, beside = Footprint(MIB, 1000, 512), Footprint(3 * MIB, 7000)
+    engine = Engine(2, memory).with_beside(beside)
+    assert engine.budget == memory - 3 * MIB
+    n_snps = engine.block_snps(own)
+    assert n_snps % 512 == 0
+    assert own.of_block(n_snps) + beside.of_block(n_snps) <= memory
+    with pytest.raises(InsufficientMemoryError, match=r"needs at least 7\.9 MiB"):
+        replace(engine, memory=(own + beside).least - 1).block_snps(own)
 
 
 # --- Engine.blocks --------------------------------------------------------------------------------------------

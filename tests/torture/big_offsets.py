@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from made_plans import size_of_run
 from numpy.typing import NDArray
 
 from lfmm2 import _core
@@ -27,7 +28,6 @@ from lfmm2.genotypes.matrix import RESTART_SNPS
 from lfmm2.genotypes.packed_bed import PackedBed
 from lfmm2.genotypes.segments import SnpRange
 from lfmm2.model.eigensolvers import SolverOptions
-from lfmm2.pipeline.memory import ProblemSize
 from lfmm2.pipeline.plan import make_plan
 from lfmm2.pipeline.snps import random_subset
 from lfmm2.process.threads import single_threaded_blas
@@ -192,22 +192,25 @@ def check_long(folder: Path, whole: bool) -> dict[str, object]:
 def check_plans() -> dict[str, int]:
     """Passes, bytes and memory of huge problems, in Python's integers."""
     n, p, bytes_per_snp = 500_000, WIDE_SNPS, 125_000
-    size = ProblemSize(
-        n_samples=n, n_samples_read=n, n_snps=p, n_snps_read=p, n_estimation_snps=p, n_variables=20, n_nuisance=5,
-        n_factors=50, bytes_read=bytes_per_snp, estimation_bytes_read=bytes_per_snp, variant_bytes=25 * 10**9,
-    )  # fmt: skip
+    size = size_of_run(n, p, n_variables=20, n_nuisance=5, n_factors=50, variant_bytes=25 * 10**9, loadings=True)
     n_plans = 0
     for problem in (size, replace(size, n_listed=p // 2)):
         for solver, passes in (("power", 3), ("krylov", None)):
             for n_threads in (1, 64):
-                plan = make_plan(problem, SolverOptions(solver), 1 << 40, n_threads, "parquet", True)
+                plan = make_plan(problem, SolverOptions(solver), 1 << 40, n_threads, "parquet")
                 expected = plan.n_passes if passes is None else passes
                 assert plan.n_passes == expected > 0
                 assert plan.n_bytes_read == (expected + 1) * p * bytes_per_snp
                 # 20 tables, joint and loadings, at least 50 bytes a row
                 assert plan.output_bytes >= 22 * 50 * p
                 assert plan.temporary_bytes >= 8 * p * (7 + 4 * 20 + 50)
-                numbers = (plan.peak_memory, plan.memory, plan.factor_reserve, plan.test_reserve, plan.output_bytes)
+                numbers = (
+                    plan.peak_memory,
+                    plan.memory,
+                    plan.beside_factors.held,
+                    plan.beside_tests.held,
+                    plan.output_bytes,
+                )
                 assert all(type(number) is int and 0 < number < 2**63 for number in numbers), numbers
                 assert plan.peak_memory >= 16 * problem.n_listed
                 n_plans += 1

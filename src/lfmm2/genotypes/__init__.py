@@ -2,9 +2,10 @@
 
 from lfmm2.genotypes import plink_writer
 from lfmm2.genotypes.array_matrix import ArrayMatrix
-from lfmm2.genotypes.bed_matrix import ACCUMULATOR_BYTES, GRAM_PANEL_SNPS, MOST_ACCUMULATORS, BedMatrix
-from lfmm2.genotypes.engine import BLOCK_BYTES, Engine, PassRecord, plan_tiling
-from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, HeldOutError, fill_bytes
+from lfmm2.genotypes.bed_matrix import COUNTING_BYTES, BedMatrix
+from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
+from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint, doubles
+from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, FillSize, HeldOutError
 from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, GenotypeMatrix
 from lfmm2.genotypes.packed_bed import PackedBed
 from lfmm2.genotypes.plink import BedFile, find_snps, open_bed
@@ -20,14 +21,12 @@ from lfmm2.genotypes.source import (
     tested_matrix,
     variant_tables,
 )
-from lfmm2.genotypes.thinning import ThinOptions, kept_ids, parse_thinning, thin_snps, thinning_bytes
+from lfmm2.genotypes.thinning import ThinOptions, kept_ids, parse_thinning, thin_snps, thinning_footprint
 
 __all__ = [
-    "ACCUMULATOR_BYTES",
     "ALL_SNPS",
-    "BLOCK_BYTES",
-    "GRAM_PANEL_SNPS",
-    "MOST_ACCUMULATORS",
+    "COUNTING_BYTES",
+    "NOTHING_HELD",
     "NO_KEEPER",
     "N_COLUMNS",
     "RESTART_SNPS",
@@ -37,6 +36,8 @@ __all__ = [
     "CrossProducts",
     "Engine",
     "FactorFill",
+    "FillSize",
+    "Footprint",
     "GenotypeMatrix",
     "GenotypeSource",
     "Genotypes",
@@ -48,8 +49,8 @@ __all__ = [
     "SegmentSums",
     "SnpRange",
     "ThinOptions",
+    "doubles",
     "estimation_matrix",
-    "fill_bytes",
     "find_snps",
     "kept_ids",
     "n_segments",
@@ -57,11 +58,11 @@ __all__ = [
     "open_bed",
     "open_genotypes",
     "parse_thinning",
-    "plan_tiling",
+    "plan_block",
     "plink_writer",
     "samples_of",
     "tested_matrix",
     "thin_snps",
-    "thinning_bytes",
+    "thinning_footprint",
     "variant_tables",
 ]

@@ -10,9 +10,19 @@ from numpy.typing import NDArray
 from lfmm2._typing import Floats, Ints
 from lfmm2.errors import InconsistentInputError, MalformedInputError
 from lfmm2.genotypes.engine import Engine
-from lfmm2.genotypes.imputation import FactorFill
+from lfmm2.genotypes.footprint import Footprint, doubles
+from lfmm2.genotypes.imputation import FactorFill, FillSize
 from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts
-from lfmm2.genotypes.segments import ALL_SNPS, NO_KEEPER, PassKeeper, SegmentedPass, SegmentSums, SnpRange, begin_gram
+from lfmm2.genotypes.segments import (
+    ALL_SNPS,
+    NO_KEEPER,
+    PassKeeper,
+    SegmentedPass,
+    SegmentSums,
+    SnpRange,
+    begin_gram,
+    n_held_sums,
+)
 
 
 class ArrayMatrix:
@@ -68,6 +78,24 @@ class ArrayMatrix:
                 block[constant] = 0.0
                 yield first, called, n_called, mean, block
                 advance(len(block))
+
+    def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ALL_SNPS) -> Footprint:
+        """Tell the memory of `gram_product`: blocks, and sums of segments."""
+        n_sums = n_held_sums(snps.within(self.n_snps, 1), self.n_snps)
+        return self._footprint_of_blocks() + Footprint(doubles((n_sums, self.n_samples, n_columns)))
+
+    def footprint_of_gram(self) -> Footprint:
+        """Tell the memory of `gram`: blocks, the matrix, and what a block adds to it."""
+        return self._footprint_of_blocks() + Footprint(2 * doubles((self.n_samples, self.n_samples)))
+
+    def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = None) -> Footprint:
+        """Tell the memory of `cross_products`: blocks, their products, and a copy of a block where means are kept."""
+        n_copied = self.n_samples if fill is not None and fill.keeps_means else 0
+        return self._footprint_of_blocks() + Footprint(doubles((self.BLOCK_SNPS, 2 * n_columns + 16 + n_copied)))
+
+    def _footprint_of_blocks(self) -> Footprint:
+        """Return the memory of a block: as it is read, as float64, without NaN, centred, and what is called."""
+        return Footprint(self.BLOCK_SNPS * self.n_samples * (self.values.dtype.itemsize + 4 * 8 + 2))
 
     def gram_product(
         self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER

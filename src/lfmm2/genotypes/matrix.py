@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2._typing import Floats, Ints
-from lfmm2.genotypes.imputation import FactorFill
+from lfmm2.genotypes.footprint import Footprint
+from lfmm2.genotypes.imputation import FactorFill, FillSize
 from lfmm2.genotypes.segments import PassKeeper, SegmentSums, SnpRange
 
 # A pass may begin and end at multiples of so many SNPs: they are whole groups of a .bed, and whole blocks of an array.
@@ -64,12 +65,22 @@ class GenotypeMatrix(Protocol):
     """n samples × p SNPs, imputed and centred, seen through products only. Y is (n_samples, n_snps).
 
     Each verb makes one pass over a range of the SNPs, by default over all. `keeper` keeps what is added on the way.
+    The memory that a verb will take is told before by its footprint, of which blocks and plan are made.
     """
 
     @property
     def n_samples(self) -> int: ...
     @property
     def n_snps(self) -> int: ...
+
+    def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ...) -> Footprint:
+        """Tell the memory of `gram_product` with so many columns, which may take more where the budget is larger."""
+
+    def footprint_of_gram(self) -> Footprint:
+        """Tell the memory of `gram`, its result included."""
+
+    def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = ...) -> Footprint:
+        """Tell the memory of `cross_products` with so many columns, its blocks included."""
 
     def gram_product(self, S: Floats, label: str = ..., snps: SnpRange = ..., keeper: PassKeeper = ...) -> SegmentSums:
         """Add up G(S) = Y (Yᵀ S), shape (n_samples, l), over a range of whole segments.
@@ -98,12 +109,17 @@ class GenotypeMatrix(Protocol):
         """
 
 
+def padded_columns(n_columns: int) -> int:
+    """Return the columns of `_padded` with so many."""
+    return -(-n_columns // 4) * 4
+
+
 def _padded(S: Floats) -> Floats:
     """S in C order with columns of zeros up to a multiple of 4, the step of dgemm's inner kernels.
 
     11 columns take a fifth longer than 12 (bench/README.md).
     """
     n, n_columns = S.shape
-    padded = np.zeros((n, -(-n_columns // 4) * 4))
+    padded = np.zeros((n, padded_columns(n_columns)))
     padded[:, :n_columns] = S
     return padded

@@ -174,6 +174,11 @@ class BedFile(PackedBed):
             raise ReadError(f"{self.bim_path}: {self.n_snps} SNPs when opened, {n_snps} now; start again")
         self._stamps[1].check()
 
+    @property
+    def held_variant_bytes(self) -> int:
+        """Bytes of the variants that are kept as tables: about twice their text."""
+        return 0 if self._held is None else 2 * self._stamps[1].n_bytes
+
     def variants(self) -> pa.Table:
         """Return the whole .bim as one table; mind its size, and see `iter_variants`."""
         return pa.concat_tables(self.iter_variants())

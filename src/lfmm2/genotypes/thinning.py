@@ -24,6 +24,7 @@ from lfmm2.errors import InconsistentInputError, InsufficientMemoryError, UsageE
 from lfmm2.files import recut
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.footprint import Footprint
 from lfmm2.genotypes.plink import BedFile
 from lfmm2.genotypes.source import Genotypes, variant_tables
 from lfmm2.kernels import _ld
@@ -36,6 +37,8 @@ CALL_SNPS = 256
 MARGIN = 1 + 2.0**-44
 # Share of the budget that kept SNPs may take
 KEPT_SHARE = 2
+# For each SNP of a block: its number, its window, and what finds them
+WORK_BYTES = 64
 # Longest window, so that positions and SNP numbers stay within 64 bits
 LONGEST_WINDOW = 10**15
 CACHE_LINE_WORDS = 8
@@ -123,6 +126,12 @@ def thinning_bytes(n_samples: int, n_snps: int, options: ThinOptions, memory: in
     return min(n_rows * kept_row_bytes(n_samples), max(memory, 0) // KEPT_SHARE)
 
 
+def thinning_footprint(matrix: BedMatrix, options: ThinOptions, memory: int) -> Footprint:
+    """Tell the memory of `thin_snps` with so large a budget."""
+    kept = thinning_bytes(matrix.n_samples, matrix.n_snps, options, memory)
+    return matrix.footprint_of_packed_blocks() + Footprint(kept, WORK_BYTES)
+
+
 def thin_snps(source: Genotypes, engine: Engine, samples: Ints, chosen: Ints | None, options: ThinOptions) -> Ints:
     """Sorted positions of the SNPs that are kept, in one pass.
 
@@ -157,8 +166,7 @@ def thin_snps(source: Genotypes, engine: Engine, samples: Ints, chosen: Ints | N
     window = _KeptSnps(matrix.n_samples, options.r2 * MARGIN, allowance, engine.n_threads)
     starts = window_starts(source, chosen, options)
     kept = []
-    # per SNP of a block: its number, its window, and what finds them
-    for first, packed in matrix.packed_blocks(LABEL, 64, allowance):
+    for first, packed in matrix.packed_blocks(LABEL, Footprint(allowance, WORK_BYTES)):
         for row in range(0, len(packed), CALL_SNPS):
             kept.append(window.thin(packed[row : row + CALL_SNPS], first + row, next(starts)))
     numbers = np.concatenate([*kept, window.rest()])

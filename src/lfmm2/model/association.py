@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import Floats
 from lfmm2.errors import DegenerateProblemError, UsageError
-from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, GenotypeMatrix, SnpRange
+from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, Footprint, GenotypeMatrix, SnpRange, doubles
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
 
@@ -117,6 +117,18 @@ def by_equal_parts(z: Floats, weights: Floats) -> Floats:
             part = np.pad(part, ((0, PART_SNPS - n), (0, 0)))
         result[first : first + n] = (np.ascontiguousarray(part) @ weights)[:n]
     return result
+
+
+def association_footprint(n_samples: int, n_columns: int, n_variables: int, n_loadings: int) -> Footprint:
+    """Tell the memory of an `AssociationModel` and of the statistics of a block, its cross-products not counted.
+
+    Parameters
+    ----------
+    n_samples, n_columns, n_variables, n_loadings : int
+        n_columns of the regression, of which n_variables are tested.
+    """
+    # the design, its two factors, and the map to ridge effects; a few numbers of each variable, and temporaries
+    return Footprint(doubles((n_samples, 4 * n_columns)), doubles((8 * n_variables + 48 + 2 * n_loadings,)))
 
 
 class AssociationModel:

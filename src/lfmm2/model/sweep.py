@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
-from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, GenotypeMatrix, SnpRange
+from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, Footprint, GenotypeMatrix, SnpRange, doubles
 from lfmm2.model.association import (
     CANCELLATION,
     PERFECT_FIT,
@@ -74,6 +74,12 @@ def parse_sweep(sweep: Any) -> tuple[int, ...]:
         fact = f"at least one number of factors, none below 0 or above {MOST_FACTORS}"
         raise UsageError(f"sweep is {sweep!r}; it names {fact}")
     return tuple(ks)
+
+
+def sweep_footprint(n_columns: int, n_variables: int, n_k: int) -> Footprint:
+    """Tell what a sweep over n_k numbers of factors takes for a block more than the model of one."""
+    # products, t and their temporaries; products with the columns of the chosen number
+    return Footprint(0, doubles((6 * n_k * n_variables + 3 * n_columns,)))
 
 
 class SweepModel:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from lfmm2.genotypes import BedFile, n_snps_of
-from lfmm2.pipeline.memory import HELD_VARIANT_BYTES, ProblemSize
-from lfmm2.pipeline.plan import RunPlan, describe_model, make_plan
+from lfmm2.pipeline.plan import RunPlan, RunSize, describe_model, make_plan
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.snp_choice import SnpChoice
 
@@ -15,33 +14,37 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
     sources = (inputs.tested_source, inputs.estimation_source)
     n_bytes = [s.bytes_per_snp if isinstance(s, BedFile) else 0 for s in sources]
     n_variant_bytes = [s.stamps[1].n_bytes if isinstance(s, BedFile) else 0 for s in sources]
+    n_held_bytes = [s.held_variant_bytes if isinstance(s, BedFile) else 0 for s in sources]
     if sources[0] is sources[1]:
-        n_variant_bytes.pop()
+        n_held_bytes.pop()
     variables = inputs.variables
-    size = ProblemSize(
-        n_samples=len(variables.rows),
+    engine = inputs.make_engine()
+    # matrices look at the values of an array when they are made, before any pass
+    tested = inputs.tested_matrix(choice.tested, engine)
+    estimation = inputs.estimation_matrix(choice.estimation, engine)
+    size = RunSize(
+        tested=tested,
+        estimation=estimation,
         n_samples_read=len(variables.samples),
-        n_snps=choice.n_tested,
         n_snps_read=n_snps_of(sources[0]),
-        n_estimation_snps=choice.n_estimation,
         n_variables=len(variables.names),
         n_nuisance=len(variables.nuisance_names),
         n_factors=numbers.n_factors,
         n_sweep=len(numbers.ks),
         bytes_read=n_bytes[0],
         estimation_bytes_read=n_bytes[1],
-        array_bytes=max(0 if isinstance(s, BedFile) else s.dtype.itemsize for s in sources),
         # of those that filters are to choose yet, at most
         n_listed=sum(len(c) for c in (choice.tested, choice.estimation) if c is not None)
         + choice.to_filter * (choice.n_tested + choice.n_estimation)
         + choice.to_thin * choice.n_estimation,
         variant_bytes=max(n_variant_bytes),
-        held_variant_bytes=sum(n for n in n_variant_bytes if n <= HELD_VARIANT_BYTES),
+        held_variant_bytes=sum(n_held_bytes),
         filled=test.impute == "factors",
+        loadings=test.loadings,
     )
     plan = make_plan(
         size, inputs.options.solver, inputs.memory, inputs.n_threads, None if output.out is None else output.format,
-        test.loadings, given=numbers.given is not None, filtered=choice.to_filter,
+        given=numbers.given is not None, filtered=choice.to_filter,
         thin=inputs.thin if choice.to_thin else None, tests=inputs.options.tests,
         model=describe_model(
             len(variables.names), len(variables.nuisance_names), numbers.describe(), variables.names

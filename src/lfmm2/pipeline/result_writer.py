@@ -13,20 +13,18 @@ import pyarrow as pa
 from lfmm2._typing import Floats
 from lfmm2._words import with_spaces
 from lfmm2.errors import InputWarning
-from lfmm2.files import JOINT_SCHEMA, RESULT_SCHEMA, open_table, recut
+from lfmm2.files import GROUP_ROWS, JOINT_SCHEMA, RESULT_SCHEMA, open_table, recut
 from lfmm2.model import LatentFactors
-from lfmm2.pipeline.memory import q_values_in_memory
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.result_files import ResultFiles
 from lfmm2.pipeline.run_state import RunState
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, StatisticsStore
 from lfmm2.process import Progress
 from lfmm2.results import PER_VARIABLE, as_json, as_log, joint_table, loadings_schema, loadings_table, result_table
-from lfmm2.statistics import Calibration, StreamedQValues
+from lfmm2.statistics import Calibration, StreamedQValues, sorted_together
 
-# rows of one write of text; Parquet has larger groups
+# Rows of one write of text; Parquet has larger groups
 TEXT_ROWS = 16_384
-PARQUET_ROWS = 131_072
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class ResultWriter:
         if self.files.finished(self.state, name):
             return
         self.progress.start(f"writing {name}", self.store.n_snps, 0)
-        rows = PARQUET_ROWS if form == "parquet" else TEXT_ROWS
+        rows = GROUP_ROWS if form == "parquet" else TEXT_ROWS
         try:
             with (
                 self.files.output(self.state, name) as file,
@@ -147,8 +145,9 @@ class ResultWriter:
         return (loadings_table(v, common, loadings, self.counts_a1) for v, common, loadings in blocks)
 
     def _q_values(self, calibration: Calibration, blocks: Iterator[Floats]) -> StreamedQValues:
-        in_memory = q_values_in_memory(self.plan.memory)
-        q_values = StreamedQValues(calibration.histogram, calibration.p, self.state.folder, in_memory)
+        q_values = StreamedQValues(
+            calibration.histogram, calibration.p, self.state.folder, sorted_together(self.plan.memory)
+        )
         try:
             for block in blocks:
                 q_values.add(calibration.scores(block))

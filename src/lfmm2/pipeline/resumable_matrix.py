@@ -19,14 +19,30 @@ from lfmm2.genotypes import (
     CrossProducts,
     Engine,
     FactorFill,
+    FillSize,
+    Footprint,
     GenotypeMatrix,
     PassKeeper,
     PassRecord,
     SegmentSums,
     SnpRange,
+    doubles,
     n_segments,
 )
 from lfmm2.pipeline.run_state import NoState
+
+# Of an array that is written to the state of a run, NumPy holds so much as it is written
+KEPT_BYTES = 32 << 20
+
+
+def _footprint_of_keeping(n_samples: int, n_columns: int) -> Footprint:
+    """Return the memory that it takes to keep an array."""
+    return Footprint(min(doubles((n_samples, n_columns)), KEPT_BYTES))
+
+
+def state_bytes(n_samples: int, n_columns: int, n_passes: int) -> int:
+    """Return the bytes on disk that keep what so many passes gave, until the factors are there."""
+    return n_passes * doubles((n_samples, n_columns))
 
 
 class ResumableMatrix:
@@ -56,6 +72,19 @@ class ResumableMatrix:
     def n_snps(self) -> int:
         """p."""
         return self._matrix.n_snps
+
+    def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ALL_SNPS) -> Footprint:
+        """Tell the memory of `gram_product`, and of keeping the sums."""
+        own = self._matrix.footprint_of_gram_product(n_columns, budget, snps)
+        return own + _footprint_of_keeping(self.n_samples, n_columns)
+
+    def footprint_of_gram(self) -> Footprint:
+        """Tell the memory of `gram`, and of keeping the sum."""
+        return self._matrix.footprint_of_gram() + _footprint_of_keeping(self.n_samples, self.n_samples)
+
+    def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = None) -> Footprint:
+        """Tell the memory of `cross_products`."""
+        return self._matrix.footprint_of_cross_products(n_columns, fill)
 
     def gram_product(
         self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lfmm2.genotypes import BedFile, Engine, GenotypeSource, kept_ids, variant_tables
+from lfmm2.genotypes import BedFile, Engine, Footprint, GenotypeSource, kept_ids, variant_tables
 from lfmm2.model import LatentFactors, Scree, Status
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.planning import plan_run
@@ -75,10 +75,6 @@ def prepare_run(
     inputs = read_inputs(est_bed, full_bed, X, K, options, covar)
     try:
         choice = choose_listed(inputs)
-        # matrices look at the values of an array when they are made, before any pass
-        engine = inputs.make_engine()
-        inputs.tested_matrix(choice.tested, engine)
-        inputs.estimation_matrix(choice.estimation, engine)
         plan = plan_run(inputs, choice)
         names = inputs.variables.names
         design = inputs.variables.values[:, : len(names)]
@@ -118,7 +114,7 @@ class _Run:
 def _choose_snps(prepared: PreparedRun, state: NoState) -> _Run:
     """Make the passes that choose SNPs, and plan again with what they leave."""
     inputs, choice, plan = prepared.inputs, prepared.choice, prepared.plan
-    engine = inputs.make_engine()
+    engine = inputs.make_engine().with_beside(Footprint(plan.held_bytes))
     if choice.to_filter:
         choice = apply_filters(inputs, choice, engine, state)
         plan = plan_run(inputs, choice)
@@ -129,16 +125,16 @@ def _choose_snps(prepared: PreparedRun, state: NoState) -> _Run:
 
 
 def _estimate(run: _Run, state: NoState) -> LatentFactors:
-    """Estimate the factors with the part of the memory budget that the plan leaves to blocks of genotypes."""
+    """Estimate the factors by blocks that leave room for what the plan says is held beside them."""
     inputs = run.prepared.inputs
-    engine = run.engine.with_memory(inputs.memory - run.plan.factor_reserve)
+    engine = run.engine.with_beside(run.plan.beside_factors)
     return estimate_factors(inputs, run.choice.estimation, engine, run.prepared.files, state)
 
 
 def _test(run: _Run, fit: Fit, state: NoState) -> Tested:
-    """Test all SNPs with the part of the memory budget that the plan leaves to blocks of genotypes."""
+    """Test all SNPs by blocks that leave room for what the plan says is held beside them."""
     inputs = run.prepared.inputs
-    engine = run.engine.with_memory(inputs.memory - run.plan.test_reserve)
+    engine = run.engine.with_beside(run.plan.beside_tests)
     return run_snp_tests(inputs, run.choice.tested, fit, engine, state)
 
 

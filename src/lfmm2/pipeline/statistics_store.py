@@ -32,6 +32,17 @@ _T, _F, _STATUS = PER_VARIABLE.index("t"), COMMON.index("f_stat"), COMMON.index(
 _NOTE = "statistics"
 
 
+def store_columns(n_variables: int, n_loadings: int, n_held_out: int, n_sweep: int) -> dict[str, int]:
+    """Return how many numbers of a SNP each row store of a `StatisticsStore` holds."""
+    return {
+        "common": len(COMMON),
+        **{f"variable-{j}": len(PER_VARIABLE) for j in range(n_variables)},
+        "loadings": n_loadings,
+        "held-out": n_held_out,
+        **{f"sweep-{j}": n_sweep for j in range(n_variables)},
+    }
+
+
 class StatisticsStore:
     """Statistics of all SNPs, read by blocks as often as needed; `collect_statistics` fills it.
 
@@ -68,13 +79,7 @@ class StatisticsStore:
         self._model = model
         self._state = state
         self.n_snps, d = n_snps, model.n_reported
-        self._shapes = {
-            "common": len(COMMON),
-            **{f"variable-{j}": len(PER_VARIABLE) for j in range(d)},
-            "loadings": model.n_loadings,
-            "held-out": n_held_out,
-            **{f"sweep-{j}": len(model.ks) for j in range(d)},
-        }
+        self._shapes = store_columns(d, model.n_loadings, n_held_out, len(model.ks))
         self._stores: list[RowStore] = []
         try:
             if not self._restore():
