@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from made_records import changed, record_entries, write_record
 from numpy.typing import NDArray
 from pyarrow import parquet
 from scipy import stats
 
-from lfmm2.files.verification import read_record, sealed_json
 from lfmm2.model.factors import LatentFactors
 from lfmm2.results.factors_file import write_factors
 
@@ -92,8 +91,8 @@ def write_results(
 ) -> Path:
     """Write the files of a run whose calibrated scores are z (p, d); return their prefix.
 
-    `method` is that of calibration. `record` updates the record. The files are those of a run with a sweep where
-    `sweep` has values of K.
+    `method` is that of calibration. `record` has other parts of the record, see `changed`. The files are those of a
+    run with a sweep where `sweep` has values of K.
     """
     rng = np.random.default_rng(1)
     p, d = z.shape
@@ -124,40 +123,8 @@ def write_results(
     files[path.name] = path
     if sweep:
         files |= _write_sweep(prefix, variables, sweep, gif, rng, method)
-    numbers = {"method": method, "gif": gif, "mean": 0.01, "sd": gif**0.5}
-    numbers |= {"null_proportion": 0.97, "storey_pi0": 0.96}
-    made: dict[str, Any] = {
-        "command": "lfmm2 run --bed plants.bed --env climate.csv -K 3",
-        "finished": "2026-01-01T00:00:00+00:00",
-        "software": {"lfmm2": "0.0", "numpy": np.__version__},
-        "parameters": {"K": K, "maf": 0.05},
-        "inputs": [{"path": "plants.bed", "bytes": 1}],
-        "estimation": {"n_samples_used": n_samples, "n_snps_used": p},
-        "tested": {"n_samples_used": n_samples, "n_snps_used": p, "n_samples": n_samples, "n_snps": p},
-        "variables": list(variables),
-        "nuisance_variables": [],
-        "factors": {
-            "K": K,
-            "solver": "exact",
-            "reason": "few samples",
-            "n_passes": 1,
-            "converged": True,
-            "singular_values": list(range(K, 0, -1)),
-            "residuals": [1e-15] * K,
-            "angle_bound": 0.0,
-        },
-        "df": n_samples - d - K,
-        "gif": dict.fromkeys(variables, gif),
-        "status": {"OK": p, "NO_VARIATION": 0, "ALL_MISSING": 0, "PERFECT_FIT": 0},
-        "passes": [{"label": "factors", "seconds": 1.5, "n_snps": p, "n_bytes": p}],
-        "warnings": [],
-        "calibration": {"method": method, "variables": dict.fromkeys(variables, numbers), "joint": numbers},
-        "scree": {"n_axes": 3, "effective_snps": 500.0, "bulk_edge": 1.3} if sweep else None,
-        "sweep": {"K": list(sweep), "suggested": sweep[0], "reason": "GIF nearest to 1"} if sweep else None,
-    }
-    made |= record or {}
-    made["files"] = {name: {"bytes": path.stat().st_size, "sha256": ""} for name, path in files.items()}
-    Path(f"{prefix}.json").write_bytes(sealed_json(json.loads(json.dumps(made).replace("NaN", "null"))))
+    entries = record_entries(list(variables), p, n_samples=n_samples, K=K, method=method, gif=gif, sweep=sweep)
+    write_record(prefix, changed(entries, record or {}), list(files.values()))
     return prefix
 
 
@@ -187,33 +154,3 @@ def _write_sweep(
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         files[path.name] = path
     return files
-
-
-def write_old_results(prefix: Path, z: Floats) -> Path:
-    """Write the files of a run as the version before calibrated joint tests, sweeps and the scree wrote them."""
-    write_results(prefix, z)
-    record = read_record(Path(f"{prefix}.json"))
-    for name in ("calibration", "sweep", "scree", "parameters", "command"):
-        record.pop(name)
-    for path in (prefix.with_name(name) for name in record["files"]):
-        if path.suffix == ".parquet":
-            dropped = ["LFDR", "Q_STOREY"]
-            table = parquet.read_table(path)
-            if path.name.endswith(".joint.parquet"):
-                q = benjamini_hochberg(table["P"].to_numpy())
-                table = table.set_column(table.schema.get_field_index("Q"), "Q", pa.array(q, from_pandas=True))
-                dropped += ["P_CAL", "NEG_LOG10_P_CAL"]
-            parquet.write_table(table.drop_columns(dropped), path)
-        elif path.suffix == ".npz":
-            with np.load(path) as stored:
-                arrays = {name: stored[name] for name in stored.files if name not in ("X", "variables")}
-            np.savez(path, **arrays)
-    write_record(prefix, record)
-    return prefix
-
-
-def write_record(prefix: Path, record: dict[str, Any]) -> None:
-    """Seal a record, of the files as they are now."""
-    for name in record["files"]:
-        record["files"][name] = {"bytes": prefix.with_name(name).stat().st_size, "sha256": ""}
-    Path(f"{prefix}.json").write_bytes(sealed_json(record))

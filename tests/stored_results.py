@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from made_records import record_entries, write_record
 from numpy.typing import NDArray
 
 from lfmm2.files.table_files import open_table
-from lfmm2.files.verification import sealed_json
 
 Floats = NDArray[np.float64]
 TEXT = ("CHROM", "ID", "A1", "OMITTED", "STATUS")
@@ -84,37 +83,11 @@ def write_results(
     for ending, text in (small or {}).items():
         files.append(Path(f"{prefix}{ending}"))
         files[-1].write_text(text)
-    write_record(prefix, names, n, files, **({} if fits is None else _calibration(fits)))
+    entries = record_entries(names, n, n_samples=len(ids))
+    for name, (method, gif) in (fits or {}).items():
+        part = {"method": method, "gif": gif}
+        calibration = entries["calibration"]
+        old = calibration["joint"] if name == "joint" else calibration["variables"][name]
+        (calibration if name == "joint" else calibration["variables"])[name] = old | part
+    write_record(prefix, entries, files)
     return prefix
-
-
-def _calibration(fits: dict[str, tuple[str, float | None]]) -> dict[str, object]:
-    parts = {name: {"method": method, "gif": gif} for name, (method, gif) in fits.items()}
-    joint = parts.pop("joint", None)
-    gif = {name: part["gif"] for name, part in parts.items()}
-    return {"gif": gif, "calibration": {"method": "none", "variables": parts, "joint": joint}}
-
-
-def write_record(prefix: Path, names: list[str], n: int, files: list[Path], **changed: object) -> None:
-    """Write the record of these files as they are now, with other parts if given."""
-    stamps = {
-        path.name: {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        for path in files
-    }
-    record = {
-        "software": {"lfmm2": "0.0"},
-        "variables": names,
-        "tested": {"n_snps_used": n},
-        "factors": {"K": 1},
-        "files": stamps,
-    } | changed
-    Path(f"{prefix}.json").write_bytes(sealed_json(record))
-
-
-def seal_again(prefix: Path) -> None:
-    """Make the record one of the files as they are now, whatever was done to them."""
-    from lfmm2.files.verification import read_record
-
-    record = read_record(Path(f"{prefix}.json"))
-    files = [prefix.with_name(name) for name in record["files"]]
-    write_record(prefix, record["variables"], record["tested"]["n_snps_used"], files)

@@ -299,10 +299,12 @@ def test_list_of_snps_without_names_is_told(tmp_path: Path) -> None:
         lfmm2.run(None, data.bed, data.env, 2, est_thin="r2=0.2,window=50", out=tmp_path / "r")
 
 
-def test_results_of_an_older_version_are_refused_with_a_remedy(data: lfmm2.Simulation, tmp_path: Path) -> None:
+def test_record_without_calibration_is_refused_with_a_remedy(data: lfmm2.Simulation, tmp_path: Path) -> None:
     lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r")
     record = record_of(tmp_path)
     del record["calibration"], record["sha256"]
     (tmp_path / "r.json").write_bytes(sealed_json(record))
-    with pytest.raises(lfmm2.InconsistentInputError, match=r"no calibration.*run again with this version"):
+    with pytest.raises(
+        lfmm2.MalformedInputError, match=r"calibration is absent; no record as lfmm2 writes it, run again"
+    ):
         lfmm2.read_results(tmp_path / "r")

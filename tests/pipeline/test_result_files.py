@@ -110,7 +110,7 @@ def test_failure_that_going_on_cannot_mend_leaves_nothing(data, tmp_path, monkey
 def test_failed_overwrite_keeps_the_old_files(data, tmp_path, monkeypatch):
     lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr("lfmm2.pipeline.result_writer.as_json", lambda _: 1 / 0)
+    monkeypatch.setattr("lfmm2.pipeline.result_writer.sealed_json", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         lfmm2.run(None, data.bed, data.env, 3, out=tmp_path / "r", overwrite=True)
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -207,7 +208,7 @@ def test_by_k_names_no_more_variables_than_have_room(run: StoredRun) -> None:
 def test_by_k_marks_the_k_of_the_tables_and_the_suggested(run: StoredRun) -> None:
     lines = {line.get_label(): line.get_xdata()[0] for line in plots.gif_by_k(run).get_lines()}
     assert lines["K of the tables"] == run.n_factors
-    assert lines["K suggested"] == run.record["sweep"]["suggested"]
+    assert lines["K suggested"] == run.record.sweep.suggested
 
 
 def test_histograms_by_k_has_a_panel_for_each(run: StoredRun) -> None:
@@ -292,6 +293,8 @@ def make_named(folder: Path, name: str, chrom: list[str]) -> StoredRun:
         def __init__(self) -> None:
             self.__dict__ |= run.__dict__
             self.variables = self.tables = (name,)
+            calibration = replace(run.record.calibration, variables={name: run.record.calibration.tests["safe"]})
+            self.record = replace(run.record, calibration=calibration)
 
         def blocks(self, table: str, *more: Any, **options: Any) -> Any:
             return run.blocks("safe", *more, **options)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from made_results import write_old_results, write_results
+from made_results import write_results
 
 from lfmm2.report.report_words import (
     counted_as,
     meaning_of_gif,
     number,
-    of_which_p,
-    older_version,
     scree_sentence,
     small_p,
     small_q,
     suggestion,
 )
-from lfmm2.results.stored_facts import gif_of, method_of
+from lfmm2.results import ScreeFacts, SweepFacts
 from lfmm2.results.stored_run import StoredRun
 
 GIFS = (np.nan, 0.8, 1.0, 1.3, 1.8, 2.5)
@@ -98,11 +95,6 @@ def test_meaning_of_gif_depends_on_the_sweep() -> None:
     assert "compare the variables by K below" in meaning_of_gif(1.6, by_k={})
 
 
-def run_with(folder: Path, sweep: dict[str, Any], n_axes: int) -> StoredRun:
-    record = {"sweep": sweep, "scree": {"n_axes": n_axes, "effective_snps": 812.0, "bulk_edge": 1933.4}}
-    return StoredRun(write_results(folder / "r", np.ones((20, 1)), sweep=(1, 2, 3), record=record))
-
-
 @pytest.mark.parametrize(
     ("suggested", "n_axes", "shown", "more"),
     [
@@ -115,54 +107,17 @@ def run_with(folder: Path, sweep: dict[str, Any], n_axes: int) -> StoredRun:
 def test_suggestion_tells_the_end_of_the_range(
     tmp_path: Path, suggested: int | None, n_axes: int, shown: str, more: str
 ) -> None:
-    run = run_with(tmp_path, {"K": [1, 2, 3], "suggested": suggested, "reason": "the scree says so"}, n_axes)
-    text, why = suggestion(run)
+    record = {"scree": {"n_axes": n_axes}}
+    run = StoredRun(write_results(tmp_path / "r", np.ones((20, 1)), sweep=(1, 2, 3), record=record))
+    text, why = suggestion(run, SweepFacts([1, 2, 3], suggested, "the scree says so"))
     assert text == shown
     assert why.startswith("The scree says so. ")
     assert (more in why) if more else ("range" not in why)
 
 
-def test_scree_is_told_in_singular_and_plural(tmp_path: Path) -> None:
-    run = run_with(tmp_path, {"K": [1, 2, 3], "suggested": 1}, 1)
-    assert scree_sentence(run) == (
+def test_scree_is_told_in_singular_and_plural() -> None:
+    assert scree_sentence(ScreeFacts(1, 812.0, 1933.4)) == (
         "1 axis stands out from chance; the genotypes count as 812 independent SNPs, so that chance makes eigenvalues "
         "up to 1 933."
     )
-    run.record["scree"] = {"n_axes": 2, "effective_snps": None, "bulk_edge": None}
-    assert scree_sentence(run) == "2 axes stand out from chance."
-
-
-@pytest.mark.parametrize(
-    ("are_calibrated", "shown"),
-    [
-        ([True, True], "of calibrated p"),
-        ([False, False], "of p"),
-        ([True, False], "of calibrated p; of the joint test, of raw p"),
-    ],
-)
-def test_q_is_said_to_be_of_the_p_that_it_is_of(are_calibrated: list[bool], shown: str) -> None:
-    assert of_which_p(are_calibrated) == shown
-
-
-def test_old_results_of_one_variable_have_no_joint_test_to_speak_of(tmp_path: Path) -> None:
-    run = StoredRun(write_old_results(tmp_path / "r", np.ones((20, 1))))
-    assert older_version(run) == (
-        "An older version wrote these results: there is no scree, and the values of the variables are not stored."
-    )
-
-
-def test_facts_of_a_test_are_its_own(tmp_path: Path) -> None:
-    record = {
-        "gif": {"env1": 1.5, "env2": None},
-        "calibration": {
-            "method": "empirical-null",
-            "variables": {"env1": {"method": "gif", "gif": 1.5}, "env2": {"method": "empirical-null", "gif": None}},
-            "joint": {"method": "empirical-null", "gif": 1.1},
-        },
-    }
-    assert [method_of(record, name) for name in ("env1", "env2", "joint", None)] == ["gif", *["empirical-null"] * 3]
-    assert [gif_of(record, name) for name in ("env1", "joint")] == [1.5, 1.1]
-    assert np.isnan(gif_of(record, "env2") or 0.0)
-    old = {"gif": {"env1": 1.5}}
-    assert gif_of(old, "joint") is None
-    assert method_of(old, "env1") == "gif"
+    assert scree_sentence(ScreeFacts(2, np.nan, np.nan)) == "2 axes stand out from chance."

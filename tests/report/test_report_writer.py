@@ -17,13 +17,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from made_results import write_old_results, write_record, write_results
+from made_records import seal_again
+from made_results import write_results
 
 pytest.importorskip("matplotlib")
 
 from lfmm2 import plots
 from lfmm2.errors import MalformedInputError, OutputExistsError, UsageError, WriteError
-from lfmm2.files.verification import read_record
 from lfmm2.report import picture_sums, report_words
 from lfmm2.report import report_writer as report
 from lfmm2.report.figure_style import as_png
@@ -47,9 +47,10 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     record = {
         "warnings": [f"a warning of {EVIL}"],
-        "imputation": {"method": "factors", "n_held_out": 1000, "rmse_mean": 0.5, "rmse_factors": 0.4, "ratio": 0.8},
-        "filters": {"n_snps": 9999, "below_maf": 12, "above_geno": 34},
-        "thinning": {"r2": 0.2, "window": 200, "n_kept": 777, "n_snps": 2000},
+        "imputation": {"method": "factors", "n_held_out": 1000, "rmse_mean": 0.5, "rmse_factors": 0.4, "ratio": 0.8}
+        | {"n_left_at_mean": 0},
+        "filters": {"n_snps": 9999, "no_call": 0, "below_maf": 12, "above_geno": 34, "n_passed": 9953},
+        "thinning": {"r2": 0.2, "window": "200", "n_kept": 777, "n_snps": 2000},
     }
     return write_results(folder / "r", scores(), variables=("env1", EVIL), sweep=(1, 2, 3), record=record)
 
@@ -131,7 +132,7 @@ def test_summary_has_the_numbers_of_the_run(prefix: Path, page: str) -> None:
 
 def test_data_has_filters_imputation_and_thinning(page: str) -> None:
     text = Elements(page).text
-    assert "9 999 SNPs in the file, 12 below --maf, 34 above --geno" in text
+    assert "9 999 SNPs in the file, 0 without a call, 12 below --maf, 34 above --geno" in text
     assert "of 1 000 calls held out: error 0.4 by the factors, 0.5 by the mean, ratio 0.8" in text
     assert "777 of 2 000 SNPs for the factors (r² 0.2, window 200)" in text
 
@@ -245,29 +246,6 @@ def columns_of_loci(page: str) -> list[list[str]]:
     return [re.findall(r"<th[^>]*>(.*?)</th>", table) for table in tables]
 
 
-def test_results_of_older_versions_have_what_they_have(tmp_path: Path) -> None:
-    (path,) = write_report(write_old_results(tmp_path / "r", scores()), dpi=40)
-    page = path.read_text(encoding="utf-8")
-    assert re.findall(r"<h2 [^>]*>([^<]*)</h2>", page) == ["Summary", "Tests", "Data", "Top loci", "Run record"]
-    text = Elements(page).text
-    assert (
-        "An older version wrote these results: p and q of the joint test are not calibrated; there is no scree, and "
-        "the values of the variables are not stored." in text
-    )
-    assert "of calibrated p; of the joint test, of raw p" in text
-    joint, first = cells_of(page, "joint"), cells_of(page, "env1")
-    assert [joint[name] for name in ("GIF", "p, calibrated", "what the GIF usually means")] == ["—"] * 3
-    assert first["GIF"] == "1.200"
-    assert "—" not in (joint["p"], first["p"], first["p, calibrated"])
-    with_both, without = columns_of_loci(page)[1:]
-    assert ("p" in with_both, "p, calibrated" in with_both) == (True, True)
-    assert ("p" in without, "p, calibrated" in without) == (True, False)
-
-
-def test_older_version_is_no_word_of_results_of_this_one(page: str) -> None:
-    assert "older version" not in page
-
-
 def test_report_without_calibration_says_nothing_of_calibrated_p(tmp_path: Path) -> None:
     prefix = write_results(tmp_path / "r", scores(), method="none", sweep=(1, 2), gif=1.3)
     (path,) = write_report(prefix, dpi=40)
@@ -299,17 +277,13 @@ def test_numbers_have_one_format(page: str) -> None:
     assert re.findall(r"\d[eE][-+−]\d+", text) == []
 
 
-def test_rows_of_a_sweep_filled_from_one_k_say_so(prefix: Path, page: str, tmp_path: Path) -> None:
-    sentence = "Missing calls are filled from the K factors of the tables"
-    assert sentence not in page
-    sweep = {"K": [1, 2], "suggested": 2, "reason": "x", "filled_from": 2}
-    write_results(tmp_path / "r", scores(1, 100), sweep=(1, 2), record={"sweep": sweep})
-    (path,) = write_report(tmp_path / "r", dpi=30)
-    assert sentence in path.read_text(encoding="utf-8")
-
-
 def test_one_of_each_is_singular(tmp_path: Path) -> None:
-    write_results(tmp_path / "r", np.full((1, 1), 2.0), K=1, record={"scree": {"n_axes": 1, "effective_snps": 1.0}})
+    write_results(
+        tmp_path / "r",
+        np.full((1, 1), 2.0),
+        K=1,
+        record={"scree": {"n_axes": 1, "effective_snps": 1.0, "bulk_edge": 1.3}},
+    )
     (path,) = write_report(tmp_path / "r", dpi=30)
     page = path.read_text(encoding="utf-8")
     text = shown_text(page)
@@ -340,7 +314,7 @@ def test_a_result_is_reported_by_its_files(prefix: Path, tmp_path: Path) -> None
         {"imputation": "mean"},
         {"imputation": {"n_held_out": 5.5}},
         {"sweep": "1:20"},
-        {"sweep": {"K": ["1"], "suggested": 1}},
+        {"sweep": {"K": ["1"]}},
         {"scree": [1]},
         {"thinning": {"n_kept": True, "n_snps": 2}},
         {"calibration": {"method": "gif", "variables": {"env1": 1.0}}},
@@ -352,7 +326,7 @@ def test_a_result_is_reported_by_its_files(prefix: Path, tmp_path: Path) -> None
         {"software": None},
         {"df": 10**400},
         {"passes": [None]},
-        {"tested": {"n_snps_used": 50}},
+        {"tested": {"n_samples_used": None}},
     ],
 )
 def test_records_that_no_run_has_written_are_malformed(tmp_path: Path, odd: dict[str, Any]) -> None:
@@ -376,7 +350,7 @@ def test_tables_that_were_cut_off_are_malformed(tmp_path: Path, ending: str, kep
     prefix = write_results(tmp_path / "r", scores(1, 50), sweep=(1, 2))
     path = Path(f"{prefix}.{ending}.tsv")
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:kept]))
-    write_record(prefix, read_record(Path(f"{prefix}.json")))
+    seal_again(prefix)
     with pytest.raises(MalformedInputError, match=fact):
         write_report(prefix, dpi=30)
 
@@ -387,13 +361,13 @@ def test_factors_of_another_shape_are_malformed(tmp_path: Path) -> None:
     with np.load(path) as stored:
         arrays = dict(stored)
     np.savez(path, **(arrays | {"X": arrays["X"][:-1]}))
-    write_record(prefix, read_record(Path(f"{prefix}.json")))
+    seal_again(prefix)
     with pytest.raises(MalformedInputError, match=r"factors\.npz.*run again"):
         write_report(prefix, dpi=30)
 
 
 def test_tables_of_more_factors_than_there_are_are_malformed(tmp_path: Path) -> None:
-    prefix = write_results(tmp_path / "r", scores(1, 50), record={"factors": {"K": 4, "solver": "exact"}})
+    prefix = write_results(tmp_path / "r", scores(1, 50), record={"factors": {"K": 4}})
     with pytest.raises(MalformedInputError, match="3 factors, but the tables are of K = 4"):
         write_report(prefix, dpi=30)
 
@@ -500,7 +474,7 @@ def test_odd_runs_have_a_report(tmp_path: Path, p: int, options: dict[str, Any])
 
 
 def test_run_without_any_p_has_a_report(tmp_path: Path) -> None:
-    write_results(tmp_path / "r", np.full((30, 2), np.nan), record={"gif": {"env1": None, "env2": None}})
+    write_results(tmp_path / "r", np.full((30, 2), np.nan), gif=np.nan)
     (path,) = write_report(tmp_path / "r", dpi=30)
     page = path.read_text(encoding="utf-8")
     assert "Top loci" not in page

@@ -1,16 +1,28 @@
 """The record: strict JSON with all that repeats and judges a run, and a log to read."""
 
+import copy
+import functools
 import json
+import operator
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
 
 import lfmm2
+from lfmm2.files import read_record, sealed_json
 from lfmm2.process.versions import software
-from lfmm2.results.record import as_json
+from lfmm2.results.record import RunRecord
+from lfmm2.results.run_log import as_log
 from lfmm2.simulation import simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning", "ignore::lfmm2.errors.InputWarning")
+
+DATA = Path(__file__).parents[1] / "data" / "record"
+EXAMPLES = ("sweep", "array")  # with every stage; and with as few as possible, of an array
 
 
 def strict(text):
@@ -83,13 +95,144 @@ def test_record_holds_versions_command_and_parameters(run):
     assert wanted.items() <= record["parameters"].items()
 
 
-def test_as_json_has_no_nan_and_takes_numpy():
-    record = {"a": float("nan"), "b": [np.inf, np.float64(2.5)], "c": {"d": np.int64(3), 4: (np.bool_(True), None)}}
-    assert strict(as_json(record)) == {"a": None, "b": [None, 2.5], "c": {"d": 3, "4": [True, None]}}
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_bytes_of_stored_records_and_logs_are_made_again(name):
+    record = RunRecord.from_json(read_record(DATA / f"{name}.json"))
+    assert sealed_json(record.to_json()) == (DATA / f"{name}.json").read_bytes()
+    log = (DATA / f"{name}.log").read_bytes()
+    plan = log.decode().split("\n\n")[2]
+    assert as_log(record, plan) == log
 
 
-def test_as_json_takes_paths_that_are_no_utf8():
-    assert strict(as_json({"a": "x\udcff"}).decode().replace("\\udcff", "?")) == {"a": "x?"}
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_record_is_the_same_from_json(name):
+    entries = read_record(DATA / f"{name}.json")
+    assert list(entries) == [of.name for of in fields(RunRecord) if of.name != "others"]
+    record = RunRecord.from_json(entries)
+    assert record.to_json() == entries
+    # NaN is not equal to itself
+    assert repr(RunRecord.from_json(record.to_json())) == repr(record)
+
+
+def test_record_of_a_run_has_the_keys_of_the_stored_one_in_their_order(run):
+    def keys(entries):
+        return [(name, keys(part) if isinstance(part, dict) else None) for name, part in entries.items()]
+
+    stored = read_record(DATA / "sweep.json")
+    for name in ("software", "parameters", "estimation", "tested", "factors", "filters", "status", "plan"):
+        assert keys(run[2][name]) == keys(stored[name])
+    assert list(run[2]) == list(stored)
+    assert list(run[2]["passes"][0]) == list(stored["passes"][0])
+
+
+def places(kind, value, where=""):
+    """Every place of a record whose type is known: its keys, its type, and its name in messages."""
+    inner = {}
+    if is_dataclass(kind):
+        types = get_type_hints(kind)
+        named = [of.name for of in fields(kind) if of.name in value]
+        inner = {name: (types[name], f"{where}.{name}".lstrip(".")) for name in named}
+    elif get_origin(kind) is dict:
+        inner = {name: (get_args(kind)[1], f"{where}.{name}") for name in value}
+    elif get_origin(kind) is list:
+        inner = {i: (get_args(kind)[0], f"{where}[{i}]") for i in range(len(value))}
+    for key, (of, name) in inner.items():
+        if of is Any:
+            continue
+        yield [key], of, name
+        known = get_args(of)[0] if isinstance(of, UnionType) else of
+        if value[key] is not None:
+            yield from (([key, *more], deeper, text) for more, deeper, text in places(known, value[key], name))
+
+
+ENTRIES = read_record(DATA / "sweep.json")
+PLACES = list(places(RunRecord, ENTRIES))
+WRONG = {
+    str: ([5, None, ["a"]], "not text"),
+    int: (["5", 1.5, True, -1, None], "not a whole number from 0 on"),
+    float: (["5", True, [1.0]], "not a number"),
+    bool: ([1, "true", None], "not true or false"),
+    list: ([{}, "a", None], "not a list"),
+    dict: ([[], "a", None], "not an object"),
+}
+
+
+def with_part(keys, change):
+    entries = copy.deepcopy(ENTRIES)
+    part = entries
+    for key in keys[:-1]:
+        part = part[key]
+    change(part, keys[-1])
+    return entries
+
+
+@pytest.mark.parametrize(("keys", "kind", "name"), PLACES, ids=[name for *_, name in PLACES])
+def test_another_type_is_malformed_and_named(keys, kind, name):
+    optional = isinstance(kind, UnionType)
+    kind = get_args(kind)[0] if optional else kind
+    values, fact = WRONG[dict if is_dataclass(kind) else get_origin(kind) or kind]
+    for value in values:
+        entries = with_part(keys, lambda part, key, value=value: operator.setitem(part, key, value))
+        if optional and value is None:
+            assert RunRecord.from_json(entries).to_json() == entries
+            continue
+        with pytest.raises(lfmm2.MalformedInputError) as caught:
+            RunRecord.from_json(entries, "r.json")
+        shown = json.dumps(value)
+        assert str(caught.value) == f"r.json: {name} is {shown}, {fact}; no record as lfmm2 writes it, run again"
+
+
+def test_types_of_the_fields_are_those_of_a_stored_record():
+    for keys, kind, name in PLACES:
+        value = functools.reduce(operator.getitem, keys, ENTRIES)
+        known = get_args(kind)[0] if isinstance(kind, UnionType) else kind
+        if known in (str, int, float, bool) and value is not None:
+            assert type(value) is known, name
+
+
+@pytest.mark.parametrize("name", [of.name for of in fields(RunRecord) if of.name != "others"])
+def test_absent_entry_is_malformed_and_named(name):
+    with pytest.raises(lfmm2.MalformedInputError, match=f"^the record: {name} is absent; no record"):
+        RunRecord.from_json(with_part([name], operator.delitem))
+
+
+def test_absent_entry_of_a_part_is_named_with_the_part():
+    entries = with_part(["calibration", "variables", "env1", "sd"], operator.delitem)
+    with pytest.raises(lfmm2.MalformedInputError, match=r"calibration\.variables\.env1\.sd is absent"):
+        RunRecord.from_json(entries)
+
+
+@pytest.mark.parametrize("keys", [["df"], ["scree", "bulk_edge"], ["factors", "residuals", 1]])
+def test_numbers_beyond_any_are_malformed(keys):
+    entries = with_part(keys, lambda part, key: operator.setitem(part, key, 10**400))
+    with pytest.raises(lfmm2.MalformedInputError, match=r"is 10{58}…, beyond any that a run has"):
+        RunRecord.from_json(entries)
+
+
+def test_numbers_that_are_null_are_not_defined():
+    entries = with_part(["gif", "env1"], lambda part, key: operator.setitem(part, key, None))
+    record = RunRecord.from_json(entries)
+    assert np.isnan(record.gif["env1"])
+    assert record.to_json()["gif"]["env1"] is None
+
+
+def test_entries_of_another_version_are_kept():
+    entries = ENTRIES | {"weather": {"rain": [1, None]}}
+    record = RunRecord.from_json(entries)
+    assert record.others == {"weather": {"rain": [1, None]}}
+    assert record.to_json() == entries
+
+
+def test_json_of_a_record_has_no_nan_and_takes_numpy():
+    odd = {"a": float("nan"), "b": [np.inf, np.float64(2.5)], "c": {"d": np.int64(3), 4: (np.bool_(True), None)}}
+    entries = replace(RunRecord.from_json(ENTRIES), parameters=odd).to_json()
+    expected = {"a": None, "b": [None, 2.5], "c": {"d": 3, "4": [True, None]}}
+    assert strict(sealed_json(entries))["parameters"] == expected
+
+
+def test_json_of_a_record_takes_paths_that_are_no_utf8():
+    text = sealed_json(replace(RunRecord.from_json(ENTRIES), command="x\udcff").to_json()).decode()
+    assert strict(text.replace("\\udcff", "?"))["command"] == "x?"
 
 
 def test_warnings_are_in_record_and_log(tmp_path):

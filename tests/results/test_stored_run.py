@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from stored_results import COLUMNS, seal_again, variants, write_results
+from made_records import changed, record_entries, seal_again
+from stored_results import COLUMNS, variants, write_results
 
 import lfmm2
 from lfmm2.files.table_files import read_columns
@@ -206,13 +207,15 @@ def test_every_absent_or_shortened_file_is_named(tmp_path: Path) -> None:
 
 
 def test_record_of_something_else_is_refused(tmp_path: Path) -> None:
-    for record in ({"files": {}}, {"files": {}, "variables": ["v"], "tested": {"n_snps_used": 1}, "factors": {"K": 1}}):
+    entries = record_entries(["v"], 1) | {"files": {}}
+    for record, fact in (({"files": {}}, "command is absent; no record as lfmm2"), (entries, "lists no factors file")):
         (tmp_path / "r.json").write_bytes(sealed_json(record))
-        with pytest.raises(lfmm2.MalformedInputError, match=r"r\.json: (no record|lists no)"):
+        with pytest.raises(lfmm2.MalformedInputError, match=rf"r\.json: {fact}"):
             StoredRun(tmp_path / "r")
 
 
 STAMP = {"bytes": 1, "sha256": "0"}
+JOINT = record_entries(["v", "w"], 1)["calibration"]["joint"]
 
 
 @pytest.mark.parametrize(
@@ -224,29 +227,41 @@ STAMP = {"bytes": 1, "sha256": "0"}
         ("files", {"..": STAMP}, "no name of a file"),
         ("files", {"a\0b": STAMP}, "no name of a file"),
         ("files", {"\ud800": STAMP}, "no name of a file"),
-        ("files", {"r.v.parquet": 5}, r"no size and SHA-256 of r\.v\.parquet"),
-        ("files", {"r.v.parquet": {"bytes": -1, "sha256": ""}}, "no size"),
-        ("files", {"r.v.parquet": {"bytes": 1.0, "sha256": ""}}, "no size"),
-        ("files", {"r.v.parquet": {"bytes": 1}}, "no size and SHA-256"),
-        ("variables", "v", "variables are no list of names"),
-        ("variables", [1], "variables are no list of names"),
-        ("variables", None, "variables are no list of names"),
+        ("files", {"r.v.parquet": 5}, r"files\.r\.v\.parquet is 5, not an object"),
+        (
+            "files",
+            {"r.v.parquet": {"bytes": -1, "sha256": ""}},
+            r"r\.v\.parquet\.bytes is -1, not a whole number from 0",
+        ),
+        ("files", {"r.v.parquet": {"bytes": 1.0, "sha256": ""}}, r"r\.v\.parquet\.bytes is 1\.0, not a whole number"),
+        ("files", {"r.v.parquet": {"bytes": 1}}, r"r\.v\.parquet\.sha256 is absent"),
+        ("variables", "v", 'variables is "v", not a list'),
+        ("variables", [1], r"variables\[0\] is 1, not text"),
+        ("variables", None, "variables is null, not a list"),
+        ("variables", [""], "it lists no variables"),
+        ("variables", ["w"], "its calibration is not of w"),
         ("variables", [], "it lists no variables"),
         ("variables", ["v", "v"], "it lists v twice"),
-        ("tested", None, "tested have no count n_snps_used"),
-        ("tested", {"n_snps_used": "3"}, "tested have no count"),
-        ("tested", {"n_snps_used": True}, "tested have no count"),
-        ("factors", {"K": -1}, "factors have no count K"),
-        ("factors", [], "factors have no count K"),
-        ("gif", None, "gif is "),
-        ("gif", {"v": "a"}, "gif.v is "),
+        ("tested", None, "tested is null, not an object"),
+        ("tested", {"n_snps_used": "3"}, 'tested.n_snps_used is "3", not a whole number'),
+        ("tested", {"n_snps_used": True}, "tested.n_snps_used is true, not a whole number"),
+        ("factors", {"K": -1}, "factors.K is -1, not a whole number from 0 on"),
+        ("factors", [], r"factors is \[\], not an object"),
+        ("gif", None, "gif is null, not an object"),
+        ("gif", {"v": "a"}, 'gif.v is "a", not a number'),
         ("calibration", {"variables": {"v": 5}}, "calibration.variables.v is 5"),
+        ("calibration", {"variables": {}}, "its calibration is not of v"),
+        (
+            "calibration",
+            {"joint": record_entries(["v", "w"], 1)["calibration"]["joint"]},
+            "its calibration is not of v",
+        ),
         ("software", 5, "software is 5"),
     ],
 )
 def test_record_of_odd_contents_is_malformed(tmp_path: Path, part: str, value: object, fact: str) -> None:
     write_results(tmp_path / "r", {"v": {"BETA": [1.0]}})
-    record = read_record(tmp_path / "r.json") | {part: value}
+    record = changed(read_record(tmp_path / "r.json"), {part: value})
     (tmp_path / "r.json").write_bytes(sealed_json(record))
     with pytest.raises(lfmm2.MalformedInputError, match=rf"r\.json: .*{fact}"):
         StoredRun(tmp_path / "r")
@@ -254,7 +269,7 @@ def test_record_of_odd_contents_is_malformed(tmp_path: Path, part: str, value: o
 
 def test_number_of_snps_beyond_any_is_an_error(tmp_path: Path) -> None:
     write_results(tmp_path / "r", {"v": {"BETA": [1.0]}})
-    record = read_record(tmp_path / "r.json") | {"tested": {"n_snps_used": 10**30}}
+    record = changed(read_record(tmp_path / "r.json"), {"tested": {"n_snps_used": 10**30}})
     (tmp_path / "r.json").write_bytes(sealed_json(record))
     with pytest.raises(lfmm2.MalformedInputError, match="1 row, but the run has tested 1 000"):
         list(StoredRun(tmp_path / "r").blocks("v", ["BETA"], only=[0]))

@@ -124,7 +124,6 @@ def run(
     Example: lfmm2 run --bed plants.bed --env climate.csv -K 5 --out results
     """
     from lfmm2._words import aligned
-    from lfmm2.files import read_record
     from lfmm2.model import SolverOptions
     from lfmm2.pipeline import (
         OutputOptions,
@@ -135,7 +134,7 @@ def run(
         execute_run,
         prepare_run,
     )
-    from lfmm2.results import result_lines
+    from lfmm2.results import open_record, result_lines
     from lfmm2.statistics import sweep_lines
 
     options = RunOptions(
@@ -167,7 +166,7 @@ def run(
         result = execute_run(prepared)
     if result.sweep is not None:
         say("\n" + "\n".join(sweep_lines(result.sweep, result.variables)) + "\n")
-    lines = result_lines(read_record(result.paths["record"]))
+    lines = result_lines(open_record(result.paths["record"]))
     del lines["singular values"]
     lines |= {f"{name} file": str(path) for name, path in result.paths.items()}
     if report:

@@ -18,7 +18,7 @@ from lfmm2._words import counted, shortened, some_of
 from lfmm2.errors import InconsistentInputError, UsageError
 from lfmm2.files import OutputSet, check_outputs, check_prefix_name, open_table
 from lfmm2.process import Progress
-from lfmm2.results import AnyRun, StoredRun, gif_of, method_of, open_run
+from lfmm2.results import AnyRun, StoredRun, open_run
 
 #: Which column a level is for, by the name given as `by`.
 RATES = {"q": "Q", "q_storey": "Q_STOREY", "lfdr": "LFDR"}
@@ -96,9 +96,9 @@ class Hits:
             else:
                 text = f"no SNP with {self.rate} < {self.level:g}, the smallest is {self.smallest[name]:.3g}"
             lines[f"hits of {name}"] = text
-            gif = gif_of(self.run.record, name)
-            if method_of(self.run.record, name) == "none" and gif is not None and gif > _INFLATED:
-                lines[f"calibration of {name}"] = f"none (GIF {gif:.2f})"
+            test = self.run.record.calibration.tests[name]
+            if test.method == "none" and test.gif > _INFLATED:
+                lines[f"calibration of {name}"] = f"none (GIF {test.gif:.2f})"
         return lines
 
 

@@ -23,7 +23,7 @@ from lfmm2.errors import MalformedInputError, ReadError, UsageError
 GROUP_ROWS = 131_072
 # A row group of a results table and its compressed copy, and the text of lines; more for each column beyond its numbers
 GROUP_BYTES, USUAL_COLUMNS = 48 << 20, 12
-# Of each file: its buffer, and what the writer of a table leaves with the allocator; measured with 1 to 41 tables of TSV
+# Of each file: its buffer, and what the writer of a table leaves with the allocator; measured with 1 to 41 tables
 FILE_BYTES = 17 << 17
 
 

@@ -347,16 +347,6 @@ class HeldOutError:
         # a quotient of integers is rounded once
         return float(np.sqrt(self._sums[j] / (self.n_held_out << _POINT)))
 
-    def summary(self) -> dict[str, float]:
-        """Numbers for the record of a run."""
-        return {
-            "n_held_out": self.n_held_out,
-            "rmse_mean": self.rmse_mean,
-            "rmse_factors": self.rmse_factors,
-            "ratio": self.ratio,
-            "n_left_at_mean": self.n_left_at_mean,
-        }
-
 
 def _exact_sum(values: Floats) -> int:
     """Sum of finite doubles that are not negative, in units of 2**-_POINT, without rounding."""

@@ -329,7 +329,7 @@ def _block_width(genotypes: GenotypeMatrix, n_factors: int, options: SolverOptio
 
 
 def _orthonormal(block: Floats, against: Floats | None) -> Floats:
-    """Return an orthonormal basis of the part of `block` outside span(against); columns without one are dropped.
+    """Return an orthonormal basis of the part of `block` outside span(against), without the columns that have none.
 
     The block is projected twice, before and after its QR: the first projection leaves rounding errors that are large
     beside a column that lies almost in the span, the second makes them small (Giraud, Langou, Rozloznik 2005).

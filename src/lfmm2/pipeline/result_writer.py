@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 
 from lfmm2._typing import Floats
 from lfmm2._words import with_spaces
 from lfmm2.errors import InputWarning
-from lfmm2.files import GROUP_ROWS, JOINT_SCHEMA, RESULT_SCHEMA, open_table, recut
+from lfmm2.files import GROUP_ROWS, JOINT_SCHEMA, RESULT_SCHEMA, open_table, recut, sealed_json
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.result_files import ResultFiles
 from lfmm2.pipeline.run_state import RunState
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, StatisticsStore
 from lfmm2.process import Progress
-from lfmm2.results import PER_VARIABLE, as_json, as_log, joint_table, loadings_schema, loadings_table, result_table
+from lfmm2.results import (
+    PER_VARIABLE,
+    RunRecord,
+    WrittenFile,
+    as_log,
+    joint_table,
+    loadings_schema,
+    loadings_table,
+    result_table,
+)
 from lfmm2.statistics import Calibration, StreamedQValues, sorted_together
 
 # Rows of one write of text; Parquet has larger groups
@@ -86,16 +94,16 @@ class ResultWriter:
             fact = f"{with_spaces(n_nameless)} SNPs of {self.files.paths[name]} are called '.', which names none"
             warnings.warn(f"{fact}; give IDs with plink2 --set-all-var-ids @:#", InputWarning, stacklevel=2)
 
-    def write_record(self, record: dict[str, Any], factors: LatentFactors) -> None:
+    def write_record(self, record: RunRecord, factors: LatentFactors) -> None:
         """The log, and the record as the manifest of all that is written."""
         files, state = self.files, self.state
         files.keep_factors(state, factors)
         with files.output(state, "log") as file:
             file.write(as_log(record, self.plan.describe()))
         names = [name for name in files.paths if name != "record"]
-        stamps = {files.paths[name].name: files.stamp(state, name) for name in names}
+        written = {files.paths[name].name: WrittenFile(**files.stamp(state, name)) for name in names}
         with files.output(state, "record") as file:
-            file.write(as_json(record | {"files": stamps}))
+            file.write(sealed_json(replace(record, files=written).to_json()))
 
     def _write_table(self, name: str, schema: pa.Schema, tables: Callable[[], Iterable[pa.Table]]) -> None:
         form = self.files.options.format

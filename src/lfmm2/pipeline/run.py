@@ -15,19 +15,18 @@ from typing import Any
 import pyarrow as pa
 
 from lfmm2.genotypes import BedFile, Engine, Footprint, GenotypeSource, kept_ids, variant_tables
-from lfmm2.model import LatentFactors, Scree, Status
+from lfmm2.model import LatentFactors
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.planning import plan_run
 from lfmm2.pipeline.preparation import RunInputs, RunOptions, read_inputs
 from lfmm2.pipeline.result_files import ResultFiles
 from lfmm2.pipeline.result_writer import ResultWriter
-from lfmm2.pipeline.run_record import make_record
+from lfmm2.pipeline.run_record import describe_calibration, describe_imputation, make_record
 from lfmm2.pipeline.run_state import NoState, RunState
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
 from lfmm2.pipeline.stages import Fit, Tested, choose_number_of_factors, estimate_factors, run_snp_tests
 from lfmm2.process import single_threaded_blas
 from lfmm2.results import AssociationResult, MemorySource, read_results
-from lfmm2.statistics import Calibration
 
 
 @dataclass(frozen=True)
@@ -187,33 +186,14 @@ def _write(run: _Run, fit: Fit, state: RunState) -> None:
             writer.write_ids("prune", kept_ids(inputs.estimation_source, run.choice.estimation))
         writer.write_tables(fit.K)
         writer.write_small({name: table for name, table in small.items() if name in files.paths})
-        writer.write_record(_make_record(run, fit, tested), fit.factors)
-
-
-def _make_record(run: _Run, fit: Fit, tested: Tested) -> dict[str, Any]:
-    """Make the record from what the stages gave."""
-    inputs, choice, sweep = run.prepared.inputs, run.choice, tested.sweep
-    names, ks = inputs.variables.names, inputs.numbers.ks
-    facts = {
-        "filters": choice.filters,
-        "thinning": choice.thinning,
-        "calibration": _calibration_facts(inputs.options.test.calibrate, names, tested.calibrations),
-        "scree": None if fit.scree is None else _scree_facts(fit.scree),
-        "sweep": None if sweep is None else {"K": list(ks), "suggested": sweep.suggested, "reason": sweep.reason},
-        "imputation": _imputation_facts(tested),
-    }
-    return make_record(
-        inputs.options.command, inputs.parameters(), inputs.input_paths(),
-        inputs.estimation_matrix(choice.estimation, run.engine), inputs.tested_matrix(choice.tested, run.engine),
-        inputs.variables, fit.factors, fit.K, tested.store.df, facts, _status_names(tested), run.plan, run.engine,
-        tested.notes, run.prepared.identity,
-    )  # fmt: skip
+        record = make_record(inputs, run.choice, fit, tested, run.plan, run.engine.passes, run.prepared.identity)
+        writer.write_record(record, fit.factors)
 
 
 def _result_in_memory(run: _Run, fit: Fit, tested: Tested) -> AssociationResult:
     """Return the result of a run that writes no files."""
     inputs, store = run.prepared.inputs, tested.store
-    names = inputs.variables.names
+    imputation = describe_imputation(tested)
     source = MemorySource(
         store.common.array,
         [rows.array for rows in store.rows],
@@ -223,31 +203,7 @@ def _result_in_memory(run: _Run, fit: Fit, tested: Tested) -> AssociationResult:
         inputs.counts_a1,
         store.loadings.array if inputs.options.test.loadings else None,
     )
-    with_names = zip([*names, "joint"], tested.calibrations, strict=True)
-    summaries = {name: c.summary for name, c in with_names if name != "joint" or len(names) > 1}
     return AssociationResult(
-        names, fit.factors.leading(fit.K), summaries, store.df, inputs.variables.iids, source, None, tested.sweep,
-        _imputation_facts(tested),
+        inputs.variables.names, fit.factors.leading(fit.K), describe_calibration(inputs, tested).tests, store.df,
+        inputs.variables.iids, source, None, tested.sweep, None if imputation is None else asdict(imputation),
     )  # fmt: skip
-
-
-def _imputation_facts(tested: Tested) -> dict[str, Any] | None:
-    """Return what filling missing calls was worth, where they were filled."""
-    return None if tested.held_out is None else {"method": "factors", **tested.held_out.summary()}
-
-
-def _status_names(tested: Tested) -> dict[str, int]:
-    """Count the SNPs of each status, by its name."""
-    return {status.name: int(tested.store.status_counts[status]) for status in Status}
-
-
-def _scree_facts(scree: Scree) -> dict[str, Any]:
-    """Return what the record says of the scree."""
-    return {"n_axes": scree.n_axes, "effective_snps": scree.effective_snps, "bulk_edge": scree.bulk_edge}
-
-
-def _calibration_facts(method: str, names: tuple[str, ...], calibrations: list[Calibration]) -> dict[str, Any]:
-    """Return what the record says of the calibrations."""
-    of_variables = {name: asdict(c.summary) for name, c in zip(names, calibrations, strict=False)}
-    joint = asdict(calibrations[-1].summary) if len(names) > 1 else None
-    return {"method": method, "variables": of_variables, "joint": joint}

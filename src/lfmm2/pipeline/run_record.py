@@ -1,4 +1,4 @@
-"""The record of a run, made from what its stages gave."""
+"""The record of a run, made from the values of its stages."""
 
 from __future__ import annotations
 
@@ -7,90 +7,107 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lfmm2.genotypes import BedMatrix, Engine, Matrix
-from lfmm2.model import LatentFactors
-from lfmm2.pipeline.inputs import AlignedVariables
+from lfmm2.genotypes import BedFile, Genotypes, PassRecord
+from lfmm2.model import Status
 from lfmm2.pipeline.plan import RunPlan
+from lfmm2.pipeline.preparation import RunInputs
+from lfmm2.pipeline.snp_choice import SnpChoice
+from lfmm2.pipeline.stages import Fit, Tested
 from lfmm2.process import software
+from lfmm2.results import (
+    CalibrationFacts,
+    FactorFacts,
+    GenotypesUsed,
+    ImputationFacts,
+    InputFile,
+    RunRecord,
+    ScreeFacts,
+    SweepFacts,
+)
 
 
-def _describe_matrix(matrix: Matrix) -> dict[str, Any]:
-    described: dict[str, Any] = {"n_samples_used": matrix.n_samples, "n_snps_used": matrix.n_snps}
-    if isinstance(matrix, BedMatrix):
-        bed = matrix.bed
-        described |= {
-            "bed": str(bed.path),
-            "bytes": bed.n_bytes,
-            "n_samples": bed.n_samples,
-            "n_snps": bed.n_snps,
-        }
-    else:
-        described |= {"array": list(matrix.values.shape)}
-    return described
+def make_record(
+    inputs: RunInputs,
+    choice: SnpChoice,
+    fit: Fit,
+    tested: Tested,
+    plan: RunPlan,
+    passes: list[PassRecord],
+    identity: dict[str, Any],
+) -> RunRecord:
+    """Make the record of a run that ends now; it lists no files yet."""
+    variables, n_samples = inputs.variables, len(inputs.variables.rows)
+    scree, sweep = fit.scree, tested.sweep
+    calibration = describe_calibration(inputs, tested)
+    status = {status.name: int(tested.store.status_counts[status]) for status in Status}
+    return RunRecord(
+        command=inputs.options.command,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        software=software(),
+        parameters=inputs.parameters(),
+        inputs=[InputFile(str(path), _find_size(path)) for path in inputs.input_paths()],
+        estimation=GenotypesUsed(n_samples, choice.n_estimation, _describe_source(inputs.estimation_source)),
+        tested=GenotypesUsed(n_samples, choice.n_tested, _describe_source(inputs.tested_source)),
+        variables=list(variables.names),
+        nuisance_variables=list(variables.nuisance_names),
+        factors=_describe_factors(fit),
+        df=tested.store.df,
+        gif={name: test.gif for name, test in calibration.variables.items()},
+        filters=choice.filters,
+        thinning=choice.thinning,
+        calibration=calibration,
+        scree=None if scree is None else ScreeFacts(scree.n_axes, scree.effective_snps, scree.bulk_edge),
+        sweep=None if sweep is None else SweepFacts(list(inputs.numbers.ks), sweep.suggested, sweep.reason),
+        imputation=describe_imputation(tested),
+        status=status,
+        plan=asdict(plan),
+        passes=list(passes),
+        warnings=tested.notes,
+        identity=identity,
+    )
 
 
-def _size(path: Path) -> int | None:
-    """Bytes of an input; None if it was removed meanwhile."""
+def _find_size(path: Path) -> int | None:
+    """Return the bytes of an input; None if it was removed meanwhile."""
     try:
         return path.stat().st_size
     except OSError:
         return None
 
 
-def make_record(
-    command: str,
-    parameters: dict[str, Any],
-    inputs: list[Path],
-    estimation: Matrix,
-    tested: Matrix,
-    variables: AlignedVariables,
-    factors: LatentFactors,
-    n_factors: int,
-    df: int,
-    facts: dict[str, Any],
-    status_counts: dict[str, int],
-    plan: RunPlan,
-    engine: Engine,
-    warnings: list[str],
-    identity: dict[str, Any],
-) -> dict[str, Any]:
-    """All that is needed to repeat a run and to judge it.
+def _describe_source(source: Genotypes) -> dict[str, Any]:
+    if isinstance(source, BedFile):
+        facts = {"bed": str(source.path), "bytes": source.n_bytes}
+        return {**facts, "n_samples": source.n_samples, "n_snps": source.n_snps}
+    return {"array": list(source.shape)}
 
-    Parameters
-    ----------
-    factors : LatentFactors
-        All that were estimated, of which `n_factors` are those of the tables.
-    facts : dict
-        "calibration", and "filters", "thinning", "scree", "sweep" and "imputation" where there was such a thing.
-    """
-    gif = {name: part["gif"] for name, part in facts["calibration"]["variables"].items()}
-    return {
-        "command": command,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "software": software(),
-        "parameters": parameters,
-        "inputs": [{"path": str(path), "bytes": _size(path)} for path in inputs],
-        "estimation": _describe_matrix(estimation),
-        "tested": _describe_matrix(tested),
-        "variables": list(variables.names),
-        "nuisance_variables": list(variables.nuisance_names),
-        "factors": {
-            "K": n_factors,
-            "n_estimated": factors.n_factors,
-            "solver": factors.solver,
-            "reason": factors.reason,
-            "n_passes": factors.n_passes,
-            "converged": factors.converged,
-            "singular_values": factors.singular_values.tolist(),
-            "residuals": factors.residuals.tolist(),
-            "angle_bound": factors.angle_bound,
-        },
-        "df": df,
-        "gif": gif,
-        **facts,
-        "status": status_counts,
-        "plan": asdict(plan),
-        "passes": [asdict(record) for record in engine.passes],
-        "warnings": warnings,
-        "identity": identity,
-    }
+
+def _describe_factors(fit: Fit) -> FactorFacts:
+    factors = fit.factors
+    return FactorFacts(
+        K=fit.K,
+        n_estimated=factors.n_factors,
+        solver=factors.solver,
+        reason=factors.reason,
+        n_passes=factors.n_passes,
+        converged=factors.converged,
+        singular_values=factors.singular_values.tolist(),
+        residuals=factors.residuals.tolist(),
+        angle_bound=factors.angle_bound,
+    )
+
+
+def describe_calibration(inputs: RunInputs, tested: Tested) -> CalibrationFacts:
+    """Return the calibration of every test."""
+    names = inputs.variables.names
+    *of_variables, joint = (calibration.summary for calibration in tested.calibrations)
+    variables = dict(zip(names, of_variables, strict=True))
+    return CalibrationFacts(inputs.options.test.calibrate, variables, joint if len(names) > 1 else None)
+
+
+def describe_imputation(tested: Tested) -> ImputationFacts | None:
+    """Return the errors of predicted calls, where missing calls were filled from the factors."""
+    if (held_out := tested.held_out) is None:
+        return None
+    errors = (held_out.rmse_mean, held_out.rmse_factors, held_out.ratio)
+    return ImputationFacts("factors", held_out.n_held_out, *errors, held_out.n_left_at_mean)

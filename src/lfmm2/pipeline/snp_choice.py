@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
 
 from lfmm2._typing import Ints
 from lfmm2.errors import InconsistentInputError
@@ -14,6 +14,9 @@ from lfmm2.pipeline.inputs import check_size
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.run_state import NoState
 from lfmm2.pipeline.snps import estimation_snps, filter_snps
+from lfmm2.results import FilterFacts, ThinningFacts
+
+Facts = TypeVar("Facts", FilterFacts, ThinningFacts)
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,9 @@ class SnpChoice:
     n_tested, n_estimation : int
     to_filter, to_thin : bool
         True while a pass is to come that leaves fewer SNPs to test, or to estimate from.
-    filters, thinning : dict or None
-        What these passes found, for the record.
+    filters : FilterFacts or None
+    thinning : ThinningFacts or None
+        None before the pass, or without one.
     """
 
     tested: Ints | None
@@ -37,8 +41,8 @@ class SnpChoice:
     n_estimation: int
     to_filter: bool
     to_thin: bool
-    filters: dict[str, Any] | None = None
-    thinning: dict[str, Any] | None = None
+    filters: FilterFacts | None = None
+    thinning: ThinningFacts | None = None
 
 
 def choose_listed(inputs: RunInputs) -> SnpChoice:
@@ -78,6 +82,7 @@ def apply_filters(inputs: RunInputs, choice: SnpChoice, engine: Engine, state: N
         state,
         "filters",
         engine,
+        FilterFacts,
         lambda: filter_snps(inputs.tested_source, engine, inputs.variables.rows, choice.tested, inputs.options.snps),
     )
     return replace(_with_tested(inputs, passed, to_filter=False), filters=facts)
@@ -88,25 +93,24 @@ def thin_estimation_set(
 ) -> SnpChoice:
     """Keep estimation SNPs of which no two in a window are correlated, in one pass."""
 
-    def compute() -> tuple[Ints, dict[str, Any]]:
+    def compute() -> tuple[Ints, ThinningFacts]:
         kept = thin_snps(inputs.estimation_source, engine, inputs.estimation_rows, choice.estimation, thin)
-        facts = {"n_snps": choice.n_estimation, "n_kept": len(kept)}
-        return kept, {"r2": thin.r2, "window": thin.window_text, **facts}
+        return kept, ThinningFacts(thin.r2, thin.window_text, choice.n_estimation, len(kept))
 
-    kept, facts = _kept_positions(state, "thinned", engine, compute)
+    kept, facts = _kept_positions(state, "thinned", engine, ThinningFacts, compute)
     thinned = replace(choice, estimation=kept, n_estimation=len(kept), to_thin=False, thinning=facts)
     _check_numbers(inputs, thinned)
     return thinned
 
 
 def _kept_positions(
-    state: NoState, name: str, engine: Engine, compute: Callable[[], tuple[Ints, dict[str, Any]]]
-) -> tuple[Ints, dict[str, Any]]:
+    state: NoState, name: str, engine: Engine, kind: type[Facts], compute: Callable[[], tuple[Ints, Facts]]
+) -> tuple[Ints, Facts]:
     """Return the SNPs that a pass chooses and its facts: computed, or kept by an unfinished run."""
     kept = state.arrays(name)
     if kept is not None and {"positions", "facts", "record"} <= kept.keys():
         engine.passes.append(PassRecord.from_json(str(kept["record"])))
-        return kept["positions"], json.loads(str(kept["facts"]))
+        return kept["positions"], kind(**json.loads(str(kept["facts"])))
     positions, facts = compute()
-    state.keep_arrays(name, positions=positions, facts=json.dumps(facts), record=engine.passes[-1].to_json())
+    state.keep_arrays(name, positions=positions, facts=json.dumps(asdict(facts)), record=engine.passes[-1].to_json())
     return positions, facts

@@ -16,6 +16,7 @@ from lfmm2._words import with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import read_id_list, spelling_hints
 from lfmm2.genotypes import BedFile, BedMatrix, Engine, Genotypes, find_snps, n_snps_of
+from lfmm2.results import FilterFacts
 
 NUMPY_HYPERGEOMETRIC_LIMIT = 900_000_000
 # SNPs among which another spelling of an ID is sought
@@ -108,8 +109,8 @@ def select_snps(source: Genotypes, options: SnpOptions) -> Ints | None:
 
 def filter_snps(
     source: Genotypes, engine: Engine, samples: Ints, chosen: Ints | None, options: SnpOptions
-) -> tuple[Ints, dict[str, Any]]:
-    """SNPs that pass maf and geno among the samples in use, and how many do not, in one pass that only counts."""
+) -> tuple[Ints, FilterFacts]:
+    """Find the SNPs that pass maf and geno among the samples in use, in one pass that only counts."""
     assert isinstance(source, BedFile)
     matrix = BedMatrix(source, engine, samples=samples, snps=chosen)
     parts, counts = [], np.zeros(3, np.int64)
@@ -122,9 +123,9 @@ def filter_snps(
         raise InconsistentInputError(
             f"--maf {options.maf} and --geno {options.geno} leave none of {with_spaces(len(passed))} SNPs; relax them"
         )
-    facts = dict(zip(("no_call", "below_maf", "above_geno"), counts.tolist(), strict=True))
     positions = np.flatnonzero(passed) if chosen is None else chosen[passed]
-    return positions, {"n_snps": len(passed), **facts, "n_passed": len(positions)}
+    no_call, below_maf, above_geno = counts.tolist()
+    return positions, FilterFacts(len(passed), no_call, below_maf, above_geno, len(positions))
 
 
 def _failures(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions) -> NDArray[np.bool_]:

@@ -14,19 +14,16 @@ from lfmm2.report.html_parts import STYLE, Picture, escaped, figure, figures, ht
 from lfmm2.report.report_words import (
     NO_NUMBER,
     counted_as,
-    filling_sentence,
     gif_cells,
     method_sentence,
     number,
-    of_which_p,
-    older_version,
     scree_sentence,
     small_p,
     small_q,
     suggestion,
 )
 from lfmm2.report.summaries import NEIGHBOURHOOD, BriefSummary, Locus, SnpSummary, TableSummary
-from lfmm2.results import StoredRun, method_of
+from lfmm2.results import StoredRun
 
 _MOST_RECORD = 200_000
 _MOST_WARNINGS = 50
@@ -65,23 +62,19 @@ class Contents:
 
 def _summary(contents: Contents) -> str:
     run, record = contents.run, contents.run.record
-    factors = record["factors"]
+    factors = record.factors
     n_contigs = len(contents.tables[0].layout.names) if contents.tables else 0
-    nuisance = record.get("nuisance_variables") or []
     parts = [
         f"{counted(contents.snps.n_samples, 'sample')}, {counted(run.n_snps, 'SNP')} on "
         f"{counted(n_contigs, 'contig')}, {counted(len(run.variables), 'variable')}"
-        + (f" and {counted(len(nuisance), 'nuisance variable')}" if nuisance else "")
+        + (f" and {counted(n_nuisance, 'nuisance variable')}" if (n_nuisance := len(record.nuisance_variables)) else "")
         + f", K = {run.n_factors} latent factor{'s' if run.n_factors != 1 else ''}. ",
-        f"Factors by the solver {escaped(factors.get('solver') or '?')}"
-        + ("" if factors.get("n_passes") is None else f" in {counted_as(factors['n_passes'], 'pass', 'passes')}")
-        + ("" if factors.get("converged", True) else ", <strong>not converged</strong>")
-        + (f"; {escaped(record['df'])} residual degrees of freedom. " if record.get("df") is not None else ". "),
-        escaped(method_sentence(method_of(record))),
+        f"Factors by the solver {escaped(factors.solver)} in {counted_as(factors.n_passes, 'pass', 'passes')}"
+        + ("" if factors.converged else ", <strong>not converged</strong>")
+        + f"; {record.df} residual degrees of freedom. ",
+        escaped(method_sentence(record.calibration.method)),
     ]
-    older = older_version(run)
-    parts.append(f" {escaped(older)}" if older else "")
-    text = f"<p>{''.join(parts)}</p>\n{_warnings(record.get('warnings') or [])}"
+    text = f"<p>{''.join(parts)}</p>\n{_warnings(record.warnings)}"
     return text + _results_table(contents)
 
 
@@ -95,13 +88,11 @@ def _warnings(warnings: Sequence[object]) -> str:
 
 
 def _results_table(contents: Contents) -> str:
-    record = contents.run.record
-    calibration = record.get("calibration") or {}
-    of_variables = calibration.get("variables") or {}
+    calibration = contents.run.record.calibration
     both: list[TableSummary | BriefSummary] = [*contents.tables, *contents.others]
     # the joint test last, however the tables are split
     both.sort(key=lambda of: contents.run.tables.index(of.name))
-    is_null = method_of(record) == "empirical-null"
+    is_null = calibration.method == "empirical-null"
     has_calibrated = any(of.is_calibrated for of in both)
     columns = ["variable", "GIF", "FDR 5 %", "FDR 10 %", "strongest SNP", "p", "what the GIF usually means"]
     columns[6:6] = ["p, calibrated"] if has_calibrated else []
@@ -115,27 +106,27 @@ def _results_table(contents: Contents) -> str:
             snp, raw, y = (top.snp, top.values["NEG_LOG10_P"], _strength(top)) if top else ("", np.nan, np.nan)
         else:
             snp, raw, y = of.snp, of.neg_log10_p_raw, of.neg_log10_p
-        fit = (calibration.get("joint") if of.name == "joint" else of_variables.get(of.name)) or {}
+        fit = calibration.tests[of.name]
         gif, meaning = gif_cells(contents.run, of.name, contents.gif_by_k(of.name) if contents.sweep else None)
         cells = [name, gif]
-        cells += [number(fit.get(key), ".3f") for key in ("mean", "sd", "null_proportion")] if is_null else []
+        cells += [number(value, ".3f") for value in (fit.mean, fit.sd, fit.null_proportion)] if is_null else []
         cells += [with_spaces(level.count) for level in of.discoveries]
         cells += [escaped(shortened(snp)) or NO_NUMBER, small_p(raw)]
-        cells += [small_p(y) if of.is_calibrated else NO_NUMBER] if has_calibrated else []
+        cells += [small_p(y)] if has_calibrated else []
         cells += [f'<span class="soft">{escaped(meaning)}</span>']
         rows.append((cells, False))
     shown = len([of for of in contents.tables if of.name in contents.run.variables])
     more = (
         f"; the first {counted_as(shown, 'variable has', 'variables have')} pictures below" if contents.others else ""
     )
-    which = of_which_p([of.is_calibrated for of in both])
+    which = "of calibrated p" if has_calibrated else "of p"
     caption = f"SNPs found at a false discovery rate (Benjamini–Hochberg, {which}){more}"
     return html_table(caption, columns, rows, text=(0, columns.index("strongest SNP"), len(columns) - 1))
 
 
 def _strength(locus: Locus) -> float:
-    """-log10 of the calibrated p, or of p where no other is stored."""
-    return locus.values.get("NEG_LOG10_P_CAL", locus.values["NEG_LOG10_P"])
+    """Return -log10 of the calibrated p."""
+    return locus.values["NEG_LOG10_P_CAL"]
 
 
 def _anchor(contents: Contents, name: str) -> str:
@@ -154,21 +145,19 @@ def _tests(contents: Contents) -> str:
 
 def _choice_of_k(contents: Contents) -> str:
     run, parts = contents.run, []
-    if run.record.get("sweep"):
-        suggested, why = suggestion(run)
+    if (sweep := run.record.sweep) is not None:
+        suggested, why = suggestion(run, sweep)
         parts.append(
             f"<p><strong>{escaped(suggested)}</strong> {escaped(why)}"
             f"The tables of this run are of K = {run.n_factors}. The criteria stand side by side below; where they "
             "disagree, prefer what the question needs: few false discoveries, or no missed ones.</p>\n"
         )
-    if of_scree := scree_sentence(run):
-        parts.append(f"<p>{escaped(of_scree)}</p>\n")
+    if (scree := run.record.scree) is not None:
+        parts.append(f"<p>{escaped(scree_sentence(scree))}</p>\n")
     parts.append(figures(contents.chosen("gif-by-k", "discoveries-by-k", "scree")))
     tables = _sweep_tables(contents)
-    filling = f'<p class="soft">{escaped(text)}</p>\n' if (text := filling_sentence(run)) else ""
     for of in contents.tables:
-        rows = tables[of.name] + filling if of.name in tables else ""
-        inside = "".join(map(figure, contents.chosen("histograms-by-k", of=of.name))) + rows
+        inside = "".join(map(figure, contents.chosen("histograms-by-k", of=of.name))) + tables.get(of.name, "")
         parts.append(f"<h3>{escaped(of.name)} by K</h3>\n{inside}" if inside else "")
     return "".join(parts)
 
@@ -212,37 +201,27 @@ def _factors(contents: Contents) -> str:
 
 def _data(contents: Contents) -> str:
     record, snps = contents.run.record, contents.snps
+    imputation = record.imputation
     items: dict[str, object] = {
         "missing calls": f"{100 * snps.missing_mean:.3g} % of all; imputed by "
-        + ("the factors" if record.get("imputation") else "the mean of the SNP")
+        + ("the mean of the SNP" if imputation is None else "the factors")
     }
-    if imputation := record.get("imputation"):
-        errors = (number(imputation.get(key), ".4g") for key in ("rmse_factors", "rmse_mean", "ratio"))
-        held_out = imputation.get("n_held_out")
-        if held_out:
-            line = "error {} by the factors, {} by the mean, ratio {}".format(*errors)
-            items["imputation"] = f"of {counted(held_out, 'call')} held out: {line}"
-    if filters := record.get("filters"):
-        names = {
-            "n_snps": "in the file",
-            "no_call": "without a call",
-            "below_maf": "below --maf",
-            "above_geno": "above --geno",
-        }
-        items["filters"] = ", ".join(
-            f"{counted(filters[key], 'SNP') if key == 'n_snps' else with_spaces(filters[key])} {text}"
-            for key, text in names.items()
-            if filters.get(key) is not None
+    if imputation is not None and imputation.n_held_out:
+        errors = (number(value, ".4g") for value in (imputation.rmse_factors, imputation.rmse_mean, imputation.ratio))
+        line = "error {} by the factors, {} by the mean, ratio {}".format(*errors)
+        items["imputation"] = f"of {counted(imputation.n_held_out, 'call')} held out: {line}"
+    if (filters := record.filters) is not None:
+        items["filters"] = (
+            f"{counted(filters.n_snps, 'SNP')} in the file, {with_spaces(filters.no_call)} without a call, "
+            f"{with_spaces(filters.below_maf)} below --maf, {with_spaces(filters.above_geno)} above --geno"
         )
-    if thinning := record.get("thinning"):
-        kept, n_snps = thinning.get("n_kept"), thinning.get("n_snps")
+    if (thinning := record.thinning) is not None:
         items["thinning"] = (
-            f"{NO_NUMBER if kept is None else with_spaces(kept)} of "
-            f"{NO_NUMBER if n_snps is None else counted(n_snps, 'SNP')} for the factors "
-            f"(r² {thinning.get('r2')}, window {thinning.get('window')})"
+            f"{with_spaces(thinning.n_kept)} of {counted(thinning.n_snps, 'SNP')} for the factors "
+            f"(r² {thinning.r2}, window {thinning.window})"
         )
-    status = {name: count for name, count in (record.get("status") or {}).items() if count or name == "OK"}
-    items["SNPs"] = ", ".join(f"{with_spaces(count or 0)} {name}" for name, count in status.items())
+    status = record.status.items()
+    items["SNPs"] = ", ".join(f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK")
     return listed(items) + figures(contents.chosen("frequencies", "missingness"))
 
 
@@ -299,21 +278,15 @@ def _distance(bases: int) -> str:
 
 def _run_record(contents: Contents) -> str:
     record = contents.run.record
-    software = ", ".join(f"{name} {value}" for name, value in (record.get("software") or {}).items())
-    inputs = record.get("inputs") or []
-    lines = [
-        f"{of.get('path')} ({with_spaces(of['bytes'])} bytes)" if of.get("bytes") else str(of.get("path"))
-        for of in inputs
-    ]
-    passes = [f"{of.get('label')}: {number(of.get('seconds'), '.1f')} s" for of in record.get("passes") or []]
-    items = {
-        "command": record.get("command", ""),
-        "finished": record.get("finished", ""),
-        "software": software,
-        "inputs": "; ".join(lines[:20]),
-        "passes": "; ".join(passes[:60]),
+    inputs = [f"{of.path} ({with_spaces(of.bytes)} bytes)" if of.bytes else of.path for of in record.inputs[:20]]
+    items: dict[str, object] = {
+        "command": record.command,
+        "finished": record.finished,
+        "software": ", ".join(f"{name} {value}" for name, value in record.software.items()),
+        "inputs": "; ".join(inputs),
+        "passes": "; ".join(f"{of.label}: {number(of.seconds, '.1f')} s" for of in record.passes[:60]),
     }
-    rest = {key: value for key, value in record.items() if key not in ("files", "identity")}
+    rest = {key: value for key, value in record.to_json().items() if key not in ("files", "identity")}
     text = json.dumps(rest, indent=1, ensure_ascii=False, default=str)
     cut = (
         f"\n… {with_spaces(len(text) - _MOST_RECORD)} more characters in the .json" if len(text) > _MOST_RECORD else ""
@@ -344,8 +317,8 @@ def as_html(contents: Contents) -> bytes:
         for anchor, title, text in shown
     )
     name = escaped(run.prefix.name)
-    version = escaped((run.record.get("software") or {}).get("lfmm2", ""))
-    made = ", ".join(filter(None, ["LFMM2 results", f"lfmm2 {version}", escaped(run.record.get("finished", ""))]))
+    version = escaped(run.record.software.get("lfmm2", ""))
+    made = ", ".join(filter(None, ["LFMM2 results", f"lfmm2 {version}", escaped(run.record.finished)]))
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     text = f"""<!DOCTYPE html>
 <html lang="en">

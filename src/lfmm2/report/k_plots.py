@@ -13,7 +13,7 @@ from lfmm2.errors import MalformedInputError, UsageError
 from lfmm2.model import LEVEL
 from lfmm2.report.figure_style import COLOURS, HIT, LIGHT, LINE, MARKERS, canvas, p_bars, plain, ticks
 from lfmm2.report.report_words import counted_as
-from lfmm2.results import AnyRun, method_of, open_run
+from lfmm2.results import AnyRun, open_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def read_sweep(run: AnyRun) -> pa.Table:
     """The sweep table of a run, which has a row for each K of its record and each variable."""
     run = open_run(run)
     table = _small_table(run, "sweep")
-    ks = (run.record.get("sweep") or {}).get("K") or []
+    ks = [] if run.record.sweep is None else run.record.sweep.K
     present = set(zip(table["K"].to_pylist(), table["VARIABLE"].to_pylist(), strict=True))
     if absent := [f"{name} at K = {k}" for k in ks for name in run.variables if (k, name) not in present]:
         raise MalformedInputError(f"{run.path('sweep')}: has no row of {some_of(absent)}; run again")
@@ -116,8 +116,8 @@ def _by_k(run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[st
         run = open_run(run)
         whole = np.append(whole, run.n_factors)
         axes.axvline(run.n_factors, color=LINE, linewidth=0.8, linestyle=":", label="K of the tables")
-        suggested = (run.record.get("sweep") or {}).get("suggested")
-        if suggested not in (None, run.n_factors):
+        suggested = None if run.record.sweep is None else run.record.sweep.suggested
+        if suggested is not None and suggested != run.n_factors:
             whole = np.append(whole, suggested)
             axes.axvline(suggested, color=HIT, linewidth=0.8, linestyle="-.", label="K suggested")
     axes.set_xlabel("K, latent factors")
@@ -164,7 +164,7 @@ def _histograms(run: AnyRun | pa.Table, variable: str | None) -> _Histograms:
         run = open_run(run)
         where = str(run.path("sweep-histograms"))
         # a table that was cut off between two lines is one all the same
-        expected = (run.record.get("sweep") or {}).get("K") or [] if variable in run.variables else []
+        expected = run.record.sweep.K if run.record.sweep is not None and variable in run.variables else []
     if variable not in names and not expected:
         raise UsageError(f"{variable!r} has no histograms by K; {some_of(list(dict.fromkeys(names)))} have")
     by_k = {}
@@ -182,7 +182,7 @@ def _histograms(run: AnyRun | pa.Table, variable: str | None) -> _Histograms:
     if isinstance(run, pa.Table):
         is_calibrated = any(not np.array_equal(raw, calibrated) for raw, calibrated in by_k.values())
     else:
-        is_calibrated = method_of(run.record, variable) != "none"
+        is_calibrated = run.record.calibration.method != "none"
     return _Histograms(variable, is_calibrated, by_k)
 
 

@@ -1,18 +1,16 @@
-"""What a report says of a run in sentences, by the method of its calibration, its sweep and its version."""
+"""Sentences and numbers of the report, by the calibration of the run, its sweep and its scree."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from lfmm2._words import counted, with_spaces
-from lfmm2.errors import InconsistentInputError
-from lfmm2.results import StoredRun, gif_of, method_of
+from lfmm2.results import ScreeFacts, StoredRun, SweepFacts
 
 #: Stands where a number is absent.
 NO_NUMBER = "—"
 
-# what is above this is worth a word on K
+# The smallest GIF of a sweep above this means that no K of it takes the structure up; below it calibration is enough.
 _INFLATED = 1.4
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _METHODS = {
@@ -28,58 +26,52 @@ _REMOVED = {
 
 
 def counted_as(n: int, one: str, many: str) -> str:
-    """A number with its noun, where the plural is not that of `counted`: 1 axis, 3 axes."""
+    """Write a count with a noun whose plural is not that of `counted`: 1 axis, 3 axes."""
     return f"{with_spaces(n)} {one if n == 1 else many}"
 
 
 def number(value: float | None, spec: str) -> str:
-    """A number, powers of ten as 1.2·10⁻⁵; a dash where there is none."""
+    """Write a number, powers of ten as 1.2·10⁻⁵, and a dash where there is none."""
     if value is None or not math.isfinite(value):
         return NO_NUMBER
     mantissa, letter, exponent = format(value, spec).replace("-", "−").partition("e")
-    mantissa = mantissa.removesuffix(".")  # what # leaves in a spec
+    mantissa = mantissa.removesuffix(".")  # A spec with # leaves a point after whole numbers.
     return f"{mantissa}·{power_of_ten(int(exponent.replace('−', '-')))}" if letter else mantissa
 
 
 def power_of_ten(exponent: int) -> str:
-    """10⁻⁵."""
+    """Write a power of ten: 10⁻⁵."""
     return f"10{str(exponent).translate(_SUPERSCRIPTS)}"
 
 
 def small_p(neg_log10: float) -> str:
-    """A p from its -log10, also where it is too small for a double."""
+    """Write p, given as -log10 p, also where p itself is too small for a double."""
     if not math.isfinite(neg_log10):
         return NO_NUMBER
     if neg_log10 < 2:
         return f"{10**-neg_log10:.3f}"
     exponent = math.floor(-neg_log10)
     mantissa = f"{10 ** (-neg_log10 - exponent):.2f}"
-    # 9.996 would be written 10.00
+    # A mantissa of 9.996 would be written 10.00.
     return f"1.00·{power_of_ten(exponent + 1)}" if mantissa == "10.00" else f"{mantissa}·{power_of_ten(exponent)}"
 
 
 def small_q(value: float) -> str:
-    """A q-value or local fdr; 0 is below the smallest double."""
+    """Write a q-value or local fdr; 0 stands for any that is below the smallest double."""
     if not value > 0:
         return "0" if value == 0 else NO_NUMBER
     return f"{value:.3f}" if value >= 0.01 else small_p(-math.log10(value))
 
 
 def method_sentence(method: str) -> str:
+    """Return a sentence on the method of calibration."""
     return _METHODS.get(method, f"Calibration: {method}.")
-
-
-def of_which_p(are_calibrated: Sequence[bool]) -> str:
-    """Of which p the q are, from whether each table has calibrated p; a joint test, the last, may differ."""
-    if all(are_calibrated):
-        return "of calibrated p"
-    return "of calibrated p; of the joint test, of raw p" if any(are_calibrated) else "of p"
 
 
 def meaning_of_gif(
     gif: float, method: str = "gif", by_k: dict[int, float] | None = None, n_axes: int | None = None
 ) -> str:
-    """What a genomic inflation factor usually means, and what the sweep says of it.
+    """Return the usual meaning of a genomic inflation factor, and the remedy that the sweep offers.
 
     Parameters
     ----------
@@ -112,6 +104,7 @@ def meaning_of_gif(
 
 
 def _of_sweep(by_k: dict[int, float], n_axes: int | None) -> str:
+    """Return the lowest GIF of the sweep with its meaning."""
     best = min(by_k, key=lambda k: by_k[k])
     if by_k[best] <= _INFLATED:
         return f"structure remains, or effects are many; K = {best} of the sweep has {by_k[best]:.2f}"
@@ -121,76 +114,35 @@ def _of_sweep(by_k: dict[int, float], n_axes: int | None) -> str:
     return f"{fact}: confounding that the factors do not catch, many causal SNPs, or close relatives"
 
 
-def suggestion(run: StoredRun) -> tuple[str, str]:
-    """The suggested K, and what the sweep and the scree say of it."""
-    record = run.record
-    sweep = record["sweep"]
-    suggested, ks = sweep.get("suggested"), sweep.get("K") or []
-    n_axes = (record.get("scree") or {}).get("n_axes")
-    reason = str(sweep.get("reason") or "").rstrip(".")
+def suggestion(run: StoredRun, sweep: SweepFacts) -> tuple[str, str]:
+    """Return the suggested K, and the reasons of the sweep and the scree for it."""
+    suggested, n_axes = sweep.suggested, _n_axes(run)
+    reason = sweep.reason.rstrip(".")
     reason = f"{reason[:1].upper()}{reason[1:]}. " if reason else ""
     if suggested is None:
         return "No K is suggested.", reason
-    if ks and suggested == max(ks) and n_axes is not None and n_axes > suggested:
+    if suggested == max(sweep.K, default=None) and n_axes is not None and n_axes > suggested:
         more = f"The range ends before the {counted_as(n_axes, 'axis', 'axes')} that stand out: sweep further. "
         return f"Suggested: K = {suggested}, the end of the range.", f"{reason}{more}"
     return f"Suggested: K = {suggested}.", reason
 
 
-def filling_sentence(run: StoredRun) -> str:
-    """What the imputation of one K means for the rows of others; empty where each K has its own."""
-    if (run.record.get("sweep") or {}).get("filled_from") is None:
-        return ""
-    return (
-        "Missing calls are filled from the K factors of the tables, so rows of a smaller K show more inflation than a "
-        "run with that K."
-    )
+def _n_axes(run: StoredRun) -> int | None:
+    return None if run.record.scree is None else run.record.scree.n_axes
 
 
-def scree_sentence(run: StoredRun) -> str:
-    """How many axes stand out, and from what."""
-    scree = run.record.get("scree")
-    if not scree:
-        return ""
-    n_axes, n_snps, edge = (scree.get(name) for name in ("n_axes", "effective_snps", "bulk_edge"))
-    parts = []
-    if n_axes is not None:
-        parts.append(f"{counted_as(n_axes, 'axis stands', 'axes stand')} out from chance")
-    if n_snps is not None:
-        fact = f"the genotypes count as {counted(round(n_snps), 'independent SNP')}"
-        if edge is not None:
+def scree_sentence(scree: ScreeFacts) -> str:
+    """Return how many axes stand out, and from what."""
+    text = f"{counted_as(scree.n_axes, 'axis stands', 'axes stand')} out from chance"
+    if math.isfinite(scree.effective_snps):
+        text += f"; the genotypes count as {counted(round(scree.effective_snps), 'independent SNP')}"
+        if math.isfinite(edge := scree.bulk_edge):
             shown = with_spaces(round(edge)) if edge >= 1000 else number(edge, ".4g")
-            fact += f", so that chance makes eigenvalues up to {shown}"
-        parts.append(fact)
-    return f"{'; '.join(parts)}." if parts else ""
-
-
-def has_design(run: StoredRun) -> bool:
-    """Whether the factors file holds the variables; older versions did not keep them."""
-    try:
-        run.design()
-    except InconsistentInputError:
-        return False
-    return True
-
-
-def older_version(run: StoredRun) -> str:
-    """What results of an older version lack, in a sentence; empty for those of this one."""
-    raw_joint = "joint" in run.tables[len(run.variables) :] and "P_CAL" not in run.columns("joint")
-    no_values = not has_design(run)
-    if "calibration" in run.record and not raw_joint and not no_values:
-        return ""
-    tests = ["p and q of the joint test are not calibrated"] if raw_joint else []
-    lacking = [] if run.path("scree") is not None else ["there is no scree"]
-    lacking += ["the values of the variables are not stored"] if no_values else []
-    parts = "; ".join([*tests, *([", and ".join(lacking)] if lacking else [])])
-    return f"An older version wrote these results: {parts}." if parts else ""
+            text += f", so that chance makes eigenvalues up to {shown}"
+    return f"{text}."
 
 
 def gif_cells(run: StoredRun, table: str, by_k: dict[int, float] | None) -> tuple[str, str]:
-    """The GIF of a table and what it means; dashes where it is not stored."""
-    gif = gif_of(run.record, table)
-    if gif is None:
-        return NO_NUMBER, NO_NUMBER
-    n_axes = (run.record.get("scree") or {}).get("n_axes")
-    return number(gif, ".3f"), meaning_of_gif(gif, method_of(run.record, table), by_k, n_axes)
+    """Return the GIF of a table, and its usual meaning."""
+    test = run.record.calibration.tests[table]
+    return number(test.gif, ".3f"), meaning_of_gif(test.gif, test.method, by_k, _n_axes(run))

@@ -19,7 +19,6 @@ from lfmm2.report.figure_style import as_png, require_matplotlib
 from lfmm2.report.html_page import Contents, as_html
 from lfmm2.report.html_parts import Picture
 from lfmm2.report.k_plots import read_sweep
-from lfmm2.report.report_words import has_design
 from lfmm2.report.summaries import (
     SnpSummary,
     TableSummary,
@@ -28,7 +27,7 @@ from lfmm2.report.summaries import (
     summarise_snps,
     summarise_table,
 )
-from lfmm2.results import AnyRun, StoredRun, method_of, open_run
+from lfmm2.results import AnyRun, StoredRun, open_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,7 +116,7 @@ def write_report(
     require_matplotlib()
     run = open_run(results)
     page = _page(run.prefix) if out is None else Path(out)
-    own = {run.prefix.with_name(name).resolve() for name in (*run.record["files"], f"{run.prefix.name}.json")}
+    own = {run.prefix.with_name(name).resolve() for name in (*run.record.files, f"{run.prefix.name}.json")}
     if page.resolve() in own:
         raise UsageError(f"{page} belongs to the results themselves; choose another --out")
     is_kept = png is not None and out is None and not overwrite and page.is_file()
@@ -191,7 +190,7 @@ def _plans(run: StoredRun) -> Iterator[_Plan]:
         yield from (plan("gif-by-k"), plan("discoveries-by-k"))
     if run.path("sweep-histograms") is not None:
         yield from (plan("histograms-by-k", name) for name in _shown(run))
-    if run.n_factors and has_design(run):
+    if run.n_factors:
         yield plan("factor-correlations")
         yield from (plan("factors", name) for name in _shown(run))
     yield from (plan("frequencies"), plan("missingness"))
@@ -221,7 +220,7 @@ def _draw(run: StoredRun, plan: _Plan, table: TableSummary | None, snps: SnpSumm
     if table is not None and plan.kind in ("manhattan", "qq", "p-histogram"):
         return _draw_table(plan.kind, table)
     variables = _shown(run)
-    is_calibrated = method_of(run.record) != "none"
+    is_calibrated = run.record.calibration.method != "none"
     draw: dict[str, tuple[Callable[[], Axes], str, str]] = {
         "scree": (
             lambda: plots.scree(run),

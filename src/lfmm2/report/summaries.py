@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from lfmm2._typing import Floats, Ints
-from lfmm2.errors import MalformedInputError
 from lfmm2.report.picture_sums import (
     STRONG,
     Contigs,
@@ -24,7 +23,7 @@ from lfmm2.report.picture_sums import (
     QuantileSums,
     Strongest,
 )
-from lfmm2.results import AnyRun, StoredRun, gif_of, method_of, open_run
+from lfmm2.results import AnyRun, open_run
 
 #: Bases on either side of a SNP in which others are its neighbours.
 NEIGHBOURHOOD = 50_000
@@ -98,9 +97,9 @@ class TableSummary:
     n_snps, n_tested : int
         Rows, and those with a p.
     is_calibrated : bool
-        False with ``--calibrate none``, and for the joint test of older versions: raw p stand for calibrated ones.
+        False with ``--calibrate none``: raw p stand for calibrated ones.
     gif : float
-        Genomic inflation factor from the record; NaN where it has none.
+        Genomic inflation factor; NaN where it is not defined.
     """
 
     name: str
@@ -138,7 +137,7 @@ def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> Tab
     run = open_run(run)
     known = run.columns(name)
     layout = read_layout(run) if layout is None else layout
-    is_calibrated = _is_calibrated(run, name)
+    is_calibrated = run.record.calibration.method != "none"
     p_column, y_column = ("P_CAL", "NEG_LOG10_P_CAL") if is_calibrated else ("P", "NEG_LOG10_P")
     contigs, orders = Contigs(layout.names), Orders(layout)
     manhattan = ManhattanSums(layout, run.n_snps)
@@ -172,7 +171,7 @@ def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> Tab
         n_snps=run.n_snps,
         n_tested=n_tested,
         is_calibrated=is_calibrated,
-        gif=_gif(run, name),
+        gif=run.record.calibration.tests[name].gif,
         layout=layout,
         manhattan=manhattan.finish(),
         qq_raw=quantiles["NEG_LOG10_P"].finish(),
@@ -188,15 +187,6 @@ def _histogram(p: Floats) -> Ints:
     bins = np.clip((p * P_BINS).astype(np.int64), 0, P_BINS - 1)
     counts: Ints = np.bincount(bins, minlength=P_BINS).astype(np.int64)
     return counts
-
-
-def _gif(run: StoredRun, name: str) -> float:
-    gif = gif_of(run.record, name)
-    return np.nan if gif is None else gif
-
-
-def _is_calibrated(run: StoredRun, name: str) -> bool:
-    return method_of(run.record, name) != "none" and "NEG_LOG10_P_CAL" in run.columns(name)
 
 
 def _loci(strongest: Strongest, manhattan: ManhattanSums, contigs: Contigs, layout: Layout) -> Iterator[Locus]:
@@ -246,7 +236,7 @@ class BriefSummary:
 def summarise_briefly(run: AnyRun, name: str) -> BriefSummary:
     """Discoveries and the strongest SNP of a table."""
     run = open_run(run)
-    is_calibrated = _is_calibrated(run, name)
+    is_calibrated = run.record.calibration.method != "none"
     y_column = "NEG_LOG10_P_CAL" if is_calibrated else "NEG_LOG10_P"
     discoveries, strongest, n_tested = DiscoveryCounts(), Strongest(1), 0
     for block in run.blocks(name, list(dict.fromkeys([*_TEXTS[:3], "NEG_LOG10_P", y_column, "Q"])), dictionaries=True):
@@ -261,7 +251,7 @@ def summarise_briefly(run: AnyRun, name: str) -> BriefSummary:
         name=name,
         n_tested=n_tested,
         is_calibrated=is_calibrated,
-        gif=_gif(run, name),
+        gif=run.record.calibration.tests[name].gif,
         discoveries=discoveries.finish(),
         contig=top["CHROM"],
         position=top["POS"],
@@ -286,8 +276,7 @@ class SnpSummary:
 def summarise_snps(run: AnyRun) -> SnpSummary:
     """Frequencies and missing calls, from a pass over two columns of the first table."""
     run = open_run(run)
-    if (n_samples := run.record["tested"].get("n_samples_used")) is None:
-        raise MalformedInputError(f"{run.prefix}.json: has no tested.n_samples_used; run again")
+    n_samples = run.record.tested.n_samples_used
     edges = np.linspace(0.0, 1.0, SNP_BINS + 1)
     frequencies, called = np.zeros(SNP_BINS, np.int64), np.zeros(n_samples + 1, np.int64)
     for block in run.blocks(run.tables[0], ["A1_FREQ", "OBS_CT"]):

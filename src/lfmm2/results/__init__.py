@@ -2,9 +2,21 @@
 
 from lfmm2.results.association_result import AssociationResult, MemorySource, read_results
 from lfmm2.results.factors_file import read_factors, write_factors
-from lfmm2.results.record import as_json, as_log, result_lines
-from lfmm2.results.stored_facts import gif_of, method_of
-from lfmm2.results.stored_record import verify
+from lfmm2.results.record import (
+    CalibrationFacts,
+    FactorFacts,
+    FilterFacts,
+    GenotypesUsed,
+    ImputationFacts,
+    InputFile,
+    RunRecord,
+    ScreeFacts,
+    SweepFacts,
+    ThinningFacts,
+    WrittenFile,
+)
+from lfmm2.results.run_log import as_log, result_lines
+from lfmm2.results.stored_record import open_record, verify
 from lfmm2.results.stored_run import BLOCK_ROWS, FIXED_ENDINGS, SMALL_ENDINGS, AnyRun, StoredRun, open_run
 from lfmm2.results.tables import (
     COMMON,
@@ -25,16 +37,25 @@ __all__ = [
     "SMALL_ENDINGS",
     "AnyRun",
     "AssociationResult",
+    "CalibrationFacts",
+    "FactorFacts",
+    "FilterFacts",
+    "GenotypesUsed",
+    "ImputationFacts",
+    "InputFile",
     "MemorySource",
+    "RunRecord",
+    "ScreeFacts",
     "StoredRun",
-    "as_json",
+    "SweepFacts",
+    "ThinningFacts",
+    "WrittenFile",
     "as_log",
     "common_rows",
-    "gif_of",
     "joint_table",
     "loadings_schema",
     "loadings_table",
-    "method_of",
+    "open_record",
     "open_run",
     "read_factors",
     "read_results",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lfmm2._typing import Floats
-from lfmm2.errors import InconsistentInputError, UsageError
+from lfmm2.errors import UsageError
 from lfmm2.files import read_columns
 from lfmm2.model import LatentFactors, Scree, Status, compute_scree
 from lfmm2.results.stored_run import StoredRun
@@ -197,24 +198,17 @@ def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
     """
     stored = StoredRun(prefix)
     record = stored.record
-    if "calibration" not in record:
-        version = record.get("software", {}).get("lfmm2", "unknown")
-        fact = f"{stored.prefix}: no calibration in its record, lfmm2 {version} has written it"
-        raise InconsistentInputError(f"{fact}; run again with this version")
-    parts = record["calibration"]
-    of_tests = parts["variables"] | ({"joint": parts["joint"]} if parts["joint"] else {})
-    calibrations = {name: CalibrationSummary.from_json(part) for name, part in of_tests.items()}
     names = (*stored.tables, "loadings", "factors", "log", "record", "scree", "sweep", "sweep-histograms", "prune")
     paths = {name: path for name in names if (path := stored.path(name))}
     sweep = None
-    if record["sweep"] is not None:
+    if record.sweep is not None:
         tables = (stored.small_table("sweep"), stored.small_table("sweep-histograms"))
-        sweep = Sweep(*tables, record["sweep"]["suggested"], record["sweep"]["reason"])
+        sweep = Sweep(*tables, record.sweep.suggested, record.sweep.reason)
     factors = stored.factors()
     source = FileSource([paths[name] for name in stored.variables], paths.get("joint"), paths.get("loadings"))
     return AssociationResult(
-        stored.variables, factors.leading(record["factors"]["K"]), calibrations, record["df"], factors.sample_ids,
-        source, paths, sweep, record["imputation"],
+        stored.variables, factors.leading(stored.n_factors), record.calibration.tests, record.df, factors.sample_ids,
+        source, paths, sweep, None if record.imputation is None else asdict(record.imputation),
     )  # fmt: skip
 
 

@@ -1,112 +1,312 @@
-"""The record of a run: what was done with what, as JSON for programs and as a log for people."""
+"""The record of a run: everything that repeats and judges it. The dataclasses here are its only description.
+
+`RunRecord.to_json` and `RunRecord.from_json` follow the fields and their types; the names of the fields are the keys
+of ``<out>.json``, in this order.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import math
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from os import PathLike
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from lfmm2._words import aligned, with_spaces
-from lfmm2.files import sealed_json
+from lfmm2._words import shortened
+from lfmm2.errors import MalformedInputError
+from lfmm2.genotypes import PassRecord
+from lfmm2.statistics import CalibrationSummary
+
+# entries of such a field stand in the JSON beside those of the other fields
+_INLINE = {"inline": True}
 
 
-def _strict(value: Any) -> Any:
-    """A value as strict JSON has it: no NaN, no infinity, no numbers of NumPy."""
+@dataclass(frozen=True)
+class InputFile:
+    """A file that the run has read; `bytes` is None where it was removed before the run ended."""
+
+    path: str
+    bytes: int | None
+
+
+@dataclass(frozen=True)
+class GenotypesUsed:
+    """Samples and SNPs of one genotype source that took part, and the source in its own words."""
+
+    n_samples_used: int
+    n_snps_used: int
+    source: dict[str, Any] = field(metadata=_INLINE)
+
+
+@dataclass(frozen=True)
+class FactorFacts:
+    """How the factors were estimated.
+
+    Attributes
+    ----------
+    K : int
+        Factors that the tables are made with.
+    n_estimated : int
+        Factors that were estimated; `singular_values` and `residuals` have so many entries.
+    solver, reason : str
+        The solver, and why it was chosen.
+    n_passes : int
+        Passes over the genotypes.
+    converged : bool
+    singular_values : list of float
+    residuals : list of float
+        Relative residual of each singular pair.
+    angle_bound : float
+        Bound of the angle in radians between the estimated and the exact subspace; NaN where none is known.
+    """
+
+    K: int
+    n_estimated: int
+    solver: str
+    reason: str
+    n_passes: int
+    converged: bool
+    singular_values: list[float]
+    residuals: list[float]
+    angle_bound: float
+
+
+@dataclass(frozen=True)
+class FilterFacts:
+    """SNPs that --maf and --geno were applied to, how many failed for each reason, and how many passed."""
+
+    n_snps: int
+    no_call: int
+    below_maf: int
+    above_geno: int
+    n_passed: int
+
+
+@dataclass(frozen=True)
+class ThinningFacts:
+    """Threshold and window of --est-thin, and SNPs before and after it."""
+
+    r2: float
+    window: str
+    n_snps: int
+    n_kept: int
+
+
+@dataclass(frozen=True)
+class CalibrationFacts:
+    """The calibration that was asked for, and the one that each test has; `joint` is None with one variable."""
+
+    method: str
+    variables: dict[str, CalibrationSummary]
+    joint: CalibrationSummary | None
+
+    @property
+    def tests(self) -> dict[str, CalibrationSummary]:
+        """Calibration of every table: of the variables, then "joint" where there is a joint test."""
+        return self.variables | ({} if self.joint is None else {"joint": self.joint})
+
+
+@dataclass(frozen=True)
+class ScreeFacts:
+    """Axes of structure by Tracy-Widom, the effective number of SNPs, and the edge of the noise."""
+
+    n_axes: int
+    effective_snps: float
+    bulk_edge: float
+
+
+@dataclass(frozen=True)
+class SweepFacts:
+    """Numbers of factors side by side, and the one suggested with its reason; None where none can be."""
+
+    K: list[int]
+    suggested: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImputationFacts:
+    """Calls held out and the root mean squared errors of their predictions, in dosage.
+
+    `ratio` is `rmse_factors` over `rmse_mean`; `n_left_at_mean` counts SNPs whose missing calls could not be filled
+    from the factors.
+    """
+
+    method: str
+    n_held_out: int
+    rmse_mean: float
+    rmse_factors: float
+    ratio: float
+    n_left_at_mean: int
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """Size and SHA-256 of a file of the results."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """All that is needed to repeat a run and to judge it.
+
+    Attributes
+    ----------
+    command : str
+        Command line, or the public function.
+    finished : str
+        Date and time in ISO 8601, UTC.
+    software : dict of str to str
+        Versions.
+    parameters : dict
+        All options.
+    inputs : list of InputFile
+    estimation, tested : GenotypesUsed
+        Genotypes of the factors, and of the tests.
+    variables, nuisance_variables : list of str
+    factors : FactorFacts
+    df : int
+        Residual degrees of freedom of t.
+    gif : dict of str to float
+        Genomic inflation factor of each variable, as in `calibration`.
+    filters, thinning, scree, sweep, imputation : optional
+        None where the run had no such thing.
+    calibration : CalibrationFacts
+    status : dict of str to int
+        SNPs of each `Status`.
+    plan : dict
+        The plan of the run, as `lfmm2.pipeline` makes it.
+    passes : list of PassRecord
+    warnings : list of str
+    identity : dict
+        What a resumed run must have in common with this one.
+    files : dict of str to WrittenFile
+        The other files of the results, by name.
+    others : dict
+        Entries that this version does not know, which are kept as they are.
+    """
+
+    command: str
+    finished: str
+    software: dict[str, str]
+    parameters: dict[str, Any]
+    inputs: list[InputFile]
+    estimation: GenotypesUsed
+    tested: GenotypesUsed
+    variables: list[str]
+    nuisance_variables: list[str]
+    factors: FactorFacts
+    df: int
+    gif: dict[str, float]
+    filters: FilterFacts | None
+    thinning: ThinningFacts | None
+    calibration: CalibrationFacts
+    scree: ScreeFacts | None
+    sweep: SweepFacts | None
+    imputation: ImputationFacts | None
+    status: dict[str, int]
+    plan: dict[str, Any]
+    passes: list[PassRecord]
+    warnings: list[str]
+    identity: dict[str, Any]
+    files: dict[str, WrittenFile] = field(default_factory=dict)
+    others: dict[str, Any] = field(default_factory=dict, metadata=_INLINE)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as strict JSON has it: NaN and infinity become null, NumPy's numbers plain ones."""
+        entries: dict[str, Any] = _to_json(self)
+        return entries
+
+    @classmethod
+    def from_json(cls, entries: dict[str, Any], origin: str | PathLike[str] = "the record") -> RunRecord:
+        """Return the record that `to_json` gave, where null in place of a number becomes NaN.
+
+        Raises
+        ------
+        MalformedInputError
+            If an entry is absent or of another type; the message names it, and `origin`.
+        """
+        try:
+            record: RunRecord = _from_json(cls, entries, "")
+        except ValueError as error:
+            raise MalformedInputError(f"{origin}: {error}; no record as lfmm2 writes it, run again") from error
+        return record
+
+
+def _to_json(value: Any) -> Any:
+    """Return a dataclass, or any value in one, as strict JSON has it."""
+    if is_dataclass(value):
+        entries: dict[str, Any] = {}
+        for of in fields(value):
+            entry = _to_json(getattr(value, of.name))
+            entries |= entry if of.metadata == _INLINE else {of.name: entry}
+        return entries
     if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
+        return {str(name): _to_json(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
+        return [_to_json(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# numbers beyond this cannot be those of a run, and a double may not hold them
+_LARGEST = 1e300
+_WORDS = {
+    str: "text",
+    int: "a whole number from 0 on",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def _from_json(kind: Any, value: Any, where: str) -> Any:
+    """Return a value of JSON as `kind`, the type of a field; raise ValueError with its place `where` if it is not."""
+    if kind is Any:
+        return value
+    if isinstance(kind, UnionType):
+        # all unions here are of one type and None
+        return None if value is None else _from_json(get_args(kind)[0], value, where)
+    if kind is float and value is None:
+        return math.nan
+    plain = dict if is_dataclass(kind) else get_origin(kind) or kind
+    fits = isinstance(value, (int, float) if plain is float else plain) and isinstance(value, bool) == (plain is bool)
+    if not fits or (plain is int and value < 0):
+        raise ValueError(f"{where} is {shortened(json.dumps(value, ensure_ascii=False))}, not {_WORDS[plain]}")
+    if plain in (int, float) and not abs(value) <= _LARGEST:
+        raise ValueError(f"{where} is {shortened(str(value))}, beyond any that a run has")
+    if is_dataclass(kind):
+        return _dataclass_from_json(kind, value, where)
+    if plain is list:
+        return [_from_json(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if plain is dict:
+        return {
+            name: _from_json(get_args(kind)[1], entry, f"{where}.{shortened(name)}") for name, entry in value.items()
+        }
     return value
 
 
-def as_json(record: dict[str, Any]) -> bytes:
-    """The record as UTF-8 JSON, which ends with a SHA-256 of itself; NaN and infinity are null."""
-    return sealed_json(_strict(record))
+def _dataclass_from_json(kind: Any, entries: dict[str, Any], where: str) -> Any:
+    values, rest = {}, dict(entries)
+    for name, of in _named_fields(kind).items():
+        inside = f"{where}.{name}" if where else name
+        if name not in entries:
+            raise ValueError(f"{inside} is absent")
+        values[name] = _from_json(of, rest.pop(name), inside)
+    inline = {of.name: rest for of in fields(kind) if of.metadata == _INLINE}
+    return kind(**values, **inline)
 
 
-def result_lines(record: dict[str, Any]) -> dict[str, str]:
-    """What came out, by name: for the log and the terminal."""
-    factors, status = record["factors"], record["status"]
-    residual = f", largest residual {max(factors['residuals']):.1e}" if factors["residuals"] else ""
-    lines = _snp_lines(record) | {
-        "factors": f"{factors['solver']}, {factors['n_passes']} pass(es){residual}"
-        + ("" if factors["converged"] else " (NOT CONVERGED)"),
-        "singular values": " ".join(f"{value:.6g}" for value in factors["singular_values"]),
-        "residual df": str(record["df"]),
-        "SNPs": ", ".join(f"{with_spaces(count)} {name}" for name, count in status.items() if count or name == "OK"),
-    }
-    if facts := record["scree"]:
-        lines["structure"] = f"{facts['n_axes']} axes by Tracy-Widom"
-    if facts := record["sweep"]:
-        suggested = "none" if facts["suggested"] is None else facts["suggested"]
-        lines["suggested K"] = f"{suggested}: {facts['reason']}"
-        lines["K of the tables"] = str(factors["K"])
-    return lines | _test_lines(record)
-
-
-def _snp_lines(record: dict[str, Any]) -> dict[str, str]:
-    """What filters and thinning left, where there were such."""
-    lines: dict[str, str] = {}
-    if facts := record["filters"]:
-        counts = ", ".join(
-            f"{with_spaces(facts[name])} {words}"
-            for name, words in (
-                ("no_call", "without a call"),
-                ("below_maf", "below --maf"),
-                ("above_geno", "above --geno"),
-            )
-        )
-        lines["filters"] = f"{with_spaces(facts['n_passed'])} of {with_spaces(facts['n_snps'])} SNPs pass; {counts}"
-    if facts := record["thinning"]:
-        kept = f"{with_spaces(facts['n_kept'])} of {with_spaces(facts['n_snps'])} SNPs kept"
-        lines["LD thinning"] = f"{kept}, no pair above r² = {facts['r2']:g} within {facts['window']}"
-    return lines
-
-
-def _test_lines(record: dict[str, Any]) -> dict[str, str]:
-    """Calibration of each test, and what imputation was worth."""
-    lines: dict[str, str] = {}
-    calibration = record["calibration"]
-    tests = calibration["variables"] | ({"joint": calibration["joint"]} if calibration["joint"] else {})
-    for name, part in tests.items():
-        lines[f"GIF of {name}"] = _number(part["gif"], ".4f")
-    for name, part in tests.items():
-        if part["method"] == "empirical-null":
-            null = f"N({_number(part['mean'], '.3f')}, {_number(part['sd'], '.3f')}²)"
-            lines[f"null of {name}"] = f"{null}, share {_number(part['null_proportion'], '.3f')}"
-    if facts := record["imputation"]:
-        errors = {name: _number(facts[name], ".4f") for name in ("rmse_factors", "rmse_mean", "ratio")}
-        lines["imputation"] = (
-            f"error of {with_spaces(facts['n_held_out'])} held-out calls {errors['rmse_factors']} from factors, "
-            f"{errors['rmse_mean']} from means (ratio {errors['ratio']})"
-        )
-        if facts["n_left_at_mean"]:
-            lines["left at the mean"] = f"missing calls of {with_spaces(facts['n_left_at_mean'])} SNPs"
-    return lines
-
-
-def _number(value: float | None, form: str) -> str:
-    """A number of a record, where NaN is null once it is written."""
-    return "not defined" if value is None or not np.isfinite(value) else format(value, form)
-
-
-def as_log(record: dict[str, Any], plan: str) -> bytes:
-    """The record as a log to read."""
-    lines = [
-        f"lfmm2 {record['software']['lfmm2']}, finished {record['finished']}",
-        record["command"],
-        "",
-        ", ".join(f"{name} {value}" for name, value in record["software"].items() if name != "lfmm2"),
-        "",
-        plan,
-        "",
-        aligned(result_lines(record)),
-        "",
-        aligned({p["label"]: f"{p['seconds']:.2f} s, {with_spaces(p['n_snps'])} SNPs" for p in record["passes"]}),
-    ]
-    lines += [f"Warning: {text}" for text in record["warnings"]]
-    return ("\n".join(lines) + "\n").encode(errors="backslashreplace")
+@cache
+def _named_fields(kind: Any) -> dict[str, Any]:
+    """Return the types of the fields that are entries of the JSON themselves."""
+    types = get_type_hints(kind)
+    return {of.name: types[of.name] for of in fields(kind) if of.metadata != _INLINE}

@@ -1,4 +1,4 @@
-"""The record of a finished run: found by any name of the run, checked for what is read from it, and its files too."""
+"""The record of a finished run: found by any name of the run, and checked; its files are checked by `verify`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lfmm2._words import some_of
 from lfmm2.errors import LfmmError, MalformedInputError, ReadError, UsageError
 from lfmm2.files import damaged_files, read_record, repeated
-from lfmm2.results.stored_facts import check_facts
+from lfmm2.results.record import RunRecord
 
 
 def find_record(results: str | os.PathLike[str]) -> Path:
-    """The record of a run, by the --out of the run, the record itself or another of its files.
+    """Return the path of the record of a run, given by its --out, the record itself or another of its files.
 
     Raises
     ------
@@ -28,7 +27,7 @@ def find_record(results: str | os.PathLike[str]) -> Path:
     with _reading(given):
         if given.suffix == ".json" and given.is_file():
             return given
-        # the root and "." have no name
+        # The root folder and "." have no name.
         if given.name and given.with_name(given.name + ".json").is_file():
             return given.with_name(given.name + ".json")
         if given.is_dir():
@@ -41,7 +40,7 @@ def find_record(results: str | os.PathLike[str]) -> Path:
 
 
 def _record_beside(file: Path) -> Path:
-    """The record that lists a file."""
+    """Return the path of the record that lists a file."""
     beginning = file.name
     while "." in beginning:
         beginning = beginning.rpartition(".")[0]
@@ -51,8 +50,8 @@ def _record_beside(file: Path) -> Path:
     raise ReadError(f"{file}: no record (.json) beside it lists this file; give the --out of a run")
 
 
-def open_record(path: Path) -> dict[str, Any]:
-    """The record of a run, after a check of its SHA-256 and of what is read from it.
+def open_record(path: Path) -> RunRecord:
+    """Return the record of a run, after a check of its SHA-256 and of every entry.
 
     Raises
     ------
@@ -60,11 +59,10 @@ def open_record(path: Path) -> dict[str, Any]:
         If it cannot be read; if it is not as it was written, or not that of a run.
     """
     with _reading(path), path.open("rb"):
-        pass  # that it is there is known, so another sentence than that of `read_record` is due
-    record = read_record(path)
-    if fault := _fault(record):
-        raise MalformedInputError(f"{path}: no record of a run of lfmm2, {fault}; run again")
-    check_facts(record, path)
+        pass  # `read_record` would say that the run is not complete, but the file is known to be there
+    record = RunRecord.from_json(read_record(path), path)
+    if fault := _find_fault(record):
+        raise MalformedInputError(f"{path}: {fault}; no record as lfmm2 writes it, run again")
     return record
 
 
@@ -99,36 +97,27 @@ def verify(results: str | os.PathLike[str]) -> dict[str, int]:
     """
     path = find_record(results)
     record = open_record(path)
-    if faults := damaged_files(path, record):
+    if faults := damaged_files(path, record.to_json()):
         raise MalformedInputError(f"{path.with_suffix('')}: {'; '.join(faults)}; copy them again, or run again")
-    sizes = {name: int(stamp["bytes"]) for name, stamp in record["files"].items()}
+    sizes = {name: stamp.bytes for name, stamp in record.files.items()}
     return sizes | {path.name: path.stat().st_size}
 
 
-def _fault(record: dict[str, Any]) -> str:
-    """What is otherwise than any version writes it in the parts that no record lacks; empty if nothing."""
-    for name, stamp in record["files"].items():
+def _find_fault(record: RunRecord) -> str:
+    """Return in words what no record of a run has although its types are right; empty if there is nothing."""
+    for name in record.files:
         if not _is_file_name(name):
             return f"it lists {name!r}, which is no name of a file"
-        if not isinstance(stamp, dict) or not _is_count(stamp.get("bytes")) or not isinstance(stamp.get("sha256"), str):
-            return f"it has no size and SHA-256 of {name}"
-    variables = record.get("variables")
-    if not isinstance(variables, list) or not all(isinstance(name, str) and name for name in variables):
-        return "its variables are no list of names"
-    if not variables or repeated(variables):
-        return "it lists no variables" if not variables else f"it lists {some_of(repeated(variables))} twice"
-    for part, entry in (("tested", "n_snps_used"), ("factors", "K")):
-        if not isinstance(record.get(part), dict) or not _is_count(record[part].get(entry)):
-            return f"its {part} have no count {entry}"
+    names = record.variables
+    if not names or "" in names or repeated(names):
+        return f"it lists {some_of(repeated(names))} twice" if repeated(names) else "it lists no variables"
+    if list(record.calibration.variables) != names or (record.calibration.joint is None) != (len(names) == 1):
+        return f"its calibration is not of {some_of(names)}"
     return ""
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def _is_file_name(name: str) -> bool:
-    """Whether this may be the name of a file in the folder of the record."""
+    """Tell whether this may be the name of a file in the folder of the record."""
     try:
         return Path(name).name == name and name not in ("", "..") and b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:
@@ -137,6 +126,7 @@ def _is_file_name(name: str) -> bool:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
+    """Raise errors of the file system as ReadError."""
     try:
         yield
     except LfmmError:

@@ -51,7 +51,7 @@ class StoredRun:
     Attributes
     ----------
     prefix : Path
-    record : dict
+    record : RunRecord
         The ``.json``.
     variables, tables : tuple of str
         The variables; and these and "joint", where there is a joint test.
@@ -91,10 +91,10 @@ class StoredRun:
         path = find_record(prefix)
         self.record = open_record(path)
         self.prefix = path.with_name(path.name.removesuffix(".json"))
-        self.variables: tuple[str, ...] = tuple(self.record["variables"])
-        self.n_snps: int = self.record["tested"]["n_snps_used"]
-        self.n_factors: int = self.record["factors"]["K"]
-        self._sizes: dict[str, int] = {name: stamp["bytes"] for name, stamp in self.record["files"].items()}
+        self.variables: tuple[str, ...] = tuple(self.record.variables)
+        self.n_snps = self.record.tested.n_snps_used
+        self.n_factors = self.record.factors.K
+        self._sizes = {name: stamp.bytes for name, stamp in self.record.files.items()}
         self._base = self._common_beginning(path)
         self.format = self._table_format(path)
         self._check_files()
@@ -218,7 +218,7 @@ class StoredRun:
         path = self._table_path(name)
         known = self.columns(name)
         if absent := [column for column in columns if column not in known]:
-            version = self.record.get("software", {}).get("lfmm2", "unknown")
+            version = self.record.software.get("lfmm2", "unknown")
             fact = f"{path}: has no column {some_of(absent)}, lfmm2 {version} has written it"
             raise InconsistentInputError(f"{fact}; run again with this version")
         encoded = [c for c in columns if dictionaries and _TYPES.get(c) == pa.string() and c != "ID"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,12 +149,6 @@ class CalibrationSummary:
     sd_central: float
     storey_pi0: float
     n_tests: int
-
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> CalibrationSummary:
-        """As the record of a run has it, where NaN is null."""
-        facts: dict[str, Any] = {name: np.nan if value is None else value for name, value in stored.items()}
-        return cls(**facts)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""The record of a run in lines to read: for the log and for the terminal."""
+
+from __future__ import annotations
+
+import math
+
+from lfmm2._words import aligned, with_spaces
+from lfmm2.results.record import RunRecord
+
+
+def result_lines(record: RunRecord) -> dict[str, str]:
+    """Return the results of a run in one line each, by name."""
+    factors = record.factors
+    residual = f", largest residual {max(factors.residuals):.1e}" if factors.residuals else ""
+    status = record.status.items()
+    lines = _snp_lines(record) | {
+        "factors": f"{factors.solver}, {factors.n_passes} pass(es){residual}"
+        + ("" if factors.converged else " (NOT CONVERGED)"),
+        "singular values": " ".join(f"{value:.6g}" for value in factors.singular_values),
+        "residual df": str(record.df),
+        "SNPs": ", ".join(f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK"),
+    }
+    if record.scree is not None:
+        lines["structure"] = f"{record.scree.n_axes} axes by Tracy-Widom"
+    if (sweep := record.sweep) is not None:
+        suggested = "none" if sweep.suggested is None else sweep.suggested
+        lines["suggested K"] = f"{suggested}: {sweep.reason}"
+        lines["K of the tables"] = str(factors.K)
+    return lines | _test_lines(record)
+
+
+def _snp_lines(record: RunRecord) -> dict[str, str]:
+    """Return how many SNPs filters and thinning left, where the run had them."""
+    lines: dict[str, str] = {}
+    if (filters := record.filters) is not None:
+        counts = (
+            f"{with_spaces(filters.no_call)} without a call, {with_spaces(filters.below_maf)} below --maf, "
+            f"{with_spaces(filters.above_geno)} above --geno"
+        )
+        lines["filters"] = f"{with_spaces(filters.n_passed)} of {with_spaces(filters.n_snps)} SNPs pass; {counts}"
+    if (thinning := record.thinning) is not None:
+        kept = f"{with_spaces(thinning.n_kept)} of {with_spaces(thinning.n_snps)} SNPs kept"
+        lines["LD thinning"] = f"{kept}, no pair above r² = {thinning.r2:g} within {thinning.window}"
+    return lines
+
+
+def _test_lines(record: RunRecord) -> dict[str, str]:
+    """Return the calibration of each test, and the errors of imputation where the run imputed from factors."""
+    tests = record.calibration.tests
+    lines = {f"GIF of {name}": _number(test.gif, ".4f") for name, test in tests.items()}
+    for name, test in tests.items():
+        if test.method == "empirical-null":
+            null = f"N({_number(test.mean, '.3f')}, {_number(test.sd, '.3f')}²)"
+            lines[f"null of {name}"] = f"{null}, share {_number(test.null_proportion, '.3f')}"
+    if (imputation := record.imputation) is not None:
+        lines["imputation"] = (
+            f"error of {with_spaces(imputation.n_held_out)} held-out calls {_number(imputation.rmse_factors, '.4f')} "
+            f"from factors, {_number(imputation.rmse_mean, '.4f')} from means "
+            f"(ratio {_number(imputation.ratio, '.4f')})"
+        )
+        if imputation.n_left_at_mean:
+            lines["left at the mean"] = f"missing calls of {with_spaces(imputation.n_left_at_mean)} SNPs"
+    return lines
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if math.isfinite(value) else "not defined"
+
+
+def as_log(record: RunRecord, plan: str) -> bytes:
+    """Return the record as the text of the log, in UTF-8; `plan` is the plan in words."""
+    lines = [
+        f"lfmm2 {record.software['lfmm2']}, finished {record.finished}",
+        record.command,
+        "",
+        ", ".join(f"{name} {value}" for name, value in record.software.items() if name != "lfmm2"),
+        "",
+        plan,
+        "",
+        aligned(result_lines(record)),
+        "",
+        aligned({p.label: f"{p.seconds:.2f} s, {with_spaces(p.n_snps)} SNPs" for p in record.passes}),
+    ]
+    lines += [f"Warning: {text}" for text in record.warnings]
+    return ("\n".join(lines) + "\n").encode(errors="backslashreplace")
