@@ -1,6 +1,8 @@
 """The plan in words and numbers."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from made_plans import size_of_run
@@ -102,6 +104,13 @@ def test_loadings_are_counted_in_memory_and_on_disk():
 
 def test_aligned_makes_room_for_long_names():
     assert aligned({"a": "1", "x" * 30: "2"}).splitlines()[0] == "a:" + " " * 30 + "1"
+
+
+def test_record_has_the_plan_by_the_names_that_it_had():
+    kept = json.loads((Path(__file__).parents[1] / "data" / "record" / "array.json").read_text())["plan"]
+    plan = make_plan(SIZE, SolverOptions("krylov"), 1 << 32, 2, "parquet").for_record()
+    assert [(name, type(value)) for name, value in plan.items()] == [(name, type(kept[name])) for name in kept]
+    assert plan["factor_reserve"] < plan["test_reserve"] < plan["peak_memory"]
 
 
 @pytest.mark.parametrize("solver", ["exact", "krylov", "power"])

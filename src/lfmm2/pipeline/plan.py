@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from lfmm2._words import aligned, decimal_bytes, mebibytes, with_spaces
 from lfmm2.errors import InsufficientMemoryError
@@ -134,10 +135,13 @@ class Stage:
         Bytes at its peak.
     beside : Footprint
         What is held beside each pass.
+    reserve : int
+        Bytes of it with the blocks that are planned.
     """
 
     peak: int
     beside: Footprint
+    reserve: int = 0
 
 
 def _stage(own: Footprint, beside: Footprint, n_threads: int, memory: int, after: int = 0) -> Stage:
@@ -146,7 +150,8 @@ def _stage(own: Footprint, beside: Footprint, n_threads: int, memory: int, after
     Blocks leave room for the bytes that are held `after` the last pass: the allocator may keep what blocks took.
     """
     beside = replace(beside, held=max(beside.held, after - own.held))
-    return Stage((own + beside).of_block(plan_block(own, beside, n_threads, memory)), beside)
+    n_snps = plan_block(own, beside, n_threads, memory)
+    return Stage((own + beside).of_block(n_snps), beside, beside.of_block(n_snps))
 
 
 def _choose_snps(size: RunSize, filtered: bool, thin: ThinOptions | None, n_threads: int, memory: int) -> Stage:
@@ -167,7 +172,7 @@ def _estimate(size: RunSize, solver: str, options: SolverOptions, n_threads: int
     """Return the memory of the estimation of the factors."""
     held = Footprint(size.held_bytes)
     if solver == "given":
-        return Stage(held.held, held)
+        return Stage(held.held, held, held.held)
     matrix = ResumableMatrix(size.estimation, Engine(n_threads, memory), NoState())
     footprint = solver_footprint(matrix, solver, size.n_factors, options, memory - held.held)
     after = held.held + footprint.after if footprint.after else 0
@@ -228,12 +233,14 @@ class RunPlan:
         Bytes above what the interpreter and its libraries take.
     memory, least_memory : int
         The budget, and the smallest that is enough: what is held by blocks and buckets shrinks with the budget.
+    factor_reserve, test_reserve : int
+        Bytes of the budget that the blocks of genotypes may not take, because other arrays will.
+    output_bytes, temporary_bytes : int
+    n_threads : int
     held_bytes : int
         What stays in memory for the whole run.
     beside_factors, beside_tests : Footprint
         What is held beside the passes for the factors, and beside that of the tests.
-    output_bytes, temporary_bytes : int
-    n_threads : int
     """
 
     n_samples: int
@@ -255,12 +262,19 @@ class RunPlan:
     peak_memory: int
     memory: int
     least_memory: int
-    held_bytes: int
-    beside_factors: Footprint
-    beside_tests: Footprint
+    factor_reserve: int
+    test_reserve: int
     output_bytes: int
     temporary_bytes: int
     n_threads: int
+    held_bytes: int
+    beside_factors: Footprint
+    beside_tests: Footprint
+
+    def for_record(self) -> dict[str, Any]:
+        """Return the plan as the record of a run has it: without what only the engine needs."""
+        engine_only = ("held_bytes", "beside_factors", "beside_tests")
+        return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
     def check(self) -> None:
         """Raise InsufficientMemoryError where the budget is below the least that is enough."""
@@ -396,9 +410,8 @@ def make_plan(
         peak_memory=peak,
         memory=memory,
         least_memory=least,
-        held_bytes=size.held_bytes,
-        beside_factors=factors.beside,
-        beside_tests=testing.beside,
+        factor_reserve=factors.reserve,
+        test_reserve=testing.reserve,
         output_bytes=0
         if in_memory
         else n_tables * ROW_BYTES[out_format or "parquet"] * size.n_snps + (thin is not None) * ID_BYTES * n_estimation,
@@ -406,6 +419,9 @@ def make_plan(
         if in_memory
         else statistics + q_values + state_bytes(n, n_state_columns, n_passes) + POSITION_BYTES * size.n_listed,
         n_threads=n_threads,
+        held_bytes=size.held_bytes,
+        beside_factors=factors.beside,
+        beside_tests=testing.beside,
     )
 
 
