@@ -15,6 +15,7 @@ import pytest
 import lfmm2
 from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
+from lfmm2.genotypes.segments import SnpRange
 from lfmm2.pipeline import state_folder
 from lfmm2.process.progress import Progress
 from lfmm2.simulation import Simulation, simulate
@@ -398,6 +399,6 @@ def test_products_have_the_same_bits_wherever_a_pass_begins(data: Simulation, en
         array = np.random.default_rng(2).standard_normal((90, N_SNPS))
         for matrix in (BedMatrix(bed, engine), ArrayMatrix(array, engine)):
             whole = np.vstack([block.products for block in matrix.cross_products(W)])
-            blocks = list(matrix.cross_products(W, first_snp=first))
+            blocks = list(matrix.cross_products(W, snps=SnpRange(first)))
             assert blocks[0].first_snp == first
             np.testing.assert_array_equal(np.vstack([block.products for block in blocks]), whole[first:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 #: Packed genotypes, four in a byte.
 Packed = NDArray[np.uint8]
+#: Arrays by name, as an .npz holds them.
+Arrays = dict[str, NDArray[Any]]
 AnyPath = str | os.PathLike[str]
 #: One file, or several that are read as one.
 Paths = AnyPath | Sequence[AnyPath]

@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 from lfmm2._typing import Floats, Ints
 from lfmm2.errors import InsufficientMemoryError, UsageError
 from lfmm2.genotypes import (
+    NOTHING_HELD,
+    RESTART_SNPS,
     VARIANT_SCHEMA,
     Engine,
     FactorFill,
     GenotypeMatrix,
     GenotypeSource,
+    SnpRange,
     packed_matrix,
 )
 from lfmm2.process import single_threaded_blas
@@ -88,12 +91,24 @@ def check_genotype_matrix(matrix: GenotypeMatrix, dense: NDArray[np.floating] | 
         _require(same, "cross_products gives other bits the second time that it is asked")
         same = np.array_equal(_gram_product(matrix, W), _gram_product(matrix, W))
         _require(same, "gram_product gives other bits the second time that it is asked")
+        _check_ranges(matrix, W, blocks)
         _check_filling(matrix, W, blocks)
 
 
 def _gram_product(matrix: GenotypeMatrix, S: Floats) -> Floats:
     """Return G(S) over all SNPs."""
-    return matrix.gram_product(S)
+    return matrix.gram_product(S).total()
+
+
+def _check_ranges(matrix: GenotypeMatrix, W: Floats, blocks: _Blocks) -> None:
+    """Check that cross-products of the SNPs after the first `RESTART_SNPS` are those of the whole, to the bit."""
+    if matrix.n_snps <= RESTART_SNPS:
+        return
+    later = list(matrix.cross_products(W, snps=SnpRange(RESTART_SNPS)))
+    _require(later[0].first_snp == RESTART_SNPS, "cross_products of a range begins with another SNP than the range")
+    products = np.concatenate([block.products for block in later])
+    same = np.array_equal(products, blocks.products[RESTART_SNPS:])
+    _require(same, "cross_products of a range has other bits than the same SNPs of the whole")
 
 
 class _Blocks(NamedTuple):
@@ -268,11 +283,7 @@ def _check_facts(source: GenotypeSource) -> None:
     for path in source.paths:
         _require(path.exists(), f"paths names {path}, which is absent")
     memory = source.memory
-    _require(
-        (memory.snp_bytes > 0) != (memory.number_bytes > 0),
-        "memory has neither or both of snp_bytes (packed calls) and number_bytes (numbers)",
-    )
-    _require(0 <= memory.held_variant_bytes <= memory.variant_bytes, "memory holds more text of variants than there is")
+    _require(min(memory.snp_bytes, memory.variant_bytes, memory.held_variant_bytes) >= 0, "memory has negative bytes")
     for option in _OPTIONS:
         _require(isinstance(source.refusal(option), str), f"refusal({option!r}) is no text")
 
@@ -423,7 +434,7 @@ def _unpack(source: GenotypeSource, engine: Engine, samples: Ints, snps: Ints) -
     """Yield packed blocks as dosages of A2 (n_snps_block, n_samples), NaN where missing."""
     dosage_of_code = np.array([0.0, np.nan, 1.0, 2.0])
     matrix = packed_matrix(source, engine, samples, snps, "est_thin")
-    for _, packed in matrix.packed_blocks("check", 0, 0):
+    for _, packed in matrix.packed_blocks("check", NOTHING_HELD):
         codes = (packed[:, :, None] >> np.array([0, 2, 4, 6], np.uint8)) & 3
         yield dosage_of_code[codes.reshape(len(packed), -1)[:, : len(samples)]]
 

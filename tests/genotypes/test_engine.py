@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 
 from lfmm2.errors import InsufficientMemoryError
 from lfmm2.genotypes.engine import BLOCK_BYTES, GROUP_SNPS, TILE_DOUBLES, Engine, Packed, plan_tiling
+from lfmm2.genotypes.footprint import Footprint
 from lfmm2.process.progress import Progress
 
 SAMPLES = (1, 4, 5, 63, 100, 127, 128, 129, 255, 256, 257, 512, 1000, 1023, 1025, 10_000, 65_537, 500_000)
@@ -53,33 +54,45 @@ def test_plan_tiling_does_not_decode_a_short_last_chunk(n_samples: int) -> None:
     assert n_chunks * tiling.chunk_samples - n_samples < 8 * n_chunks
 
 
-# --- Engine.block_groups --------------------------------------------------------------------------------------
+# --- Engine.block_snps ----------------------------------------------------------------------------------------
 
 
 def test_block_groups_fill_a_block_of_the_usual_size() -> None:
-    assert Engine(2, 1 << 34).block_groups(BLOCK_BYTES // 10, 0) == 10
+    assert Engine(2, 1 << 34).block_snps(Footprint(0, BLOCK_BYTES // 10)) == 10
 
 
 def test_block_groups_are_two_per_thread_where_groups_are_large() -> None:
-    assert Engine(3, 1 << 40).block_groups(BLOCK_BYTES, 0) == 6
+    assert Engine(3, 1 << 40).block_snps(Footprint(0, BLOCK_BYTES // 512, 512)) == 6 * 512
 
 
 @pytest.mark.parametrize("fixed_bytes", [0, 1, MIB])
 @pytest.mark.parametrize("group_bytes", [1000, MIB, 3 * MIB])
 @pytest.mark.parametrize("memory", [4 * MIB, 5 * MIB + 1, 64 * MIB])
 def test_block_groups_stay_within_the_budget(memory: int, group_bytes: int, fixed_bytes: int) -> None:
-    n_groups = Engine(2, memory).block_groups(group_bytes, fixed_bytes)
+    n_groups = Engine(2, memory).block_snps(Footprint(fixed_bytes, group_bytes))
     assert n_groups >= 1
     assert n_groups * group_bytes + fixed_bytes <= memory
 
 
 def test_block_groups_take_a_budget_that_is_exactly_enough() -> None:
-    assert Engine(8, 3 * MIB).block_groups(2 * MIB, MIB) == 1
+    assert Engine(8, 3 * MIB).block_snps(Footprint(MIB, MIB, 2)) == 2
 
 
 def test_block_groups_refuse_a_budget_one_byte_short_and_name_the_need() -> None:
     with pytest.raises(InsufficientMemoryError, match=r"budget of 3 MiB: .* needs at least 3\.0 MiB; raise --memory"):
-        Engine(8, 3 * MIB - 1).block_groups(2 * MIB, MIB)
+        Engine(8, 3 * MIB - 1).block_snps(Footprint(MIB, 2 * MIB))
+
+
+@pytest.mark.parametrize("memory", [9 * MIB, 20 * MIB, 33 * MIB])
+def test_blocks_leave_room_for_what_is_held_beside_them(memory: int) -> None:
+    own, beside = Footprint(MIB, 1000, 512), Footprint(3 * MIB, 7000)
+    engine = Engine(2, memory).with_beside(beside)
+    assert engine.budget == memory - 3 * MIB
+    n_snps = engine.block_snps(own)
+    assert n_snps % 512 == 0
+    assert own.of_block(n_snps) + beside.of_block(n_snps) <= memory
+    with pytest.raises(InsufficientMemoryError, match=r"needs at least 7\.9 MiB"):
+        replace(engine, memory=(own + beside).least - 1).block_snps(own)
 
 
 # --- Engine.blocks --------------------------------------------------------------------------------------------
@@ -112,7 +125,7 @@ def numbered(first: int, packed: Packed) -> None:
 @pytest.mark.parametrize("n_snps", [1, 2, 10, 23])
 def test_blocks_give_every_snp_once_and_in_order(n_snps: int, block_snps: int) -> None:
     firsts, seen = [], []
-    for first, packed in Engine(1, MIB).blocks("x", numbered, n_snps, 2, block_snps):
+    for first, packed in Engine(1, MIB).blocks("x", numbered, range(n_snps), 2, block_snps):
         firsts.append(first)
         seen.append(packed.copy())
     np.testing.assert_array_equal(firsts, np.arange(0, n_snps, block_snps))
@@ -121,7 +134,7 @@ def test_blocks_give_every_snp_once_and_in_order(n_snps: int, block_snps: int) -
 
 def test_blocks_of_no_snps_are_none() -> None:
     engine = Engine(1, MIB)
-    assert list(engine.blocks("x", numbered, 0, 2, 10)) == []
+    assert list(engine.blocks("x", numbered, range(0), 2, 10)) == []
     assert [record.n_snps for record in engine.passes] == [0]
 
 
@@ -134,7 +147,7 @@ def test_blocks_read_one_block_ahead_and_no_more() -> None:
         if first == 10:
             ahead.set()
 
-    blocks = Engine(1, MIB).blocks("x", source, 50, 2, 10)
+    blocks = Engine(1, MIB).blocks("x", source, range(50), 2, 10)
     next(blocks)
     assert ahead.wait(10)
     blocks.close()
@@ -148,7 +161,7 @@ def test_blocks_leave_the_array_alone_while_reading_ahead() -> None:
         numbered(first, packed)
         n_read.release()
 
-    for first, packed in Engine(1, MIB).blocks("x", source, 40, 2, 10):
+    for first, packed in Engine(1, MIB).blocks("x", source, range(40), 2, 10):
         if first < 30:
             # the first block is read before it is asked for, all others while the one before is in use
             assert all(n_read.acquire(timeout=10) for _ in range(2 if first == 0 else 1))
@@ -157,7 +170,9 @@ def test_blocks_leave_the_array_alone_while_reading_ahead() -> None:
 
 def test_blocks_read_in_one_other_thread() -> None:
     threads = set()
-    for _ in Engine(4, MIB).blocks("x", lambda first, packed: threads.add(threading.current_thread()), 50, 2, 10):
+    for _ in Engine(4, MIB).blocks(
+        "x", lambda first, packed: threads.add(threading.current_thread()), range(50), 2, 10
+    ):
         pass
     assert len(threads) == 1
     assert threading.current_thread() not in threads
@@ -166,7 +181,7 @@ def test_blocks_read_in_one_other_thread() -> None:
 def test_blocks_tell_the_progress() -> None:
     progress = Recorder()
     engine = Engine(1, MIB, progress)
-    for n_blocks, _ in enumerate(engine.blocks("name", numbered, 23, 2, 10, snp_bytes_read=5)):
+    for n_blocks, _ in enumerate(engine.blocks("name", numbered, range(23), 2, 10, snp_bytes_read=5)):
         # a block counts when the work on it is done
         assert len(progress.advanced) == n_blocks
     assert progress.started == [("name", 23, 115)]
@@ -177,7 +192,7 @@ def test_blocks_tell_the_progress() -> None:
 def test_blocks_record_a_pass() -> None:
     engine = Engine(1, MIB)
     for label, bytes_read in (("one", None), ("two", 7)):
-        for _ in engine.blocks(label, numbered, 23, 2, 10, bytes_read):
+        for _ in engine.blocks(label, numbered, range(23), 2, 10, bytes_read):
             pass
     assert [(record.label, record.n_snps, record.n_bytes) for record in engine.passes] == [
         ("one", 23, 46),
@@ -194,7 +209,7 @@ def test_blocks_raise_what_the_reader_raised(broken_block: int) -> None:
 
     progress = Recorder()
     engine = Engine(1, MIB, progress)
-    blocks = engine.blocks("x", source, 50, 2, 10)
+    blocks = engine.blocks("x", source, range(50), 2, 10)
     assert [first for first, _ in islice(blocks, broken_block // 10)] == list(range(0, broken_block, 10))
     with pytest.raises(OSError, match="the disk is gone"):
         next(blocks)
@@ -205,7 +220,7 @@ def test_blocks_raise_what_the_reader_raised(broken_block: int) -> None:
 def test_blocks_finish_the_progress_when_the_work_on_a_block_fails() -> None:
     progress = Recorder()
     engine = Engine(1, MIB, progress)
-    blocks = engine.blocks("x", numbered, 50, 2, 10)
+    blocks = engine.blocks("x", numbered, range(50), 2, 10)
     next(blocks)
     with pytest.raises(KeyboardInterrupt):
         blocks.throw(KeyboardInterrupt)

@@ -17,10 +17,11 @@ from lfmm2.errors import InsufficientMemoryError, UsageError
 from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import GROUP_SNPS, Engine
-from lfmm2.genotypes.imputation import ERROR_FACTORS, ERROR_MEAN, FactorFill, HeldOutError, PackedFill, fill_bytes
+from lfmm2.genotypes.imputation import ERROR_FACTORS, ERROR_MEAN, FactorFill, FillSize, HeldOutError, PackedFill
 from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, GenotypeMatrix
 from lfmm2.genotypes.plink import BedFile
 from lfmm2.genotypes.plink_writer import encode_bed
+from lfmm2.genotypes.segments import SnpRange
 from lfmm2.kernels import _impute
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
@@ -396,7 +397,7 @@ def test_first_snp_does_not_change_a_bit(
     matrix: GenotypeMatrix = ArrayMatrix(dosage, engine) if in_memory else BedMatrix(write_fileset(dosage), engine)
     fill = FactorFill(U)
     whole = joined(matrix.cross_products(W, fill=fill))
-    rest = joined(matrix.cross_products(W, first_snp=RESTART_SNPS, fill=fill))
+    rest = joined(matrix.cross_products(W, snps=SnpRange(RESTART_SNPS), fill=fill))
     assert_same_bits(rest, {name: values[RESTART_SNPS:] for name, values in whole.items()})
 
 
@@ -564,4 +565,9 @@ def test_memory_is_foretold_from_sizes(n_factors: int, n_columns: int) -> None:
     columns = np.linalg.qr(np.random.default_rng(0).standard_normal((100, n_columns)))[0]
     padded = np.pad(columns - columns.mean(axis=0), ((0, 0), (0, -n_columns % 4)))
     filler = PackedFill(FactorFill(columns[:, :n_factors]), padded, 3)
-    assert (filler.fixed_bytes, filler.snp_bytes) == fill_bytes(100, n_columns, n_factors, 3)
+    assert filler.size == FillSize(n_factors + 1)
+    shapes = filler.size.shapes(100, padded.shape[1], 3)
+    arrays = {name: getattr(filler, f"_{name}") for name in shapes if name != "basis"}
+    assert {name: array.shape for name, array in arrays.items()} == {name: shapes[name] for name in arrays}
+    held = filler.size.footprint(100, padded.shape[1], 3).held
+    assert held == sum(array.nbytes for array in arrays.values()) + arrays["rows"].nbytes

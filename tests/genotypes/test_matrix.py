@@ -61,7 +61,7 @@ def all_products(matrix: GenotypeMatrix, S: Floats) -> list[Floats]:
         np.concatenate([getattr(block, name) for block in blocks])
         for name in ("n_called", "mean", "sum_squares", "products")
     ]
-    return [matrix.gram_product(S), matrix.gram(), *moments]
+    return [matrix.gram_product(S).total(), matrix.gram(), *moments]
 
 
 def assert_same_bits(actual: list[Floats], expected: list[Floats]) -> None:
@@ -99,7 +99,7 @@ class BlockCounter(Progress):
 
 
 VERBS: dict[str, Callable[[GenotypeMatrix, Floats], Any]] = {
-    "gram_product": lambda matrix, S: matrix.gram_product(S),
+    "gram_product": lambda matrix, S: matrix.gram_product(S).total(),
     "gram": lambda matrix, S: matrix.gram(),
     "cross_products": lambda matrix, S: np.vstack([block.products for block in matrix.cross_products(S)]),
 }
@@ -185,7 +185,7 @@ def test_bed_matrix_call_rates_agree_with_cross_products(bed: BedFile, engine: E
 def test_bed_matrix_without_snps_gives_zeros(bed: BedFile, engine: Engine, S: Floats) -> None:
     matrix = BedMatrix(bed, engine, snps=np.arange(0))
     assert matrix.n_snps == 0
-    assert not matrix.gram_product(S).any()
+    assert not matrix.gram_product(S).total().any()
     assert not matrix.gram().any()
     assert list(matrix.cross_products(S)) == []
 

@@ -1,18 +1,21 @@
 """The plan in words and numbers."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+from made_plans import size_of_run
 
 import lfmm2
 from lfmm2._words import aligned, decimal_bytes, mebibytes, with_spaces
 from lfmm2.model.eigensolvers import SolverOptions
-from lfmm2.pipeline.memory import ProblemSize
 from lfmm2.pipeline.plan import make_plan
 from lfmm2.process.limits import available_memory, parse_memory
 
-SIZE = ProblemSize(
-    n_samples=990, n_samples_read=1000, n_snps=50_000, n_snps_read=60_000, n_estimation_snps=5000, n_variables=2,
-    n_nuisance=1, n_factors=5, bytes_read=250, estimation_bytes_read=250, variant_bytes=10**6,
-)  # fmt: skip
+SIZE = size_of_run(
+    990, 50_000, 5000, n_samples_read=1000, n_snps_read=60_000, n_variables=2, n_nuisance=1, variant_bytes=10**6
+)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +73,7 @@ def test_mebibytes_are_rounded_up_and_spaced():
 
 
 def test_describe_is_aligned_and_complete():
-    plan = make_plan(SIZE, SolverOptions("krylov"), 1 << 32, 2, "parquet", False, filtered=True)
+    plan = make_plan(SIZE, SolverOptions("krylov"), 1 << 32, 2, "parquet", filtered=True)
     lines = plan.describe().splitlines()
     assert {line[18] for line in lines} & {" "} == set()
     assert all(line[17] == " " for line in lines)
@@ -85,14 +88,16 @@ def test_describe_is_aligned_and_complete():
 
 
 def test_plan_counts_passes_and_bytes():
-    plan = make_plan(SIZE, SolverOptions("power", n_power_iter=3), 1 << 32, 1, None, False)
+    plan = make_plan(SIZE, SolverOptions("power", n_power_iter=3), 1 << 32, 1, None)
     assert plan.n_passes == 4
     assert plan.n_bytes_read == (4 * 5000 + 50_000) * 250
     assert "stay in memory" in plan.describe()
 
 
 def test_loadings_are_counted_in_memory_and_on_disk():
-    without, with_loadings = (make_plan(SIZE, SolverOptions(), 1 << 32, 1, "tsv", v) for v in (False, True))
+    without, with_loadings = (
+        make_plan(replace(SIZE, loadings=v), SolverOptions(), 1 << 32, 1, "tsv") for v in (False, True)
+    )
     assert with_loadings.temporary_bytes - without.temporary_bytes == 8 * 5 * 50_000
     assert with_loadings.output_bytes > without.output_bytes
 
@@ -101,11 +106,18 @@ def test_aligned_makes_room_for_long_names():
     assert aligned({"a": "1", "x" * 30: "2"}).splitlines()[0] == "a:" + " " * 30 + "1"
 
 
+def test_record_has_the_plan_by_the_names_that_it_had():
+    kept = json.loads((Path(__file__).parents[1] / "data" / "record" / "array.json").read_text())["plan"]
+    plan = make_plan(SIZE, SolverOptions("krylov"), 1 << 32, 2, "parquet").for_record()
+    assert [(name, type(value)) for name, value in plan.items()] == [(name, type(kept[name])) for name in kept]
+    assert plan["factor_reserve"] < plan["test_reserve"] < plan["peak_memory"]
+
+
 @pytest.mark.parametrize("solver", ["exact", "krylov", "power"])
 @pytest.mark.parametrize("out_format", [None, "tsv"])
 def test_least_memory_is_enough_and_a_mebibyte_less_is_not(solver, out_format):
     def plan(memory):
-        return make_plan(SIZE, SolverOptions(solver=solver), memory, 2, out_format, False)
+        return make_plan(SIZE, SolverOptions(solver=solver), memory, 2, out_format)
 
     least = plan(1).least_memory
     assert plan(least).peak_memory <= least

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Structured, WriteFileset
 
+from lfmm2.genotypes import segments
 from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.matrix import RESTART_SNPS
 from lfmm2.genotypes.plink import BedFile
+from lfmm2.genotypes.segments import SnpRange
 from lfmm2.pipeline import state_folder
 from lfmm2.pipeline.checkpoints import CheckpointFiles, Checkpoints
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
@@ -22,7 +26,7 @@ from lfmm2.process.progress import Progress
 def questions(matrix: ResumableMatrix, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     S, T = rng.standard_normal((120, 5)), rng.standard_normal((120, 3))
-    return [matrix.gram_product(S, "one"), matrix.gram("two"), matrix.gram_product(T, "three")]
+    return [matrix.gram_product(S, "one").total(), matrix.gram("two"), matrix.gram_product(T, "three").total()]
 
 
 @pytest.fixture
@@ -70,17 +74,23 @@ def test_interrupted_pass_goes_on_where_it_was(
             if self.n_snps >= self.stop_at:
                 raise KeyboardInterrupt
 
+    # several segments, one of them begun, when the pass is interrupted
+    monkeypatch.setattr(segments, "SEGMENT_SNPS", 2 * RESTART_SNPS)
     S = np.random.default_rng(5).standard_normal((120, 6))
     straight = Engine(2, 1 << 30)
-    for verb, arguments in (("gram", ()), ("gram_product", (S,))):
-        expected = getattr(matrix(straight, Checkpoints()), verb)(*arguments)
+    asked: dict[str, Callable[[ResumableMatrix], np.ndarray]] = {
+        "gram": lambda matrix: matrix.gram(),
+        "gram_product": lambda matrix: matrix.gram_product(S).total(),
+    }
+    for verb, ask in asked.items():
+        expected = ask(matrix(straight, Checkpoints()))
         folder = tmp_path / verb
         with pytest.raises(KeyboardInterrupt), StateFolder.begin(folder, {}, False, False) as state:
-            getattr(matrix(Engine(1, 1 << 30, Stopping()), CheckpointFiles(state)), verb)(*arguments)
+            ask(matrix(Engine(1, 1 << 30, Stopping()), CheckpointFiles(state)))
         assert [path.name for path in folder.glob("*.npz")] == ["pass-001-begun.npz"]
         engine = Engine(3, 1 << 30)
         with pytest.raises(KeyboardInterrupt), StateFolder.begin(folder, {}, True, False) as state:  # noqa: PT012
-            again = getattr(matrix(engine, CheckpointFiles(state)), verb)(*arguments)
+            again = ask(matrix(engine, CheckpointFiles(state)))
             raise KeyboardInterrupt
         np.testing.assert_array_equal(again, expected)
         assert engine.passes[0].n_snps <= 21_000 - 2048 * (n_kept - 1)
@@ -96,3 +106,17 @@ def test_other_questions_are_answered_anew(
     expected = questions(ResumableMatrix(matrix, engine, Checkpoints()), seed=1)
     for first, second in zip(expected, again, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+def test_ranges_are_questions_of_their_own(
+    structured: Structured, write_fileset: WriteFileset, engine: Engine, tmp_path: Path
+) -> None:
+    bed = write_fileset(np.tile(structured.dosage, 3))
+    with StateFolder.begin(tmp_path / "s", {}, False, False) as state:
+        checkpoints = CheckpointFiles(state)
+        half = ResumableMatrix(BedMatrix(bed, engine), engine, checkpoints).gram(snps=SnpRange(0, RESTART_SNPS))
+        whole = ResumableMatrix(BedMatrix(bed, engine), engine, checkpoints).gram()
+        assert not np.array_equal(half, whole)
+        again = ResumableMatrix(BedMatrix(bed, engine), engine, checkpoints).gram(snps=SnpRange(0, bed.n_snps))
+        np.testing.assert_array_equal(again, whole)
+        state.give_up()

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from made_plans import size_of_run
 from numpy.typing import NDArray
 
 from lfmm2 import _core
@@ -25,8 +26,8 @@ from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.matrix import RESTART_SNPS
 from lfmm2.genotypes.packed_bed import PackedBed
+from lfmm2.genotypes.segments import SnpRange
 from lfmm2.model.eigensolvers import SolverOptions
-from lfmm2.pipeline.memory import ProblemSize
 from lfmm2.pipeline.plan import make_plan
 from lfmm2.pipeline.snps import random_subset
 from lfmm2.process.threads import single_threaded_blas
@@ -134,7 +135,7 @@ def check_products(matrix: BedMatrix, Y: Floats) -> None:
     blocks = list(matrix.cross_products(W))
     found = np.concatenate([block.products for block in blocks])
     check_close(found, Y @ W, "cross products")
-    check_close(matrix.gram_product(W), Y.T @ (Y @ W), "Gram product")
+    check_close(matrix.gram_product(W).total(), Y.T @ (Y @ W), "Gram product")
     sums = np.concatenate([block.sum_squares for block in blocks])
     check_close(sums, (Y**2).sum(1), "sums of squares")
 
@@ -142,7 +143,7 @@ def check_products(matrix: BedMatrix, Y: Floats) -> None:
 def check_tests(matrix: BedMatrix, W: Floats, places: Ints, products: Floats, first_snp: int) -> int:
     """A pass from `first_snp` on: the products of the known SNPs at their indices, nothing elsewhere; SNPs seen."""
     seen, n_seen = [], 0
-    for block in matrix.cross_products(W, first_snp=first_snp):
+    for block in matrix.cross_products(W, snps=SnpRange(first_snp)):
         assert block.first_snp == first_snp + n_seen, f"block of SNP {block.first_snp} after {first_snp + n_seen}"
         n_seen += len(block.products)
         rows = np.flatnonzero((block.products != 0).any(axis=1))
@@ -171,7 +172,7 @@ def check_long(folder: Path, whole: bool) -> dict[str, object]:
             check_tests(matrix, W, places, Y @ W, 0)
             found["seconds of cross products"] = round(time.perf_counter() - began, 1)
             began = time.perf_counter()
-            check_close(matrix.gram_product(W), Y.T @ (Y @ W), "Gram product")
+            check_close(matrix.gram_product(W).total(), Y.T @ (Y @ W), "Gram product")
             found["seconds of the Gram product"] = round(time.perf_counter() - began, 1)
         else:
             # the end of a file that is cut a little behind SNP 2³¹
@@ -183,7 +184,7 @@ def check_long(folder: Path, whole: bool) -> dict[str, object]:
                 tail = BedMatrix(short, Engine(2, BUDGET))
                 found["SNPs of the pass"] = check_tests(tail, W, places[here], (Y @ W)[here], first)
                 chosen = BedMatrix(short, Engine(2, BUDGET), snps=np.union1d(places[here], [5, 2**31 + 77]))
-                check_close(chosen.gram_product(W), Y[here].T @ (Y[here] @ W), "Gram product")
+                check_close(chosen.gram_product(W).total(), Y[here].T @ (Y[here] @ W), "Gram product")
     path.unlink()
     return found
 
@@ -191,22 +192,25 @@ def check_long(folder: Path, whole: bool) -> dict[str, object]:
 def check_plans() -> dict[str, int]:
     """Passes, bytes and memory of huge problems, in Python's integers."""
     n, p, bytes_per_snp = 500_000, WIDE_SNPS, 125_000
-    size = ProblemSize(
-        n_samples=n, n_samples_read=n, n_snps=p, n_snps_read=p, n_estimation_snps=p, n_variables=20, n_nuisance=5,
-        n_factors=50, bytes_read=bytes_per_snp, estimation_bytes_read=bytes_per_snp, variant_bytes=25 * 10**9,
-    )  # fmt: skip
+    size = size_of_run(n, p, n_variables=20, n_nuisance=5, n_factors=50, variant_bytes=25 * 10**9, loadings=True)
     n_plans = 0
     for problem in (size, replace(size, n_listed=p // 2)):
         for solver, passes in (("power", 3), ("krylov", None)):
             for n_threads in (1, 64):
-                plan = make_plan(problem, SolverOptions(solver), 1 << 40, n_threads, "parquet", True)
+                plan = make_plan(problem, SolverOptions(solver), 1 << 40, n_threads, "parquet")
                 expected = plan.n_passes if passes is None else passes
                 assert plan.n_passes == expected > 0
                 assert plan.n_bytes_read == (expected + 1) * p * bytes_per_snp
                 # 20 tables, joint and loadings, at least 50 bytes a row
                 assert plan.output_bytes >= 22 * 50 * p
                 assert plan.temporary_bytes >= 8 * p * (7 + 4 * 20 + 50)
-                numbers = (plan.peak_memory, plan.memory, plan.factor_reserve, plan.test_reserve, plan.output_bytes)
+                numbers = (
+                    plan.peak_memory,
+                    plan.memory,
+                    plan.beside_factors.held,
+                    plan.beside_tests.held,
+                    plan.output_bytes,
+                )
                 assert all(type(number) is int and 0 < number < 2**63 for number in numbers), numbers
                 assert plan.peak_memory >= 16 * problem.n_listed
                 n_plans += 1

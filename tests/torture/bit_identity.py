@@ -22,6 +22,7 @@ import numpy as np
 
 import lfmm2
 from lfmm2.genotypes.engine import GROUP_SNPS, Engine
+from lfmm2.genotypes.footprint import Footprint
 from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.process.progress import Progress
 
@@ -109,16 +110,16 @@ def digest(result: lfmm2.AssociationResult) -> str:
 @contextlib.contextmanager
 def one_group_per_block() -> Iterator[None]:
     """Let blocks be as with a budget that has room for one group only."""
-    real = Engine.block_groups
+    real = Engine.block_snps
 
-    def block_groups(self: Engine, group_bytes: int, fixed_bytes: int) -> int:
-        return min(real(self, group_bytes, fixed_bytes), 1)
+    def block_snps(self: Engine, footprint: Footprint) -> int:
+        return min(real(self, footprint), footprint.group_snps)
 
-    Engine.block_groups = block_groups  # type: ignore[method-assign]
+    Engine.block_snps = block_snps  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Engine.block_groups = real  # type: ignore[method-assign]
+        Engine.block_snps = real  # type: ignore[method-assign]
 
 
 def least_budget(data: DataSet, n_threads: int) -> int:

@@ -36,8 +36,8 @@ def test_an_index_of_32_bits_is_noticed(monkeypatch):
     quick()
     real = big_offsets.BedMatrix.cross_products
 
-    def wrapped(self, W, label="tests", first_snp=0):
-        for block in real(self, W, label, first_snp):
+    def wrapped(self, W, label="tests", **more):
+        for block in real(self, W, label, **more):
             yield big_offsets.replace(block, first_snp=int(np.int64(block.first_snp).astype(np.int32)))
 
     monkeypatch.setattr(big_offsets.BedMatrix, "cross_products", wrapped)

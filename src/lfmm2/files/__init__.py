@@ -4,6 +4,7 @@ from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
 from lfmm2.files.id_tables import as_floats, as_tables, take_apart
 from lfmm2.files.row_store import RowStore, checksum
 from lfmm2.files.samples import (
+    SAMPLE_BYTES,
     Samples,
     as_paths,
     first_two_columns,
@@ -13,8 +14,24 @@ from lfmm2.files.samples import (
     read_sample_list,
 )
 from lfmm2.files.seals import find_damaged_files, matches, read_note, read_record, seal_json
-from lfmm2.files.table_files import TEXT_FORMATS, open_table, read_columns, recut, text_options
-from lfmm2.files.text_tables import CHUNK, open_regular, refuse_other_format, repeated, spelling_hints, stream_tables
+from lfmm2.files.table_files import (
+    GROUP_ROWS,
+    TEXT_FORMATS,
+    open_table,
+    read_columns,
+    recut,
+    text_options,
+    writing_bytes,
+)
+from lfmm2.files.text_tables import (
+    CHUNK,
+    open_regular,
+    refuse_other_format,
+    repeated,
+    spelling_hints,
+    stream_bytes,
+    stream_tables,
+)
 from lfmm2.files.variable_tables import Variables, check_variables, join_variables, read_variables
 from lfmm2.files.whole_files import (
     OutputSet,
@@ -28,7 +45,9 @@ from lfmm2.files.whole_files import (
 
 __all__ = [
     "CHUNK",
+    "GROUP_ROWS",
     "LOCK",
+    "SAMPLE_BYTES",
     "TEXT_FORMATS",
     "FolderLock",
     "OutputSet",
@@ -64,9 +83,11 @@ __all__ = [
     "repeated",
     "seal_json",
     "spelling_hints",
+    "stream_bytes",
     "stream_tables",
     "sync_folder",
     "take_apart",
     "text_options",
     "translated",
+    "writing_bytes",
 ]

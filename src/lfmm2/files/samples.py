@@ -14,6 +14,9 @@ from lfmm2._words import some_of
 from lfmm2.errors import InconsistentInputError, UsageError
 from lfmm2.files.text_tables import repeated, spelling_hints, stream_tables
 
+# Python's strings of a sample's IDs, in the .fam and in the tables
+SAMPLE_BYTES = 500
+
 
 @dataclass(frozen=True)
 class Samples:

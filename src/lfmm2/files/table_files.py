@@ -17,6 +17,18 @@ from lfmm2.errors import MalformedInputError, ReadError, UsageError
 
 #: Formats of text, and how they are compressed.
 TEXT_FORMATS = {"tsv": None, "tsv.gz": "gzip", "tsv.zst": "zstd"}
+# Rows of a Parquet row group. Fewer cost readers time, who take a group at a time; more cost the writer memory
+GROUP_ROWS = 131_072
+# A row group of a results table and its compressed copy, and the text of lines; more for each column beyond its numbers
+GROUP_BYTES, USUAL_COLUMNS = 48 << 20, 12
+# Of each file: its buffer, and what the writer of a table leaves with the allocator; measured with 1 to 41 tables
+FILE_BYTES = 17 << 17
+
+
+def writing_bytes(n_rows: int, n_columns: int, n_files: int) -> int:
+    """Return the bytes at the peak of writing tables one after the other, of which the widest has so many numbers."""
+    group = GROUP_BYTES + max(n_columns - USUAL_COLUMNS, 0) * 3 * 8 * GROUP_ROWS
+    return group * min(n_rows, GROUP_ROWS) // GROUP_ROWS + FILE_BYTES * n_files
 
 
 class TableWriter:
@@ -95,7 +107,7 @@ class TsvTable(TableWriter):
         self._end = stream.close
 
 
-def open_table(file: BinaryIO, schema: pa.Schema, format: str, group_rows: int = 131_072) -> TableWriter:
+def open_table(file: BinaryIO, schema: pa.Schema, format: str, group_rows: int = GROUP_ROWS) -> TableWriter:
     """Begin a table in "parquet", "tsv", "tsv.gz" or "tsv.zst"; UsageError if the format is another.
 
     A group is a Parquet row group, or one write of text; 131 072 rows of a result table take 20 MB.

@@ -25,6 +25,8 @@ from lfmm2.errors import MalformedInputError, ReadError
 
 Layout = Callable[[int], Sequence[str] | None]  # names of all columns by their number, if it is legal
 CHUNK = 1 << 22
+# how often a piece is held: as read, cleaned, as columns
+_CHUNK_COPIES = 8
 _LONGEST_LINE = 1 << 24
 _LAST_POSITION = 2**31 - 2  # PLINK's own limit
 _OTHER_FORMATS = {
@@ -142,6 +144,11 @@ def _text_chunks(path: AnyPath, chunk_bytes: int) -> Iterator[tuple[int, bytes]]
                     raise MalformedInputError(f"{path}, line {line}: is blank amid the table; remove it")
                 yield line, lines
                 line += lines.count(b"\n") + 1
+
+
+def stream_bytes(text_bytes: int) -> int:
+    """Return the bytes that `stream_tables` holds of a file of so many, at its peak."""
+    return _CHUNK_COPIES * min(text_bytes, CHUNK)
 
 
 def stream_tables(path: AnyPath, rule: str, layout: Layout, chunk: int = CHUNK) -> Iterator[pa.Table]:

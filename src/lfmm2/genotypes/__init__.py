@@ -2,12 +2,14 @@
 
 from lfmm2.genotypes import plink_writer
 from lfmm2.genotypes.array_source import NumberSource, digest_of
-from lfmm2.genotypes.bed_matrix import ACCUMULATOR_BYTES, GRAM_PANEL_SNPS, MOST_ACCUMULATORS
-from lfmm2.genotypes.engine import BLOCK_BYTES, Engine, PassRecord, plan_tiling
-from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, HeldOutError, fill_bytes
-from lfmm2.genotypes.matrix import NO_PARTIAL, RESTART_SNPS, CrossProducts, GenotypeMatrix, PartialSum
+from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
+from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
+from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint, doubles
+from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, FillSize, HeldOutError
+from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, GenotypeMatrix
 from lfmm2.genotypes.packed_bed import PackedBed
 from lfmm2.genotypes.plink import BedFile, open_bed
+from lfmm2.genotypes.segments import ALL_SNPS, NO_KEEPER, PassKeeper, SegmentSums, SnpRange, n_segments
 from lfmm2.genotypes.source import (
     VARIANT_SCHEMA,
     GenotypeSource,
@@ -18,14 +20,20 @@ from lfmm2.genotypes.source import (
     variant_tables,
 )
 from lfmm2.genotypes.source_kinds import GenotypesLike, open_source
-from lfmm2.genotypes.thinning import THRESHOLD_MARGIN, ThinOptions, kept_ids, parse_thinning, thin_snps, thinning_bytes
+from lfmm2.genotypes.thinning import (
+    THRESHOLD_MARGIN,
+    ThinOptions,
+    kept_ids,
+    parse_thinning,
+    thin_snps,
+    thinning_footprint,
+)
 
 __all__ = [
-    "ACCUMULATOR_BYTES",
-    "BLOCK_BYTES",
-    "GRAM_PANEL_SNPS",
-    "MOST_ACCUMULATORS",
-    "NO_PARTIAL",
+    "ALL_SNPS",
+    "COUNTING_BYTES",
+    "NOTHING_HELD",
+    "NO_KEEPER",
     "N_COLUMNS",
     "RESTART_SNPS",
     "THRESHOLD_MARGIN",
@@ -34,6 +42,8 @@ __all__ = [
     "CrossProducts",
     "Engine",
     "FactorFill",
+    "FillSize",
+    "Footprint",
     "GenotypeMatrix",
     "GenotypeSource",
     "GenotypesLike",
@@ -41,21 +51,24 @@ __all__ = [
     "NumberSource",
     "PackedBed",
     "PackedMatrix",
-    "PartialSum",
+    "PassKeeper",
     "PassRecord",
+    "SegmentSums",
+    "SnpRange",
     "SourceMemory",
     "ThinOptions",
     "digest_of",
-    "fill_bytes",
+    "doubles",
     "kept_ids",
+    "n_segments",
     "open_bed",
     "open_source",
     "packed_matrix",
     "parse_thinning",
-    "plan_tiling",
+    "plan_block",
     "plink_writer",
     "refuse",
     "thin_snps",
-    "thinning_bytes",
+    "thinning_footprint",
     "variant_tables",
 ]

@@ -11,8 +11,19 @@ from numpy.typing import NDArray
 from lfmm2._typing import Floats, Ints
 from lfmm2.errors import InconsistentInputError, MalformedInputError
 from lfmm2.genotypes.engine import Engine
-from lfmm2.genotypes.imputation import FactorFill
-from lfmm2.genotypes.matrix import NO_PARTIAL, RESTART_SNPS, CrossProducts, PartialSum
+from lfmm2.genotypes.footprint import Footprint, doubles
+from lfmm2.genotypes.imputation import FactorFill, FillSize
+from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts
+from lfmm2.genotypes.segments import (
+    ALL_SNPS,
+    NO_KEEPER,
+    PassKeeper,
+    SegmentedPass,
+    SegmentSums,
+    SnpRange,
+    begin_gram,
+    n_held_sums,
+)
 
 
 @runtime_checkable
@@ -90,12 +101,11 @@ class ArrayMatrix:
     def n_snps(self) -> int:
         return len(self.snps)
 
-    def _blocks(self, label: str, first_snp: int = 0) -> Iterator[tuple[int, NDArray[np.bool_], Ints, Floats, Floats]]:
+    def _blocks(self, label: str, snps: range) -> Iterator[tuple[int, NDArray[np.bool_], Ints, Floats, Floats]]:
         """Yield (first, called (n_block, n_samples), n_called, mean, centred (n_block, n_samples))."""
-        n_left = self.n_snps - first_snp
-        with self.engine.recorded(label, n_left, self.n_samples * self.numbers.dtype.itemsize) as advance:
-            for first in range(first_snp, self.n_snps, self.BLOCK_SNPS):
-                columns = self.snps[first : first + self.BLOCK_SNPS]
+        with self.engine.recorded(label, len(snps), self.n_samples * self.numbers.dtype.itemsize) as advance:
+            for first in snps[:: self.BLOCK_SNPS]:
+                columns = self.snps[first : min(first + self.BLOCK_SNPS, snps.stop)]
                 block = np.array(self.numbers.read(self.samples, columns), np.float64, order="C")
                 if np.isinf(block).any():
                     raise MalformedInputError("genotypes contain infinite values; use NaN for missing ones")
@@ -110,27 +120,55 @@ class ArrayMatrix:
                 yield first, called, n_called, mean, block
                 advance(len(block))
 
-    def gram_product(self, S: Floats, label: str = "gram product", partial: PartialSum = NO_PARTIAL) -> Floats:
-        """G(S) = Y (Yᵀ S)."""
-        done, G = partial.begun() or (0, np.zeros(S.shape))
-        for first, *_, block in self._blocks(label, done):
-            G += block.T @ (block @ S)
-            partial.offer(first + len(block), G)
-        return G
+    def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ALL_SNPS) -> Footprint:
+        """Tell the memory of `gram_product`: blocks, and sums of segments."""
+        n_sums = n_held_sums(snps.within(self.n_snps, 1), self.n_snps)
+        return self._footprint_of_blocks() + Footprint(doubles((n_sums, self.n_samples, n_columns)))
 
-    def gram(self, label: str = "Gram matrix", partial: PartialSum = NO_PARTIAL) -> Floats:
-        """C = Y Yᵀ."""
-        done, C = partial.begun() or (0, np.zeros((self.n_samples, self.n_samples)))
-        for first, *_, block in self._blocks(label, done):
+    def footprint_of_gram(self) -> Footprint:
+        """Tell the memory of `gram`: blocks, the matrix, and what a block adds to it."""
+        return self._footprint_of_blocks() + Footprint(2 * doubles((self.n_samples, self.n_samples)))
+
+    def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = None) -> Footprint:
+        """Tell the memory of `cross_products`: blocks, their products, and a copy of a block where means are kept."""
+        n_copied = self.n_samples if fill is not None and fill.keeps_means else 0
+        return self._footprint_of_blocks() + Footprint(doubles((self.BLOCK_SNPS, 2 * n_columns + 16 + n_copied)))
+
+    def _footprint_of_blocks(self) -> Footprint:
+        """Return the memory of a block: as it is read, as float64, without NaN, centred, and what is called."""
+        return Footprint(self.BLOCK_SNPS * self.n_samples * (self.numbers.dtype.itemsize + 4 * 8 + 2))
+
+    def gram_product(
+        self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER
+    ) -> SegmentSums:
+        """Add up G(S) = Y (Yᵀ S), (n_samples, l), over a range."""
+        running = SegmentedPass(snps, self.n_snps, lambda: np.zeros(S.shape), S.shape[1], keeper)
+        for first, *_, block in self._blocks(label, running.snps):
+            for rows, G in running.parts(first, len(block)):
+                G += block[rows].T @ (block[rows] @ S)
+        return running.sums
+
+    def gram(
+        self,
+        label: str = "Gram matrix",
+        snps: SnpRange = ALL_SNPS,
+        keeper: PassKeeper = NO_KEEPER,
+        before: Floats | None = None,
+    ) -> Floats:
+        """Return C = Y Yᵀ, (n_samples, n_samples), of all SNPs up to the end of the range."""
+        left, C = begin_gram(
+            snps.within(self.n_snps, RESTART_SNPS), before, lambda: np.zeros((self.n_samples,) * 2), keeper
+        )
+        for first, *_, block in self._blocks(label, left):
             C += block.T @ block
-            partial.offer(first + len(block), C)
+            keeper.offer(first + len(block), {"sum": C})
         return C
 
     def cross_products(
-        self, W: Floats, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
+        self, W: Floats, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[CrossProducts]:
-        """Yᵀ W by blocks."""
-        for first, called, n_called, mean, block in self._blocks(label, first_snp):
+        """Give Yᵀ W by blocks."""
+        for first, called, n_called, mean, block in self._blocks(label, snps.within(self.n_snps, RESTART_SNPS)):
 
             def products_of(
                 values: Floats,

@@ -17,7 +17,7 @@ from lfmm2.errors import InconsistentInputError, MalformedInputError
 from lfmm2.files import Samples
 from lfmm2.genotypes.array_matrix import ArrayMatrix, HeldNumbers
 from lfmm2.genotypes.engine import Engine
-from lfmm2.genotypes.source import VARIANT_SCHEMA, GenotypeSource, SourceMemory, refuse
+from lfmm2.genotypes.source import VARIANT_SCHEMA, GenotypeSource, refuse
 
 # Columns of an array that are described in one table: a few MB
 DESCRIBED_COLUMNS = 1 << 16
@@ -40,11 +40,6 @@ class NumberSource(GenotypeSource, Protocol):
 
         `snps` ascends and holds at most a few thousand positions; `samples` are rows in any order.
         """
-
-    @property
-    def memory(self) -> SourceMemory:
-        """Bytes of a number."""
-        return SourceMemory(number_bytes=self.dtype.itemsize)
 
     def refusal(self, option: str) -> str:
         """Return a sentence on options that need hard calls."""

@@ -12,9 +12,20 @@ from lfmm2 import _core
 from lfmm2._typing import Floats, Ints, Packed
 from lfmm2.errors import UsageError
 from lfmm2.genotypes.engine import Engine, plan_tiling
-from lfmm2.genotypes.imputation import FactorFill, PackedFill
-from lfmm2.genotypes.matrix import NO_PARTIAL, CrossProducts, PartialSum, _padded
+from lfmm2.genotypes.footprint import Footprint, doubles
+from lfmm2.genotypes.imputation import FactorFill, FillSize, PackedFill
+from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, _padded, padded_columns
 from lfmm2.genotypes.packed_bed import PackedReader
+from lfmm2.genotypes.segments import (
+    ALL_SNPS,
+    NO_KEEPER,
+    PassKeeper,
+    SegmentedPass,
+    SegmentSums,
+    SnpRange,
+    begin_gram,
+    n_held_sums,
+)
 
 # SNPs decoded together for the Gram matrix
 GRAM_PANEL_SNPS = 512
@@ -25,6 +36,10 @@ ACCUMULATOR_BYTES = 32 << 20
 
 
 MOST_ACCUMULATORS = 64
+
+
+# For each SNP of a block whose calls are counted: counts, their sums, and means
+COUNTING_BYTES = 64
 
 
 # Samples in the edge of the squares by which a matrix is mirrored: a few fit in cache
@@ -123,66 +138,102 @@ class BedMatrix:
         """Memory per SNP of a block: two packed buffers, and the unselected bytes where samples are chosen."""
         return 2 * self.bytes_per_snp + (self.bed.bytes_per_snp if self.samples is not None else 0)
 
-    def _blocks(
-        self, label: str, group_snps: int, snp_bytes: int, fixed: int, first_snp: int = 0
-    ) -> Iterator[tuple[int, Packed]]:
+    def _blocks(self, label: str, snps: range, footprint: Footprint) -> Iterator[tuple[int, Packed]]:
         self.bed.check_unchanged()
-        n_groups = self.engine.block_groups(group_snps * (self._buffer_bytes() + snp_bytes), fixed)
+        block_snps = self.engine.block_snps(footprint)
         yield from self.engine.blocks(
-            label, self._reader(), self.n_snps, self.bytes_per_snp, n_groups * group_snps, self.bed.bytes_per_snp,
-            first_snp,
-        )  # fmt: skip
+            label, self._reader(), snps, self.bytes_per_snp, block_snps, self.bed.bytes_per_snp
+        )
         self.bed.check_unchanged()
 
-    def gram_product(self, S: Floats, label: str = "gram product", partial: PartialSum = NO_PARTIAL) -> Floats:
-        """G(S) = Y (Yᵀ S), (n_samples, l) F order; 4 n l flops per SNP, one pass."""
+    def _tile_work_shape(self, n_columns: int) -> tuple[int, int]:
+        """Return the shape of the workspace in which all threads decode tiles."""
+        tiling = plan_tiling(self.n_samples, n_columns)
+        return self.engine.n_threads, int(_core.workspace_size(tiling.tile_snps, tiling.chunk_samples, n_columns))
+
+    def _accumulators_shape(self, n_columns: int, budget: int) -> tuple[int, int, int]:
+        """Return the shape of the sums of groups: threads meet after as many groups as there are of them."""
+        most = min(ACCUMULATOR_BYTES, budget // 8) // doubles((self.n_samples, n_columns))
+        return self.n_samples, n_columns, max(self.engine.n_threads, min(most, MOST_ACCUMULATORS))
+
+    def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ALL_SNPS) -> Footprint:
+        """Tell the memory of `gram_product`: workspaces, its columns, and sums of segments."""
+        l = padded_columns(n_columns)  # noqa: E741
+        n_sums = n_held_sums(snps.within(self.n_snps, 1), self.n_snps)
+        held = doubles(self._tile_work_shape(l), self._accumulators_shape(l, budget), (1 + n_sums, self.n_samples, l))
+        return Footprint(held, self._buffer_bytes(), plan_tiling(self.n_samples, l).group_snps)
+
+    def footprint_of_gram(self) -> Footprint:
+        """Tell the memory of `gram`: the matrix and a panel."""
+        n = self.n_samples
+        return Footprint(doubles((n, n), (GRAM_PANEL_SNPS, n)), self._buffer_bytes(), GRAM_PANEL_SNPS)
+
+    def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = None) -> Footprint:
+        """Tell the memory of `cross_products`: workspace, columns, and its blocks.
+
+        A block is counted as its products and about as much again, for what a caller makes of them at once.
+        """
+        n, m = self.n_samples, padded_columns(n_columns)
+        own = Footprint(
+            doubles(self._tile_work_shape(m), (2 * n, m)),
+            self._buffer_bytes() + doubles((2 * m + 16,)),
+            plan_tiling(n, m).group_snps,
+        )
+        return own if fill is None else own + fill.footprint(n, m, self.engine.n_threads)
+
+    def gram_product(
+        self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER
+    ) -> SegmentSums:
+        """Add up G(S) = Y (Yᵀ S), (n_samples, l) F order, over a range; 4 n l flops per SNP, one pass."""
         S, n_columns = _padded(S), S.shape[1]
         n, l = S.shape  # noqa: E741
-        tiling = plan_tiling(n, l)
-        n_threads = self.engine.n_threads
-        work = np.empty((n_threads, _core.workspace_size(tiling.tile_snps, tiling.chunk_samples, l)))
-        # threads meet after as many groups as there are accumulators: where they are small, once a block
-        most = min(ACCUMULATOR_BYTES, self.engine.memory // 8) // (8 * n * l)
-        n_slots = max(n_threads, min(most, MOST_ACCUMULATORS))
-        accumulators = np.empty((n, l, n_slots), order="F")
-        done, G = partial.begun() or (0, np.zeros((n, l), order="F"))
-        fixed = work.nbytes + accumulators.nbytes + 2 * G.nbytes
-        for first, packed in self._blocks(label, tiling.group_snps, 0, fixed, done):
-            _core.gram_product(
-                packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,
-                accumulators, work, n_threads,
-            )  # fmt: skip
-            partial.offer(first + len(packed), G)
-        return G[:, :n_columns]
+        tiling, budget = plan_tiling(n, l), self.engine.budget
+        work = np.empty(self._tile_work_shape(l))
+        accumulators = np.empty(self._accumulators_shape(l, budget), order="F")
+        running = SegmentedPass(snps, self.n_snps, lambda: np.zeros((n, l), order="F"), n_columns, keeper)
+        footprint = self.footprint_of_gram_product(n_columns, budget, snps)
+        for first, packed in self._blocks(label, running.snps, footprint):
+            for rows, G in running.parts(first, len(packed)):
+                _core.gram_product(
+                    packed[rows], n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,
+                    accumulators, work, self.engine.n_threads,
+                )  # fmt: skip
+        return running.sums
 
-    def gram(self, label: str = "Gram matrix", partial: PartialSum = NO_PARTIAL) -> Floats:
-        """C = Y Yᵀ, (n_samples, n_samples); n² flops per SNP, one pass, one matrix for all threads."""
+    def gram(
+        self,
+        label: str = "Gram matrix",
+        snps: SnpRange = ALL_SNPS,
+        keeper: PassKeeper = NO_KEEPER,
+        before: Floats | None = None,
+    ) -> Floats:
+        """Return C = Y Yᵀ, (n_samples, n_samples) F order, of all SNPs up to the end of the range.
+
+        n² flops per SNP, one pass, one matrix for all threads.
+        """
         n = self.n_samples
-        done, C = partial.begun() or (0, np.zeros((n, n), order="F"))
+        left, C = begin_gram(
+            snps.within(self.n_snps, RESTART_SNPS), before, lambda: np.zeros((n, n), order="F"), keeper
+        )
         panel = np.empty((GRAM_PANEL_SNPS, n))
-        for first, packed in self._blocks(label, GRAM_PANEL_SNPS, 0, C.nbytes + panel.nbytes, done):
+        for first, packed in self._blocks(label, left, self.footprint_of_gram()):
             _core.gram(packed, n, self._coding, C, gram_edge(n), panel, self.engine.n_threads)
-            partial.offer(first + len(packed), C)
+            keeper.offer(first + len(packed), {"sum": C})
         _mirror(C)
         return C
 
     def cross_products(
-        self, W: Floats, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
+        self, W: Floats, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[CrossProducts]:
-        """Yᵀ W by blocks; 2 n m flops per SNP, and those of `fill` for its missing calls; one pass."""
+        """Give Yᵀ W by blocks; 2 n m flops per SNP, and those of `fill` for its missing calls; one pass."""
         W, n_columns = _padded(W), W.shape[1]
         n, m = W.shape
         tiling = plan_tiling(n, m)
         n_threads = self.engine.n_threads
-        work = np.empty((n_threads, _core.workspace_size(tiling.tile_snps, tiling.chunk_samples, m)))
-        # the products and about as much again for the statistics made of them
-        snp_bytes = 8 * (2 * m + 16)
-        fixed = work.nbytes + 2 * W.nbytes
+        work = np.empty(self._tile_work_shape(m))
         filler = None if fill is None else PackedFill(fill, W, n_threads)
-        if filler is not None:
-            fixed += filler.fixed_bytes
-            snp_bytes += filler.snp_bytes + 8 * m * filler.fill.keeps_means
-        for first, packed in self._blocks(label, tiling.group_snps, snp_bytes, fixed, first_snp):
+        footprint = self.footprint_of_cross_products(n_columns, None if filler is None else filler.size)
+        for first, packed in self._blocks(label, snps.within(self.n_snps, RESTART_SNPS), footprint):
             counts = np.empty((len(packed), 4), np.int64)
             products = np.empty((len(packed), m))
             _core.cross_products(
@@ -193,19 +244,23 @@ class BedMatrix:
 
     def call_rates(self, label: str = "filters") -> Iterator[tuple[Ints, Floats]]:
         """Called samples and mean dosage of every SNP, by blocks; a pass that decodes nothing."""
-        for _, packed in self._blocks(label, GRAM_PANEL_SNPS, 64, 0):
+        for _, packed in self.packed_blocks(label, Footprint(0, COUNTING_BYTES)):
             counts = np.empty((len(packed), 4), np.int64)
             _core.count_genotypes(packed, self.n_samples, counts, self.engine.n_threads)
             n_called = counts[:, 0] + counts[:, 2] + counts[:, 3]
             with np.errstate(invalid="ignore"):
                 yield n_called, (counts[:, 2] + 2 * counts[:, 3]) / n_called
 
-    def packed_blocks(self, label: str, snp_bytes: int, fixed: int) -> Iterator[tuple[int, Packed]]:
-        """First SNP and packed genotypes of the samples in use, by blocks of a multiple of `GRAM_PANEL_SNPS`.
+    def footprint_of_packed_blocks(self) -> Footprint:
+        """Tell the memory of blocks that are not decoded."""
+        return Footprint(0, self._buffer_bytes(), GRAM_PANEL_SNPS)
 
-        The caller takes `snp_bytes` for each SNP of a block, and `fixed` bytes besides. Each is valid until the next.
+    def packed_blocks(self, label: str, work: Footprint) -> Iterator[tuple[int, Packed]]:
+        """Give the first SNP and the packed genotypes of the samples in use, by blocks.
+
+        Blocks are multiples of `GRAM_PANEL_SNPS`, each valid until the next. `work` is what the caller takes.
         """
-        yield from self._blocks(label, GRAM_PANEL_SNPS, snp_bytes, fixed)
+        yield from self._blocks(label, range(self.n_snps), self.footprint_of_packed_blocks() + work)
 
     def _describe(self, first: int, packed: Packed, counts: Ints, products: Floats) -> CrossProducts:
         n_called = counts[:, 0] + counts[:, 2] + counts[:, 3]

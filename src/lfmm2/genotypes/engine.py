@@ -19,6 +19,7 @@ import numpy as np
 
 from lfmm2._typing import Packed
 from lfmm2.errors import InsufficientMemoryError
+from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint
 from lfmm2.process import Progress
 
 # Doubles of one decoded tile: at most 512 KiB, half of the L2 cache of current server cores, the other half being left
@@ -30,6 +31,8 @@ TILE_PRODUCT = 950_000
 TILE_SNPS, MOST_TILE_SNPS = 64, 256
 FEWEST_CHUNK_SAMPLES = 128
 GROUP_SNPS = 512
+# Bytes of a block of genotypes and of what is computed from it. Smaller blocks cost a meeting of the threads each,
+# larger ones gain nothing and fall out of the cache that the next stage reads them from.
 BLOCK_BYTES = 8 << 20
 
 
@@ -56,6 +59,23 @@ def plan_tiling(n_samples: int, n_columns: int) -> Tiling:
     # whole bytes of the .bed, and whole cache lines of the tile
     chunk_samples = 8 * -(-n_samples // (8 * n_chunks))
     return Tiling(tile_snps, chunk_samples, GROUP_SNPS // tile_snps)
+
+
+def plan_block(own: Footprint, beside: Footprint, n_threads: int, memory: int) -> int:
+    """Return the SNPs of a block: 8 MiB or two groups per thread, fewer where memory is short, at least one group.
+
+    Parameters
+    ----------
+    own, beside : Footprint
+        Of the pass, and of what is held beside it.
+    n_threads, memory : int
+        Bytes that both may take together.
+    """
+    group = own.group_snps
+    both = own + beside
+    wanted = max(2 * n_threads, BLOCK_BYTES // max(group * own.per_snp, 1), 1)
+    affordable = (memory - both.held) // max(group * both.per_snp, 1)
+    return group * max(min(wanted, affordable), 1)
 
 
 @dataclass(frozen=True)
@@ -89,45 +109,49 @@ class Engine:
         Bytes that the run may take above what the interpreter and its libraries hold.
     progress : Progress
     passes : list of PassRecord
+    beside : Footprint
+        What the run holds beside the passes.
     """
 
     n_threads: int
     memory: int
     progress: Progress = field(default_factory=Progress)
     passes: list[PassRecord] = field(default_factory=list)
+    beside: Footprint = NOTHING_HELD
 
-    def with_memory(self, memory: int) -> Engine:
-        """Return an engine with another budget that shows the same progress and keeps the same record of passes."""
-        return replace(self, memory=memory)
+    def with_beside(self, beside: Footprint) -> Engine:
+        """Return an engine for passes beside which so much is held; it keeps the same record of passes."""
+        return replace(self, beside=beside)
 
-    def block_groups(self, group_bytes: int, fixed_bytes: int) -> int:
-        """Groups per block: 8 MiB or two per thread, fewer where the budget is smaller.
+    @property
+    def budget(self) -> int:
+        """Bytes that a pass may take."""
+        return max(self.memory - self.beside.held, 0)
 
-        Parameters
-        ----------
-        group_bytes : int
-            All memory that grows with the groups in a block.
-        fixed_bytes : int
-            Memory of the pass that does not.
+    def block_snps(self, footprint: Footprint) -> int:
+        """Return the SNPs of a block of a pass.
+
+        Raises
+        ------
+        InsufficientMemoryError
+            If the smallest block takes more than the budget.
         """
-        wanted = max(2 * self.n_threads, BLOCK_BYTES // max(group_bytes, 1), 1)
-        affordable = (self.memory - fixed_bytes) // max(group_bytes, 1)
-        if affordable < 1:
+        least = (footprint + self.beside).least
+        if least > self.memory:
             raise InsufficientMemoryError(
                 f"memory budget of {self.memory / 2**20:.0f} MiB: a pass over the genotypes needs at least "
-                f"{(fixed_bytes + group_bytes) / 2**20:.1f} MiB; raise --memory or lower the number of threads"
+                f"{least / 2**20:.1f} MiB; raise --memory or lower the number of threads"
             )
-        return int(min(wanted, affordable))
+        return plan_block(footprint, self.beside, self.n_threads, self.memory)
 
     def blocks(
         self,
         label: str,
         read: Callable[[int, Packed], None],
-        n_snps: int,
+        snps: range,
         bytes_per_snp: int,
         block_snps: int,
         snp_bytes_read: int | None = None,
-        first_snp: int = 0,
     ) -> Iterator[tuple[int, Packed]]:
         """Yield ``(first_snp, packed)`` for every block in order, reading one block ahead.
 
@@ -140,29 +164,28 @@ class Engine:
         read : callable
             ``read(first_snp, packed_out)`` fills an array of shape (n_snps_block, bytes_per_snp). It is called from
             one other thread, never twice at a time.
-        n_snps, bytes_per_snp, block_snps : int
+        snps : range
+            SNPs to read.
+        bytes_per_snp, block_snps : int
         snp_bytes_read : int, optional
             Bytes read from storage per SNP, where that is not `bytes_per_snp`.
-        first_snp : int
-            Where to begin.
         """
         snp_bytes_read = bytes_per_snp if snp_bytes_read is None else snp_bytes_read
-        n_left = n_snps - first_snp
-        buffers = [np.empty((min(block_snps, n_left), bytes_per_snp), np.uint8) for _ in range(2)]
+        buffers = [np.empty((min(block_snps, len(snps)), bytes_per_snp), np.uint8) for _ in range(2)]
 
         def fill(first: int, buffer: Packed) -> Packed:
-            packed = buffer[: min(block_snps, n_snps - first)]
+            packed = buffer[: min(block_snps, snps.stop - first)]
             read(first, packed)
             return packed
 
         with (
-            self.recorded(label, n_left, snp_bytes_read) as advance,
+            self.recorded(label, len(snps), snp_bytes_read) as advance,
             ThreadPoolExecutor(1, thread_name_prefix="lfmm2-read") as reader,
         ):
-            pending = reader.submit(fill, first_snp, buffers[0])
-            for index, first in enumerate(range(first_snp, n_snps, block_snps)):
+            pending = reader.submit(fill, snps.start, buffers[0])
+            for index, first in enumerate(snps[::block_snps]):
                 packed = pending.result()
-                if first + block_snps < n_snps:
+                if first + block_snps < snps.stop:
                     pending = reader.submit(fill, first + block_snps, buffers[(index + 1) % 2])
                 yield first, packed
                 advance(len(packed))

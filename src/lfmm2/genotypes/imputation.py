@@ -8,6 +8,7 @@ come from the pass that tests; see `lfmm2.kernels._impute` for the equations.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from lfmm2 import _core
 from lfmm2._typing import Floats, Ints, Packed
 from lfmm2.errors import UsageError
 from lfmm2.genotypes.engine import plan_tiling
+from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.kernels import _impute
 
 # columns of what is told of every SNP, squared errors of its held-out call in dosage: both NaN where there is none, the
@@ -185,23 +187,47 @@ class FilledBlock:
     held_out: Floats
 
 
-def _result_bytes(padded_rank: int) -> int:
-    """Per SNP: results of this block and of the last one, draws and their temporaries."""
-    return 8 * (2 * (padded_rank + N_COLUMNS + 1) + 4)
+@dataclass(frozen=True)
+class FillSize:
+    """What the memory of filling depends on, beside samples, columns and threads.
 
-
-def fill_bytes(n_samples: int, n_columns: int, n_factors: int, n_threads: int) -> tuple[int, int]:
-    """Memory that filling takes in a pass whose columns span the factors: fixed, and per SNP of a block.
-
-    Parameters
+    Attributes
     ----------
-    n_samples, n_columns, n_factors, n_threads : int
-        n_columns before they are filled up.
+    rank : int
+        Columns of the basis of [1, U].
+    keeps_means : bool
+        As of `FactorFill`.
+    spanned : bool
+        True where the columns of the pass span the basis, as those of a test do.
     """
-    m, padded = -(-n_columns // 4) * 4, _impute.padded_rank(n_factors + 1)
-    rows = 2 * 8 * n_samples * (padded + m)
-    work = n_threads * (8 * _impute.workspace_size(n_samples, n_factors + 1) + 4 * (n_samples + 1))
-    return rows + work + 8 * m * padded, _result_bytes(padded)
+
+    rank: int
+    keeps_means: bool = False
+    spanned: bool = True
+
+    def shapes(self, n_samples: int, m: int, n_threads: int) -> dict[str, tuple[int, int]]:
+        """Return the shapes of the arrays that filling works with, in a pass with m columns."""
+        padded = int(_impute.padded_rank(self.rank))
+        tiling = plan_tiling(n_samples, padded)
+        tile = int(_core.workspace_size(tiling.tile_snps, tiling.chunk_samples, padded))
+        return {
+            "rows": (n_samples, padded + m),
+            "work": (n_threads, int(_impute.workspace_size(n_samples, self.rank))),
+            "positions": (n_threads, n_samples + 1),
+            "to_basis": (m if self.spanned else padded, padded),
+            "basis": (0 if self.spanned else n_samples, padded),
+            "tile_work": (0 if self.spanned else n_threads, tile),
+        }
+
+    def footprint(self, n_samples: int, m: int, n_threads: int) -> Footprint:
+        """Return the memory of filling in a pass with m columns; the rows twice, for what it takes to make them."""
+        shapes = self.shapes(n_samples, m, n_threads)
+        n_integers = prod(shapes.pop("positions"))
+        padded = shapes["to_basis"][1]
+        # results of this block and of the last one, draws and their temporaries
+        n_numbers = 2 * (padded + N_COLUMNS + 1) + 4
+        n_numbers += (0 if self.spanned else padded + 4) + self.keeps_means * m
+        return Footprint(doubles(*shapes.values(), shapes["rows"]) + 4 * n_integers, 8 * n_numbers)
 
 
 class PackedFill:
@@ -213,6 +239,11 @@ class PackedFill:
     W : ndarray of shape (n_samples, m), float64
         Columns of the pass, filled up to a multiple of 4.
     n_threads : int
+
+    Attributes
+    ----------
+    size : FillSize
+        Tells the memory that this takes.
     """
 
     def __init__(self, fill: FactorFill, W: Floats, n_threads: int) -> None:
@@ -225,29 +256,18 @@ class PackedFill:
         basis = np.zeros((n, padded))
         basis[:, :r] = fill.basis
         centred = W - W.mean(axis=0)
-        self._rows = np.ascontiguousarray(np.hstack([basis, centred]))
-        self._work = np.empty((n_threads, _impute.workspace_size(n, r)))
-        self._positions = np.empty((n_threads, n + 1), np.int32)
         T = fill.map_from(centred)
+        self.size = FillSize(r, fill.keeps_means, T is not None)
+        shapes = self.size.shapes(n, W.shape[1], n_threads)
+        self._rows = np.ascontiguousarray(np.hstack([basis, centred]))
+        self._work = np.empty(shapes["work"])
+        self._positions = np.empty(shapes["positions"], np.int32)
         # products of its own where those with W do not tell those with the basis
         self._basis = basis if T is None else None
-        self._to_basis = np.zeros((padded if T is None else len(T), padded))
+        self._to_basis = np.zeros(shapes["to_basis"])
         self._to_basis[: r if T is None else len(T), :r] = np.diag(np.arange(r) > 0) if T is None else T
         self._tiling = plan_tiling(n, padded)
-        tile = _core.workspace_size(self._tiling.tile_snps, self._tiling.chunk_samples, padded)
-        self._tile_work = np.empty((n_threads if T is None else 0, tile))
-
-    @property
-    def fixed_bytes(self) -> int:
-        """Memory that does not grow with the block; the rows twice, for what it took to make them."""
-        arrays = (self._rows, self._rows, self._work, self._positions, self._to_basis, self._tile_work, self._basis)
-        return sum(array.nbytes for array in arrays if array is not None)
-
-    @property
-    def snp_bytes(self) -> int:
-        """Memory per SNP of a block."""
-        own = 0 if self._basis is None else self._basis.shape[1] + 4
-        return 8 * own + _result_bytes(self._to_basis.shape[1])
+        self._tile_work = np.empty(shapes["tile_work"])
 
     def apply(self, first_snp: int, packed: Packed, coding: int, counts: Ints, products: Floats) -> FilledBlock:
         """Fill one block; `products` of SNPs with missing calls become those of the filled SNPs."""

@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2._typing import Floats, Ints
-from lfmm2.genotypes.imputation import FactorFill
+from lfmm2.genotypes.footprint import Footprint
+from lfmm2.genotypes.imputation import FactorFill, FillSize
+from lfmm2.genotypes.segments import PassKeeper, SegmentSums, SnpRange
 
-# SNPs whose products have the same bits when a pass begins with them: whole groups, and whole blocks of an array
+# A pass may begin and end at multiples of so many SNPs: they are whole groups of a .bed, and whole blocks of an array.
+# Elsewhere the last bits of products would depend on where a range is cut.
 RESTART_SNPS = 2048
 
 
@@ -58,42 +61,57 @@ class CrossProducts:
     by_mean: CrossProducts | None = None
 
 
-class PartialSum:
-    """Where a pass that adds up to one array may begin, and who keeps the sum on the way; this one keeps nothing."""
-
-    def begun(self) -> tuple[int, Floats] | None:
-        """SNPs that an interrupted pass had added, a multiple of `RESTART_SNPS`, and their sum, now the caller's."""
-        return None
-
-    def offer(self, n_snps: int, total: Floats) -> None:
-        """The sum over the first `n_snps`, to be kept before the next block changes it."""
-
-
 class GenotypeMatrix(Protocol):
-    """n samples × p SNPs, imputed and centred, seen through products only. Y is (n_samples, n_snps)."""
+    """n samples × p SNPs, imputed and centred, seen through products only. Y is (n_samples, n_snps).
+
+    Each verb makes one pass over a range of the SNPs, by default over all. `keeper` keeps what is added on the way.
+    The memory that a verb will take is told before by its footprint, of which blocks and plan are made.
+    """
 
     @property
     def n_samples(self) -> int: ...
     @property
     def n_snps(self) -> int: ...
 
-    def gram_product(self, S: Floats, label: str = ..., partial: PartialSum = ...) -> Floats:
-        """G(S) = Y (Yᵀ S), shape (n_samples, l), in one pass."""
+    def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ...) -> Footprint:
+        """Tell the memory of `gram_product` with so many columns, which may take more where the budget is larger."""
 
-    def gram(self, label: str = ..., partial: PartialSum = ...) -> Floats:
-        """C = Y Yᵀ, shape (n_samples, n_samples), in one pass."""
+    def footprint_of_gram(self) -> Footprint:
+        """Tell the memory of `gram`, its result included."""
+
+    def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = ...) -> Footprint:
+        """Tell the memory of `cross_products` with so many columns, its blocks included."""
+
+    def gram_product(self, S: Floats, label: str = ..., snps: SnpRange = ..., keeper: PassKeeper = ...) -> SegmentSums:
+        """Add up G(S) = Y (Yᵀ S), shape (n_samples, l), over a range of whole segments.
+
+        `SegmentSums.total` of all SNPs is G(S), with the same bits for any cut into ranges.
+        """
+
+    def gram(
+        self, label: str = ..., snps: SnpRange = ..., keeper: PassKeeper = ..., before: Floats | None = ...
+    ) -> Floats:
+        """Return C = Y Yᵀ, shape (n_samples, n_samples).
+
+        A range begins and ends at multiples of `RESTART_SNPS`. Ranges are chained: `before` is the answer for all SNPs
+        before the range, which is overwritten, and the answer is that for all SNPs up to its end. One matrix of this
+        size exists, and no tree of them.
+        """
 
     def cross_products(
-        self, W: Floats, label: str = ..., first_snp: int = ..., fill: FactorFill | None = ...
+        self, W: Floats, label: str = ..., snps: SnpRange = ..., fill: FactorFill | None = ...
     ) -> Iterator[CrossProducts]:
-        """Yᵀ W and the moments of every SNP from `first_snp` on, block by block in order.
+        """Give Yᵀ W and the moments of every SNP of a range, block by block in order.
 
-        Missing calls are imputed by `fill` if there is one, else to the mean. The bits of a SNP's products do not
-        depend on `first_snp` where that is a multiple of `RESTART_SNPS`, nor on `fill` where no call is missing.
+        A range begins and ends at multiples of `RESTART_SNPS`. Missing calls are imputed by `fill` if there is one,
+        else to the mean. The bits of a SNP's products depend neither on the range, nor on `fill` where no call is
+        missing.
         """
 
 
-NO_PARTIAL = PartialSum()
+def padded_columns(n_columns: int) -> int:
+    """Return the columns of `_padded` with so many."""
+    return -(-n_columns // 4) * 4
 
 
 def _padded(S: Floats) -> Floats:
@@ -102,6 +120,6 @@ def _padded(S: Floats) -> Floats:
     11 columns take a fifth longer than 12 (bench/README.md).
     """
     n, n_columns = S.shape
-    padded = np.zeros((n, -(-n_columns // 4) * 4))
+    padded = np.zeros((n, padded_columns(n_columns)))
     padded[:, :n_columns] = S
     return padded

@@ -21,6 +21,7 @@ from lfmm2._words import some_of
 from lfmm2.errors import InconsistentInputError, ReadError, UsageError
 from lfmm2.files import Samples, recut, repeated
 from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.footprint import Footprint
 from lfmm2.genotypes.matrix import GenotypeMatrix
 from lfmm2.genotypes.packed_bed import FileStamp
 
@@ -42,16 +43,13 @@ class SourceMemory:
     ----------
     snp_bytes : int
         Bytes of a SNP of all samples as they are read, where genotypes are packed; 0 where they are numbers.
-    number_bytes : int
-        Bytes of a number as it is read; 0 where genotypes are packed.
     variant_bytes : int
         Text of the variants, which is read in pieces.
     held_variant_bytes : int
-        Text of the variants that the source keeps as tables once it has read them.
+        Memory of the variants that the source keeps as tables once it has read them.
     """
 
     snp_bytes: int = 0
-    number_bytes: int = 0
     variant_bytes: int = 0
     held_variant_bytes: int = 0
 
@@ -203,7 +201,10 @@ class PackedMatrix(GenotypeMatrix, Protocol):
     def call_rates(self, label: str = ...) -> Iterator[tuple[Ints, Floats]]:
         """Yield called samples and mean dosage of every SNP, by blocks."""
 
-    def packed_blocks(self, label: str, snp_bytes: int, fixed: int) -> Iterator[tuple[int, Packed]]:
+    def footprint_of_packed_blocks(self) -> Footprint:
+        """Tell the memory of blocks that are not decoded."""
+
+    def packed_blocks(self, label: str, work: Footprint) -> Iterator[tuple[int, Packed]]:
         """Yield first SNP and packed calls by blocks of whole groups; see `BedMatrix.packed_blocks`."""
 
 

@@ -23,7 +23,8 @@ from lfmm2._words import with_spaces
 from lfmm2.errors import InconsistentInputError, InsufficientMemoryError, UsageError
 from lfmm2.files import recut
 from lfmm2.genotypes.engine import Engine
-from lfmm2.genotypes.source import GenotypeSource, packed_matrix, variant_tables
+from lfmm2.genotypes.footprint import Footprint
+from lfmm2.genotypes.source import GenotypeSource, PackedMatrix, packed_matrix, variant_tables
 from lfmm2.kernels import _ld
 
 LABEL = "LD thinning"
@@ -37,6 +38,8 @@ CALL_SNPS = 256
 THRESHOLD_MARGIN = 1 + 2.0**-44
 # Kept SNPs may take one part in this many of the memory budget
 KEPT_SHARE = 2
+# For each SNP of a block: its number, where its window begins, and its position, with what finds them
+WORK_BYTES = 64
 # Longest window, in SNPs or kb. A longer one could make positions in bases exceed 64 bits.
 LONGEST_WINDOW = 10**15
 # 64-bit words of a cache line: rows of the window begin at one, as the kernel's registers load them
@@ -125,6 +128,12 @@ def thinning_bytes(n_samples: int, n_snps: int, options: ThinOptions, memory: in
     return min(n_rows * kept_row_bytes(n_samples), max(memory, 0) // KEPT_SHARE)
 
 
+def thinning_footprint(matrix: PackedMatrix, options: ThinOptions, memory: int) -> Footprint:
+    """Tell the memory of `thin_snps` with so large a budget."""
+    kept = thinning_bytes(matrix.n_samples, matrix.n_snps, options, memory)
+    return matrix.footprint_of_packed_blocks() + Footprint(kept, WORK_BYTES)
+
+
 def thin_snps(source: GenotypeSource, engine: Engine, samples: Ints, chosen: Ints | None, options: ThinOptions) -> Ints:
     """Return the sorted positions of the SNPs that are kept, in one pass.
 
@@ -157,8 +166,7 @@ def thin_snps(source: GenotypeSource, engine: Engine, samples: Ints, chosen: Int
     window = _KeptSnps(matrix.n_samples, options.r2 * THRESHOLD_MARGIN, allowance, engine.n_threads)
     starts = window_starts(source, chosen, options)
     kept = []
-    # 64 bytes for each SNP of a block: its number, where its window begins, and its position
-    for first, packed in matrix.packed_blocks(LABEL, 64, allowance):
+    for first, packed in matrix.packed_blocks(LABEL, Footprint(allowance, WORK_BYTES)):
         for row in range(0, len(packed), CALL_SNPS):
             kept.append(window.thin(packed[row : row + CALL_SNPS], first + row, next(starts)))
     numbers = np.concatenate([*kept, window.rest()])

@@ -1,12 +1,25 @@
 """The algebra of LFMM2 on the three verbs of a genotype matrix: ridge, factors, tests of association, sweep, scree."""
 
-from lfmm2.model.association import AssociationModel, AssociationTest, BlockStatistics, degrees_of_freedom
+from lfmm2.model.association import (
+    AssociationModel,
+    AssociationTest,
+    BlockStatistics,
+    association_footprint,
+    degrees_of_freedom,
+)
 from lfmm2.model.columns import COLUMNS, Column, Columns, Origin, RowLayout, Status, Tables
-from lfmm2.model.eigensolvers import SolverOptions, Spectrum, exact_memory, krylov_columns, krylov_memory
-from lfmm2.model.factors import KRYLOV_PASSES, LatentFactors, choose_solver, estimate_from_matrix, warn_unless_converged
-from lfmm2.model.ridge import RidgeGeometry, ridge_geometry
+from lfmm2.model.eigensolvers import SolverOptions, Spectrum, solver_footprint
+from lfmm2.model.factors import (
+    KRYLOV_PASSES,
+    LatentFactors,
+    choose_solver,
+    estimate_from_matrix,
+    factor_bytes,
+    warn_unless_converged,
+)
+from lfmm2.model.ridge import RidgeGeometry, geometry_bytes, ridge_geometry
 from lfmm2.model.scree import LEVEL, Scree, compute_scree, suggest_factors
-from lfmm2.model.sweep import SweepModel, parse_sweep, variance_on_factors
+from lfmm2.model.sweep import SweepModel, parse_sweep, sweep_footprint, variance_on_factors
 
 __all__ = [
     "COLUMNS",
@@ -27,16 +40,18 @@ __all__ = [
     "Status",
     "SweepModel",
     "Tables",
+    "association_footprint",
     "choose_solver",
     "compute_scree",
     "degrees_of_freedom",
     "estimate_from_matrix",
-    "exact_memory",
-    "krylov_columns",
-    "krylov_memory",
+    "factor_bytes",
+    "geometry_bytes",
     "parse_sweep",
     "ridge_geometry",
+    "solver_footprint",
     "suggest_factors",
+    "sweep_footprint",
     "variance_on_factors",
     "warn_unless_converged",
 ]

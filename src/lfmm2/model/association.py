@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lfmm2._choices import DEGREES_OF_FREEDOM, DEGREES_OF_FREEDOM_RULE
 from lfmm2._typing import Floats
 from lfmm2.errors import DegenerateProblemError, UsageError
-from lfmm2.genotypes import CrossProducts, FactorFill, GenotypeMatrix
+from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, Footprint, GenotypeMatrix, SnpRange, doubles
 from lfmm2.model.columns import COLUMNS, Columns, Status
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
@@ -149,12 +149,28 @@ class AssociationTest(Protocol):
         """The declaration; columns of `Origin.MODEL` are attributes of the blocks that `statistics` yields."""
 
     def statistics(
-        self, genotypes: GenotypeMatrix, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
+        self,
+        genotypes: GenotypeMatrix,
+        label: str = "tests",
+        snps: SnpRange = ALL_SNPS,
+        fill: FactorFill | None = None,
     ) -> Iterator[BlockStatistics]:
-        """Yield the statistics of every SNP from `first_snp` on, by blocks in order, in one pass."""
+        """Yield the statistics of every SNP of a range, by blocks in order, in one pass."""
 
     def null(self, joint: bool) -> TestStatistic:
         """Return the theoretical null distribution of the tested statistic of a variable, or of all together."""
+
+
+def association_footprint(n_samples: int, n_columns: int, n_variables: int, n_loadings: int) -> Footprint:
+    """Tell the memory of an `AssociationModel` and of the statistics of a block, its cross-products not counted.
+
+    Parameters
+    ----------
+    n_samples, n_columns, n_variables, n_loadings : int
+        n_columns of the regression, of which n_variables are tested.
+    """
+    # the design, its two factors, and the map to ridge effects; a few numbers of each variable, and temporaries
+    return Footprint(doubles((n_samples, 4 * n_columns)), doubles((8 * n_variables + 48 + 2 * n_loadings,)))
 
 
 class AssociationModel:
@@ -214,13 +230,13 @@ class AssociationModel:
         self._to_loadings = Q.T @ factors.loadings_map[:, : self.n_loadings]  # (D + K, K) or (D + K, 0)
 
     def statistics(
-        self, genotypes: GenotypeMatrix, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
+        self, genotypes: GenotypeMatrix, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[BlockStatistics]:
-        """Test every SNP from `first_snp` on, block by block in order, in one pass.
+        """Test every SNP of a range, block by block in order, in one pass.
 
         Missing calls are filled by `fill`, or take the mean.
         """
-        for block in genotypes.cross_products(self.Q, label=label, first_snp=first_snp, fill=fill):
+        for block in genotypes.cross_products(self.Q, label, snps, fill):
             yield self.of_block(block)
 
     def null(self, joint: bool) -> TestStatistic:

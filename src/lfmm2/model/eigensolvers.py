@@ -15,7 +15,7 @@ import scipy.linalg
 from lfmm2._choices import SOLVERS, Solver
 from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
-from lfmm2.genotypes import GenotypeMatrix
+from lfmm2.genotypes import NOTHING_HELD, Footprint, GenotypeMatrix, doubles
 from lfmm2.model.ridge import RidgeGeometry
 
 MAX_PASSES = 60
@@ -120,13 +120,52 @@ def _from_images(
 
 
 def exact_memory(n_samples: int) -> int:
-    """Bytes of the exact solver: the matrix, and another for the updates that make it P C P, then for LAPACK."""
+    """Return the bytes of the exact solver: the matrix, and one for the updates that make it P C P, then for LAPACK."""
     return 2 * 8 * n_samples**2
 
 
 def krylov_memory(n_samples: int, width: int) -> int:
-    """Bytes of the basis, its images, the first block of both, and the copies made of both at a restart."""
-    return 2 * 8 * n_samples * (krylov_columns(n_samples, width) + 3 * width)
+    """Return the bytes of the basis, its images, the first block of both, and the copies of both at a restart."""
+    n_kept = min(krylov_columns(n_samples, width) + 3 * width, n_samples + 2 * width)
+    return 2 * 8 * n_samples * n_kept
+
+
+@dataclass(frozen=True)
+class SolverFootprint:
+    """Memory of a solver.
+
+    Attributes
+    ----------
+    own : Footprint
+        Of each pass.
+    beside : Footprint
+        What is held while a pass runs.
+    after : int
+        Bytes at the peak of what follows the last pass.
+    """
+
+    own: Footprint
+    beside: Footprint
+    after: int
+
+
+def solver_footprint(
+    genotypes: GenotypeMatrix, solver: str, n_factors: int, options: SolverOptions, budget: int
+) -> SolverFootprint:
+    """Tell the memory of a solver that may take `budget` bytes, as far as it can do with less."""
+    n = genotypes.n_samples
+    if solver == "exact":
+        vectors = doubles((n, 4 * (n_factors + 1)))
+        return SolverFootprint(genotypes.footprint_of_gram(), NOTHING_HELD, exact_memory(n) + vectors)
+    width = _block_width(genotypes, n_factors, options)
+    # the block, its projection, its product, and what orthogonalising them takes
+    held = doubles((n, 8 * width))
+    if solver == "krylov":
+        n_basis = min(krylov_columns(n, width), n)
+        # of T: itself, LAPACK's copy, its vectors, and the next one
+        held += krylov_memory(n, width) + doubles((4, n_basis, n_basis))
+    own = genotypes.footprint_of_gram_product(width, max(budget - held, 0))
+    return SolverFootprint(own, Footprint(held), 0)
 
 
 def krylov_columns(n_samples: int, width: int) -> int:
@@ -322,7 +361,7 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
     n_passes = 0
     while True:
         n_passes += 1
-        images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}")
+        images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}").total()
         if n_passes == 1:
             probes, probe_images = block, images
         space.extend(block, images)
@@ -427,12 +466,12 @@ def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     basis = np.linalg.qr(_starting_block(genotypes.n_samples, width, options.seed))[0]
     probes, probe_images = basis, None
     for i in range(options.n_power_iter):
-        A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}")
+        A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}").total()
         projected = ridge.project(A)
         if probe_images is None:
             probe_images = projected
         basis = np.linalg.qr(projected)[0]
-    A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {options.n_power_iter + 1}")
+    A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {options.n_power_iter + 1}").total()
     projected = ridge.project(A)
     T = basis.T @ projected
     squares, W = scipy.linalg.eigh((T + T.T) / 2)

@@ -89,6 +89,11 @@ class LatentFactors:
         )  # fmt: skip
 
 
+def factor_bytes(n_samples: int, n_factors: int) -> int:
+    """Return the bytes of factors: U and the map to loadings."""
+    return 2 * 8 * n_samples * n_factors
+
+
 def choose_solver(n_samples: int, n_snps: int, n_factors: int, options: SolverOptions) -> tuple[str, str]:
     """The solver and the reason, by a cost rule.
 

@@ -76,6 +76,11 @@ class RidgeGeometry:
         return effect
 
 
+def geometry_bytes(n_samples: int, n_variables: int) -> int:
+    """Return the bytes of so many variables: as read, as used, standardised, and of their geometry."""
+    return 8 * n_samples * 5 * n_variables
+
+
 def ridge_geometry(X: Floats, lambda_: float) -> RidgeGeometry:
     """Centre X and take its thin SVD.
 

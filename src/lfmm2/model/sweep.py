@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
-from lfmm2.genotypes import CrossProducts, FactorFill, GenotypeMatrix
+from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, Footprint, GenotypeMatrix, SnpRange, doubles
 from lfmm2.model.association import (
     CANCELLATION,
     PERFECT_FIT,
@@ -75,6 +75,12 @@ def parse_sweep(sweep: Any) -> tuple[int, ...]:
         fact = f"at least one number of factors, none below 0 or above {MOST_FACTORS}"
         raise UsageError(f"sweep is {sweep!r}; it names {fact}")
     return tuple(ks)
+
+
+def sweep_footprint(n_columns: int, n_variables: int, n_k: int) -> Footprint:
+    """Tell what a sweep over n_k numbers of factors takes for a block more than the model of one."""
+    # products, t and their temporaries; products with the columns of the chosen number
+    return Footprint(0, doubles((6 * n_k * n_variables + 3 * n_columns,)))
 
 
 class SweepModel:
@@ -139,13 +145,13 @@ class SweepModel:
         self._directions = np.hstack(directions)  # (rank, n_k d)
 
     def statistics(
-        self, genotypes: GenotypeMatrix, label: str = "tests", first_snp: int = 0, fill: FactorFill | None = None
+        self, genotypes: GenotypeMatrix, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[BlockStatistics]:
         """As `AssociationModel.statistics`, with t of every k, for which missing calls are at the mean in any case.
 
         Filled from the factors of one k they would make every other k look worse than it is.
         """
-        for block in genotypes.cross_products(self._Q, label=label, first_snp=first_snp, fill=fill):
+        for block in genotypes.cross_products(self._Q, label, snps, fill):
             chosen = block
             if self._to_chosen is not None:
                 chosen = replace(block, products=by_equal_parts(block.products, self._to_chosen))

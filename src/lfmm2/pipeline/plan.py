@@ -3,30 +3,207 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from lfmm2._words import aligned, decimal_bytes, mebibytes, with_spaces
 from lfmm2.errors import InsufficientMemoryError
-from lfmm2.genotypes import ThinOptions, thinning_bytes
-from lfmm2.model import KRYLOV_PASSES, SolverOptions, choose_solver
-from lfmm2.pipeline.memory import (
-    ProblemSize,
-    Stage,
-    factor_stage,
-    n_numbers,
-    reading_bytes,
-    state_bytes,
-    sweep_bytes,
-    testing_stage,
-    write_bytes,
+from lfmm2.files import SAMPLE_BYTES, stream_bytes, writing_bytes
+from lfmm2.genotypes import (
+    COUNTING_BYTES,
+    N_COLUMNS,
+    Engine,
+    FillSize,
+    Footprint,
+    GenotypeMatrix,
+    PackedMatrix,
+    ThinOptions,
+    doubles,
+    plan_block,
+    thinning_footprint,
 )
+from lfmm2.model import (
+    COLUMNS,
+    KRYLOV_PASSES,
+    SolverOptions,
+    association_footprint,
+    choose_solver,
+    factor_bytes,
+    geometry_bytes,
+    solver_footprint,
+    sweep_footprint,
+)
+from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.resumable_matrix import ResumableMatrix, state_bytes
+from lfmm2.pipeline.statistics_store import BLOCK_ROWS, store_columns
+from lfmm2.statistics import q_value_bytes, sorted_together, summary_bytes
 
-# bytes of a row of a results table on disk, somewhat above those of simulated data (about 75, 262, 109, 93)
+# Small arrays, Python objects, and what a table or a matrix library takes beside the arrays that are counted. A smaller
+# value breaks the promise of --memory, a larger one refuses budgets that are enough.
+SMALL_BYTES = 16 << 20
+# Bytes of a row of a results table on disk, somewhat above those of simulated data (about 75, 262, 109, 93)
 ROW_BYTES = {"parquet": 120, "tsv": 290, "tsv.gz": 125, "tsv.zst": 110}
-# of the list of SNPs that thinning keeps, and of positions that passes choose
+# Bytes on disk of an ID in the list of SNPs that thinning keeps, and of a position that a pass chooses; in memory a
+# position is held twice
 ID_BYTES, POSITION_BYTES = 24, 8
-# variables named in the plan
+# Variables named in the plan
 MOST_NAMED = 6
+
+
+@dataclass(frozen=True)
+class RunSize:
+    """What the memory and the disk of a run depend on.
+
+    Attributes
+    ----------
+    tested, estimation : GenotypeMatrix
+        Of which shapes and footprints are asked for, but no product.
+    n_samples_read, n_snps_read : int
+        In the source that is tested.
+    n_variables, n_nuisance, n_factors : int
+        In use.
+    bytes_read, estimation_bytes_read : int
+        Bytes of a SNP in the file; 0 where genotypes are in memory.
+    n_sweep : int
+        Numbers of factors of a sweep.
+    filled : bool
+        True where missing calls are filled from the factors.
+    loadings : bool
+        True where loadings are kept too.
+    n_listed : int
+        Positions of chosen SNPs held in memory.
+    variant_bytes, held_variant_bytes : int
+        Text of the larger table of variants, which is streamed, and bytes of tables that are kept.
+    """
+
+    tested: GenotypeMatrix
+    estimation: GenotypeMatrix
+    n_samples_read: int
+    n_snps_read: int
+    n_variables: int
+    n_nuisance: int
+    n_factors: int
+    bytes_read: int
+    estimation_bytes_read: int
+    n_sweep: int = 0
+    filled: bool = False
+    loadings: bool = False
+    n_listed: int = 0
+    variant_bytes: int = 0
+    held_variant_bytes: int = 0
+
+    @property
+    def n_samples(self) -> int:
+        """Samples in use."""
+        return self.tested.n_samples
+
+    @property
+    def n_snps(self) -> int:
+        """SNPs to test."""
+        return self.tested.n_snps
+
+    @property
+    def n_loadings(self) -> int:
+        """Loadings of a SNP that are kept."""
+        return self.n_factors if self.loadings else 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that stay for the whole run: samples, variables and factors, chosen SNPs, small tables of variants."""
+        n, d = self.n_samples, self.n_variables + self.n_nuisance
+        samples = SAMPLE_BYTES * self.n_samples_read + geometry_bytes(n, d) + factor_bytes(n, self.n_factors)
+        return SMALL_BYTES + samples + 2 * POSITION_BYTES * self.n_listed + self.held_variant_bytes
+
+    @property
+    def reading_bytes(self) -> int:
+        """Bytes at the peak while variants are read."""
+        return self.held_bytes + stream_bytes(self.variant_bytes)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a SNP between the pass of the tests and the tables."""
+        n_held_out = N_COLUMNS if self.filled else 0
+        return 8 * sum(store_columns(COLUMNS, self.n_variables, self.n_loadings, n_held_out, self.n_sweep).values())
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Memory of a stage that makes passes.
+
+    Attributes
+    ----------
+    peak : int
+        Bytes at its peak.
+    beside : Footprint
+        What is held beside each pass.
+    reserve : int
+        Bytes of it with the blocks that are planned.
+    """
+
+    peak: int
+    beside: Footprint
+    reserve: int = 0
+
+
+def _stage(own: Footprint, beside: Footprint, n_threads: int, memory: int, after: int = 0) -> Stage:
+    """Return the memory of a stage whose passes are cut into blocks as the engine does it.
+
+    Blocks leave room for the bytes that are held `after` the last pass: the allocator may keep what blocks took.
+    """
+    beside = replace(beside, held=max(beside.held, after - own.held))
+    n_snps = plan_block(own, beside, n_threads, memory)
+    return Stage((own + beside).of_block(n_snps), beside, beside.of_block(n_snps))
+
+
+def _choose_snps(size: RunSize, filtered: bool, thin: ThinOptions | None, n_threads: int, memory: int) -> Stage:
+    """Return the memory of the passes that choose SNPs, none of which decodes genotypes."""
+    held = Footprint(size.held_bytes)
+    stages = [Stage(size.reading_bytes, held)]
+    if filtered:
+        assert isinstance(size.tested, PackedMatrix)
+        own = size.tested.footprint_of_packed_blocks() + Footprint(0, COUNTING_BYTES)
+        stages.append(_stage(own, held, n_threads, memory))
+    if thin is not None:
+        assert isinstance(size.estimation, PackedMatrix)
+        stages.append(_stage(thinning_footprint(size.estimation, thin, memory), held, n_threads, memory))
+    return max(stages, key=lambda stage: stage.peak)
+
+
+def _estimate(size: RunSize, solver: str, options: SolverOptions, n_threads: int, memory: int) -> Stage:
+    """Return the memory of the estimation of the factors."""
+    held = Footprint(size.held_bytes)
+    if solver == "given":
+        return Stage(held.held, held, held.held)
+    matrix = ResumableMatrix(size.estimation, Engine(n_threads, memory), Checkpoints())
+    footprint = solver_footprint(matrix, solver, size.n_factors, options, memory - held.held)
+    after = held.held + footprint.after if footprint.after else 0
+    return _stage(footprint.own, held + footprint.beside, n_threads, memory, after)
+
+
+def _test(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, memory: int) -> Stage:
+    """Return the memory of the pass of the tests, beside results of so many bytes that stay, and of what follows it."""
+    d, n_columns = size.n_variables, size.n_variables + size.n_nuisance + size.n_factors
+    beside = Footprint(size.held_bytes + kept_bytes)
+    beside += association_footprint(size.n_samples, n_columns, d, size.n_loadings)
+    if size.n_sweep:
+        beside += sweep_footprint(n_columns, d, size.n_sweep)
+    fill = None
+    if size.filled:
+        fill = FillSize(size.n_factors + 1, keeps_means=size.n_sweep > 0)
+        # rows of the store, and their copy
+        beside += Footprint(0, 2 * doubles((N_COLUMNS,)))
+    own = size.tested.footprint_of_cross_products(n_columns, fill)
+    return _stage(own, beside, n_threads, memory, _publish(size, kept_bytes, n_tables, memory))
+
+
+def _publish(size: RunSize, kept_bytes: int, n_tables: int, memory: int) -> int:
+    """Return the bytes at the peak after the pass of the tests: of the sweep, and of writing so many tables."""
+    sweep = summary_bytes(size.n_sweep, size.n_snps, BLOCK_ROWS)
+    if n_tables == 0:
+        return size.reading_bytes + kept_bytes + sweep
+    # the log, the record and the factors besides
+    writing = writing_bytes(size.n_snps, size.n_loadings, n_tables + 3)
+    return size.reading_bytes + max(writing + q_value_bytes(size.n_snps, sorted_together(memory)), sweep)
 
 
 @dataclass(frozen=True)
@@ -61,6 +238,10 @@ class RunPlan:
         Bytes of the budget that the blocks of genotypes may not take, because other arrays will.
     output_bytes, temporary_bytes : int
     n_threads : int
+    held_bytes : int
+        What stays in memory for the whole run.
+    beside_factors, beside_tests : Footprint
+        What is held beside the passes for the factors, and beside that of the tests.
     """
 
     n_samples: int
@@ -87,6 +268,14 @@ class RunPlan:
     output_bytes: int
     temporary_bytes: int
     n_threads: int
+    held_bytes: int
+    beside_factors: Footprint
+    beside_tests: Footprint
+
+    def for_record(self) -> dict[str, Any]:
+        """Return the plan as the record of a run has it: without what only the engine needs."""
+        engine_only = ("held_bytes", "beside_factors", "beside_tests")
+        return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
     def check(self) -> None:
         """Raise InsufficientMemoryError where the budget is below the least that is enough."""
@@ -146,12 +335,11 @@ def _of(used: int, read: int) -> str:
 
 
 def make_plan(
-    size: ProblemSize,
+    size: RunSize,
     options: SolverOptions,
     memory: int,
     n_threads: int,
     out_format: str | None,
-    loadings: bool,
     *,
     given: bool = False,
     filtered: bool = False,
@@ -166,8 +354,6 @@ def make_plan(
     ----------
     out_format : str or None
         Format of the tables; None keeps the results in memory.
-    loadings : bool
-        Whether V is written too.
     given : bool
         Whether the factors are known, and need no pass.
     filtered : bool
@@ -182,42 +368,33 @@ def make_plan(
         The column of the .bim whose copies are counted.
     """
     solver, reason = "given", "estimated before"
+    n, n_estimation = size.n_samples, size.estimation.n_snps
     if not given:
-        solver, reason = choose_solver(size.n_samples, size.n_estimation_snps, size.n_factors, options)
+        solver, reason = choose_solver(n, n_estimation, size.n_factors, options)
     n_passes = {"given": 0, "exact": 1, "krylov": KRYLOV_PASSES, "power": options.n_power_iter + 1}[solver]
     in_memory = out_format is None
-    statistics = 8 * n_numbers(size, loadings) * size.n_snps
-    n_tables = size.n_variables + (size.n_variables > 1) + loadings
+    statistics = size.row_bytes * size.n_snps
+    kept = statistics if in_memory else 0
+    n_tables = 0 if in_memory else size.n_variables + (size.n_variables > 1) + size.loadings
 
     def stages(memory: int) -> tuple[Stage, Stage, int]:
-        """Of the factors, of the tests, and the peak of all, with this budget."""
-        factors = factor_stage(size, solver, options, memory, n_threads)
-        testing = Stage(0, 0)
-        if tests:
-            testing = testing_stage(size, memory, n_threads, statistics if in_memory else 0, loadings)
-        writing = 0
-        if tests:
-            # the allocator may keep what the blocks of the pass took
-            writing = testing.blocks + (
-                statistics + reading_bytes(size) + sweep_bytes(size)
-                if in_memory
-                else write_bytes(size, memory, n_tables, loadings)
-            )
-        thinning = 0
-        if thin is not None:
-            thinning = factors.reserve + thinning_bytes(size.n_samples, size.n_estimation_snps, thin, memory)
-        return factors, testing, max(factors.peak, testing.peak, writing, thinning, reading_bytes(size))
+        """Return the stages of the factors and of the tests, and the peak of all, with this budget."""
+        choice = _choose_snps(size, filtered, thin, n_threads, memory)
+        factors = _estimate(size, solver, options, n_threads, memory)
+        testing = _test(size, kept, n_tables, n_threads, memory) if tests else factors
+        return factors, testing, max(choice.peak, factors.peak, testing.peak)
 
     factors, testing, peak = stages(memory)
     least = memory if peak <= memory else _least(lambda budget: stages(budget)[2])
     q_values = 0 if in_memory else 8 * size.n_snps
-    n_read = n_passes * size.n_estimation_snps * size.estimation_bytes_read + tests * size.n_snps * size.bytes_read
+    n_read = n_passes * n_estimation * size.estimation_bytes_read + tests * size.n_snps * size.bytes_read
+    n_state_columns = n if solver == "exact" else size.n_factors + options.oversampling
     return RunPlan(
-        n_samples=size.n_samples,
+        n_samples=n,
         n_samples_read=size.n_samples_read,
         n_snps=size.n_snps,
         n_snps_read=size.n_snps_read,
-        n_estimation_snps=size.n_estimation_snps,
+        n_estimation_snps=n_estimation,
         n_variables=size.n_variables,
         n_nuisance=size.n_nuisance,
         n_factors=size.n_factors,
@@ -230,7 +407,7 @@ def make_plan(
         n_passes=n_passes,
         n_bytes_read=n_read
         + filtered * size.n_snps * size.bytes_read
-        + (thin is not None) * size.n_estimation_snps * size.estimation_bytes_read,
+        + (thin is not None) * n_estimation * size.estimation_bytes_read,
         peak_memory=peak,
         memory=memory,
         least_memory=least,
@@ -238,12 +415,14 @@ def make_plan(
         test_reserve=testing.reserve,
         output_bytes=0
         if in_memory
-        else n_tables * ROW_BYTES[out_format or "parquet"] * size.n_snps
-        + (thin is not None) * ID_BYTES * size.n_estimation_snps,
+        else n_tables * ROW_BYTES[out_format or "parquet"] * size.n_snps + (thin is not None) * ID_BYTES * n_estimation,
         temporary_bytes=0
         if in_memory
-        else statistics + q_values + state_bytes(size, solver, n_passes, options) + POSITION_BYTES * size.n_listed,
+        else statistics + q_values + state_bytes(n, n_state_columns, n_passes) + POSITION_BYTES * size.n_listed,
         n_threads=n_threads,
+        held_bytes=size.held_bytes,
+        beside_factors=factors.beside,
+        beside_tests=testing.beside,
     )
 
 

@@ -12,8 +12,7 @@ import pyarrow as pa
 from lfmm2._typing import Floats
 from lfmm2._words import with_spaces
 from lfmm2.errors import InputWarning
-from lfmm2.files import open_table, recut, seal_json
-from lfmm2.pipeline.memory import q_values_in_memory
+from lfmm2.files import GROUP_ROWS, open_table, recut, seal_json
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.result_files import ResultFiles
@@ -28,11 +27,10 @@ from lfmm2.results import (
     statistics_table,
     table_schema,
 )
-from lfmm2.statistics import Calibration, StreamedQValues
+from lfmm2.statistics import Calibration, StreamedQValues, sorted_together
 
 # SNPs of one write. Parquet has larger groups, because a reader seeks to a group and each has its own header.
 TEXT_ROWS = 16_384
-PARQUET_ROWS = 131_072
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class ResultWriter:
         if self.publication.is_finished(name):
             return
         self.progress.start(f"writing {name}", self.store.n_snps, 0)
-        rows = PARQUET_ROWS if form == "parquet" else TEXT_ROWS
+        rows = GROUP_ROWS if form == "parquet" else TEXT_ROWS
         try:
             with (
                 self.publication.open_output(name) as file,
@@ -141,7 +139,7 @@ class ResultWriter:
         return (loadings_table(variants, loadings, self.counts_a1) for variants, loadings in blocks)
 
     def _q_values(self, calibration: Calibration, blocks: Iterator[Floats]) -> StreamedQValues:
-        in_memory = q_values_in_memory(self.plan.memory)
+        in_memory = sorted_together(self.plan.memory)
         q_values = StreamedQValues(calibration.histogram, calibration.p, self.publication.scratch_folder, in_memory)
         try:
             for block in blocks:

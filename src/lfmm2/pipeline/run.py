@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lfmm2.genotypes import Engine, GenotypesLike, kept_ids, variant_tables
+from lfmm2.genotypes import Engine, Footprint, GenotypesLike, kept_ids, variant_tables
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.plan import RunPlan
@@ -76,10 +76,6 @@ def prepare_run(
     inputs = read_inputs(est_bed, full_bed, X, K, options, covar)
     try:
         choice = choose_listed(inputs)
-        # matrices look at the values of an array when they are made, before any pass
-        engine = inputs.make_engine()
-        inputs.tested_matrix(choice.tested, engine)
-        inputs.estimation_matrix(choice.estimation, engine)
         plan = plan_run(inputs, choice)
         names = inputs.variables.names
         design = inputs.variables.values[:, : len(names)]
@@ -119,7 +115,7 @@ class _Run:
 def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
     """Make the passes that choose SNPs, and plan again with what they leave."""
     inputs, choice, plan = prepared.inputs, prepared.choice, prepared.plan
-    engine = inputs.make_engine()
+    engine = inputs.make_engine().with_beside(Footprint(plan.held_bytes))
     if choice.to_filter:
         choice = apply_filters(inputs, choice, engine, checkpoints)
         plan = plan_run(inputs, choice)
@@ -130,17 +126,15 @@ def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
 
 
 def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = None) -> LatentFactors:
-    """Estimate the factors with the part of the memory budget that the plan leaves to blocks of genotypes."""
-    inputs = run.prepared.inputs
-    engine = run.engine.with_memory(inputs.memory - run.plan.factor_reserve)
-    return estimate_factors(inputs, run.choice.estimation, engine, checkpoints, kept)
+    """Estimate the factors by blocks that leave room for what the plan says is held beside them."""
+    engine = run.engine.with_beside(run.plan.beside_factors)
+    return estimate_factors(run.prepared.inputs, run.choice.estimation, engine, checkpoints, kept)
 
 
 def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
-    """Test all SNPs with the part of the memory budget that the plan leaves to blocks of genotypes."""
-    inputs = run.prepared.inputs
-    engine = run.engine.with_memory(inputs.memory - run.plan.test_reserve)
-    return run_snp_tests(inputs, run.choice.tested, fit, engine, checkpoints)
+    """Test all SNPs by blocks that leave room for what the plan says is held beside them."""
+    engine = run.engine.with_beside(run.plan.beside_tests)
+    return run_snp_tests(run.prepared.inputs, run.choice.tested, fit, engine, checkpoints)
 
 
 def execute_estimation(prepared: PreparedRun) -> LatentFactors:

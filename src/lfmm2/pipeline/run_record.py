@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ def make_record(
         sweep=None if sweep is None else SweepFacts(list(inputs.numbers.ks), sweep.suggested, sweep.reason),
         imputation=describe_imputation(tested),
         status=status,
-        plan=asdict(plan),
+        plan=plan.for_record(),
         passes=list(passes),
         warnings=tested.notes,
         identity=identity,

@@ -10,8 +10,8 @@ import numpy as np
 from lfmm2._typing import Floats
 from lfmm2.errors import ReadError
 from lfmm2.files import RowStore, checksum
-from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError
-from lfmm2.model import AssociationTest, BlockStatistics, Status
+from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
+from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
 
@@ -20,6 +20,18 @@ BLOCK_ROWS = 1 << 15
 # Bytes of rows that are read back together for checksums.
 SUM_BYTES = 1 << 20
 _NOTE = "statistics"
+
+
+def store_columns(columns: Columns, n_variables: int, n_loadings: int, n_held_out: int, n_sweep: int) -> dict[str, int]:
+    """Return how many numbers of a SNP each row store of a `StatisticsStore` holds."""
+    n_shared, n_own = (len(columns.layout(per_variable).names) for per_variable in (False, True))
+    return {
+        "common": n_shared,
+        **{f"variable-{j}": n_own for j in range(n_variables)},
+        "loadings": n_loadings,
+        "held-out": n_held_out,
+        **{f"sweep-{j}": n_sweep for j in range(n_variables)},
+    }
 
 
 class StatisticsStore:
@@ -62,13 +74,7 @@ class StatisticsStore:
         self.columns = model.columns
         self._shared, self._own = (self.columns.layout(per_variable) for per_variable in (False, True))
         self.n_snps, d = n_snps, model.n_reported
-        self._shapes = {
-            "common": len(self._shared.names),
-            **{f"variable-{j}": len(self._own.names) for j in range(d)},
-            "loadings": model.n_loadings,
-            "held-out": n_held_out,
-            **{f"sweep-{j}": len(model.ks) for j in range(d)},
-        }
+        self._shapes = store_columns(self.columns, d, model.n_loadings, n_held_out, len(model.ks))
         self._stores: list[RowStore] = []
         try:
             if not self._restore():
@@ -221,7 +227,7 @@ def collect_statistics(
         first = store.n_rows
         if first < genotypes.n_snps:
             label = f"tests from SNP {first + 1}" if first else "tests"
-            for block in model.statistics(genotypes, label, first, fill):
+            for block in model.statistics(genotypes, label, SnpRange(first), fill):
                 store.append(block)
     except BaseException:
         store.close()

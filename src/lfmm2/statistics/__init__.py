@@ -11,19 +11,18 @@ from lfmm2.statistics.calibration import (
     calibration_notes,
 )
 from lfmm2.statistics.order_statistics import MagnitudeHistogram
-from lfmm2.statistics.q_values import StreamedQValues, benjamini_hochberg
+from lfmm2.statistics.q_values import StreamedQValues, benjamini_hochberg, q_value_bytes, sorted_together
 from lfmm2.statistics.sweep_summary import (
-    FEW_SNPS,
     Sweep,
     SweepRow,
     histogram_table,
     summarise_variable,
+    summary_bytes,
     sweep_lines,
     sweep_table,
 )
 
 __all__ = [
-    "FEW_SNPS",
     "Calibration",
     "CalibrationSummary",
     "JointStatistic",
@@ -38,7 +37,10 @@ __all__ = [
     "calibration_notes",
     "distributions",
     "histogram_table",
+    "q_value_bytes",
+    "sorted_together",
     "summarise_variable",
+    "summary_bytes",
     "sweep_lines",
     "sweep_table",
 ]

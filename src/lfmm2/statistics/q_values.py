@@ -20,6 +20,11 @@ Int64Array = NDArray[np.int64]
 _Tail = Callable[[Float64Array], Float64Array]
 
 _MAX_BUCKETS = 200
+# Values that are sorted together: an eighth of the memory budget, and no more than are worth it
+_BUDGET_SHARE = 8
+_MOST_SORTED = 4_000_000
+# at the peak of sorting one
+_VALUE_BYTES = 48
 # Values per bucket (16 KiB) in one write, on average, and read ahead: 200 buckets hold 3 MB of each.
 _BUFFER = 2048
 
@@ -55,6 +60,21 @@ def benjamini_hochberg(p: ArrayLike) -> Float64Array:
     values[descending] = _step_up(values[descending], values.size, values.size, 1.0)
     q[tested] = values
     return q
+
+
+def sorted_together(budget: int) -> int:
+    """Return how many values to sort together with so large a memory budget, in bytes."""
+    return max(1, min(_MOST_SORTED, budget // (_BUDGET_SHARE * _VALUE_BYTES)))
+
+
+def _bucket_size(n: int, max_in_memory: int) -> int:
+    """Return the values of a bucket, of which there are at most 200."""
+    return max(max_in_memory, -(-n // _MAX_BUCKETS))
+
+
+def q_value_bytes(n: int, max_in_memory: int) -> int:
+    """Return the bytes that `StreamedQValues` of n values takes at its peak."""
+    return _VALUE_BYTES * min(_bucket_size(n, max_in_memory), n)
 
 
 class StreamedQValues:
@@ -102,7 +122,7 @@ class StreamedQValues:
         if max_in_memory < 1:
             raise UsageError(f"max_in_memory = {max_in_memory}; it must be at least 1 value")
         self._histogram, self._p_of, self._m = histogram, p_of, histogram.n
-        size = max(max_in_memory, -(-self._m // _MAX_BUCKETS))
+        size = _bucket_size(self._m, max_in_memory)
         self.n_buckets = max(1, -(-self._m // size))
         below = self._m - histogram.counts_above() - histogram.counts
         self._bucket_of_bin = (below // size).astype(np.uint8)

@@ -83,6 +83,18 @@ class Sweep:
         return f"<Sweep: K {', '.join(map(str, ks))}; suggested {self.suggested}>"
 
 
+def summary_bytes(n_k: int, n: int, block_rows: int) -> int:
+    """Return the bytes that `summarise_variable` takes for n_k numbers of factors and n SNPs, read by so many rows.
+
+    Two histograms of each number, the values that are looked at, and rows. Of a coarse histogram the middle bin holds 3
+    in 1 000 values, of a fine one 4 in 10 000; those of discoveries more.
+    """
+    few = n <= FEW_SNPS
+    histograms = (1 << 18 if few else 1 << 21) * 2
+    values = 8 * 2 * n // (30 if few else 250)
+    return n_k * (histograms + values + 8 * 4 * min(block_rows, n))
+
+
 def summarise_variable(
     blocks: Blocks, ks: tuple[int, ...], dfs: tuple[int, ...], method: str, n: int
 ) -> list[SweepRow]:
