@@ -15,13 +15,16 @@ from conftest import WriteFileset
 from numpy.typing import NDArray
 
 from lfmm2 import testing
+from lfmm2._typing import Packed
 from lfmm2.files.samples import Samples
 from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.array_source import ArraySource
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.footprint import Footprint
 from lfmm2.genotypes.matrix import CrossProducts
 from lfmm2.genotypes.plink import BedFile
+from lfmm2.genotypes.segments import SegmentSums
 from lfmm2.genotypes.source import GenotypeSource
 from lfmm2.testing import check_genotype_matrix, check_genotype_source
 
@@ -100,7 +103,7 @@ class Uncentred(Wrong):
 
 
 class WithoutTheLastBlock(Wrong):
-    def gram_product(self, S: Floats, *args: Any, **options: Any) -> Floats:
+    def gram_product(self, S: Floats, *args: Any, **options: Any) -> SegmentSums:
         return ArrayMatrix(self.numbers.values[:, :-20], self.engine).gram_product(S)  # type: ignore[union-attr]
 
 
@@ -131,9 +134,11 @@ class DividesByTheWrongNumber(Wrong):
 class NewBitsEveryTime(Wrong):
     n_asked = 0
 
-    def gram_product(self, S: Floats, *args: Any, **options: Any) -> Floats:
+    def gram_product(self, S: Floats, *args: Any, **options: Any) -> SegmentSums:
         self.n_asked += 1
-        return super().gram_product(S, *args, **options) * (1 + self.n_asked * 1e-13)
+        right, wrong = super().gram_product(S, *args, **options), SegmentSums(1)
+        wrong.add(0, right.total() * (1 + self.n_asked * 1e-13))
+        return wrong
 
 
 class SinglePrecision(Wrong):
@@ -320,7 +325,12 @@ def test_wrong_calls_of_a_fileset_are_told(bed: BedFile, monkeypatch: pytest.Mon
         check_genotype_source(bed)
     monkeypatch.undo()
     blocks = BedMatrix.packed_blocks
-    monkeypatch.setattr(BedMatrix, "packed_blocks", lambda *args: ((first, ~part) for first, part in blocks(*args)))
+
+    def wrong_blocks(self: BedMatrix, label: str, work: Footprint) -> Iterator[tuple[int, Packed]]:
+        for first, packed in blocks(self, label, work):
+            yield first, packed if label == "filters" else ~packed
+
+    monkeypatch.setattr(BedMatrix, "packed_blocks", wrong_blocks)
     with pytest.raises(AssertionError, match="packed_blocks gives other calls"):
         check_genotype_source(bed)
     monkeypatch.undo()

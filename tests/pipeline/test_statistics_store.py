@@ -155,9 +155,9 @@ def resumed(model: AssociationModel, matrix: ArrayMatrix, folder: Path) -> tuple
     firsts = []
     original = model.statistics
 
-    def statistics(genotypes, label, first_snp, fill):
-        firsts.append(first_snp)
-        return original(genotypes, label, first_snp, fill)
+    def statistics(genotypes, label, snps, fill):
+        firsts.append(snps.first)
+        return original(genotypes, label, snps, fill)
 
     model.statistics = statistics
     with StateFolder.begin(folder, {}, True, False) as state:

@@ -50,6 +50,8 @@ import importlib, json, resource, sys
 for name in ("cli.program", "cli.demo", "pipeline.run", "results.tables"):
     importlib.import_module(f"lfmm2.{name}")
 import pyarrow.csv, pyarrow.parquet
+# pyarrow looks for pandas when it first makes an array of Python objects, and loads it where it is installed
+pyarrow.array([0])
 from lfmm2.cli import main
 from lfmm2.genotypes.engine import Engine
 
