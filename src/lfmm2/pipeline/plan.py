@@ -32,7 +32,7 @@ from lfmm2.model import (
     solver_footprint,
     sweep_footprint,
 )
-from lfmm2.pipeline.resumable_matrix import ResumableMatrix, state_bytes
+from lfmm2.pipeline.resumable_matrix import ResumableMatrix, keeping_bytes, state_bytes
 from lfmm2.pipeline.run_state import NoState
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, store_columns
 from lfmm2.statistics import q_value_bytes, sorted_together, summary_bytes
@@ -175,7 +175,8 @@ def _estimate(size: RunSize, solver: str, options: SolverOptions, n_threads: int
         return Stage(held.held, held, held.held)
     matrix = ResumableMatrix(size.estimation, Engine(n_threads, memory), NoState())
     footprint = solver_footprint(matrix, solver, size.n_factors, options, memory - held.held)
-    after = held.held + footprint.after if footprint.after else 0
+    n = size.n_samples
+    after = held.held + footprint.after + keeping_bytes(n, n) if footprint.after else 0
     return _stage(footprint.own, held + footprint.beside, n_threads, memory, after)
 
 
