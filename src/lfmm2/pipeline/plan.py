@@ -34,7 +34,7 @@ from lfmm2.model import (
     sweep_footprint,
 )
 from lfmm2.pipeline.checkpoints import Checkpoints
-from lfmm2.pipeline.resumable_matrix import ResumableMatrix, state_bytes
+from lfmm2.pipeline.resumable_matrix import ResumableMatrix, keeping_bytes, state_bytes
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, store_columns
 from lfmm2.statistics import q_value_bytes, sorted_together, summary_bytes
 
@@ -176,7 +176,8 @@ def _estimate(size: RunSize, solver: str, options: SolverOptions, n_threads: int
         return Stage(held.held, held, held.held)
     matrix = ResumableMatrix(size.estimation, Engine(n_threads, memory), Checkpoints())
     footprint = solver_footprint(matrix, solver, size.n_factors, options, memory - held.held)
-    after = held.held + footprint.after if footprint.after else 0
+    n = size.n_samples
+    after = held.held + footprint.after + keeping_bytes(n, n) if footprint.after else 0
     return _stage(footprint.own, held + footprint.beside, n_threads, memory, after)
 
 

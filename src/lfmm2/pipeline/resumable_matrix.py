@@ -35,9 +35,9 @@ from lfmm2.pipeline.checkpoints import Checkpoints
 KEPT_BYTES = 32 << 20
 
 
-def _footprint_of_keeping(n_samples: int, n_columns: int) -> Footprint:
-    """Return the memory that it takes to keep an array."""
-    return Footprint(min(doubles((n_samples, n_columns)), KEPT_BYTES))
+def keeping_bytes(n_samples: int, n_columns: int) -> int:
+    """Return the bytes that it takes to keep an array, which the allocator may hold on to."""
+    return min(doubles((n_samples, n_columns)), KEPT_BYTES)
 
 
 def state_bytes(n_samples: int, n_columns: int, n_passes: int) -> int:
@@ -76,11 +76,11 @@ class ResumableMatrix:
     def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ALL_SNPS) -> Footprint:
         """Tell the memory of `gram_product`, and of keeping the sums."""
         own = self._matrix.footprint_of_gram_product(n_columns, budget, snps)
-        return own + _footprint_of_keeping(self.n_samples, n_columns)
+        return own + Footprint(keeping_bytes(self.n_samples, n_columns))
 
     def footprint_of_gram(self) -> Footprint:
         """Tell the memory of `gram`, and of keeping the sum."""
-        return self._matrix.footprint_of_gram() + _footprint_of_keeping(self.n_samples, self.n_samples)
+        return self._matrix.footprint_of_gram() + Footprint(keeping_bytes(self.n_samples, self.n_samples))
 
     def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = None) -> Footprint:
         """Tell the memory of `cross_products`."""
