@@ -41,7 +41,7 @@ N_SAMPLES, N_SNPS = 42, 4000
 SETTINGS = {
     "lfmm2.genotypes.engine:BLOCK_BYTES": 2048 * -(-N_SAMPLES // 4),
     "lfmm2.pipeline.result_writer:TEXT_ROWS": 1500,
-    "lfmm2.pipeline.result_writer:PARQUET_ROWS": 2000,
+    "lfmm2.pipeline.result_writer:GROUP_ROWS": 2000,
     "lfmm2.pipeline.state_folder:KEEP_AFTER_SECONDS": 0,
 }
 N_QUICK = 80

@@ -125,7 +125,7 @@ def long_command(data: runs.Data, out: Path) -> Command:
     settings = SETTINGS | {
         "lfmm2.genotypes.engine:BLOCK_BYTES": 1 << 20,
         "lfmm2.pipeline.result_writer:TEXT_ROWS": 4096,
-        "lfmm2.pipeline.result_writer:PARQUET_ROWS": 8192,
+        "lfmm2.pipeline.result_writer:GROUP_ROWS": 8192,
     }
     return runs.run_command(data, out, "--solver", "krylov", "--tol", "1e-6", settings=settings)
 
