@@ -24,9 +24,9 @@ class RowStore:
     Parameters
     ----------
     n_rows, n_columns : int
-        Its final shape.
+        Final shape of the table.
     path : Path, optional
-        File to hold it, which is the caller's to remove; in memory by default.
+        File that holds the table, and that the caller removes; in memory by default.
     n_kept : int
         Rows that the file already holds; what follows them is cut off.
     """
@@ -49,7 +49,7 @@ class RowStore:
                 raise WriteError(f"{path}: {error.strerror}; choose an output folder that can be written") from error
 
     def append(self, rows: Floats) -> None:
-        """Add rows (b, n_columns) after the last."""
+        """Add rows of shape (b, n_columns) after the last; WriteError if the file cannot take them."""
         if rows.shape[1:] != (self.n_columns,):
             raise ValueError(f"rows of shape {rows.shape} do not fit a store of {self.n_columns} columns")
         if self._filled + len(rows) > self.n_rows:
@@ -72,12 +72,12 @@ class RowStore:
 
     @property
     def file(self) -> BinaryIO | None:
-        """The file, where there is one."""
+        """The file that holds the table; None for a table in memory."""
         return self._file
 
     @property
     def array(self) -> Floats:
-        """The whole table, where it is in memory."""
+        """The whole table in memory; ValueError if it is in a file."""
         if self._file is not None:
             raise ValueError("this store is a file; read it by blocks")
         return self._rows
@@ -122,5 +122,5 @@ class RowStore:
 
 
 def checksum(rows: Floats, before: int = 0) -> int:
-    """CRC-32 of rows that follow those of the checksum `before`."""
+    """Return the CRC-32 of all rows so far: `before` is that of the rows before these."""
     return zlib.crc32(np.ascontiguousarray(rows).data.cast("B") if rows.size else b"", before)

@@ -11,7 +11,7 @@ from lfmm2._words import with_spaces
 from lfmm2.errors import MalformedInputError, ReadError
 
 _SEAL = "sha256"
-# What reading text that is no sealed JSON may raise.
+# Exceptions that come from reading text that is no sealed JSON.
 _NOT_SEALED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
@@ -21,7 +21,7 @@ def matches(path: Path, stamp: dict[str, Any]) -> bool:
     Raises
     ------
     ReadError
-        If it cannot be read.
+        If the file cannot be read.
     """
     try:
         if path.stat().st_size != stamp["bytes"]:
@@ -70,9 +70,9 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises
     ------
     ReadError
-        If it is absent: then the run is not complete.
+        If the record cannot be read; a run without a record is not complete.
     MalformedInputError
-        If it is not as it was written.
+        If the record is not as it was written.
     """
     try:
         text = path.read_bytes()
