@@ -75,7 +75,7 @@ def _limited_by_thread(blas: Any) -> bool:
 
 
 def _take_control() -> None:
-    """Let this thread set limits, which threadpoolctl from 3.7 on grants to the first thread that sets one, silently."""
+    """Let this thread set limits: threadpoolctl from 3.7 on silently ignores all threads but the first that did."""
     clear = getattr(OpenBLASController, "clear_controlling_thread", None)
     if clear is not None:
         clear(force=True)

@@ -32,18 +32,19 @@ _LN10 = 2.302585092994045684
 _LN2 = 0.693147180559945309417
 _SQRT2 = 1.41421356237309504880
 
-# Below it p comes from its logarithm: SciPy's tails fade into 0 among the subnormal doubles (below 2.2e-308).
+# P-value below which p is computed from its logarithm, because SciPy's tails fade into 0 among the subnormal doubles
+# (below 2.2e-308). A smaller limit would lose digits, a larger one time.
 _DIRECT_LIMIT = 1e-290
-# For F it must come sooner: `fdtrc` forms x^a first, which underflows while the factor of some 10²⁰⁰ that
-# d1 = 100 puts before it is still to come. At d1 = 30, d2 = 9990 it is 4 % off at p = 3e-283.
+# The same limit for F must be larger: `fdtrc` forms x^a first, which underflows before it is multiplied by a factor
+# that is some 10²⁰⁰ at d1 = 100. At d1 = 30, d2 = 9990 and p = 3e-283 the p of `fdtrc` is 4 % off.
 _DIRECT_LIMIT_F = 1e-100
 
-# Beyond this ratio 1 + ratio rounds to the ratio, and the ratio itself may have overflowed.
+# Ratio d1·F/d2 beyond which 1 + ratio rounds to the ratio; the ratio itself may have overflowed.
 _HUGE_RATIO = 1e17
 
 
 def student_p(t: ArrayLike, df: ArrayLike) -> Float64Array:
-    """Two-sided p-value of Student's t.
+    """Return the two-sided p-value of Student's t.
 
         p = P(|T_df| ≥ |t|) = 2 · P(T_df ≤ −|t|)
 
@@ -79,7 +80,7 @@ def student_p(t: ArrayLike, df: ArrayLike) -> Float64Array:
 
 
 def student_neg_log10_p(t: ArrayLike, df: ArrayLike) -> Float64Array:
-    """−log₁₀ of the two-sided p-value of Student's t; finite wherever t is.
+    """Return −log₁₀ of the two-sided p-value of Student's t; finite wherever t is.
 
     Parameters and errors are those of `student_p`.
 
@@ -103,7 +104,7 @@ def student_neg_log10_p(t: ArrayLike, df: ArrayLike) -> Float64Array:
 
 
 def student_tails(t: ArrayLike, df: ArrayLike) -> tuple[Float64Array, Float64Array]:
-    """`student_p` and `student_neg_log10_p` together, which takes as long as one of them."""
+    """Return `student_p` and `student_neg_log10_p` together, in the time of one of them."""
     p, far, log_p_far = _student_tail(t, df)
     neg_log10_p = _neg_log10(p)
     p[far] = np.exp(log_p_far)
@@ -112,12 +113,12 @@ def student_tails(t: ArrayLike, df: ArrayLike) -> tuple[Float64Array, Float64Arr
 
 
 def f_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
-    """Upper-tail p-value of the F statistic, P(F_{d1,d2} ≥ f).
+    """Return the upper-tail p-value of the F statistic, P(F_{d1,d2} ≥ f).
 
     Parameters
     ----------
     f : array_like, float64
-        Statistics; what cancellation left below 0 counts as 0.
+        Statistics; those below 0, which only rounding can make, count as 0.
     d1, d2 : array_like, float64
         Degrees of freedom of numerator and denominator, positive, broadcast against `f`.
 
@@ -146,7 +147,7 @@ def f_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
 
 
 def f_neg_log10_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
-    """−log₁₀ of the upper-tail p-value of F; finite wherever f is.
+    """Return −log₁₀ of the upper-tail p-value of F; finite wherever f is.
 
     Parameters and errors are those of `f_p`. Method as in `student_neg_log10_p`, but in logarithms below
     p = 1e-100: relative error below 1e-15 there, and above it the relative error of `f_p` as an absolute one.
@@ -163,7 +164,7 @@ def f_neg_log10_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
 
 
 def chi2_1_p(z: ArrayLike) -> Float64Array:
-    """p-value of z² under χ² with one degree of freedom.
+    """Return the p-value of z² under χ² with one degree of freedom.
 
         p = P(χ²₁ ≥ z²) = erfc(|z| / √2)
 
@@ -191,7 +192,7 @@ def chi2_1_p(z: ArrayLike) -> Float64Array:
 
 
 def chi2_1_neg_log10_p(z: ArrayLike) -> Float64Array:
-    """−log₁₀ of the p-value of z² under χ²₁, through ln Φ(−|z|).
+    """Return −log₁₀ of the p-value of z² under χ²₁, through ln Φ(−|z|).
 
         −log₁₀ p = −(ln 2 + ln Φ(−|z|)) / ln 10
 
@@ -222,7 +223,7 @@ def chi2_1_neg_log10_p(z: ArrayLike) -> Float64Array:
 
 
 def normal_upper_p(z: ArrayLike) -> Float64Array:
-    """One-sided p-value of a z-score, p = P(N(0,1) ≥ z) = Φ(−z).
+    """Return the one-sided p-value of a z-score, p = P(N(0,1) ≥ z) = Φ(−z).
 
     Parameters
     ----------
@@ -248,7 +249,7 @@ def normal_upper_p(z: ArrayLike) -> Float64Array:
 
 
 def normal_upper_neg_log10_p(z: ArrayLike) -> Float64Array:
-    """−log₁₀ of `normal_upper_p`, from ln Φ(−z).
+    """Return −log₁₀ of `normal_upper_p`, from ln Φ(−z).
 
     Parameters
     ----------
@@ -272,7 +273,7 @@ def normal_upper_neg_log10_p(z: ArrayLike) -> Float64Array:
 
 
 def student_z(t: ArrayLike, df: ArrayLike) -> Float64Array:
-    """Standard normal score with the tail probability of Student's t and its sign.
+    """Return the standard normal score with the tail probability of Student's t and its sign.
 
         z = sign(t) · −Φ⁻¹(P(T_df ≤ −|t|))
 
@@ -305,7 +306,7 @@ def student_z(t: ArrayLike, df: ArrayLike) -> Float64Array:
 
 
 def f_z(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
-    """Standard normal score with the upper-tail probability of F: z = −Φ⁻¹(P(F_{d1,d2} ≥ f)).
+    """Return the standard normal score with the upper-tail probability of F: z = −Φ⁻¹(P(F_{d1,d2} ≥ f)).
 
     Parameters and errors are those of `f_p`.
 
@@ -337,14 +338,14 @@ def f_z(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
 
 
 def _upper_score(p: Float64Array, far: BoolArray, log_p_far: Float64Array, log_sides: float) -> Float64Array:
-    """−Φ⁻¹(p/sides) of a tail as `_student_tail` and `_f_tail` return it."""
+    """Return −Φ⁻¹(p/sides) for a tail as `_student_tail` and `_f_tail` return it; `log_sides` is ln(sides)."""
     z = _array(-special.ndtri(p * np.exp(-log_sides)))
     z[far] = -special.ndtri_exp(log_p_far - log_sides)
     return z
 
 
 def _student_tail(t: ArrayLike, df: ArrayLike) -> tuple[Float64Array, BoolArray, Float64Array]:
-    """Two-sided p, the mask of those below `_DIRECT_LIMIT`, and ln p of these, which p does not hold."""
+    """Return the two-sided p, a mask of those below `_DIRECT_LIMIT`, and ln p of these, whose p is inexact."""
     t_full, df_full = np.broadcast_arrays(np.abs(_array(t)), _checked_df(df, "df"))
     p = _array(2.0 * special.stdtr(df_full, -t_full))
     far = np.asarray(p < _DIRECT_LIMIT)
@@ -356,7 +357,7 @@ def _student_tail(t: ArrayLike, df: ArrayLike) -> tuple[Float64Array, BoolArray,
 
 
 def _f_tail(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> tuple[Float64Array, BoolArray, Float64Array]:
-    """As `_student_tail`, for F."""
+    """Return the upper-tail p of F, a mask of those below `_DIRECT_LIMIT_F`, and ln p of these, whose p is inexact."""
     f_full, d1_full, d2_full = np.broadcast_arrays(
         np.maximum(_array(f), 0.0), _checked_df(d1, "d1"), _checked_df(d2, "d2")
     )
@@ -375,7 +376,7 @@ def _log_beta_tail(
     d1: Float64Array,
     d2: Float64Array,
 ) -> Float64Array:
-    """ln I_x(a, b) in the far tail, for x = 1/(1 + ratio), a = d2/2, b = d1/2.
+    """Return ln I_x(a, b) in the far tail, for x = 1/(1 + ratio), a = d2/2, b = d1/2.
 
         ln p = a ln x + b ln(1−x) + ln Γ(a+b)/Γ(a) − ln Γ(b) − ln a + ln ₂F₁(a+b, 1; a+1; x)
 
@@ -397,7 +398,7 @@ def _log_beta_tail(
 
 
 def _log_gamma_ratio(a: Float64Array, b: Float64Array) -> Float64Array:
-    """ln Γ(a+b) − ln Γ(a), without the cancellation of the two when a is large.
+    """Return ln Γ(a+b) − ln Γ(a), without the cancellation of the two when a is large.
 
     For a ≥ 50 the difference of Stirling's series, whose first neglected term is below 1e-15:
 
@@ -413,13 +414,14 @@ def _log_gamma_ratio(a: Float64Array, b: Float64Array) -> Float64Array:
 
 
 def _stirling_tail(y: Float64Array) -> Float64Array:
+    """Return s(y) of `_log_gamma_ratio`."""
     r = 1.0 / y
     r2 = r * r
     return _array(r * (1.0 / 12.0 - r2 * (1.0 / 360.0 - r2 / 1260.0)))
 
 
 def _hypergeometric(a: Float64Array, b: Float64Array, x: Float64Array) -> Float64Array:
-    """₂F₁(a+b, 1; a+1; x) for x well below (a+1)/(a+b+2), by its continued fraction.
+    """Return ₂F₁(a+b, 1; a+1; x) for x well below (a+1)/(a+b+2), by its continued fraction.
 
     In the far tail some twenty steps suffice up to a = 10⁸. ``scipy.special.hyp2f1`` is not used because it
     returns NaN from about a = 10⁵ on, where x is close to 1.
@@ -454,6 +456,7 @@ def _neg_log10(p: Float64Array) -> Float64Array:
 
 
 def _checked_df(df: ArrayLike, name: str) -> Float64Array:
+    """Return degrees of freedom as an array; raise UsageError if any is not positive."""
     degrees = np.asarray(df, dtype=np.float64)
     if not np.all(degrees > 0.0):
         fact = f"degrees of freedom {name} = {float(np.min(degrees)):g}, but they must be positive"

@@ -43,24 +43,28 @@ from lfmm2.statistics.local_fdr import smooth_density
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
 
-# Half the window of maximum likelihood, in robust standard deviations.
+# Half the window of maximum likelihood, in robust standard deviations; the module docstring says why this value.
 _HALF_WINDOW = 1.75
-# Quartiles of N(0, 1): ± this.
+# Upper quartile of N(0, 1); the lower one is its negative.
 _NORMAL_QUARTILE = 0.674489750196081744
-# σ of so few is uncertain by a quarter.
+# Least number of tests for a fit: σ of so few is uncertain by a quarter.
 _MIN_TESTS = 100
+# Least number of bins in the window that hold scores: of fewer distinct values the density is not known.
 _MIN_BINS = 8
+# Newton's method: steps before it gives up, halvings of one step, and size of a step, relative to η, that ends it.
 _MAX_ITERATIONS = 60
 _MAX_HALVINGS = 40
 _TOLERANCE = 1e-10
+# Loss of log likelihood per score that is taken for rounding. Without it, steps at the maximum would be halved in vain.
 _ROUNDING = 1e-14
-# Half the range, in the same units, over which ln f is smoothed for central matching: with 8 the splines are too stiff
-# in the centre (σ² 5 % too small beside effects of ±3.5 to ±5), with 3 they follow the noise.
+# Half the range over which ln f is smoothed for central matching, in robust standard deviations: with 8 the splines are
+# too stiff in the centre (σ² 5 % too small beside effects of ±3.5 to ±5), with 3 they follow the noise.
 _HALF_SMOOTHED = 5.0
 # Points at which central matching takes ln f.
 _N_MATCHED = 51
 _NO_PEAK = "the density of the statistics has no peak in the centre"
-# Nodes for the integrals over the window, [−1, 1]: exact to rounding for σ above 0.1.
+# Least σ of an estimate, in half windows. The window is [−1, 1] in these units, and below it the integrals over these
+# nodes are not exact to rounding.
 _LEAST_SD = 0.1
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
 _POWERS = np.stack([_NODES, _NODES**2])
@@ -83,9 +87,9 @@ class EmpiricalNull:
     window : tuple of float
         The scores between these were fitted.
     n_window : int
-        How many they are.
+        Number of scores between these.
     problem : str or None
-        Why there is no estimate; None if there is one.
+        Reason why there is no estimate; None if there is one.
     """
 
     mean: float
@@ -150,7 +154,7 @@ def fit_empirical_null(edges: ArrayLike, counts: ArrayLike, method: str = "mle")
 
 
 def storey_pi0(tail_p: ArrayLike, n_above: ArrayLike, n: int) -> float:
-    """Storey's share of true nulls from counts of large p-values.
+    """Estimate the share of true nulls by Storey's method, from counts of large p-values.
 
         π₀(λ) = #{p > λ} / (n (1 − λ))
 
@@ -203,6 +207,7 @@ def storey_pi0(tail_p: ArrayLike, n_above: ArrayLike, n: int) -> float:
 
 
 def _maximum_likelihood(edges: Float64Array, counts: Int64Array, n: int, low: float, high: float) -> EmpiricalNull:
+    """Fit by maximum likelihood to the scores in the bins between `low` and `high`."""
     finite = np.flatnonzero(np.isfinite(edges))
     first, stop = (int(finite[np.argmin(np.abs(edges[finite] - end))]) for end in (low, high))
     own, inside = edges[first : stop + 1], counts[first:stop]
@@ -234,7 +239,7 @@ def _maximum_likelihood(edges: Float64Array, counts: Int64Array, n: int, low: fl
 
 
 def _truncated_fit(m: Float64Array) -> Float64Array | None:
-    """η of the density ∝ exp(η·(u, u²)) on [−1, 1] with E u = m₁, E u² = m₂; None if not found."""
+    """Return η of the density ∝ exp(η·(u, u²)) on [−1, 1] with E u = m₁, E u² = m₂; None if not found."""
     eta = np.zeros(2)
     log_mass, moments, covariance = _truncated(eta)
     for _ in range(_MAX_ITERATIONS):
@@ -252,7 +257,7 @@ def _truncated_fit(m: Float64Array) -> Float64Array | None:
 
 
 def _truncated(eta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
-    """A(η) = ln ∫ exp(η·(u, u²)) du over [−1, 1], and the means and covariance of (u, u²)."""
+    """Return A(η) = ln ∫ exp(η·(u, u²)) du over [−1, 1], and the means and covariance of (u, u²)."""
     exponents = eta @ _POWERS
     largest = float(exponents.max())
     masses = _WEIGHTS * np.exp(exponents - largest)
@@ -263,7 +268,7 @@ def _truncated(eta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
 
 
 def _full_fit(m: Float64Array, share: float, eta: Float64Array) -> Float64Array | None:
-    """η that maximises l at p₀ = 1, from the η of the window alone; None if not found.
+    """Return η that maximises l at p₀ = 1, from the η of the window alone; None if not found.
 
     With s = n₀/n, A_R = ln ∫ exp(η·(u, u²)) over all u, μ and μ_R the means of (u, u²) in the window and over all,
 
@@ -291,6 +296,7 @@ def _full_fit(m: Float64Array, share: float, eta: Float64Array) -> Float64Array 
 
 
 def _full_likelihood(m: Float64Array, share: float, eta: Float64Array) -> float:
+    """Return l/n of `_full_fit`, −∞ where η is of no normal."""
     if eta[1] >= 0.0:
         return -math.inf
     mean, variance = _mean_and_variance(eta)
@@ -300,13 +306,13 @@ def _full_likelihood(m: Float64Array, share: float, eta: Float64Array) -> float:
 
 
 def _mean_and_variance(eta: Float64Array) -> tuple[float, float]:
-    """Of the normal with natural parameters η, whose second is below 0."""
+    """Return mean and variance of the normal with natural parameters η, whose second is below 0."""
     variance = -0.5 / float(eta[1])
     return float(eta[0]) * variance, variance
 
 
 def _window_share(eta: Float64Array) -> float:
-    """H, the probability of [−1, 1] under that normal."""
+    """Return H, the probability of [−1, 1] under the normal with natural parameters η."""
     mean, variance = _mean_and_variance(eta)
     lower, upper = special.ndtr((np.array([-1.0, 1.0]) - mean) / math.sqrt(variance))
     return float(upper - lower)
@@ -315,6 +321,7 @@ def _window_share(eta: Float64Array) -> float:
 def _central_matching(
     edges: Float64Array, counts: Int64Array, n: int, quartiles: Float64Array, scale: float
 ) -> EmpiricalNull:
+    """Fit by central matching; `scale` is the robust standard deviation."""
     lower, median, upper = quartiles.tolist()
     density = smooth_density(edges, counts, median - _HALF_SMOOTHED * scale, median + _HALF_SMOOTHED * scale)
     if isinstance(density, str):
@@ -335,7 +342,7 @@ def _central_matching(
 
 
 def _quantiles(edges: Float64Array, counts: Int64Array, shares: list[float]) -> Float64Array:
-    """Quantiles of scores spread evenly in their bins; not finite in a bin that is not."""
+    """Return quantiles of scores spread evenly in their bins; not finite in a bin that is not."""
     cumulated = np.append(0, np.cumsum(counts))
     wanted = np.array(shares) * cumulated[-1]
     bins = np.searchsorted(cumulated, wanted, side="left") - 1
