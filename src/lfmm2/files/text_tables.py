@@ -32,8 +32,8 @@ CHUNK = 1 << 22
 _CHUNK_COPIES = 8
 # Bytes of a line from which on a file is refused, so that one without line ends does not fill the memory.
 _LONGEST_LINE = 1 << 24
-# Largest position that PLINK takes.
-_LAST_POSITION = 2**31 - 2
+#: Largest position, in base pairs, that PLINK takes.
+LAST_POSITION = 2**31 - 2
 _OTHER_FORMATS = {
     b"\x6c\x1b\x00": "a sample-major .bed; convert it with plink2 --make-bed",
     b"\x6c\x1b\x01": "a .bed; give a text file",
@@ -182,7 +182,7 @@ def stream_tables(path: AnyPath, rule: str, layout: Layout, chunk: int = CHUNK) 
             raise MalformedInputError(f"{path}, line {line} or after: {error}; correct it") from error
         if "POS" in kept:
             least, most = pc.min_max(table["POS"]).as_py().values()
-            if least < 0 or most > _LAST_POSITION or _may_be_hexadecimal(text):
+            if least < 0 or most > LAST_POSITION or _may_be_hexadecimal(text):
                 _raise_fault(path, text, line, names)
         yield table
     if names is None:
@@ -208,7 +208,7 @@ def _raise_fault(path: AnyPath, text: bytes, line: int, names: Sequence[str]) ->
         if shown.encode() != row:
             raise MalformedInputError(f"{where}: {shortened(shown)!r} is not UTF-8; convert the file to UTF-8")
         position = fields[names.index("POS")] if "POS" in names else "0"
-        if not re.fullmatch("-?[0-9]{1,18}", position) or not 0 <= int(position) <= _LAST_POSITION:
+        if not re.fullmatch("-?[0-9]{1,18}", position) or not 0 <= int(position) <= LAST_POSITION:
             remedy = "remove the header line" if number == 1 else "correct it"
-            fact = f"position {shortened(position)} is no integer from 0 to {with_spaces(_LAST_POSITION)}"
+            fact = f"position {shortened(position)} is no integer from 0 to {with_spaces(LAST_POSITION)}"
             raise MalformedInputError(f"{where}: {fact}; {remedy}")
