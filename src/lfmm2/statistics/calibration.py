@@ -242,13 +242,13 @@ class Calibration:
 
     def p(self, scores: Floats) -> Floats:
         """Return the calibrated p of `scores`."""
-        if self._of_normal:
+        if self._uses_normal_p:
             return distributions.normal_upper_p(self.z(scores))
         return self.statistic.p(scores, self._gif_used)
 
     def neg_log10_p(self, scores: Floats) -> Floats:
         """Return -log₁₀ of the calibrated p; finite wherever the score is."""
-        if self._of_normal:
+        if self._uses_normal_p:
             return distributions.normal_upper_neg_log10_p(self.z(scores))
         return self.statistic.neg_log10_p(scores, self._gif_used)
 
