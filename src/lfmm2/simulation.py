@@ -13,6 +13,7 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from lfmm2._typing import Floats, Ints, Packed
 from lfmm2.errors import UsageError
 from lfmm2.files import LAST_POSITION, OutputSet, check_outputs
 from lfmm2.genotypes import plink_writer
@@ -20,9 +21,6 @@ from lfmm2.genotypes import plink_writer
 __all__ = ["Simulation", "simulate"]
 
 Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
-UInt8 = NDArray[np.uint8]
 
 # SNPs that share one random stream. Another number would give other genotypes for every seed.
 SNPS_PER_CHUNK = 1024
@@ -58,10 +56,10 @@ class Simulation:
     fam: Path
     env: Path
     truth: Path
-    variables: Float64
-    causal: tuple[Int64, ...]
-    effects: tuple[Float64, ...]
-    ancestry: Float64
+    variables: Floats
+    causal: tuple[Ints, ...]
+    effects: tuple[Floats, ...]
+    ancestry: Floats
 
 
 def simulate(
@@ -231,7 +229,7 @@ def simulate(
     return Simulation(**paths, variables=variables, causal=causal, effects=effects, ancestry=ancestry)
 
 
-def _write_files(paths: dict[str, Path], genome: _Genome, home: Int64, variables: Float64, block_size: int) -> None:
+def _write_files(paths: dict[str, Path], genome: _Genome, home: Ints, variables: Floats, block_size: int) -> None:
     """Draw the SNPs chunk by chunk, and write the fileset, the variables and the truth, all or none.
 
     `home` is the home population of each sample; `paths` are by the attributes of `Simulation`.
@@ -279,7 +277,7 @@ class _Genome:
     """The model of `simulate` once samples and causal SNPs are known."""
 
     ancestry: Float32  # (n_populations, n_samples)
-    gradients: Float64  # (n_samples, n_variables), mean 0 and variance 1
+    gradients: Floats  # (n_samples, n_variables), mean 0 and variance 1
     selection: dict[int, tuple[int, float]]  # causal SNP → variable, effect
     n_snps: int
     n_chromosomes: int
@@ -320,7 +318,7 @@ class _Genome:
             alleles=[("ACGT"[i], "ACGT"[j]) for i, j in zip(a1.tolist(), a2.tolist(), strict=True)],
         )
 
-    def _draw_frequencies(self, rng: Generator, n_snps: int) -> Float64:
+    def _draw_frequencies(self, rng: Generator, n_snps: int) -> Floats:
         """Draw the frequency of A2 in every population, shape (n_snps, n_populations)."""
         ancestral = rng.uniform(0.05, 0.95, (n_snps, 1))
         shape = (n_snps, len(self.ancestry))
@@ -329,7 +327,7 @@ class _Genome:
         scale = (1 - self.fst) / self.fst
         return rng.beta(ancestral * scale, (1 - ancestral) * scale, shape)
 
-    def draw_genotypes(self, loci: _Loci, block_size: int) -> Iterator[UInt8]:
+    def draw_genotypes(self, loci: _Loci, block_size: int) -> Iterator[Packed]:
         """Draw the genotypes of a chunk and yield them packed, up to `block_size` SNPs at a time."""
         n_samples = self.ancestry.shape[1]
         n_snps = len(loci.frequencies)
@@ -366,7 +364,7 @@ class _Genome:
         np.copyto(f_out, fixed, where=~np.isnan(fixed))
 
 
-def _draw_codes(f: Float32, u: Float32, missing_rate: float, codes_out: UInt8) -> None:
+def _draw_codes(f: Float32, u: Float32, missing_rate: float, codes_out: Packed) -> None:
     """Turn allele frequencies and uniform numbers into .bed codes.
 
     With r the call rate, u < r f² is dosage 2, u < r f(2 − f) at least 1, and u ≥ r missing. A code's high
@@ -387,10 +385,10 @@ def _draw_codes(f: Float32, u: Float32, missing_rate: float, codes_out: UInt8) -
     np.add(codes_out, two.view(np.uint8), out=codes_out)
 
 
-def _draw_gradients(rng: Generator, ancestry: Float64, n_variables: int, confounding: float) -> Float64:
+def _draw_gradients(rng: Generator, ancestry: Floats, n_variables: int, confounding: float) -> Floats:
     """Draw variables of mean 0 and variance 1 whose multiple correlation with the ancestry is `confounding`."""
     # Sums are used instead of matrix products, whose last bit may depend on the threads of BLAS.
-    basis: list[Float64] = []
+    basis: list[Floats] = []
     for share in ancestry.T:
         basis.append(_standardise(_remove_projection(share, basis)))
     n_samples, n_populations = ancestry.shape
@@ -406,16 +404,16 @@ def _draw_gradients(rng: Generator, ancestry: Float64, n_variables: int, confoun
     return gradients
 
 
-def _remove_projection(vector: Float64, basis: list[Float64]) -> Float64:
+def _remove_projection(vector: Floats, basis: list[Floats]) -> Floats:
     """Return the part of a vector that is orthogonal to a basis of orthogonal vectors of mean square 1."""
     for direction in basis:
         vector = vector - (direction * vector).mean() * direction
     return vector
 
 
-def _standardise(vector: Float64) -> Float64:
+def _standardise(vector: Floats) -> Floats:
     """Scale a vector to mean square 1."""
-    scaled: Float64 = vector / np.sqrt((vector * vector).mean())
+    scaled: Floats = vector / np.sqrt((vector * vector).mean())
     return scaled
 
 

@@ -199,8 +199,8 @@ def _check_filling(matrix: GenotypeMatrix, W: Floats, by_mean: _Blocks) -> None:
 def check_genotype_source(source: GenotypeSource) -> None:
     """Check samples, variants, facts and matrices of a source.
 
-    What a matrix stands for is read sample by sample; matrices of several samples and SNPs, with few and many threads,
-    with little and plenty of memory, must then agree with it.
+    The values are read sample by sample. Matrices of several samples and SNPs, with few and many threads, with little
+    and plenty of memory, must then agree with them.
 
     Parameters
     ----------

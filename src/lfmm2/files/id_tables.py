@@ -62,6 +62,7 @@ def as_tables(source: Any) -> list[Any]:
 
 
 def _is_table(source: Any) -> bool:
+    """Return True for a path, a frame and a pyarrow table."""
     is_frame = hasattr(source, "iloc") and hasattr(source, "columns")
     return is_frame or isinstance(source, str | os.PathLike | pa.Table)
 
@@ -122,6 +123,7 @@ def _split_ids(label: str, first_line: int | None, names: Sequence[str], columns
 
 
 def _as_ids(label: str, column: Any) -> list[str]:
+    """Return the IDs of a column as text; raise MalformedInputError if one is empty."""
     cells: Iterable[object] = column.to_pylist() if hasattr(column, "to_pylist") else column
     ids = ["" if cell is None else str(cell).strip() for cell in cells]
     if "" in ids:

@@ -40,7 +40,7 @@ class RowStore:
         self._rows = np.empty((n_rows if path is None else 0, n_columns))
         if path is not None:
             try:
-                # unbuffered: blocks are large, and an error must be seen by the write that causes it
+                # The file is unbuffered, because blocks are large and the write that fails must raise the error.
                 self._file = path.open("r+b" if n_kept else "w+b", buffering=0)
                 if n_kept:
                     self._file.truncate(n_kept * 8 * n_columns)
@@ -55,7 +55,7 @@ class RowStore:
         if self._filled + len(rows) > self.n_rows:
             raise ValueError(f"{self._filled} + {len(rows)} rows do not fit a store of {self.n_rows}")
         if rows.size == 0:
-            pass  # a store without columns keeps count only, and an empty view cannot be written
+            pass  # A store without columns only counts rows, and an empty view cannot be written.
         elif self._file is None:
             self._rows[self._filled : self._filled + len(rows)] = rows
         else:
@@ -97,6 +97,7 @@ class RowStore:
             yield self._rows[first : first + n] if self._file is None else self._read(first, n)
 
     def _read(self, first: int, n: int) -> Floats:
+        """Read n rows from the file; ReadError if it fails or ends before."""
         rows = np.empty((n, self.n_columns))
         if rows.size == 0:
             return rows

@@ -38,6 +38,7 @@ def seal_json(entries: dict[str, Any]) -> bytes:
 
 
 def _as_text(entries: dict[str, Any]) -> bytes:
+    """Return entries as UTF-8 JSON, the same bytes for the same entries."""
     text = json.dumps(entries, indent=2, allow_nan=False, ensure_ascii=False, default=str) + "\n"
     # Names of files may hold bytes that are no UTF-8.
     return text.encode(errors="backslashreplace")

@@ -21,8 +21,8 @@ TEXT_FORMATS = {"tsv": None, "tsv.gz": "gzip", "tsv.zst": "zstd"}
 # writer needs more memory.
 GROUP_ROWS = 131_072
 # Bytes at the peak of writing a group of GROUP_ROWS rows with up to USUAL_COLUMNS columns of numbers: the group, its
-# compressed copy and its text. `writing_bytes` adds to them for further columns. If they were too few, so would be the
-# memory that the plan of a run promises.
+# compressed copy and its text. `writing_bytes` adds to them for further columns. With a smaller number the memory plan
+# of a run would promise too little.
 GROUP_BYTES, USUAL_COLUMNS = 48 << 20, 12
 # Bytes that each file adds: its buffer, and memory that the writer of a table leaves with the allocator. Measured with
 # 1 to 41 tables.
@@ -169,6 +169,7 @@ def read_columns(
 
 
 def _read_tsv(path: AnyPath, magic: bytes, columns: Sequence[str] | None, types: Mapping[str, pa.DataType]) -> pa.Table:
+    """Read a text table, compressed as its first bytes tell; its first column loses the # of the header."""
     compression = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}.get(magic[:2])
     with pa.input_stream(os.fspath(path), compression=compression) as stream:
         table = csv.read_csv(stream, **text_options(columns or (), types))
@@ -229,7 +230,7 @@ class _Sink:
         return memoryview(data).nbytes if dropped else self._file.write(data)
 
     def flush(self) -> None:
-        """Left to the owner of the file."""
+        """Do nothing, because the owner of the file flushes it."""
 
     def close(self) -> None:
         self.closed = True

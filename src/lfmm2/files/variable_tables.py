@@ -154,6 +154,7 @@ def join_variables(parts: Sequence[Variables], names: Sequence[str], fault: str)
 
 
 def _labels(tables: Sequence[IdTable]) -> str:
+    """Return the labels of tables, with which a message about all of them begins."""
     return " and ".join(table.label for table in tables)
 
 

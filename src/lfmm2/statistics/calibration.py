@@ -17,11 +17,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from lfmm2._choices import CALIBRATIONS
-from lfmm2._typing import Floats
+from lfmm2._typing import Floats, Ints
 from lfmm2.errors import UsageError
 from lfmm2.statistics import distributions
 from lfmm2.statistics.empirical_null import EmpiricalNull, fit_empirical_null, storey_pi0
@@ -328,7 +327,7 @@ def fit_null(
     return Calibration(statistic, used, inflation(middle, statistic.median_square), null, matched, histogram=histogram)
 
 
-def _signed_counts(statistic: TestStatistic, histogram: MagnitudeHistogram) -> tuple[Floats, NDArray[np.int64]]:
+def _signed_counts(statistic: TestStatistic, histogram: MagnitudeHistogram) -> tuple[Floats, Ints]:
     """Return edges and counts of the values; those of F begin at 0."""
     edges, counts = histogram.signed()
     if isinstance(statistic, JointStatistic):
@@ -337,7 +336,7 @@ def _signed_counts(statistic: TestStatistic, histogram: MagnitudeHistogram) -> t
     return edges, counts
 
 
-def _trim_empty_ends(edges: Floats, counts: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:
+def _trim_empty_ends(edges: Floats, counts: Ints) -> tuple[Floats, Ints]:
     """Return the bins between the outermost values; for t as many on either side of zero."""
     occupied = np.flatnonzero(counts)
     if not len(occupied):

@@ -1,8 +1,8 @@
 """Empirical null distribution of z-scores and share of true nulls, from a histogram.
 
-Most tests are null and lie in the centre. What their scores are there, N(δ, σ²), is taken from the centre alone, where
-few associated ones lie; the GIF is a median over all tests and takes the associated ones for inflation. Both fits need
-nothing but counts per bin, so any number of tests can be summed up as they pass.
+Most tests are null, and their scores lie in the centre. Their distribution, N(δ, σ²), is fitted to the centre alone,
+where few associated tests lie; the GIF is a median over all tests and takes the associated ones for inflation. Both
+fits need nothing but counts per bin, so any number of tests can be counted block by block.
 
 **Maximum likelihood** (Efron 2007, section 4). Of n scores n₀ lie in the window [a, b], and all of these are taken as
 null. With H = P(a ≤ N(δ, σ²) ≤ b), θ = p₀ H and m₁, m₂ the means of z and z² over the n₀,
@@ -34,14 +34,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
+from lfmm2._typing import Floats, Ints
 from lfmm2.errors import UsageError
 from lfmm2.statistics.local_fdr import smooth_density
-
-Float64Array = NDArray[np.float64]
-Int64Array = NDArray[np.int64]
 
 # Half the window of maximum likelihood, in robust standard deviations; the module docstring says why this value.
 _HALF_WINDOW = 1.75
@@ -206,7 +204,7 @@ def storey_pi0(tail_p: ArrayLike, n_above: ArrayLike, n: int) -> float:
     return float(np.clip(estimates[errors == errors.min()].min(), 1.0 / n, 1.0))
 
 
-def _maximum_likelihood(edges: Float64Array, counts: Int64Array, n: int, low: float, high: float) -> EmpiricalNull:
+def _maximum_likelihood(edges: Floats, counts: Ints, n: int, low: float, high: float) -> EmpiricalNull:
     """Fit by maximum likelihood to the scores in the bins between `low` and `high`."""
     finite = np.flatnonzero(np.isfinite(edges))
     first, stop = (int(finite[np.argmin(np.abs(edges[finite] - end))]) for end in (low, high))
@@ -215,7 +213,7 @@ def _maximum_likelihood(edges: Float64Array, counts: Int64Array, n: int, low: fl
     if np.count_nonzero(inside) < _MIN_BINS or n_window < _MIN_TESTS:
         few = f"{n_window} tests in {np.count_nonzero(inside)} bins of the centre"
         return _without_estimate("mle", n, f"{few}, but at least {_MIN_TESTS} in {_MIN_BINS} are needed")
-    # u in [−1, 1] over the window; a bin's scores spread evenly have the variance width²/12
+    # u runs from −1 to 1 over the window. Scores spread evenly over a bin have the variance width²/12.
     centre, half = 0.5 * (own[0] + own[-1]), 0.5 * (own[-1] - own[0])
     u = (0.5 * (own[1:] + own[:-1]) - centre) / half
     moments = np.array([inside @ u, inside @ (u**2 + (np.diff(own) / half) ** 2 / 12.0)]) / n_window
@@ -238,7 +236,7 @@ def _maximum_likelihood(edges: Float64Array, counts: Int64Array, n: int, low: fl
     )  # fmt: skip
 
 
-def _truncated_fit(m: Float64Array) -> Float64Array | None:
+def _truncated_fit(m: Floats) -> Floats | None:
     """Return η of the density ∝ exp(η·(u, u²)) on [−1, 1] with E u = m₁, E u² = m₂; None if not found."""
     eta = np.zeros(2)
     log_mass, moments, covariance = _truncated(eta)
@@ -256,7 +254,7 @@ def _truncated_fit(m: Float64Array) -> Float64Array | None:
     return None
 
 
-def _truncated(eta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
+def _truncated(eta: Floats) -> tuple[float, Floats, Floats]:
     """Return A(η) = ln ∫ exp(η·(u, u²)) du over [−1, 1], and the means and covariance of (u, u²)."""
     exponents = eta @ _POWERS
     largest = float(exponents.max())
@@ -267,7 +265,7 @@ def _truncated(eta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
     return largest + math.log(mass), moments, (deviations * masses) @ deviations.T / mass
 
 
-def _full_fit(m: Float64Array, share: float, eta: Float64Array) -> Float64Array | None:
+def _full_fit(m: Floats, share: float, eta: Floats) -> Floats | None:
     """Return η that maximises l at p₀ = 1, from the η of the window alone; None if not found.
 
     With s = n₀/n, A_R = ln ∫ exp(η·(u, u²)) over all u, μ and μ_R the means of (u, u²) in the window and over all,
@@ -295,7 +293,7 @@ def _full_fit(m: Float64Array, share: float, eta: Float64Array) -> Float64Array 
     return None
 
 
-def _full_likelihood(m: Float64Array, share: float, eta: Float64Array) -> float:
+def _full_likelihood(m: Floats, share: float, eta: Floats) -> float:
     """Return l/n of `_full_fit`, −∞ where η is of no normal."""
     if eta[1] >= 0.0:
         return -math.inf
@@ -305,22 +303,20 @@ def _full_likelihood(m: Float64Array, share: float, eta: Float64Array) -> float:
     return float(share * (eta @ m - log_mass)) + (1.0 - share) * math.log(outside) if outside > 0.0 else -math.inf
 
 
-def _mean_and_variance(eta: Float64Array) -> tuple[float, float]:
+def _mean_and_variance(eta: Floats) -> tuple[float, float]:
     """Return mean and variance of the normal with natural parameters η, whose second is below 0."""
     variance = -0.5 / float(eta[1])
     return float(eta[0]) * variance, variance
 
 
-def _window_share(eta: Float64Array) -> float:
+def _window_share(eta: Floats) -> float:
     """Return H, the probability of [−1, 1] under the normal with natural parameters η."""
     mean, variance = _mean_and_variance(eta)
     lower, upper = special.ndtr((np.array([-1.0, 1.0]) - mean) / math.sqrt(variance))
     return float(upper - lower)
 
 
-def _central_matching(
-    edges: Float64Array, counts: Int64Array, n: int, quartiles: Float64Array, scale: float
-) -> EmpiricalNull:
+def _central_matching(edges: Floats, counts: Ints, n: int, quartiles: Floats, scale: float) -> EmpiricalNull:
     """Fit by central matching; `scale` is the robust standard deviation."""
     lower, median, upper = quartiles.tolist()
     density = smooth_density(edges, counts, median - _HALF_SMOOTHED * scale, median + _HALF_SMOOTHED * scale)
@@ -341,7 +337,7 @@ def _central_matching(
     return EmpiricalNull(middle + half * mean, sd, null_proportion, "central", n, (lower, upper), n_matched)
 
 
-def _quantiles(edges: Float64Array, counts: Int64Array, shares: list[float]) -> Float64Array:
+def _quantiles(edges: Floats, counts: Ints, shares: list[float]) -> Floats:
     """Return quantiles of scores spread evenly in their bins; not finite in a bin that is not."""
     cumulated = np.append(0, np.cumsum(counts))
     wanted = np.array(shares) * cumulated[-1]

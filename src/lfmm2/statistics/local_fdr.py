@@ -24,10 +24,9 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Float64Array = NDArray[np.float64]
-Int64Array = NDArray[np.int64]
+from lfmm2._typing import Floats, Ints
 
 #: Largest |z| of the regression. φ is 5·10⁻¹⁵ there, so that scores beyond it are not null.
 Z_LIMIT = 8.0
@@ -67,10 +66,10 @@ class SmoothDensity:
 
     low: float
     high: float
-    coefficients: Float64Array
+    coefficients: Floats
     degree: int | None
 
-    def log(self, z: ArrayLike) -> Float64Array:
+    def log(self, z: ArrayLike) -> Floats:
         """Return ln f(z), for z between `low` and `high`."""
         values = np.asarray(z, dtype=np.float64)
         return np.asarray(_design(_scaled(values, self.low, self.high), self.degree) @ self.coefficients)
@@ -98,14 +97,14 @@ class LocalFdr:
     null_proportion: float
     low: float
     high: float
-    table: Float64Array
+    table: Floats
     problem: str | None = None
-    _slopes: Float64Array = field(init=False, repr=False)
+    _slopes: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_slopes", np.append(np.diff(self.table), 0.0))
 
-    def __call__(self, z: ArrayLike) -> Float64Array:
+    def __call__(self, z: ArrayLike) -> Floats:
         """Return the local fdr of calibrated scores, in their shape; NaN stays NaN."""
         last = self.table.size - 1
         steps = (np.asarray(z, dtype=np.float64) - self.low) * (last / (self.high - self.low))
@@ -175,7 +174,7 @@ def fit_local_fdr(
 
 
 def smooth_density(
-    edges: Float64Array, counts: Int64Array, low: float, high: float, degree: int | None = None
+    edges: Floats, counts: Ints, low: float, high: float, degree: int | None = None
 ) -> SmoothDensity | str:
     """Estimate the density of all scores on [low, high]; return a string with the reason if that is not possible."""
     n = int(counts.sum())
@@ -193,9 +192,7 @@ def smooth_density(
     return SmoothDensity(first, last, coefficients, degree)
 
 
-def _joined_bins(
-    edges: Float64Array, counts: Int64Array, low: float, high: float, up_to_scores: bool
-) -> tuple[Float64Array, Int64Array]:
+def _joined_bins(edges: Floats, counts: Ints, low: float, high: float, up_to_scores: bool) -> tuple[Floats, Ints]:
     """Join bins to about `_N_BINS`, as equal as the edges allow, on [low, high] or on the part of it that has scores.
 
     The splines need the empty bins: if the regression ended at the outermost score, it would take the density
@@ -214,12 +211,12 @@ def _joined_bins(
     return own[nearest], np.add.reduceat(counts[first:stop], nearest[:-1])
 
 
-def _scaled(z: Float64Array, low: float, high: float) -> Float64Array:
+def _scaled(z: Floats, low: float, high: float) -> Floats:
     """Map [low, high] to [−1, 1]."""
     return np.asarray((2.0 * z - (low + high)) / (high - low))
 
 
-def _design(u: Float64Array, degree: int | None) -> Float64Array:
+def _design(u: Floats, degree: int | None) -> Floats:
     """Evaluate Legendre polynomials, or natural cubic splines, at `u` in [−1, 1]: shape (n, n_functions).
 
     The splines are 1, u and d_k − d_{K−1} with d_k = ((u − ξ_k)₊³ − (u − ξ_K)₊³) / (ξ_K − ξ_k), which are linear
@@ -233,7 +230,7 @@ def _design(u: Float64Array, degree: int | None) -> Float64Array:
     return np.column_stack([np.ones_like(u), u, d[:, :-1] - d[:, -1:]])
 
 
-def _poisson_regression(A: Float64Array, y: Float64Array, offset: Float64Array) -> Float64Array | None:
+def _poisson_regression(A: Floats, y: Floats, offset: Floats) -> Floats | None:
     """Return the b that maximise the Poisson likelihood of y with means exp(offset + A b); None if not found.
 
         l(b) = Σ y η − exp η,   η = offset + A b
@@ -263,9 +260,7 @@ def _poisson_regression(A: Float64Array, y: Float64Array, offset: Float64Array) 
     return None
 
 
-def _poisson_likelihood(
-    A: Float64Array, y: Float64Array, offset: Float64Array, b: Float64Array
-) -> tuple[float, Float64Array]:
+def _poisson_likelihood(A: Floats, y: Floats, offset: Floats, b: Floats) -> tuple[float, Floats]:
     """Return l(b) and the means, whose logarithms are cut at ± `_LARGEST_LOG`."""
     eta = np.clip(offset + A @ b, -_LARGEST_LOG, _LARGEST_LOG)
     means = np.exp(eta)

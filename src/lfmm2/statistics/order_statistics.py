@@ -10,12 +10,10 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from lfmm2._typing import Floats, Ints
 from lfmm2.errors import ReadError, UsageError
-
-Float64Array = NDArray[np.float64]
-Int64Array = NDArray[np.int64]
 
 # Powers of 2 between which magnitudes have narrow bins; statistics beyond them are rare enough to share one.
 _LEAST_EXPONENT, _MOST_EXPONENT = -32, 32
@@ -53,8 +51,8 @@ class MagnitudeHistogram:
         self._shift = 52 - mantissa_bits
         self._first_key = (1023 + _LEAST_EXPONENT) << mantissa_bits
         self._n_bins = ((_MOST_EXPONENT - _LEAST_EXPONENT) << mantissa_bits) + 2
-        self.counts: Int64Array = np.zeros(self._n_bins, dtype=np.int64)
-        self.negative: Int64Array = np.zeros(self._n_bins, dtype=np.int64)
+        self.counts: Ints = np.zeros(self._n_bins, dtype=np.int64)
+        self.negative: Ints = np.zeros(self._n_bins, dtype=np.int64)
 
     @property
     def n(self) -> int:
@@ -70,14 +68,14 @@ class MagnitudeHistogram:
         self.counts += both[: self._n_bins]
         self.counts += both[self._n_bins :]
 
-    def bin_of(self, values: ArrayLike) -> Int64Array:
+    def bin_of(self, values: ArrayLike) -> Ints:
         """Return the bin of each |value|; `values` must not hold NaN."""
         magnitudes = np.abs(np.asarray(values, dtype=np.float64))
         # The bit pattern of a non-negative double, read as an integer, ascends with the double.
         keys = magnitudes.view(np.int64) >> self._shift
         return np.asarray(np.clip(keys - (self._first_key - 1), 0, self._n_bins - 1), dtype=np.int64)
 
-    def lower_edges(self) -> Float64Array:
+    def lower_edges(self) -> Floats:
         """Return the least magnitude of each bin, shape (n_bins,): 0 for the first."""
         keys = np.arange(self._n_bins, dtype=np.int64) + (self._first_key - 1)
         edges = (keys << self._shift).view(np.float64)
@@ -90,11 +88,11 @@ class MagnitudeHistogram:
             raise UsageError(f"rank {rank} asked of {self.n} values; ranks run from 0 to {self.n - 1}")
         return int(np.searchsorted(np.cumsum(self.counts), rank, side="right"))
 
-    def counts_above(self) -> Int64Array:
+    def counts_above(self) -> Ints:
         """Return the number of values in the bins above each: shape (n_bins,), int64."""
         return np.asarray(self.n - np.cumsum(self.counts), dtype=np.int64)
 
-    def signed(self) -> tuple[Float64Array, Int64Array]:
+    def signed(self) -> tuple[Floats, Ints]:
         """Return edges (m + 1,), ascending from -inf to inf, and the counts (m,) of the values between them.
 
         128 bins an octave of magnitude between 2⁻⁵ and 2⁸, and one bin on either side of zero, where a density is flat.
@@ -138,13 +136,13 @@ def middle_pair(histogram: MagnitudeHistogram, blocks: Iterable[ArrayLike]) -> t
     return float(values[lower - below]), float(values[upper - below])
 
 
-def without_nan(values: ArrayLike) -> Float64Array:
+def without_nan(values: ArrayLike) -> Floats:
     """Return the values as a flat array without NaN; most blocks have none."""
     flat = np.asarray(values, dtype=np.float64).ravel()
     missing = np.isnan(flat)
     return flat[~missing] if missing.any() else flat
 
 
-def magnitudes_of(values: ArrayLike) -> Float64Array:
+def magnitudes_of(values: ArrayLike) -> Floats:
     """Return |value| without NaN, as a flat array."""
     return np.abs(without_nan(values))

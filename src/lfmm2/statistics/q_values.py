@@ -12,12 +12,11 @@ from typing import IO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lfmm2._typing import Floats, Ints
 from lfmm2.errors import ReadError, UsageError, WriteError
 from lfmm2.statistics.order_statistics import CHANGED, MagnitudeHistogram, magnitudes_of
 
-Float64Array = NDArray[np.float64]
-Int64Array = NDArray[np.int64]
-_Tail = Callable[[Float64Array], Float64Array]
+_Tail = Callable[[Floats], Floats]
 
 # Most buckets: their numbers fit in a byte, and their buffers in 6 MB.
 _MAX_BUCKETS = 200
@@ -31,7 +30,7 @@ _VALUE_BYTES = 48
 _BUFFER = 2048
 
 
-def benjamini_hochberg(p: ArrayLike) -> Float64Array:
+def benjamini_hochberg(p: ArrayLike) -> Floats:
     """Return Benjamini–Hochberg q-values (adjusted p-values).
 
         q_i = min(1, min over p_j ≥ p_i of p_j · m / rank_j),   rank_j = number of p ≤ p_j
@@ -166,7 +165,7 @@ class StreamedQValues:
             rank -= values.size
             smallest = float(q[-1]) if q.size else smallest
 
-    def take(self, t: ArrayLike) -> Float64Array:
+    def take(self, t: ArrayLike) -> Floats:
         """Return the q of the next statistics of pass 2, in the shape of `t`; blocks may have any size."""
         q = np.array(t, dtype=np.float64)
         values = magnitudes_of(q)
@@ -182,7 +181,7 @@ class StreamedQValues:
         for bucket, places in self._by_bucket(magnitudes):
             self._file.append(bucket, magnitudes[places])
 
-    def _by_bucket(self, magnitudes: Float64Array) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    def _by_bucket(self, magnitudes: Floats) -> Iterator[tuple[int, NDArray[np.intp]]]:
         """Yield the buckets met in a block, each with the places of its values in their order."""
         buckets = self._bucket_of_bin[self._histogram.bin_of(magnitudes)]
         places = np.argsort(buckets, kind="stable")
@@ -197,7 +196,7 @@ class _BucketFile:
     Buckets are regions of one nameless temporary file, because 200 files might exceed limits, or regions of memory.
     """
 
-    def __init__(self, lengths: Int64Array, folder: Path | None) -> None:
+    def __init__(self, lengths: Ints, folder: Path | None) -> None:
         self._lengths = lengths
         self._starts = np.cumsum(lengths) - lengths
         self._passed = np.zeros_like(lengths)
@@ -205,7 +204,7 @@ class _BucketFile:
         self._folder = folder
         self._file: IO[bytes] | None = io.BytesIO() if folder is None else None
 
-    def append(self, bucket: int, values: Float64Array) -> None:
+    def append(self, bucket: int, values: Floats) -> None:
         """Add values to a bucket."""
         self._transfer(self._advance(bucket, values.size), values)
 
@@ -215,15 +214,15 @@ class _BucketFile:
             raise ReadError(CHANGED)
         self._passed[:] = 0
 
-    def values_of(self, bucket: int) -> Float64Array:
+    def values_of(self, bucket: int) -> Floats:
         """Return all values of a bucket."""
         return self._transfer(self._starts[bucket], int(self._lengths[bucket]))
 
-    def replace(self, bucket: int, values: Float64Array) -> None:
+    def replace(self, bucket: int, values: Floats) -> None:
         """Overwrite all values of a bucket."""
         self._transfer(self._starts[bucket], values)
 
-    def next_of(self, bucket: int, count: int) -> Float64Array:
+    def next_of(self, bucket: int, count: int) -> Floats:
         """Return the next `count` values of a bucket, reading ahead."""
         ahead = self._ahead[bucket]
         missing = count - ahead.size
@@ -236,7 +235,7 @@ class _BucketFile:
 
     def close(self) -> None:
         if self._file is not None:
-            with contextlib.suppress(OSError):  # a full disk fails again here: keep the WriteError
+            with contextlib.suppress(OSError):  # a full disk fails here again, and the WriteError is to be seen
                 self._file.close()
 
     def _advance(self, bucket: int, count: int) -> int:
@@ -247,7 +246,7 @@ class _BucketFile:
             raise ReadError(CHANGED)
         return int(place)
 
-    def _transfer(self, place: int, values: Float64Array | int) -> Float64Array:
+    def _transfer(self, place: int, values: Floats | int) -> Floats:
         """Write `values` from a place on, or read that many values if it is a number."""
         try:
             if self._file is None:
@@ -267,10 +266,10 @@ class _BucketFile:
             ) from error
 
 
-def _step_up(p_descending: Float64Array, top_rank: int, m: int, smallest: float) -> Float64Array:
+def _step_up(p_descending: Floats, top_rank: int, m: int, smallest: float) -> Floats:
     """Return the q of descending p whose ranks fall from `top_rank`; `smallest` is the least q of all larger p."""
     ranks = np.arange(top_rank, top_rank - p_descending.size, -1, dtype=np.float64)
-    # m / rank first: the largest p then keeps its bits, and no q is below its p.
+    # m / rank is computed first, so that the largest p keeps its bits, and no q is below its p.
     q = p_descending * (m / ranks)
     q[:1] = np.minimum(q[:1], smallest)
     return np.minimum.accumulate(q)
