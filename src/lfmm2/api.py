@@ -200,7 +200,7 @@ def estimate_factors(
     variables: str | Sequence[str] | None = None,
     intersect: bool = False,
 ) -> LatentFactors:
-    """Estimate the latent factors alone; parameters and errors as in `run`.
+    """Estimate the latent factors alone; parameters as in `run`, and so are errors.
 
     Returns
     -------
@@ -250,7 +250,7 @@ def test_associations(
     overwrite: bool = False,
     resume: bool = False,
 ) -> AssociationResult:
-    """Test every SNP given factors estimated before; parameters and errors as in `run`.
+    """Test every SNP given factors estimated before; parameters as in `run`, and so are errors.
 
     The variables must be those that the factors were estimated with, and the samples the same in any order; λ is that
     of the factors.

@@ -97,6 +97,7 @@ def read_variables(
 
     Examples
     --------
+    >>> import pyarrow as pa
     >>> samples = Samples(fid=("F1", "F2"), iid=("I1", "I2"))
     >>> read_variables(pa.table({"IID": ["I2", "I1"], "climate": [12.5, 7.0]}), samples).values.tolist()
     [[7.0], [12.5]]
