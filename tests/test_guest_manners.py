@@ -114,7 +114,7 @@ def test_many_users_at_once_restore_blas_threads(several_blas_threads: list[int]
 def test_interrupt_while_the_limit_is_set_restores_blas_threads(
     several_blas_threads: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = type(_threads._blas()[0])
+    kind = type(_threads._blas_libraries()[0])
     real = kind.set_num_threads
     interrupts = [KeyboardInterrupt]
 

@@ -84,7 +84,8 @@ def test_simulate_alleles_are_random_distinct_nucleotides(default: Simulation) -
 
 
 def test_simulate_positions_fit_plink_for_any_number_of_snps(tmp_path: Path) -> None:
-    from lfmm2.simulation import LAST_POSITION, SNPS_PER_CHUNK, _Genome
+    from lfmm2.files import LAST_POSITION
+    from lfmm2.simulation import SNPS_PER_CHUNK, _Genome
 
     n_snps = 10**9
     genome = _Genome(

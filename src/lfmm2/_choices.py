@@ -1,4 +1,4 @@
-"""The words that options take: each set once, as a type for signatures and as a tuple for checks and help."""
+"""The words that options take, each set as a type for signatures and as a tuple for checks and help."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 DISCOVERY_RATES: tuple[DiscoveryRate, ...] = get_args(DiscoveryRate)
 EFFECTS: tuple[Effects, ...] = get_args(Effects)
 
-#: End of the message about another word than `DEGREES_OF_FREEDOM`: says what each stands for.
+#: End of the message that refuses a word not in `DEGREES_OF_FREEDOM`, with what the two words stand for.
 DEGREES_OF_FREEDOM_RULE = "it is 'paper' (n - d - K) or 'intercept' (n - 1 - d - K)"

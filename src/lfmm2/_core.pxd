@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t
 
 
 cdef enum Coding:
-    # bits of the `coding` argument of every kernel that decodes
+    # Bits of the `coding` argument of every kernel that decodes.
     COUNT_A1 = 1
     SCALE = 2
 

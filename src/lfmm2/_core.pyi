@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 OPENMP: Final[bool]
-"""Whether the kernels were built with OpenMP; without it they run on one thread."""
+"""True if the kernels were built with OpenMP; without it they run on one thread."""
 
 BLAS_INT_BYTES: Final[int]
-"""Size of the integers of SciPy's BLAS."""
+"""Bytes of an integer argument of SciPy's BLAS."""
 
 DECODERS: Final[tuple[str, ...]]
 """Names of the decoders, from narrow to wide."""

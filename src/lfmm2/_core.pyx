@@ -17,8 +17,9 @@ Sums do not depend on the number of threads: rows of an output belong to one til
 *group* of tiles and added in group order. Tiles and groups are counted from the first SNP of the block, so blocks
 must begin at a multiple of ``tile_snps * group_tiles``.
 
-Kernels cannot fail: arguments are checked here, before the GIL is released. Code 00/01/10/11 counts stand in this
-order in every array of counts. Pad bits of the last byte are ignored.
+Kernels cannot fail: arguments are checked here, before the GIL is released, and those of a wrong shape or size raise
+ValueError. Counts of the codes stand in the order 00, 01, 10, 11 in every array of counts. Pad bits of the last byte
+are ignored.
 """
 
 from cython.parallel cimport prange, threadid
@@ -50,9 +51,9 @@ DECODERS = ("baseline", "avx2", "avx512")
 
 
 def use_decoder(str name):
-    """Decode with one of `DECODERS`, or the next narrower that the processor has; returns its name.
+    """Decode from now on with one of `DECODERS`, or the next narrower that the processor has, and return its name.
 
-    All give the same bits; the widest is chosen on import. For tests and measurements.
+    All give the same bits; the widest is chosen on import. For tests and measurements. ValueError for another name.
     """
     if name not in DECODERS:
         raise ValueError(f"{name!r} is not one of {', '.join(DECODERS)}")
@@ -61,10 +62,10 @@ def use_decoder(str name):
 
 DECODER = use_decoder("avx512")
 
-# values of one SNP, one per code
 cdef enum:
+    # Values of one SNP, one for each code of two bits.
     CODES = 4
-    # doubles
+    # Doubles in a cache line of 64 bytes.
     CACHE_LINE = 8
 
 
@@ -89,7 +90,7 @@ cdef void count_snp(const uint8_t* snp, Py_ssize_t n_samples, int64_t* counts) n
     cdef int64_t low = 0, high = 0, both = 0
     cdef uint64_t word, l, h, low_fields, high_fields, both_fields
     while i < n_words:
-        # seven words add at most 14 to a four-bit field
+        # Seven words add at most 14 to a four-bit field, whose largest number is 15.
         stop = min(i + 7, n_words)
         low_fields = high_fields = both_fields = 0
         while i < stop:
@@ -122,7 +123,7 @@ cdef void count_snp(const uint8_t* snp, Py_ssize_t n_samples, int64_t* counts) n
 
 
 cdef void genotype_values(const int64_t* counts, int coding, double* values) noexcept nogil:
-    """Centred (and scaled) value of each code; all zero when no sample is called or all called are equal."""
+    """Compute the centred (and scaled) value of each code; all are 0 if no call differs from another."""
     cdef int64_t n_called = counts[0] + counts[2] + counts[3]
     cdef double mean, scale = 1.0
     values[1] = 0.0
@@ -154,6 +155,7 @@ cdef void decode_snp(
 cdef inline void prepare_snp(
     const uint8_t* snp, Py_ssize_t n_samples, int coding, int64_t* counts, double* values
 ) noexcept nogil:
+    """Count the codes of one SNP, and compute the value of each code from the counts."""
     count_snp(snp, n_samples, counts)
     genotype_values(counts, coding, values)
 
@@ -183,7 +185,7 @@ cdef inline void add_tile_transposed(
 
 
 cdef inline double* cache_line(double* work) noexcept nogil:
-    """The next multiple of 64 bytes: a decoded row that straddles cache lines takes a tenth longer at 12 columns."""
+    """Return the next multiple of 64 bytes: rows of a tile that straddle cache lines cost a tenth of the time."""
     return <double*> ((<uintptr_t> work + 63) & ~(<uintptr_t> 63))
 
 
@@ -194,6 +196,7 @@ cdef void decode_tile(
     const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_snps,
     Py_ssize_t first_sample, Py_ssize_t chunk, const double* values, double* tile,
 ) noexcept nogil:
+    """Decode a chunk of samples of each SNP into rows of `tile` (n_snps, chunk); `first_sample` is a multiple of 4."""
     cdef Py_ssize_t s
     for s in range(n_snps):
         decode_snp(packed + s * n_bytes + first_sample // 4, chunk, values + CODES * s, tile + s * chunk)
@@ -223,7 +226,7 @@ cdef void gram_product_of_group(
             chunk = min(chunk_samples, n_samples - start)
             decode_tile(tile_bytes, n_bytes, b, start, chunk, values, tile)
             products_of_tile(tile, b, chunk, chunk, S + start * l, l, 0.0 if c == 0 else 1.0, Z)
-        # backwards: the last chunk is still decoded
+        # The chunks are taken backwards, because the last one is still decoded.
         for c in range(n_chunks - 1, -1, -1):
             start = c * chunk_samples
             chunk = min(chunk_samples, n_samples - start)
@@ -238,6 +241,7 @@ cdef void cross_products_of_tile(
     const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_snps, Py_ssize_t n_samples, int coding,
     Py_ssize_t chunk_samples, const double* W, Py_ssize_t m, int64_t* counts, double* products, double* work,
 ) noexcept nogil:
+    """Compute products = Y W for the SNPs of one tile, Y centred (n_snps, n_samples), and count their codes."""
     cdef double* tile = cache_line(work)
     cdef double* values = tile + n_snps * chunk_samples
     cdef Py_ssize_t n_chunks = (n_samples + chunk_samples - 1) // chunk_samples
@@ -255,7 +259,7 @@ cdef void cross_products_of_tile(
 
 
 def workspace_size(Py_ssize_t tile_snps, Py_ssize_t chunk_samples, Py_ssize_t l):
-    """Doubles of workspace that one thread needs for tiles of this shape against ``l`` columns."""
+    """Return the doubles of workspace that one thread needs for tiles of this shape and ``l`` columns."""
     return tile_snps * (chunk_samples + l + CODES) + CACHE_LINE
 
 
@@ -337,6 +341,11 @@ def select_samples(
     packed_out : ndarray of shape (n_snps_block, ceil(n_kept / 4)), uint8, C-contiguous
         Overwritten; pad bits zero.
     n_threads : int
+
+    Raises
+    ------
+    IndexError
+        If an index is not in [0, n_samples).
     """
     cdef Py_ssize_t n_snps = packed.shape[0], n_kept = sample_index.shape[0], s, i
     check_threads(n_threads)
@@ -356,6 +365,7 @@ def select_samples(
 cdef void select_samples_of_snp(
     const uint8_t* snp, const int64_t* sample_index, Py_ssize_t n_kept, uint8_t* out
 ) noexcept nogil:
+    """Pack the codes of the chosen samples of one SNP."""
     cdef Py_ssize_t i
     cdef int64_t j
     cdef unsigned int byte = 0, code
@@ -377,7 +387,7 @@ def decode_block(
     double[:, ::1] dosage_out,         # OUT (n_snps_block, n_samples)
     int n_threads=1,
 ):
-    """Decode a block: missing imputed to the SNP's mean, centred, optionally scaled.
+    """Decode a block: missing calls imputed to the mean of the SNP, centred, optionally scaled.
 
     Parameters
     ----------
@@ -386,7 +396,7 @@ def decode_block(
     coding : int
         Bits: 1 counts A1 instead of A2, 2 scales by 1/sqrt(2f(1-f)).
     dosage_out : ndarray of shape (n_snps_block, n_samples), float64, C-contiguous
-        Overwritten with dosages minus the SNP's mean; missing calls are 0.
+        Overwritten with dosages minus the SNP's mean, scaled if asked; missing calls are 0.
     n_threads : int
     """
     cdef Py_ssize_t s, n_snps = packed.shape[0]
@@ -401,6 +411,7 @@ def decode_block(
 
 
 cdef void decode_whole_snp(const uint8_t* snp, Py_ssize_t n_samples, int coding, double* dosage) noexcept nogil:
+    """Decode all samples of one SNP."""
     cdef double values[CODES]
     cdef int64_t counts[4]
     prepare_snp(snp, n_samples, coding, counts, values)
@@ -467,7 +478,7 @@ def gram_product(
                     &packed[first, 0], n_bytes, min(group_snps, n_snps - first), n_samples, coding,
                     tile_snps, chunk_samples, &S[0, 0], l, &accumulators[0, 0, g], &work[threadid(), 0],
                 )
-            # worth a second meeting of the threads only where there is much to add
+            # To start the threads a second time takes longer than a small sum.
             for column in prange(l, num_threads=n_threads, schedule="static", use_threads_if=n_samples * l > 100_000):
                 for slot in range(n_wave):
                     for i in range(n_samples):
@@ -487,7 +498,7 @@ def cross_products(
     double[:, ::1] work,               # WORK (n_threads, workspace_size(...))
     int n_threads=1,
 ):
-    """Cross-products of every SNP of the block with the columns of W, Y_b W, and its genotype counts.
+    """Compute the cross-products Y_b W of every SNP of the block with the columns of W, and count its genotypes.
 
     Parameters
     ----------
@@ -586,7 +597,8 @@ cdef void update_square(
 ) noexcept nogil:
     """C[I, J] += panel[:, I]ᵀ panel[:, J] for square q of the lower triangle, counted row by row."""
     cdef Py_ssize_t row = 0
-    # off-diagonal squares are twice the work of diagonal ones; the last rows hold most of them and go first
+    # Squares off the diagonal are twice the work of those on it. The last rows hold most of them and go first, so that
+    # threads end together.
     q = n_edges * (n_edges + 1) // 2 - 1 - q
     while q > row:
         row += 1

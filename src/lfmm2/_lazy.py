@@ -15,7 +15,7 @@ def lazy_names(package: str, homes: dict[str, tuple[str, ...]]) -> Callable[[str
     package : str
         ``__name__`` of the package.
     homes : dict of str to tuple of str
-        By module, its names. A module that has no names here is a name itself.
+        Names by the module that defines them. A module without names here is a name itself.
     """
     home_of = {name: module for module, names in homes.items() for name in names}
 

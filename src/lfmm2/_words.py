@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+# Characters that a message quotes from a file: enough to find the place, and no more than a line of a terminal.
 _MOST_QUOTED = 60
 
 
@@ -28,18 +29,18 @@ def some_of(items: Sequence[object]) -> str:
 
 
 def aligned(lines: dict[str, str]) -> str:
-    """Names and values in two columns."""
+    """Write names and values in two columns."""
     width = max(18, *(len(name) + 2 for name in lines)) if lines else 0
     return "\n".join(f"{name + ':':<{width}}{value}" for name, value in lines.items())
 
 
 def mebibytes(n_bytes: int) -> str:
-    """Memory in MiB, rounded up."""
+    """Write a size of memory in MiB, rounded up: ``1 250 MiB``."""
     return f"{with_spaces(-(-n_bytes // 2**20))} MiB"
 
 
 def decimal_bytes(n_bytes: int) -> str:
-    """Sizes of files, in the largest unit that leaves a number above 1: ``6.3 GB``."""
+    """Write the size of a file in the largest decimal unit that leaves a number of at least 1: ``6.3 GB``."""
     size, unit = float(n_bytes), "bytes"
     for larger in ("kB", "MB", "GB", "TB", "PB"):
         if size < 1000:

@@ -81,9 +81,9 @@ def run(
         "exact" takes the Gram matrix and its eigenvectors, "krylov" iterates until the residuals are below `tol`,
         "power" is the randomised SVD with `n_power_iter` power iterations. "auto" chooses between the first two.
     tol : float
-        Relative residual that krylov must reach.
+        Relative residual that "krylov" must reach.
     n_power_iter, oversampling : int
-        Of power; `oversampling` also widens the blocks of krylov.
+        Power iterations, and columns beyond K, of "power"; `oversampling` also widens the blocks of "krylov".
     est_rate : float, optional
         Share of SNPs to estimate from: a seeded random subset of round(est_rate * p).
     scale : {None, "hwe"}
@@ -91,15 +91,15 @@ def run(
     df : {"paper", "intercept"}
         Degrees of freedom n - d - K as in the paper, or one less for the mean as in lm(), LEA and plink2.
     calibrate : {"gif", "empirical-null", "none"}
-        What the null distribution of the statistics is taken from: the genomic inflation factor, a normal fitted to
-        their centre, or theory alone.
+        Source of the null distribution of the statistics: the genomic inflation factor, a normal fitted to their
+        centre, or theory alone.
     impute : {"mean", "factors"}
-        What missing calls of a tested SNP become: its mean, or its fit to the factors by the samples that are called.
-        Factors are estimated with means.
+        Value of the missing calls of a tested SNP: its mean, or its fit to the factors by the samples that are called.
+        Factors are always estimated with means.
     count_allele : {"a2", "a1"}
         Allele of the .bim that dosages, effects and frequencies count.
     seed : int
-        Of the random subset, of the starting block of krylov and power, and of the calls that `impute` holds out.
+        Seed of the random subset, of the starting block of krylov and power, and of the calls that `impute` holds out.
     n_threads : int, optional
         All available processors by default. Results do not depend on it.
     memory : int or str, optional
@@ -107,11 +107,11 @@ def run(
     out : path, optional
         Prefix of the result files. Without it the results stay in memory.
     format : {"parquet", "tsv", "tsv.gz", "tsv.zst"}
-        Of the tables.
+        Format of the result tables.
     progress : bool or Progress
-        Whether to show progress on stderr.
+        True shows progress on stderr; a `Progress` receives it instead.
     covar : as X, optional
-        Nuisance variables: adjusted for like the others, not reported.
+        Nuisance variables, which the tests adjust for and do not report.
     est_extract, extract, exclude : path, or collection of str or of os.PathLike, optional
         IDs of the SNPs to estimate from, to use, and not to use: a file, several files whose IDs are taken together, or
         the IDs themselves.
@@ -126,7 +126,7 @@ def run(
     missing_code : float or str, or a list of these, optional
         A value of X and `covar` that means missing, such as -9.
     missing : {"error", "drop", "mean"}
-        What to do with samples that have a row of X or `covar` but lack a value: stop, leave them out, or take the mean
+        Treatment of samples that have a row of X or `covar` but lack a value: stop, leave them out, or take the mean
         of the variable over the samples in use that have it.
     variables : str or sequence of str, optional
         The columns of X to use, in this order: "temperature,rain". All by default, table by table.
@@ -200,7 +200,7 @@ def estimate_factors(
     variables: str | Sequence[str] | None = None,
     intersect: bool = False,
 ) -> LatentFactors:
-    """Estimate the latent factors alone; parameters as in `run`.
+    """Estimate the latent factors alone; parameters as in `run`, and so are errors.
 
     Returns
     -------
@@ -250,10 +250,14 @@ def test_associations(
     overwrite: bool = False,
     resume: bool = False,
 ) -> AssociationResult:
-    """Test every SNP given factors estimated before; parameters as in `run`.
+    """Test every SNP given factors estimated before; parameters as in `run`, and so are errors.
 
     The variables must be those that the factors were estimated with, and the samples the same in any order; λ is that
     of the factors.
+
+    Returns
+    -------
+    AssociationResult
 
     Examples
     --------
@@ -268,5 +272,5 @@ def test_associations(
         return execute_run(prepared)
 
 
-# pytest collects functions by this prefix; it is no test
+# pytest collects functions by the prefix test_, but this one is no test.
 test_associations.__test__ = False  # type: ignore[attr-defined]

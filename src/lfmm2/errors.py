@@ -21,7 +21,7 @@ class UsageError(LfmmError, ValueError):
 
 
 class MalformedInputError(LfmmError, ValueError):
-    """A file is not what its name says: wrong magic, wrong size, unreadable cell."""
+    """A file is not what its name says: wrong first bytes, wrong size, a cell that is no number."""
 
     exit_code = 3
 

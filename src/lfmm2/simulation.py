@@ -13,24 +13,21 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from lfmm2._typing import Floats, Ints, Packed
 from lfmm2.errors import UsageError
-from lfmm2.files import OutputSet, check_outputs
+from lfmm2.files import LAST_POSITION, OutputSet, check_outputs
 from lfmm2.genotypes import plink_writer
 
 __all__ = ["Simulation", "simulate"]
 
 Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
-UInt8 = NDArray[np.uint8]
 
-# Part of the model, not of its execution: every chunk of SNPs has its own random stream.
+# SNPs that share one random stream. Another number would give other genotypes for every seed.
 SNPS_PER_CHUNK = 1024
 
-# Genotypes drawn at once by default: two float32 workspaces of this size stay in a cache of 1 MB.
+# Genotypes drawn at once by default: two float32 workspaces of this size stay in a cache of 1 MB. The genotypes do not
+# depend on it.
 GENOTYPES_PER_BLOCK = 1 << 17
-
-LAST_POSITION = (1 << 31) - 2  # larger ones are refused by PLINK
 
 # Mean and standard deviation of env1, env2, …, repeated when there are more: °C, mm, m, pH.
 UNITS = ((12.0, 6.0), (900.0, 220.0), (1500.0, 350.0), (6.4, 0.7))
@@ -38,7 +35,7 @@ UNITS = ((12.0, 6.0), (900.0, 220.0), (1500.0, 350.0), (6.4, 0.7))
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
-    """What `simulate` wrote, and the truth behind it.
+    """Files that `simulate` wrote, and the truth behind them.
 
     Attributes
     ----------
@@ -49,7 +46,7 @@ class Simulation:
     causal : tuple of ndarray, int64
         Per variable, the 0-based indices of its causal SNPs, increasing. No SNP serves two variables.
     effects : tuple of ndarray, float64
-        Per variable, the effects of those SNPs: log odds of A2 per standard deviation of the variable.
+        Per variable, the effects of its causal SNPs: log odds of A2 per standard deviation of the variable.
     ancestry : ndarray of shape (n_samples, n_populations), float64
         Share of each population in each sample's ancestry; rows sum to 1.
     """
@@ -59,10 +56,10 @@ class Simulation:
     fam: Path
     env: Path
     truth: Path
-    variables: Float64
-    causal: tuple[Int64, ...]
-    effects: tuple[Float64, ...]
-    ancestry: Float64
+    variables: Floats
+    causal: tuple[Ints, ...]
+    effects: tuple[Floats, ...]
+    ancestry: Floats
 
 
 def simulate(
@@ -125,7 +122,7 @@ def simulate(
         Probability that a SNP, unless causal, is fixed for one of its alleles. In small samples further
         SNPs lack variation by chance.
     n_chromosomes : int
-        Of equal numbers of SNPs, named 1, 2, …
+        Chromosomes with equal numbers of SNPs, named 1, 2, …
     fst : float
         Differentiation of each population from the ancestral one, in [0, 1).
     confounding : float
@@ -133,7 +130,7 @@ def simulate(
     admixture : float
         Share of a sample's ancestry drawn from all populations at random, in [0, 1].
     seed : int
-        Not negative. Equal parameters and seeds give equal files.
+        Seed, not negative. Equal parameters and seeds give equal files.
     block_size : int, optional
         SNPs held in memory at once, at most 1024; never changes the result. Chosen by default so that a
         block fits in the cache.
@@ -176,16 +173,16 @@ def simulate(
     >>> data.variables.shape, [len(snps) for snps in data.causal]
     ((50, 2), [3, 3])
     """
-    n_samples = _integer("n_samples", n_samples, 1)
-    n_snps = _integer("n_snps", n_snps, 1)
-    n_variables = _integer("n_variables", n_variables, 1)
-    n_populations = _integer("n_populations", n_populations, 1)
-    n_causal = _integer("n_causal", n_causal, 0)
-    n_chromosomes = _integer("n_chromosomes", n_chromosomes, 1)
-    seed = _integer("seed", seed, 0)
+    n_samples = _check_integer("n_samples", n_samples, 1)
+    n_snps = _check_integer("n_snps", n_snps, 1)
+    n_variables = _check_integer("n_variables", n_variables, 1)
+    n_populations = _check_integer("n_populations", n_populations, 1)
+    n_causal = _check_integer("n_causal", n_causal, 0)
+    n_chromosomes = _check_integer("n_chromosomes", n_chromosomes, 1)
+    seed = _check_integer("seed", seed, 0)
     if block_size is None:
         block_size = max(1, GENOTYPES_PER_BLOCK // n_samples)
-    block_size = min(SNPS_PER_CHUNK, _integer("block_size", block_size, 1))
+    block_size = min(SNPS_PER_CHUNK, _check_integer("block_size", block_size, 1))
     _check_number("effect_size", effect_size, "not negative and finite", 0 <= effect_size < np.inf)
     _check_number("missing_rate", missing_rate, "in [0, 1]", 0 <= missing_rate <= 1)
     _check_number("monomorphic_rate", monomorphic_rate, "in [0, 1]", 0 <= monomorphic_rate <= 1)
@@ -228,6 +225,16 @@ def simulate(
     names = {"bim": "bim", "fam": "fam", "env": "env.csv", "truth": "truth.tsv", "bed": "bed"}
     paths = {field: Path(f"{os.fspath(out)}.{name}") for field, name in names.items()}
     check_outputs(paths.values(), overwrite)
+    _write_files(paths, genome, home, variables, block_size)
+    return Simulation(**paths, variables=variables, causal=causal, effects=effects, ancestry=ancestry)
+
+
+def _write_files(paths: dict[str, Path], genome: _Genome, home: Ints, variables: Floats, block_size: int) -> None:
+    """Draw the SNPs chunk by chunk, and write the fileset, the variables and the truth, all or none.
+
+    `home` is the home population of each sample; `paths` are by the attributes of `Simulation`.
+    """
+    n_samples, n_variables = variables.shape
     with OutputSet() as outputs:
         bim, fam, env, truth, bed = map(outputs.open, paths.values())
         iid = plink_writer.default_sample_ids(n_samples)
@@ -237,7 +244,7 @@ def simulate(
         env.write(plink_writer.table_text(env_header, env_rows, ","))
         bed.write(plink_writer.BED_MAGIC)
         sites = {}
-        for chunk in range(-(-n_snps // SNPS_PER_CHUNK)):
+        for chunk in range(-(-genome.n_snps // SNPS_PER_CHUNK)):
             loci = genome.draw_loci(chunk)
             for packed in genome.draw_genotypes(loci, block_size):
                 bed.write(packed.data)
@@ -248,15 +255,14 @@ def simulate(
         truth_header = ("variable", "ID", "index", "CHROM", "POS", "effect")
         truth_rows = ((f"env{j + 1}", *sites[snp], effect) for snp, (j, effect) in genome.selection.items())
         truth.write(plink_writer.table_text(truth_header, truth_rows, "\t"))
-    return Simulation(**paths, variables=variables, causal=causal, effects=effects, ancestry=ancestry)
 
 
 @dataclass(frozen=True)
 class _Loci:
-    """What is drawn per SNP in one chunk; rows count from SNP `first`."""
+    """Random properties of the SNPs in one chunk, one row for each SNP from `first` on."""
 
     first: int
-    rng: Generator  # has drawn everything here; its further numbers are the genotypes
+    rng: Generator  # its next numbers are the genotypes; all other properties have been drawn from it
     frequencies: Float32  # (n_snps_chunk, n_populations), of A2
     fixed: Float32  # (n_snps_chunk,), 0 or 1 where monomorphic, NaN elsewhere
     causal_rows: list[int]
@@ -271,7 +277,7 @@ class _Genome:
     """The model of `simulate` once samples and causal SNPs are known."""
 
     ancestry: Float32  # (n_populations, n_samples)
-    gradients: Float64  # (n_samples, n_variables), mean 0 and variance 1
+    gradients: Floats  # (n_samples, n_variables), mean 0 and variance 1
     selection: dict[int, tuple[int, float]]  # causal SNP → variable, effect
     n_snps: int
     n_chromosomes: int
@@ -282,7 +288,7 @@ class _Genome:
 
     def draw_loci(self, chunk: int) -> _Loci:
         """Draw the SNPs of a chunk: positions, alleles and frequencies."""
-        # Stream 0 is that of the samples.
+        # Stream 0 has drawn the samples and the effects.
         rng = default_rng([self.seed, 1 + chunk])
         first = chunk * SNPS_PER_CHUNK
         snps = np.arange(first, min(first + SNPS_PER_CHUNK, self.n_snps))
@@ -290,7 +296,7 @@ class _Genome:
 
         chromosomes = snps * self.n_chromosomes // self.n_snps
         chromosome_starts = -(-chromosomes * self.n_snps // self.n_chromosomes)
-        # One position in each interval of equal length: increasing without a look at the last chunk.
+        # One position in each interval of equal length, so that positions increase from one chunk to the next.
         interval = max(1, min(1000, LAST_POSITION * self.n_chromosomes // (self.n_snps + self.n_chromosomes)))
         positions = 1 + (snps - chromosome_starts) * interval + rng.integers(0, interval, len(snps))
         a1 = rng.integers(0, 4, len(snps))
@@ -312,7 +318,7 @@ class _Genome:
             alleles=[("ACGT"[i], "ACGT"[j]) for i, j in zip(a1.tolist(), a2.tolist(), strict=True)],
         )
 
-    def _draw_frequencies(self, rng: Generator, n_snps: int) -> Float64:
+    def _draw_frequencies(self, rng: Generator, n_snps: int) -> Floats:
         """Draw the frequency of A2 in every population, shape (n_snps, n_populations)."""
         ancestral = rng.uniform(0.05, 0.95, (n_snps, 1))
         shape = (n_snps, len(self.ancestry))
@@ -321,7 +327,7 @@ class _Genome:
         scale = (1 - self.fst) / self.fst
         return rng.beta(ancestral * scale, (1 - ancestral) * scale, shape)
 
-    def draw_genotypes(self, loci: _Loci, block_size: int) -> Iterator[UInt8]:
+    def draw_genotypes(self, loci: _Loci, block_size: int) -> Iterator[Packed]:
         """Draw the genotypes of a chunk and yield them packed, up to `block_size` SNPs at a time."""
         n_samples = self.ancestry.shape[1]
         n_snps = len(loci.frequencies)
@@ -335,13 +341,13 @@ class _Genome:
             u = u_space[: stop - start]
             codes = code_space[: stop - start]
             self._fill_frequencies(loci, start, stop, u, f)
-            # One uniform number decides it all; rows in turn, so that the cut into blocks does not matter.
+            # One uniform number per genotype, drawn SNP by SNP, so that the cut into blocks does not matter.
             loci.rng.random(dtype=np.float32, out=u)
             _draw_codes(f, u, self.missing_rate, codes[:, :n_samples])
             yield plink_writer.pack_codes(codes)
 
     def _fill_frequencies(self, loci: _Loci, start: int, stop: int, work: Float32, f_out: Float32) -> None:
-        """Frequency of A2 in every sample at SNPs start:stop of a chunk; `work` is overwritten."""
+        """Compute the frequency of A2 in every sample at SNPs start:stop of a chunk; `work` is overwritten."""
         frequencies = loci.frequencies[start:stop]
         # Sums in fixed order instead of a matrix product: the last bit of BLAS may depend on its threads.
         np.multiply(frequencies[:, :1], self.ancestry[0], out=f_out)
@@ -358,7 +364,7 @@ class _Genome:
         np.copyto(f_out, fixed, where=~np.isnan(fixed))
 
 
-def _draw_codes(f: Float32, u: Float32, missing_rate: float, codes_out: UInt8) -> None:
+def _draw_codes(f: Float32, u: Float32, missing_rate: float, codes_out: Packed) -> None:
     """Turn allele frequencies and uniform numbers into .bed codes.
 
     With r the call rate, u < r f² is dosage 2, u < r f(2 − f) at least 1, and u ≥ r missing. A code's high
@@ -366,7 +372,7 @@ def _draw_codes(f: Float32, u: Float32, missing_rate: float, codes_out: UInt8) -
     """
     call_rate = np.float32(1 - missing_rate)
     missing = u >= call_rate
-    # Both thresholds are rounded in the same order, so that 2 implies 1 or more.
+    # Both thresholds are rounded in the same order, so that a dosage of 2 is always also 1 or more.
     threshold = f * f
     threshold *= call_rate
     two = u < threshold
@@ -379,40 +385,40 @@ def _draw_codes(f: Float32, u: Float32, missing_rate: float, codes_out: UInt8) -
     np.add(codes_out, two.view(np.uint8), out=codes_out)
 
 
-def _draw_gradients(rng: Generator, ancestry: Float64, n_variables: int, confounding: float) -> Float64:
-    """Variables of mean 0 and variance 1 whose multiple correlation with the ancestry is `confounding`."""
-    # Sums instead of matrix products, whose last bit may depend on the threads of BLAS.
-    basis: list[Float64] = []
+def _draw_gradients(rng: Generator, ancestry: Floats, n_variables: int, confounding: float) -> Floats:
+    """Draw variables of mean 0 and variance 1 whose multiple correlation with the ancestry is `confounding`."""
+    # Sums are used instead of matrix products, whose last bit may depend on the threads of BLAS.
+    basis: list[Floats] = []
     for share in ancestry.T:
-        basis.append(_standardised(_without(share, basis)))
+        basis.append(_standardise(_remove_projection(share, basis)))
     n_samples, n_populations = ancestry.shape
     gradients = np.empty((n_samples, n_variables))
     for j in range(n_variables):
         weights = rng.standard_normal(n_populations)
         noise = rng.standard_normal((n_samples,))
         # The shares of a sample sum to 1, so that the basis spans the mean as well.
-        gradients[:, j] = np.sqrt(1 - confounding**2) * _standardised(_without(noise, basis))
+        gradients[:, j] = np.sqrt(1 - confounding**2) * _standardise(_remove_projection(noise, basis))
         if confounding > 0:
             gradient = (ancestry * weights).sum(axis=1)
-            gradients[:, j] += confounding * _standardised(gradient - gradient.mean())
+            gradients[:, j] += confounding * _standardise(gradient - gradient.mean())
     return gradients
 
 
-def _without(vector: Float64, basis: list[Float64]) -> Float64:
-    """Part of a vector orthogonal to an orthogonal basis of mean squares 1."""
+def _remove_projection(vector: Floats, basis: list[Floats]) -> Floats:
+    """Return the part of a vector that is orthogonal to a basis of orthogonal vectors of mean square 1."""
     for direction in basis:
         vector = vector - (direction * vector).mean() * direction
     return vector
 
 
-def _standardised(vector: Float64) -> Float64:
+def _standardise(vector: Floats) -> Floats:
     """Scale a vector to mean square 1."""
-    scaled: Float64 = vector / np.sqrt((vector * vector).mean())
+    scaled: Floats = vector / np.sqrt((vector * vector).mean())
     return scaled
 
 
-def _integer(name: str, value: int, least: int) -> int:
-    """Return a parameter as int, or refuse it."""
+def _check_integer(name: str, value: int, least: int) -> int:
+    """Return a parameter as int; raise UsageError if it is no integer or below `least`."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -423,6 +429,7 @@ def _integer(name: str, value: int, least: int) -> int:
 
 
 def _check_number(name: str, value: float, condition: str, holds: bool) -> None:
+    """Raise UsageError unless the condition of a parameter holds."""
     if not holds:
         raise UsageError(f"{name} is {value}; it must be {condition}")
 
@@ -430,7 +437,7 @@ def _check_number(name: str, value: float, condition: str, holds: bool) -> None:
 def _check_sizes(
     n_samples: int, n_snps: int, n_variables: int, n_populations: int, n_causal: int, n_chromosomes: int
 ) -> None:
-    """Refuse sizes that contradict each other."""
+    """Raise UsageError if sizes contradict each other."""
     needed = n_populations + n_variables + 1
     if n_samples < needed:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Checks for people who add a kind of genotypes: does a source, or its matrix, keep the rules that runs rely on?
+"""Checks for people who add a kind of genotypes, of the rules for a source and its matrix that runs rely on.
 
 Each check raises AssertionError with a sentence that says which rule is broken.
 """
@@ -32,11 +32,15 @@ from lfmm2.process import single_threaded_blas
 
 __all__ = ["check_genotype_matrix", "check_genotype_source"]
 
-# Largest difference that rounding may make, relative to the largest number of the answer
+# Largest difference that rounding may make, relative to the largest number of the answer. A wrong formula differs by
+# more.
 _TOLERANCE = 1e-9
-# Samples and SNPs of a source that are compared one by one; SNPs fill several groups and more than one block of numbers
+# Most samples and SNPs of a source that are compared one by one. So many SNPs fill several groups, and more than one
+# block of numbers.
 _MOST_SAMPLES, _MOST_SNPS = 48, 3000
+# Bytes with which no verb has to save memory at these sizes.
 _PLENTY_OF_MEMORY = 1 << 30
+# Options that a source may refuse.
 _OPTIONS = ("scale", "count_allele", "maf", "geno", "est_thin", "extract", "exclude", "est_extract")
 
 
@@ -71,7 +75,7 @@ def check_genotype_matrix(matrix: GenotypeMatrix, dense: NDArray[np.floating] | 
     """
     n, p = matrix.n_samples, matrix.n_snps
     rng = np.random.default_rng(0)
-    W = rng.standard_normal((n, 6))  # six columns: no multiple of what kernels take at a time
+    W = rng.standard_normal((n, 6))  # six columns are no multiple of what kernels take at a time
     W.flags.writeable = False
     with single_threaded_blas():
         blocks = _read_blocks(matrix, W)
@@ -96,7 +100,7 @@ def check_genotype_matrix(matrix: GenotypeMatrix, dense: NDArray[np.floating] | 
 
 
 def _gram_product(matrix: GenotypeMatrix, S: Floats) -> Floats:
-    """Return G(S) over all SNPs."""
+    """Return Y(YᵀS) over all SNPs."""
     return matrix.gram_product(S).total()
 
 
@@ -195,8 +199,8 @@ def _check_filling(matrix: GenotypeMatrix, W: Floats, by_mean: _Blocks) -> None:
 def check_genotype_source(source: GenotypeSource) -> None:
     """Check samples, variants, facts and matrices of a source.
 
-    What a matrix stands for is read sample by sample; matrices of several samples and SNPs, with few and many threads,
-    with little and plenty of memory, must then agree with it.
+    The values are read sample by sample. Matrices of several samples and SNPs, with few and many threads, with little
+    and plenty of memory, must then agree with them.
 
     Parameters
     ----------
@@ -329,7 +333,7 @@ def _check_find(source: GenotypeSource, ids: pa.ChunkedArray) -> None:
 
 
 def _chosen(n: int, most: int) -> Ints:
-    """Return all of n positions, or so many: those of both ends, and others spread between them."""
+    """Return all of n positions, or `most` of them: those at both ends, and others spread between them."""
     if n <= most:
         return np.arange(n)
     third = most // 3
@@ -440,7 +444,7 @@ def _unpack(source: GenotypeSource, engine: Engine, samples: Ints, snps: Ints) -
 
 
 def _require(fact: object, sentence: str) -> None:
-    """Raise AssertionError with a sentence unless it is a fact that a rule is kept."""
+    """Raise AssertionError with `sentence`, which says the rule that is broken, unless `fact` is true."""
     if not fact:
         raise AssertionError(sentence)
 
@@ -450,5 +454,5 @@ def _agree(what: str, actual: Floats, expected: Floats) -> None:
     _require(actual.shape == expected.shape, f"{what} has shape {actual.shape}, but {expected.shape} is expected")
     size = np.abs(expected).max(initial=0.0)
     error = np.abs(actual - expected).max(initial=0.0)
-    # NaN is no rounding
+    # The comparison is false for NaN, so NaN is never taken for rounding.
     _require(error <= _TOLERANCE * size, f"{what} is off by {error:.3g}, where numbers are up to {size:.3g}")

@@ -25,6 +25,7 @@ from lfmm2.files.table_files import (
 )
 from lfmm2.files.text_tables import (
     CHUNK,
+    LAST_POSITION,
     open_regular,
     refuse_other_format,
     repeated,
@@ -46,6 +47,7 @@ from lfmm2.files.whole_files import (
 __all__ = [
     "CHUNK",
     "GROUP_ROWS",
+    "LAST_POSITION",
     "LOCK",
     "SAMPLE_BYTES",
     "TEXT_FORMATS",

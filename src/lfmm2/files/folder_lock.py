@@ -15,7 +15,7 @@ from pathlib import Path
 from lfmm2.errors import OutputExistsError, WriteError
 from lfmm2.files.whole_files import translated
 
-#: Name of the file that is locked; it says who holds it.
+#: Name of the locked file, which tells the process, the host and the time of the run that holds it.
 LOCK = "lock"
 
 
@@ -34,7 +34,7 @@ class FolderLock:
         OutputExistsError
             If another run holds it; the message says which.
         WriteError
-            If it cannot be made, or is a symbolic link.
+            If the folder cannot be made, or is a symbolic link.
         """
         with translated(self.folder):
             for attempt in range(100):
@@ -51,7 +51,7 @@ class FolderLock:
                 self.release()
                 if attempt >= 3:
                     check_free(self.folder)
-                time.sleep(0.02)  # The holder may have been a run that only looked.
+                time.sleep(0.02)  # The holder may be a run in `check_free`, which unlocks at once.
         raise WriteError(f"{self.folder}: other runs keep making and removing it; choose another --out")
 
     def _lock(self, descriptor: int) -> bool:

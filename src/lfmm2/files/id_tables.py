@@ -24,7 +24,20 @@ from lfmm2.files.text_tables import clean_text, open_regular, repeated, single_t
 
 @dataclass(frozen=True)
 class IdTable:
-    """A table taken apart into IDs and columns, not yet converted or matched; `label` opens its messages."""
+    """A table taken apart into IDs and columns, whose cells are not yet numbers and whose rows are not yet matched.
+
+    Attributes
+    ----------
+    label : str
+        Path or name of the table, with which messages begin.
+    first_line : int or None
+        Line of the first row in the file; None for a table in memory.
+    iid : list of str
+    fid : list of str or None
+        IDs of the rows.
+    columns : dict
+        Variables by name, each an array of any kind.
+    """
 
     label: str
     first_line: int | None
@@ -33,6 +46,7 @@ class IdTable:
     columns: dict[str, Any]
 
     def at(self, row: int, name: str) -> str:
+        """Describe the place of a cell for a message."""
         line = f"row {row + 1}" if self.first_line is None else f"line {row + self.first_line}"
         return f"{self.label}, {line} (sample {shortened(self.iid[row])}), column {shortened(name)!r}"
 
@@ -48,11 +62,13 @@ def as_tables(source: Any) -> list[Any]:
 
 
 def _is_table(source: Any) -> bool:
+    """Return True for a path, a frame and a pyarrow table."""
     is_frame = hasattr(source, "iloc") and hasattr(source, "columns")
     return is_frame or isinstance(source, str | os.PathLike | pa.Table)
 
 
 def take_apart(source: Any, samples: Samples, what: str) -> IdTable:
+    """Take a file, frame, pyarrow table or array apart into IDs and columns; `what` names a table in memory."""
     if isinstance(source, str | os.PathLike):
         return _read_text(source, samples)
     if isinstance(source, pa.Table):
@@ -73,6 +89,7 @@ def take_apart(source: Any, samples: Samples, what: str) -> IdTable:
 
 
 def _number_columns(array: Any, samples: Samples, what: str) -> IdTable:
+    """Give the rows of an array the IDs of the samples, and its columns the names env1, env2, ..."""
     if array.dtype.kind not in "biuf" or array.ndim not in (1, 2) or not array.size:
         raise UsageError(f"{what}: array of {array.dtype} and shape {array.shape}; give numbers, 1-D or 2-D")
     if len(array) != len(samples):
@@ -84,11 +101,12 @@ def _number_columns(array: Any, samples: Samples, what: str) -> IdTable:
 
 
 def _id_name(name: str) -> str:
+    """Return the name of a column in the form in which IID and FID are recognised."""
     return name.strip().removeprefix("#").upper()
 
 
 def _split_ids(label: str, first_line: int | None, names: Sequence[str], columns: Sequence[Any]) -> IdTable:
-    """Tell ID columns from variables: IID and FID by name, else the first column is the IID."""
+    """Separate the ID columns from the variables: IID and FID by name, else the first column is the IID."""
     if twins := repeated(names):
         raise MalformedInputError(f"{label}: repeated column names ({some_of(twins)}); rename them")
     kinds = [_id_name(name) for name in names]
@@ -105,6 +123,7 @@ def _split_ids(label: str, first_line: int | None, names: Sequence[str], columns
 
 
 def _as_ids(label: str, column: Any) -> list[str]:
+    """Return the IDs of a column as text; raise MalformedInputError if one is empty."""
     cells: Iterable[object] = column.to_pylist() if hasattr(column, "to_pylist") else column
     ids = ["" if cell is None else str(cell).strip() for cell in cells]
     if "" in ids:
@@ -139,7 +158,7 @@ def _read_text(path: AnyPath, samples: Samples) -> IdTable:
 
 
 def _delimiter(header: str, path: AnyPath) -> str:
-    """Tell what separates the columns; a blank stands for runs of blanks."""
+    """Return the mark between columns: a tab, a comma, or a blank that stands for runs of blanks."""
     if not header:
         raise MalformedInputError(f"{path}: is empty; give a table with a header line")
     delimiter = next((mark for mark in "\t,; " if mark in header.strip(" ")), "")
@@ -150,7 +169,7 @@ def _delimiter(header: str, path: AnyPath) -> str:
 
 
 def _cells(line: str, delimiter: str, where: str) -> list[str]:
-    """Take a line apart, quotes and all."""
+    """Split a line into cells, and take the quotes off."""
     if line.count('"') % 2:
         raise MalformedInputError(f"{where}: a quote is opened and not closed; correct it")
     try:
@@ -164,6 +183,7 @@ def _is_number(text: str) -> bool:
 
 
 def _parse_body(body: bytes, names: list[str], delimiter: str, path: AnyPath) -> list[pa.ChunkedArray]:
+    """Return the columns of the lines after the header as text; raise MalformedInputError at the first faulty line."""
     numbers = [str(j) for j in range(len(names))]  # pyarrow wants unique names
     try:
         table = pyarrow.csv.read_csv(
@@ -188,7 +208,7 @@ def _parse_body(body: bytes, names: list[str], delimiter: str, path: AnyPath) ->
 
 
 def as_floats(table: IdTable, name: str, missing_code: MissingCode | None) -> NDArray[np.float64]:
-    """Convert a column; missing is NaN. Text is parsed as C does, whatever the locale."""
+    """Convert a column to numbers, NaN where missing. Decimals have a point, whatever the locale."""
     cells = table.columns[name]
     codes: list[Any] = list(missing_code) if isinstance(missing_code, list | tuple) else [missing_code]
     try:
@@ -211,7 +231,7 @@ def as_floats(table: IdTable, name: str, missing_code: MissingCode | None) -> ND
 
 
 def _bad_cell(table: IdTable, name: str, cells: Any, error: Exception) -> MalformedInputError:
-    """Find the first cell that is no number: the slow way, taken once it is known that there is one."""
+    """Return the error that names the first cell that is no number. The search is slow, and made only to name it."""
     if isinstance(cells, pa.ChunkedArray | pa.Array) and pa.types.is_string(cells.type):
         for row, cell in enumerate(cells.to_pylist()):
             try:

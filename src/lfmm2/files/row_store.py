@@ -24,9 +24,9 @@ class RowStore:
     Parameters
     ----------
     n_rows, n_columns : int
-        Its final shape.
+        Final shape of the table.
     path : Path, optional
-        File to hold it, which is the caller's to remove; in memory by default.
+        File that holds the table, and that the caller removes; in memory by default.
     n_kept : int
         Rows that the file already holds; what follows them is cut off.
     """
@@ -40,7 +40,7 @@ class RowStore:
         self._rows = np.empty((n_rows if path is None else 0, n_columns))
         if path is not None:
             try:
-                # unbuffered: blocks are large, and an error must be seen by the write that causes it
+                # The file is unbuffered, because blocks are large and the write that fails must raise the error.
                 self._file = path.open("r+b" if n_kept else "w+b", buffering=0)
                 if n_kept:
                     self._file.truncate(n_kept * 8 * n_columns)
@@ -49,13 +49,13 @@ class RowStore:
                 raise WriteError(f"{path}: {error.strerror}; choose an output folder that can be written") from error
 
     def append(self, rows: Floats) -> None:
-        """Add rows (b, n_columns) after the last."""
+        """Add rows of shape (b, n_columns) after the last; WriteError if the file cannot take them."""
         if rows.shape[1:] != (self.n_columns,):
             raise ValueError(f"rows of shape {rows.shape} do not fit a store of {self.n_columns} columns")
         if self._filled + len(rows) > self.n_rows:
             raise ValueError(f"{self._filled} + {len(rows)} rows do not fit a store of {self.n_rows}")
         if rows.size == 0:
-            pass  # a store without columns keeps count only, and an empty view cannot be written
+            pass  # A store without columns only counts rows, and an empty view cannot be written.
         elif self._file is None:
             self._rows[self._filled : self._filled + len(rows)] = rows
         else:
@@ -72,12 +72,12 @@ class RowStore:
 
     @property
     def file(self) -> BinaryIO | None:
-        """The file, where there is one."""
+        """The file that holds the table; None for a table in memory."""
         return self._file
 
     @property
     def array(self) -> Floats:
-        """The whole table, where it is in memory."""
+        """The whole table in memory; ValueError if it is in a file."""
         if self._file is not None:
             raise ValueError("this store is a file; read it by blocks")
         return self._rows
@@ -97,6 +97,7 @@ class RowStore:
             yield self._rows[first : first + n] if self._file is None else self._read(first, n)
 
     def _read(self, first: int, n: int) -> Floats:
+        """Read n rows from the file; ReadError if it fails or ends before."""
         rows = np.empty((n, self.n_columns))
         if rows.size == 0:
             return rows
@@ -122,5 +123,5 @@ class RowStore:
 
 
 def checksum(rows: Floats, before: int = 0) -> int:
-    """CRC-32 of rows that follow those of the checksum `before`."""
+    """Return the CRC-32 of all rows so far: `before` is that of the rows before these."""
     return zlib.crc32(np.ascontiguousarray(rows).data.cast("B") if rows.size else b"", before)

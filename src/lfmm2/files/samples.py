@@ -14,7 +14,8 @@ from lfmm2._words import some_of
 from lfmm2.errors import InconsistentInputError, UsageError
 from lfmm2.files.text_tables import repeated, spelling_hints, stream_tables
 
-# Python's strings of a sample's IDs, in the .fam and in the tables
+# Bytes of memory that the IDs of one sample take as Python strings, those of the .fam and those of the tables. With a
+# smaller number the memory plan of a run would promise too little.
 SAMPLE_BYTES = 500
 
 
@@ -30,7 +31,10 @@ class Samples:
 
 
 def first_two_columns(path: AnyPath, rule: str, least: int = 1) -> tuple[list[str], list[str]]:
-    """Return the first and, if there is one, the second column of a file of at least so many."""
+    """Return the first column of a file and, if there is one, the second.
+
+    Raises MalformedInputError, with `rule` as what there should be, if the file has fewer than `least` columns.
+    """
     columns: tuple[list[str], list[str]] = ([], [])
     for table in stream_tables(path, rule, lambda n: [str(i) for i in range(n)] if n >= least else None):
         for values, column in zip(columns, table.columns, strict=False):
@@ -39,15 +43,22 @@ def first_two_columns(path: AnyPath, rule: str, least: int = 1) -> tuple[list[st
 
 
 def joined_ids(fid: Sequence[str], iid: Sequence[str]) -> list[str]:
-    """Return one key per sample; neither part has blanks in a .fam."""
+    """Return one key per sample: FID and IID with a blank between them, which no ID of a .fam has."""
     return list(map("{} {}".format, fid, iid))
 
 
 @dataclass(frozen=True)
 class SampleList:
-    """Which samples a --keep or --remove file lists, and those of its IDs that are not among the samples.
+    """Samples that a --keep or --remove file lists.
 
-    `fault` says so for a message, empty if there are none.
+    Attributes
+    ----------
+    mask : ndarray of shape (n_samples,), bool
+        True for the samples in the list.
+    n_unknown : int
+        Number of IDs in the list that are of no sample.
+    fault : str
+        Description of these IDs for a message; empty if there are none.
     """
 
     mask: NDArray[np.bool_]
@@ -56,7 +67,10 @@ class SampleList:
 
 
 def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
-    """Read a list of IIDs, or of FID and IID, with or without a PLINK header line; raises like `read_fam`."""
+    """Read a list of IIDs, or of FID and IID, with or without a PLINK header line.
+
+    Raises InconsistentInputError if a listed ID is of several samples, and the errors of `stream_tables`.
+    """
     first, second = first_two_columns(path, "a list of samples has an ID per line")
     start = int(first[0] in ("#FID", "#IID", "FID", "IID"))
     pairs = bool(second) and first[0] not in ("#IID", "IID")
@@ -79,7 +93,7 @@ def as_paths(paths: Paths | None) -> list[AnyPath]:
 
 
 def id_files(ids: object) -> list[AnyPath]:
-    """Return the files among what names SNPs: a path, a collection of `os.PathLike`, or none of a collection of IDs."""
+    """Return the files of a list of SNPs: one path, or a collection of `os.PathLike`; none of a collection of IDs."""
     if isinstance(ids, str | os.PathLike):
         return [ids]
     if not isinstance(ids, Collection):

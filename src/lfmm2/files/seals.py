@@ -11,7 +11,7 @@ from lfmm2._words import with_spaces
 from lfmm2.errors import MalformedInputError, ReadError
 
 _SEAL = "sha256"
-# What reading text that is no sealed JSON may raise.
+# Exceptions that come from reading text that is no sealed JSON.
 _NOT_SEALED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
@@ -21,7 +21,7 @@ def matches(path: Path, stamp: dict[str, Any]) -> bool:
     Raises
     ------
     ReadError
-        If it cannot be read.
+        If the file cannot be read.
     """
     try:
         if path.stat().st_size != stamp["bytes"]:
@@ -38,6 +38,7 @@ def seal_json(entries: dict[str, Any]) -> bytes:
 
 
 def _as_text(entries: dict[str, Any]) -> bytes:
+    """Return entries as UTF-8 JSON, the same bytes for the same entries."""
     text = json.dumps(entries, indent=2, allow_nan=False, ensure_ascii=False, default=str) + "\n"
     # Names of files may hold bytes that are no UTF-8.
     return text.encode(errors="backslashreplace")
@@ -70,9 +71,9 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises
     ------
     ReadError
-        If it is absent: then the run is not complete.
+        If the record cannot be read; a run without a record is not complete.
     MalformedInputError
-        If it is not as it was written.
+        If the record is not as it was written.
     """
     try:
         text = path.read_bytes()

@@ -15,18 +15,22 @@ from pyarrow import csv
 from lfmm2._typing import AnyPath
 from lfmm2.errors import MalformedInputError, ReadError, UsageError
 
-#: Formats of text, and how they are compressed.
+#: Text formats, each with its compression.
 TEXT_FORMATS = {"tsv": None, "tsv.gz": "gzip", "tsv.zst": "zstd"}
-# Rows of a Parquet row group. Fewer cost readers time, who take a group at a time; more cost the writer memory
+# Rows of a Parquet row group. With fewer, readers take longer, because they read a group at a time; with more, the
+# writer needs more memory.
 GROUP_ROWS = 131_072
-# A row group of a results table and its compressed copy, and the text of lines; more for each column beyond its numbers
+# Bytes at the peak of writing a group of GROUP_ROWS rows with up to USUAL_COLUMNS columns of numbers: the group, its
+# compressed copy and its text. `writing_bytes` adds to them for further columns. With a smaller number the memory plan
+# of a run would promise too little.
 GROUP_BYTES, USUAL_COLUMNS = 48 << 20, 12
-# Of each file: its buffer, and what the writer of a table leaves with the allocator; measured with 1 to 41 tables
+# Bytes that each file adds: its buffer, and memory that the writer of a table leaves with the allocator. Measured with
+# 1 to 41 tables.
 FILE_BYTES = 17 << 17
 
 
 def writing_bytes(n_rows: int, n_columns: int, n_files: int) -> int:
-    """Return the bytes at the peak of writing tables one after the other, of which the widest has so many numbers."""
+    """Return the bytes at the peak of writing tables one after the other, the widest with `n_columns` of numbers."""
     group = GROUP_BYTES + max(n_columns - USUAL_COLUMNS, 0) * 3 * 8 * GROUP_ROWS
     return group * min(n_rows, GROUP_ROWS) // GROUP_ROWS + FILE_BYTES * n_files
 
@@ -38,6 +42,7 @@ class TableWriter:
     As a context manager it closes at the end of the block; after an exception nothing more is written.
     """
 
+    # Set by the children: how to write one group, and how to end the table.
     _write_group: Callable[[pa.Table], object]
     _end: Callable[[], object]
 
@@ -130,7 +135,7 @@ def read_columns(
     columns : sequence of str, optional
         All by default.
     types : mapping of str to pyarrow.DataType, optional
-        Types of columns by name, which text does not tell: of columns without one they are guessed.
+        Types of columns by name, which text does not tell; types of columns that are not named here are guessed.
 
     Returns
     -------
@@ -158,12 +163,13 @@ def read_columns(
     except (pa.ArrowException, ValueError) as error:
         raise MalformedInputError(f"{path}: damaged, or no table ({error}); write it again") from error
     except OSError as error:
-        if error.errno is None:  # pyarrow's of a page that cannot be unpacked
+        if error.errno is None:  # pyarrow cannot unpack a page
             raise MalformedInputError(f"{path}: damaged, or no table ({error}); write it again") from error
         raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check path and disk") from error
 
 
 def _read_tsv(path: AnyPath, magic: bytes, columns: Sequence[str] | None, types: Mapping[str, pa.DataType]) -> pa.Table:
+    """Read a text table, compressed as its first bytes tell; its first column loses the # of the header."""
     compression = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}.get(magic[:2])
     with pa.input_stream(os.fspath(path), compression=compression) as stream:
         table = csv.read_csv(stream, **text_options(columns or (), types))
@@ -171,9 +177,9 @@ def _read_tsv(path: AnyPath, magic: bytes, columns: Sequence[str] | None, types:
 
 
 def text_options(columns: Sequence[str], types: Mapping[str, pa.DataType]) -> dict[str, Any]:
-    """Return how pyarrow parses and converts text: NA is a missing number, in columns of text a name like any other.
+    """Return the options with which pyarrow reads text: NA is a missing number, but in a column of text a word.
 
-    Only the first column of a table can have a # before its name in the header; no `columns` stands for all.
+    `columns` and `types` name the first column CHROM without the # of the header. An empty `columns` stands for all.
     """
     marked = {"CHROM": "#CHROM"}
     converted = csv.ConvertOptions(
@@ -212,7 +218,7 @@ def _tsv_text(table: pa.Table) -> Any:
 
 
 class _Sink:
-    """The file as pyarrow sees it: pyarrow may not close it, nor finish in a destructor what was given up."""
+    """File object for pyarrow, which must not close the caller's file, nor write in a destructor after an exception."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -224,7 +230,7 @@ class _Sink:
         return memoryview(data).nbytes if dropped else self._file.write(data)
 
     def flush(self) -> None:
-        """Left to the owner of the file."""
+        """Do nothing, because the owner of the file flushes it."""
 
     def close(self) -> None:
         self.closed = True

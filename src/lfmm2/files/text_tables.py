@@ -23,12 +23,17 @@ from lfmm2._typing import AnyPath
 from lfmm2._words import shortened, with_spaces
 from lfmm2.errors import MalformedInputError, ReadError
 
-Layout = Callable[[int], Sequence[str] | None]  # names of all columns by their number, if it is legal
+#: Function from the number of columns to the names of all of them; None where no such table has so many.
+Layout = Callable[[int], Sequence[str] | None]
+#: Bytes of text that are parsed at once. More takes more memory; much less would spend the time on calls of the parser.
 CHUNK = 1 << 22
-# how often a piece is held: as read, cleaned, as columns
+# Bytes held at the peak per byte of a piece of text: the text as read, its cleaned copies, and its columns. With a
+# smaller number the memory plan of a run would promise too little.
 _CHUNK_COPIES = 8
+# Bytes of a line from which on a file is refused, so that one without line ends does not fill the memory.
 _LONGEST_LINE = 1 << 24
-_LAST_POSITION = 2**31 - 2  # PLINK's own limit
+#: Largest position, in base pairs, that PLINK takes.
+LAST_POSITION = 2**31 - 2
 _OTHER_FORMATS = {
     b"\x6c\x1b\x00": "a sample-major .bed; convert it with plink2 --make-bed",
     b"\x6c\x1b\x01": "a .bed; give a text file",
@@ -36,7 +41,7 @@ _OTHER_FORMATS = {
     b"\x1f\x8b": "compressed with gzip; decompress it first",
     b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first",
 }
-# the storage modes of its specification
+# The third byte of a .pgen is one of the storage modes of its specification.
 _OTHER_FORMATS |= {
     b"\x6c\x1b" + bytes([mode]): "a .pgen; convert it with plink2 --pfile … --make-bed"
     for mode in (0x02, 0x03, 0x04, 0x10, 0x11, 0x20, 0x21, 0x30, 0x31)
@@ -46,8 +51,9 @@ _STRAY_BYTES = {
     b"\r": "a carriage return without line feed; save it with Unix line ends",
 }
 _TYPES = dict.fromkeys(("CHROM", "POS", "ID", "A1", "A2", "0", "1"), pa.string()) | {"POS": pa.int64()}
-# IDs are often changed on the way through a spreadsheet; would they match if this were ignored?
+# IDs that are compared in other spellings for the hint of a message; so many take 0.3 s.
 _MOST_RESPELLED = 200_000
+# Changes that IDs often suffer on the way through a spreadsheet, each with a function that undoes it.
 _SPELLINGS: dict[str, Callable[[str], str]] = {
     "upper and lower case": str.casefold,
     "leading zeros": lambda key: re.sub(r"\b0+(?=\w)", "", key),
@@ -89,7 +95,7 @@ def open_regular(path: AnyPath) -> BinaryIO:
 
 
 def refuse_other_format(head: bytes, path: AnyPath) -> None:
-    """Raise if a file that begins so is of a known other format."""
+    """Raise MalformedInputError if the name of a file or its first bytes are those of another known format."""
     if Path(path).name.casefold().endswith((".vcf.gz", ".bcf", ".vcf.zst")):
         raise MalformedInputError(f"{path}: is a VCF; convert it with plink2 --vcf … --make-bed")
     if kind := next((kind for magic, kind in _OTHER_FORMATS.items() if head.startswith(magic)), None):
@@ -105,11 +111,11 @@ def single_tabs(text: bytes) -> bytes:
 
 
 def clean_text(text: bytes, path: AnyPath, line: int = 1) -> bytes:
-    """Return text, which starts at this line of the file, with Unix line ends and no byte-order mark."""
+    """Return text, which begins at `line` of the file, with Unix line ends and without a byte-order mark."""
     if line == 1:
         refuse_other_format(text, path)
         text = text.removeprefix(b"\xef\xbb\xbf")
-    # one byte is sought much faster than two
+    # A search for one byte is much faster than for two.
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n")
     for stray, fault in _STRAY_BYTES.items():
@@ -120,7 +126,7 @@ def clean_text(text: bytes, path: AnyPath, line: int = 1) -> bytes:
 
 
 def _text_chunks(path: AnyPath, chunk_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (number of the first line, whole lines less the last newline), separated by single tabs."""
+    """Yield the number of the first line and the text of pieces: whole lines, single tabs, no newline at the end."""
     line = 1
     blank = b""  # newlines after the last line so far: harmless, unless more text follows
     with open_regular(path) as file:
@@ -147,15 +153,15 @@ def _text_chunks(path: AnyPath, chunk_bytes: int) -> Iterator[tuple[int, bytes]]
 
 
 def stream_bytes(text_bytes: int) -> int:
-    """Return the bytes that `stream_tables` holds of a file of so many, at its peak."""
+    """Return the bytes that `stream_tables` holds at its peak, of a file of `text_bytes`."""
     return _CHUNK_COPIES * min(text_bytes, CHUNK)
 
 
 def stream_tables(path: AnyPath, rule: str, layout: Layout, chunk: int = CHUNK) -> Iterator[pa.Table]:
-    """Yield tables of about that many bytes of text each: CHROM, POS, ID, A1, A2, or the columns called 0 and 1.
+    """Yield a text table in pieces of about `chunk` bytes: its columns CHROM, POS, ID, A1, A2, or those called 0 and 1.
 
-    `layout` names the columns by their number or returns None, and then `rule` says what there should be. Raises
-    ReadError (unreadable) or MalformedInputError (empty, ragged, a blank line, not UTF-8, a faulty POS).
+    `layout` gives the names of the columns, or None for a wrong number of them, and then the message holds `rule`.
+    Raises ReadError (unreadable) or MalformedInputError (empty, ragged, a blank line, not UTF-8, a faulty POS).
     """
     names: Sequence[str] | None = None
     for line, text in _text_chunks(path, chunk):
@@ -176,7 +182,7 @@ def stream_tables(path: AnyPath, rule: str, layout: Layout, chunk: int = CHUNK) 
             raise MalformedInputError(f"{path}, line {line} or after: {error}; correct it") from error
         if "POS" in kept:
             least, most = pc.min_max(table["POS"]).as_py().values()
-            if least < 0 or most > _LAST_POSITION or _may_be_hexadecimal(text):
+            if least < 0 or most > LAST_POSITION or _may_be_hexadecimal(text):
                 _raise_fault(path, text, line, names)
         yield table
     if names is None:
@@ -184,12 +190,15 @@ def stream_tables(path: AnyPath, rule: str, layout: Layout, chunk: int = CHUNK) 
 
 
 def _may_be_hexadecimal(text: bytes) -> bool:
-    """Arrow reads hexadecimal too; an allele or ID that looks so only costs the slow check."""
+    """Return True if a position may be hexadecimal, which Arrow takes for a number.
+
+    An ID or allele that looks so costs the time of `_raise_fault`, and nothing else.
+    """
     return (b"x" in text and b"\t0x" in text) or (b"X" in text and b"\t0X" in text)
 
 
 def _raise_fault(path: AnyPath, text: bytes, line: int, names: Sequence[str]) -> None:
-    """Raise at the first line that cannot be parsed: the slow way, once it is known that there is one."""
+    """Raise MalformedInputError at the first faulty line, if there is one; slow, so called only on suspicion."""
     for number, row in enumerate(text.split(b"\n"), line):
         where = f"{path}, line {number}"
         shown = row.decode("utf-8", "backslashreplace")
@@ -199,7 +208,7 @@ def _raise_fault(path: AnyPath, text: bytes, line: int, names: Sequence[str]) ->
         if shown.encode() != row:
             raise MalformedInputError(f"{where}: {shortened(shown)!r} is not UTF-8; convert the file to UTF-8")
         position = fields[names.index("POS")] if "POS" in names else "0"
-        if not re.fullmatch("-?[0-9]{1,18}", position) or not 0 <= int(position) <= _LAST_POSITION:
+        if not re.fullmatch("-?[0-9]{1,18}", position) or not 0 <= int(position) <= LAST_POSITION:
             remedy = "remove the header line" if number == 1 else "correct it"
-            fact = f"position {shortened(position)} is no integer from 0 to {with_spaces(_LAST_POSITION)}"
+            fact = f"position {shortened(position)} is no integer from 0 to {with_spaces(LAST_POSITION)}"
             raise MalformedInputError(f"{where}: {fact}; {remedy}")

@@ -1,4 +1,4 @@
-"""A table of variables → numbers aligned to the samples of a .fam.
+"""Variables read from tables, and aligned to the samples of a .fam.
 
 Samples are matched by ID, never by row order; whatever would leave a sample without a value, or give it that
 of another, is an error that names both sides.
@@ -22,8 +22,11 @@ from lfmm2.files.samples import Samples, joined_ids
 from lfmm2.files.text_tables import repeated, spelling_hints
 
 _RESERVED_NAMES = ("joint", "factors", "loadings")  # outputs are called <out>.<name>
-# A variable this close to the span of the others, relative to its norm, is collinear: the limit of R's lm().
+# Distance of a variable from the span of the others, relative to its norm, up to which it is collinear: the limit of
+# R's lm(). With a smaller limit, the effects of nearly collinear variables would be digits of rounding.
 _COLLINEAR = 1e-7
+# Range of a variable, relative to its largest magnitude, up to which it is constant: a few roundings of a double. A
+# larger limit would refuse variables of large mean and small spread.
 _CONSTANT = 16 * float(np.finfo(np.float64).eps)
 
 
@@ -67,14 +70,14 @@ def read_variables(
         by sample: a sample needs a row in each, and no two have a column of one name.
     samples : Samples
     what : str
-        What messages call the variables.
+        Name of the variables in messages.
     columns : sequence of str, optional
         The variables to take, in this order; by default all.
     missing_code : float or str, or several, optional
-        Means missing, beside empty, NA and nan.
+        Values that mean missing, beside an empty cell, NA and nan.
     missing : {"error", "drop", "mean"}
-        What to do with samples that have a row but lack a value: raise, leave them out, or take the mean of the
-        variable over the samples in use that have it. Of the latter two an InputWarning gives the numbers.
+        Treatment of samples that have a row but lack a value: raise, leave them out, or take the mean of the
+        variable over the samples in use that have it. An InputWarning gives the numbers of the latter two.
     intersect : bool
         Leave out samples without a row or with a missing value, instead of raising.
     kept : ndarray of int64, optional
@@ -94,6 +97,7 @@ def read_variables(
 
     Examples
     --------
+    >>> import pyarrow as pa
     >>> samples = Samples(fid=("F1", "F2"), iid=("I1", "I2"))
     >>> read_variables(pa.table({"IID": ["I2", "I1"], "climate": [12.5, 7.0]}), samples).values.tolist()
     [[7.0], [12.5]]
@@ -101,18 +105,18 @@ def read_variables(
     sources = as_tables(source)
     names_of_tables = [what] if len(sources) == 1 else [f"{what}, table {i + 1}" for i in range(len(sources))]
     tables = [take_apart(part, samples, name) for part, name in zip(sources, names_of_tables, strict=True)]
-    names = _chosen_names(tables, columns)
+    names = _choose_names(tables, columns)
     if kept is None:
         kept = np.arange(len(samples))
     parts: list[Variables] = []
     for table in tables:
         own = [name for name in names if name in table.columns]
         values = np.column_stack([np.empty((len(table.iid), 0)), *(as_floats(table, n, missing_code) for n in own)])
-        parts.append(_aligned(table, own, values, samples, kept, what, missing, intersect))
+        parts.append(_align(table, own, values, samples, kept, what, missing, intersect))
     return join_variables(parts, names, f"no sample is in all of {_labels(tables)}")
 
 
-def _aligned(
+def _align(
     table: IdTable,
     names: list[str],
     values: NDArray[np.float64],
@@ -122,38 +126,40 @@ def _aligned(
     missing: str,
     intersect: bool,
 ) -> Variables:
-    """Return the variables of one table, whose values have its rows, for those of the samples in use that have them."""
+    """Return the variables of one table, `values` row by row, for the samples in use that have them."""
     used = Samples(tuple(samples.fid[i] for i in kept), tuple(samples.iid[i] for i in kept))
     row_of_used = _match_samples(table, used, intersect)
     found = row_of_used >= 0
     rows = row_of_used[found]
     values = values[rows]
-    complete = _without_missing(table, names, values, rows, "drop" if intersect else missing, what, quiet=intersect)
+    complete = _treat_missing(table, names, values, rows, "drop" if intersect else missing, what, quiet=intersect)
     index = kept[found][complete].astype(np.int64)
     return Variables(tuple(names), np.ascontiguousarray(values[complete]), index)
 
 
-def join_variables(parts: Sequence[Variables], names: Sequence[str], otherwise: str) -> Variables:
-    """Join variables by sample: those of the samples that all parts have, in the order of `names`.
+def join_variables(parts: Sequence[Variables], names: Sequence[str], fault: str) -> Variables:
+    """Join variables by sample, in the order of `names`, for the samples that all parts have.
 
     Raises
     ------
     InconsistentInputError
-        If there is no such sample; `otherwise` opens the message.
+        If there is no such sample; the message begins with `fault`.
     """
     common = reduce(np.intersect1d, [part.sample_index for part in parts])
     if len(common) == 0:
-        raise InconsistentInputError(f"{otherwise}; check the sample IDs")
+        raise InconsistentInputError(f"{fault}; check the sample IDs")
     values = np.hstack([part.values[np.searchsorted(part.sample_index, common)] for part in parts])
-    there = [name for part in parts for name in part.names]
-    return Variables(tuple(names), np.ascontiguousarray(values[:, [there.index(name) for name in names]]), common)
+    joined_names = [name for part in parts for name in part.names]
+    order = [joined_names.index(name) for name in names]
+    return Variables(tuple(names), np.ascontiguousarray(values[:, order]), common)
 
 
 def _labels(tables: Sequence[IdTable]) -> str:
+    """Return the labels of tables, with which a message about all of them begins."""
     return " and ".join(table.label for table in tables)
 
 
-def _without_missing(
+def _treat_missing(
     table: IdTable,
     names: list[str],
     values: NDArray[np.float64],
@@ -162,7 +168,11 @@ def _without_missing(
     what: str,
     quiet: bool,
 ) -> NDArray[np.bool_]:
-    """Tell which samples to take, once means are filled in if asked for; `rows` are those of the table."""
+    """Treat missing values as asked, and return a mask of the samples to take.
+
+    `rows` are the rows of the table that `values` come from. Means are written into `values`. `quiet` suppresses the
+    warning about samples that are left out.
+    """
     lacking = np.isnan(values)  # (n_found, d)
     if empty := [names[j] for j in np.flatnonzero(lacking.all(axis=0))]:
         fact = f"{some_of(empty)}: missing in all of {len(values)} samples"
@@ -190,12 +200,12 @@ def _without_missing(
 
 
 def _mean(values: NDArray[np.float64]) -> float:
-    """Mean of finite values of any size, whose sum may be too large for a double."""
+    """Return the mean of finite values, whose sum may be too large for a double."""
     scale = float(np.abs(values).max()) or 1.0
     return float(np.clip((values / scale).mean(), -1, 1)) * scale
 
 
-def _chosen_names(tables: Sequence[IdTable], columns: Sequence[str] | None) -> list[str]:
+def _choose_names(tables: Sequence[IdTable], columns: Sequence[str] | None) -> list[str]:
     """Return the variables to take, checked against the columns of all tables."""
     label, known = _labels(tables), [name for table in tables for name in table.columns]
     if twins := repeated(known):
@@ -228,12 +238,12 @@ def _match_samples(table: IdTable, samples: Samples, intersect: bool) -> NDArray
     lacking = [ours[i] for i in np.flatnonzero(rows < 0)]
     if lacking and (not intersect or len(lacking) == len(ours)):
         known = set(ours)
-        raise _no_match(table.label, samples, lacking, [key for key in theirs if key not in known])
+        raise _unmatched_error(table.label, samples, lacking, [key for key in theirs if key not in known])
     return rows
 
 
-def _no_match(label: str, samples: Samples, lacking: list[str], extra: list[str]) -> InconsistentInputError:
-    """Describe samples without a row, rows without a sample, and what might be the matter."""
+def _unmatched_error(label: str, samples: Samples, lacking: list[str], extra: list[str]) -> InconsistentInputError:
+    """Return the error that tells samples without a row, rows without a sample, and the likely cause."""
     hints = spelling_hints(lacking, extra)
     if n_families := len(set(extra) & set(samples.fid)):
         hints.append(f"{n_families} are FIDs; give IIDs")
@@ -244,7 +254,7 @@ def _no_match(label: str, samples: Samples, lacking: list[str], extra: list[str]
 
 
 def check_variables(values: NDArray[np.float64], names: Sequence[str]) -> None:
-    """Raise unless every variable says something that the others do not, at whatever scale.
+    """Raise unless every variable varies and is independent of the others, whatever their scales.
 
     Parameters
     ----------
@@ -282,6 +292,7 @@ def check_variables(values: NDArray[np.float64], names: Sequence[str]) -> None:
 
 
 def _check_rank(scaled: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Raise DegenerateProblemError if a centred variable is a linear function of others, by QR with pivots."""
     from scipy.linalg import qr, solve_triangular
 
     Z = scaled - scaled.mean(axis=0)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lfmm2._typing import AnyPath
+from lfmm2._words import with_spaces
 from lfmm2.errors import LfmmError, OutputExistsError, UsageError, WriteError
 
 _REMEDIES = {
@@ -77,8 +78,8 @@ def check_free_space(folder: AnyPath, n_bytes: int) -> None:
     with translated(Path(folder)):
         free = shutil.disk_usage(folder).free
     if n_bytes > free:
-        need, have = (f"{n:,}".replace(",", " ") for n in (n_bytes, free))
-        raise WriteError(f"{folder}: outputs need {need} bytes, {have} are free; {_REMEDIES[errno.ENOSPC]}")
+        fact = f"outputs need {with_spaces(n_bytes)} bytes, {with_spaces(free)} are free"
+        raise WriteError(f"{folder}: {fact}; {_REMEDIES[errno.ENOSPC]}")
 
 
 class WholeFile:
@@ -277,7 +278,7 @@ class _RawFile(io.FileIO):
     n_bytes : int
         Bytes written.
     digest : hash object or None
-        Their SHA-256, if asked for.
+        SHA-256 of these bytes; None unless asked for.
     """
 
     def __init__(self, descriptor: int, target: Path, hashed: bool) -> None:

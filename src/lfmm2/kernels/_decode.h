@@ -17,11 +17,11 @@
 #define LFMM2_X86 0
 #endif
 
-/* `values` are those of the SNP's codes 0 to 3. */
+/* Write the values of 4 n_bytes genotypes to `dosage`; `values` holds those of the codes 0 to 3. */
 typedef void (*lfmm2_decoder)(const uint8_t *bytes, ptrdiff_t n_bytes, const double *values, double *dosage);
 
-/* Half bytes through a table of 16 pairs: two 16-byte loads and stores per byte. A table of 256 rows would take longer to
-   fill than a row of 1 000 samples takes to decode. */
+/* Look up half bytes in a table of 16 pairs: two 16-byte loads and stores per byte. A table of 256 rows would take longer
+   to fill than a row of 1 000 samples takes to decode. */
 static void lfmm2_decode_baseline(const uint8_t *bytes, ptrdiff_t n_bytes, const double *values, double *dosage) {
     double pairs[32];
     for (int half = 0; half < 16; half++) {
@@ -35,7 +35,8 @@ static void lfmm2_decode_baseline(const uint8_t *bytes, ptrdiff_t n_bytes, const
 }
 
 #if LFMM2_X86
-/* Row b permutes the eight 32-bit halves of four values into the four genotypes of byte b. 8 KiB, the same for all. */
+/* Row b permutes the eight 32-bit halves of four values into the four genotypes of byte b; 8 KiB, the same for all
+   SNPs. */
 static uint32_t lfmm2_halves[256][8] __attribute__((aligned(32)));
 
 static void lfmm2_fill_halves(void) {

@@ -16,14 +16,14 @@
 #define LFMM2_X86 0
 #endif
 
-/* GCC fuses nothing in -std=c11; clang would */
+/* GCC fuses no multiplication with an addition in -std=c11; clang would. */
 #ifdef __clang__
 #pragma STDC FP_CONTRACT OFF
 #endif
 
 #define LFMM2_INLINE static inline __attribute__((always_inline))
 
-/* Doubles that stand anywhere: compilers split these over the registers of the target. */
+/* Four or eight doubles at any address, which compilers split over the registers of the target. */
 typedef double lfmm2_four __attribute__((vector_size(32), aligned(8), may_alias));
 typedef double lfmm2_eight __attribute__((vector_size(64), aligned(8), may_alias));
 
@@ -37,7 +37,8 @@ LFMM2_INLINE uint64_t lfmm2_genotypes(const uint8_t *b) {
 LFMM2_INLINE int lfmm2_lowest_bit(uint64_t bits) { return __builtin_ctzll(bits | (uint64_t)1 << 63); }
 
 /* y += sum of factors[i] * rows[positions[i]] over i in order, for a width that is a multiple of 4; all rows in turn
-   where there are no positions. By columns that stay in registers, three at a time: one would wait for itself. */
+   where there are no positions. The sums of three registers of columns are made at a time, because one alone would wait
+   for each of its additions. */
 LFMM2_INLINE void lfmm2_combine_body(const double *factors, const int32_t *positions, ptrdiff_t n, const double *rows,
                                      ptrdiff_t ld, ptrdiff_t width, double *y) {
     ptrdiff_t k = 0;

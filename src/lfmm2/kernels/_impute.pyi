@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 STEP: Final[int]
-"""Columns of a basis are filled up with zeros to a multiple of this."""
+"""Number of columns to whose multiples a basis is filled up with zeros."""
 
 PIVOT_TOLERANCE: Final[float]
-"""Pivots below this: the called samples do not determine the regression."""
+"""Pivot up to which the called samples do not determine the regression."""
 
 REGISTERS: Final[tuple[str, ...]]
 """Names of the variants of the small algebra, from narrow to wide."""

@@ -38,26 +38,27 @@ cdef extern from "_impute.h":
     int lfmm2_eliminate(double* N, Py_ssize_t n, Py_ssize_t n_rows, Py_ssize_t ld, double least) noexcept nogil
     int lfmm2_use_registers(int level) noexcept nogil
 
-# columns of A are filled up with zeros to a multiple of this, for wide registers
+# Columns of A are filled up with zeros to a multiple of this number, the doubles of the widest register.
 STEP = 8
-# pivots below this: the called samples do not determine the regression
+# Pivot up to which the called samples do not determine the regression, and missing calls stay at the mean. A smaller
+# limit would let in fits that are digits of rounding; a larger one would leave SNPs that the factors can fill.
 PIVOT_TOLERANCE = 1e-6
 
 REGISTERS = ("baseline", "avx2", "avx512")
 
 cdef enum:
-    # rows of M taken at a time
+    # Rows of M that are taken at a time: few enough to stay in cache.
     PANEL_ROWS = 64
-    # doubles
+    # Doubles in a cache line of 64 bytes.
     CACHE_LINE = 8
 
 cdef double LEAST_PIVOT = PIVOT_TOLERANCE
 
 
 def use_registers(str name):
-    """Calculate in one of `REGISTERS`, or the next narrower that the processor has; returns its name.
+    """Compute from now on in one of `REGISTERS`, or the next narrower that the processor has, and return its name.
 
-    All give the same bits; the widest is chosen on import. For tests and measurements.
+    All give the same bits; the widest is chosen on import. For tests and measurements. ValueError for another name.
     """
     if name not in REGISTERS:
         raise ValueError(f"{name!r} is not one of {', '.join(REGISTERS)}")
@@ -68,17 +69,18 @@ use_registers("avx512")
 
 
 cdef inline Py_ssize_t padded(Py_ssize_t size) noexcept nogil:
+    """Round a size up to a multiple of `STEP`."""
     return (size + 7) & ~7
 
 
 cdef Py_ssize_t find_missing(const uint8_t* snp, Py_ssize_t n_samples, int32_t* positions) noexcept nogil:
-    """Positions of code 01, ascending; returns how many. One entry more than that may be written."""
+    """Find the samples with code 01, ascending, and return how many. One more position than that may be written."""
     cdef Py_ssize_t n_words = n_samples // 32, i, found = 0
     cdef uint64_t word, missing
     for i in range(n_words):
         word = lfmm2_genotypes(snp + 8 * i)
         missing = word & ~(word >> 1) & 0x5555555555555555ULL
-        # none or one, the most frequent cases, without a branch
+        # No missing call or one are the most frequent cases, and take no branch.
         positions[found] = <int32_t> (32 * i + (lfmm2_lowest_bit(missing) >> 1))
         found += missing != 0
         missing &= missing - 1
@@ -94,7 +96,7 @@ cdef Py_ssize_t find_missing(const uint8_t* snp, Py_ssize_t n_samples, int32_t* 
 
 
 cdef inline double dot(const double* x, const double* y, Py_ssize_t n) noexcept nogil:
-    """In four sums, for n a multiple of 4."""
+    """Return xᵀ y, made in four partial sums, for n a multiple of 4."""
     cdef double s0 = 0.0, s1 = 0.0, s2 = 0.0, s3 = 0.0
     cdef Py_ssize_t k = 0
     while k < n:
@@ -107,7 +109,7 @@ cdef inline double dot(const double* x, const double* y, Py_ssize_t n) noexcept 
 
 
 cdef inline void begin_identity(double* N, Py_ssize_t n, Py_ssize_t n_rows, Py_ssize_t ld) noexcept nogil:
-    """N (n_rows, ld) = 0 with n ones on the diagonal."""
+    """Set N (n_rows, ld) to 0, with n ones on the diagonal."""
     cdef Py_ssize_t i
     for i in range(n_rows * ld):
         N[i] = 0.0
@@ -120,7 +122,7 @@ cdef void substitute_back(const double* N, Py_ssize_t n, Py_ssize_t ld, Py_ssize
     cdef Py_ssize_t j, k
     for k in range(n):
         x[k] = N[k * ld + right]
-    # by columns: a row's sum would wait for each of its terms
+    # By columns, because the sum of a row would wait for each of its terms.
     for k in range(n - 1, -1, -1):
         x[k] *= N[k * ld + k]
         for j in range(k):
@@ -131,10 +133,13 @@ cdef bint solve_by_missing(
     const double* rows, Py_ssize_t r, Py_ssize_t ld, const int32_t* positions, Py_ssize_t n_missing,
     const double* a, double* c, double* f, double* last, double* P, double* N,
 ) noexcept nogil:
-    """f and c from n_missing equations; `last` = 1 - h and the fitted value of the held-out sample with row a."""
+    """Solve the n_missing equations for f and c; return False if a pivot is too small.
+
+    `last` becomes 1 - h and the fitted value of the held-out sample, whose row of A is a. P and N are workspace.
+    """
     cdef Py_ssize_t ld_r = padded(r), n_rows = n_missing + 1, width = padded(n_rows), ld_N = padded(n_rows + 1), i, k
     cdef const double* row
-    # the rows of M and a, transposed
+    # P holds the rows of M and a, transposed.
     for i in range(width):
         if i >= n_rows:
             for k in range(r):
@@ -161,10 +166,13 @@ cdef bint solve_by_columns(
     const double* rows, Py_ssize_t r, Py_ssize_t ld, const int32_t* positions, Py_ssize_t n_missing,
     const double* a, double* c, double* f, double* last, double* N,
 ) noexcept nogil:
-    """As `solve_by_missing`, from r equations; r columns, a as a border, and the right side."""
+    """Solve the r equations instead, with the same results as `solve_by_missing`.
+
+    N has r columns of the equations, one for a, which borders them, and the right side.
+    """
     cdef Py_ssize_t ld_r = padded(r), ld_N = padded(r + 2), first = 0, n, i, k
     begin_identity(N, r + 1, ld_N, ld_N)
-    # a few rows at a time, so that those of one tile are in cache for the next
+    # A few rows are taken at a time, so that they are in cache for every tile of N.
     while first < n_missing:
         n = min(<Py_ssize_t> PANEL_ROWS, n_missing - first)
         lfmm2_downdate(rows, positions + first, n, ld, ld_r, N, ld_N)
@@ -175,7 +183,7 @@ cdef bint solve_by_columns(
     if not lfmm2_eliminate(N, r, r + 1, ld_N, LEAST_PIVOT):
         return False
     last[0] = N[r * ld_N + r]
-    # the right side of the border is 0: what is left of it is less the fitted value
+    # The right side of the border began as 0, and elimination has subtracted the fitted value from it.
     last[1] = -N[r * ld_N + r + 1]
     substitute_back(N, r, ld_N, r + 1, c)
     for i in range(n_missing):
@@ -189,6 +197,7 @@ cdef void fill_snp(
     const double* z, const double* to_basis, Py_ssize_t m_z, uint64_t draw,
     double* c, double* products, double* square, double* errors, double* work, int32_t* positions,
 ) noexcept nogil:
+    """Fill the missing calls of one SNP, and predict its held-out call; arguments as in `fill_block`."""
     cdef Py_ssize_t n_called = <Py_ssize_t> (counts[0] + counts[2] + counts[3]), n_missing = n_samples - n_called
     cdef Py_ssize_t ld_r = padded(r), ld = ld_r + m, i, held_out
     cdef const double* a
@@ -204,12 +213,12 @@ cdef void fill_snp(
     square[0] = 0.0
     errors[0] = errors[1] = NAN
     genotype_values(counts, coding, values)
-    # all that are called are equal, and so is every fit
+    # A SNP whose calls are all equal has nothing to fit.
     if values[3] == values[0]:
         return
     if n_missing:
         find_missing(snp, n_samples, positions)
-    # the called sample held out, counted among the called
+    # `held_out` is counted among the called samples first, and then among all.
     held_out = <Py_ssize_t> (draw % <uint64_t> n_called)
     for i in range(n_missing):
         if positions[i] > held_out:
@@ -242,7 +251,7 @@ cdef void fill_snp(
             shift += f[i]
             squares += f[i] * f[i]
         square[0] = squares - shift * (shift / n_samples)
-    # unless the sample determines its own fit
+    # With a leverage of 1 the sample determines its own fit, and there is no prediction by the others.
     if last[0] > LEAST_PIVOT:
         errors[0] = error
         errors[1] = ((y - last[1]) / last[0] / scale) ** 2
@@ -252,6 +261,7 @@ cdef void fill_decoded_snp(
     const uint8_t* snp, Py_ssize_t n_samples, const double* rows, Py_ssize_t ld, Py_ssize_t ld_r,
     const double* coefficients, double* dosage, int32_t* positions,
 ) noexcept nogil:
+    """Write the fitted values of one SNP where calls are missing, and centre it again."""
     cdef Py_ssize_t n_missing = find_missing(snp, n_samples, positions), i
     cdef double fitted, shift = 0.0
     if n_missing == 0:
@@ -266,12 +276,12 @@ cdef void fill_decoded_snp(
 
 
 def padded_rank(Py_ssize_t r):
-    """r filled up to a multiple of `STEP`."""
+    """Return r rounded up to a multiple of `STEP`."""
     return padded(r)
 
 
 def workspace_size(Py_ssize_t n_samples, Py_ssize_t r):
-    """Doubles of workspace that one thread needs for a basis of r columns."""
+    """Return the doubles of workspace that one thread needs for a basis of r columns."""
     return r * padded(r) + padded(r + 2) * padded(r + 2) + n_samples + CACHE_LINE
 
 
@@ -327,9 +337,9 @@ def fill_block(
     to_basis : ndarray of shape (m_z, padded_rank(r)), float64, C-contiguous
         Aᵀ y = to_basisᵀ z.
     draws : ndarray of shape (n_snps_block,), uint64
-        Modulo the number of called samples: which of them is held out.
+        Random numbers. Modulo the number of called samples, they choose the one that is held out.
     coefficients_out : ndarray of shape (n_snps_block, padded_rank(r)), float64, C-contiguous
-        Overwritten with c, in units of the coded SNP.
+        Overwritten with c, in units of the coded SNP; 0 where missing calls stay at the mean.
     products_out : ndarray of shape (n_snps_block, m), float64, C-contiguous
         Yᵀ W of SNPs imputed to the mean; those of SNPs with missing calls become those of the filled SNP.
     squares_out : ndarray of shape (n_snps_block,), float64
@@ -338,7 +348,9 @@ def fill_block(
         Overwritten: squared errors, in dosage, of the held-out call predicted by the mean and by the regression of the
         others; NaN where there is no such call. Only the second is NaN where missing calls are left at the mean,
         because no more than r samples are called or these do not determine the regression (`PIVOT_TOLERANCE`).
-    work, positions : ndarray
+    work : ndarray of shape (>= n_threads, >= workspace_size(n_samples, r)), float64
+        Overwritten.
+    positions : ndarray of shape (>= n_threads, > n_samples), int32
         Overwritten.
     n_threads : int
 
@@ -390,9 +402,9 @@ def fill_decoded(
     packed, n_samples, rows
         As in `fill_block`.
     coefficients : ndarray of shape (n_snps_block, padded_rank(r)), float64, C-contiguous
-        Of `fill_block`.
+        Coefficients from `fill_block`.
     dosage_out : ndarray of shape (n_snps_block, n_samples), float64, C-contiguous
-        Of `lfmm2._core.decode_block`; rows of SNPs with missing calls are changed.
+        Values from `lfmm2._core.decode_block`; rows of SNPs with missing calls are changed.
     positions : ndarray of shape (>= n_threads, > n_samples), int32
         Overwritten.
     n_threads : int

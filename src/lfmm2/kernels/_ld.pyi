@@ -9,7 +9,7 @@ COUNTERS: Final[tuple[str, ...]]
 """Names of the ways to count bits, from narrow to wide."""
 
 COUNTER: Final[str]
-"""The one chosen on import."""
+"""The way to count that was chosen on import."""
 
 # written by Cython: doctests of compiled functions
 __test__: Final[dict[str, str]]

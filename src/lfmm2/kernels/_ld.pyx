@@ -1,14 +1,15 @@
 # cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
 """Thinning by linkage disequilibrium on packed genotypes.
 
-A SNP becomes three planes of one bit per sample: H, homozygous; S, homozygous with dosage 0; C, called. With the
-dosage minus one, u in {-1, 0, 1}, and |.| the number of set bits, the sums over the samples called in both x and y are
+A SNP becomes three planes of one bit per sample: H, homozygous; S, homozygous with dosage 0; C, called. Let u and v
+be the dosages of SNPs x and y minus one, in {-1, 0, 1}, and |.| the number of set bits. Sums over the samples called
+in both are
 
     n = |Cx Cy|    Σu = |Hx Cy| - 2 |Sx Cy|    Σu² = |Hx Cy|    Σuv = |Hx Hy| - 2 |Hx Hy (Sx xor Sy)|
 
-and likewise for y. They are integers, so nothing depends on threads, blocks or processors. Where no call is missing
-only Σuv is counted. The bits of 64 samples stand in a word in an order of their own, the same for all SNPs: even
-positions have the samples of the first eight bytes, odd ones those of the next eight.
+and likewise Σv and Σv². They are integers, so nothing depends on threads, blocks or processors. Where no call is
+missing only Σuv is counted. The bits of 64 samples stand in a word in the same order for all SNPs, which is not that
+of the samples: even positions have those of the first eight bytes, odd ones those of the next eight.
 
 Pad bits of the last byte are ignored.
 """
@@ -49,9 +50,9 @@ COUNTERS = ("baseline", "avx2", "avx512")
 
 
 def use_counter(str name):
-    """Count bits with one of `COUNTERS`, or the next narrower that the processor has; returns its name.
+    """Count bits from now on with one of `COUNTERS`, or the next narrower that the processor has, and return its name.
 
-    All give the same counts; the widest is chosen on import. For tests and measurements.
+    All give the same counts; the widest is chosen on import. For tests and measurements. ValueError for another name.
     """
     if name not in COUNTERS:
         raise ValueError(f"{name!r} is not one of {', '.join(COUNTERS)}")
@@ -61,26 +62,29 @@ def use_counter(str name):
 COUNTER = use_counter("avx512")
 
 cdef enum:
+    # Planes of a SNP: homozygous, homozygous with dosage 0, called.
     PLANES = 3
-    # of one SNP: samples called, Σu and Σu² over them
+    # Sums of one SNP: samples called, Σu and Σu² over them.
     SUMS = 3
-    # SNPs that the threads compare with those kept before them; among themselves one thread compares them
+    # SNPs that several threads compare with those kept before them; one thread compares them with each other. Any
+    # number gives the same SNPs. With fewer, threads would meet more often; with more, one would work alone for longer.
     BATCH = 64
-    # in `kept`: dropped since; as the end of a search: the SNP does not vary
+    # Entry of `kept` for a SNP that has been dropped.
     DROPPED = -1
+    # Entry of `stops` for a SNP that does not vary.
     INVARIANT = -1
-    # words of a plane to compare in a batch, about two milliseconds, from which on threads are worth their meeting:
-    # on a machine that others use as well, a meeting takes until the last of them has its turn
+    # Words of a plane that a batch must compare, about two milliseconds, to be shared by threads. On a machine that
+    # others use as well, threads wait until the last of them has its turn, which is longer than a small batch takes.
     FEWEST_WORDS = 2_000_000
 
 
 def hit_words(Py_ssize_t n_rows):
-    """64-bit words of workspace for so many rows."""
+    """Return the 64-bit words of workspace that `n_rows` rows need."""
     return BATCH * ((n_rows + 63) // 64)
 
 
 def plane_words(Py_ssize_t n_samples):
-    """64-bit words of one SNP's planes, whole registers of each."""
+    """Return the 64-bit words of the planes of one SNP, each in whole registers."""
     cdef Py_ssize_t samples_per_register = 64 * LFMM2_PLANE_WORDS
     return PLANES * LFMM2_PLANE_WORDS * ((n_samples + samples_per_register - 1) // samples_per_register)
 
@@ -91,7 +95,7 @@ def plane_words(Py_ssize_t n_samples):
 cdef inline void split_codes(
     uint64_t first, uint64_t second, uint64_t valid, uint64_t* homozygous, uint64_t* zero, uint64_t* called
 ) noexcept nogil:
-    """Planes of 64 samples, two words of 32 codes: 00 is dosage 0, 01 missing, 10 dosage 1, 11 dosage 2."""
+    """Make the planes of 64 samples from two words of codes: 00 is dosage 0, 01 missing, 10 dosage 1, 11 dosage 2."""
     cdef uint64_t even = 0x5555555555555555ULL
     cdef uint64_t low = (first & even) | ((second & even) << 1)
     cdef uint64_t high = ((first >> 1) & even) | (second & ~even)
@@ -101,7 +105,7 @@ cdef inline void split_codes(
 
 
 cdef inline uint64_t first_codes(Py_ssize_t n) noexcept nogil:
-    """Even bits of the first ``n`` of 32 codes."""
+    """Return a word with the even bits of the first ``n`` of 32 codes set."""
     if n <= 0:
         return 0
     if n >= 32:
@@ -110,6 +114,7 @@ cdef inline uint64_t first_codes(Py_ssize_t n) noexcept nogil:
 
 
 cdef inline uint64_t word_of_bytes(const uint8_t* bytes, Py_ssize_t n_bytes) noexcept nogil:
+    """Return a word of up to eight bytes, the first lowest; 0 for a number of bytes below 1."""
     cdef uint64_t word = 0
     cdef Py_ssize_t i
     for i in range(n_bytes):
@@ -120,6 +125,7 @@ cdef inline uint64_t word_of_bytes(const uint8_t* bytes, Py_ssize_t n_bytes) noe
 cdef void encode_snp(
     const uint8_t* snp, Py_ssize_t n_samples, Py_ssize_t n_words, uint64_t* planes, int64_t* sums
 ) noexcept nogil:
+    """Make the three planes of one SNP, each of n_words, and its sums."""
     cdef uint64_t* homozygous = planes
     cdef uint64_t* zero = planes + n_words
     cdef uint64_t* called = planes + 2 * n_words
@@ -148,6 +154,7 @@ cdef void encode_snp(
 
 
 cdef inline bint varies(const int64_t* sums) noexcept nogil:
+    """Return True if not all calls of a SNP are equal."""
     return sums[0] * sums[2] > sums[1] * sums[1]
 
 
@@ -158,9 +165,9 @@ cdef bint correlated(
     const uint64_t* x, const int64_t* sums_x, const uint64_t* y, const int64_t* sums_y,
     Py_ssize_t n_samples, Py_ssize_t n_words, double r2,
 ) noexcept nogil:
-    """Whether (n Σuv - Σu Σv)² > r2 (n Σu² - (Σu)²) (n Σv² - (Σv)²): false where either has no variance.
+    """Return True if (n Σuv - Σu Σv)² > r2 (n Σu² - (Σu)²) (n Σv² - (Σv)²); False where either has no variance.
 
-    Integers below 2⁵³ up to 9 * 10⁷ samples, so that only the four products are rounded.
+    The differences are integers below 2⁵³ up to 9 * 10⁷ samples, so that only products of them are rounded.
     """
     cdef lfmm2_overlap shared
     cdef int64_t n, su, suu, sv, svv, suv
@@ -187,7 +194,7 @@ cdef bint correlated(
 
 
 cdef inline bint rarer(const int64_t* sums_x, const int64_t* sums_y) noexcept nogil:
-    """Whether the minor allele of x has a lower frequency, which is (1 - |Σu| / n) / 2."""
+    """Return True if the minor allele of x, of frequency (1 - |Σu| / n) / 2, is rarer than that of y."""
     return llabs(sums_x[1]) * sums_y[0] > llabs(sums_y[1]) * sums_x[0]
 
 
@@ -195,7 +202,10 @@ cdef void find_hits(
     const uint8_t* snp, uint64_t* planes, int64_t* sums, const int64_t* kept, Py_ssize_t n_kept, Py_ssize_t row,
     int64_t window_start, Py_ssize_t n_samples, Py_ssize_t n_words, double r2, uint64_t* hits, Py_ssize_t* stop,
 ) noexcept nogil:
-    """Encode a SNP into its row, and mark the kept ones it is correlated with, up to one that it would give way to."""
+    """Encode a SNP into its row, and mark the kept SNPs that it is correlated with and outlives.
+
+    `stop` becomes the first kept SNP for which it would be dropped itself, n_kept if there is none, or `INVARIANT`.
+    """
     cdef const uint64_t* x = planes + PLANES * n_words * row
     cdef const int64_t* sums_x = sums + SUMS * row
     cdef Py_ssize_t k
@@ -218,7 +228,7 @@ cdef void find_hits(
 cdef bint outlives_hits(
     const uint64_t* hits, Py_ssize_t stop, Py_ssize_t n_kept, int64_t* kept
 ) noexcept nogil:
-    """Drop the marked SNPs before ``stop``; whether the one at ``stop`` has been dropped since, or there is none."""
+    """Drop the marked SNPs before ``stop``; return True unless there is a SNP at ``stop`` that is still kept."""
     cdef Py_ssize_t k
     for k in range(stop):
         if hits[k // 64] >> (k % 64) & 1:
@@ -230,7 +240,10 @@ cdef bint outlives_rows(
     const uint64_t* planes, const int64_t* sums, int64_t* kept, Py_ssize_t first, Py_ssize_t row,
     int64_t window_start, Py_ssize_t n_samples, Py_ssize_t n_words, double r2,
 ) noexcept nogil:
-    """Compare the SNP of a row with kept ones from ``first`` to it, and drop these until it must give way itself."""
+    """Compare the SNP of a row with the kept ones from ``first`` to it, and drop those that it outlives.
+
+    Return False at the first SNP for which it must be dropped itself.
+    """
     cdef const uint64_t* x = planes + PLANES * n_words * row
     cdef const int64_t* sums_x = sums + SUMS * row
     cdef Py_ssize_t k
@@ -247,7 +260,7 @@ cdef bint outlives_rows(
 cdef Py_ssize_t move_kept_to_front(
     uint64_t* planes, int64_t* sums, int64_t* kept, Py_ssize_t n_rows, Py_ssize_t n_row_words
 ) noexcept nogil:
-    """Close the gaps that dropped SNPs leave; returns how many are left."""
+    """Close the gaps that dropped SNPs leave, and return how many SNPs are kept."""
     cdef Py_ssize_t k, n_kept = 0
     for k in range(n_rows):
         if kept[k] == DROPPED:
@@ -277,7 +290,7 @@ def thin_block(
     Py_ssize_t stop_row,
     int n_threads=1,
 ):
-    """Take the SNPs of a block one after the other, and drop those in linkage; returns the number of rows then in use.
+    """Take the SNPs of a block one after the other, drop those in linkage, and return the number of rows then in use.
 
     A SNP that varies is compared with the kept ones in the window before it, from the first on. Of two whose squared
     correlation, over the samples called in both, is above ``r2``, the one with the rarer minor allele is dropped, the
@@ -289,6 +302,7 @@ def thin_block(
         PLINK .bed bytes; pad bits are ignored.
     n_samples : int
     r2 : float
+        Largest squared correlation of two SNPs that are both kept.
     first_snp : int
         Number of the block's first SNP.
     window_start : ndarray of shape (n_snps_block,), int64
@@ -303,6 +317,7 @@ def thin_block(
     hits : ndarray of shape (>= hit_words(n_rows),), uint64
         Overwritten.
     first_row, stop_row : int
+        Rows in use before the call.
     n_threads : int
 
     Notes
@@ -349,7 +364,8 @@ def thin_block(
                 row = n_kept + c
                 outlives = stops[c] != INVARIANT and outlives_hits(&hits[n_hits * c], stops[c], n_kept, &kept[0])
                 if outlives:
-                    # beyond a SNP that was there when the hits were sought, and among those that came since
+                    # The search for hits ended at a SNP that has been dropped since, so it goes on behind that one, and
+                    # then among the SNPs of this batch.
                     outlives = outlives_rows(
                         &planes[0, 0], &sums[0, 0], &kept[0], min(stops[c] + 1, n_kept), row, window_start[first + c],
                         n_samples, n_words, r2,

@@ -17,17 +17,17 @@
 #define LFMM2_X86_POPCOUNT 0
 #endif
 
-/* One 512-bit register. */
+/* Words of a plane that are counted at a time: one register of 512 bits. */
 #define LFMM2_PLANE_WORDS 8
 
-/* A SNP: three planes after each other, of homozygous calls, of those with dosage 0, and of all calls. */
+/* The planes of a SNP, one after the other: homozygous calls, homozygous calls with dosage 0, and all calls. */
 typedef struct {
     const uint64_t *homozygous, *zero, *called;
 } lfmm2_planes;
 
-/* Samples in the intersections of two SNPs x and y. */
+/* Numbers of samples in the intersections of the planes of two SNPs x and y. */
 typedef struct {
-    int64_t both_homozygous, opposite;      /* homozygous in both; for other alleles */
+    int64_t both_homozygous, opposite;      /* homozygous in both; and there for different alleles */
     int64_t both_called;                    /* called in both */
     int64_t homozygous_x, zero_x;           /* of x where y is called */
     int64_t homozygous_y, zero_y;           /* of y where x is called */
@@ -40,7 +40,7 @@ static inline lfmm2_planes lfmm2_planes_of(const uint64_t *snp, ptrdiff_t n_word
     return planes;
 }
 
-/* Set bits of each byte, by byte: at most 31 may be added before they are summed. */
+/* The number of set bits of each byte. Up to 31 such words may be added before a byte overflows. */
 static inline uint64_t lfmm2_byte_counts(uint64_t word) {
     word -= (word >> 1) & 0x5555555555555555ULL;
     word = (word & 0x3333333333333333ULL) + ((word >> 2) & 0x3333333333333333ULL);
@@ -100,7 +100,7 @@ static void lfmm2_partial_baseline(lfmm2_planes x, lfmm2_planes y, ptrdiff_t n_w
 #define LFMM2_TARGET_AVX2 __attribute__((target("avx2")))
 #define LFMM2_TARGET_AVX512 __attribute__((target("avx512f,avx512vpopcntdq")))
 
-/* Half bytes through a table of 16 counts, then bytes summed to 64 bits. */
+/* The number of set bits of each byte, from a table of the counts of half bytes. */
 LFMM2_TARGET_AVX2 static inline __m256i lfmm2_count_avx2(__m256i bits) {
     const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
                                            0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
@@ -119,7 +119,7 @@ LFMM2_TARGET_AVX2 static inline int64_t lfmm2_sum_avx2(__m256i sums) {
     return _mm_extract_epi64(pair, 0) + _mm_extract_epi64(pair, 1);
 }
 
-/* Adds the counts of both registers of eight words at `i`; at most 16 a byte. */
+/* Add the counts of the two registers that hold eight words; a byte has at most 16. */
 #define LFMM2_ADD_AVX2(sum, bits_low, bits_high) \
     sum = _mm256_add_epi64( \
         sum, _mm256_sad_epu8(_mm256_add_epi8(lfmm2_count_avx2(bits_low), lfmm2_count_avx2(bits_high)), zero))
@@ -205,7 +205,7 @@ LFMM2_TARGET_AVX512 static void lfmm2_partial_avx512(lfmm2_planes x, lfmm2_plane
 }
 #endif
 
-/* Of SNPs without a missing call (the first two counts alone), and of others. */
+/* The counter for two SNPs without a missing call, which makes the first two counts alone, and that for others. */
 static lfmm2_overlap_counter lfmm2_count_complete = lfmm2_complete_baseline;
 static lfmm2_overlap_counter lfmm2_count_partial = lfmm2_partial_baseline;
 

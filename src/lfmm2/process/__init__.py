@@ -3,12 +3,11 @@
 from lfmm2.process.limits import parse_memory
 from lfmm2.process.machine import describe_machine
 from lfmm2.process.progress import Progress, terminal_progress
-from lfmm2.process.threads import blas_name, resolve_threads, single_threaded_blas
+from lfmm2.process.threads import resolve_threads, single_threaded_blas
 from lfmm2.process.versions import software
 
 __all__ = [
     "Progress",
-    "blas_name",
     "describe_machine",
     "parse_memory",
     "resolve_threads",

@@ -8,11 +8,15 @@ from pathlib import Path
 
 from lfmm2.errors import UsageError
 
+# Bytes of a unit of memory by its first letter.
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def available_memory() -> int:
-    """Bytes this process may still take: what the system has free, within the limit of its control group."""
+    """Return the bytes that this process may still take: the free memory, within the limit of its control group.
+
+    8 GiB are assumed where the system does not tell.
+    """
     free = 8 << 30
     for line in _lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):
@@ -24,6 +28,7 @@ def available_memory() -> int:
 
 
 def _lines(path: str) -> list[str]:
+    """Return the lines of a file; none if it cannot be read."""
     try:
         return Path(path).read_text().splitlines()
     except OSError:
@@ -31,7 +36,10 @@ def _lines(path: str) -> list[str]:
 
 
 def parse_memory(memory: int | str | None) -> int:
-    """Bytes of a memory budget: a number of bytes, text such as "2GB" or "512MiB"; by default half of what is free."""
+    """Return the bytes of a memory budget: a number, or text such as "2GB" or "512MiB"; None is half of what is free.
+
+    kB, MB, GB and TB mean the same as KiB, MiB, GiB and TiB. Raises UsageError if there is no positive number of bytes.
+    """
     if memory is None:
         return available_memory() // 2
     if isinstance(memory, str):

@@ -1,4 +1,4 @@
-"""What this machine offers: for bug reports, and for those who wonder why a run is slow."""
+"""A description of this machine, for bug reports and for those who wonder why a run is slow."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from lfmm2.process.limits import available_memory
 from lfmm2.process.threads import available_cpus
 from lfmm2.process.versions import software
 
+# SIMD instruction sets that make a difference to BLAS or to the kernels, as Linux spells them.
 _SIMD = ("sse2", "ssse3", "avx", "avx2", "fma", "avx512f", "avx512bw", "neon", "asimd", "sve")
 
 
 def _cpuinfo() -> dict[str, str]:
+    """Return the facts that Linux tells about the last processor; none on other systems."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -23,14 +25,14 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def processor() -> tuple[str, list[str]]:
-    """Name of the processor, and the SIMD instruction sets that it has, as far as the system tells."""
+    """Return the name of the processor and its SIMD instruction sets, as far as the system tells."""
     info = _cpuinfo()
     flags = set((info.get("flags") or info.get("Features") or "").split())
     return info.get("model name") or platform.processor() or platform.machine(), [s for s in _SIMD if s in flags]
 
 
 def emulation() -> str | None:
-    """A warning where the processor is emulated or hides its SIMD units, else None."""
+    """Return a warning if the processor is emulated or hides its SIMD units, else None."""
     name, simd = processor()
     if re.search(r"qemu|tcg|virtualapple", name, re.IGNORECASE):
         return f"the processor is emulated ({name}); expect a tenth of the speed, use a native Python"
@@ -40,7 +42,7 @@ def emulation() -> str | None:
 
 
 def describe_machine() -> str:
-    """Version, processor, BLAS, threads, SIMD and memory, a line each."""
+    """Describe versions, BLAS, processor, SIMD, threads and memory, a line each."""
     name, simd = processor()
     versions = software()
     lines = [

@@ -11,20 +11,21 @@ from tqdm import tqdm
 
 from lfmm2._words import with_spaces
 
+# Seconds between two lines of plain progress: few enough lines for the log of a run of days.
 PLAIN_INTERVAL = 30.0
 
 
 class Progress:
-    """Receiver of progress; this one is silent."""
+    """Receiver of the progress of a run. This one is silent; a child may show progress where it likes."""
 
     def start(self, label: str, n_snps: int, n_bytes: int) -> None:
-        """A pass begins."""
+        """Begin a pass over `n_snps` SNPs, which reads `n_bytes` bytes of genotypes, or 0."""
 
     def advance(self, n_snps: int, n_bytes: int) -> None:
-        """SNPs and bytes done since the last call."""
+        """Take note of the SNPs and bytes done since the last call."""
 
     def finish(self) -> None:
-        """The pass has ended, complete or not."""
+        """End the pass, complete or not."""
 
 
 class BarProgress(Progress):
@@ -35,7 +36,7 @@ class BarProgress(Progress):
         self._bar: tqdm[None] | None = None
 
     def start(self, label: str, n_snps: int, n_bytes: int) -> None:
-        """Open a bar."""
+        """Show an empty bar."""
         self._started, self._bytes = time.monotonic(), 0
         self._bar = tqdm(
             total=n_snps,
@@ -48,16 +49,16 @@ class BarProgress(Progress):
         )
 
     def advance(self, n_snps: int, n_bytes: int) -> None:
-        """Move it."""
+        """Move the bar, and show the rate of reading."""
         if self._bar is not None:
             self._bytes += n_bytes
             seconds = max(time.monotonic() - self._started, 1e-9)
             if self._bytes:
-                self._bar.set_postfix_str(_rate(self._bytes / seconds), refresh=False)
+                self._bar.set_postfix_str(_format_rate(self._bytes / seconds), refresh=False)
             self._bar.update(n_snps)
 
     def finish(self) -> None:
-        """Take it away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -71,12 +72,12 @@ class PlainProgress(Progress):
         self._interval = interval
 
     def start(self, label: str, n_snps: int, n_bytes: int) -> None:
-        """Begin to count."""
+        """Begin to count SNPs, bytes and seconds."""
         self._label, self._total, self._done, self._bytes = label, n_snps, 0, 0
         self._started = self._printed = time.monotonic()
 
     def advance(self, n_snps: int, n_bytes: int) -> None:
-        """Count, and print when it is time."""
+        """Count SNPs and bytes, and print a line when it is time."""
         self._done += n_snps
         self._bytes += n_bytes
         now = time.monotonic()
@@ -86,22 +87,22 @@ class PlainProgress(Progress):
         seconds = max(now - self._started, 1e-9)
         left = seconds * (self._total - self._done) / self._done
         parts = [f"{100 * self._done / self._total:.0f} %", f"{with_spaces(round(self._done / seconds))} SNPs/s"]
-        parts += [_rate(self._bytes / seconds)] if self._bytes else []
-        print(f"{self._label}: {', '.join([*parts, f'{_duration(left)} left'])}", file=self._stream, flush=True)
+        parts += [_format_rate(self._bytes / seconds)] if self._bytes else []
+        print(f"{self._label}: {', '.join([*parts, f'{_format_duration(left)} left'])}", file=self._stream, flush=True)
 
 
-def _rate(bytes_per_second: float) -> str:
+def _format_rate(bytes_per_second: float) -> str:
     return f"{bytes_per_second / 1e6:.0f} MB/s"
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
-class _Forgiving:
-    """A stream that may fail, as where the disk of a job's log is full: progress is not worth the run."""
+class _TolerantStream:
+    """A text stream whose failed writes are ignored: a full disk of a job's log must not end the run."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -120,6 +121,6 @@ class _Forgiving:
 
 
 def terminal_progress(stream: TextIO | None = None) -> Progress:
-    """The progress that suits a stream, stderr by default."""
-    forgiving: Any = _Forgiving(sys.stderr if stream is None else stream)
-    return BarProgress(forgiving) if forgiving.isatty() else PlainProgress(forgiving)
+    """Return progress that suits a stream, stderr by default: a bar on a terminal, else lines."""
+    tolerant: Any = _TolerantStream(sys.stderr if stream is None else stream)
+    return BarProgress(tolerant) if tolerant.isatty() else PlainProgress(tolerant)

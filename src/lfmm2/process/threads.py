@@ -1,4 +1,4 @@
-"""Threads: how many to use, and holding BLAS to one while OpenMP runs."""
+"""The number of threads to use, and the limit of one BLAS thread while OpenMP runs."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from threadpoolctl import OpenBLASController, ThreadpoolController
 from lfmm2 import _core
 from lfmm2.errors import LfmmWarning, UsageError
 
+# Process that imported this module. A process of another number was forked from it.
 _IMPORTED_IN = os.getpid()
 
 
 def available_cpus() -> int:
-    """Processors this process may run on."""
+    """Return the number of processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def resolve_threads(n_threads: int | None) -> int:
-    """Threads to use: those asked for, by default one per available processor; 1 without OpenMP and after a fork.
+    """Return the number of threads to use: as asked, by default one per available processor; 1 without OpenMP.
 
-    gcc's OpenMP takes the threads it had before a fork for alive in the child, and waits for them for ever.
+    It is 1 after a fork too, because the OpenMP of gcc would wait for ever for threads that only the parent has.
+    Raises UsageError unless `n_threads` is a whole number from 1 to 1024.
     """
     if n_threads is not None and (
         isinstance(n_threads, bool) or not isinstance(n_threads, int) or not 1 <= n_threads <= 1024
@@ -46,6 +48,7 @@ def resolve_threads(n_threads: int | None) -> int:
 
 @cache
 def _warn_of_fork() -> None:
+    """Warn, once in a process, that one thread is used after a fork."""
     warnings.warn(
         "this process was forked after lfmm2 was imported, and OpenMP would hang in it; one thread is used, which "
         "gives the same results; for more use the start method spawn or forkserver of multiprocessing",
@@ -56,34 +59,35 @@ def _warn_of_fork() -> None:
 
 @cache
 def _controller() -> ThreadpoolController:
-    # reads the list of loaded libraries, so SciPy's BLAS must be there: _core has loaded it
+    # The controller knows the libraries that are loaded when it is made; importing _core has loaded the BLAS of SciPy.
     return ThreadpoolController()
 
 
-def _blas() -> list[Any]:
+def _blas_libraries() -> list[Any]:
+    """Return the controllers of the BLAS libraries in this process."""
     libraries: list[Any] = _controller().select(user_api="blas").lib_controllers
     return libraries
 
 
 def _limited_by_thread(blas: Any) -> bool:
-    """Whether each thread has its own limit: true of OpenBLAS on OpenMP, while others have one for the process."""
+    """Return True if each thread has a limit of its own, as in OpenBLAS on OpenMP; others have one for the process."""
     return getattr(blas, "threading_layer", None) == "openmp"
 
 
 def _take_control() -> None:
-    """Let this thread set limits: threadpoolctl 3.7 and later ignore all threads but the first that did, silently."""
+    """Let this thread set limits: threadpoolctl from 3.7 on silently ignores all threads but the first that did."""
     clear = getattr(OpenBLASController, "clear_controlling_thread", None)
     if clear is not None:
         clear(force=True)
 
 
 class _Hold:
-    """A limit of one BLAS thread with any number of users at once: the first sets it, the last takes it off.
+    """A limit of one BLAS thread that several users share: the first sets it, the last removes it.
 
     Parameters
     ----------
     before : list of (library, number of threads), optional
-        What to go back to, where the limit is set already.
+        Numbers of threads to restore, if the limit is set already.
     """
 
     def __init__(self, before: list[tuple[Any, int]] | None = None) -> None:
@@ -92,17 +96,19 @@ class _Hold:
         self._lock = Lock()
 
     def enter(self, user: object) -> None:
+        """Add a user, and hold every BLAS to one thread."""
         with self._lock:
-            first = not self._users
-            self._users[user] = [(blas, blas.num_threads) for blas in _blas() if _limited_by_thread(blas)]
+            first, libraries = not self._users, _blas_libraries()
+            self._users[user] = [(blas, blas.num_threads) for blas in libraries if _limited_by_thread(blas)]
             if self.before is None:
-                self.before = [(blas, blas.num_threads) for blas in _blas() if not _limited_by_thread(blas)]
+                self.before = [(blas, blas.num_threads) for blas in libraries if not _limited_by_thread(blas)]
             if first:
                 _take_control()
-            for blas in _blas():
+            for blas in libraries:
                 blas.set_num_threads(1)
 
     def leave(self, user: object) -> None:
+        """Remove a user; the last one restores the numbers of threads."""
         with self._lock:
             for blas, number in self._users.pop(user, []):
                 blas.set_num_threads(number)
@@ -115,11 +121,12 @@ class _Hold:
             _take_control()
 
 
+# One limit per process: this one, and those forked from it.
 _holds = {_IMPORTED_IN: _Hold()}
 
 
 def _hold() -> _Hold:
-    """The hold of this process; after a fork a new one, since the users of the old one are gone with their threads."""
+    """Return the limit of this process; after a fork a new one, because the users of the old one are in the parent."""
     latest = next(reversed(_holds.values()))
     return _holds.setdefault(os.getpid(), _Hold(latest.before))
 
@@ -140,9 +147,9 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 def blas_name() -> str:
-    """Name, version and kernel of the BLAS that the kernels call, as ``openblas 0.3.30 (Haswell)``.
+    """Return name, version and kernel of the BLAS that the kernels call, such as ``openblas 0.3.30 (Haswell)``.
 
-    SciPy's wheels bring their own beside NumPy's; elsewhere both share the one of the system.
+    SciPy's wheels have a BLAS of their own beside NumPy's; elsewhere both use the one of the system.
     """
     found = [info for info in _controller().info() if info["user_api"] == "blas"]
     bundled = [info for info in found if "scipy" in Path(info["filepath"]).parent.name]

@@ -1,4 +1,4 @@
-"""Versions of what a result may depend on: lfmm2, its libraries, BLAS and the machine."""
+"""Versions that a result may depend on: lfmm2, its libraries, BLAS and the machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _library_versions() -> dict[str, str]:
 
 
 def software() -> dict[str, str]:
-    """Versions that a result may depend on."""
+    """Return the versions that a result may depend on, by name."""
     return {
         "lfmm2": __version__,
         "python": platform.python_version(),

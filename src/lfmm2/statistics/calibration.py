@@ -1,11 +1,12 @@
-"""Calibration: from the statistics of all SNPs to what their null distribution is, and from that to p-values.
+"""Calibration: from the statistics of all SNPs to their null distribution, and from that to p-values.
 
-The statistics of one test (t of a variable, or F of all) are summed up by a histogram; what their null distribution is
-then comes from the middle of it, where few SNPs are associated:
+The statistics of one test (t of a variable, or F of all) are counted in a histogram. Their null distribution is read
+from the middle of it, where few SNPs are associated:
 
-* ``gif``: t² / GIF is χ²₁ (of F: F / GIF is F), GIF the median over that of the distribution (Devlin and Roeder 1999).
-* ``empirical-null``: N(δ, σ²), fitted to the centre of z (Efron 2004), which has the tail probability of t or F. Then
-  (t − δ)/σ is Student, or (z − δ)/σ of F is N(0, 1).
+* ``gif``: t² / GIF is χ²₁, or F / GIF is F. GIF is the median of t² or F over the median of that distribution (Devlin
+  and Roeder 1999).
+* ``empirical-null``: N(δ, σ²), fitted to the centre of z (Efron 2004), the normal score with the tail probability of t
+  or F. Then (t − δ)/σ is Student, or (z − δ)/σ of F is N(0, 1).
 * ``none``: t is Student, F is F.
 """
 
@@ -16,61 +17,61 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from lfmm2._choices import CALIBRATIONS
-from lfmm2._typing import Floats
+from lfmm2._typing import Floats, Ints
 from lfmm2.errors import UsageError
 from lfmm2.statistics import distributions
 from lfmm2.statistics.empirical_null import EmpiricalNull, fit_empirical_null, storey_pi0
 from lfmm2.statistics.local_fdr import LocalFdr, fit_local_fdr
 from lfmm2.statistics.order_statistics import MagnitudeHistogram, middle_pair
 
+#: Function that returns the statistics of all SNPs by blocks, the same each time.
 Blocks = Callable[[], Iterable[Floats]]
-
 
 #: Median of χ² with one degree of freedom, 2·erfinv(½)²; the rounded 0.456 in use elsewhere is 0.23 % off.
 CHI2_1_MEDIAN = 0.454936423119572752
-# standard error of a GIF of m independent tests, times √m
+# Standard error of the GIF of m independent null tests, times √m; `calibration_warning` derives it.
 _GIF_ERROR = 2.33
-# p of the thresholds from which Storey's share of nulls is read
+# p-values above which tests are counted for Storey's share of nulls.
 _STOREY_THRESHOLDS = np.arange(1, 20) / 20
-# every so manyth edge of the histogram is looked at for them
+# Of the edges of the histogram, one in so many may stand for such a threshold; p of all edges would take longer.
 _EDGE_STEP = 8
 
 
 class TestStatistic(Protocol):
     """A statistic whose null distribution is known up to its calibration.
 
-    What is calibrated are its `magnitudes`: values that grow as p falls.
+    Calibration works on `magnitudes`, called `values` below: numbers whose size grows as p falls.
     """
 
     def magnitudes(self, statistic: Floats) -> Floats:
-        """Return the values that are calibrated: t itself, or sqrt(F)."""
+        """Return the values to calibrate: t itself, or sqrt(F)."""
 
     def tails(self, statistic: Floats) -> tuple[Floats, Floats]:
         """Return p and -log₁₀ p of the statistic under its theoretical null distribution."""
 
     @property
     def median_square(self) -> float:
-        """Median of its square under the null."""
+        """Median of the squared value under the theoretical null."""
 
     def z(self, values: Floats) -> Floats:
-        """The normal score with the same tail probability."""
+        """Return the normal score with the same tail probability."""
 
     def p(self, values: Floats, gif: float | None) -> Floats:
-        """p of `values`, whose squares are divided by `gif`."""
+        """Return p of `values`, after their squares are divided by `gif` if there is one."""
 
-    def neg_log10_p(self, values: Floats, gif: float | None) -> Floats: ...
+    def neg_log10_p(self, values: Floats, gif: float | None) -> Floats:
+        """Return -log₁₀ of `p`, finite wherever the value is."""
 
     def z_inflated(self, values: Floats, gif: float) -> Floats:
-        """z of the values, whose squares are divided by `gif`."""
+        """Return z of `values`, after their squares are divided by `gif`."""
 
 
 @dataclass(frozen=True)
 class StudentStatistic:
-    """t of one variable: two-sided."""
+    """Student's t of one variable with `df` degrees of freedom; its test is two-sided."""
 
     df: int
     median_square = CHI2_1_MEDIAN
@@ -100,7 +101,7 @@ class StudentStatistic:
 
 @dataclass(frozen=True)
 class JointStatistic:
-    """sqrt(F) of d variables together, with (d, df) degrees of freedom: one-sided."""
+    """F of d variables together with (d, df) degrees of freedom; its test is one-sided, and its values are sqrt(F)."""
 
     n_variables: int
     df: int
@@ -120,23 +121,24 @@ class JointStatistic:
         return distributions.f_z(values**2, self.n_variables, self.df)
 
     def p(self, values: Floats, gif: float | None) -> Floats:
-        return distributions.f_p(_f(values, gif), self.n_variables, self.df)
+        return distributions.f_p(_deflated_f(values, gif), self.n_variables, self.df)
 
     def neg_log10_p(self, values: Floats, gif: float | None) -> Floats:
-        return distributions.f_neg_log10_p(_f(values, gif), self.n_variables, self.df)
+        return distributions.f_neg_log10_p(_deflated_f(values, gif), self.n_variables, self.df)
 
     def z_inflated(self, values: Floats, gif: float) -> Floats:
-        return distributions.f_z(_f(values, gif), self.n_variables, self.df)
+        return distributions.f_z(_deflated_f(values, gif), self.n_variables, self.df)
 
 
 def _deflated(values: Floats, gif: float) -> Floats:
-    """Scores whose squares are taken as χ²₁; NaN where there is no GIF."""
+    """Return the scores whose squares are χ²₁ under the null; NaN where there is no GIF."""
     with np.errstate(divide="ignore", invalid="ignore"):
         z: Floats = values / np.sqrt(gif)
     return z
 
 
-def _f(root_f: Floats, gif: float | None) -> Floats:
+def _deflated_f(root_f: Floats, gif: float | None) -> Floats:
+    """Return F of its square roots, divided by the GIF if there is one."""
     with np.errstate(divide="ignore", invalid="ignore"):
         f: Floats = root_f**2 if gif is None else root_f**2 / gif
     return f
@@ -149,7 +151,7 @@ class CalibrationSummary:
     Attributes
     ----------
     method : str
-        The one used.
+        Method of calibration that was used.
     gif : float
         Genomic inflation factor.
     mean, sd, null_proportion : float
@@ -157,7 +159,7 @@ class CalibrationSummary:
     mean_central, sd_central : float
         Empirical null by central matching.
     storey_pi0 : float
-        Share of nulls by the calibrated p.
+        Share of nulls, by the calibrated p (Storey 2002).
     n_tests : int
         SNPs with a statistic.
     """
@@ -181,16 +183,18 @@ class Calibration:
     ----------
     statistic : TestStatistic
     method : str
-        The one used: that asked for, or "gif" where no empirical null could be fitted.
+        Method that was used: the one asked for, or "gif" where no empirical null could be fitted.
     gif : float
-        Genomic inflation factor as it came out, whatever the method; NaN where no SNP has a statistic.
+        Genomic inflation factor before calibration, whatever the method; NaN where no SNP has a statistic.
     null : EmpiricalNull
-        By maximum likelihood, whatever the method.
+        Empirical null by maximum likelihood, whatever the method.
     central : EmpiricalNull or None
-        By central matching, where it was asked for.
+        Empirical null by central matching, where it was asked for.
     storey_pi0 : float
         Share of true nulls by the calibrated p (Storey 2002): Storey's q is this times Benjamini-Hochberg's.
     local_fdr_fit : LocalFdr, optional
+    histogram : MagnitudeHistogram
+        Counts of `scores`.
     """
 
     statistic: TestStatistic
@@ -204,28 +208,29 @@ class Calibration:
 
     @property
     def signed_scores(self) -> bool:
-        """Whether tests are ordered otherwise than by the size of their statistic."""
+        """True if tests are ordered otherwise than by the size of their statistic."""
         return self.method == "empirical-null" and isinstance(self.statistic, StudentStatistic)
 
     @property
-    def _of_normal(self) -> bool:
-        """Whether p is that of a normal score: of F, which no shift leaves an F."""
+    def _uses_normal_p(self) -> bool:
+        """True if p is that of a normal score, as for F with an empirical null, because a shifted F is no F."""
         return self.method == "empirical-null" and not self.signed_scores
 
     @property
     def _gif_used(self) -> float | None:
+        """Inflation factor that p is computed with; None for another method."""
         return self.gif if self.method == "gif" else None
 
     def scores(self, values: Floats) -> Floats:
-        """What orders the tests: at least 0, and p falls as it grows. `histogram` is of these."""
+        """Return the scores that order the tests: at least 0, and p falls as they grow."""
         return np.abs(self._shifted(values) if self.signed_scores else values)
 
     def _shifted(self, values: Floats) -> Floats:
-        """t as Student: what inflates t multiplies it, and leaves its tails as heavy as they are."""
+        """Return (t − δ)/σ, taken as Student's t: inflation multiplies t, and leaves its tails as heavy as they are."""
         return (values - self.null.mean) / self.null.sd
 
     def z(self, values: Floats) -> Floats:
-        """Calibrated normal scores: N(0, 1) under the null."""
+        """Return calibrated normal scores: N(0, 1) under the null."""
         if self.method == "gif":
             return self.statistic.z_inflated(values, self.gif)
         if self.method == "none":
@@ -235,33 +240,33 @@ class Calibration:
         return (self.statistic.z(values) - self.null.mean) / self.null.sd
 
     def p(self, scores: Floats) -> Floats:
-        """Calibrated p of `scores`."""
-        if self._of_normal:
+        """Return the calibrated p of `scores`."""
+        if self._uses_normal_p:
             return distributions.normal_upper_p(self.z(scores))
         return self.statistic.p(scores, self._gif_used)
 
     def neg_log10_p(self, scores: Floats) -> Floats:
-        """-log₁₀ of the calibrated p; finite wherever the score is."""
-        if self._of_normal:
+        """Return -log₁₀ of the calibrated p; finite wherever the score is."""
+        if self._uses_normal_p:
             return distributions.normal_upper_neg_log10_p(self.z(scores))
         return self.statistic.neg_log10_p(scores, self._gif_used)
 
     def score_of_p(self, p: Floats) -> Floats:
-        """Scores with these calibrated p, which lie between 0 and 1; of t only."""
+        """Return the scores that have these calibrated p, between 0 and 1; for t only."""
         assert isinstance(self.statistic, StudentStatistic)
         if self.method == "gif":
             return np.asarray(-special.ndtri(p / 2) * np.sqrt(self.gif))
         return np.asarray(special.stdtrit(self.statistic.df, 1 - p / 2))
 
     def local_fdr(self, values: Floats) -> Floats:
-        """Probability that a SNP with this statistic is null (Efron 2004); NaN where there is none."""
+        """Return the probability that a SNP with this value is null (Efron 2004); NaN without a statistic."""
         if self.local_fdr_fit is None:
             return np.full(np.shape(values), np.nan)
         return self.local_fdr_fit(self.z(values))
 
     @property
     def summary(self) -> CalibrationSummary:
-        """The numbers of it."""
+        """Numbers of this calibration, as tables and the record show them."""
         null, central = self.null, self.central
         matched = (np.nan, np.nan) if central is None else (central.mean, central.sd)
         return CalibrationSummary(
@@ -278,10 +283,15 @@ def calibrate(statistic: TestStatistic, method: str, histogram: MagnitudeHistogr
     statistic : TestStatistic
     method : {"gif", "empirical-null", "none"}
     histogram : MagnitudeHistogram
-        Of all values.
+        Counts of all values.
     blocks : callable
-        Gives the values again, in any cut; read once for the exact median, and once more where an empirical null orders
-        t otherwise than |t|.
+        Returns the values again, by blocks cut in any way. Called once for the exact median, and once more where an
+        empirical null orders tests otherwise than |t| does.
+
+    Raises
+    ------
+    UsageError, ReadError
+        If there is no such method; if the blocks hold other values than the histogram.
     """
     calibration = fit_null(statistic, method, histogram, middle_pair(histogram, blocks()))
     if calibration.signed_scores:
@@ -289,10 +299,10 @@ def calibrate(statistic: TestStatistic, method: str, histogram: MagnitudeHistogr
         for block in blocks():
             of_scores.add(calibration.scores(block))
         calibration = replace(calibration, histogram=of_scores)
-    edges, counts = _signed(statistic, histogram)
+    edges, counts = _signed_counts(statistic, histogram)
     z_edges = calibration.z(edges)
-    pi0 = _storey(calibration)
-    # of the same null as the calibration: the share that the fit of the centre gives, or that of the p-values
+    pi0 = _estimate_pi0(calibration)
+    # The share of nulls belongs to the null of the calibration: from the fit of the centre, or from the p-values.
     share = calibration.null.null_proportion if calibration.method == "empirical-null" else pi0
     one_sided = isinstance(statistic, JointStatistic)
     lfdr = fit_local_fdr(z_edges, counts, min(share, 1.0), one_sided=one_sided)
@@ -306,19 +316,19 @@ def fit_null(
     middle: tuple[float, float],
     central: bool = True,
 ) -> Calibration:
-    """The null distribution alone, from the histogram and the two middle values; by central matching too if wanted."""
+    """Fit the null distribution alone, from the histogram and the two middle values, optionally by both methods."""
     if method not in CALIBRATIONS:
         raise UsageError(f"calibrate is {method!r}; it is one of {', '.join(CALIBRATIONS)}")
-    edges, counts = _occupied(*_signed(statistic, histogram))
-    z_edges = _z_edges(statistic, edges)
+    edges, counts = _trim_empty_ends(*_signed_counts(statistic, histogram))
+    z_edges = _z_of_edges(statistic, edges)
     null = fit_empirical_null(z_edges, counts, "mle")
     matched = fit_empirical_null(z_edges, counts, "central") if central else None
     used = "gif" if method == "empirical-null" and null.problem else method
     return Calibration(statistic, used, inflation(middle, statistic.median_square), null, matched, histogram=histogram)
 
 
-def _signed(statistic: TestStatistic, histogram: MagnitudeHistogram) -> tuple[Floats, NDArray[np.int64]]:
-    """Edges and counts of the values; those of F begin at 0."""
+def _signed_counts(statistic: TestStatistic, histogram: MagnitudeHistogram) -> tuple[Floats, Ints]:
+    """Return edges and counts of the values; those of F begin at 0."""
     edges, counts = histogram.signed()
     if isinstance(statistic, JointStatistic):
         n_negative = len(counts) // 2
@@ -326,8 +336,8 @@ def _signed(statistic: TestStatistic, histogram: MagnitudeHistogram) -> tuple[Fl
     return edges, counts
 
 
-def _occupied(edges: Floats, counts: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:
-    """The bins that lie between the outermost values, as many on either side of zero where both sides are there."""
+def _trim_empty_ends(edges: Floats, counts: Ints) -> tuple[Floats, Ints]:
+    """Return the bins between the outermost values; for t as many on either side of zero."""
     occupied = np.flatnonzero(counts)
     if not len(occupied):
         return edges, counts
@@ -338,16 +348,16 @@ def _occupied(edges: Floats, counts: NDArray[np.int64]) -> tuple[Floats, NDArray
     return edges[first : last + 2], counts[first : last + 1]
 
 
-def _z_edges(statistic: TestStatistic, edges: Floats) -> Floats:
-    """z of the edges; of t, half of them are those of the other half with the sign turned."""
+def _z_of_edges(statistic: TestStatistic, edges: Floats) -> Floats:
+    """Return z of the edges; for t one half is computed, and the other is its negative."""
     if isinstance(statistic, JointStatistic):
         return statistic.z(edges)
     above = statistic.z(edges[len(edges) // 2 :])
     return np.concatenate([-above[:0:-1], above])
 
 
-def _storey(calibration: Calibration) -> float:
-    """Storey's share from edges of the histogram whose p are near the wanted thresholds: exact counts, exact p."""
+def _estimate_pi0(calibration: Calibration) -> float:
+    """Estimate Storey's share of nulls at edges of the histogram near `_STOREY_THRESHOLDS`, with exact counts and p."""
     histogram = calibration.histogram
     if histogram.n == 0:
         return np.nan
@@ -359,9 +369,9 @@ def _storey(calibration: Calibration) -> float:
 
 
 def inflation(middle: tuple[float, float], expected: float) -> float:
-    """Genomic inflation factor, median of squares / `expected`, from the two middle magnitudes of `middle_pair`.
+    """Compute the genomic inflation factor, median of squares / `expected`, from the magnitudes of `middle_pair`.
 
-    Raw: below 1 it stays below 1. NaN where there is no statistic.
+    A factor below 1 is returned as it is. NaN where there is no statistic.
 
     References
     ----------
@@ -373,7 +383,7 @@ def inflation(middle: tuple[float, float], expected: float) -> float:
 
 
 def calibration_notes(calibration: Calibration, asked: str, name: str) -> list[str]:
-    """What is odd about a calibration, in words."""
+    """Return sentences about what deserves a second look in a calibration by the method `asked`."""
     notes = [calibration_warning(calibration.gif, name, calibration.histogram.n)]
     if asked != calibration.method:
         notes.append(f"{name}: {calibration.null.problem}; calibrated by the genomic inflation factor")
@@ -381,10 +391,11 @@ def calibration_notes(calibration: Calibration, asked: str, name: str) -> list[s
 
 
 def calibration_warning(gif: float, name: str, n_tests: int) -> str | None:
-    """What a genomic inflation factor clearly below 1, or above 2, usually means; None in between.
+    """Return what a genomic inflation factor clearly below 1, or above 2, usually means; None in between.
 
-    A calibrated run lands below 1 half of the time. The standard error of the median of m independent χ²₁, over its
-    expectation, is 1 / (2 f(x̃) x̃ √m) = 2.33 / √m with density f at the median x̃; below 1 by three of them is odd.
+    Half of all runs without inflation have a factor below 1. The standard error of the median of m independent χ²₁,
+    over its expectation, is 1 / (2 f(x̃) x̃ √m) = 2.33 / √m with density f at the median x̃. A factor that is below 1
+    by three of them is hardly chance.
     """
     fact = f"{name}: genomic inflation factor {gif:.3f} is"
     if gif < 1.0 - 3 * _GIF_ERROR / max(n_tests, 1) ** 0.5:

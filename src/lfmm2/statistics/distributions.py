@@ -23,27 +23,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
 
-Float64Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _LN10 = 2.302585092994045684
 _LN2 = 0.693147180559945309417
 _SQRT2 = 1.41421356237309504880
 
-# Below it p comes from its logarithm: SciPy's tails fade into 0 among the subnormal doubles (below 2.2e-308).
+# P-value below which p is computed from its logarithm, because SciPy's tails fade into 0 among the subnormal doubles
+# (below 2.2e-308). A smaller limit would lose digits, a larger one time.
 _DIRECT_LIMIT = 1e-290
-# For F it must come sooner: `fdtrc` forms x^a first, which underflows while the factor of some 10²⁰⁰ that
-# d1 = 100 puts before it is still to come. At d1 = 30, d2 = 9990 it is 4 % off at p = 3e-283.
+# The same limit for F must be larger: `fdtrc` forms x^a first, which underflows before it is multiplied by a factor
+# that is some 10²⁰⁰ at d1 = 100. At d1 = 30, d2 = 9990 and p = 3e-283 the p of `fdtrc` is 4 % off.
 _DIRECT_LIMIT_F = 1e-100
 
-# Beyond this ratio 1 + ratio rounds to the ratio, and the ratio itself may have overflowed.
+# Ratio d1·F/d2 beyond which 1 + ratio rounds to the ratio; the ratio itself may have overflowed.
 _HUGE_RATIO = 1e17
 
 
-def student_p(t: ArrayLike, df: ArrayLike) -> Float64Array:
-    """Two-sided p-value of Student's t.
+def student_p(t: ArrayLike, df: ArrayLike) -> Floats:
+    """Return the two-sided p-value of Student's t.
 
         p = P(|T_df| ≥ |t|) = 2 · P(T_df ≤ −|t|)
 
@@ -78,8 +79,8 @@ def student_p(t: ArrayLike, df: ArrayLike) -> Float64Array:
     return student_tails(t, df)[0]
 
 
-def student_neg_log10_p(t: ArrayLike, df: ArrayLike) -> Float64Array:
-    """−log₁₀ of the two-sided p-value of Student's t; finite wherever t is.
+def student_neg_log10_p(t: ArrayLike, df: ArrayLike) -> Floats:
+    """Return −log₁₀ of the two-sided p-value of Student's t; finite wherever t is.
 
     Parameters and errors are those of `student_p`.
 
@@ -102,8 +103,8 @@ def student_neg_log10_p(t: ArrayLike, df: ArrayLike) -> Float64Array:
     return student_tails(t, df)[1]
 
 
-def student_tails(t: ArrayLike, df: ArrayLike) -> tuple[Float64Array, Float64Array]:
-    """`student_p` and `student_neg_log10_p` together, which takes as long as one of them."""
+def student_tails(t: ArrayLike, df: ArrayLike) -> tuple[Floats, Floats]:
+    """Return `student_p` and `student_neg_log10_p` together, in the time of one of them."""
     p, far, log_p_far = _student_tail(t, df)
     neg_log10_p = _neg_log10(p)
     p[far] = np.exp(log_p_far)
@@ -111,13 +112,13 @@ def student_tails(t: ArrayLike, df: ArrayLike) -> tuple[Float64Array, Float64Arr
     return p, neg_log10_p
 
 
-def f_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
-    """Upper-tail p-value of the F statistic, P(F_{d1,d2} ≥ f).
+def f_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Floats:
+    """Return the upper-tail p-value of the F statistic, P(F_{d1,d2} ≥ f).
 
     Parameters
     ----------
     f : array_like, float64
-        Statistics; what cancellation left below 0 counts as 0.
+        Statistics; those below 0, which only rounding can make, count as 0.
     d1, d2 : array_like, float64
         Degrees of freedom of numerator and denominator, positive, broadcast against `f`.
 
@@ -145,8 +146,8 @@ def f_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
     return p
 
 
-def f_neg_log10_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
-    """−log₁₀ of the upper-tail p-value of F; finite wherever f is.
+def f_neg_log10_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Floats:
+    """Return −log₁₀ of the upper-tail p-value of F; finite wherever f is.
 
     Parameters and errors are those of `f_p`. Method as in `student_neg_log10_p`, but in logarithms below
     p = 1e-100: relative error below 1e-15 there, and above it the relative error of `f_p` as an absolute one.
@@ -162,8 +163,8 @@ def f_neg_log10_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
     return result
 
 
-def chi2_1_p(z: ArrayLike) -> Float64Array:
-    """p-value of z² under χ² with one degree of freedom.
+def chi2_1_p(z: ArrayLike) -> Floats:
+    """Return the p-value of z² under χ² with one degree of freedom.
 
         p = P(χ²₁ ≥ z²) = erfc(|z| / √2)
 
@@ -190,8 +191,8 @@ def chi2_1_p(z: ArrayLike) -> Float64Array:
     return p
 
 
-def chi2_1_neg_log10_p(z: ArrayLike) -> Float64Array:
-    """−log₁₀ of the p-value of z² under χ²₁, through ln Φ(−|z|).
+def chi2_1_neg_log10_p(z: ArrayLike) -> Floats:
+    """Return −log₁₀ of the p-value of z² under χ²₁, through ln Φ(−|z|).
 
         −log₁₀ p = −(ln 2 + ln Φ(−|z|)) / ln 10
 
@@ -221,8 +222,8 @@ def chi2_1_neg_log10_p(z: ArrayLike) -> Float64Array:
     return _array(np.maximum((_LN2 + log_half_p) / -_LN10, 0.0))
 
 
-def normal_upper_p(z: ArrayLike) -> Float64Array:
-    """One-sided p-value of a z-score, p = P(N(0,1) ≥ z) = Φ(−z).
+def normal_upper_p(z: ArrayLike) -> Floats:
+    """Return the one-sided p-value of a z-score, p = P(N(0,1) ≥ z) = Φ(−z).
 
     Parameters
     ----------
@@ -247,8 +248,8 @@ def normal_upper_p(z: ArrayLike) -> Float64Array:
     return p
 
 
-def normal_upper_neg_log10_p(z: ArrayLike) -> Float64Array:
-    """−log₁₀ of `normal_upper_p`, from ln Φ(−z).
+def normal_upper_neg_log10_p(z: ArrayLike) -> Floats:
+    """Return −log₁₀ of `normal_upper_p`, from ln Φ(−z).
 
     Parameters
     ----------
@@ -271,8 +272,8 @@ def normal_upper_neg_log10_p(z: ArrayLike) -> Float64Array:
     return _array(0.0 - log_p / _LN10)
 
 
-def student_z(t: ArrayLike, df: ArrayLike) -> Float64Array:
-    """Standard normal score with the tail probability of Student's t and its sign.
+def student_z(t: ArrayLike, df: ArrayLike) -> Floats:
+    """Return the standard normal score with the tail probability of Student's t and its sign.
 
         z = sign(t) · −Φ⁻¹(P(T_df ≤ −|t|))
 
@@ -304,8 +305,8 @@ def student_z(t: ArrayLike, df: ArrayLike) -> Float64Array:
     return _array(np.copysign(z, t_full))
 
 
-def f_z(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
-    """Standard normal score with the upper-tail probability of F: z = −Φ⁻¹(P(F_{d1,d2} ≥ f)).
+def f_z(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Floats:
+    """Return the standard normal score with the upper-tail probability of F: z = −Φ⁻¹(P(F_{d1,d2} ≥ f)).
 
     Parameters and errors are those of `f_p`.
 
@@ -336,15 +337,15 @@ def f_z(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Float64Array:
     return z
 
 
-def _upper_score(p: Float64Array, far: BoolArray, log_p_far: Float64Array, log_sides: float) -> Float64Array:
-    """−Φ⁻¹(p/sides) of a tail as `_student_tail` and `_f_tail` return it."""
+def _upper_score(p: Floats, far: BoolArray, log_p_far: Floats, log_sides: float) -> Floats:
+    """Return −Φ⁻¹(p/sides) for a tail as `_student_tail` and `_f_tail` return it; `log_sides` is ln(sides)."""
     z = _array(-special.ndtri(p * np.exp(-log_sides)))
     z[far] = -special.ndtri_exp(log_p_far - log_sides)
     return z
 
 
-def _student_tail(t: ArrayLike, df: ArrayLike) -> tuple[Float64Array, BoolArray, Float64Array]:
-    """Two-sided p, the mask of those below `_DIRECT_LIMIT`, and ln p of these, which p does not hold."""
+def _student_tail(t: ArrayLike, df: ArrayLike) -> tuple[Floats, BoolArray, Floats]:
+    """Return the two-sided p, a mask of those below `_DIRECT_LIMIT`, and ln p of these, whose p is inexact."""
     t_full, df_full = np.broadcast_arrays(np.abs(_array(t)), _checked_df(df, "df"))
     p = _array(2.0 * special.stdtr(df_full, -t_full))
     far = np.asarray(p < _DIRECT_LIMIT)
@@ -355,8 +356,8 @@ def _student_tail(t: ArrayLike, df: ArrayLike) -> tuple[Float64Array, BoolArray,
     return p, far, _log_beta_tail(ratio, log_ratio, np.ones_like(df_far), df_far)
 
 
-def _f_tail(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> tuple[Float64Array, BoolArray, Float64Array]:
-    """As `_student_tail`, for F."""
+def _f_tail(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> tuple[Floats, BoolArray, Floats]:
+    """Return the upper-tail p of F, a mask of those below `_DIRECT_LIMIT_F`, and ln p of these, whose p is inexact."""
     f_full, d1_full, d2_full = np.broadcast_arrays(
         np.maximum(_array(f), 0.0), _checked_df(d1, "d1"), _checked_df(d2, "d2")
     )
@@ -370,12 +371,12 @@ def _f_tail(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> tuple[Float64Array, B
 
 
 def _log_beta_tail(
-    ratio: Float64Array,
-    log_ratio: Float64Array,
-    d1: Float64Array,
-    d2: Float64Array,
-) -> Float64Array:
-    """ln I_x(a, b) in the far tail, for x = 1/(1 + ratio), a = d2/2, b = d1/2.
+    ratio: Floats,
+    log_ratio: Floats,
+    d1: Floats,
+    d2: Floats,
+) -> Floats:
+    """Return ln I_x(a, b) in the far tail, for x = 1/(1 + ratio), a = d2/2, b = d1/2.
 
         ln p = a ln x + b ln(1−x) + ln Γ(a+b)/Γ(a) − ln Γ(b) − ln a + ln ₂F₁(a+b, 1; a+1; x)
 
@@ -388,7 +389,7 @@ def _log_beta_tail(
     """
     a = 0.5 * d2
     b = 0.5 * d1
-    # ln x from the ratio, not from x: rounding x would be multiplied by a.
+    # ln x comes from the ratio and not from x, whose rounding would be multiplied by a.
     log_x = -np.where(ratio > _HUGE_RATIO, log_ratio, np.log1p(ratio))
     log_1_minus_x = -np.log1p(1.0 / ratio)
     x = 1.0 / (1.0 + ratio)
@@ -396,8 +397,8 @@ def _log_beta_tail(
     return _array(a * log_x + b * log_1_minus_x + log_front + np.log(_hypergeometric(a, b, x)))
 
 
-def _log_gamma_ratio(a: Float64Array, b: Float64Array) -> Float64Array:
-    """ln Γ(a+b) − ln Γ(a), without the cancellation of the two when a is large.
+def _log_gamma_ratio(a: Floats, b: Floats) -> Floats:
+    """Return ln Γ(a+b) − ln Γ(a), without the cancellation of the two when a is large.
 
     For a ≥ 50 the difference of Stirling's series, whose first neglected term is below 1e-15:
 
@@ -412,14 +413,15 @@ def _log_gamma_ratio(a: Float64Array, b: Float64Array) -> Float64Array:
     return _array(np.where(a >= 50.0, stirling, special.gammaln(c) - special.gammaln(a)))
 
 
-def _stirling_tail(y: Float64Array) -> Float64Array:
+def _stirling_tail(y: Floats) -> Floats:
+    """Return s(y) of `_log_gamma_ratio`."""
     r = 1.0 / y
     r2 = r * r
     return _array(r * (1.0 / 12.0 - r2 * (1.0 / 360.0 - r2 / 1260.0)))
 
 
-def _hypergeometric(a: Float64Array, b: Float64Array, x: Float64Array) -> Float64Array:
-    """₂F₁(a+b, 1; a+1; x) for x well below (a+1)/(a+b+2), by its continued fraction.
+def _hypergeometric(a: Floats, b: Floats, x: Floats) -> Floats:
+    """Return ₂F₁(a+b, 1; a+1; x) for x well below (a+1)/(a+b+2), by its continued fraction.
 
     In the far tail some twenty steps suffice up to a = 10⁸. ``scipy.special.hyp2f1`` is not used because it
     returns NaN from about a = 10⁵ on, where x is close to 1.
@@ -447,13 +449,14 @@ def _hypergeometric(a: Float64Array, b: Float64Array, x: Float64Array) -> Float6
     return _array(value)
 
 
-def _neg_log10(p: Float64Array) -> Float64Array:
+def _neg_log10(p: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         # 0 − x, because −log10(1) would be −0.
         return np.asarray(0.0 - np.log10(p), dtype=np.float64)
 
 
-def _checked_df(df: ArrayLike, name: str) -> Float64Array:
+def _checked_df(df: ArrayLike, name: str) -> Floats:
+    """Return degrees of freedom as an array; raise UsageError if any is not positive."""
     degrees = np.asarray(df, dtype=np.float64)
     if not np.all(degrees > 0.0):
         fact = f"degrees of freedom {name} = {float(np.min(degrees)):g}, but they must be positive"
@@ -461,5 +464,5 @@ def _checked_df(df: ArrayLike, name: str) -> Float64Array:
     return degrees
 
 
-def _array(values: ArrayLike) -> Float64Array:
+def _array(values: ArrayLike) -> Floats:
     return np.asarray(values, dtype=np.float64)

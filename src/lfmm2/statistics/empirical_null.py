@@ -1,8 +1,8 @@
 """Empirical null distribution of z-scores and share of true nulls, from a histogram.
 
-Most tests are null and lie in the centre. What their scores are there, N(δ, σ²), is taken from the centre alone, where
-few associated ones lie; the GIF is a median over all tests and takes the associated ones for inflation. Both fits need
-nothing but counts per bin, so any number of tests can be summed up as they pass.
+Most tests are null, and their scores lie in the centre. Their distribution, N(δ, σ²), is fitted to the centre alone,
+where few associated tests lie; the GIF is a median over all tests and takes the associated ones for inflation. Both
+fits need nothing but counts per bin, so any number of tests can be counted block by block.
 
 **Maximum likelihood** (Efron 2007, section 4). Of n scores n₀ lie in the window [a, b], and all of these are taken as
 null. With H = P(a ≤ N(δ, σ²) ≤ b), θ = p₀ H and m₁, m₂ the means of z and z² over the n₀,
@@ -34,33 +34,35 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
+from lfmm2._typing import Floats, Ints
 from lfmm2.errors import UsageError
 from lfmm2.statistics.local_fdr import smooth_density
 
-Float64Array = NDArray[np.float64]
-Int64Array = NDArray[np.int64]
-
-# Half the window of maximum likelihood, in robust standard deviations.
+# Half the window of maximum likelihood, in robust standard deviations; the module docstring says why this value.
 _HALF_WINDOW = 1.75
-# Quartiles of N(0, 1): ± this.
+# Upper quartile of N(0, 1); the lower one is its negative.
 _NORMAL_QUARTILE = 0.674489750196081744
-# σ of so few is uncertain by a quarter.
+# Least number of tests for a fit: σ of so few is uncertain by a quarter.
 _MIN_TESTS = 100
+# Least number of bins in the window that hold scores: of fewer distinct values the density is not known.
 _MIN_BINS = 8
+# Newton's method: steps before it gives up, halvings of one step, and size of a step, relative to η, that ends it.
 _MAX_ITERATIONS = 60
 _MAX_HALVINGS = 40
 _TOLERANCE = 1e-10
+# Loss of log likelihood per score that is taken for rounding. Without it, steps at the maximum would be halved in vain.
 _ROUNDING = 1e-14
-# Half the range, in the same units, over which ln f is smoothed for central matching: with 8 the splines are too stiff
-# in the centre (σ² 5 % too small beside effects of ±3.5 to ±5), with 3 they follow the noise.
+# Half the range over which ln f is smoothed for central matching, in robust standard deviations: with 8 the splines are
+# too stiff in the centre (σ² 5 % too small beside effects of ±3.5 to ±5), with 3 they follow the noise.
 _HALF_SMOOTHED = 5.0
 # Points at which central matching takes ln f.
 _N_MATCHED = 51
 _NO_PEAK = "the density of the statistics has no peak in the centre"
-# Nodes for the integrals over the window, [−1, 1]: exact to rounding for σ above 0.1.
+# Least σ of an estimate, in half windows. The window is [−1, 1] in these units, and below it the integrals over these
+# nodes are not exact to rounding.
 _LEAST_SD = 0.1
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)
 _POWERS = np.stack([_NODES, _NODES**2])
@@ -83,9 +85,9 @@ class EmpiricalNull:
     window : tuple of float
         The scores between these were fitted.
     n_window : int
-        How many they are.
+        Number of scores between these.
     problem : str or None
-        Why there is no estimate; None if there is one.
+        Reason why there is no estimate; None if there is one.
     """
 
     mean: float
@@ -150,7 +152,7 @@ def fit_empirical_null(edges: ArrayLike, counts: ArrayLike, method: str = "mle")
 
 
 def storey_pi0(tail_p: ArrayLike, n_above: ArrayLike, n: int) -> float:
-    """Storey's share of true nulls from counts of large p-values.
+    """Estimate the share of true nulls by Storey's method, from counts of large p-values.
 
         π₀(λ) = #{p > λ} / (n (1 − λ))
 
@@ -202,7 +204,8 @@ def storey_pi0(tail_p: ArrayLike, n_above: ArrayLike, n: int) -> float:
     return float(np.clip(estimates[errors == errors.min()].min(), 1.0 / n, 1.0))
 
 
-def _maximum_likelihood(edges: Float64Array, counts: Int64Array, n: int, low: float, high: float) -> EmpiricalNull:
+def _maximum_likelihood(edges: Floats, counts: Ints, n: int, low: float, high: float) -> EmpiricalNull:
+    """Fit by maximum likelihood to the scores in the bins between `low` and `high`."""
     finite = np.flatnonzero(np.isfinite(edges))
     first, stop = (int(finite[np.argmin(np.abs(edges[finite] - end))]) for end in (low, high))
     own, inside = edges[first : stop + 1], counts[first:stop]
@@ -210,7 +213,7 @@ def _maximum_likelihood(edges: Float64Array, counts: Int64Array, n: int, low: fl
     if np.count_nonzero(inside) < _MIN_BINS or n_window < _MIN_TESTS:
         few = f"{n_window} tests in {np.count_nonzero(inside)} bins of the centre"
         return _without_estimate("mle", n, f"{few}, but at least {_MIN_TESTS} in {_MIN_BINS} are needed")
-    # u in [−1, 1] over the window; a bin's scores spread evenly have the variance width²/12
+    # u runs from −1 to 1 over the window. Scores spread evenly over a bin have the variance width²/12.
     centre, half = 0.5 * (own[0] + own[-1]), 0.5 * (own[-1] - own[0])
     u = (0.5 * (own[1:] + own[:-1]) - centre) / half
     moments = np.array([inside @ u, inside @ (u**2 + (np.diff(own) / half) ** 2 / 12.0)]) / n_window
@@ -233,8 +236,8 @@ def _maximum_likelihood(edges: Float64Array, counts: Int64Array, n: int, low: fl
     )  # fmt: skip
 
 
-def _truncated_fit(m: Float64Array) -> Float64Array | None:
-    """η of the density ∝ exp(η·(u, u²)) on [−1, 1] with E u = m₁, E u² = m₂; None if not found."""
+def _truncated_fit(m: Floats) -> Floats | None:
+    """Return η of the density ∝ exp(η·(u, u²)) on [−1, 1] with E u = m₁, E u² = m₂; None if not found."""
     eta = np.zeros(2)
     log_mass, moments, covariance = _truncated(eta)
     for _ in range(_MAX_ITERATIONS):
@@ -251,8 +254,8 @@ def _truncated_fit(m: Float64Array) -> Float64Array | None:
     return None
 
 
-def _truncated(eta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
-    """A(η) = ln ∫ exp(η·(u, u²)) du over [−1, 1], and the means and covariance of (u, u²)."""
+def _truncated(eta: Floats) -> tuple[float, Floats, Floats]:
+    """Return A(η) = ln ∫ exp(η·(u, u²)) du over [−1, 1], and the means and covariance of (u, u²)."""
     exponents = eta @ _POWERS
     largest = float(exponents.max())
     masses = _WEIGHTS * np.exp(exponents - largest)
@@ -262,8 +265,8 @@ def _truncated(eta: Float64Array) -> tuple[float, Float64Array, Float64Array]:
     return largest + math.log(mass), moments, (deviations * masses) @ deviations.T / mass
 
 
-def _full_fit(m: Float64Array, share: float, eta: Float64Array) -> Float64Array | None:
-    """η that maximises l at p₀ = 1, from the η of the window alone; None if not found.
+def _full_fit(m: Floats, share: float, eta: Floats) -> Floats | None:
+    """Return η that maximises l at p₀ = 1, from the η of the window alone; None if not found.
 
     With s = n₀/n, A_R = ln ∫ exp(η·(u, u²)) over all u, μ and μ_R the means of (u, u²) in the window and over all,
 
@@ -290,7 +293,8 @@ def _full_fit(m: Float64Array, share: float, eta: Float64Array) -> Float64Array 
     return None
 
 
-def _full_likelihood(m: Float64Array, share: float, eta: Float64Array) -> float:
+def _full_likelihood(m: Floats, share: float, eta: Floats) -> float:
+    """Return l/n of `_full_fit`, −∞ where η is of no normal."""
     if eta[1] >= 0.0:
         return -math.inf
     mean, variance = _mean_and_variance(eta)
@@ -299,22 +303,21 @@ def _full_likelihood(m: Float64Array, share: float, eta: Float64Array) -> float:
     return float(share * (eta @ m - log_mass)) + (1.0 - share) * math.log(outside) if outside > 0.0 else -math.inf
 
 
-def _mean_and_variance(eta: Float64Array) -> tuple[float, float]:
-    """Of the normal with natural parameters η, whose second is below 0."""
+def _mean_and_variance(eta: Floats) -> tuple[float, float]:
+    """Return mean and variance of the normal with natural parameters η, whose second is below 0."""
     variance = -0.5 / float(eta[1])
     return float(eta[0]) * variance, variance
 
 
-def _window_share(eta: Float64Array) -> float:
-    """H, the probability of [−1, 1] under that normal."""
+def _window_share(eta: Floats) -> float:
+    """Return H, the probability of [−1, 1] under the normal with natural parameters η."""
     mean, variance = _mean_and_variance(eta)
     lower, upper = special.ndtr((np.array([-1.0, 1.0]) - mean) / math.sqrt(variance))
     return float(upper - lower)
 
 
-def _central_matching(
-    edges: Float64Array, counts: Int64Array, n: int, quartiles: Float64Array, scale: float
-) -> EmpiricalNull:
+def _central_matching(edges: Floats, counts: Ints, n: int, quartiles: Floats, scale: float) -> EmpiricalNull:
+    """Fit by central matching; `scale` is the robust standard deviation."""
     lower, median, upper = quartiles.tolist()
     density = smooth_density(edges, counts, median - _HALF_SMOOTHED * scale, median + _HALF_SMOOTHED * scale)
     if isinstance(density, str):
@@ -334,8 +337,8 @@ def _central_matching(
     return EmpiricalNull(middle + half * mean, sd, null_proportion, "central", n, (lower, upper), n_matched)
 
 
-def _quantiles(edges: Float64Array, counts: Int64Array, shares: list[float]) -> Float64Array:
-    """Quantiles of scores spread evenly in their bins; not finite in a bin that is not."""
+def _quantiles(edges: Floats, counts: Ints, shares: list[float]) -> Floats:
+    """Return quantiles of scores spread evenly in their bins; not finite in a bin that is not."""
     cumulated = np.append(0, np.cumsum(counts))
     wanted = np.array(shares) * cumulated[-1]
     bins = np.searchsorted(cumulated, wanted, side="left") - 1

@@ -24,25 +24,29 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Float64Array = NDArray[np.float64]
-Int64Array = NDArray[np.int64]
+from lfmm2._typing import Floats, Ints
 
-#: Beyond it φ is 5·10⁻¹⁵, and what is there is not null.
+#: Largest |z| of the regression. φ is 5·10⁻¹⁵ there, so that scores beyond it are not null.
 Z_LIMIT = 8.0
-# Efron's number; more bins change nothing but the time.
+# Bins of the regression, as many as Efron's; more bins change nothing but the time.
 _N_BINS = 120
+# Knots of the splines; the module docstring compares them with Efron's polynomial.
 _N_KNOTS = 14
-# Steps of the tabulated lfdr; interpolation is off by 10⁻⁴ of lfdr, where Lindsey's estimate is by some 10⁻².
+# Steps of the tabulated lfdr. Interpolation is off by 10⁻⁴ of lfdr, and Lindsey's estimate by some 10⁻².
 _N_STEPS = 2048
-# With fewer scores the splines follow the noise.
+# Least number of scores for an estimate: with fewer the splines follow the noise.
 _MIN_SCORES = 200
+# Least number of bins with scores for an estimate.
 _MIN_BINS = 10
+# Newton's method: steps before it gives up, halvings of one step, and gain of l, relative to l, that ends it.
 _MAX_ITERATIONS = 100
 _MAX_HALVINGS = 40
 _TOLERANCE = 1e-12
+# Score that is added to every bin, so that ln f stays finite where bins are empty; more would raise f in the tails.
 _FLOOR = 1e-4
+# Largest |ln mean| of a bin, so that a step that goes too far does not overflow.
 _LARGEST_LOG = 300.0
 
 
@@ -55,18 +59,18 @@ class SmoothDensity:
     low, high : float
         First and last edge of the bins of the regression.
     coefficients : ndarray of shape (n_functions,), float64
-        Of the functions of `_design`.
+        Coefficients of the functions of `_design`.
     degree : int or None
-        Of the polynomial; None for splines.
+        Degree of the polynomial; None for splines.
     """
 
     low: float
     high: float
-    coefficients: Float64Array
+    coefficients: Floats
     degree: int | None
 
-    def log(self, z: ArrayLike) -> Float64Array:
-        """ln f(z); for z between `low` and `high`."""
+    def log(self, z: ArrayLike) -> Floats:
+        """Return ln f(z), for z between `low` and `high`."""
         values = np.asarray(z, dtype=np.float64)
         return np.asarray(_design(_scaled(values, self.low, self.high), self.degree) @ self.coefficients)
 
@@ -86,22 +90,22 @@ class LocalFdr:
     table : ndarray of shape (n_steps + 1,), float64
         lfdr at equally spaced z from `low` to `high`: in [0, 1], not rising outwards from z = 0.
     problem : str or None
-        Why lfdr could not be estimated, and is 1 everywhere; None if it could.
+        Reason why lfdr could not be estimated, and is 1 everywhere; None if it could.
     """
 
     n: int
     null_proportion: float
     low: float
     high: float
-    table: Float64Array
+    table: Floats
     problem: str | None = None
-    _slopes: Float64Array = field(init=False, repr=False)
+    _slopes: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_slopes", np.append(np.diff(self.table), 0.0))
 
-    def __call__(self, z: ArrayLike) -> Float64Array:
-        """Local fdr of calibrated scores, in their shape; NaN stays NaN."""
+    def __call__(self, z: ArrayLike) -> Floats:
+        """Return the local fdr of calibrated scores, in their shape; NaN stays NaN."""
         last = self.table.size - 1
         steps = (np.asarray(z, dtype=np.float64) - self.low) * (last / (self.high - self.low))
         # fmin and fmax turn NaN into a valid place; the fraction keeps it.
@@ -118,7 +122,7 @@ def fit_local_fdr(
     one_sided: bool = False,
     degree: int | None = None,
 ) -> LocalFdr:
-    """Local fdr of z-scores whose null is N(0, 1), from their histogram.
+    """Estimate the local fdr of z-scores whose null is N(0, 1), from their histogram.
 
         lfdr(z) = min(1, p₀ φ(z) / f̂(z))
 
@@ -131,7 +135,7 @@ def fit_local_fdr(
     null_proportion : float
         p₀, in (0, 1]: of the empirical null or Storey's.
     one_sided : bool
-        Only large scores are evidence (of F): lfdr never falls to the left.
+        True if only large scores are evidence, as for F; then lfdr is 1 for z below 0.
     degree : int, optional
         A polynomial of this degree instead of the splines; 7 is Efron's.
 
@@ -170,9 +174,9 @@ def fit_local_fdr(
 
 
 def smooth_density(
-    edges: Float64Array, counts: Int64Array, low: float, high: float, degree: int | None = None
+    edges: Floats, counts: Ints, low: float, high: float, degree: int | None = None
 ) -> SmoothDensity | str:
-    """Density of the scores on [low, high], of all of them; or, as a string, why there is none."""
+    """Estimate the density of all scores on [low, high]; return a string with the reason if that is not possible."""
     n = int(counts.sum())
     if n < _MIN_SCORES:
         return f"{n} tests, but at least {_MIN_SCORES} are needed"
@@ -188,14 +192,12 @@ def smooth_density(
     return SmoothDensity(first, last, coefficients, degree)
 
 
-def _joined_bins(
-    edges: Float64Array, counts: Int64Array, low: float, high: float, up_to_scores: bool
-) -> tuple[Float64Array, Int64Array]:
-    """About `_N_BINS` bins, as equal as the edges allow, of [low, high], or of the part of it that has scores.
+def _joined_bins(edges: Floats, counts: Ints, low: float, high: float, up_to_scores: bool) -> tuple[Floats, Ints]:
+    """Join bins to about `_N_BINS`, as equal as the edges allow, on [low, high] or on the part of it that has scores.
 
     The splines need the empty bins: if the regression ended at the outermost score, it would take the density
-    there for high, and of 10⁴ null scores one in two times some would have an lfdr below 0.2; with them one in ten
-    times. A polynomial would go wild where there are no scores.
+    there for high. Then every second sample of 10⁴ null scores would have some with an lfdr below 0.2; with the empty
+    bins it is every tenth. A polynomial would oscillate where there are no scores.
     """
     inside = (edges[:-1] >= low) & (edges[1:] <= high)
     bins = np.flatnonzero(inside & (counts > 0)) if up_to_scores else np.flatnonzero(inside)
@@ -209,13 +211,13 @@ def _joined_bins(
     return own[nearest], np.add.reduceat(counts[first:stop], nearest[:-1])
 
 
-def _scaled(z: Float64Array, low: float, high: float) -> Float64Array:
-    """[low, high] to [−1, 1]."""
+def _scaled(z: Floats, low: float, high: float) -> Floats:
+    """Map [low, high] to [−1, 1]."""
     return np.asarray((2.0 * z - (low + high)) / (high - low))
 
 
-def _design(u: Float64Array, degree: int | None) -> Float64Array:
-    """Legendre polynomials, or natural cubic splines, at `u` in [−1, 1]: shape (n, n_functions).
+def _design(u: Floats, degree: int | None) -> Floats:
+    """Evaluate Legendre polynomials, or natural cubic splines, at `u` in [−1, 1]: shape (n, n_functions).
 
     The splines are 1, u and d_k − d_{K−1} with d_k = ((u − ξ_k)₊³ − (u − ξ_K)₊³) / (ξ_K − ξ_k), which are linear
     beyond the outermost of the K knots ξ (Hastie, Tibshirani and Friedman 2009, eq. 5.4 and 5.5).
@@ -228,8 +230,8 @@ def _design(u: Float64Array, degree: int | None) -> Float64Array:
     return np.column_stack([np.ones_like(u), u, d[:, :-1] - d[:, -1:]])
 
 
-def _poisson_regression(A: Float64Array, y: Float64Array, offset: Float64Array) -> Float64Array | None:
-    """Coefficients b that maximise the Poisson likelihood of y with means exp(offset + A b); None if not found.
+def _poisson_regression(A: Floats, y: Floats, offset: Floats) -> Floats | None:
+    """Return the b that maximise the Poisson likelihood of y with means exp(offset + A b); None if not found.
 
         l(b) = Σ y η − exp η,   η = offset + A b
 
@@ -250,7 +252,7 @@ def _poisson_regression(A: Float64Array, y: Float64Array, offset: Float64Array) 
                 break
             step = 0.5 * step
         else:
-            # no step from a maximum gains more than rounding
+            # At the maximum no step gains more than rounding.
             return b
         gain, likelihood, means, b = trial - likelihood, trial, trial_means, b + step
         if gain <= _TOLERANCE * (1.0 + abs(likelihood)):
@@ -258,10 +260,8 @@ def _poisson_regression(A: Float64Array, y: Float64Array, offset: Float64Array) 
     return None
 
 
-def _poisson_likelihood(
-    A: Float64Array, y: Float64Array, offset: Float64Array, b: Float64Array
-) -> tuple[float, Float64Array]:
-    """l(b), −∞ where a mean overflows, and the means."""
+def _poisson_likelihood(A: Floats, y: Floats, offset: Floats, b: Floats) -> tuple[float, Floats]:
+    """Return l(b) and the means, whose logarithms are cut at ± `_LARGEST_LOG`."""
     eta = np.clip(offset + A @ b, -_LARGEST_LOG, _LARGEST_LOG)
     means = np.exp(eta)
     return float(y @ eta - means.sum()), means

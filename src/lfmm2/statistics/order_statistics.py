@@ -10,19 +10,18 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from lfmm2._typing import Floats, Ints
 from lfmm2.errors import ReadError, UsageError
 
-Float64Array = NDArray[np.float64]
-Int64Array = NDArray[np.int64]
-
-# Bins of magnitudes from 2⁻³² to 2³²
+# Powers of 2 between which magnitudes have narrow bins; statistics beyond them are rare enough to share one.
 _LEAST_EXPONENT, _MOST_EXPONENT = -32, 32
-# of the coarse, signed histogram that fits take: 128 bins an octave between 2⁻⁵ and 2⁸
+# The coarse, signed histogram that fits take has 2⁷ bins an octave between 2⁻⁵ and 2⁸: fine enough for σ to 10⁻⁴.
 _SIGNED_BITS = 7
 _SIGNED_EXPONENTS = (-5, 8)
 
+#: Message of the error where a pass meets other values than the pass before.
 CHANGED = (
     "a pass over the test statistics met others than the pass before: another process has changed their file; "
     "go on with --resume, or run again"
@@ -39,7 +38,7 @@ class MagnitudeHistogram:
     Parameters
     ----------
     mantissa_bits : int
-        65 538 bins for 10, 8 194 for 7.
+        Leading bits of the mantissa that tell bins apart: 65 538 bins for 10, 8 194 for 7.
 
     Attributes
     ----------
@@ -52,8 +51,8 @@ class MagnitudeHistogram:
         self._shift = 52 - mantissa_bits
         self._first_key = (1023 + _LEAST_EXPONENT) << mantissa_bits
         self._n_bins = ((_MOST_EXPONENT - _LEAST_EXPONENT) << mantissa_bits) + 2
-        self.counts: Int64Array = np.zeros(self._n_bins, dtype=np.int64)
-        self.negative: Int64Array = np.zeros(self._n_bins, dtype=np.int64)
+        self.counts: Ints = np.zeros(self._n_bins, dtype=np.int64)
+        self.negative: Ints = np.zeros(self._n_bins, dtype=np.int64)
 
     @property
     def n(self) -> int:
@@ -63,38 +62,38 @@ class MagnitudeHistogram:
     def add(self, values: ArrayLike) -> None:
         """Count `values`, an array of any shape; NaN is ignored."""
         flat = without_nan(values)
-        # one count of both signs: picking the negative ones out would take longer
+        # Both signs are counted at once, because to pick out the negative values would take longer.
         both = np.bincount(self.bin_of(flat) + (flat < 0) * self._n_bins, minlength=2 * self._n_bins)
         self.negative += both[self._n_bins :]
         self.counts += both[: self._n_bins]
         self.counts += both[self._n_bins :]
 
-    def bin_of(self, values: ArrayLike) -> Int64Array:
-        """Bin of each |value|; `values` must not hold NaN."""
+    def bin_of(self, values: ArrayLike) -> Ints:
+        """Return the bin of each |value|; `values` must not hold NaN."""
         magnitudes = np.abs(np.asarray(values, dtype=np.float64))
         # The bit pattern of a non-negative double, read as an integer, ascends with the double.
         keys = magnitudes.view(np.int64) >> self._shift
         return np.asarray(np.clip(keys - (self._first_key - 1), 0, self._n_bins - 1), dtype=np.int64)
 
-    def lower_edges(self) -> Float64Array:
-        """The least magnitude of each bin, shape (n_bins,): 0 for the first."""
+    def lower_edges(self) -> Floats:
+        """Return the least magnitude of each bin, shape (n_bins,): 0 for the first."""
         keys = np.arange(self._n_bins, dtype=np.int64) + (self._first_key - 1)
         edges = (keys << self._shift).view(np.float64)
         edges[0] = 0.0
         return edges
 
     def bin_holding(self, rank: int) -> int:
-        """Bin of the value with 0-based `rank` in ascending magnitude; UsageError if there is none."""
+        """Return the bin of the value with 0-based `rank` in ascending magnitude; UsageError if there is none."""
         if not 0 <= rank < self.n:
             raise UsageError(f"rank {rank} asked of {self.n} values; ranks run from 0 to {self.n - 1}")
         return int(np.searchsorted(np.cumsum(self.counts), rank, side="right"))
 
-    def counts_above(self) -> Int64Array:
-        """Per bin, the number of values in higher bins: shape (n_bins,), int64."""
+    def counts_above(self) -> Ints:
+        """Return the number of values in the bins above each: shape (n_bins,), int64."""
         return np.asarray(self.n - np.cumsum(self.counts), dtype=np.int64)
 
-    def signed(self) -> tuple[Float64Array, Int64Array]:
-        """Edges (m + 1,), ascending from -inf to inf, and counts (m,) of the values between them.
+    def signed(self) -> tuple[Floats, Ints]:
+        """Return edges (m + 1,), ascending from -inf to inf, and the counts (m,) of the values between them.
 
         128 bins an octave of magnitude between 2⁻⁵ and 2⁸, and one bin on either side of zero, where a density is flat.
         Zero itself counts as positive.
@@ -110,15 +109,15 @@ class MagnitudeHistogram:
 
 
 def middle_pair(histogram: MagnitudeHistogram, blocks: Iterable[ArrayLike]) -> tuple[float, float]:
-    """The two middle order statistics of |value|, exactly; twice the same when n is odd, NaN without values.
+    """Return the two middle order statistics of |value|, exactly; twice the same when n is odd, NaN without values.
 
     Parameters
     ----------
     histogram : MagnitudeHistogram
         Of all the values in `blocks`.
     blocks : iterable of array_like, float64
-        The same values again, in any order and cut, read once; others raise ReadError. Those of the middle bin are
-        held: 3·10⁻⁴ of all for a normal.
+        The same values again, in any order and cut, read once; others raise ReadError. The values of the middle bin
+        are held, which of a normal are 3·10⁻⁴ of all.
     """
     n = histogram.n
     if n == 0:
@@ -137,13 +136,13 @@ def middle_pair(histogram: MagnitudeHistogram, blocks: Iterable[ArrayLike]) -> t
     return float(values[lower - below]), float(values[upper - below])
 
 
-def without_nan(values: ArrayLike) -> Float64Array:
-    """The values as a flat array; NaN, which most blocks have none of, left out."""
+def without_nan(values: ArrayLike) -> Floats:
+    """Return the values as a flat array without NaN; most blocks have none."""
     flat = np.asarray(values, dtype=np.float64).ravel()
     missing = np.isnan(flat)
     return flat[~missing] if missing.any() else flat
 
 
-def magnitudes_of(values: ArrayLike) -> Float64Array:
-    """|value| without NaN, as a flat array."""
+def magnitudes_of(values: ArrayLike) -> Floats:
+    """Return |value| without NaN, as a flat array."""
     return np.abs(without_nan(values))

@@ -12,25 +12,26 @@ from typing import IO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lfmm2._typing import Floats, Ints
 from lfmm2.errors import ReadError, UsageError, WriteError
 from lfmm2.statistics.order_statistics import CHANGED, MagnitudeHistogram, magnitudes_of
 
-Float64Array = NDArray[np.float64]
-Int64Array = NDArray[np.int64]
-_Tail = Callable[[Float64Array], Float64Array]
+_Tail = Callable[[Floats], Floats]
 
+# Most buckets: their numbers fit in a byte, and their buffers in 6 MB.
 _MAX_BUCKETS = 200
-# Values that are sorted together: an eighth of the memory budget, and no more than are worth it
+# A bucket is sorted in one part in so many of the memory budget, and holds no more values than are worth the memory.
 _BUDGET_SHARE = 8
 _MOST_SORTED = 4_000_000
-# at the peak of sorting one
+# Bytes for each value of a bucket at the peak of sorting it. With less the memory plan would promise too little.
 _VALUE_BYTES = 48
-# Values per bucket (16 KiB) in one write, on average, and read ahead: 200 buckets hold 3 MB of each.
+# Values of a bucket that are written at once, on average, and that are read ahead: 16 KiB, or 3 MB for 200 buckets.
+# With fewer, more time goes into calls of the system.
 _BUFFER = 2048
 
 
-def benjamini_hochberg(p: ArrayLike) -> Float64Array:
-    """Benjamini–Hochberg q-values (adjusted p-values).
+def benjamini_hochberg(p: ArrayLike) -> Floats:
+    """Return Benjamini–Hochberg q-values (adjusted p-values).
 
         q_i = min(1, min over p_j ≥ p_i of p_j · m / rank_j),   rank_j = number of p ≤ p_j
 
@@ -63,12 +64,12 @@ def benjamini_hochberg(p: ArrayLike) -> Float64Array:
 
 
 def sorted_together(budget: int) -> int:
-    """Return how many values to sort together with so large a memory budget, in bytes."""
+    """Return how many values to sort together with a memory budget of `budget` bytes."""
     return max(1, min(_MOST_SORTED, budget // (_BUDGET_SHARE * _VALUE_BYTES)))
 
 
 def _bucket_size(n: int, max_in_memory: int) -> int:
-    """Return the values of a bucket, of which there are at most 200."""
+    """Return the number of values in a bucket, so that there are at most 200 buckets."""
     return max(max_in_memory, -(-n // _MAX_BUCKETS))
 
 
@@ -90,18 +91,20 @@ class StreamedQValues:
     Parameters
     ----------
     histogram : MagnitudeHistogram
-        Of all the |t| to come.
+        Counts of all the |t| to come.
     p_of : callable, ndarray of float64 → ndarray of float64
         P-values of |t|, elementwise, not increasing.
     folder : path
-        For one temporary file of 8 bytes per value, without a name; unused if one bucket holds all values.
+        Folder for one temporary file of 8 bytes per value, without a name; unused if one bucket holds all values.
     max_in_memory : int
-        Values of a bucket; `finish` needs some 40 bytes for each. Raised where more than 200 buckets would
+        Values of a bucket; `finish` needs 48 bytes for each. Raised where more than 200 buckets would
         result, and exceeded where one bin of the histogram (ties, say) holds more.
 
     Raises
     ------
-    InconsistentInputError, WriteError, ReadError
+    UsageError
+        If `max_in_memory` is below 1.
+    ReadError, WriteError
         From `add`, `finish` or `take`: the values are not those counted, or the temporary file fails.
 
     Examples
@@ -141,13 +144,13 @@ class StreamedQValues:
         self._file.close()
 
     def add(self, t: ArrayLike) -> None:
-        """Pass 1: the next statistics in genome order; any shape, signs are dropped and NaN is ignored."""
+        """Take the next statistics of pass 1, in genome order; signs are dropped and NaN is ignored."""
         self._waiting.append(magnitudes_of(t))
         if sum(part.size for part in self._waiting) >= _BUFFER * self.n_buckets:
             self._distribute()
 
     def finish(self) -> None:
-        """Between the passes: replace the values of each bucket by their q, from the largest p down."""
+        """Replace, between the passes, the values of each bucket by their q, from the largest p down."""
         self._distribute()
         self._file.rewind()
         rank = self._m
@@ -162,8 +165,8 @@ class StreamedQValues:
             rank -= values.size
             smallest = float(q[-1]) if q.size else smallest
 
-    def take(self, t: ArrayLike) -> Float64Array:
-        """Pass 2: q, in the shape of `t`, of the statistics given again in order, in blocks of any size."""
+    def take(self, t: ArrayLike) -> Floats:
+        """Return the q of the next statistics of pass 2, in the shape of `t`; blocks may have any size."""
         q = np.array(t, dtype=np.float64)
         values = magnitudes_of(q)
         for bucket, places in self._by_bucket(values):
@@ -172,13 +175,14 @@ class StreamedQValues:
         return q
 
     def _distribute(self) -> None:
+        """Append the values that wait to their buckets."""
         magnitudes = np.concatenate(self._waiting)
         self._waiting = [np.empty(0)]
         for bucket, places in self._by_bucket(magnitudes):
             self._file.append(bucket, magnitudes[places])
 
-    def _by_bucket(self, magnitudes: Float64Array) -> Iterator[tuple[int, NDArray[np.intp]]]:
-        """Buckets met in a block, each with the places of its values in their order."""
+    def _by_bucket(self, magnitudes: Floats) -> Iterator[tuple[int, NDArray[np.intp]]]:
+        """Yield the buckets met in a block, each with the places of its values in their order."""
         buckets = self._bucket_of_bin[self._histogram.bin_of(magnitudes)]
         places = np.argsort(buckets, kind="stable")
         ends = np.cumsum(np.bincount(buckets, minlength=self.n_buckets))
@@ -187,12 +191,12 @@ class StreamedQValues:
 
 
 class _BucketFile:
-    """Values per bucket, appended, replaced, then read in order.
+    """The values of all buckets, appended, replaced, then read in order.
 
-    Buckets are regions of one nameless temporary file (200 files would exceed limits), or of memory.
+    Buckets are regions of one nameless temporary file, because 200 files might exceed limits, or regions of memory.
     """
 
-    def __init__(self, lengths: Int64Array, folder: Path | None) -> None:
+    def __init__(self, lengths: Ints, folder: Path | None) -> None:
         self._lengths = lengths
         self._starts = np.cumsum(lengths) - lengths
         self._passed = np.zeros_like(lengths)
@@ -200,22 +204,26 @@ class _BucketFile:
         self._folder = folder
         self._file: IO[bytes] | None = io.BytesIO() if folder is None else None
 
-    def append(self, bucket: int, values: Float64Array) -> None:
+    def append(self, bucket: int, values: Floats) -> None:
+        """Add values to a bucket."""
         self._transfer(self._advance(bucket, values.size), values)
 
     def rewind(self) -> None:
-        """Turn from `append` to `next_of`; all buckets must be full."""
+        """Go from writing to reading, once all buckets are full; ReadError if they are not."""
         if np.any(self._passed != self._lengths):
             raise ReadError(CHANGED)
         self._passed[:] = 0
 
-    def values_of(self, bucket: int) -> Float64Array:
+    def values_of(self, bucket: int) -> Floats:
+        """Return all values of a bucket."""
         return self._transfer(self._starts[bucket], int(self._lengths[bucket]))
 
-    def replace(self, bucket: int, values: Float64Array) -> None:
+    def replace(self, bucket: int, values: Floats) -> None:
+        """Overwrite all values of a bucket."""
         self._transfer(self._starts[bucket], values)
 
-    def next_of(self, bucket: int, count: int) -> Float64Array:
+    def next_of(self, bucket: int, count: int) -> Floats:
+        """Return the next `count` values of a bucket, reading ahead."""
         ahead = self._ahead[bucket]
         missing = count - ahead.size
         if missing > 0:
@@ -227,19 +235,19 @@ class _BucketFile:
 
     def close(self) -> None:
         if self._file is not None:
-            with contextlib.suppress(OSError):  # a full disk fails again here: keep the WriteError
+            with contextlib.suppress(OSError):  # a full disk fails here again, and the WriteError is to be seen
                 self._file.close()
 
     def _advance(self, bucket: int, count: int) -> int:
-        """Place of the next `count` values of a bucket, which are then passed."""
+        """Return the place of the next `count` values of a bucket, and move on behind them."""
         place = self._starts[bucket] + self._passed[bucket]
         self._passed[bucket] += count
         if self._passed[bucket] > self._lengths[bucket]:
             raise ReadError(CHANGED)
         return int(place)
 
-    def _transfer(self, place: int, values: Float64Array | int) -> Float64Array:
-        """Write `values` from a place on, or read so many from there."""
+    def _transfer(self, place: int, values: Floats | int) -> Floats:
+        """Write `values` from a place on, or read that many values if it is a number."""
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._folder, prefix="lfmm2-q-")  # noqa: SIM115
@@ -258,10 +266,10 @@ class _BucketFile:
             ) from error
 
 
-def _step_up(p_descending: Float64Array, top_rank: int, m: int, smallest: float) -> Float64Array:
-    """q of descending p whose ranks fall from `top_rank`; `smallest` is the least q of all larger p."""
+def _step_up(p_descending: Floats, top_rank: int, m: int, smallest: float) -> Floats:
+    """Return the q of descending p whose ranks fall from `top_rank`; `smallest` is the least q of all larger p."""
     ranks = np.arange(top_rank, top_rank - p_descending.size, -1, dtype=np.float64)
-    # m / rank first: the largest p then keeps its bits, and no q is below its p.
+    # m / rank is computed first, so that the largest p keeps its bits, and no q is below its p.
     q = p_descending * (m / ranks)
     q[:1] = np.minimum(q[:1], smallest)
     return np.minimum.accumulate(q)

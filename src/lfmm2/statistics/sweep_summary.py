@@ -1,7 +1,8 @@
-"""What the t statistics of each number of factors add up to: the evidence with which people choose K.
+"""Summaries of the t statistics for each number of factors, the evidence from which people choose K.
 
-Everything is exact, and streamed: a histogram of each column first, then the values of those few bins in which a
-median, a quantile or a threshold lies. Three readings of the stored t, whatever their number.
+All numbers are exact, and computed from a stream: first a histogram of each column, then the values of those few bins
+in which a median, a quantile or a threshold lies. The stored t are read three times, and a fourth time where an
+empirical null orders tests otherwise than |t| does.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from lfmm2.statistics.order_statistics import MagnitudeHistogram, magnitudes_of
 Bools = NDArray[np.bool_]
 Blocks = Callable[[], Iterator[Floats]]
 
+# Bins of the histograms of p-values.
 N_BINS = 50
+# False discovery rates at which discoveries are counted.
 LEVELS = (0.05, 0.10)
+# Quantile of |t| that shows the strongest SNPs, but not the single strongest.
 TOP_QUANTILE = 0.999
-# variables of a sweep on the terminal
+# Variables of a sweep that fit side by side on a terminal.
 MOST_SHOWN = 4
-# up to here a coarser histogram costs less than the values that it makes one look at
+# Number of SNPs up to which a coarse histogram costs less: its wider bins make one look at more values, which are few.
 FEW_SNPS = 1 << 20
 
 
@@ -39,13 +43,13 @@ class SweepRow:
     ----------
     n_factors : int
     calibration : Calibration
-        As of a run with this K.
+        Calibration that a run with this K has.
     median, top : float
         Median and 99.9 % quantile of |t|.
     n_discoveries : tuple of int
         SNPs with Benjamini-Hochberg q below 5 and 10 %.
     raw, calibrated : ndarray of shape (50,), int64
-        SNPs by p, in equal bins from 0 to 1.
+        Counts of SNPs by raw and by calibrated p, in equal bins from 0 to 1.
     """
 
     n_factors: int
@@ -68,9 +72,9 @@ class Sweep:
     histograms : pyarrow.Table
         K, VARIABLE, P (raw or calibrated), BIN_LOW, BIN_HIGH, COUNT: p-values in 50 bins.
     suggested : int or None
-        The number of factors that the scree speaks for; None without a spectrum.
+        Number of factors that the scree suggests; None without a spectrum.
     reason : str
-        Why, in words.
+        Reason for the suggestion, in words.
     """
 
     table: pa.Table
@@ -84,10 +88,10 @@ class Sweep:
 
 
 def summary_bytes(n_k: int, n: int, block_rows: int) -> int:
-    """Return the bytes that `summarise_variable` takes for n_k numbers of factors and n SNPs, read by so many rows.
+    """Return the bytes that `summarise_variable` takes for n_k numbers of factors and n SNPs.
 
-    Two histograms of each number, the values that are looked at, and rows. Of a coarse histogram the middle bin holds 3
-    in 1 000 values, of a fine one 4 in 10 000; those of discoveries more.
+    They are two histograms of each number, the values that are looked at, and a block of rows. The middle bin of a
+    coarse histogram holds 3 in 1 000 values, that of a fine one 4 in 10 000; the bins of discoveries hold more.
     """
     few = n <= FEW_SNPS
     histograms = (1 << 18 if few else 1 << 21) * 2
@@ -98,17 +102,17 @@ def summary_bytes(n_k: int, n: int, block_rows: int) -> int:
 def summarise_variable(
     blocks: Blocks, ks: tuple[int, ...], dfs: tuple[int, ...], method: str, n: int
 ) -> list[SweepRow]:
-    """The rows of one variable.
+    """Summarise the statistics of one variable for every number of factors.
 
     Parameters
     ----------
     blocks : callable
-        Gives t by blocks of shape (b, n_k), NaN where there is none; the same each time.
+        Function that returns t by blocks of shape (b, n_k), NaN where there is none; the same each time.
     ks, dfs : tuple of int
         Numbers of factors and residual degrees of freedom of the columns.
     method : {"gif", "empirical-null", "none"}
     n : int
-        SNPs.
+        Number of SNPs.
     """
     columns = [_Column(_new_histogram(n)) for _ in ks]
     for block in blocks():
@@ -123,14 +127,7 @@ def summarise_variable(
         fit_null(statistic, method, column.histogram, column.middle(), central=False)
         for statistic, column in zip(statistics, columns, strict=True)
     ]
-    scored = columns
-    if any(calibration.signed_scores for calibration in calibrations):
-        scored = [_Column(_new_histogram(n)) for _ in ks]
-        for block in blocks():
-            for column, calibration, t in zip(scored, calibrations, _by_column(block), strict=True):
-                column.histogram.add(calibration.scores(t))
-    else:
-        scored = [_Column(column.histogram) for column in columns]
+    scored = _count_scores(blocks, columns, calibrations, n)
     for column, calibration in zip(scored, calibrations, strict=True):
         column.want_thresholds(calibration.score_of_p(_bin_edges()))
         column.want_discoveries(calibration.p)
@@ -149,26 +146,39 @@ def summarise_variable(
     ]
 
 
+def _count_scores(blocks: Blocks, columns: list[_Column], calibrations: list[Calibration], n: int) -> list[_Column]:
+    """Return columns with histograms of the calibrated scores: those of |t| where |t| are the scores."""
+    if not any(calibration.signed_scores for calibration in calibrations):
+        return [_Column(column.histogram) for column in columns]
+    scored = [_Column(_new_histogram(n)) for _ in columns]
+    for block in blocks():
+        for column, calibration, t in zip(scored, calibrations, _by_column(block), strict=True):
+            column.histogram.add(calibration.scores(t))
+    return scored
+
+
 def _by_column(block: Floats) -> Floats:
-    """Columns as rows that lie together in memory."""
+    """Return the block transposed, so that the statistics of one K lie together in memory."""
     return np.ascontiguousarray(block.T)
 
 
 def _bin_edges() -> Floats:
-    """p between the bins, ascending."""
+    """Return the p between the bins, ascending."""
     return np.arange(1, N_BINS) / N_BINS
 
 
 def _new_histogram(n: int) -> MagnitudeHistogram:
+    """Return an empty histogram for the statistics of n SNPs."""
     return MagnitudeHistogram(7 if n <= FEW_SNPS else 10)
 
 
 def _middle_ranks(n: int) -> list[int]:
+    """Return the 0-based ranks of the two middle values; none where n is 0."""
     return [(n - 1) // 2, n // 2] if n else []
 
 
 def _quantile_ranks(n: int) -> list[int]:
-    """The order statistics between which the top quantile lies, as NumPy interpolates it."""
+    """Return the 0-based ranks of the two values between which NumPy interpolates the top quantile."""
     if not n:
         return []
     place = TOP_QUANTILE * (n - 1)
@@ -176,7 +186,7 @@ def _quantile_ranks(n: int) -> list[int]:
 
 
 def _collect(blocks: Iterable[Floats], columns: list[_Column], scores: list[Callable[[Floats], Floats]]) -> None:
-    """Hold the values of the bins that are wanted."""
+    """Read all statistics, and let each column hold the scores that it needs exactly."""
     for block in blocks:
         for column, score, t in zip(columns, scores, _by_column(block), strict=True):
             column.hold(score(t))
@@ -185,7 +195,10 @@ def _collect(blocks: Iterable[Floats], columns: list[_Column], scores: list[Call
 
 
 class _Column:
-    """Order statistics of the scores of one k: its histogram, and the values of the bins that matter."""
+    """Exact order statistics of the scores of one K, from their histogram and the values of few bins.
+
+    The `want_` methods say which values are needed, `hold` and `finish` collect them, the others answer.
+    """
 
     def __init__(self, histogram: MagnitudeHistogram) -> None:
         self.histogram = histogram
@@ -198,7 +211,7 @@ class _Column:
 
     @cached_property
     def n(self) -> int:
-        """Scores, once all are counted."""
+        """Number of scores, once all are counted."""
         return self.histogram.n
 
     @cached_property
@@ -206,29 +219,35 @@ class _Column:
         return self.histogram.counts_above()
 
     def want_ranks(self, ranks: list[int]) -> None:
+        """Ask for the values with these 0-based ranks."""
         for rank in ranks:
             self._wanted[self.histogram.bin_holding(rank)] = True
 
     def want_thresholds(self, thresholds: Floats) -> None:
-        """Thresholds, falling: how many scores lie between them is counted, and no score kept for it."""
+        """Ask for the numbers of scores between falling thresholds; no score is held for them."""
         self._thresholds = np.nan_to_num(thresholds, nan=np.inf)[::-1]
         self._at_threshold[self.histogram.bin_of(self._thresholds)] = True
-        # scores in these bins, by the number of thresholds that they reach
+        # Counts of the scores in the bins of thresholds, by the number of thresholds that a score reaches.
         self._reached = np.zeros(len(thresholds) + 1, np.int64)
 
     def want_discoveries(self, p_of: Callable[[Floats], Floats]) -> None:
-        """Bins whose values decide how many tests are discovered."""
+        """Ask for the numbers of discoveries, and mark the bins whose values decide them."""
         occupied = np.flatnonzero(self.histogram.counts)
         first, end = (occupied[0], occupied[-1] + 2) if len(occupied) else (0, 0)
         self._p_lower = np.ones(len(self.histogram.counts))
         self._p_lower[first:end] = p_of(self.histogram.lower_edges()[first:end])
         self._p_lower[end:] = 0.0
-        self._uncertain = {level: self._split(level) for level in LEVELS}
+        self._uncertain = {level: self._find_uncertain_bins(level) for level in LEVELS}
         for bins, _ in self._uncertain.values():
             self._wanted[bins] = True
 
-    def _split(self, level: float) -> tuple[NDArray[np.intp], int]:
-        """Bins in which some value may be discovered, below the lowest in which all are, and the number from there."""
+    def _find_uncertain_bins(self, level: float) -> tuple[NDArray[np.intp], int]:
+        """Return the bins that must be looked into, and the number of discoveries that are certain without a look.
+
+        All values from some bin upwards are discovered if even the largest p of this bin is below the threshold
+        of its first rank. In a lower bin, a value may be discovered only if the smallest p is not above the
+        threshold of the last rank.
+        """
         counts, above = self.histogram.counts, self._above
         p_upper = np.append(self._p_lower[1:], 0.0)
         share = level / max(self.n, 1)
@@ -239,6 +258,7 @@ class _Column:
         return np.flatnonzero(possible[:lowest]), n_certain
 
     def hold(self, scores: Floats) -> None:
+        """Keep the scores of the bins asked for, and count those in the bins of thresholds."""
         scores = magnitudes_of(scores)
         bins = self.histogram.bin_of(scores)
         self._held.append(scores[self._wanted[bins]])
@@ -246,29 +266,29 @@ class _Column:
         self._reached += np.bincount(reached, minlength=len(self._reached))
 
     def finish(self) -> None:
-        """Sort what was held."""
+        """Sort the scores that are held; to be called after the last `hold`."""
         self._values = np.sort(np.concatenate(self._held)) if self._held else np.empty(0)
         self._held = []
         self._ends = np.cumsum(np.where(self._wanted, self.histogram.counts, 0))
 
     def _bin_values(self, held_bin: int) -> Floats:
-        """The values of one of the wanted bins, ascending."""
+        """Return the values of one of the bins asked for, ascending."""
         end = int(self._ends[held_bin])
         return self._values[end - int(self.histogram.counts[held_bin]) : end]
 
     def value(self, rank: int) -> float:
-        """The value with 0-based rank in ascending order, of those wanted."""
+        """Return the value with this 0-based rank in ascending order, one of those asked for."""
         held_bin = self.histogram.bin_holding(rank)
         below = self.n - int(self._above[held_bin] + self.histogram.counts[held_bin])
         return float(self._bin_values(held_bin)[rank - below])
 
     def middle(self) -> tuple[float, float]:
-        """The two middle values; NaN where there is none."""
+        """Return the two middle values; NaN where there is none."""
         low, high = (self.value(rank) for rank in _middle_ranks(self.n)) if self.n else (np.nan, np.nan)
         return low, high
 
     def quantile(self) -> float:
-        """The top quantile, between two values."""
+        """Return the top quantile, interpolated between two values."""
         if not self.n:
             return np.nan
         place = TOP_QUANTILE * (self.n - 1)
@@ -276,9 +296,10 @@ class _Column:
         return low + (high - low) * float(place - np.floor(place))
 
     def counts_by_p(self) -> Ints:
-        """Scores between the thresholds, from the smallest p on, shape (number of thresholds + 1,)."""
+        """Return the counts of scores between the thresholds, from the smallest p on: shape (n_thresholds + 1,)."""
         bins = self.histogram.bin_of(self._thresholds)
-        # of those in the bin of a threshold: all that reach it, less what lies in higher bins of thresholds
+        # A score at a threshold or above lies in a higher bin, or reaches the threshold within its bin. `reaching`
+        # counts scores of all bins of thresholds, so those of higher bins are subtracted.
         reaching = self._reached[::-1].cumsum()[::-1][1:]
         in_bins = np.where(self._at_threshold, self.histogram.counts, 0)
         higher = in_bins.sum() - np.cumsum(in_bins)
@@ -288,7 +309,7 @@ class _Column:
         return counts
 
     def n_discoveries(self, p_of: Callable[[Floats], Floats], level: float) -> int:
-        """Tests with a Benjamini-Hochberg q below `level`: the largest i with p_(i) < level i / n."""
+        """Count the tests with a Benjamini-Hochberg q below `level`: the largest i with p_(i) < level i / n."""
         bins, n_certain = self._uncertain[level]
         for held_bin in bins.tolist():
             values = self._bin_values(held_bin)[::-1]  # the smallest p first
@@ -300,12 +321,12 @@ class _Column:
 
 
 def sweep_table(rows: dict[str, list[SweepRow]], shares: Floats) -> pa.Table:
-    """The sweep: one row per number of factors and variable.
+    """Build the table of a sweep: one row per number of factors and variable.
 
     Parameters
     ----------
     rows : dict
-        By variable.
+        Rows of each variable by its name, in the order of K.
     shares : ndarray of shape (K + 1, d)
         R² of each variable on the first k factors.
     """
@@ -324,6 +345,7 @@ def sweep_table(rows: dict[str, list[SweepRow]], shares: Floats) -> pa.Table:
     return pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()})
 
 
+#: Columns of the table of a sweep.
 SWEEP_COLUMNS = (
     "K", "VARIABLE", "GIF", "MEDIAN_ABS_T", "Q999_ABS_T", "N_FDR05", "N_FDR10", "NULL_MEAN", "NULL_SD",
     "NULL_PROPORTION", "R2_FACTORS",
@@ -331,7 +353,7 @@ SWEEP_COLUMNS = (
 
 
 def sweep_lines(sweep: Sweep, variables: tuple[str, ...]) -> list[str]:
-    """GIF and discoveries of each number of factors, as text; of a few variables."""
+    """Return GIF and discoveries of each number of factors as lines of text, for up to four variables."""
     shown = variables[:MOST_SHOWN]
     width = max(16, *(len(name) for name in shown))
     lines = [f"{'K':>4}" + "".join(f"  {name:>{width}}" for name in shown)]
@@ -349,7 +371,7 @@ def sweep_lines(sweep: Sweep, variables: tuple[str, ...]) -> list[str]:
 
 
 def histogram_table(rows: dict[str, list[SweepRow]]) -> pa.Table:
-    """Histograms of raw and calibrated p: one row per number of factors, variable, kind and bin."""
+    """Build the table of histograms of raw and calibrated p: one row per number of factors, variable, kind and bin."""
     edges = np.append(np.append(0.0, _bin_edges()), 1.0)
     parts = []
     n_k = len(next(iter(rows.values())))
