@@ -129,7 +129,7 @@ def thinning_bytes(n_samples: int, n_snps: int, options: ThinOptions, memory: in
 
 
 def thinning_footprint(matrix: PackedMatrix, options: ThinOptions, memory: int) -> Footprint:
-    """Tell the memory of `thin_snps` with so large a budget."""
+    """Return the memory of `thin_snps` with so large a budget."""
     kept = thinning_bytes(matrix.n_samples, matrix.n_snps, options, memory)
     return matrix.footprint_of_packed_blocks() + Footprint(kept, WORK_BYTES)
 

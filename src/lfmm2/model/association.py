@@ -162,7 +162,7 @@ class AssociationTest(Protocol):
 
 
 def association_footprint(n_samples: int, n_columns: int, n_variables: int, n_loadings: int) -> Footprint:
-    """Tell the memory of an `AssociationModel` and of the statistics of a block, its cross-products not counted.
+    """Return the memory of an `AssociationModel` and of the statistics of a block, its cross-products not counted.
 
     Parameters
     ----------

@@ -152,7 +152,7 @@ class SolverFootprint:
 def solver_footprint(
     genotypes: GenotypeMatrix, solver: str, n_factors: int, options: SolverOptions, budget: int
 ) -> SolverFootprint:
-    """Tell the memory of a solver that may take `budget` bytes, as far as it can do with less."""
+    """Return the memory of a solver that may take `budget` bytes, as far as it can do with less."""
     n = genotypes.n_samples
     if solver == "exact":
         vectors = doubles((n, 4 * (n_factors + 1)))
