@@ -1,7 +1,7 @@
 """The .bed of a PLINK 1 fileset: 3 magic bytes, then ceil(n_samples / 4) bytes per SNP, two bits per genotype.
 
-Bytes are read with pread and the file is never mapped into memory: if a mapped file shrinks, the process is killed. The
-pad bits, those of a SNP's last byte beyond the last sample, must be zero; if not, the file has more samples than thought.
+Bytes are read with pread and the file is never mapped into memory: if a mapped file shrinks, the process is killed.
+Pad bits, those of a SNP's last byte beyond the last sample, must be zero; others are a sign of more samples.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputErr
 from lfmm2.files import open_regular, refuse_other_format
 
 _MAGIC = b"\x6c\x1b\x01"
-# Smallest gap, in bytes, between chosen SNPs that is skipped. A smaller gap is read and dropped, because another call of
-# the system, which also stops its read-ahead, takes longer.
+# Smallest gap between chosen SNPs, in bytes, that is skipped. A smaller gap is read and dropped, because one more call
+# of the system, which also stops its read-ahead, takes longer.
 _READ_THROUGH_BYTES = 1 << 16
 # Bytes of memory for SNPs that are read together with the gaps between them.
 _SCRATCH_BYTES = 1 << 22
@@ -60,7 +60,7 @@ class FileStamp:
 
 
 class PackedReader(Protocol):
-    """Hard calls packed as in a .bed, which `BedMatrix` reads: a .bed, or another format that packs its calls in this way."""
+    """Hard calls packed as in a .bed, which `BedMatrix` reads: a .bed, or another format packed in this way."""
 
     @property
     def n_samples(self) -> int: ...

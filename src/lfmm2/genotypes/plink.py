@@ -28,8 +28,8 @@ from lfmm2.genotypes.source import NO_ID, GenotypeSource, SourceMemory
 # Largest .bim, in bytes, that is parsed once and kept in memory, where it takes about twice this size. A larger one is
 # read again whenever its variants are needed.
 _HELD_BIM = 1 << 24
-# Groups of IDs that are searched for repeats one after the other. A hash table takes about 60 bytes for each ID, so with
-# fewer groups it takes more memory; each group reads all IDs once more.
+# Groups of IDs that are searched for repeats one after the other. A hash table takes about 60 bytes an ID, so with fewer
+# groups it is larger; each group reads all IDs once more.
 _ID_GROUPS = 16
 # Names of the columns of a .bim, by their number; a .bim may lack the genetic position.
 _BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2"), 5: ("CHROM", "ID", "POS", "A1", "A2")}
@@ -156,8 +156,8 @@ class BedFile(PackedBed, GenotypeSource):
     Warns
     -----
     InputWarning
-        If the .bim is not sorted or repeats IDs; or as `PackedBed`. IDs are compared in all of a .bim of up to 16 MB, in
-        a larger one only within pieces of 4 MB.
+        If the .bim is not sorted or repeats IDs; or as `PackedBed`. A .bim of up to 16 MB is searched as a whole for
+        repeats, a larger one in pieces of 4 MB.
     """
 
     def __init__(self, path: AnyPath) -> None:

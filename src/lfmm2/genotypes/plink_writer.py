@@ -156,7 +156,7 @@ def write_plink(
 
 def pack_codes(codes: UInt8) -> UInt8:
     """Pack 2-bit codes (n_snps, 4·n_bytes), one per byte, into (n_snps, n_bytes); pad codes are zero."""
-    # Four codes are one 32-bit word. Shifts by 6, 12 and 18 bits move codes 2, 3 and 4 behind code 1 in its lowest byte.
+    # Four codes are one 32-bit word. Shifts by 6, 12 and 18 bits move codes 2, 3 and 4 next to code 1 in the low byte.
     words = codes.view("<u4")
     packed = words >> 6
     packed |= words
