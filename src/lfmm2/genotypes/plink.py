@@ -28,7 +28,7 @@ from lfmm2.genotypes.source import NO_ID, GenotypeSource, SourceMemory
 # Largest .bim, in bytes, that is parsed once and kept in memory, where it takes about twice this size. A larger one is
 # read again whenever its variants are needed.
 _HELD_BIM = 1 << 24
-# Groups of IDs that are searched for repeats one after the other. A hash table takes about 60 bytes an ID, so with fewer
+# Groups of IDs searched for repeats one after the other. A hash table takes about 60 bytes an ID, so with fewer
 # groups it is larger; each group reads all IDs once more.
 _ID_GROUPS = 16
 # Names of the columns of a .bim, by their number; a .bim may lack the genetic position.

@@ -163,8 +163,8 @@ def thin_snps(source: GenotypeSource, engine: Engine, samples: Ints, chosen: Int
 
     Notes
     -----
-    Memory: `thinning_footprint`, and the positions that are kept. A comparison reads three bits per sample and SNP where
-    calls are missing, two elsewhere.
+    Memory: `thinning_footprint`, and the positions that are kept. A comparison reads three bits per sample and SNP if
+    calls are missing, else two.
     """
     matrix = packed_matrix(source, engine, samples, chosen, "est_thin")
     allowance = thinning_bytes(matrix.n_samples, matrix.n_snps, options, engine.memory)
