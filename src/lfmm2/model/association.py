@@ -63,8 +63,8 @@ class BlockStatistics:
     loadings : ndarray of shape (b, K) or (b, 0), float64
         V; no columns unless asked for.
     held_out : ndarray of shape (b, 2) or (b, 0), float64
-        Squared errors that `lfmm2.genotypes.imputation.HeldOutError` adds up; no columns unless missing calls are filled
-        from factors. NaN as there.
+        Squared errors that `lfmm2.genotypes.imputation.HeldOutError` adds up; no columns unless missing calls are
+        filled from factors.
     t_by_k : ndarray of shape (b, n_k, d), float64
         t with each number of factors of a sweep; n_k = 0 without one.
     """
@@ -133,8 +133,8 @@ class AssociationTest(Protocol):
     """A test of every SNP: declares the columns of its tables and computes them block by block.
 
     A model computes its statistics from the cross-products (b, rank) of a block with its regressors; if it needs the
-    genotypes themselves, ``CrossProducts.decode`` gives them for a few SNPs at a time. The declaration of a column tells
-    its meaning and its tables; no other module names it.
+    genotypes themselves, ``CrossProducts.decode`` gives them for a few SNPs at a time. The declaration of a column
+    tells its meaning and its tables; no other module names it.
 
     Attributes
     ----------
@@ -182,7 +182,7 @@ def association_footprint(n_samples: int, n_columns: int, n_variables: int, n_lo
     n_loadings : int
         Columns of the loadings.
     """
-    # The regressors, Q and R, and the map to ridge effects; for each SNP a few numbers of each variable, and temporaries.
+    # Regressors, Q, R and the map to ridge effects; for each SNP, a few numbers of each variable, and temporaries.
     return Footprint(doubles((n_samples, 4 * n_columns)), doubles((8 * n_variables + 48 + 2 * n_loadings,)))
 
 
@@ -257,13 +257,13 @@ class AssociationModel:
         Missing calls are filled by `fill` if it is given, else by the mean.
         """
         for block in genotypes.cross_products(self.Q, label, snps, fill):
-            yield self.of_block(block)
+            yield self.test_block(block)
 
     def null(self, joint: bool) -> TestStatistic:
         """Return Student's t with `df` degrees of freedom, or for the joint test F with (d, df)."""
         return JointStatistic(self.n_reported, self.df) if joint else StudentStatistic(self.df)
 
-    def of_block(self, block: CrossProducts) -> BlockStatistics:
+    def test_block(self, block: CrossProducts) -> BlockStatistics:
         """Compute the statistics of one block from its cross-products."""
         d, rank = self.n_reported, self.Q.shape[1]
         z = block.products  # (b, D + K)

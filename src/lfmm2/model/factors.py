@@ -19,7 +19,7 @@ from lfmm2.model.ridge import RidgeGeometry
 # Passes that krylov is expected to need, for the choice of a solver and the plan; its residuals decide when it stops.
 # A larger number would make `auto` choose exact more often.
 KRYLOV_PASSES = 20
-# Most samples with which `auto` chooses exact, which then takes two matrices of 191 MiB and 4 n³ flops besides its pass.
+# Most samples with which `auto` chooses exact, which then takes two matrices of 191 MiB, and 4 n³ flops after its pass.
 MOST_EXACT_SAMPLES = 5_000
 
 

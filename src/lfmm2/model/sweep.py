@@ -39,8 +39,8 @@ from lfmm2.model.ridge import RidgeGeometry
 from lfmm2.statistics import TestStatistic
 
 _EXAMPLE = "write 1:20, or 2,4,8"
-# Largest number of factors in a sweep. A larger one is a slip: every number of factors adds to the statistics of each SNP,
-# and the text "1:1000000000" would fill the memory.
+# Largest number of factors in a sweep. A larger one is probably a mistake: each number adds to the statistics of every
+# SNP, and the text "1:999999999" would fill the memory.
 MOST_FACTORS = 10_000
 
 
@@ -162,7 +162,7 @@ class SweepModel:
             chosen = block
             if self._to_chosen is not None:
                 chosen = replace(block, products=by_equal_parts(block.products, self._to_chosen))
-            statistics = self.chosen.of_block(chosen)
+            statistics = self.chosen.test_block(chosen)
             t = self.t(block.by_mean or block)
             # t is kept where the chosen model fits perfectly, since a model with fewer factors need not.
             t[np.isin(statistics.status, (Status.NO_VARIATION, Status.ALL_MISSING))] = np.nan

@@ -1,4 +1,4 @@
-"""Tables of results, block by block: statistics and variants in, the declared columns of the output format out."""
+"""Tables of results, block by block: the declared columns, made from statistics and variants."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lfmm2._typing import Floats
 from lfmm2.model import COLUMNS, Column, Columns, Origin
 from lfmm2.statistics import Calibration, benjamini_hochberg
 
-# Columns of the table of loadings before V1, V2, ...: they tell which SNP and which allele a row is about.
+# Columns of the table of loadings before V1, V2, ..., which name the SNP and its alleles.
 _VARIANT_COLUMNS = tuple(column.name for column in COLUMNS if column.origin is Origin.VARIANTS)
 
 
 class CalibratedStatistic:
-    """The statistic of one test with its calibration, and all columns that follow from them, by their names in Python.
+    """The statistic of one test with its calibration, and all columns computed from them, by their names in Python.
 
-    Each is computed when it is asked for; those that others need are kept.
+    Each column is computed when it is asked for; those that other columns need are kept.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class CalibratedStatistic:
         t or F.
     calibration : Calibration
     q_of_scores : callable, optional
-        Gives Benjamini-Hochberg q where these are only some of the SNPs. By default they are all of them.
+        Returns Benjamini-Hochberg q of calibrated scores; needed if `statistic` is that of some of the SNPs only.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class CalibratedStatistic:
 
     @property
     def local_fdr(self) -> Floats:
-        """Return the probability of each SNP to be null."""
+        """Return the probability that each SNP is null."""
         return self._calibration.local_fdr(self._magnitudes)
 
 
@@ -102,7 +102,7 @@ def tested_statistic(
     calibration: Calibration,
     q_of_scores: Callable[[Floats], Floats] | None = None,
 ) -> CalibratedStatistic:
-    """Return the statistic that the table of a variable is about, or the joint one; as of `statistics_table`."""
+    """Return the tested statistic of the table of a variable, or of the joint table; see `statistics_table`."""
     attribute = columns.tested(joint=rows is None)
     return CalibratedStatistic(columns.stored(attribute, common, rows), calibration, q_of_scores)
 
@@ -120,14 +120,16 @@ def statistics_table(
 
     Parameters
     ----------
-    columns, common, rows
-        What the model has declared, and rows as of `Columns.stored`.
+    columns : Columns
+        Columns that the model has declared.
     variants : pyarrow.Table
-        CHROM, POS, ID, A1, A2 as in the .bim.
+        CHROM, POS, ID, A1, A2 of the SNPs, as in the .bim.
+    common, rows
+        Stored statistics, see `Columns.stored`; `rows` is None for the joint test.
     calibration, q_of_scores
-        As of `CalibratedStatistic`.
+        See `CalibratedStatistic`.
     counts_a1 : bool
-        Whether A1 of the .bim is the allele that is counted, and not A2.
+        True if the counted allele is A1 of the .bim, not A2.
     """
     joint = rows is None
     tested = tested_statistic(columns, common, rows, calibration, q_of_scores)
@@ -144,7 +146,7 @@ def statistics_table(
 
 
 def loadings_schema(n_factors: int) -> pa.Schema:
-    """Return the schema CHROM POS ID A1 OMITTED V1 ... VK."""
+    """Return the schema of the table of loadings: CHROM, POS, ID, A1, OMITTED, V1, ..., VK."""
     fields = [_field(column) for column in COLUMNS if column.name in _VARIANT_COLUMNS]
     return pa.schema(fields + [pa.field(name, pa.float64()) for name in _loading_names(n_factors)])
 
@@ -173,13 +175,13 @@ def _field(column: Column) -> pa.Field:
 
 
 def _variant_values(variants: pa.Table, counts_a1: bool) -> dict[str, pa.ChunkedArray]:
-    """Return the columns of the variants; A1 of results is the allele that is counted, as in plink2."""
+    """Return the columns of the variants; A1 of results is the counted allele, as in plink2."""
     counted, other = ("A1", "A2") if counts_a1 else ("A2", "A1")
     return {name: variants[{"A1": counted, "OMITTED": other}.get(name, name)] for name in _VARIANT_COLUMNS}
 
 
 def _as_arrow(values: Floats, column: Column) -> pa.Array:
-    """Return stored numbers as the type of their column."""
+    """Return stored numbers in the type of their column, or as its labels."""
     if column.labels:
         codes = pa.array(values.astype(np.int8))
         return pa.DictionaryArray.from_arrays(codes, pa.array(column.labels)).cast(column.dtype)
@@ -187,5 +189,5 @@ def _as_arrow(values: Floats, column: Column) -> pa.Array:
 
 
 def _with_nulls(values: Floats) -> pa.Array:
-    """Return numbers with null for NaN, which pandas, polars and R read as missing."""
+    """Return numbers with null in place of NaN, which pandas, polars and R read as missing."""
     return pa.array(np.ascontiguousarray(values), from_pandas=True)
