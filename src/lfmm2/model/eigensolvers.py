@@ -328,7 +328,7 @@ def _estimate_spectrum(
     share = weights - (V**2).sum(axis=1)  # of a sample in the remainder
     lengths = np.maximum((G**2).sum(axis=1), np.finfo(float).tiny)
     noise = (G * R).sum(axis=1) / lengths
-    # Variance of the noise that is due to the probes: each mixes the other entries of the row of R into that of a sample.
+    # Variance of the noise that is due to the probes, which mix the other entries of its row of R into it.
     error_variance = np.maximum((R**2).sum(axis=1) / lengths - noise**2, 0.0).mean() / n_probes
     spread = max(float(noise.var()), np.finfo(float).tiny)
     noise = mean + max(1 - error_variance / spread, 0.0) * (noise - noise.mean())

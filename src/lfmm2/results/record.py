@@ -21,7 +21,7 @@ from lfmm2.errors import MalformedInputError
 from lfmm2.genotypes import PassRecord
 from lfmm2.statistics import CalibrationSummary
 
-# Mark of a field that is a dict whose entries stand in the JSON beside the other fields, not below the name of this one.
+# Marks a dict whose entries stand in the JSON beside the other fields, without the name of this one.
 _INLINE = {"inline": True}
 
 
@@ -35,7 +35,7 @@ class InputFile:
 
 @dataclass(frozen=True)
 class GenotypesUsed:
-    """Numbers of samples and SNPs of one genotype source that were used, and `GenotypeSource.describe` of the source."""
+    """Numbers of samples and SNPs of a genotype source that were used, and what its `describe` returns."""
 
     n_samples_used: int
     n_snps_used: int
@@ -101,7 +101,7 @@ class ThinningFacts:
 
 @dataclass(frozen=True)
 class CalibrationFacts:
-    """The method of calibration that was asked for, and the calibration of each test; `joint` is None with one variable."""
+    """The method of calibration asked for, and the calibration of each test; `joint` is None with one variable."""
 
     method: str
     variables: dict[str, CalibrationSummary]
@@ -185,7 +185,7 @@ class RunRecord:
     status : dict of str to int
         Number of SNPs of each `Status`.
     plan : dict
-        The plan of the run: memory and work of its stages.
+        The plan of the run, as `lfmm2.pipeline` makes it.
     passes : list of PassRecord
     warnings : list of str
     identity : dict
@@ -274,7 +274,7 @@ _TYPE_WORDS = {
 
 
 def _from_json(kind: Any, value: Any, where: str) -> Any:
-    """Return a value of JSON as `kind`, the type of a field; raise ValueError with its place `where` if it is no such."""
+    """Return a value of JSON as `kind`, the type of a field; raise ValueError with its place `where` if it is not."""
     if kind is Any:
         return value
     if isinstance(kind, UnionType):

@@ -54,8 +54,9 @@ def _test_lines(record: RunRecord) -> dict[str, str]:
             lines[f"null of {name}"] = f"{null}, share {_format_number(test.null_proportion, '.3f')}"
     if (imputation := record.imputation) is not None:
         lines["imputation"] = (
-            f"error of {with_spaces(imputation.n_held_out)} held-out calls {_format_number(imputation.rmse_factors, '.4f')} "
-            f"from factors, {_format_number(imputation.rmse_mean, '.4f')} from means "
+            f"error of {with_spaces(imputation.n_held_out)} held-out calls "
+            f"{_format_number(imputation.rmse_factors, '.4f')} from factors, "
+            f"{_format_number(imputation.rmse_mean, '.4f')} from means "
             f"(ratio {_format_number(imputation.ratio, '.4f')})"
         )
         if imputation.n_left_at_mean:
