@@ -353,19 +353,19 @@ class HeldOutError:
     @property
     def rmse_mean(self) -> float:
         """Return the root mean squared error of predictions by the mean of the other samples; NaN without calls."""
-        return self._rmse(ERROR_MEAN)
+        return self._compute_rmse(ERROR_MEAN)
 
     @property
     def rmse_factors(self) -> float:
         """Return the root mean squared error of predictions by the regression on the factors; NaN without calls."""
-        return self._rmse(ERROR_FACTORS)
+        return self._compute_rmse(ERROR_FACTORS)
 
     @property
     def ratio(self) -> float:
         """Return `rmse_factors` / `rmse_mean`, below 1 if factors predict better; NaN if `rmse_mean` is 0 or NaN."""
         return self.rmse_factors / self.rmse_mean if self.rmse_mean > 0 else np.nan
 
-    def _rmse(self, j: int) -> float:
+    def _compute_rmse(self, j: int) -> float:
         if self.n_held_out == 0:
             return np.nan
         # Python rounds the quotient of two integers only once.

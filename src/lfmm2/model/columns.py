@@ -20,11 +20,11 @@ class Status(IntEnum):
     """The reason why the statistics of a SNP are missing; OK if they are not."""
 
     OK = 0
-    #: all called samples have the same genotype
+    #: All called samples have the same genotype.
     NO_VARIATION = 1
-    #: no sample is called
+    #: No sample is called.
     ALL_MISSING = 2
-    #: variables and factors explain the SNP to the last digit; t would be a ratio of rounding errors
+    #: Variables and factors explain the SNP to the last digit, so that t would be a ratio of rounding errors.
     PERFECT_FIT = 3
 
 
@@ -32,22 +32,22 @@ class Tables(Enum):
     """The tables of a run that have a column."""
 
     ALL = "all"
-    #: the table of each variable
+    #: The table of each variable.
     VARIABLE = "variable"
-    #: the table of the joint test of all variables
+    #: The table of the joint test of all variables.
     JOINT = "joint"
 
 
 class Origin(Enum):
     """The step of a run that gives the values of a column."""
 
-    #: the variants of the genotypes
+    #: The variants of the genotypes.
     VARIANTS = auto()
-    #: the model computes them for each block of the testing pass
+    #: The model, for each block of the testing pass.
     MODEL = auto()
-    #: the tested statistic under its theoretical null distribution
+    #: The tested statistic, by its theoretical null distribution.
     STATISTIC = auto()
-    #: the tested statistic of all SNPs together, by calibration
+    #: The tested statistics of all SNPs together, by calibration.
     CALIBRATION = auto()
 
 
@@ -197,6 +197,7 @@ class Columns:
         return None
 
 
+# Columns of one origin, or of one choice of tables, declared with the parameters that they share.
 _variant = partial(Column, tables=Tables.ALL, origin=Origin.VARIANTS, dtype="string", in_hits=True)
 _shared = partial(Column, tables=Tables.ALL)
 _derived = partial(Column, tables=Tables.ALL, origin=Origin.STATISTIC)

@@ -22,7 +22,7 @@ MAX_PASSES = 60
 # Bytes of the basis of krylov and its images. With more it restarts less often and needs fewer passes; another value
 # changes the last digits of results.
 KRYLOV_BYTES = 1 << 30
-# Smallest s² that counts as an eigenvalue, as a fraction of the largest. Smaller ones are rounding errors of the Gram
+# Smallest s² that counts as an eigenvalue, as a fraction of the largest; smaller ones are rounding errors of the Gram
 # matrix.
 RANK_TOLERANCE = 1e-11
 # A Ritz vector is removed from the probes if its error is below `CONVERGED_ERROR` of its distance from the mean of the

@@ -65,10 +65,10 @@ LEVEL = 0.01
 TABLE_AXES = 50
 MOST_AXES = 200
 # Factor by which structure may reduce the effective number of SNPs before the larger number is used. With a larger
-# factor strong axes would stay hidden; with a smaller one chance differences of N would change the test.
+# factor strong axes would stay hidden; with a smaller one differences of N by chance would change the test.
 HIDING_RATIO = 4
-# Smallest weight of a sample whose noise is estimated from the sample itself. If the removed axes, the mean and the
-# variables take more of it than the rest to 1, the mean noise of the other samples is used.
+# Smallest weight of a sample whose noise is estimated from the sample itself. With a smaller weight almost all of the
+# sample lies in the removed axes, the mean and the variables, so the mean noise of the other samples is used.
 LEAST_WEIGHT = 0.05
 # The smallest positive double, which stands for any smaller p.
 SMALLEST_P = 5e-324

@@ -97,7 +97,7 @@ class MemorySource:
         return statistics_table(self.columns, self._variants(), self._common, rows, calibration, self._counts_a1)
 
     def _of_test(self, variable: int | None) -> tuple[Floats | None, Calibration]:
-        """Return rows and calibration of a variable; or None and a calibration for the joint test, which has no rows."""
+        """Return rows and calibration of a variable; or None and the joint calibration, as that test has no rows."""
         return (
             (None, self._calibrations[-1]) if variable is None else (self._rows[variable], self._calibrations[variable])
         )

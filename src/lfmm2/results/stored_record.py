@@ -25,7 +25,7 @@ def find_record(results: str | os.PathLike[str]) -> Path:
     if not os.fspath(results):
         raise UsageError("the name of the results is empty; give the --out of a run")
     given = Path(results)
-    with _reading(given):
+    with _translate_errors(given):
         if given.suffix == ".json" and given.is_file():
             return given
         # The name of the root folder and of "." is empty.
@@ -61,7 +61,7 @@ def open_record(path: Path) -> RunRecord:
     MalformedInputError
         If it has changed since it was written, or is not the record of a run.
     """
-    with _reading(path), path.open("rb"):
+    with _translate_errors(path), path.open("rb"):
         pass  # for its message: `read_record` takes a file that cannot be opened for a run that is not complete
     record = RunRecord.from_json(read_record(path), path)
     if fault := _find_fault(record):
@@ -130,7 +130,7 @@ def _is_file_name(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     """Raise errors of the file system as ReadError."""
     try:
         yield

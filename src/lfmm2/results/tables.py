@@ -39,6 +39,7 @@ class CalibratedStatistic:
 
     @cached_property
     def _magnitudes(self) -> Floats:
+        """Return the values that are calibrated: t itself, or sqrt(F)."""
         return self._calibration.statistic.magnitudes(self._statistic)
 
     @cached_property
@@ -47,6 +48,7 @@ class CalibratedStatistic:
 
     @cached_property
     def _tails(self) -> tuple[Floats, Floats]:
+        """Return p and -log₁₀ p under the theoretical null distribution."""
         return self._calibration.statistic.tails(self._statistic)
 
     @property
@@ -87,7 +89,7 @@ class CalibratedStatistic:
 
 def table_schema(columns: Columns, joint: bool) -> pa.Schema:
     """Return the schema of the table of a variable, or of the joint test."""
-    return pa.schema([_field(column) for column in columns.of_table(joint)])
+    return pa.schema([_make_field(column) for column in columns.of_table(joint)])
 
 
 def column_types(columns: Columns) -> dict[str, pa.DataType]:
@@ -147,14 +149,14 @@ def statistics_table(
 
 def loadings_schema(n_factors: int) -> pa.Schema:
     """Return the schema of the table of loadings: CHROM, POS, ID, A1, OMITTED, V1, ..., VK."""
-    fields = [_field(column) for column in COLUMNS if column.name in _VARIANT_COLUMNS]
-    return pa.schema(fields + [pa.field(name, pa.float64()) for name in _loading_names(n_factors)])
+    fields = [_make_field(column) for column in COLUMNS if column.name in _VARIANT_COLUMNS]
+    return pa.schema(fields + [pa.field(name, pa.float64()) for name in _name_loadings(n_factors)])
 
 
 def loadings_table(variants: pa.Table, loadings: Floats, counts_a1: bool) -> pa.Table:
     """Return the table of the loadings V (n_snps_block, K) of some SNPs."""
     arrays = {
-        name: _with_nulls(column) for name, column in zip(_loading_names(loadings.shape[1]), loadings.T, strict=True)
+        name: _with_nulls(column) for name, column in zip(_name_loadings(loadings.shape[1]), loadings.T, strict=True)
     }
     return pa.table(_variant_values(variants, counts_a1) | arrays, schema=loadings_schema(loadings.shape[1]))
 
@@ -166,11 +168,11 @@ def loadings_array(table: pa.Table) -> Floats:
     return np.column_stack(columns) if columns else np.empty((len(table), 0))
 
 
-def _loading_names(n_factors: int) -> list[str]:
+def _name_loadings(n_factors: int) -> list[str]:
     return [f"V{k + 1}" for k in range(n_factors)]
 
 
-def _field(column: Column) -> pa.Field:
+def _make_field(column: Column) -> pa.Field:
     return pa.field(column.name, pa.type_for_alias(column.dtype))
 
 
