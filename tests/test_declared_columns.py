@@ -59,8 +59,8 @@ class PartialR2Model(AssociationModel):
         Column("PARTIAL_R2", "share of the SNP's variance given all else", "partial_r2", in_hits=True)
     )
 
-    def of_block(self, block: CrossProducts) -> BlockStatistics:
-        statistics = super().of_block(block)
+    def test_block(self, block: CrossProducts) -> BlockStatistics:
+        statistics = super().test_block(block)
         squares = statistics.t**2
         return BlockWithPartialR2(**vars(statistics), partial_r2=squares / (squares + self.df))
 

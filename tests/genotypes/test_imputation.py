@@ -119,7 +119,7 @@ def assert_filled(
 def expected_errors(dosage: Floats, U: Floats, fill: FactorFill, first: int = 0) -> Floats:
     """Squared errors of the held-out calls by refitting without them."""
     errors = []
-    for y, draw in zip(dosage.T, fill.draws(first, dosage.shape[1]).tolist(), strict=True):
+    for y, draw in zip(dosage.T, fill.draw_numbers(first, dosage.shape[1]).tolist(), strict=True):
         called = np.flatnonzero(~np.isnan(y))
         errors.append(reference.left_out_errors(y, U, called[draw % len(called)]))
     return np.square(errors)
@@ -309,7 +309,7 @@ def test_a_call_that_determines_its_own_fit_is_not_held_out(
     hits = 0
     for seed in range(300):
         fill = FactorFill(factors, seed)
-        if int(fill.draws(2, 1)[0] % 102) == 0:
+        if int(fill.draw_numbers(2, 1)[0] % 102) == 0:
             hits += 1
             for matrix in (BedMatrix(write_fileset(dosage), engine), ArrayMatrix(dosage, engine)):
                 (block,) = matrix.cross_products(W, fill=fill)
@@ -446,7 +446,7 @@ def test_held_out_errors_are_those_of_refits_without_the_call(
 
 def test_held_out_calls_are_spread_over_the_called_samples() -> None:
     # 97 does not divide a power of two; 5 standard errors of a count of 1000
-    draws = FactorFill(np.zeros((2, 0)), seed=1).draws(0, 97_000) % np.uint64(97)
+    draws = FactorFill(np.zeros((2, 0)), seed=1).draw_numbers(0, 97_000) % np.uint64(97)
     counts = np.bincount(draws.astype(int), minlength=97)
     assert abs(counts - 1000).max() < 5 * np.sqrt(1000)
     assert np.corrcoef(draws[:-1], draws[1:])[0, 1] ** 2 < 25 / 97_000
@@ -454,10 +454,10 @@ def test_held_out_calls_are_spread_over_the_called_samples() -> None:
 
 def test_draws_are_a_function_of_seed_and_position() -> None:
     one, again, other = (FactorFill(np.zeros((2, 0)), seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one.draws(7, 20), again.draws(0, 100)[7:27])
-    assert not np.isin(one.draws(0, 1000), other.draws(0, 1000)).any()
+    np.testing.assert_array_equal(one.draw_numbers(7, 20), again.draw_numbers(0, 100)[7:27])
+    assert not np.isin(one.draw_numbers(0, 1000), other.draw_numbers(0, 1000)).any()
     # as any other machine draws them
-    assert FactorFill(np.zeros((2, 0))).draws(0, 2).tolist() == [16294208416658607535, 7960286522194355700]
+    assert FactorFill(np.zeros((2, 0))).draw_numbers(0, 2).tolist() == [16294208416658607535, 7960286522194355700]
 
 
 def test_without_factors_both_predictions_are_the_mean(dosage: Floats, W: Floats, bed: BedFile, engine: Engine) -> None:

@@ -23,7 +23,7 @@ from lfmm2.model.association import AssociationModel
 from lfmm2.model.eigensolvers import (
     SolverOptions,
     Spectrum,
-    _all_eigenvalues,
+    _compute_all_eigenvalues,
     exact_memory,
     krylov_columns,
     krylov_memory,
@@ -525,7 +525,7 @@ def test_spectrum_of_exact_has_all_eigenvalues_where_all_vectors_are_found(struc
 def test_all_eigenvalues_are_found_where_lapack_leaves_something_else(left: str) -> None:
     Z = np.random.default_rng(0).standard_normal((30, 50))
     M = Z @ Z.T
-    values = _all_eigenvalues(M, np.zeros_like(M) if left == "zeros" else M)
+    values = _compute_all_eigenvalues(M, np.zeros_like(M) if left == "zeros" else M)
     np.testing.assert_allclose(values, np.linalg.eigvalsh(M)[::-1], rtol=1e-12)
 
 

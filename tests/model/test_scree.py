@@ -23,7 +23,7 @@ from lfmm2.genotypes.plink import BedFile
 from lfmm2.model.eigensolvers import SolverOptions, Spectrum
 from lfmm2.model.factors import estimate_from_matrix
 from lfmm2.model.ridge import ridge_geometry
-from lfmm2.model.scree import Scree, _airy, compute_scree, suggest_factors, tracy_widom_log_sf
+from lfmm2.model.scree import Scree, _compute_airy, compute_scree, suggest_factors, tracy_widom_log_sf
 from lfmm2.results.factors_file import read_factors, write_factors
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -125,7 +125,7 @@ def test_tracy_widom_is_near_the_shifted_gamma_of_chiani() -> None:
 
 def test_airy_is_that_of_scipy() -> None:
     x = np.concatenate([np.linspace(-12, 12, 301), np.linspace(10, 90, 101)]).reshape(6, 67)
-    np.testing.assert_allclose(_airy(x), scipy.special.airy(x)[0], rtol=2e-12)
+    np.testing.assert_allclose(_compute_airy(x), scipy.special.airy(x)[0], rtol=2e-12)
 
 
 def test_tracy_widom_falls_and_stays_finite() -> None:

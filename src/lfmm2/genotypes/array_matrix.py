@@ -1,4 +1,4 @@
-"""The genotype matrix of numbers that are read by block, from an array in memory or from elsewhere."""
+"""The genotype matrix of numbers that are read by blocks, from an array in memory or from elsewhere."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from lfmm2.genotypes.segments import (
 
 @runtime_checkable
 class NumberReader(Protocol):
-    """Numbers that are read by block, wherever they lie.
+    """Numbers that are read by blocks, wherever they are stored.
 
     Attributes
     ----------
     n_samples, n_snps : int
     dtype : numpy.dtype
-        That of the numbers that `read` gives.
+        Type of the numbers that `read` returns.
     """
 
     @property
@@ -49,7 +49,7 @@ class NumberReader(Protocol):
 
 
 class HeldNumbers:
-    """Numbers in memory, checked to be real ones in a table (n_samples, n_snps)."""
+    """Numbers in memory, checked to be real numbers in an array (n_samples, n_snps)."""
 
     def __init__(self, values: NDArray[Any]) -> None:
         values = np.asarray(values)
@@ -62,12 +62,12 @@ class HeldNumbers:
         self.dtype = values.dtype
 
     def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
-        """Return some rows and columns, transposed."""
+        """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples)."""
         return self.values[np.ix_(samples, snps)].T
 
 
 class ArrayMatrix:
-    """Any numbers: methylation, dosages, expression; NaN is missing.
+    """The matrix of any numbers: methylation, dosages, expression; NaN is missing.
 
     Parameters
     ----------
@@ -75,7 +75,16 @@ class ArrayMatrix:
         Real numbers; not modified.
     engine : Engine
     samples, snps : ndarray of int64, optional
-        Rows and columns to use.
+        Rows and columns to use, counted from 0; all by default.
+
+    Raises
+    ------
+    InconsistentInputError
+        If `values` is an array, but not of real numbers in two dimensions.
+
+    Notes
+    -----
+    A pass raises MalformedInputError if it meets an infinite value.
     """
 
     BLOCK_SNPS = RESTART_SNPS
@@ -102,7 +111,7 @@ class ArrayMatrix:
         return len(self.snps)
 
     def _blocks(self, label: str, snps: range) -> Iterator[tuple[int, NDArray[np.bool_], Ints, Floats, Floats]]:
-        """Yield (first, called (n_block, n_samples), n_called, mean, centred (n_block, n_samples))."""
+        """Yield first SNP, called (n_snps_block, n_samples), n_called, mean and centred values, 0 where missing."""
         with self.engine.recorded(label, len(snps), self.n_samples * self.numbers.dtype.itemsize) as advance:
             for first in snps[:: self.BLOCK_SNPS]:
                 columns = self.snps[first : min(first + self.BLOCK_SNPS, snps.stop)]
@@ -114,28 +123,28 @@ class ArrayMatrix:
                 with np.errstate(invalid="ignore"):
                     mean = np.where(called, block, 0.0).sum(1) / n_called
                 block = np.where(called, block - mean[:, None], 0.0)
-                # equal values may leave rounding noise after centring
+                # Equal values may differ from their mean by rounding; such a SNP is set to exactly 0.
                 constant = np.ptp(block, axis=1) <= 1e-14 * np.abs(np.nan_to_num(mean))
                 block[constant] = 0.0
                 yield first, called, n_called, mean, block
                 advance(len(block))
 
     def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ALL_SNPS) -> Footprint:
-        """Tell the memory of `gram_product`: blocks, and sums of segments."""
+        """Return the memory of `gram_product`: blocks, and sums of segments."""
         n_sums = n_held_sums(snps.within(self.n_snps, 1), self.n_snps)
         return self._footprint_of_blocks() + Footprint(doubles((n_sums, self.n_samples, n_columns)))
 
     def footprint_of_gram(self) -> Footprint:
-        """Tell the memory of `gram`: blocks, the matrix, and what a block adds to it."""
+        """Return the memory of `gram`: blocks, the matrix, and what a block adds to it."""
         return self._footprint_of_blocks() + Footprint(2 * doubles((self.n_samples, self.n_samples)))
 
     def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = None) -> Footprint:
-        """Tell the memory of `cross_products`: blocks, their products, and a copy of a block where means are kept."""
+        """Return the memory of `cross_products`: blocks, their products, and a copy of a block if means are kept."""
         n_copied = self.n_samples if fill is not None and fill.keeps_means else 0
         return self._footprint_of_blocks() + Footprint(doubles((self.BLOCK_SNPS, 2 * n_columns + 16 + n_copied)))
 
     def _footprint_of_blocks(self) -> Footprint:
-        """Return the memory of a block: as it is read, as float64, without NaN, centred, and what is called."""
+        """Return the memory of a block: as it is read, as float64, without NaN, centred, and the marks of called."""
         return Footprint(self.BLOCK_SNPS * self.n_samples * (self.numbers.dtype.itemsize + 4 * 8 + 2))
 
     def gram_product(
@@ -167,7 +176,7 @@ class ArrayMatrix:
     def cross_products(
         self, W: Floats, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[CrossProducts]:
-        """Give Yᵀ W by blocks."""
+        """Yield Yᵀ W by blocks."""
         for first, called, n_called, mean, block in self._blocks(label, snps.within(self.n_snps, RESTART_SNPS)):
 
             def products_of(

@@ -1,4 +1,4 @@
-"""Sources of numbers: whatever gives them by block, and arrays in memory."""
+"""Sources of numbers: anything that gives numbers by blocks, and arrays in memory."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from lfmm2.genotypes.array_matrix import ArrayMatrix, HeldNumbers
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.source import VARIANT_SCHEMA, GenotypeSource, refuse
 
-# Columns of an array that are described in one table: a few MB
+# Columns of an array that are numbered in one table of variants, which then takes a few MB.
 DESCRIBED_COLUMNS = 1 << 16
 
 
 class NumberSource(GenotypeSource, Protocol):
-    """Dosages or other numbers that are read by block; NaN is missing. Only `read` and the variants are to be written.
+    """Dosages or other numbers that are read by blocks; NaN is missing. A subclass writes `read` and `iter_variants`.
 
     Attributes
     ----------
     dtype : numpy.dtype
-        That of the numbers as they are read; float64 by default.
+        Type of the numbers that `read` returns; float64 by default.
     """
 
     dtype: np.dtype[Any] = np.dtype(np.float64)
@@ -38,11 +38,11 @@ class NumberSource(GenotypeSource, Protocol):
     def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
         """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples).
 
-        `snps` ascends and holds at most a few thousand positions; `samples` are rows in any order.
+        `snps` are ascending positions, at most a few thousand; `samples` are rows in any order.
         """
 
     def refusal(self, option: str) -> str:
-        """Return a sentence on options that need hard calls."""
+        """Return a sentence if an option needs hard calls, else an empty text."""
         if option in ("scale", "count_allele", "maf", "geno", "est_thin"):
             return f"{option} applies to hard calls, but {self.name} gives numbers; leave it out"
         return ""
@@ -72,7 +72,7 @@ class ArraySource(HeldNumbers, NumberSource):
     Raises
     ------
     InconsistentInputError
-        If these are no real numbers in a table with at least one row.
+        If the values are not real numbers in an array of two dimensions with at least one row.
     """
 
     name = "the array"
@@ -87,7 +87,7 @@ class ArraySource(HeldNumbers, NumberSource):
         self.samples = Samples(numbers, numbers)
 
     def iter_variants(self) -> Iterator[pa.Table]:
-        """Number the columns."""
+        """Stream the columns as SNPs whose ID and POS are their numbers from 1; CHROM and alleles are "."."""
         for first in range(0, self.n_snps, DESCRIBED_COLUMNS):
             numbers = np.arange(first, min(first + DESCRIBED_COLUMNS, self.n_snps)) + 1
             dots = pa.array(["."] * len(numbers))
@@ -95,7 +95,7 @@ class ArraySource(HeldNumbers, NumberSource):
             yield pa.table([dots, pa.array(numbers), ids, dots, dots], schema=VARIANT_SCHEMA)
 
     def refusal(self, option: str) -> str:
-        """Return a sentence on options that need alleles or IDs."""
+        """Return a sentence if an option needs hard calls, alleles or IDs, else an empty text."""
         sentences = {
             "scale": "scale applies to a .bed; scale the array before it is given",
             "count_allele": "count_allele applies to a .bed; an array counts what it counts",
@@ -110,12 +110,12 @@ class ArraySource(HeldNumbers, NumberSource):
 
     def identity(self) -> dict[str, Any]:
         """Return shape, type and SHA-256 of the values."""
-        # row by row: no copy where rows lie together
+        # Row by row, so that the array is not copied where each row is contiguous.
         digest = digest_of(*self.values)
         return {"(array)": f"{self.values.shape}, {self.values.dtype}, SHA-256 {digest}"}
 
     def describe(self) -> dict[str, Any]:
-        """Return the shape."""
+        """Return the shape of the array."""
         return {"array": list(self.values.shape)}
 
     def matrix(
@@ -127,10 +127,12 @@ class ArraySource(HeldNumbers, NumberSource):
         scale: str | None = None,
         count_allele: str = "a2",
     ) -> ArrayMatrix:
-        """Return the matrix of some samples and SNPs, whose values have been seen to be finite or NaN.
+        """Return the matrix of some samples and SNPs, after a check that their values are finite or NaN.
 
         Raises
         ------
+        UsageError
+            If `scale` or `count_allele` is given, which apply to a .bed.
         MalformedInputError
             If a value in use is infinite.
         """
@@ -140,6 +142,7 @@ class ArraySource(HeldNumbers, NumberSource):
         return matrix
 
     def _check_finite(self, samples: Ints, snps: Ints) -> None:
+        """Raise MalformedInputError if a value of these samples and SNPs is infinite."""
         everyone = len(samples) == self.n_samples
         for first in range(0, len(snps), ArrayMatrix.BLOCK_SNPS):
             columns = snps[first : first + ArrayMatrix.BLOCK_SNPS]
@@ -153,7 +156,7 @@ class ArraySource(HeldNumbers, NumberSource):
 
 
 def digest_of(*parts: NDArray[Any] | bytes) -> str:
-    """Return the SHA-256 of arrays and bytes, each followed by the end of a line."""
+    """Return the SHA-256 of arrays and bytes, each followed by a newline character."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part if isinstance(part, bytes) else _bytes_of(part))
@@ -162,5 +165,5 @@ def digest_of(*parts: NDArray[Any] | bytes) -> str:
 
 
 def _bytes_of(array: NDArray[Any]) -> memoryview | bytes:
-    """Return the bytes of an array, without a copy where they lie together."""
+    """Return the bytes of an array, without a copy if the array is contiguous."""
     return np.ascontiguousarray(array).data.cast("B") if array.size else b""

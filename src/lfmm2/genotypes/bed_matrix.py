@@ -27,27 +27,22 @@ from lfmm2.genotypes.segments import (
     n_held_sums,
 )
 
-# SNPs decoded together for the Gram matrix
+# SNPs that are decoded together and added to the Gram matrix at once. Another number changes its last digits.
 GRAM_PANEL_SNPS = 512
-
-
-# Sums of groups kept apart between two meetings of the threads
-ACCUMULATOR_BYTES = 32 << 20
-
-
-MOST_ACCUMULATORS = 64
-
-
-# For each SNP of a block whose calls are counted: counts, their sums, and means
+# Bytes, and number, of the sums of groups that are kept apart until all threads have finished theirs and the sums are
+# added in order. Fewer make threads wait for each other more often; more only take memory.
+ACCUMULATOR_BYTES, MOST_ACCUMULATORS = 32 << 20, 64
+# Bytes for each SNP of a block whose calls are counted: the counts, their sums, and the means.
 COUNTING_BYTES = 64
-
-
-# Samples in the edge of the squares by which a matrix is mirrored: a few fit in cache
+# Samples along the edge of the squares in which the Gram matrix is mirrored: a few squares (512 KiB each) fit in cache.
 MIRROR_EDGE = 256
 
 
 def gram_edge(n_samples: int) -> int:
-    """Samples in the edge of one thread's square of the Gram matrix: large for BLAS, but enough squares to share."""
+    """Return the edge, in samples, of the square of the Gram matrix that one thread computes at a time.
+
+    Large squares are fast in BLAS, but there must be enough of them for all threads.
+    """
     return 64 if n_samples <= 256 else 128 if n_samples <= 1024 else 256
 
 
@@ -76,6 +71,11 @@ class BedMatrix:
         "hwe" divides a SNP by sqrt(2f(1-f)), its standard deviation in Hardy-Weinberg proportions.
     count_allele : {"a2", "a1"}
         The allele that a dosage counts.
+
+    Raises
+    ------
+    UsageError
+        If `scale` or `count_allele` has another value.
     """
 
     def __init__(
@@ -110,11 +110,11 @@ class BedMatrix:
 
     @property
     def bytes_per_snp(self) -> int:
-        """Packed bytes of one SNP after the choice of samples."""
+        """Return the packed bytes of one SNP after samples have been chosen."""
         return -(-self.n_samples // 4)
 
-    def _reader(self) -> Callable[[int, Packed], None]:
-        """A function that fills a block, with scratch memory of its own: several passes may run at once."""
+    def _make_reader(self) -> Callable[[int, Packed], None]:
+        """Return a function that fills a block; its scratch memory is its own, so several passes may run at once."""
         bed, samples, snps = self.bed, self.samples, self.snps
         scratch = np.empty((0, bed.bytes_per_snp), np.uint8)
 
@@ -135,14 +135,14 @@ class BedMatrix:
         return read
 
     def _buffer_bytes(self) -> int:
-        """Memory per SNP of a block: two packed buffers, and the unselected bytes where samples are chosen."""
+        """Return the bytes per SNP of a block: two packed buffers, and all samples as read where some are chosen."""
         return 2 * self.bytes_per_snp + (self.bed.bytes_per_snp if self.samples is not None else 0)
 
     def _blocks(self, label: str, snps: range, footprint: Footprint) -> Iterator[tuple[int, Packed]]:
         self.bed.check_unchanged()
         block_snps = self.engine.block_snps(footprint)
         yield from self.engine.blocks(
-            label, self._reader(), snps, self.bytes_per_snp, block_snps, self.bed.bytes_per_snp
+            label, self._make_reader(), snps, self.bytes_per_snp, block_snps, self.bed.bytes_per_snp
         )
         self.bed.check_unchanged()
 
@@ -152,26 +152,26 @@ class BedMatrix:
         return self.engine.n_threads, int(_core.workspace_size(tiling.tile_snps, tiling.chunk_samples, n_columns))
 
     def _accumulators_shape(self, n_columns: int, budget: int) -> tuple[int, int, int]:
-        """Return the shape of the sums of groups: threads meet after as many groups as there are of them."""
+        """Return the shape of the sums of groups that are kept apart: the last number is how many there are."""
         most = min(ACCUMULATOR_BYTES, budget // 8) // doubles((self.n_samples, n_columns))
         return self.n_samples, n_columns, max(self.engine.n_threads, min(most, MOST_ACCUMULATORS))
 
     def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ALL_SNPS) -> Footprint:
-        """Tell the memory of `gram_product`: workspaces, its columns, and sums of segments."""
+        """Return the memory of `gram_product`: workspaces, its columns, and sums of segments."""
         l = padded_columns(n_columns)  # noqa: E741
         n_sums = n_held_sums(snps.within(self.n_snps, 1), self.n_snps)
         held = doubles(self._tile_work_shape(l), self._accumulators_shape(l, budget), (1 + n_sums, self.n_samples, l))
         return Footprint(held, self._buffer_bytes(), plan_tiling(self.n_samples, l).group_snps)
 
     def footprint_of_gram(self) -> Footprint:
-        """Tell the memory of `gram`: the matrix and a panel."""
+        """Return the memory of `gram`: the matrix and a panel."""
         n = self.n_samples
         return Footprint(doubles((n, n), (GRAM_PANEL_SNPS, n)), self._buffer_bytes(), GRAM_PANEL_SNPS)
 
     def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = None) -> Footprint:
-        """Tell the memory of `cross_products`: workspace, columns, and its blocks.
+        """Return the memory of `cross_products`: workspace, columns, and its blocks.
 
-        A block is counted as its products and about as much again, for what a caller makes of them at once.
+        The products of a block are counted twice, since the caller makes arrays of about the same size from them.
         """
         n, m = self.n_samples, padded_columns(n_columns)
         own = Footprint(
@@ -225,7 +225,7 @@ class BedMatrix:
     def cross_products(
         self, W: Floats, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[CrossProducts]:
-        """Give Yᵀ W by blocks; 2 n m flops per SNP, and those of `fill` for its missing calls; one pass."""
+        """Yield Yᵀ W by blocks; 2 n m flops per SNP, and those of `fill` for its missing calls; one pass."""
         W, n_columns = _padded(W), W.shape[1]
         n, m = W.shape
         tiling = plan_tiling(n, m)
@@ -243,7 +243,7 @@ class BedMatrix:
             yield block if filler is None else self._fill(filler, block, packed, counts, products)
 
     def call_rates(self, label: str = "filters") -> Iterator[tuple[Ints, Floats]]:
-        """Called samples and mean dosage of every SNP, by blocks; a pass that decodes nothing."""
+        """Yield the number of called samples and the mean dosage of every SNP, by blocks that are not decoded."""
         for _, packed in self.packed_blocks(label, Footprint(0, COUNTING_BYTES)):
             counts = np.empty((len(packed), 4), np.int64)
             _core.count_genotypes(packed, self.n_samples, counts, self.engine.n_threads)
@@ -252,22 +252,24 @@ class BedMatrix:
                 yield n_called, (counts[:, 2] + 2 * counts[:, 3]) / n_called
 
     def footprint_of_packed_blocks(self) -> Footprint:
-        """Tell the memory of blocks that are not decoded."""
+        """Return the memory of blocks that are not decoded."""
         return Footprint(0, self._buffer_bytes(), GRAM_PANEL_SNPS)
 
     def packed_blocks(self, label: str, work: Footprint) -> Iterator[tuple[int, Packed]]:
-        """Give the first SNP and the packed genotypes of the samples in use, by blocks.
+        """Yield the first SNP and the packed genotypes of the samples in use, by blocks.
 
-        Blocks are multiples of `GRAM_PANEL_SNPS`, each valid until the next. `work` is what the caller takes.
+        All blocks but the last are a multiple of `GRAM_PANEL_SNPS`; each is valid until the next one is asked for.
+        `work` is the memory that the caller takes.
         """
         yield from self._blocks(label, range(self.n_snps), self.footprint_of_packed_blocks() + work)
 
     def _describe(self, first: int, packed: Packed, counts: Ints, products: Floats) -> CrossProducts:
+        """Return products with the moments of the SNPs, which follow from the counts of genotypes (n_snps_block, 4)."""
         n_called = counts[:, 0] + counts[:, 2] + counts[:, 3]
         dosage_sum = counts[:, 2] + 2 * counts[:, 3]
         with np.errstate(invalid="ignore"):
             mean = dosage_sum / n_called
-        # sum of squares about the mean from exact integers: (n Σy² - (Σy)²) / n
+        # The sum of squares about the mean, (n Σy² - (Σy)²) / n, comes from exact integers: it is 0 without variation.
         square_sum = counts[:, 2] + 4 * counts[:, 3]
         sum_squares = (n_called * square_sum - dosage_sum**2) / np.maximum(n_called, 1)
         if self._coding & 2:
@@ -286,7 +288,7 @@ class BedMatrix:
     def _fill(
         self, filler: PackedFill, block: CrossProducts, packed: Packed, counts: Ints, products: Floats
     ) -> CrossProducts:
-        """The block with its missing calls filled; `products`, of which the block's are a part, are changed."""
+        """Return the block with its missing calls filled; `products`, the memory of its products, is changed."""
         by_mean = replace(block, products=block.products.copy()) if filler.fill.keeps_means else None
         filled = filler.apply(block.first_snp, packed, self._coding, counts, products)
 

@@ -1,9 +1,9 @@
 """The one streaming loop: block plan, read-ahead, progress, a record of every pass.
 
-A *tile* is what one thread decodes at a time, a *group* the run of tiles whose sum is kept apart so that it can be
-added in order, a *block* the groups that are read together. Tiles and groups depend on the number of samples and
-of columns alone; the memory budget decides how many groups a block holds. That is why neither threads nor
-memory can change a result.
+A *tile* is the SNPs that one thread decodes at a time. A *group* is a run of tiles whose sum is kept apart, so that the
+sums of groups can be added in order. A *block* is the groups that are read together. Tiles and groups depend on the
+number of samples and of columns alone; the memory budget decides how many groups a block holds. That is why neither
+threads nor memory can change a result.
 """
 
 from __future__ import annotations
@@ -22,23 +22,28 @@ from lfmm2.errors import InsufficientMemoryError
 from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint
 from lfmm2.process import Progress
 
-# Doubles of one decoded tile: at most 512 KiB, half of the L2 cache of current server cores, the other half being left
-# to the columns it is multiplied with, ...
+# Most doubles in a decoded tile. 512 KiB are half of the L2 cache of current server cores; the columns that
+# the tile is multiplied with need the other half, so larger tiles would be read again from slower memory.
 TILE_DOUBLES = 65_536
-# ... and at most as many multiplications per product as OpenBLAS's AVX-512 kernels do on their path for small matrices
-# (10⁶), with room for rounding up to whole cache lines: 1.4 times as fast at 32 columns (bench/README.md)
+# Largest number of multiplications in the product of a tile. OpenBLAS's AVX-512 kernels take their path for small
+# matrices up to 10⁶, which is 1.4 times as fast at 32 columns (bench/README.md); the rest is room for rounding up to
+# whole cache lines.
 TILE_PRODUCT = 950_000
+# Fewest and most SNPs of a tile; with few samples a tile takes more SNPs. Both divide `GROUP_SNPS`.
 TILE_SNPS, MOST_TILE_SNPS = 64, 256
+# Samples for which a tile of `TILE_SNPS` always has room, also with so many columns that `TILE_PRODUCT` allows fewer:
+# smaller tiles spend their time on calls of BLAS.
 FEWEST_CHUNK_SAMPLES = 128
+# SNPs of a group. Another number changes the order of additions, and so the last digits of results.
 GROUP_SNPS = 512
-# Bytes of a block of genotypes and of what is computed from it. Smaller blocks cost a meeting of the threads each,
-# larger ones gain nothing and fall out of the cache that the next stage reads them from.
+# Bytes of a block of genotypes and of all that is computed from it. All threads wait for each other after a block, so
+# smaller blocks are slower; larger ones do not fit in the cache from which the next stage reads them.
 BLOCK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """Shape of the unit of work: a function of the number of samples and of columns only."""
+    """SNPs and samples of a tile and tiles of a group, which follow from the numbers of samples and columns alone."""
 
     tile_snps: int
     chunk_samples: int
@@ -50,13 +55,13 @@ class Tiling:
 
 
 def plan_tiling(n_samples: int, n_columns: int) -> Tiling:
-    """Tile of at most `TILE_DOUBLES` and `TILE_PRODUCT`, chunks of about equal length, groups of 512 SNPs."""
+    """Choose tiles within `TILE_DOUBLES` and `TILE_PRODUCT`, with samples cut into chunks of about equal length."""
     most = max(min(TILE_DOUBLES, TILE_PRODUCT // max(n_columns, 1)), TILE_SNPS * FEWEST_CHUNK_SAMPLES)
     tile_snps = TILE_SNPS
     while tile_snps < MOST_TILE_SNPS and 2 * tile_snps * n_samples <= most:
         tile_snps *= 2
     n_chunks = -(-n_samples * tile_snps // most)
-    # whole bytes of the .bed, and whole cache lines of the tile
+    # A multiple of 8 samples is whole bytes of the .bed and whole cache lines of the tile.
     chunk_samples = 8 * -(-n_samples // (8 * n_chunks))
     return Tiling(tile_snps, chunk_samples, GROUP_SNPS // tile_snps)
 
@@ -67,8 +72,9 @@ def plan_block(own: Footprint, beside: Footprint, n_threads: int, memory: int) -
     Parameters
     ----------
     own, beside : Footprint
-        Of the pass, and of what is held beside it.
-    n_threads, memory : int
+        Memory of the pass, and memory that the run holds beside it.
+    n_threads : int
+    memory : int
         Bytes that both may take together.
     """
     group = own.group_snps
@@ -80,7 +86,7 @@ def plan_block(own: Footprint, beside: Footprint, n_threads: int, memory: int) -
 
 @dataclass(frozen=True)
 class PassRecord:
-    """What one pass over genotypes cost."""
+    """SNPs, bytes read and seconds of one pass over genotypes."""
 
     label: str
     n_snps: int
@@ -88,12 +94,12 @@ class PassRecord:
     seconds: float
 
     def to_json(self) -> str:
-        """As text, for the state of a run."""
+        """Return the record as text for the state of a run."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> PassRecord:
-        """From text of `to_json`."""
+        """Return the record that `to_json` has written."""
         return cls(**json.loads(text))
 
 
@@ -110,7 +116,7 @@ class Engine:
     progress : Progress
     passes : list of PassRecord
     beside : Footprint
-        What the run holds beside the passes.
+        Memory that the run holds beside the passes.
     """
 
     n_threads: int
@@ -120,16 +126,16 @@ class Engine:
     beside: Footprint = NOTHING_HELD
 
     def with_beside(self, beside: Footprint) -> Engine:
-        """Return an engine for passes beside which so much is held; it keeps the same record of passes."""
+        """Return an engine for passes beside which this memory is held; the list of passes is shared."""
         return replace(self, beside=beside)
 
     @property
     def budget(self) -> int:
-        """Bytes that a pass may take."""
+        """Return the bytes that a pass may take."""
         return max(self.memory - self.beside.held, 0)
 
     def block_snps(self, footprint: Footprint) -> int:
-        """Return the SNPs of a block of a pass.
+        """Return the number of SNPs in a block of a pass with this footprint.
 
         Raises
         ------
@@ -155,15 +161,15 @@ class Engine:
     ) -> Iterator[tuple[int, Packed]]:
         """Yield ``(first_snp, packed)`` for every block in order, reading one block ahead.
 
-        The array is valid until the next one is asked for.
+        The array is valid until the next block is asked for.
 
         Parameters
         ----------
         label : str
-            What the pass is for, shown by the progress.
+            Purpose of the pass, as the progress display shows it.
         read : callable
-            ``read(first_snp, packed_out)`` fills an array of shape (n_snps_block, bytes_per_snp). It is called from
-            one other thread, never twice at a time.
+            ``read(first_snp, packed_out)`` fills an array of shape (n_snps_block, bytes_per_snp). It is called in
+            another thread, never twice at the same time.
         snps : range
             SNPs to read.
         bytes_per_snp, block_snps : int
@@ -192,9 +198,9 @@ class Engine:
 
     @contextmanager
     def recorded(self, label: str, n_snps: int, snp_bytes: int) -> Iterator[Callable[[int], None]]:
-        """Show a pass by the progress while it runs, and record it when it is complete.
+        """Show a pass in the progress display while it runs, and record it when it is complete.
 
-        Gives a function to be called with the number of SNPs done since the last call.
+        Yields a function that the pass calls with the number of SNPs done since the last call.
         """
         started = time.perf_counter()
         self.progress.start(label, n_snps, n_snps * snp_bytes)

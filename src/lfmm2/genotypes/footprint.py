@@ -1,4 +1,4 @@
-"""The memory of a pass over genotypes, told before it runs and allocated from the same numbers."""
+"""The memory of a pass over genotypes: the numbers by which it is planned and by which it is allocated."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Footprint:
     Attributes
     ----------
     held : int
-        Whatever the size of a block.
+        Bytes that do not depend on the size of a block.
     per_snp : int
-        For each SNP of a block.
+        Bytes for each SNP of a block.
     group_snps : int
-        SNPs by which a block grows.
+        SNPs of a group: a block is a whole number of groups.
     """
 
     held: int = 0
@@ -25,16 +25,16 @@ class Footprint:
     group_snps: int = 1
 
     def __add__(self, other: Footprint) -> Footprint:
-        """Return the footprint of both."""
+        """Return the footprint of both pieces of work at the same time."""
         return Footprint(self.held + other.held, self.per_snp + other.per_snp, max(self.group_snps, other.group_snps))
 
     def of_block(self, n_snps: int) -> int:
-        """Return the bytes with blocks of so many SNPs."""
+        """Return the bytes that are held with blocks of n_snps SNPs."""
         return self.held + n_snps * self.per_snp
 
     @property
     def least(self) -> int:
-        """Bytes with the smallest block."""
+        """Return the bytes that are held with the smallest block, one group."""
         return self.of_block(self.group_snps)
 
 
@@ -42,5 +42,5 @@ NOTHING_HELD = Footprint()
 
 
 def doubles(*shapes: tuple[int, ...]) -> int:
-    """Return the bytes of arrays of float64 with these shapes."""
+    """Return the bytes of float64 arrays of these shapes."""
     return 8 * sum(prod(shape) for shape in shapes)

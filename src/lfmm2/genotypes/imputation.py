@@ -1,8 +1,8 @@
-r"""Missing calls filled from the latent factors, and what that is worth on calls that were held out.
+r"""Missing calls filled from the latent factors, and the error of such predictions on calls that are held out.
 
 A missing call of SNP :math:`y` is filled with its fitted value from the least-squares regression of :math:`y` on
-:math:`[1, U]` over the samples that have a call; never on the variables, which would leak into the tests. The numbers
-come from the pass that tests; see `lfmm2.kernels._impute` for the equations.
+:math:`[1, U]` over the samples that have a call; never on the variables, whose effects are to be tested. Filling is
+part of the testing pass; see `lfmm2.kernels._impute` for the equations.
 """
 
 from __future__ import annotations
@@ -20,20 +20,26 @@ from lfmm2.genotypes.engine import plan_tiling
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.kernels import _impute
 
-# columns of what is told of every SNP, squared errors of its held-out call in dosage: both NaN where there is none, the
-# second alone where missing calls stay at the mean because the called samples do not determine the regression
+# Columns of the squared errors, in dosage, with which the held-out call of each SNP is predicted by the mean and by the
+# factors. Both are NaN where no call is held out; the second alone is NaN where missing calls stay at the mean, because
+# the called samples do not determine the regression.
 ERROR_MEAN, ERROR_FACTORS = 0, 1
 N_COLUMNS = 2
 
-# directions of U shorter than this share of the longest are rounding
+# Shortest direction of U that is used, as a share of the longest. Shorter ones are rounding errors of dependent
+# factors, and would fill calls with noise.
 RANK_TOLERANCE = 1e-10
-# the basis may be read off the products with W where it lies in their span to this
+# Largest entry of basis - W T at which products with the basis are computed as (products with W) T. A larger one would
+# change filled values; with a smaller one, rounding alone would ask for a second product per SNP.
 SPAN_TOLERANCE = 1e-12
+# Largest entry of T. Larger ones would magnify the rounding errors of the products with W.
 LARGEST_MAP = 1e3
 
-# fixed point in which doubles are added exactly: the last bit of the smallest one, and room below it
-_POINT = 1200
-_HALF = 27
+# Bits after the binary point of the integers in which doubles are added exactly. The smallest double, as a mantissa of
+# 53 bits, has units of 2**-1126; it could not be added with fewer than 1126 bits.
+_FRACTION_BITS = 1200
+# Bits of the lower half of a mantissa of 53 bits. Halves are added as 64-bit integers, with room for 2**36 SNPs.
+_HALF_BITS = 27
 
 
 class FactorFill:
@@ -42,16 +48,21 @@ class FactorFill:
     Parameters
     ----------
     U : ndarray of shape (n_samples, K), float64
-        Factors of the samples in use, in their order; any basis, any scale.
+        Factors of the samples in use, in their order; finite, in any basis and scale.
     seed : int
-        Of the choice of held-out calls.
+        Seed of the choice of held-out calls, from 0 to below 2⁶⁴.
     keeps_means : bool
-        Whether products with missing calls at the mean are given too.
+        True if products with missing calls at the mean are computed too.
 
     Attributes
     ----------
     basis : ndarray of shape (n_samples, r), float64
         Orthonormal basis of :math:`[1, U]`; its first column is constant. r = K + 1 unless factors are dependent.
+
+    Raises
+    ------
+    UsageError
+        If U has no samples or is not finite, or the seed is out of range.
     """
 
     def __init__(self, U: Floats, seed: int = 0, keeps_means: bool = False) -> None:
@@ -64,7 +75,7 @@ class FactorFill:
         n = len(U)
         centred = U - U.mean(axis=0)
         lengths = np.linalg.norm(centred, axis=0)
-        # a constant column leaves its rounding
+        # A constant column is not exactly 0 after centring, but of the size of its rounding errors.
         varies = lengths > 1e-12 * np.linalg.norm(U, axis=0)
         left, values, _ = np.linalg.svd(centred[:, varies] / lengths[varies], full_matrices=False)
         factors = left[:, values > RANK_TOLERANCE * values.max(initial=0.0)]
@@ -72,18 +83,18 @@ class FactorFill:
 
     @property
     def rank(self) -> int:
-        """Columns of the basis."""
+        """Return r, the number of columns of the basis."""
         return int(self.basis.shape[1])
 
-    def draws(self, first_snp: int, n_snps: int) -> NDArray[np.uint64]:
-        """A random number for each SNP, a function of the seed and of its position alone (splitmix64)."""
+    def draw_numbers(self, first_snp: int, n_snps: int) -> NDArray[np.uint64]:
+        """Draw a random number for each SNP, which depends on the seed and its position alone (splitmix64)."""
         x = np.arange(first_snp, first_snp + n_snps, dtype=np.uint64) + np.uint64(1)
-        # the seed is mixed first, so that neighbouring seeds give unrelated streams
-        x = x * np.uint64(0x9E3779B97F4A7C15) + _mixed(np.array([self.seed], np.uint64))
-        return _mixed(x)
+        # The seed is mixed first, so that neighbouring seeds give unrelated numbers.
+        x = x * np.uint64(0x9E3779B97F4A7C15) + _mix_bits(np.array([self.seed], np.uint64))
+        return _mix_bits(x)
 
-    def map_from(self, W: Floats) -> Floats | None:
-        """T (m, r) with basis = W T but for the constant column, which is 0; None if the basis is not in W's span.
+    def map_to_basis(self, W: Floats) -> Floats | None:
+        """Return T (m, r) with basis = W T, except that its first column is 0; None if W does not span the basis.
 
         Parameters
         ----------
@@ -91,7 +102,7 @@ class FactorFill:
             Columns with mean 0; some may be 0.
         """
         factors = self.basis[:, 1:]
-        # by normal equations, which take no copy of W: the check below is of what comes out
+        # Normal equations lose digits but take no copy of W; the solution is checked below.
         T = np.linalg.lstsq(W.T @ W, W.T @ factors, rcond=None)[0]
         rest = W @ T
         rest -= factors
@@ -105,24 +116,30 @@ class FactorFill:
         Parameters
         ----------
         values : ndarray of shape (n_snps_block, n_samples), float64
-            Centred by the mean of the called, 0 where missing or where nothing varies. Rows with missing calls are
-            filled and centred again.
+            Centred by the mean of the called samples; 0 where missing, and in SNPs without variation. Rows with missing
+            calls are filled and centred again.
         called : ndarray of shape (n_snps_block, n_samples), bool
         first_snp : int
-            Position of the first row.
+            Position of the first SNP.
 
         Returns
         -------
         ndarray of shape (n_snps_block, 2), float64
-            As `lfmm2.kernels._impute.fill_block` gives it; errors in units of the values.
+            Columns `ERROR_MEAN` and `ERROR_FACTORS`, as `lfmm2.kernels._impute.fill_block` gives them: errors in units
+            of the values, squared.
+
+        Raises
+        ------
+        UsageError
+            If the factors have another number of samples.
         """
         A, r = self.basis, self.rank
         if values.shape[1] != len(A):
             raise UsageError(f"factors of {len(A)} samples cannot fill genotypes of {values.shape[1]}")
         n_called = called.sum(axis=1)
         varies, complete, few = values.any(axis=1), called.all(axis=1), n_called <= r
-        # the sample that is held out, counted among the called first
-        draws = self.draws(first_snp, len(values)) % np.maximum(n_called, 1).astype(np.uint64)
+        # Number of the held-out sample: first among the called samples, then among all.
+        draws = self.draw_numbers(first_snp, len(values)) % np.maximum(n_called, 1).astype(np.uint64)
         sample = draws.astype(np.intp)
         for s in np.flatnonzero(varies & ~complete):
             sample[s] = np.flatnonzero(called[s])[sample[s]]
@@ -131,7 +148,7 @@ class FactorFill:
         with np.errstate(divide="ignore", invalid="ignore"):
             by_mean = (y / (1 - 1 / n_called)) ** 2
         c = values @ A  # (b, r)
-        c[:, 0] = 0.0  # but for rounding
+        c[:, 0] = 0.0  # values are centred, so this is exact
         fitted, leverage = np.einsum("ij,ij->i", a, c), np.einsum("ij,ij->i", a, a)
         errors = np.full((len(values), N_COLUMNS), np.nan)
         left = varies & few & ~complete
@@ -151,7 +168,7 @@ class FactorFill:
 
     @staticmethod
     def _solve(missing: Floats, right: Floats) -> Floats | None:
-        """(I - Mᵀ M)⁻¹ right for the rows M of missing samples; None where a pivot of L D Lᵀ is too small."""
+        """Solve (I - Mᵀ M) x = right for the rows M of missing samples; None if a pivot of L D Lᵀ is too small."""
         N = np.eye(missing.shape[1]) - missing.T @ missing
         try:
             L = np.linalg.cholesky(N)
@@ -162,8 +179,8 @@ class FactorFill:
         return np.asarray(np.linalg.solve(N, right))
 
 
-def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finalizer of splitmix64: every bit of the argument changes half of the bits of the result."""
+def _mix_bits(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Apply the finalizer of splitmix64: each bit of x changes about half of the bits of the result."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -171,13 +188,14 @@ def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 @dataclass(frozen=True)
 class FilledBlock:
-    """What filling changes in one packed block.
+    """Results of filling one packed block.
 
     Attributes
     ----------
     coefficients : ndarray of shape (n_snps_block, padded rank), float64
+        Regression coefficients of each SNP on the basis, from which `PackedFill.fill_decoded` fills it.
     squares : ndarray of shape (n_snps_block,), float64
-        To be added to ‖y‖².
+        Sum of squares that filling adds to ‖y‖².
     held_out : ndarray of shape (n_snps_block, 2), float64
         Columns `ERROR_MEAN`, `ERROR_FACTORS`.
     """
@@ -189,16 +207,16 @@ class FilledBlock:
 
 @dataclass(frozen=True)
 class FillSize:
-    """What the memory of filling depends on, beside samples, columns and threads.
+    """Facts that, with the numbers of samples, columns and threads, determine the memory of filling.
 
     Attributes
     ----------
     rank : int
         Columns of the basis of [1, U].
     keeps_means : bool
-        As of `FactorFill`.
+        True if products with missing calls at the mean are computed too.
     spanned : bool
-        True where the columns of the pass span the basis, as those of a test do.
+        True if the columns of the pass span the basis, as those of a test do.
     """
 
     rank: int
@@ -220,30 +238,35 @@ class FillSize:
         }
 
     def footprint(self, n_samples: int, m: int, n_threads: int) -> Footprint:
-        """Return the memory of filling in a pass with m columns; the rows twice, for what it takes to make them."""
+        """Return the memory of filling in a pass with m columns; rows count twice, since making them takes a copy."""
         shapes = self.shapes(n_samples, m, n_threads)
         n_integers = prod(shapes.pop("positions"))
         padded = shapes["to_basis"][1]
-        # results of this block and of the last one, draws and their temporaries
+        # For each SNP: results of this block and of the last one, and random numbers with their temporaries.
         n_numbers = 2 * (padded + N_COLUMNS + 1) + 4
         n_numbers += (0 if self.spanned else padded + 4) + self.keeps_means * m
         return Footprint(doubles(*shapes.values(), shapes["rows"]) + 4 * n_integers, 8 * n_numbers)
 
 
 class PackedFill:
-    """Fills the blocks of one pass.
+    """The arrays with which the packed blocks of one pass are filled.
 
     Parameters
     ----------
     fill : FactorFill
     W : ndarray of shape (n_samples, m), float64
-        Columns of the pass, filled up to a multiple of 4.
+        Columns of the pass, padded to a multiple of 4.
     n_threads : int
 
     Attributes
     ----------
     size : FillSize
-        Tells the memory that this takes.
+        Facts that determine the memory of these arrays.
+
+    Raises
+    ------
+    UsageError
+        If factors and columns have different numbers of samples.
     """
 
     def __init__(self, fill: FactorFill, W: Floats, n_threads: int) -> None:
@@ -256,13 +279,13 @@ class PackedFill:
         basis = np.zeros((n, padded))
         basis[:, :r] = fill.basis
         centred = W - W.mean(axis=0)
-        T = fill.map_from(centred)
+        T = fill.map_to_basis(centred)
         self.size = FillSize(r, fill.keeps_means, T is not None)
         shapes = self.size.shapes(n, W.shape[1], n_threads)
         self._rows = np.ascontiguousarray(np.hstack([basis, centred]))
         self._work = np.empty(shapes["work"])
         self._positions = np.empty(shapes["positions"], np.int32)
-        # products of its own where those with W do not tell those with the basis
+        # If W does not span the basis, each block is multiplied with the basis too.
         self._basis = basis if T is None else None
         self._to_basis = np.zeros(shapes["to_basis"])
         self._to_basis[: r if T is None else len(T), :r] = np.diag(np.arange(r) > 0) if T is None else T
@@ -270,7 +293,7 @@ class PackedFill:
         self._tile_work = np.empty(shapes["tile_work"])
 
     def apply(self, first_snp: int, packed: Packed, coding: int, counts: Ints, products: Floats) -> FilledBlock:
-        """Fill one block; `products` of SNPs with missing calls become those of the filled SNPs."""
+        """Fill one block, and overwrite `products` of SNPs with missing calls by those of the filled SNPs."""
         b, n = len(packed), len(self._rows)
         z = products
         if self._basis is not None:
@@ -281,7 +304,8 @@ class PackedFill:
             )  # fmt: skip
         filled = FilledBlock(np.empty((b, self._to_basis.shape[1])), np.empty(b), np.empty((b, N_COLUMNS)))
         _impute.fill_block(
-            packed, n, coding, counts, self._rows, self.fill.rank, z, self._to_basis, self.fill.draws(first_snp, b),
+            packed, n, coding, counts, self._rows, self.fill.rank, z, self._to_basis,
+            self.fill.draw_numbers(first_snp, b),
             filled.coefficients, products, filled.squares, filled.held_out, self._work, self._positions,
             self.n_threads,
         )  # fmt: skip
@@ -295,12 +319,12 @@ class PackedFill:
 
 
 class HeldOutError:
-    """Errors of predicted held-out calls, added up exactly: in any order and any cut, the same bits.
+    """Errors of predictions of held-out calls, added exactly, so that the order of SNPs cannot change a bit.
 
     Attributes
     ----------
     n_held_out : int
-        Calls, one of each SNP that varies and has enough calls.
+        Calls held out: one of each SNP that varies and has enough calls.
     n_left_at_mean : int
         SNPs whose missing calls stay at the mean, because the called samples do not determine the regression.
     """
@@ -308,54 +332,53 @@ class HeldOutError:
     def __init__(self) -> None:
         self.n_held_out = 0
         self.n_left_at_mean = 0
-        # sums of squares, in units of 2**-_POINT
+        # Sums of squared errors by the mean and by the factors, in units of 2**-_FRACTION_BITS.
         self._sums = [0, 0]
 
     def add(self, held_out: Floats) -> None:
-        """Add some SNPs.
+        """Add the errors of some SNPs.
 
         Parameters
         ----------
         held_out : ndarray of shape (n_snps, 2), float64
-            Columns `ERROR_MEAN`, `ERROR_FACTORS`, of `CrossProducts.imputation`.
+            `CrossProducts.imputation`, with columns `ERROR_MEAN` and `ERROR_FACTORS`.
         """
         predicted = ~np.isnan(held_out)
         both = predicted.all(axis=1)
         self.n_held_out += int(both.sum())
         self.n_left_at_mean += int((predicted[:, ERROR_MEAN] & ~both).sum())
         for j in (ERROR_MEAN, ERROR_FACTORS):
-            self._sums[j] += _exact_sum(held_out[both, j])
+            self._sums[j] += _sum_exactly(held_out[both, j])
 
     @property
     def rmse_mean(self) -> float:
-        """Root mean squared error of the mean of the other called samples; NaN where nothing was held out."""
-        return self._rmse(ERROR_MEAN)
+        """Return the root mean squared error of predictions by the mean of the other samples; NaN without calls."""
+        return self._compute_rmse(ERROR_MEAN)
 
     @property
     def rmse_factors(self) -> float:
-        """Root mean squared error of the regression of the other called samples on the factors."""
-        return self._rmse(ERROR_FACTORS)
+        """Return the root mean squared error of predictions by the regression on the factors; NaN without calls."""
+        return self._compute_rmse(ERROR_FACTORS)
 
     @property
     def ratio(self) -> float:
-        """`rmse_factors` / `rmse_mean`: below 1 where factors predict calls better; NaN where that is 0 / 0."""
+        """Return `rmse_factors` / `rmse_mean`, below 1 if factors predict better; NaN if `rmse_mean` is 0 or NaN."""
         return self.rmse_factors / self.rmse_mean if self.rmse_mean > 0 else np.nan
 
-    def _rmse(self, j: int) -> float:
+    def _compute_rmse(self, j: int) -> float:
         if self.n_held_out == 0:
             return np.nan
-        # a quotient of integers is rounded once
-        return float(np.sqrt(self._sums[j] / (self.n_held_out << _POINT)))
+        # Python rounds the quotient of two integers only once.
+        return float(np.sqrt(self._sums[j] / (self.n_held_out << _FRACTION_BITS)))
 
 
-def _exact_sum(values: Floats) -> int:
-    """Sum of finite doubles that are not negative, in units of 2**-_POINT, without rounding."""
+def _sum_exactly(values: Floats) -> int:
+    """Return the sum, without rounding, of finite doubles that are not negative, in units of 2**-_FRACTION_BITS."""
     fraction, exponent = np.frexp(values)
     mantissa = np.ldexp(fraction, 53).astype(np.int64)
     total = 0
     for power in np.unique(exponent):
         some = mantissa[exponent == power]
-        # halves of 27 bits: 2**36 of them fit into 63
-        high, low = int((some >> _HALF).sum()), int((some & ((1 << _HALF) - 1)).sum())
-        total += ((high << _HALF) + low) << (int(power) - 53 + _POINT)
+        high, low = int((some >> _HALF_BITS).sum()), int((some & ((1 << _HALF_BITS) - 1)).sum())
+        total += ((high << _HALF_BITS) + low) << (int(power) - 53 + _FRACTION_BITS)
     return total

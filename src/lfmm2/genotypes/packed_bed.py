@@ -1,7 +1,7 @@
 """The .bed of a PLINK 1 fileset: 3 magic bytes, then ceil(n_samples / 4) bytes per SNP, two bits per genotype.
 
-Bytes are read with pread and never mapped: a file that shrinks under a map kills the process. Bits of a SNP's last
-byte beyond the last sample are zero, so others tell that the file has more samples than is thought.
+Bytes are read with pread and the file is never mapped into memory: if a mapped file shrinks, the process is killed.
+Pad bits, those of a SNP's last byte beyond the last sample, must be zero; others are a sign of more samples.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputErr
 from lfmm2.files import open_regular, refuse_other_format
 
 _MAGIC = b"\x6c\x1b\x01"
-# Gaps of fewer bytes between chosen SNPs are read and dropped: to skip them takes another call of the system and
-# stops its read-ahead, which costs more.
+# Smallest gap between chosen SNPs, in bytes, that is skipped. A smaller gap is read and dropped, because one more call
+# of the system, which also stops its read-ahead, takes longer.
 _READ_THROUGH_BYTES = 1 << 16
-# Bytes that are read at once where gaps are read through
+# Bytes of memory for SNPs that are read together with the gaps between them.
 _SCRATCH_BYTES = 1 << 22
-# SNPs whose pad bits are checked when a file is opened, in runs of consecutive SNPs
+# SNPs of a larger file whose pad bits are checked when it is opened, and length of the runs in which they are read.
 _SAMPLED_SNPS, _SAMPLED_RUN = 4096, 16
-# With fewer SNPs, two copies of A1 in each of them are no sign that the last sample is absent
+# Fewest SNPs for a warning that the last sample has two copies of A1 in all of them: in fewer this may be chance.
 _FEWEST_SNPS_FOR_WARNING = 64
-# Bytes that the system reads at least: up to here a whole SNP costs no more than its last byte
+# Bytes that the system reads at least. Reading a SNP of up to so many bytes takes no longer than reading its last byte.
 _PAGE_BYTES = 4096
 
 
 class FileStamp:
-    """Size, inode and time of change of a file, by which one tells later if it is still the same."""
+    """Size, inode and time of change of a file, by which `check` tells later if the file has changed."""
 
     def __init__(self, path: AnyPath) -> None:
         self.path = Path(path)
@@ -48,7 +48,7 @@ class FileStamp:
         self.mtime_ns = self._seen.st_mtime_ns
 
     def check(self) -> None:
-        """Raise ReadError if the file is gone or has changed since."""
+        """Raise ReadError if the file is gone or has changed since it was opened."""
         then = self._seen
         try:
             now = self.path.stat()
@@ -60,7 +60,7 @@ class FileStamp:
 
 
 class PackedReader(Protocol):
-    """Hard calls packed as in a .bed, which `BedMatrix` reads: a .bed, or another format that can pack its calls so."""
+    """Hard calls packed as in a .bed, which `BedMatrix` reads: a .bed, or another format packed in this way."""
 
     @property
     def n_samples(self) -> int: ...
@@ -68,26 +68,53 @@ class PackedReader(Protocol):
     def n_snps(self) -> int: ...
     @property
     def bytes_per_snp(self) -> int:
-        """ceil(n_samples / 4)."""
+        """Return ceil(n_samples / 4)."""
 
     def read_packed(self, first_snp: int, packed_out: NDArray[np.uint8]) -> None:
-        """Fill the array, shape (n_snps_block, bytes_per_snp), with consecutive SNPs from `first_snp` on."""
+        """Fill `packed_out`, shape (n_snps_block, bytes_per_snp), with consecutive SNPs from `first_snp` on."""
 
     def read_snps(self, snps: NDArray[np.int64], packed_out: NDArray[np.uint8]) -> None:
-        """Fill the array with the SNPs at ascending positions."""
+        """Fill `packed_out` with the SNPs at ascending positions."""
 
     def check_unchanged(self) -> None:
-        """Raise ReadError if the genotypes are no longer those that were opened."""
+        """Raise ReadError if the genotypes have changed since they were opened."""
 
 
 class PackedBed:
-    """The .bed alone: packed ranges of a file of known shape.
+    """A .bed of known shape, without its .bim and .fam; several threads may read at the same time.
 
-    Attributes: `path`, `n_samples`, `n_snps`, `bytes_per_snp`, which is ceil(n_samples / 4), and `n_bytes`, the size
-    of the file. Threads may read at once.
-    Raises ReadError (the file is absent, unreadable or no regular file), MalformedInputError (another format, a size
-    that is no whole number of SNPs, pad bits that are not zero) or InconsistentInputError (a whole number of SNPs,
-    but another). Pad bits are checked in a sample of SNPs when the file is opened, in all SNPs as they are read.
+    Pad bits are checked in a sample of SNPs when the file is opened, in all SNPs as they are read.
+
+    Parameters
+    ----------
+    path : path
+    n_samples, n_snps : int
+        Numbers that the file must have.
+
+    Attributes
+    ----------
+    path : Path
+    n_samples, n_snps : int
+    bytes_per_snp : int
+        ceil(n_samples / 4).
+    n_bytes : int
+        Size of the file.
+
+    Raises
+    ------
+    UsageError
+        If `n_samples` is below 1 or `n_snps` below 0.
+    ReadError
+        If the file is absent, unreadable or not a regular file.
+    MalformedInputError
+        If it has another format, a size that is no whole number of SNPs, or pad bits that are not zero.
+    InconsistentInputError
+        If it has a whole number of SNPs, but not `n_snps`.
+
+    Warns
+    -----
+    InputWarning
+        If the last sample has two copies of A1 in all SNPs checked, as if the file had fewer samples.
     """
 
     path: Path
@@ -105,7 +132,7 @@ class PackedBed:
             raise
 
     def _open(self, path: Path) -> None:
-        """Open the file and check how it begins."""
+        """Open the file and check its first bytes."""
         self.path = path
         self._file = open_regular(path)
         try:
@@ -117,13 +144,14 @@ class PackedBed:
             raise
 
     def _set_shape(self, n_samples: int, n_snps: int, samples_from: str = "", snps_from: str = "") -> None:
-        """Check the file against a shape, which was counted in the files named."""
+        """Take the numbers of samples and SNPs, counted in the files named, and check the .bed against them."""
         if n_samples < 1 or n_snps < 0:
             raise UsageError(f"{self.path}: {n_samples} samples and {n_snps} SNPs; give the numbers that it has")
         self.n_samples = int(n_samples)
         self.n_snps = int(n_snps)
         self.bytes_per_snp = (self.n_samples + 3) // 4
-        self._least_dirty = 1 << (2 * (self.n_samples % 4))  # last bytes from here on have pad bits; of n % 4 > 0
+        # A last byte of at least this value has pad bits set; without a meaning where no byte is padded.
+        self._least_dirty = 1 << (2 * (self.n_samples % 4))
         self._check_size(samples_from and f" ({samples_from})", snps_from and f" ({snps_from})")
         self._check_number_of_samples()
 
@@ -148,7 +176,7 @@ class PackedBed:
             raise MalformedInputError(f"{self.path}: begins with {start}, but a .bed with 6c 1b 01; give one")
 
     def _check_size(self, samples_from: str, snps_from: str) -> None:
-        """Raise if the file has another number of bytes than its samples and SNPs need."""
+        """Raise if the number of bytes of the file is not the one that its samples and SNPs need."""
         needed = len(_MAGIC) + self.n_snps * self.bytes_per_snp
         n_held, n_left = divmod(self.n_bytes - len(_MAGIC), self.bytes_per_snp)
         samples = f"{with_spaces(self.n_samples)} samples{samples_from}"
@@ -175,10 +203,10 @@ class PackedBed:
         )
 
     def _check_number_of_samples(self) -> None:
-        """Look at the last byte of all of up to 4 096 SNPs, of more at 256 runs of 16, evenly spread.
+        """Check the number of samples by the last byte of all SNPs, or of 256 evenly spread runs of 16 if above 4 096.
 
-        The size of the file leaves up to three samples open. Too few show in pad bits; too many read as two copies of
-        A1 in every SNP, which is legal but worth a warning.
+        Up to four numbers of samples give a file of the same size. If `n_samples` is too small, pad bits are set; if it
+        is too large, the last sample has two copies of A1 in every SNP, which is legal but worth a warning.
         """
         if self.n_snps <= _SAMPLED_SNPS:
             run = max(1, _SCRATCH_BYTES // self.bytes_per_snp)
@@ -211,11 +239,11 @@ class PackedBed:
 
     @property
     def stamps(self) -> tuple[FileStamp, ...]:
-        """Return the file, and those that were opened with it, as they were then."""
+        """Return the .bed, and the files that were opened with it, as they were when they were opened."""
         return tuple(self._stamps)
 
     def check_unchanged(self) -> None:
-        """Raise ReadError if a file has another size, inode or time of change than when it was opened."""
+        """Raise ReadError if the size, inode or time of change of a file is not the one at opening."""
         for stamp in self._stamps:
             stamp.check()
 
@@ -229,8 +257,21 @@ class PackedBed:
     def read_packed(self, first_snp: int, packed_out: NDArray[np.uint8]) -> None:
         """Read consecutive SNPs from `first_snp` straight into the caller's array.
 
-        `packed_out` has shape (n_snps_block, bytes_per_snp), uint8, C-contiguous. Raises UsageError (another array, a
-        range beyond the file), ReadError (the system's error, a file that shrank) or MalformedInputError (pad bits).
+        Parameters
+        ----------
+        first_snp : int
+            Position of the first SNP, from 0.
+        packed_out : ndarray of shape (n_snps_block, bytes_per_snp), uint8, C-contiguous
+            Overwritten with the packed SNPs.
+
+        Raises
+        ------
+        UsageError
+            If `packed_out` is another kind of array, or the SNPs are not all in the file.
+        ReadError
+            If the system cannot read, or the file has shrunk.
+        MalformedInputError
+            If pad bits are set.
         """
         shape = (len(packed_out), self.bytes_per_snp)
         if packed_out.dtype != np.uint8 or packed_out.shape != shape or not packed_out.flags.carray:
@@ -251,7 +292,7 @@ class PackedBed:
         self._check_pad_bits(packed_out[:, -1], int(first_snp))
 
     def read_snps(self, snps: NDArray[np.int64], packed_out: NDArray[np.uint8]) -> None:
-        """Read SNPs at strictly ascending positions, otherwise as `read_packed` does."""
+        """Read the SNPs at strictly ascending positions `snps`, shape (n_snps_block,); see `read_packed`."""
         self.read_packed(0, packed_out[:0])  # checks the array
         if snps.shape != packed_out.shape[:1] or bool(np.any(np.diff(snps) <= 0)):
             raise UsageError(f"snps must ascend, one per row of packed_out ({len(packed_out)})")

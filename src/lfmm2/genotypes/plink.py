@@ -1,6 +1,6 @@
 """PLINK 1 binary filesets: open, check, stream the variants, select samples and SNPs.
 
-The .bim may have 1e9 lines and is only ever streamed. Code 00 is two copies of A1, so a dosage counts A2.
+A .bim may have 1e9 lines, so a large one is only streamed. Code 00 is two copies of A1, so a dosage counts A2.
 """
 
 from __future__ import annotations
@@ -25,29 +25,38 @@ from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.packed_bed import FileStamp, PackedBed
 from lfmm2.genotypes.source import NO_ID, GenotypeSource, SourceMemory
 
-# A .bim of up to this many bytes is parsed once and kept, at about twice its size
+# Largest .bim, in bytes, that is parsed once and kept in memory, where it takes about twice this size. A larger one is
+# read again whenever its variants are needed.
 _HELD_BIM = 1 << 24
-# IDs are searched for repeats in this many groups, one after the other, so that the hash table of a group stays small
+# Groups of IDs searched for repeats one after the other. A hash table takes about 60 bytes an ID, so with fewer
+# groups it is larger; each group reads all IDs once more.
 _ID_GROUPS = 16
+# Names of the columns of a .bim, by their number; a .bim may lack the genetic position.
 _BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2"), 5: ("CHROM", "ID", "POS", "A1", "A2")}
 
 
 def read_fam(path: AnyPath) -> Samples:
-    """Read FID and IID from a .fam; more than six columns pass, since GEMMA keeps phenotypes there.
+    """Read FID and IID from a .fam; more than six columns are accepted, since GEMMA keeps phenotypes there.
 
-    Raises ReadError, MalformedInputError (empty, ragged, one column, header or blank line, not UTF-8) or
-    InconsistentInputError (the same FID and IID twice).
+    Raises
+    ------
+    ReadError
+        If the file cannot be read.
+    MalformedInputError
+        If it is empty, not UTF-8, has one column, a header, a blank line, or lines of different length.
+    InconsistentInputError
+        If two samples have the same FID and IID.
     """
     fid, iid = first_two_columns(path, "a .fam has 6 columns, FID and IID first", least=2)
     if fid[0].lstrip("#").upper() in ("FID", "IID"):
         raise MalformedInputError(f"{path}, line 1: is a header line, but a .fam has none; remove it")
-    if twins := repeated(joined_ids(fid, iid)):
-        raise InconsistentInputError(f"{path}: {len(twins)} repeated FID IID ({some_of(twins)}); rename them")
+    if repeats := repeated(joined_ids(fid, iid)):
+        raise InconsistentInputError(f"{path}: {len(repeats)} repeated FID IID ({some_of(repeats)}); rename them")
     return Samples(tuple(fid), tuple(iid))
 
 
 class _VariantSurvey:
-    """Counts SNPs, and looks for what is legal but rarely meant: another order than the genome's, repeated IDs."""
+    """Number of SNPs in a .bim, and what is legal but probably a mistake: SNPs out of order, repeated IDs."""
 
     def __init__(self) -> None:
         self.n_snps = 0
@@ -59,7 +68,7 @@ class _VariantSurvey:
         self._repeated: list[str] = []
 
     def add(self, tables: list[pa.Table]) -> None:
-        """Take the next SNPs, in tables whose columns have one chunk each; repeats are sought among all of them."""
+        """Add the next SNPs, in tables whose columns have one chunk each; IDs are compared within one call only."""
         for table in tables:
             if self._disorder is None:
                 self._disorder = self._find_disorder(table["CHROM"].chunk(0), table["POS"].to_numpy())
@@ -68,7 +77,7 @@ class _VariantSurvey:
         self._n_parts += 1
 
     def _find_repeats(self, chunks: list[pa.Array]) -> None:
-        """Count IDs that occur more than once, by groups of their last byte: a hash table of all is 60 bytes an ID."""
+        """Count the IDs that occur more than once, in groups by their last byte (see `_ID_GROUPS`)."""
         groups = [_last_bytes(ids) % _ID_GROUPS for ids in chunks]
         for group in range(_ID_GROUPS):
             ids = pa.chunked_array([c.filter(pa.array(g == group)) for c, g in zip(chunks, groups, strict=True)])
@@ -79,7 +88,7 @@ class _VariantSurvey:
                 self._repeated += names[:6].to_pylist()
 
     def _find_disorder(self, chromosomes: pa.Array, positions: NDArray[np.int64]) -> str | None:
-        """Say where a chromosome comes again, or else where positions fall within one."""
+        """Describe the first line where a chromosome comes again, or else where positions fall; None if in order."""
         changed = pc.not_equal(chromosomes[1:], chromosomes[:-1]).to_numpy(zero_copy_only=False)
         starts = np.append(0, np.flatnonzero(changed) + 1)
         name, last_position = self._last
@@ -100,7 +109,7 @@ class _VariantSurvey:
         return f"line {self.n_snps + row + 1}: {fall} on chromosome {chromosomes[row]}"
 
     def faults(self) -> list[str]:
-        """Say in words what was found."""
+        """Return a sentence for each fault that was found."""
         found = []
         if self._disorder:
             found.append(f"is not sorted ({self._disorder}); results keep its order, PLINK 1.9 --make-bed sorts it")
@@ -120,22 +129,44 @@ def _last_bytes(strings: pa.Array) -> NDArray[np.uint8]:
 
 
 class BedFile(PackedBed, GenotypeSource):
-    """An open fileset, checked in full; `path` is the .bed, or the prefix that .bed, .bim and .fam share.
+    """An open PLINK fileset; its .bim and .fam are checked in full, its .bed by size and by a sample of SNPs.
 
-    Attributes: those of `PackedBed`, `bim_path`, `fam_path` and `samples`.
-    Raises ReadError (a file is absent, unreadable or no regular file), MalformedInputError (another format, a
-    size that is no whole number of SNPs, a faulty .bim or .fam) or InconsistentInputError (a whole number of
-    SNPs, but not that of the .bim; two samples with the same IDs). Warns (InputWarning) of a .bim that is not
-    sorted or repeats IDs; repeats are sought in all of a .bim up to 16 MB, in a larger one within 4 MB each.
+    Parameters
+    ----------
+    path : path
+        The .bed, or the prefix that .bed, .bim and .fam share.
+
+    Attributes
+    ----------
+    path, bim_path, fam_path : Path
+    samples : Samples
+        FID and IID of all samples.
+    n_samples, n_snps, bytes_per_snp, n_bytes, name
+        As of `PackedBed` and `GenotypeSource`.
+
+    Raises
+    ------
+    ReadError
+        If a file is absent, unreadable or not a regular file.
+    MalformedInputError
+        If the .bed has another format or a size that is no whole number of SNPs, or the .bim or .fam is faulty.
+    InconsistentInputError
+        If the .bed has a whole number of SNPs, but not that of the .bim; or if two samples have the same IDs.
+
+    Warns
+    -----
+    InputWarning
+        If the .bim is not sorted or repeats IDs; or as `PackedBed`. A .bim of up to 16 MB is searched as a whole for
+        repeats, a larger one in pieces of 4 MB.
     """
 
     def __init__(self, path: AnyPath) -> None:
         given = Path(path)
-        # an error of the system is found when the file is opened
+        # os.path takes errors of the system for absence; opening the file reports them.
         if (not os.path.exists(path) or os.path.isdir(path)) and os.path.exists(f"{path}.bed"):  # noqa: PTH110, PTH112
             given = Path(f"{path}.bed")
         self._open(given)
-        stem = self.path.name.removesuffix(".bed")  # no other suffix: beside x.chr1.bed lies x.chr1.bim
+        stem = self.path.name.removesuffix(".bed")  # and no more: the .bim of x.chr1.bed is x.chr1.bim
         self.bim_path, self.fam_path = (self.path.with_name(stem + end) for end in (".bim", ".fam"))
         self.name = str(self.bim_path)
         try:
@@ -152,7 +183,7 @@ class BedFile(PackedBed, GenotypeSource):
             raise
 
     def _survey_bim(self) -> int:
-        """Count the SNPs, and warn if they are not sorted or repeat IDs."""
+        """Count the SNPs, and warn if they are not sorted or IDs are repeated."""
         survey = _VariantSurvey()
         if self._held:
             survey.add(self._held)
@@ -169,7 +200,13 @@ class BedFile(PackedBed, GenotypeSource):
         return stream_tables(self.bim_path, rule, _BIM_COLUMNS.get, chunk_bytes)
 
     def iter_variants(self, chunk_bytes: int = CHUNK) -> Iterator[pa.Table]:
-        """Stream the .bim as tables of CHROM, POS, ID, A1 and A2, of about that many bytes of text each."""
+        """Stream the .bim as tables of CHROM, POS, ID, A1 and A2, each parsed from about `chunk_bytes` of text.
+
+        Raises
+        ------
+        ReadError
+            If the .bim has changed since the fileset was opened.
+        """
         if self._held is not None:
             yield from self._held
             return
@@ -182,12 +219,12 @@ class BedFile(PackedBed, GenotypeSource):
         self._stamps[1].check()
 
     def variants(self) -> pa.Table:
-        """Return the whole .bim as one table; mind its size, and see `iter_variants`."""
+        """Return the whole .bim as one table, which may take much memory; `iter_variants` streams it."""
         return pa.concat_tables(self.iter_variants())
 
     @property
     def memory(self) -> SourceMemory:
-        """Bytes of a SNP in the .bed, and of the .bim, whose tables take about twice its text."""
+        """Return the bytes of a SNP in the .bed and of the .bim, whose tables take about twice its text."""
         n_bytes = self.stamps[1].n_bytes
         return SourceMemory(self.bytes_per_snp, n_bytes, 0 if self._held is None else 2 * n_bytes)
 
@@ -214,5 +251,5 @@ class BedFile(PackedBed, GenotypeSource):
 
 
 def open_bed(path: AnyPath) -> BedFile:
-    """Open a PLINK 1 fileset by its .bed or its prefix; see `BedFile`."""
+    """Open a PLINK 1 fileset, given by its .bed or its prefix; see `BedFile`."""
     return BedFile(path)

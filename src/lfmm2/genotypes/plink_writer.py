@@ -21,8 +21,10 @@ __all__ = ["encode_bed", "write_plink"]
 
 UInt8 = NDArray[np.uint8]
 
+# First bytes of a .bed whose genotypes are stored SNP by SNP.
 BED_MAGIC = b"\x6c\x1b\x01"
 
+# Mark of a dosage that has no 2-bit code, and the codes of all one-byte dosages; −1 is the byte 255.
 _INVALID = 0xFF
 _CODE_OF_DOSAGE = np.full(256, _INVALID, dtype=np.uint8)
 _CODE_OF_DOSAGE[[0, 1, 2, 255]] = [0b00, 0b10, 0b11, 0b01]
@@ -44,7 +46,7 @@ def encode_bed(dosages: ArrayLike) -> UInt8:
     Raises
     ------
     UsageError
-        The array is not two-dimensional, not of one-byte integers, or holds another value.
+        If the array is not two-dimensional, not of one-byte integers, or holds another value.
 
     Examples
     --------
@@ -91,7 +93,7 @@ def write_plink(
     alleles : sequence of (str, str), optional
         A1 and A2 (the counted allele) per SNP; A and G by default.
     overwrite : bool
-        Replace existing files instead of refusing.
+        True to replace existing files.
 
     Returns
     -------
@@ -101,11 +103,12 @@ def write_plink(
     Raises
     ------
     UsageError
-        A dosage has another value, or a sequence another length than the samples or SNPs.
+        If dosages are not numbers in two dimensions or one has another value, or the length of a sequence is not the
+        number of samples or SNPs.
     OutputExistsError
-        One of the three files exists and `overwrite` is not set.
+        If one of the three files exists and `overwrite` is not set.
     WriteError
-        A file cannot be written; none of the three is left behind.
+        If a file cannot be written; none of the three is left behind.
 
     Examples
     --------
@@ -153,6 +156,7 @@ def write_plink(
 
 def pack_codes(codes: UInt8) -> UInt8:
     """Pack 2-bit codes (n_snps, 4·n_bytes), one per byte, into (n_snps, n_bytes); pad codes are zero."""
+    # Four codes are one 32-bit word. Shifts by 6, 12 and 18 bits move codes 2, 3 and 4 next to code 1 in the low byte.
     words = codes.view("<u4")
     packed = words >> 6
     packed |= words
@@ -164,6 +168,7 @@ def pack_codes(codes: UInt8) -> UInt8:
 
 
 def _check_dosages(dosages: NDArray[Any], is_wrong: NDArray[np.bool_]) -> None:
+    """Raise UsageError with the place of the first wrong dosage."""
     if is_wrong.any():
         snp, sample = np.argwhere(is_wrong)[0].tolist()
         raise UsageError(
@@ -183,7 +188,7 @@ def default_sample_ids(n_samples: int) -> list[str]:
 
 
 def fam_text(fid: Sequence[str], iid: Sequence[str]) -> bytes:
-    """Lines of a .fam; parents, sex and phenotype are unknown."""
+    """Return the lines of a .fam, with parents, sex and phenotype unknown."""
     return "".join(f"{family}\t{sample}\t0\t0\t0\t-9\n" for family, sample in zip(fid, iid, strict=True)).encode()
 
 
@@ -193,7 +198,7 @@ def bim_text(
     positions: Sequence[int],
     alleles: Sequence[tuple[str, str]],
 ) -> bytes:
-    """Lines of a .bim; alleles are A1 and A2."""
+    """Return the lines of a .bim; `alleles` are pairs of A1 and A2, and the genetic position is 0."""
     return "".join(
         f"{chromosome}\t{snp}\t0\t{position}\t{a1}\t{a2}\n"
         for chromosome, snp, position, (a1, a2) in zip(chromosomes, snp_ids, positions, alleles, strict=True)
@@ -201,5 +206,5 @@ def bim_text(
 
 
 def table_text(header: Sequence[str], rows: Iterable[Sequence[object]], separator: str) -> bytes:
-    """Lines of a table, floats in the fewest digits that read back as the same numbers."""
+    """Return the lines of a table, with floats in the fewest digits that read back as the same numbers."""
     return "".join(separator.join(map(str, row)) + "\n" for row in (header, *rows)).encode()

@@ -5,9 +5,9 @@ segment is summed from zero, in the fixed order of the pass. Sums of segments ar
 depends on their number alone: node (level, index) is the sum over the segments from index · 2^level to before
 (index + 1) · 2^level, and is the sum of its two halves. A half without segments is left out.
 
-A pass over a range of whole segments answers with the largest nodes that lie in it, at most two of a level. Nodes of
-several ranges are merged in any order: whoever adds two halves adds the same two numbers. A pass from the first SNP on
-holds one node of a level at most, like the digits of a binary counter.
+A pass over a range of whole segments returns the largest nodes that lie in the range, at most two of a level. Nodes of
+several ranges can be merged in any order, because a node is always the sum of the same two halves. A pass from the
+first SNP on holds at most one node of a level, like the digits of a binary counter.
 """
 
 from __future__ import annotations
@@ -18,20 +18,27 @@ from dataclasses import dataclass
 from lfmm2._typing import Arrays, Floats
 from lfmm2.errors import UsageError
 
-# SNPs of a segment. Shorter ones cost additions of n_samples x n_columns each, longer ones leave less to share among
-# machines. Another value changes the last digits of every factor estimate with more SNPs than this.
+# SNPs of a segment. Each segment costs one addition of n_samples × n_columns numbers, so shorter ones are slower; with
+# longer ones fewer machines can share the work. Another number changes the last digits of all factors estimated from
+# more SNPs than this.
 SEGMENT_SNPS = 1 << 16
 
 
 @dataclass(frozen=True)
 class SnpRange:
-    """SNPs from `first` to before `end` of a matrix; without an end, to its last."""
+    """SNPs of a matrix from `first` to before `end`, counted from 0; to the last SNP if `end` is None."""
 
     first: int = 0
     end: int | None = None
 
     def within(self, n_snps: int, unit: int) -> range:
-        """Return the SNPs as a `range`; both ends are multiples of `unit`, or the end of the matrix."""
+        """Return the SNPs as a `range`.
+
+        Raises
+        ------
+        UsageError
+            If the range is not within n_snps SNPs, or an end is neither a multiple of `unit` nor the end of the matrix.
+        """
         end = n_snps if self.end is None else self.end
         if not 0 <= self.first <= end <= n_snps or any(at % unit and at != n_snps for at in (self.first, end)):
             raise UsageError(
@@ -50,10 +57,10 @@ def n_segments(n_snps: int) -> int:
 
 
 def n_held_sums(snps: range, n_snps: int) -> int:
-    """Return how many sums a pass over whole segments holds at most, with that of the segment in work."""
+    """Return the largest number of sums that a pass over whole segments holds, with that of the unfinished segment."""
     n = n_segments(len(snps))
     levels = (n - 1).bit_length() if snps.start == 0 else 2 * n.bit_length()
-    # two halves and their sum exist at once
+    # Two halves and their sum exist at the same time.
     return 1 + levels + (n_segments(n_snps) > 1)
 
 
@@ -63,7 +70,7 @@ class SegmentSums:
     Parameters
     ----------
     n_segments : int
-        Of the whole matrix.
+        Number of segments of the whole matrix.
     """
 
     def __init__(self, n_segments: int) -> None:
@@ -71,31 +78,31 @@ class SegmentSums:
         self._nodes: dict[tuple[int, int], Floats] = {}
 
     def add(self, segment: int, total: Floats) -> None:
-        """Add the sum over one segment, which must not change any more."""
+        """Add the sum over one segment; the array must not be changed afterwards."""
         self._join(0, segment, total)
 
     def merge(self, other: SegmentSums) -> None:
-        """Add the sums over the segments of another range, which stay what they are."""
+        """Add the sums over the segments of another range; `other` is not changed."""
         for level, index, total in other.nodes():
             self._join(level, index, total)
 
     def nodes(self) -> list[tuple[int, int, Floats]]:
-        """Return level, index and sum of each node."""
+        """Return level, index and sum of each node, in this order."""
         return [(level, index, total) for (level, index), total in sorted(self._nodes.items())]
 
     def total(self) -> Floats:
-        """Return the sum over the whole matrix."""
+        """Return the sum over the whole matrix; raise ValueError if segments are absent."""
         if len(self._nodes) != 1 or next(iter(self._nodes)) != ((self.n_segments - 1).bit_length(), 0):
             raise ValueError(f"{len(self._nodes)} sums do not cover all {self.n_segments} segments once")
         return next(iter(self._nodes.values()))
 
     def arrays(self) -> Arrays:
-        """Return the sums under names that tell their nodes."""
+        """Return the sums under the names "sum-<level>-<index>"."""
         return {f"sum-{level}-{index}": total for level, index, total in self.nodes()}
 
     @classmethod
     def from_arrays(cls, n_segments: int, arrays: Arrays) -> SegmentSums:
-        """Return the sums that `arrays` gave."""
+        """Return the sums of which `arrays` has returned this dict; other names in it are ignored."""
         sums = cls(n_segments)
         for name, total in arrays.items():
             if name.startswith("sum-"):
@@ -104,7 +111,7 @@ class SegmentSums:
         return sums
 
     def _join(self, level: int, index: int, total: Floats) -> None:
-        """Put a node in place, after adding it to its other half as long as that is there or has no segments."""
+        """Add a node, and join it with its other half, level by level, while that half is known or has no segments."""
         while (1 << level) < self.n_segments:
             other = self._nodes.pop((level, index ^ 1), None)
             if other is not None:
@@ -116,39 +123,39 @@ class SegmentSums:
 
 
 class PassKeeper:
-    """Keeps what a pass has added so far, so that a pass that is interrupted can go on; this one keeps nothing."""
+    """Store of the sums of an unfinished pass, with which an interrupted pass can go on; this one keeps nothing."""
 
     def begin(self) -> tuple[int, Arrays] | None:
-        """Return the SNP at which an interrupted pass stood and what it had added, which are now the caller's."""
+        """Return the next SNP and the sums of an interrupted pass, which the caller may change; None without one."""
         return None
 
     def offer(self, next_snp: int, arrays: Arrays) -> None:
-        """Keep what was added before `next_snp`, if that is worth it, before the next block changes it."""
+        """Keep the sums over the SNPs before `next_snp` if it is time to; the arrays change with the next block."""
 
 
 NO_KEEPER = PassKeeper()
 
 
 class SegmentedPass:
-    """What one pass over a range of whole segments adds up.
+    """Sums of one pass over a range of whole segments, added block by block.
 
     Parameters
     ----------
     snps : SnpRange
     n_snps : int
-        Of the whole matrix.
+        SNPs of the whole matrix.
     make_zeros : callable
-        Makes the array to which a segment is added.
+        Returns the array, filled with 0, to which a segment is added.
     n_columns : int
-        Columns of it that are wanted.
+        Columns of this array that are wanted; the others are padding.
     keeper : PassKeeper
 
     Attributes
     ----------
     sums : SegmentSums
-        Of the segments that are complete.
+        Sums over the segments that are complete.
     snps : range
-        SNPs to be added yet.
+        SNPs that are still to be added when the pass begins.
     """
 
     def __init__(
@@ -159,7 +166,7 @@ class SegmentedPass:
         self._make_zeros = make_zeros
         self._n_columns = n_columns
         self._keeper = keeper
-        # between two segments there is none
+        # The sum over the unfinished segment; None between two segments.
         self._segment: Floats | None = None
         kept = keeper.begin()
         if kept is not None:
@@ -171,7 +178,7 @@ class SegmentedPass:
             self._finish(0, make_zeros())
 
     def parts(self, first_snp: int, n_snps: int) -> Iterator[tuple[slice, Floats]]:
-        """Cut a block at ends of segments: rows of the block, and the array to which they are to be added."""
+        """Cut a block at the ends of segments; yield rows of the block, and the array to which they must be added."""
         snp, end = first_snp, first_snp + n_snps
         while snp < end:
             segment = snp // SEGMENT_SNPS
@@ -187,6 +194,7 @@ class SegmentedPass:
         self._keeper.offer(end, begun | self.sums.arrays())
 
     def _finish(self, segment: int, total: Floats) -> None:
+        """Add the sum over a complete segment to the others."""
         self._segment = None
         self.sums.add(segment, total[:, : self._n_columns])
 
@@ -194,9 +202,9 @@ class SegmentedPass:
 def begin_gram(
     snps: range, before: Floats | None, make_zeros: Callable[[], Floats], keeper: PassKeeper
 ) -> tuple[range, Floats]:
-    """Return the SNPs that a pass for a Gram matrix has to add yet, and the matrix to which it adds them.
+    """Return the SNPs that a pass for a Gram matrix still has to add, and the matrix to which it adds them.
 
-    The sum of n_samples² numbers is held once, not as nodes: segments are added to it in order.
+    The matrix of n_samples² numbers is held only once, so there are no nodes: all blocks are added to it in order.
     """
     kept = keeper.begin()
     if kept is None:

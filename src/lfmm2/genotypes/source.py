@@ -28,25 +28,26 @@ from lfmm2.genotypes.packed_bed import FileStamp
 VARIANT_SCHEMA = pa.schema(
     [("CHROM", pa.string()), ("POS", pa.int64()), ("ID", pa.string()), ("A1", pa.string()), ("A2", pa.string())]
 )
-# The ID of a SNP that has none, as PLINK writes it
+# Text that PLINK writes as the ID of a SNP without an ID.
 NO_ID = "."
-# IDs that are compared at a time. The table of wanted IDs is hashed anew for each time, so more are compared where more
-# are wanted; Arrow holds at most 2 GB of text in one column.
+# Fewest and most IDs of the source that are searched at a time; between them, as many as there are wanted IDs. Arrow
+# hashes the wanted IDs again each time, so smaller numbers are slower; a column of Arrow holds at most 2 GB of text, so
+# a much larger upper limit would fail.
 COMPARED_IDS, MOST_COMPARED_IDS = 1 << 17, 1 << 23
 
 
 @dataclass(frozen=True)
 class SourceMemory:
-    """What the plan of a run must know of a source.
+    """Sizes in bytes from which the plan of a run computes memory and reading.
 
     Attributes
     ----------
     snp_bytes : int
-        Bytes of a SNP of all samples as they are read, where genotypes are packed; 0 where they are numbers.
+        Bytes that are read for one SNP of all samples, where genotypes are packed; 0 where they are numbers.
     variant_bytes : int
-        Text of the variants, which is read in pieces.
+        Bytes of the text that lists the variants, which is read in pieces.
     held_variant_bytes : int
-        Memory of the variants that the source keeps as tables once it has read them.
+        Bytes of the tables of variants that the source keeps in memory while it is open.
     """
 
     snp_bytes: int = 0
@@ -65,12 +66,13 @@ class GenotypeSource(Protocol):
     Attributes
     ----------
     name : str
-        What messages call the place where the SNPs are listed: a path, or a few words.
+        Name in messages of the place where the SNPs are listed: a path, or a few words.
     n_samples, n_snps : int
+        Numbers of all samples and SNPs.
     samples : Samples
         IDs of all samples, in the order of the genotypes; no two share FID and IID.
     has_ids : bool
-        False where samples are only numbered: these are matched by their order.
+        False if samples are only numbered, so that variables are matched to them by order.
     """
 
     name: str
@@ -83,7 +85,7 @@ class GenotypeSource(Protocol):
     def iter_variants(self) -> Iterator[pa.Table]:
         """Stream all SNPs in order, as tables of CHROM, POS (int64), ID, A1 and A2; each call begins anew.
 
-        An ID "." means none. Results name A2 as the allele that dosages count.
+        The ID "." stands for a SNP without an ID. Results name A2 as the allele that dosages count.
         """
 
     @abstractmethod
@@ -102,18 +104,18 @@ class GenotypeSource(Protocol):
         ----------
         engine : Engine
         samples : ndarray of int64
-            Rows to use, in the order wanted.
+            Rows to use, counted from 0, in the order wanted.
         snps : ndarray of int64 or None
-            Ascending positions of the SNPs to use, None for all.
+            Ascending positions of the SNPs to use, counted from 0; None for all.
         scale : {None, "hwe"}
-            "hwe" divides a SNP by sqrt(2f(1-f)).
+            "hwe" divides a SNP by sqrt(2f(1-f)), where f is the frequency of an allele.
         count_allele : {"a2", "a1"}
             The allele that a dosage counts.
 
         Raises
         ------
         UsageError
-            If `refusal` has a sentence on an option that is given.
+            If an option is given for which `refusal` returns a sentence.
 
         Notes
         -----
@@ -122,7 +124,7 @@ class GenotypeSource(Protocol):
         """
 
     def refusal(self, option: str) -> str:
-        """Return a sentence on why an option does not apply to these genotypes, empty where it does.
+        """Return a sentence that tells why an option does not apply to these genotypes; empty if it applies.
 
         `option` is a parameter of `lfmm2.run`: "scale", "count_allele", "maf", "geno", "est_thin", "extract",
         "exclude" or "est_extract".
@@ -131,23 +133,23 @@ class GenotypeSource(Protocol):
 
     @property
     def stamps(self) -> tuple[FileStamp, ...]:
-        """Files that the genotypes lie in, as they were when they were opened."""
+        """Return the files that hold the genotypes, as they were when they were opened."""
         return ()
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Files that a run must not overwrite, and which its record lists."""
+        """Return the files that a run must not overwrite and that its record lists."""
         return tuple(stamp.path for stamp in self.stamps)
 
     @property
     def memory(self) -> SourceMemory:
-        """What the plan of a run must know of these genotypes."""
+        """Return the sizes that the plan of a run needs."""
         return SourceMemory()
 
     def identity(self) -> dict[str, Any]:
-        """Return facts by which a resumed run tells that the genotypes are the same, as JSON takes them.
+        """Return facts, as values of JSON, by which a resumed run recognises the same genotypes.
 
-        By default they are size and time of change of the files. A source without files has to give others.
+        By default these are size and time of change of the files. A source without files must return other facts.
         """
         kinds = {stamp.path.suffix or stamp.path.name: stamp for stamp in self.stamps}
         return {
@@ -156,7 +158,7 @@ class GenotypeSource(Protocol):
         }
 
     def describe(self) -> dict[str, Any]:
-        """Return what the record of a run says of the source, as JSON takes it."""
+        """Return the description of the source in the record of a run, as values of JSON."""
         return {"source": self.name, "n_samples": self.n_samples, "n_snps": self.n_snps}
 
     def find(self, ids: Collection[str]) -> tuple[Ints, int]:
@@ -165,9 +167,9 @@ class GenotypeSource(Protocol):
         Returns
         -------
         snps : ndarray of int64
-            Their ascending positions. The ID "." means none, and is never found.
+            Their ascending positions. The ID "." is never found, since it stands for SNPs without an ID.
         n_absent : int
-            How many of the IDs were not found.
+            Number of the IDs that were not found.
 
         Raises
         ------
@@ -175,22 +177,22 @@ class GenotypeSource(Protocol):
             If several SNPs have one of these IDs.
         """
         wanted = pa.array(set(ids), pa.string())
-        nameable = wanted.filter(pc.not_equal(wanted, NO_ID))
+        searched = wanted.filter(pc.not_equal(wanted, NO_ID))
         found: list[Ints] = [np.empty(0, np.int64)]
         found_ids: list[str] = []
         first_snp = 0
         n_compared = min(max(COMPARED_IDS, len(wanted)), MOST_COMPARED_IDS)
         for table in recut((table.select(["ID"]) for table in self.iter_variants()), n_compared):
-            rows = np.flatnonzero(pc.is_in(table["ID"], value_set=nameable).to_numpy())
+            rows = np.flatnonzero(pc.is_in(table["ID"], value_set=searched).to_numpy())
             found.append(first_snp + rows)
             found_ids += table["ID"].take(rows).to_pylist()
             first_snp += table.num_rows
-        if twins := repeated(found_ids):
-            raise InconsistentInputError(f"{self.name}: repeated SNP IDs {some_of(twins)}; rename them")
+        if repeats := repeated(found_ids):
+            raise InconsistentInputError(f"{self.name}: repeated SNP IDs {some_of(repeats)}; rename them")
         return np.concatenate(found), len(wanted) - len(found_ids)
 
     def close(self) -> None:
-        """Close what was opened; the attributes stay."""
+        """Close the files; the attributes stay valid."""
         return
 
 
@@ -199,17 +201,17 @@ class PackedMatrix(GenotypeMatrix, Protocol):
     """Hard calls, two bits each as in a .bed: SNPs can be counted and compared without decoding them."""
 
     def call_rates(self, label: str = ...) -> Iterator[tuple[Ints, Floats]]:
-        """Yield called samples and mean dosage of every SNP, by blocks."""
+        """Yield the number of called samples and the mean dosage of every SNP, by blocks."""
 
     def footprint_of_packed_blocks(self) -> Footprint:
-        """Tell the memory of blocks that are not decoded."""
+        """Return the memory of blocks that are not decoded."""
 
     def packed_blocks(self, label: str, work: Footprint) -> Iterator[tuple[int, Packed]]:
-        """Yield first SNP and packed calls by blocks of whole groups; see `BedMatrix.packed_blocks`."""
+        """Yield first SNP and packed calls of blocks that are not decoded; see `BedMatrix.packed_blocks`."""
 
 
 def refuse(source: GenotypeSource, *options: str) -> None:
-    """Raise UsageError with the sentence of the source if one of these options does not apply to it."""
+    """Raise UsageError, with the sentence that `source.refusal` gives, if one of these options does not apply."""
     for option in options:
         if sentence := source.refusal(option):
             raise UsageError(sentence)
@@ -218,7 +220,7 @@ def refuse(source: GenotypeSource, *options: str) -> None:
 def packed_matrix(
     source: GenotypeSource, engine: Engine, samples: Ints, snps: Ints | None, option: str
 ) -> PackedMatrix:
-    """Return the matrix of hard calls that an option needs, or raise UsageError where the source has none."""
+    """Return the matrix of hard calls that an option needs; raise UsageError if the source has no hard calls."""
     refuse(source, option)
     matrix = source.matrix(engine, samples, snps)
     if not isinstance(matrix, PackedMatrix):

@@ -1,4 +1,4 @@
-"""The kinds of genotypes: the only place that knows which there are."""
+"""The registry of sources: the only module that knows which kinds of genotypes can be opened."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lfmm2.genotypes.source import GenotypeSource
 
 GenotypesLike = AnyPath | GenotypeSource | ArrayLike
 
-# How a file is opened, by the end of its name. A name that ends in none of these is the prefix of a PLINK fileset.
+# Functions that open a file, by the ending of its name. A path with any other ending is the prefix of a PLINK fileset.
 KINDS_OF_FILE: dict[str, Callable[[AnyPath], GenotypeSource]] = {
     ".bed": open_bed,
 }
@@ -26,12 +26,12 @@ def open_source(genotypes: GenotypesLike) -> GenotypeSource:
     Parameters
     ----------
     genotypes : path, GenotypeSource or array-like of shape (n_samples, n_snps)
-        A path is opened and checked; a source that is open stays what it is; all else is taken for numbers in memory.
+        A path is opened and checked; an open source is returned as it is; all else is taken for numbers in memory.
 
     Returns
     -------
     GenotypeSource
-        The caller closes it, unless it was given.
+        To be closed by the caller, unless `genotypes` was this source.
 
     Raises
     ------
@@ -40,5 +40,5 @@ def open_source(genotypes: GenotypesLike) -> GenotypeSource:
     """
     if isinstance(genotypes, str | os.PathLike):
         name = os.fspath(genotypes)
-        return next((kind for end, kind in KINDS_OF_FILE.items() if name.endswith(end)), open_bed)(genotypes)
+        return next((opens for end, opens in KINDS_OF_FILE.items() if name.endswith(end)), open_bed)(genotypes)
     return genotypes if isinstance(genotypes, GenotypeSource) else ArraySource(genotypes)

@@ -1,10 +1,10 @@
 """SNPs in approximate linkage equilibrium, for the factors: greedy thinning in file order, in one pass.
 
-Every SNP that varies is compared with those kept in the window before it, from the first on. Of two with r² above the
-threshold the one with the rarer minor allele is dropped, the later one if they are equal. r² is the squared correlation
-of dosages over the samples called in both. This is the rule of plink2 --indep-pairwise with step 1, except that plink2
-takes the first window of a chromosome as a whole; so is the size of a window: so many SNPs in a row, kept or not, or
-SNPs at most so many kilobases apart. A window ends with the chromosome.
+Every SNP that varies is compared with the kept SNPs of the window before it, beginning with the first. If two SNPs have
+r² above the threshold, the one with the rarer minor allele is dropped, or the later one if their frequencies are equal.
+r² is the squared correlation of dosages over the samples called in both. A window is a number of SNPs in a row, kept or
+not, or the SNPs at most a number of kilobases apart; it ends with the chromosome. These are the rules of plink2
+--indep-pairwise with step 1, except that plink2 takes the first window of a chromosome as a whole.
 """
 
 from __future__ import annotations
@@ -29,35 +29,40 @@ from lfmm2.kernels import _ld
 
 LABEL = "LD thinning"
 EXAMPLE = "r2=0.2,window=200"
-# SNPs that one call of the kernel compares. Blocks of genotypes hold a whole number of calls, and the window has room
-# for the case that all SNPs of a call are kept.
+# SNPs that one call of the kernel thins; they divide a block. The window needs room for all SNPs of a call, so a larger
+# number takes more memory; a smaller one costs more calls.
 CALL_SNPS = 256
-#: Factor by which r², a frequency or a missing rate may miss its threshold: a threshold such as 0.2 is rounded in
-#: binary, and a value that equals it in decimals may lie beyond. The value is plink2's; a larger one would keep SNPs
+#: Factor by which r², a frequency or a missing rate may exceed its threshold. A threshold such as 0.2 is rounded in
+#: binary, so a value that equals it in decimals may lie beyond it. The factor is plink2's; a larger one would keep SNPs
 #: that plink2 drops.
 THRESHOLD_MARGIN = 1 + 2.0**-44
-# Kept SNPs may take one part in this many of the memory budget
+# The kept SNPs of the window may take the memory budget divided by this number.
 KEPT_SHARE = 2
-# For each SNP of a block: its number, where its window begins, and its position, with what finds them
+# Bytes for each SNP of a block: its number, its position, the beginning of its window, and temporary arrays of these.
 WORK_BYTES = 64
 # Longest window, in SNPs or kb. A longer one could make positions in bases exceed 64 bits.
 LONGEST_WINDOW = 10**15
-# 64-bit words of a cache line: rows of the window begin at one, as the kernel's registers load them
+# 64-bit words of a cache line. Rows of the window begin at a cache line, as the kernel loads them into its registers.
 CACHE_LINE_WORDS = 8
 
 
 @dataclass(frozen=True)
 class ThinOptions:
-    """How to thin.
+    """Threshold and window of thinning.
 
     Attributes
     ----------
     r2 : float
-        Largest r² of two SNPs that are kept, from 0 to below 1.
+        Largest r² of two SNPs of a window that are kept, from 0 to below 1.
     window : int
-        SNPs in a row, at least 2, that are compared with each other, or how far apart they may be in kb, at least 1.
+        SNPs in a row that are compared with each other, at least 2; or their largest distance in kb, at least 1.
     unit : {"SNPs", "kb"}
-        Unit of the window. SNPs are counted in the file, or among those chosen, kept or not.
+        Unit of the window. SNPs are counted among those chosen, kept or not.
+
+    Raises
+    ------
+    UsageError
+        If a value is of another type or out of range.
     """
 
     r2: float
@@ -118,31 +123,31 @@ def parse_thinning(text: str) -> ThinOptions:
 
 
 def kept_row_bytes(n_samples: int) -> int:
-    """Return the bytes of one kept SNP: three bits per sample in whole registers, its sums, its number, its marks."""
+    """Return the bytes of one kept SNP: three bits per sample in whole registers, its sums, number and marks."""
     return 8 * (int(_ld.plane_words(n_samples)) + 3 + 1) + int(_ld.hit_words(64)) // 8
 
 
 def thinning_bytes(n_samples: int, n_snps: int, options: ThinOptions, memory: int) -> int:
-    """Return an upper bound of the bytes of kept SNPs in the window: all SNPs kept, or the share that they may take."""
+    """Return the most bytes that kept SNPs in the window take: those of all its SNPs, within a share of `memory`."""
     n_rows = CALL_SNPS + (min(options.window, n_snps) if options.unit == "SNPs" else n_snps)
     return min(n_rows * kept_row_bytes(n_samples), max(memory, 0) // KEPT_SHARE)
 
 
 def thinning_footprint(matrix: PackedMatrix, options: ThinOptions, memory: int) -> Footprint:
-    """Tell the memory of `thin_snps` with so large a budget."""
+    """Return the memory of `thin_snps` with a budget of `memory` bytes."""
     kept = thinning_bytes(matrix.n_samples, matrix.n_snps, options, memory)
     return matrix.footprint_of_packed_blocks() + Footprint(kept, WORK_BYTES)
 
 
 def thin_snps(source: GenotypeSource, engine: Engine, samples: Ints, chosen: Ints | None, options: ThinOptions) -> Ints:
-    """Return the sorted positions of the SNPs that are kept, in one pass.
+    """Thin SNPs in one pass, and return the sorted positions of those that are kept.
 
     Parameters
     ----------
     source : GenotypeSource
     engine : Engine
     samples : ndarray of int64
-        Rows of the source; r² is that among them.
+        Rows of the source, among which r² is computed.
     chosen : ndarray of int64 or None
         Sorted positions of the SNPs to thin, None for all.
     options : ThinOptions
@@ -150,16 +155,16 @@ def thin_snps(source: GenotypeSource, engine: Engine, samples: Ints, chosen: Int
     Raises
     ------
     UsageError
-        If `source` has no hard calls, as an array.
+        If `source` has no hard calls.
     InconsistentInputError
-        If no SNP varies, or positions fall within a chromosome and the window is in kb.
+        If no SNP varies, or if positions fall within a chromosome and the window is in kb.
     InsufficientMemoryError
-        If kept SNPs of a window take more than half of the budget.
+        If kept SNPs of a window need more than half of the memory of `engine`.
 
     Notes
     -----
-    Memory: `thinning_bytes`, the blocks, and the positions that are kept. Three bits per sample and SNP are read for
-    each comparison where calls are missing, two elsewhere.
+    Memory: `thinning_footprint`, and the positions that are kept. A comparison reads three bits per sample and SNP if
+    calls are missing, else two.
     """
     matrix = packed_matrix(source, engine, samples, chosen, "est_thin")
     allowance = thinning_bytes(matrix.n_samples, matrix.n_snps, options, engine.memory)
@@ -179,7 +184,7 @@ def thin_snps(source: GenotypeSource, engine: Engine, samples: Ints, chosen: Int
 
 
 class _KeptSnps:
-    """The kept SNPs of the window, in rows that move to the front when the window moves on.
+    """The kept SNPs of the window, in rows of arrays that move to the front when the window moves on.
 
     Parameters
     ----------
@@ -187,7 +192,7 @@ class _KeptSnps:
     threshold : float
         Largest r² of two kept SNPs.
     allowance : int
-        Bytes for the rows; the system gives them as they are used.
+        Bytes for the rows, which take memory only once they are used.
     n_threads : int
     """
 
@@ -215,7 +220,7 @@ class _KeptSnps:
             )
 
     def thin(self, packed: NDArray[np.uint8], first_snp: int, window_start: Ints) -> Ints:
-        """Thin the SNPs of a block, and return the numbers of kept SNPs that the window has left behind."""
+        """Thin the SNPs of one call, and return the numbers of the kept SNPs that the window has passed."""
         first = int(np.searchsorted(self._kept[: self._stop], window_start[0]))
         left = self._kept[:first].copy()
         self._check_room(self._stop - first, len(packed))
@@ -231,14 +236,14 @@ class _KeptSnps:
 
 
 def window_starts(source: GenotypeSource, chosen: Ints | None, options: ThinOptions) -> Iterator[Ints]:
-    """Yield for every SNP the number of the first SNP in its window, by `CALL_SNPS`, as the variants stream.
+    """Yield the number of the first SNP in the window of every SNP, `CALL_SNPS` at a time, from streamed variants.
 
-    SNPs are numbered among the chosen ones. A chromosome ends where another name follows.
+    SNPs are numbered among the chosen ones. A chromosome ends where the next SNP has another name of chromosome.
     """
     tables = (table.select(["CHROM", "POS"]) for table in variant_tables(source, chosen))
     last_name: str | None = None
-    # Number of the first SNP of the chromosome, and positions of its SNPs from number `held_from` on. They begin with
-    # the window of the last SNP: no later window begins before it.
+    # Number of the first SNP of the chromosome, and positions of its SNPs from number `held_from` on. This is the first
+    # SNP in the window of the last one, because no later window begins before it.
     first_of_chromosome, held_from, held = 0, 0, np.empty(0, np.int64)
     first = 0
     for table in recut(tables, CALL_SNPS):
@@ -278,6 +283,6 @@ def _check_sorted(source: GenotypeSource, chromosome: str, positions: Ints) -> N
 
 
 def kept_ids(source: GenotypeSource, kept: Ints) -> Iterator[pa.Array]:
-    """Yield the IDs of the SNPs that are kept, in order and by chunks, for a list that --est-extract reads."""
+    """Yield the IDs of the kept SNPs, in order and by chunks, for the list that --est-extract reads."""
     for table in variant_tables(source, kept):
         yield table["ID"].combine_chunks()

@@ -1,10 +1,10 @@
 """Association tests: from cross-products to effect sizes, standard errors, t and F of every SNP.
 
-For each SNP y (centred) the regression on C = [nuisance | Û | X] is read off z = Q_Cᵀ y with C = Q_C R: the variables
+For each centred SNP y the regression on C = [nuisance | Û | X] follows from z = Q_Cᵀ y with C = Q_C R: the variables
 come last, so their coefficients are R_xx⁻¹ z_x, and ‖z_x‖² is the sum of squares that they add to the factors. The
 ridge effect of Eq. 4, L y, and the loadings, (P U')ᵀ y, are linear in z too: P maps the span of [X | Û] onto itself, so
-the rows of L and the columns of P U' lie in the span of Q_C, up to the residual of the factors where krylov has left
-one. Q_C is therefore all that a SNP must be multiplied with; the rest is O((d + K)²) arithmetic per SNP.
+the rows of L and the columns of P U' lie in the span of Q_C, up to the residual of the factors if krylov has left one.
+So a SNP is multiplied with Q_C only; the rest is O((d + K)²) arithmetic per SNP.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from lfmm2.statistics import JointStatistic, StudentStatistic, TestStatistic
 # A residual sum of squares below this share of ‖y‖² has lost half of its digits to cancellation, and is computed again
 # from the residuals themselves.
 CANCELLATION = 1e-8
-# SNPs whose residuals are formed together: they bound the memory of a block in which many SNPs need it.
+# SNPs whose residuals are formed at a time, which limits the memory of a block in which many SNPs need them.
 RESIDUAL_ROWS = 64
-# SNPs of one product. Every block but the last is a whole multiple of them, so all products have the same shape.
+# SNPs of one product. Every block but the last is a whole multiple of them, so that all products have the same shape.
 PART_SNPS = 512
 # A residual sum of squares below this share of ‖y‖² is rounding error alone: the SNP is fitted perfectly.
 PERFECT_FIT = 1e-24
@@ -41,16 +41,18 @@ PERFECT_FIT = 1e-24
 class BlockStatistics:
     """Statistics of one block of SNPs, under the names of `COLUMNS`; NaN wherever `status` is not OK.
 
-    A model that declares further columns gives a subclass that has them.
+    A model that declares further columns yields a subclass that has them.
 
     Attributes
     ----------
     first_snp : int
+        Position of the block's first SNP in the matrix.
     status : ndarray of shape (b,), uint8
         `Status` of each SNP.
     n_called : ndarray of shape (b,), int64
+        Number of called samples.
     frequency : ndarray of shape (b,), float64
-        Of the counted allele among the called.
+        Frequency of the counted allele among the called samples; NaN only if there are none.
     beta, se, t, ridge_beta : ndarray of shape (b, d), float64
         Least-squares effect of each variable given factors and nuisance variables, its standard error, their
         ratio, and the ridge effect of Eq. 4. Units: dosage per unit of the variable.
@@ -59,11 +61,12 @@ class BlockStatistics:
     var_variables, var_factors, var_residual : ndarray of shape (b,), float64
         Shares of ‖y‖²: what the variables add to the factors, factors with nuisance variables, residual. They sum to 1.
     loadings : ndarray of shape (b, K) or (b, 0), float64
-        V, if asked for.
+        V; no columns unless asked for.
     held_out : ndarray of shape (b, 2) or (b, 0), float64
-        What `lfmm2.genotypes.imputation.HeldOutError` adds up, where missing calls are filled from factors.
+        Squared errors that `lfmm2.genotypes.imputation.HeldOutError` adds up; no columns unless missing calls are
+        filled from factors.
     t_by_k : ndarray of shape (b, n_k, d), float64
-        t with other numbers of factors, in a sweep.
+        t with each number of factors of a sweep; n_k = 0 without one.
     """
 
     first_snp: int
@@ -84,7 +87,7 @@ class BlockStatistics:
 
 
 def degrees_of_freedom(n_samples: int, n_variables: int, n_factors: int, df: str) -> int:
-    """Residual degrees of freedom.
+    """Return the residual degrees of freedom.
 
     Parameters
     ----------
@@ -92,6 +95,13 @@ def degrees_of_freedom(n_samples: int, n_variables: int, n_factors: int, df: str
         n, d with the nuisance variables, K.
     df : {"paper", "intercept"}
         "paper": n - d - K, as in the paper and R's lfmm. "intercept": one less for the mean, as lm(), LEA and plink2.
+
+    Raises
+    ------
+    UsageError
+        If `df` is another word.
+    DegenerateProblemError
+        If less than one degree of freedom is left.
     """
     if df not in DEGREES_OF_FREEDOM:
         raise UsageError(f"df is {df!r}; {DEGREES_OF_FREEDOM_RULE}")
@@ -105,9 +115,9 @@ def degrees_of_freedom(n_samples: int, n_variables: int, n_factors: int, df: str
 
 
 def by_equal_parts(z: Floats, weights: Floats) -> Floats:
-    """Compute z @ weights in products of one shape.
+    """Compute z @ weights in products of one shape, so that the size of a block cannot change a bit.
 
-    BLAS takes other kernels for other shapes, and these round differently.
+    BLAS uses different kernels for different shapes, and these round differently.
     """
     result = np.empty((len(z), weights.shape[1]))
     for first in range(0, len(z), PART_SNPS):
@@ -122,16 +132,16 @@ def by_equal_parts(z: Floats, weights: Floats) -> Floats:
 class AssociationTest(Protocol):
     """A test of every SNP: declares the columns of its tables and computes them block by block.
 
-    A model that has all it needs in the cross-products of a block (b, rank) with its regressors computes from them; one
-    that needs the genotypes themselves takes ``CrossProducts.decode``, a few SNPs at a time. What each column is and
-    where it goes follows from its declaration; no other module names it.
+    A model computes its statistics from the cross-products (b, rank) of a block with its regressors; if it needs the
+    genotypes themselves, ``CrossProducts.decode`` gives them for a few SNPs at a time. The declaration of a column
+    tells its meaning and its tables; no other module names it.
 
     Attributes
     ----------
     n_reported : int
-        d, how many variables have a table.
+        d, the number of variables that have a table.
     n_loadings : int
-        Columns of the loadings: K, or 0 where they are not asked for.
+        Columns of the loadings: K, or 0 if they are not asked for.
     df : int
         Residual degrees of freedom of the tests of single variables.
     ks, dfs : tuple of int
@@ -146,7 +156,7 @@ class AssociationTest(Protocol):
 
     @property
     def columns(self) -> Columns:
-        """The declaration; columns of `Origin.MODEL` are attributes of the blocks that `statistics` yields."""
+        """Return the declared columns; those of `Origin.MODEL` are attributes of the blocks of `statistics`."""
 
     def statistics(
         self,
@@ -158,18 +168,21 @@ class AssociationTest(Protocol):
         """Yield the statistics of every SNP of a range, by blocks in order, in one pass."""
 
     def null(self, joint: bool) -> TestStatistic:
-        """Return the theoretical null distribution of the tested statistic of a variable, or of all together."""
+        """Return the theoretical null distribution of the statistic of a variable, or of the joint test."""
 
 
 def association_footprint(n_samples: int, n_columns: int, n_variables: int, n_loadings: int) -> Footprint:
-    """Tell the memory of an `AssociationModel` and of the statistics of a block, its cross-products not counted.
+    """Return the memory of an `AssociationModel` and of the statistics of a block, without its cross-products.
 
     Parameters
     ----------
-    n_samples, n_columns, n_variables, n_loadings : int
-        n_columns of the regression, of which n_variables are tested.
+    n_samples : int
+    n_columns, n_variables : int
+        Columns of the regression, and how many of them are tested.
+    n_loadings : int
+        Columns of the loadings.
     """
-    # the design, its two factors, and the map to ridge effects; a few numbers of each variable, and temporaries
+    # Regressors, Q, R and the map to ridge effects; for each SNP, a few numbers of each variable, and temporaries.
     return Footprint(doubles((n_samples, 4 * n_columns)), doubles((8 * n_variables + 48 + 2 * n_loadings,)))
 
 
@@ -179,22 +192,29 @@ class AssociationModel:
     Parameters
     ----------
     ridge : RidgeGeometry
-        Of all variables: the reported ones first, nuisance variables last.
+        Geometry of all D variables: the reported ones first, nuisance variables last.
     factors : LatentFactors
-        On the same samples.
+        K factors of the same samples.
     n_reported : int
-        d, how many variables are tested and reported.
+        d, the number of variables that are tested and reported.
     df : {"paper", "intercept"}
+        Rule for the degrees of freedom, see `degrees_of_freedom`.
     loadings : bool
-        Whether to compute V too.
+        True to compute V too.
 
     Attributes
     ----------
     df : int
-    Q, R : ndarray
-        Of the regressors [nuisance | Û | X], their columns scaled to length one: (n, D + K), (D + K, D + K).
+        Residual degrees of freedom.
+    Q, R : ndarray of shape (n, D + K) and (D + K, D + K), float64
+        QR decomposition of the centred regressors [nuisance | Û | X], with columns scaled to length one.
     ks, dfs : tuple of int
-        Other numbers of factors whose t are computed too, and their degrees of freedom: none.
+        Empty: only a `SweepModel` computes t with other numbers of factors.
+
+    Raises
+    ------
+    UsageError, DegenerateProblemError
+        As `degrees_of_freedom`; or if a variable is a linear combination of factors and other variables.
     """
 
     columns: ClassVar[Columns] = COLUMNS
@@ -234,16 +254,16 @@ class AssociationModel:
     ) -> Iterator[BlockStatistics]:
         """Test every SNP of a range, block by block in order, in one pass.
 
-        Missing calls are filled by `fill`, or take the mean.
+        Missing calls are filled by `fill` if it is given, else by the mean.
         """
         for block in genotypes.cross_products(self.Q, label, snps, fill):
-            yield self.of_block(block)
+            yield self.test_block(block)
 
     def null(self, joint: bool) -> TestStatistic:
-        """Return Student's t with `df` degrees of freedom, or F with (d, df)."""
+        """Return Student's t with `df` degrees of freedom, or for the joint test F with (d, df)."""
         return JointStatistic(self.n_reported, self.df) if joint else StudentStatistic(self.df)
 
-    def of_block(self, block: CrossProducts) -> BlockStatistics:
+    def test_block(self, block: CrossProducts) -> BlockStatistics:
         """Compute the statistics of one block from its cross-products."""
         d, rank = self.n_reported, self.Q.shape[1]
         z = block.products  # (b, D + K)
@@ -299,7 +319,7 @@ def residual_squares(block: CrossProducts, rows: NDArray[np.intp], Q: Floats) ->
     for first in range(0, len(rows), RESIDUAL_ROWS):
         some = slice(first, first + RESIDUAL_ROWS)
         y = block.decode(rows[some])  # (r, n)
-        # Each SNP is multiplied alone: in a product of matrices the bits of a row depend on the number of rows.
+        # Each SNP is multiplied alone, because in a product of matrices the bits of a row depend on the number of rows.
         for i, row in enumerate(y, first):
             residual = row - Q @ (row @ Q)
             squares[i] = residual @ residual

@@ -17,37 +17,37 @@ from lfmm2._typing import Floats
 
 
 class Status(IntEnum):
-    """Why the statistics of a SNP are there or not."""
+    """The reason why the statistics of a SNP are missing; OK if they are not."""
 
     OK = 0
-    #: all called samples have the same genotype
+    #: All called samples have the same genotype.
     NO_VARIATION = 1
-    #: no sample is called
+    #: No sample is called.
     ALL_MISSING = 2
-    #: variables and factors explain the SNP to the last digit; t would be a ratio of rounding errors
+    #: Variables and factors explain the SNP to the last digit, so that t would be a ratio of rounding errors.
     PERFECT_FIT = 3
 
 
 class Tables(Enum):
-    """Which tables of a run have a column."""
+    """The tables of a run that have a column."""
 
     ALL = "all"
-    #: the table of each variable
+    #: The table of each variable.
     VARIABLE = "variable"
-    #: the table of the joint test of all variables
+    #: The table of the joint test of all variables.
     JOINT = "joint"
 
 
 class Origin(Enum):
-    """Where the values of a column come from."""
+    """The step of a run that gives the values of a column."""
 
-    #: the variants of the genotypes
+    #: The variants of the genotypes.
     VARIANTS = auto()
-    #: the model computes them for each block of the testing pass
+    #: The model, for each block of the testing pass.
     MODEL = auto()
-    #: the tested statistic under its theoretical null distribution
+    #: The tested statistic, by its theoretical null distribution.
     STATISTIC = auto()
-    #: the tested statistic of all SNPs together, by calibration
+    #: The tested statistics of all SNPs together, by calibration.
     CALIBRATION = auto()
 
 
@@ -58,25 +58,26 @@ class Column:
     Attributes
     ----------
     name : str
-        In the tables.
+        Name in the tables.
     meaning : str
-        A sentence for the page on files.
+        Meaning, in words, for docs/files.md.
     attribute : str
-        In Python: of `AssociationResult`, and of the block of statistics where the model computes it. Empty for the
-        variants, which only tables have.
+        Name in Python: an attribute of `AssociationResult`, and of `BlockStatistics` if the model computes the column.
+        Empty for the variants, which only tables have.
     tables : Tables
-        Of the columns that a model computes, those of `Tables.VARIABLE` have shape (b, d), all others (b,).
+        Tables that have the column. If the model computes it, its shape is (b, d) for `Tables.VARIABLE`, else (b,).
     origin : Origin
+        Step of the run that gives the values.
     dtype : {"float64", "int64", "string"}
-        In the tables.
+        Type in the tables.
     labels : tuple of str
-        Text that the tables have for the whole numbers 0, 1, ... of the model.
+        Texts that the tables have in place of the whole numbers 0, 1, ... of the model.
     is_tested : bool
-        Whether p, q and the local FDR of its table are those of this statistic.
+        True if p, q and the local FDR of its table are those of this statistic.
     is_rate : bool
-        Whether it is a rate of false discoveries, by which hits can be chosen.
+        True if the column is a rate of false discoveries, by which hits can be chosen.
     in_hits : bool
-        Whether the table of hits repeats it.
+        True if the table of hits repeats the column.
     """
 
     name: str
@@ -92,26 +93,26 @@ class Column:
 
     @property
     def joint_attribute(self) -> str:
-        """Name in Python of the values of the joint test: that of a p or q of F begins with f_."""
-        follows = self.tables is Tables.ALL and self.origin in (Origin.STATISTIC, Origin.CALIBRATION)
-        return f"f_{self.attribute}" if follows else self.attribute
+        """Return the name in Python of the values of the joint test: f_p and f_q beside p and q."""
+        is_derived = self.tables is Tables.ALL and self.origin in (Origin.STATISTIC, Origin.CALIBRATION)
+        return f"f_{self.attribute}" if is_derived else self.attribute
 
 
 @dataclass(frozen=True)
 class RowLayout:
-    """Order of the statistics in the rows of a store, by their names in Python."""
+    """The order of statistics in stored rows, by their names in Python."""
 
     names: tuple[str, ...]
 
     def rows(self, block: object, variable: int | None = None) -> Floats:
-        """Return rows (b, n_names), C-contiguous, of a block that has the statistics as attributes.
+        """Return rows (b, n_names), float64, C-contiguous, of a block that has the statistics as attributes.
 
         Parameters
         ----------
         block : object
             Statistics as arrays (b,), or (b, d) if `variable` is given.
         variable : int, optional
-            Number of the variable.
+            Number of the variable, from 0.
         """
         values = [getattr(block, name) for name in self.names]
         return np.column_stack([v if variable is None else v[:, variable] for v in values]).astype(
@@ -119,7 +120,7 @@ class RowLayout:
         )
 
     def column(self, rows: Floats, name: str) -> Floats:
-        """Return the view (b,) of one statistic in rows (b, n_names)."""
+        """Return one statistic (b,) as a view of rows (b, n_names)."""
         return rows[:, self.names.index(name)]
 
 
@@ -163,24 +164,24 @@ class Columns:
         return self._of_table[joint]
 
     def tested(self, joint: bool) -> str:
-        """Return the name in Python of the statistic that is tested in the table of a variable, or in the joint one."""
+        """Return the name in Python of the tested statistic of the table of a variable, or of the joint table."""
         return next(column.attribute for column in self.of_table(joint) if column.is_tested)
 
     def layout(self, per_variable: bool) -> RowLayout:
-        """Return the order of what a model computes per variable, or of what all variables share, in stored rows."""
+        """Return the order in stored rows of the statistics per variable, or of those that all variables share."""
         return self._layouts[per_variable]
 
     def stored(self, attribute: str, common: Floats, rows: Floats | None) -> Floats:
-        """Return the view (b,) of a statistic in the rows of a variable, or in those of what all variables share.
+        """Return a statistic (b,) as a view of the rows of a variable, or of the rows that all variables share.
 
         Parameters
         ----------
         attribute : str
             Name of the statistic in Python.
         common : ndarray
-            Rows of what all variables share, in the order of ``layout(per_variable=False)``.
+            Statistics that all variables share, in the order of ``layout(per_variable=False)``.
         rows : ndarray or None
-            Rows of the variable, in the order of ``layout(per_variable=True)``; None for the joint test.
+            Statistics of the variable, in the order of ``layout(per_variable=True)``; None for the joint test.
         """
         own = self.layout(per_variable=True)
         if rows is not None and attribute in own.names:
@@ -188,7 +189,7 @@ class Columns:
         return self.layout(per_variable=False).column(common, attribute)
 
     def with_attribute(self, attribute: str) -> tuple[Column, bool] | None:
-        """Return the column of a name in Python, and whether the joint table has it under this name."""
+        """Return the column with a name in Python, and True if the joint table has it by this name; else None."""
         for column in self:
             joint = column.tables is not Tables.VARIABLE and attribute == column.joint_attribute
             if attribute and (joint or attribute == column.attribute):
@@ -196,9 +197,10 @@ class Columns:
         return None
 
 
+# Columns of one origin, or of one choice of tables, declared with the parameters that they share.
 _variant = partial(Column, tables=Tables.ALL, origin=Origin.VARIANTS, dtype="string", in_hits=True)
 _shared = partial(Column, tables=Tables.ALL)
-_follows = partial(Column, tables=Tables.ALL, origin=Origin.STATISTIC)
+_derived = partial(Column, tables=Tables.ALL, origin=Origin.STATISTIC)
 _calibrated = partial(Column, tables=Tables.ALL, origin=Origin.CALIBRATION)
 _joint = partial(Column, tables=Tables.JOINT)
 
@@ -218,9 +220,9 @@ COLUMNS = Columns(
         Column("T_STAT", "BETA / SE", "t", is_tested=True),
         _joint("F_STAT", "partial F of all variables given the factors, with (d, df) degrees of freedom", "f_stat",
                is_tested=True),
-        _follows("P", "p of the statistic as it is: Student's of T_STAT, two-sided, or that of F_STAT", "p",
+        _derived("P", "p of the statistic as it is: Student's of T_STAT, two-sided, or that of F_STAT", "p",
                  in_hits=True),
-        _follows("NEG_LOG10_P", "−log₁₀ P, which never underflows", "neg_log10_p"),
+        _derived("NEG_LOG10_P", "−log₁₀ P, which never underflows", "neg_log10_p"),
         _calibrated("P_CAL", "calibrated p (`--calibrate`): by default of T_STAT² / GIF as χ²₁, of F_STAT / GIF as F",
                     "p_calibrated"),
         _calibrated("NEG_LOG10_P_CAL", "−log₁₀ P_CAL, which never underflows", "neg_log10_p_calibrated", in_hits=True),

@@ -1,8 +1,7 @@
-"""Leading eigenpairs of P C P, C = Y Yᵀ, from the gram product alone: three ways with one answer.
+"""Leading eigenpairs of P C P, C = Y Yᵀ, by three solvers that see the genotypes through products only.
 
-`solve_exact` takes the Gram matrix in one pass, `solve_krylov` iterates until its residuals are small, `solve_power` is
-the randomised SVD of the textbooks. All end with Û = P⁻¹ U', formed as C P U' / s², so that nothing is ever divided
-by the tiny d_j.
+`solve_exact` computes the Gram matrix in one pass, `solve_krylov` iterates until its residuals are small, `solve_power`
+is the randomised SVD of the textbooks. All form Û = P⁻¹ U' as C P U' / s², so that nothing is divided by the tiny d_j.
 """
 
 from __future__ import annotations
@@ -18,12 +17,17 @@ from lfmm2.errors import UsageError
 from lfmm2.genotypes import NOTHING_HELD, Footprint, GenotypeMatrix, doubles
 from lfmm2.model.ridge import RidgeGeometry
 
+# Passes after which krylov stops, with a warning, although its residuals are still above the tolerance.
 MAX_PASSES = 60
+# Bytes of the basis of krylov and its images. With more it restarts less often and needs fewer passes; another value
+# changes the last digits of results.
 KRYLOV_BYTES = 1 << 30
-# s² below this fraction of the largest is rounding noise of the Gram matrix
+# Smallest s² that counts as an eigenvalue, as a fraction of the largest; smaller ones are rounding errors of the Gram
+# matrix.
 RANK_TOLERANCE = 1e-11
-# a Ritz vector is taken out of the probes if its error is below the first fraction of its distance from the mean of the
-# bulk, or below the second where it is so many standard deviations away (the bulk itself ends at 2)
+# A Ritz vector is removed from the probes if its error is below `CONVERGED_ERROR` of its distance from the mean of the
+# bulk; or below `CLEAR_ERROR` of it, if the distance is above `CLEAR_OF_BULK` standard deviations (the bulk ends at 2).
+# Vectors of the bulk that are removed by mistake bias the estimate of the noise, and so does structure that stays.
 CONVERGED_ERROR = 0.01
 CLEAR_ERROR = 0.5
 CLEAR_OF_BULK = 2.5
@@ -31,7 +35,13 @@ CLEAR_OF_BULK = 2.5
 
 @dataclass(frozen=True)
 class SolverOptions:
-    """How to look for the factors; see `lfmm2.run`."""
+    """Solver of the factors and its settings, as the parameters of `lfmm2.run`.
+
+    Raises
+    ------
+    UsageError
+        If a value is of another type or out of range.
+    """
 
     solver: Solver = "auto"
     tol: float = 1e-4
@@ -53,25 +63,25 @@ class SolverOptions:
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """What a solver has seen of the eigenvalues of P C P.
+    """Eigenvalues of P C P, as far as a solver has seen them.
 
     Attributes
     ----------
     eigenvalues : ndarray of shape (m,), float64
-        Decreasing. exact: all n_dimensions of them; krylov and power: K + oversampling Ritz values, of which those
-        beyond K are lower bounds.
+        Decreasing. exact: all n_dimensions of them; krylov and power: up to K + oversampling Ritz values, of which
+        those beyond K are lower bounds.
     total, total_squares : float
         Sums of all eigenvalues and of their squares; estimated by krylov and power.
     n_dimensions : int
-        n - 1 - the number of variables that P takes away (λ < σ_j²).
+        n - 1 - the number of variables that P removes (λ < σ_j²).
     sample_totals : ndarray of shape (n,), float64
         Diagonal of P C P; estimated by krylov and power.
     sample_weights : ndarray of shape (n,), float64
-        Diagonal of the projection on these dimensions: 1 minus what the mean and the variables take of the sample.
+        Diagonal of the projection on these dimensions: 1 minus the share of the sample in the mean and the variables.
     n_snps : int
         SNPs of the estimation set.
     vectors : ndarray of shape (n, k), float64
-        P u of the leading eigenvectors u. `LatentFactors.loadings_map` itself: it takes no memory of its own.
+        P u of the leading eigenvectors u: the same array as `LatentFactors.loadings_map`, not a copy.
     """
 
     eigenvalues: Floats
@@ -86,11 +96,23 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class Eigenpairs:
-    """Leading eigenpairs of P C P, as far as they could be had.
+    """Leading eigenpairs of P C P, as far as they could be computed.
 
-    values: s² (K,). vectors: U' (n, K). U: Û = P⁻¹ U' (n, K). errors: P C P u - s² u (n, K) of the last Ritz
-    vectors. next_value: the next eigenvalue seen, a lower bound of the true one; NaN where none was. spectrum: without
-    its vectors.
+    Attributes
+    ----------
+    values : ndarray of shape (K,), float64
+        s², decreasing.
+    vectors : ndarray of shape (n, K), float64
+        U'.
+    U : ndarray of shape (n, K), float64
+        Û = P⁻¹ U'.
+    errors : ndarray of shape (n, K), float64
+        P C P u - s² u of the last Ritz vectors.
+    next_value : float
+        The next eigenvalue seen, a lower bound of the true one; NaN if none was seen.
+    n_passes : int
+    spectrum : Spectrum
+        Still without vectors.
     """
 
     values: Floats
@@ -102,7 +124,7 @@ class Eigenpairs:
     spectrum: Spectrum
 
 
-def _from_images(
+def _form_eigenpairs(
     ridge: RidgeGeometry,
     values: Floats,
     vectors: Floats,
@@ -111,7 +133,7 @@ def _from_images(
     n_passes: int,
     spectrum: Spectrum,
 ) -> Eigenpairs:
-    """Eigenpairs from at least K values in decreasing order, and K vectors u with their images C P u."""
+    """Return the eigenpairs of K vectors u with their images C P u; `values` are at least K, in decreasing order."""
     next_value = max(float(values[n_factors]), 0.0) if len(values) > n_factors else np.nan
     values = values[:n_factors]
     errors = ridge.project(images) - vectors * values
@@ -120,7 +142,7 @@ def _from_images(
 
 
 def exact_memory(n_samples: int) -> int:
-    """Return the bytes of the exact solver: the matrix, and one for the updates that make it P C P, then for LAPACK."""
+    """Return the bytes of the exact solver: the matrix, and a second one, first for updates and then for LAPACK."""
     return 2 * 8 * n_samples**2
 
 
@@ -137,11 +159,11 @@ class SolverFootprint:
     Attributes
     ----------
     own : Footprint
-        Of each pass.
+        Memory of each pass.
     beside : Footprint
-        What is held while a pass runs.
+        Memory that the solver holds while a pass runs.
     after : int
-        Bytes at the peak of what follows the last pass.
+        Bytes at the peak of the computations after the last pass.
     """
 
     own: Footprint
@@ -152,42 +174,42 @@ class SolverFootprint:
 def solver_footprint(
     genotypes: GenotypeMatrix, solver: str, n_factors: int, options: SolverOptions, budget: int
 ) -> SolverFootprint:
-    """Tell the memory of a solver that may take `budget` bytes, as far as it can do with less."""
+    """Return the memory of a solver within a budget of `budget` bytes, or the least that it needs if that is more."""
     n = genotypes.n_samples
     if solver == "exact":
         vectors = doubles((n, 4 * (n_factors + 1)))
         return SolverFootprint(genotypes.footprint_of_gram(), NOTHING_HELD, exact_memory(n) + vectors)
-    width = _block_width(genotypes, n_factors, options)
-    # the block, its projection, its product, and what orthogonalising them takes
+    width = _choose_block_width(genotypes, n_factors, options)
+    # The block, its projection, its product, and the temporary arrays of orthogonalisation.
     held = doubles((n, 8 * width))
     if solver == "krylov":
         n_basis = min(krylov_columns(n, width), n)
-        # of T: itself, LAPACK's copy, its vectors, and the next one
+        # T, its copy for LAPACK, its eigenvectors, and the T of the next pass.
         held += krylov_memory(n, width) + doubles((4, n_basis, n_basis))
     own = genotypes.footprint_of_gram_product(width, max(budget - held, 0))
     return SolverFootprint(own, Footprint(held), 0)
 
 
 def krylov_columns(n_samples: int, width: int) -> int:
-    """Columns at which the basis is cut to its leading vectors: forty blocks where they fit in 1 GiB, at least six.
+    """Return the most columns of the basis before krylov restarts: forty blocks if they fit in 1 GiB, at least six.
 
-    A function of the sizes alone: were it the memory of the machine, results would depend on that.
+    The number follows from the sizes alone: if it followed from the memory of the machine, results would depend on it.
     """
     return min(max(KRYLOV_BYTES // (2 * 8 * n_samples), 6 * width), 40 * width)
 
 
 def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
-    """Eigenvectors of P C P from the Gram matrix, in one pass.
+    """Compute the eigenvectors of P C P from the Gram matrix, in one pass.
 
-    With E = I - D and H = C Q: P C P = C - Q E Hᵀ - H E Qᵀ + Q E (Qᵀ H) E Qᵀ, and
-    C P u = C u - H E Qᵀ u needs no second product with C: it is P C P u + Q E Hᵀ (P u).
+    With E = I - D and H = C Q: P C P = C - Q E Hᵀ - H E Qᵀ + Q E (Qᵀ H) E Qᵀ. C P u is computed without C, which P C P
+    has replaced, as P C P u + Q E Hᵀ (P u).
     """
     n = genotypes.n_samples
     M = genotypes.gram(label="factors: Gram matrix")  # (n, n)
     Q, E = ridge.Q, ridge.shrinkage
     H = M @ Q  # (n, d)
     QE = Q * E
-    # two rank-d updates make P C P; in place, since C is not needed again
+    # Two rank-d updates turn C into P C P, in place.
     half = H - 0.5 * QE @ (Q.T @ H)  # (n, d)
     M -= QE @ half.T
     M -= half @ QE.T
@@ -195,32 +217,32 @@ def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     reduced = np.array(M, order="F")
     values, vectors = scipy.linalg.eigh(reduced, subset_by_index=[lowest, n - 1], check_finite=False, overwrite_a=True)
     values, vectors = values[::-1], np.ascontiguousarray(vectors[:, ::-1])
-    eigenvalues = _all_eigenvalues(M, reduced)
+    eigenvalues = _compute_all_eigenvalues(M, reduced)
     del reduced
-    # the same where both are known
+    # The two methods differ in the last digits; the leading values are taken from those with vectors.
     eigenvalues[: len(values)] = values
     vectors_K = vectors[:, :n_factors]
     images = M @ vectors_K + QE @ (H.T @ ridge.project(vectors_K))
     spectrum = Spectrum(
-        eigenvalues[: _n_dimensions(ridge, n)],
+        eigenvalues[: _count_dimensions(ridge, n)],
         float(np.trace(M)),
-        _squared_norm(M),
-        _n_dimensions(ridge, n),
+        _compute_squared_norm(M),
+        _count_dimensions(ridge, n),
         np.diag(M).copy(),
-        _sample_weights(ridge, n),
+        _compute_sample_weights(ridge, n),
         genotypes.n_snps,
     )
-    return _from_images(ridge, values, vectors_K, images, n_factors, 1, spectrum)
+    return _form_eigenpairs(ridge, values, vectors_K, images, n_factors, 1, spectrum)
 
 
-def _all_eigenvalues(M: Floats, reduced: Floats) -> Floats:
-    """Eigenvalues of M, decreasing, where `reduced` is what LAPACK's dsyevr left of it.
+def _compute_all_eigenvalues(M: Floats, reduced: Floats) -> Floats:
+    """Return the eigenvalues of M, decreasing; `reduced` is the copy of M that LAPACK's dsyevr has overwritten.
 
-    dsyevr has reduced M to a tridiagonal matrix of the same eigenvalues, on the diagonal and below it. LAPACK promises
-    no such thing, so trace and norm, which the reduction keeps, tell whether it is there; else M is reduced again.
+    dsyevr leaves in it, on the diagonal and below it, a tridiagonal matrix with the same eigenvalues. LAPACK does not
+    promise this, so trace and norm, which the reduction keeps, are compared; if they differ, M is reduced again.
     """
     diagonal, below = np.diag(reduced).copy(), np.diag(reduced, -1).copy()
-    norm = _squared_norm(M)
+    norm = _compute_squared_norm(M)
     kept = np.isclose(diagonal.sum(), np.trace(M), rtol=1e-9, atol=0) and np.isclose(
         diagonal @ diagonal + 2 * below @ below, norm, rtol=1e-9, atol=0
     )
@@ -231,23 +253,23 @@ def _all_eigenvalues(M: Floats, reduced: Floats) -> Floats:
     return np.ascontiguousarray(values[::-1])
 
 
-def _squared_norm(M: Floats) -> float:
-    """‖M‖² of a matrix that need not be contiguous, of which vdot would make two copies."""
+def _compute_squared_norm(M: Floats) -> float:
+    """Return ‖M‖²; unlike vdot, without two copies if M is not contiguous in C order."""
     return float(np.einsum("ij,ij->", M, M))
 
 
-def _n_dimensions(ridge: RidgeGeometry, n_samples: int) -> int:
-    """Dimensions of P C P: those of the samples but the mean and the variables that P makes small, d_j² < 1/2."""
+def _count_dimensions(ridge: RidgeGeometry, n_samples: int) -> int:
+    """Return the dimensions of P C P: n minus one for the mean and one for each variable with d_j² < 1/2."""
     return n_samples - 1 - int((ridge.sigma**2 > ridge.lambda_).sum())
 
 
-def _sample_weights(ridge: RidgeGeometry, n_samples: int) -> Floats:
-    """Diagonal of the projection on these dimensions, shape (n,)."""
+def _compute_sample_weights(ridge: RidgeGeometry, n_samples: int) -> Floats:
+    """Return the diagonal of the projection on the dimensions of `_count_dimensions`, shape (n,)."""
     weights: Floats = 1 - 1 / n_samples - (ridge.Q[:, ridge.sigma**2 > ridge.lambda_] ** 2).sum(axis=1)
     return np.maximum(weights, 0.0)
 
 
-def _estimated_spectrum(
+def _estimate_spectrum(
     ridge: RidgeGeometry,
     n_snps: int,
     values: Floats,
@@ -256,23 +278,26 @@ def _estimated_spectrum(
     probes: Floats,
     probe_images: Floats,
 ) -> Spectrum:
-    """Spectrum from Ritz pairs and from random probes with their images.
+    """Estimate the spectrum from Ritz pairs and from random probes with their images.
 
     With B = P C P, orthonormal V and R = B (I - V Vᵀ): tr B = tr VᵀBV + tr R and ‖B‖² = ‖B V‖² + ‖R‖² for any V. The
     first terms are known. The others are estimated from the part G of the probes S outside of V, the mean and the
     variables, with R S = B S - (B V) Vᵀ S: tr R ≈ ⟨G, R S⟩ / g, ‖R‖² ≈ ‖R S‖² / g, where g = ‖G‖² / rank. V are the
-    Ritz vectors that have converged or stand clear of the bulk: others depend on the probes, and what they leave of
-    the probes would no longer be random.
+    Ritz vectors that have converged or stand clear of the bulk. Other Ritz vectors depend on the probes: if they were
+    in V, the part of the probes outside of V would no longer be random.
 
-    The diagonal is estimated in the same way (Bekas, Kokiopoulou, Saad 2007); the values for the remainder are moved
-    to their mean by the share of their variance that is due to the few probes.
+    The diagonal is estimated in the same way (Bekas, Kokiopoulou, Saad 2007). With few probes its values for R vary
+    too much, so they are shrunk towards their mean by the share of their variance that is due to the probes.
 
     Parameters
     ----------
-    values, vectors, images
-        Ritz values (m,), decreasing, Ritz vectors V (n, m) and B V.
-    probes, probe_images
-        S (n, l), whose span is random, and B S.
+    ridge : RidgeGeometry
+    n_snps : int
+        SNPs of the estimation set.
+    values, vectors, images : ndarray of shape (m,), (n, m) and (n, m), float64
+        Ritz values, decreasing, Ritz vectors, and B times these vectors.
+    probes, probe_images : ndarray of shape (n, l), float64
+        S, whose span is random, and B S.
 
     References
     ----------
@@ -280,11 +305,11 @@ def _estimated_spectrum(
     """
     n, n_probes = probes.shape
     Q = ridge.Q[:, ridge.sigma**2 > ridge.lambda_]
-    S = _centred(probes)
+    S = _centre(probes)
     S -= Q @ (Q.T @ S)
     errors = np.linalg.norm(images - vectors * values, axis=0)
-    n_dimensions = _n_dimensions(ridge, n)
-    # structure among the probes makes mean and deviation of the bulk too large: they fall as vectors are taken out
+    n_dimensions = _count_dimensions(ridge, n)
+    # Structure in the probes makes mean and deviation of the bulk too large; both fall as vectors are removed.
     n_out = -1
     clear = np.zeros(len(values), bool)
     while n_out < clear.sum() < n_dimensions:
@@ -299,11 +324,11 @@ def _estimated_spectrum(
         distance = values - mean
         clear |= errors < CONVERGED_ERROR * distance
         clear |= (errors < CLEAR_ERROR * distance) & (distance > CLEAR_OF_BULK * deviation)
-    weights = _sample_weights(ridge, n)
+    weights = _compute_sample_weights(ridge, n)
     share = weights - (V**2).sum(axis=1)  # of a sample in the remainder
     lengths = np.maximum((G**2).sum(axis=1), np.finfo(float).tiny)
     noise = (G * R).sum(axis=1) / lengths
-    # of one probe: the rest of the row of R, which the signs of the probe mix in
+    # Variance of the noise that is due to the probes, which mix the other entries of its row of R into it.
     error_variance = np.maximum((R**2).sum(axis=1) / lengths - noise**2, 0.0).mean() / n_probes
     spread = max(float(noise.var()), np.finfo(float).tiny)
     noise = mean + max(1 - error_variance / spread, 0.0) * (noise - noise.mean())
@@ -318,21 +343,21 @@ def _estimated_spectrum(
     )
 
 
-def _starting_block(n_samples: int, width: int, seed: int) -> Floats:
-    """Seeded Gaussian n×l matrix, the Ω of the randomised methods."""
+def _draw_starting_block(n_samples: int, width: int, seed: int) -> Floats:
+    """Draw the Gaussian n×l matrix with which the randomised methods begin, Ω in the literature."""
     return np.random.default_rng(seed).standard_normal((n_samples, width))
 
 
-def _block_width(genotypes: GenotypeMatrix, n_factors: int, options: SolverOptions) -> int:
-    # centring and P cost at most one direction each, but the basis may have no more columns than either side
+def _choose_block_width(genotypes: GenotypeMatrix, n_factors: int, options: SolverOptions) -> int:
+    """Return the columns of a block of krylov or power: K + oversampling, within the rank that Y can have."""
     return min(n_factors + options.oversampling, genotypes.n_samples - 1, genotypes.n_snps)
 
 
-def _orthonormal(block: Floats, against: Floats | None) -> Floats:
-    """Return an orthonormal basis of the part of `block` outside span(against), without the columns that have none.
+def _orthonormalise(block: Floats, against: Floats | None) -> Floats:
+    """Return an orthonormal basis of the part of `block` outside span(against); it may have fewer columns.
 
-    The block is projected twice, before and after its QR: the first projection leaves rounding errors that are large
-    beside a column that lies almost in the span, the second makes them small (Giraud, Langou, Rozloznik 2005).
+    The block is projected before and after its QR. If a column lies almost in the span, the first projection leaves
+    rounding errors that are large beside it; the second makes them small (Giraud, Langou, Rozloznik 2005).
     """
     lengths = np.linalg.norm(block, axis=0)
     block = block / np.where(lengths > 0, lengths, 1.0)
@@ -348,16 +373,16 @@ def _orthonormal(block: Floats, against: Floats | None) -> Floats:
 
 
 def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
-    """Block Krylov with Rayleigh-Ritz over all blocks, full reorthogonalisation and thick restart.
+    """Compute eigenpairs by block Krylov: Rayleigh-Ritz over all blocks, full reorthogonalisation, thick restart.
 
-    Basis Q = [Q_1 Q_2 ...], A = G(P Q): T = Qᵀ P A is P C P seen from the basis. The next block is what P A of the
-    newest block adds to the basis. When the basis would outgrow its room it is cut to its leading Ritz vectors, whose
-    images are the same combinations of A, so no pass is lost.
+    Basis Q = [Q_1 Q_2 ...], A = G(P Q): T = Qᵀ P A is P C P in the coordinates of the basis. The next block is the part
+    of P A of the newest block that lies outside of the basis. When the basis has no room for it, the basis is cut to
+    its leading Ritz vectors. Their images are the same combinations of A, so no pass is repeated.
     """
     n = genotypes.n_samples
-    width = _block_width(genotypes, n_factors, options)
+    width = _choose_block_width(genotypes, n_factors, options)
     space = _RitzSpace(ridge, n, krylov_columns(n, width))
-    block = _orthonormal(_centred(_starting_block(n, width, options.seed)), None)
+    block = _orthonormalise(_centre(_draw_starting_block(n, width, options.seed)), None)
     n_passes = 0
     while True:
         n_passes += 1
@@ -372,16 +397,16 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
         done = k == n_factors and bool((residuals <= options.tol).all())
         if done or n_passes >= options.max_passes or space.n_columns >= n - 1:
             break
-        block = _orthonormal(ridge.project(images), space.basis)
+        block = _orthonormalise(ridge.project(images), space.basis)
         if block.shape[1] == 0:
-            break  # the basis holds all that P C P can reach: exact
+            break  # P C P maps the basis into itself, so the Ritz pairs are exact
         if space.n_columns + block.shape[1] > space.most_columns:
             space.restart(values, W, n_factors + options.oversampling)
     if len(values) < n_factors:
         values = np.pad(values, (0, n_factors - len(values)))
         W = np.pad(W, ((0, 0), (0, n_factors - W.shape[1])))
     n_seen = n_factors + options.oversampling
-    spectrum = _estimated_spectrum(
+    spectrum = _estimate_spectrum(
         ridge,
         genotypes.n_snps,
         values[:n_seen],
@@ -391,33 +416,33 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
         ridge.project(probe_images),
     )
     W = W[:, :n_factors]
-    return _from_images(ridge, values, space.basis @ W, space.images @ W, n_factors, n_passes, spectrum)
+    return _form_eigenpairs(ridge, values, space.basis @ W, space.images @ W, n_factors, n_passes, spectrum)
 
 
 class _RitzSpace:
-    """An orthonormal basis Q, the images A = C P Q, and T = Qᵀ P A, grown block by block."""
+    """An orthonormal basis Q, the images A = C P Q, and T = Qᵀ P A, to which blocks are added."""
 
     def __init__(self, ridge: RidgeGeometry, n_samples: int, most_columns: int) -> None:
         self.ridge = ridge
         self.most_columns = min(most_columns, n_samples)
         self.n_columns = 0
-        # columns that are not filled yet take no memory
+        # The system gives memory to a column only when it is filled.
         self._basis = np.empty((n_samples, self.most_columns), order="F")
         self._images = np.empty((n_samples, self.most_columns), order="F")
         self._T = np.empty((0, 0))
 
     @property
     def basis(self) -> Floats:
-        """Q, (n, m)."""
+        """Return Q, (n, m)."""
         return self._basis[:, : self.n_columns]
 
     @property
     def images(self) -> Floats:
-        """A = C P Q, (n, m)."""
+        """Return A = C P Q, (n, m)."""
         return self._images[:, : self.n_columns]
 
     def extend(self, block: Floats, images: Floats) -> None:
-        """Add orthonormal columns, orthogonal to the basis, and their images."""
+        """Add a block of orthonormal columns, orthogonal to the basis, and their images."""
         first, last = self.n_columns, self.n_columns + block.shape[1]
         self._basis[:, first:last], self._images[:, first:last] = block, images
         self.n_columns = last
@@ -429,17 +454,17 @@ class _RitzSpace:
         self._T = T
 
     def ritz_pairs(self) -> tuple[Floats, Floats]:
-        """Ritz values in decreasing order and the coefficients of their vectors."""
+        """Return Ritz values (m,), decreasing, and the coefficients (m, m) of their vectors in the basis."""
         values, W = scipy.linalg.eigh(self._T)
         return values[::-1], W[:, ::-1]
 
     def errors(self, values: Floats, W: Floats) -> Floats:
-        """P C P u - value u for the Ritz vectors u = Q W."""
+        """Return P C P u - value u, (n, k), of the Ritz vectors u = Q W."""
         errors: Floats = self.ridge.project(self.images @ W) - (self.basis @ W) * values
         return errors
 
     def restart(self, values: Floats, W: Floats, n_kept: int) -> None:
-        """Keep the leading Ritz vectors only; their images are the same combinations, so that no pass is lost."""
+        """Replace the basis by its leading Ritz vectors, and the images by the same combinations of them."""
         n_kept = min(n_kept, self.n_columns)
         W = W[:, :n_kept]
         basis, images = self.basis @ W, self.images @ W
@@ -448,13 +473,14 @@ class _RitzSpace:
         self.n_columns = n_kept
 
 
-def _centred(block: Floats) -> Floats:
+def _centre(block: Floats) -> Floats:
+    """Return the block with the mean of each column subtracted."""
     centred: Floats = block - block.mean(axis=0)
     return centred
 
 
 def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
-    """The textbook randomised SVD with q power iterations, in q + 1 passes instead of 2q + 2.
+    """Compute the textbook randomised SVD with q power iterations, in q + 1 passes instead of 2q + 2.
 
     The textbook projects P Y on an orthonormal basis of (P Y)ᵀ S with S = (P C P)^q Ω. With T = Sᵀ P C P S =
     W diag(s²) Wᵀ that projection is H = P C P S W diag(1/s), which the last pass already holds; its leading left
@@ -462,8 +488,8 @@ def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
 
     References: Halko, Martinsson, Tropp 2011, SIAM Rev. 53:217, algorithms 4.3 and 5.1.
     """
-    width = _block_width(genotypes, n_factors, options)
-    basis = np.linalg.qr(_starting_block(genotypes.n_samples, width, options.seed))[0]
+    width = _choose_block_width(genotypes, n_factors, options)
+    basis = np.linalg.qr(_draw_starting_block(genotypes.n_samples, width, options.seed))[0]
     probes, probe_images = basis, None
     for i in range(options.n_power_iter):
         A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}").total()
@@ -475,7 +501,7 @@ def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     projected = ridge.project(A)
     T = basis.T @ projected
     squares, W = scipy.linalg.eigh((T + T.T) / 2)
-    spectrum = _estimated_spectrum(
+    spectrum = _estimate_spectrum(
         ridge,
         genotypes.n_snps,
         squares[::-1],

@@ -1,6 +1,6 @@
 """Latent factors: Ŵ = P⁻¹ svd_K(P Y), the choice of a solver, and the certificate of the fit.
 
-The residual ‖P C P u - s² u‖ / s² of each factor is computed from the data and reported with every fit.
+The certificate of a fit is the residual ‖P C P u - s² u‖ / s² of each factor, computed from the data.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from lfmm2.genotypes import GenotypeMatrix
 from lfmm2.model.eigensolvers import RANK_TOLERANCE, SolverOptions, Spectrum, solve_exact, solve_krylov, solve_power
 from lfmm2.model.ridge import RidgeGeometry
 
-# passes that krylov is expected to need; it stops by its residuals
+# Passes that krylov is expected to need, for the choice of a solver and the plan; its residuals decide when it stops.
+# A larger number would make `auto` choose exact more often.
 KRYLOV_PASSES = 20
-# two matrices of 191 MiB
+# Most samples with which `auto` chooses exact, which then takes two matrices of 191 MiB, and 4 n³ flops after its pass.
 MOST_EXACT_SAMPLES = 5_000
 
 
@@ -31,30 +32,31 @@ class LatentFactors:
     U : ndarray of shape (n_samples, K), float64
         Û = P⁻¹ U'; the first k columns are the k-factor fit.
     singular_values : ndarray of shape (K,), float64
-        Of P Y, decreasing.
+        Singular values s of P Y, decreasing.
     residuals : ndarray of shape (K,), float64
-        ‖P C P u - s² u‖ / s² of each factor; for power, of the Ritz vectors half a step before.
+        ‖P C P u - s² u‖ / s² of each factor; for power, of the Ritz vectors before the last half step.
     angle_bound : float
-        Upper bound on the sine of the angle between span(U') and the exact one, residual norm over the gap to the
-        next eigenvalue seen; inf where the gap is not resolved.
+        Upper bound on the sine of the angle between span(U') and the exact one: the norm of the residuals over the gap
+        to the next eigenvalue seen; inf where the gap is not resolved.
     solver : str
-        The one used: exact, krylov or power.
+        The solver used: "exact", "krylov" or "power"; "none" if K = 0.
     reason : str
-        Why, in words.
+        Reason for this solver, in words.
     n_passes : int
         Passes over the estimation genotypes.
     converged : bool
-        Whether the residuals reached the tolerance (always true of exact; power has none to reach).
+        True if the residuals reached the tolerance; always true of exact, and of power, which has no tolerance.
     loadings_map : ndarray of shape (n_samples, K), float64
         P U': the loadings of a SNP y are yᵀ P U', and its fitted factor part is Û (P U')ᵀ y.
     lambda_ : float
+        Ridge penalty λ.
     n_snps : int
         SNPs of the estimation set.
     sample_ids : tuple of str
-        IID of each row of U, empty where unknown.
+        IID of each row of U; empty where unknown.
     spectrum : Spectrum, optional
-        What the solver saw of the eigenvalues of P Y Yᵀ P, for `lfmm2.model.scree`; None where unknown. That of all K
-        factors, also after `leading`.
+        Eigenvalues of P Y Yᵀ P as far as the solver saw them, for `lfmm2.model.scree`; None where unknown. `leading`
+        does not shorten it.
     """
 
     U: Floats
@@ -73,14 +75,14 @@ class LatentFactors:
 
     @property
     def n_factors(self) -> int:
-        """K."""
+        """Return K."""
         return int(self.U.shape[1])
 
     def leading(self, k: int) -> LatentFactors:
-        """The k-factor fit: the first k columns."""
+        """Return the k-factor fit: the first k columns; raise UsageError if there are fewer."""
         if not 0 <= k <= self.n_factors:
             raise UsageError(f"k is {k}; these are {self.n_factors} factors")
-        # the bound is of the span of all K; that of the first k is another angle
+        # The bound holds for the span of all K factors; the angle of the first k is another one.
         angle_bound = self.angle_bound if k == self.n_factors else np.inf
         return LatentFactors(
             self.U[:, :k], self.singular_values[:k], self.residuals[:k], angle_bound, self.solver, self.reason,
@@ -90,19 +92,19 @@ class LatentFactors:
 
 
 def factor_bytes(n_samples: int, n_factors: int) -> int:
-    """Return the bytes of factors: U and the map to loadings."""
+    """Return the bytes of U and of the map to loadings."""
     return 2 * 8 * n_samples * n_factors
 
 
 def choose_solver(n_samples: int, n_snps: int, n_factors: int, options: SolverOptions) -> tuple[str, str]:
-    """The solver and the reason, by a cost rule.
+    """Choose a solver by its cost, and return it with the reason in words.
 
-    exact costs n² p flops for the Gram matrix and about 4 n³ for its eigenvectors; krylov 4 n p l flops a pass of
-    l = K + oversampling columns, taken as `KRYLOV_PASSES` (5 to 10 where K does not exceed the axes of structure, 30 to
-    40 where it reaches into the noise). Narrow products run at little more than half the speed of square ones: `auto`
-    takes exact while it costs at most twice the flops, or where four blocks would fill the space, and never above
-    `MOST_EXACT_SAMPLES`. The rule looks at sizes only: were it to look at the memory of the machine, results would
-    depend on that.
+    exact costs n² p flops for the Gram matrix and about 4 n³ for its eigenvectors; krylov costs 4 n p l flops for each
+    pass with l = K + oversampling columns. It is taken to need `KRYLOV_PASSES`: it needs 5 to 10 if K does not exceed
+    the axes of structure, 30 to 40 if K reaches into the noise. Its narrow products run at little more than half the
+    speed of square ones. So `auto` chooses exact while exact costs at most twice the flops, or if four blocks of krylov
+    would fill the space, and never above `MOST_EXACT_SAMPLES`. The rule uses sizes only: if it used the memory of the
+    machine, results would depend on the machine.
     """
     if options.solver != "auto":
         return options.solver, "as asked"
@@ -131,16 +133,22 @@ def estimate_from_matrix(
     genotypes : GenotypeMatrix
         The estimation set, n samples × p SNPs.
     ridge : RidgeGeometry
-        Of the variables on the same samples.
+        Geometry of the variables on the same samples.
     n_factors : int
         K, 0 ≤ K < min(n, p).
     options : SolverOptions
     sample_ids : tuple of str
+        IID of each sample; empty where unknown.
 
     Raises
     ------
     DegenerateProblemError
         If the genotypes have fewer than K independent directions.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If krylov has not reached the tolerance.
     """
     solver, reason = choose_solver(genotypes.n_samples, genotypes.n_snps, n_factors, options)
     if n_factors == 0:
@@ -163,7 +171,7 @@ def estimate_from_matrix(
     gap = pairs.values[-1] - pairs.next_value  # NaN, so no bound, where no next eigenvalue was seen
     angle_bound = float(np.linalg.norm(pairs.errors, 2) / gap) if gap > 0 else np.inf
     converged = solver != "krylov" or bool((residuals <= options.tol).all())
-    # the sign of a factor is free: its largest entry is made positive, so that it does not depend on the solver
+    # The sign of a factor is arbitrary; its largest entry is made positive, so that solvers agree.
     signs = np.sign(pairs.vectors[np.abs(pairs.vectors).argmax(axis=0), np.arange(n_factors)])
     loadings_map = ridge.project(pairs.vectors * signs)
     factors = LatentFactors(
@@ -186,7 +194,7 @@ def estimate_from_matrix(
 
 
 def warn_unless_converged(factors: LatentFactors, tol: float) -> None:
-    """Say so where the factors did not reach their tolerance."""
+    """Warn if the residuals of the factors are above the tolerance."""
     if not factors.converged:
         warnings.warn(
             f"krylov: the largest residual is {factors.residuals.max():.1e} after {factors.n_passes} passes, above "

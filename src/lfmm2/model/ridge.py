@@ -1,4 +1,4 @@
-"""Geometry of the ridge penalty: P and its inverse as rank-d changes of the identity, and the map of Eq. 4.
+"""Geometry of the ridge penalty: P and its inverse, which are rank-d changes of the identity, and the map of Eq. 4.
 
 With centred X = Q Σ Rᵀ and d_j = sqrt(λ / (λ + σ_j²)),
 
@@ -23,7 +23,7 @@ from lfmm2.errors import UsageError
 
 @dataclass(frozen=True)
 class RidgeGeometry:
-    """P for one set of variables and one λ.
+    """The matrix P of one set of variables and one λ.
 
     Attributes
     ----------
@@ -31,11 +31,11 @@ class RidgeGeometry:
         Centred variables.
     lambda_ : float
         Ridge penalty λ on the effect sizes, > 0.
-    Q : ndarray of shape (n, d)
+    Q : ndarray of shape (n, d), float64
         Left singular vectors of X.
-    sigma : ndarray of shape (d,)
+    sigma : ndarray of shape (d,), float64
         Singular values of X, decreasing.
-    R : ndarray of shape (d, d)
+    R : ndarray of shape (d, d), float64
         Right singular vectors of X, as columns.
     """
 
@@ -47,19 +47,19 @@ class RidgeGeometry:
 
     @property
     def shrinkage(self) -> Floats:
-        """1 - d_j, shape (d,), without cancellation where σ_j is small."""
+        """Return 1 - d_j, shape (d,), without cancellation where σ_j is small."""
         d_j = np.sqrt(self.lambda_ / (self.lambda_ + self.sigma**2))
         # 1 - d = (1 - d²) / (1 + d)
         shrinkage: Floats = (self.sigma**2 / (self.lambda_ + self.sigma**2)) / (1 + d_j)
         return shrinkage
 
     def project(self, S: Floats) -> Floats:
-        """P S for S (n, l)."""
+        """Return P S, shape (n, l), for S (n, l)."""
         QtS = self.Q.T @ S  # (d, l)
         return S - self.Q @ (self.shrinkage[:, None] * QtS)
 
     def effect_map(self, U: Floats, loadings_map: Floats) -> Floats:
-        """The d×n matrix L of Eq. 4, B̂_ℓ = L y_ℓ.
+        """Return the d×n matrix L of Eq. 4, B̂_ℓ = L y_ℓ.
 
         B̂ᵀ = (XᵀX + λI)⁻¹ Xᵀ (Y - Ŵ) with Ŵ_ℓ = Û (U'ᵀ P y_ℓ), so L = (XᵀX + λI)⁻¹ (Xᵀ - XᵀÛ (P U')ᵀ).
 
@@ -77,29 +77,35 @@ class RidgeGeometry:
 
 
 def geometry_bytes(n_samples: int, n_variables: int) -> int:
-    """Return the bytes of so many variables: as read, as used, standardised, and of their geometry."""
+    """Return the bytes of the variables: as read, as used, standardised, and of their geometry."""
     return 8 * n_samples * 5 * n_variables
 
 
 def ridge_geometry(X: Floats, lambda_: float) -> RidgeGeometry:
-    """Centre X and take its thin SVD.
+    """Centre X and compute its thin SVD.
 
     Parameters
     ----------
     X : ndarray of shape (n, d), float64
         Variables; not modified.
     lambda_ : float
+        Ridge penalty λ.
+
+    Raises
+    ------
+    UsageError
+        If λ is not a positive number.
 
     Notes
     -----
     The columns may differ by many orders of magnitude (metres beside fractions). They are scaled to length one before
-    the QR and sorted by decreasing length, so that the triangle is graded from large to small and its SVD loses nothing
-    of a short column beside a long one.
+    the QR and sorted by decreasing length. So the entries of the triangle decrease from top to bottom, and its SVD
+    loses no digits of a short column beside a long one.
     """
     if not (np.isfinite(lambda_) and lambda_ > 0):
         raise UsageError(f"lambda is {lambda_}; the ridge penalty must be a positive number, such as 1e-5")
     X = X - X.mean(axis=0)
-    # a mean of large numbers is itself rounded; the second time removes what it left
+    # The mean of large numbers is rounded, so centred columns still have a small mean, which is subtracted too.
     X -= X.mean(axis=0)
     lengths = np.linalg.norm(X, axis=0)
     lengths[lengths == 0] = 1.0

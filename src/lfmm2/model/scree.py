@@ -1,32 +1,33 @@
-r"""The scree of a fit: which eigenvalues of P Y Yᵀ P exceed those of noise alone, and how many axes that makes.
+r"""The scree of a fit: how many eigenvalues of P Y Yᵀ P exceed those of noise alone.
 
 The test of axis k removes the k - 1 leading axes and asks whether the next eigenvalue can be the largest one of noise
-(Patterson, Price, Reich 2006), here of noise whose variance differs between samples (El Karoui 2007). With q dimensions
-left, their eigenvalues λ, and d_i the noise of sample i, whose weight w_i is 1 minus what the removed axes, the mean
-and the variables take of it (Σ w = q):
+(Patterson, Price, Reich 2006), here of noise whose variance differs between samples (El Karoui 2007). Let q dimensions
+be left with eigenvalues λ, d_i be the noise of sample i, and its weight w_i be 1 minus the share of the sample in the
+removed axes, the mean and the variables (Σ w = q):
 
     s₂ = Σ w d² / (Σ w d)²,    r = Σ λ² / (Σ λ)²,    N = (1 - s₂) / (r - s₂)     effective number of SNPs
     h_i = d_i / Σ w d · Σ λ / N                                                  noise of one of them
     Σ w (h c / (1 - h c))² = N,    0 < c < 1 / max h
     edge = (N + Σ w h c / (1 - h c)) / c,    scale³ = (N + Σ w (h c / (1 - h c))³) / c³
 
-Without structure (λ_k - edge) / scale has the Tracy-Widom law of order 1. d_i is what the removed axes leave of the
-diagonal of P Y Yᵀ P, over w_i. Where all are equal, this is the Marchenko-Pastur edge h (√N + √q)² with N of Patterson
-et al., (q + 1)(Σ λ)² / (q Σ λ² - (Σ λ)²), but for terms of 1/q. Half is taken from N and q, as in Ma (2012).
+Without structure (λ_k - edge) / scale has the Tracy-Widom law of order 1. d_i is the part of the diagonal of P Y Yᵀ P
+that the removed axes leave, divided by w_i. If all d_i are equal, this is the Marchenko-Pastur edge h (√N + √q)² with N
+of Patterson et al., (q + 1)(Σ λ)² / (q Σ λ² - (Σ λ)²), up to terms of 1/q. As in Ma (2012), 1/2 is subtracted from N
+and q.
 
-s₂ ≤ r where vectors, weights and diagonal are exact. Where they are not, N could be anything: it is never taken above
+s₂ ≤ r if vectors, weights and diagonal are exact. If they are not, N can come out as any number, so it is limited to
 the number of SNPs.
 
-A few strong axes look like a few SNPs of large variance. That makes N small until they are removed, and hides them.
-Where N is below a quarter of what it is beside all axes that stand out, the latter is used.
+A few strong axes look like a few SNPs of large variance: they make N small until they are removed, and so hide
+themselves. If N is below a quarter of the N that is left by all axes that stand out, that larger N is used.
 
 Notes
 -----
-N takes up SNPs of different variance and linkage disequilibrium; the d_i, samples that differ in heterozygosity,
-inbreeding or missing calls. With one d for all, a few samples that vary more than the rest (outbred among inbred,
-called among imputed) have eigenvalues beyond the edge, an axis each.
+N allows for SNPs of different variance and for linkage disequilibrium; the d_i allow for samples that differ in
+heterozygosity, inbreeding or missing calls. With one d for all samples, each sample that varies more than the rest
+(outbred among inbred, called among imputed) would have an eigenvalue beyond the edge, and count as an axis.
 
-* The test is of P Y, so a variable that follows the structure takes up to one axis away; so it does from the factors.
+* The test is of P Y, so a variable that follows the structure removes up to one axis, as it does from the factors.
 * Relatives and duplicates are structure here: families add axes.
 * Isolation by distance has no true number of axes.
 * Long blocks of linked SNPs (inversions, one chromosome of selfing plants) add axes of their own.
@@ -58,42 +59,45 @@ if TYPE_CHECKING:
 __all__ = ["Scree", "compute_scree", "suggest_factors", "tracy_widom_log_sf"]
 
 
-# level of the test of one axis
+# Level of the test of one axis: the p below which an axis is taken for structure.
 LEVEL = 0.01
-# rows of the table, and axes that are tested at all
+# Axes that are always tested and shown in the table, and most axes that are tested, as long as all are significant.
 TABLE_AXES = 50
 MOST_AXES = 200
-# structure that makes N so many times smaller hides itself
-HIDING = 4
-# a sample of which the removed axes take more than the rest of this says nothing of its noise
+# Factor by which structure may reduce the effective number of SNPs before the larger number is used. With a larger
+# factor strong axes would stay hidden; with a smaller one differences of N by chance would change the test.
+HIDING_RATIO = 4
+# Smallest weight of a sample whose noise is estimated from the sample itself. With a smaller weight almost all of the
+# sample lies in the removed axes, the mean and the variables, so the mean noise of the other samples is used.
 LEAST_WEIGHT = 0.05
+# The smallest positive double, which stands for any smaller p.
 SMALLEST_P = 5e-324
 
 
 @dataclass(frozen=True, eq=False)
 class Scree:
-    """Eigenvalues beside the edge of the noise.
+    """Eigenvalues of a fit, compared with the edge of the noise.
 
     Attributes
     ----------
     eigenvalues : ndarray of shape (m,), float64
         Squared singular values of P Y, decreasing; all that the solver has seen.
-    shares : ndarray of shape (m,)
-        Of the sum of all eigenvalues.
-    bulk_edges : ndarray of shape (a,)
-        Edge of the noise with the axes before removed; a ≤ m axes are tested.
-    tw_statistic : ndarray of shape (a,)
+    shares : ndarray of shape (m,), float64
+        Eigenvalues divided by the sum of all.
+    bulk_edges : ndarray of shape (a,), float64
+        Edge of the noise for each tested axis, with the axes before it removed; a ≤ m.
+    tw_statistic : ndarray of shape (a,), float64
         Distance of the eigenvalue from its edge in units of the Tracy-Widom law.
-    tw_p : ndarray of shape (a,)
-        Upper tail; 5e-324, the smallest number there is, stands for anything smaller.
-    tw_neg_log10_p : ndarray of shape (a,)
-        -log₁₀ of it, of any size.
+    tw_p : ndarray of shape (a,), float64
+        Upper tail probability of `tw_statistic`; 5e-324, the smallest positive number, stands for any smaller one.
+    tw_neg_log10_p : ndarray of shape (a,), float64
+        -log₁₀ of the tail probability, which never underflows.
     n_axes : int
-        Leading axes with p < 0.01 before the first that has not.
+        Number of leading axes with p < 0.01, before the first one with a larger p.
     effective_snps : float
-        N with these axes removed.
+        Effective number of SNPs N, with these axes removed; NaN if no axis could be tested.
     bulk_edge : float
-        The edge with these axes removed.
+        Edge of the noise, with these axes removed; NaN if no axis could be tested.
     """
 
     eigenvalues: Floats
@@ -113,11 +117,11 @@ class Scree:
 
     @property
     def n_tested(self) -> int:
-        """Axes that were tested."""
+        """Return the number of axes that were tested."""
         return len(self.tw_p)
 
     def table(self) -> pyarrow.Table:
-        """AXIS EIGENVALUE SHARE BULK_EDGE TW_STATISTIC TW_P of the leading 50 axes that were tested."""
+        """Return AXIS, EIGENVALUE, SHARE, BULK_EDGE, TW_STATISTIC and TW_P of up to 50 leading axes."""
         import pyarrow
 
         n_rows = min(TABLE_AXES, self.n_tested)
@@ -139,12 +143,13 @@ def compute_scree(spectrum: Spectrum) -> Scree:
     Parameters
     ----------
     spectrum : Spectrum
-        `LatentFactors.spectrum`. Noise per sample is known beside as many axes as it has vectors, K; further axes are
-        tested with the noise beside K, in which structure that is left makes the test careful.
+        `LatentFactors.spectrum`. It has the vectors of K axes, so the noise of each sample is known after up to K axes
+        are removed. Further axes are tested with the noise after K: structure that is left in it makes the test
+        conservative.
 
     Notes
     -----
-    50 axes are tested, or up to 200 while all of them are significant. O(n) each.
+    50 axes are tested, or up to 200 while all of them are significant; each takes O(n).
 
     Examples
     --------
@@ -159,17 +164,17 @@ def compute_scree(spectrum: Spectrum) -> Scree:
     """
     values = spectrum.eigenvalues
     n_available = int((values > RANK_TOLERANCE * values[0]).sum()) if len(values) and values[0] > 0 else 0
-    # the last dimensions have no bulk to stand out from
+    # The last two dimensions leave no bulk with which they could be compared.
     n_available = max(min(n_available, spectrum.n_dimensions - 2), 0)
     n_most = min(n_available, MOST_AXES)
-    least = _revealed_snps(spectrum, n_most) / HIDING
+    unhidden = _find_unhidden_snps(spectrum, n_most)
     bulks: list[_Bulk] = []
     n_axes = 0
-    # one more than are tested: the bulk beside all of them
-    for k, noise in enumerate(islice(_beside_axes(spectrum), n_most + 1 if n_most else 0)):
+    # One more than the tested axes: the bulk with all of them removed.
+    for k, noise in enumerate(islice(_remove_axes(spectrum), n_most + 1 if n_most else 0)):
         N = noise.effective_snps
-        bulks.append(noise.bulk(N if least <= N else HIDING * least))
-        if n_axes == k < n_most and bulks[k].statistic(values[k]) > _CRITICAL:
+        bulks.append(noise.bulk(N if unhidden / HIDING_RATIO <= N else unhidden))
+        if n_axes == k < n_most and bulks[k].statistic(values[k]) > _CRITICAL_STATISTIC:
             n_axes += 1
         elif k + 1 >= TABLE_AXES:
             break
@@ -192,21 +197,31 @@ def compute_scree(spectrum: Spectrum) -> Scree:
 
 @dataclass(frozen=True)
 class _Bulk:
-    """Where the eigenvalues of noise end, and by how much the largest of them varies."""
+    """The edge of the eigenvalues of noise, and the scale on which the largest of them varies."""
 
     effective_snps: float
     edge: float
     scale: float
 
     def statistic(self, value: float) -> float:
+        """Return the distance of an eigenvalue from the edge, in units of the scale."""
         return float((value - self.edge) / self.scale)
 
 
 @dataclass(frozen=True)
 class _Noise:
-    """What a spectrum leaves beside its leading axes.
+    """The noise of the samples after the leading axes are removed.
 
-    noise: d_i (n,), with Σ w d = Σ λ. weights: w_i (n,), with Σ w = q.
+    Attributes
+    ----------
+    n_dimensions : int
+        q, the number of dimensions left.
+    noise : ndarray of shape (n,), float64
+        d_i, with Σ w d = Σ λ.
+    weights : ndarray of shape (n,), float64
+        w_i, with Σ w = q.
+    effective_snps : float
+        N.
     """
 
     n_dimensions: int
@@ -215,17 +230,17 @@ class _Noise:
     effective_snps: float
 
     def bulk(self, effective_snps: float) -> _Bulk:
+        """Compute edge and scale of this noise with another effective number of SNPs."""
         q = self.n_dimensions
-        return _bulk(self.noise, self.weights * ((q - 0.5) / q), effective_snps)
+        return _compute_bulk(self.noise, self.weights * ((q - 0.5) / q), effective_snps)
 
 
-def _beside_axes(spectrum: Spectrum) -> Iterator[_Noise]:
-    """The noise beside no axis, one axis and so on, as long as anything is left."""
-    # of each sample, both up to a factor
+def _remove_axes(spectrum: Spectrum) -> Iterator[_Noise]:
+    """Yield the noise with no axis removed, one axis removed and so on, until nothing is left."""
     weights, totals = spectrum.sample_weights, spectrum.sample_totals
     n_dimensions, total, squares = spectrum.n_dimensions, spectrum.total, spectrum.total_squares
     n_known = spectrum.vectors.shape[1]
-    d, w = _of_samples(weights, totals)
+    d, w = _compute_sample_noise(weights, totals)
     for k, value in enumerate([*spectrum.eigenvalues, 0.0]):
         q = n_dimensions - k
         if q < 2 or not (total > RANK_TOLERANCE * spectrum.total and squares > 0):
@@ -241,11 +256,11 @@ def _beside_axes(spectrum: Spectrum) -> Iterator[_Noise]:
             leverage = spectrum.vectors[:, k] ** 2
             leverage = leverage / max(leverage.sum(), np.finfo(float).tiny)
             weights, totals = weights - leverage, totals - leverage * value
-            d, w = _of_samples(weights, totals)
+            d, w = _compute_sample_noise(weights, totals)
 
 
-def _of_samples(weights: Floats, totals: Floats) -> tuple[Floats, Floats]:
-    """Noise and weight of each sample, both up to a factor."""
+def _compute_sample_noise(weights: Floats, totals: Floats) -> tuple[Floats, Floats]:
+    """Return noise and weight of each sample, each up to a factor that all samples share."""
     w = np.maximum(weights, 0.0)
     rest = np.maximum(totals, 0.0)
     clear = w >= LEAST_WEIGHT
@@ -254,32 +269,32 @@ def _of_samples(weights: Floats, totals: Floats) -> tuple[Floats, Floats]:
     return (d, w) if mean > 0 else (np.ones(len(w)), np.ones(len(w)))
 
 
-def _revealed_snps(spectrum: Spectrum, n_most: int) -> float:
-    """N beside all structure, where structure that is not removed makes it small; 0 where no axis stands out.
+def _find_unhidden_snps(spectrum: Spectrum, n_most: int) -> float:
+    """Return N with all structure removed; 0 if no axis stands out.
 
     A few strong axes look like a few SNPs of large variance: N is then about their number, and none of them stands out
-    from the others. Structure ends with the last axis, of those whose vectors are known, that stands out where N is
-    taken beside it; that N is the one of the SNPs.
+    from the others. So each axis whose vector is known is tested with the N that is left when it is removed too. The
+    last axis that stands out in this way ends the structure, and its N is the one of the SNPs.
     """
     N = 0.0
     before: _Noise | None = None
-    for k, noise in enumerate(islice(_beside_axes(spectrum), min(spectrum.vectors.shape[1] + 1, n_most))):
+    for k, noise in enumerate(islice(_remove_axes(spectrum), min(spectrum.vectors.shape[1] + 1, n_most))):
         if before is not None:
-            beside = before.bulk(noise.effective_snps)
-            if beside.statistic(spectrum.eigenvalues[k - 1]) > _CRITICAL:
+            bulk = before.bulk(noise.effective_snps)
+            if bulk.statistic(spectrum.eigenvalues[k - 1]) > _CRITICAL_STATISTIC:
                 N = noise.effective_snps
         before = noise
     return N
 
 
-def _bulk(noise: Floats, weights: Floats, effective_snps: float) -> _Bulk:
-    """Edge and scale for noise d with Σ w d = Σ λ, so that noise / N is h."""
+def _compute_bulk(noise: Floats, weights: Floats, effective_snps: float) -> _Bulk:
+    """Compute edge and scale for noise d with Σ w d = Σ λ, so that d / N is h."""
     N = effective_snps - 0.5
     h = noise / effective_snps
     h_max = float(h[weights > 0].max())
-    h = np.minimum(h, h_max)  # larger ones have no weight
-    # in u = 1 / (c max h) one over the root of Σ w z², z = h c / (1 - h c), is increasing, concave and nearly linear:
-    # Newton's steps from below end at the solution
+    h = np.minimum(h, h_max)  # samples with larger h have no weight
+    # With z = h c / (1 - h c), 1 / √(Σ w z²) is an increasing, concave and nearly linear function of u = 1 / (c max h),
+    # so Newton's method from below converges.
     u = 1 + np.sqrt(float(weights[h == h_max].sum()) / N)
     for _ in range(50):
         z = h / (u * h_max - h)
@@ -296,64 +311,65 @@ def _bulk(noise: Floats, weights: Floats, effective_snps: float) -> _Bulk:
     return _Bulk(effective_snps, edge, scale)
 
 
-# Gauss-Legendre on the interval outside of which the kernel is below 1e-11 of its largest value
+# Gauss-Legendre nodes and weights on [0, 12], beyond which the kernel is below 1e-11 of its largest value.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 _NODES, _WEIGHTS = 6.0 * (_NODES + 1), 6.0 * _WEIGHTS
-# below it 1 - F₁ is 1 in double precision, above it the determinant is one minus its trace, half the integral of Ai
-_LOWEST = -10.0
+# Statistic below which 1 - F₁ is 1 in double precision.
+_LOWEST_STATISTIC = -10.0
+# Statistic above which 1 - F₁ is the trace of the kernel, half the integral of Ai, to double precision.
 _TRACE_ABOVE = 60.0
-# 1 - F₁ is LEVEL there
-_CRITICAL = 2.023449
+# Statistic at which 1 - F₁ is `LEVEL`.
+_CRITICAL_STATISTIC = 2.023449
 
 
 def tracy_widom_log_sf(x: Floats) -> Floats:
-    """ln(1 - F₁(x)) of the Tracy-Widom law of order 1.
+    """Return ln(1 - F₁(x)) of the Tracy-Widom law of order 1, shape as x; NaN stays NaN.
 
     F₁(s) = det(1 - A_s) with A_s(x, y) = Ai(x + y + s) on x, y > 0 (Ferrari, Spohn 2005), by Gauss-Legendre quadrature
     (Bornemann 2010). 1 - F₁ = 1 - Π(1 - μ) over the eigenvalues of the discrete kernel, without cancellation.
 
     Notes
     -----
-    24 nodes agree with 100 to 3e-11 of 1 - F₁. The shifted gamma of Chiani (2014) is 2 % off at the 99 % quantile, and
-    falls as exp(-x / 0.19) instead of exp(-⅔ x^1.5).
+    24 nodes agree with 100 nodes to 3e-11 of 1 - F₁. The shifted gamma distribution of Chiani (2014) is 2 % off at the
+    99 % quantile, and falls as exp(-x / 0.19) instead of exp(-⅔ x^1.5).
     """
     x = np.asarray(x, np.float64)
-    s = np.maximum(x.ravel(), _LOWEST)  # NaN stays
+    s = np.maximum(x.ravel(), _LOWEST_STATISTIC)
     result = np.full(len(s), np.nan)
     far = s > _TRACE_ABOVE
     zeta = 2 / 3 * s[far] ** 1.5
-    # the asymptotic series of the integral, whose next term is below 1e-7
+    # Asymptotic series of the integral of Ai; the next term is below 1e-7.
     series = 1 - 41 / 72 / zeta + 9241 / 10368 / zeta**2
     result[far] = np.log(series / (4 * np.sqrt(np.pi) * s[far] ** 0.75)) - zeta
-    result[s == _LOWEST] = 0.0
-    near = (s > _LOWEST) & (s <= _TRACE_ABOVE)
-    result[near] = _log_of_determinant(s[near])
+    result[s == _LOWEST_STATISTIC] = 0.0
+    near = (s > _LOWEST_STATISTIC) & (s <= _TRACE_ABOVE)
+    result[near] = _compute_log_tail(s[near])
     return result.reshape(x.shape)
 
 
-def _log_of_determinant(s: Floats) -> Floats:
-    """ln(1 - det(1 - A_s)) of each s, shape (m,)."""
-    # the kernel falls like exp(-2 x √s)
+def _compute_log_tail(s: Floats) -> Floats:
+    """Return ln(1 - det(1 - A_s)) of each s, shape (m,)."""
+    # For large s the kernel falls as exp(-2 x √s), so the nodes are moved closer to 0.
     stretch = 1 / np.sqrt(np.maximum(s, 1.0))[:, None]
     nodes, roots = _NODES * stretch, np.sqrt(_WEIGHTS * stretch)  # (m, 24)
     i, j = np.triu_indices(len(_NODES))
     kernels = np.empty((len(s), len(_NODES), len(_NODES)))
-    # eigvalsh looks at the lower triangle
-    kernels[:, j, i] = _airy(nodes[:, i] + nodes[:, j] + s[:, None]) * roots[:, i] * roots[:, j]
+    # eigvalsh reads the lower triangle only.
+    kernels[:, j, i] = _compute_airy(nodes[:, i] + nodes[:, j] + s[:, None]) * roots[:, i] * roots[:, j]
     eigenvalues = np.minimum(np.linalg.eigvalsh(kernels), 1 - 1e-16)
     logs: Floats = np.log(-np.expm1(np.log1p(-eigenvalues).sum(axis=1)))
     return logs
 
 
-# of the asymptotic series of Ai, Σ u_k (-ζ)⁻ᵏ with ζ = ⅔ x^1.5; the next term is below 3e-13 at x = 10
+# Coefficients u_k of the asymptotic series of Ai, Σ u_k (-ζ)⁻ᵏ with ζ = ⅔ x^1.5. The next term at 10 is below 3e-13.
 _AIRY_SERIES = [1.0]
 for _k in range(11):
     _ratio = (6 * _k + 5) * (6 * _k + 3) * (6 * _k + 1) / (216 * (_k + 1) * (2 * _k + 1))
     _AIRY_SERIES.append(_AIRY_SERIES[-1] * _ratio)
 
 
-def _airy(x: Floats) -> Floats:
-    """Ai(x); beyond 10 by its series, which takes a tenth of the time."""
+def _compute_airy(x: Floats) -> Floats:
+    """Return Ai(x); above 10 from its series, which takes a tenth of the time."""
     ai = np.empty_like(x)
     large = x > 10
     ai[~large] = scipy.special.airy(x[~large])[0]
@@ -364,27 +380,33 @@ def _airy(x: Floats) -> Floats:
 
 
 def suggest_factors(scree: Scree | None, candidates: Sequence[int]) -> tuple[int | None, str]:
-    """The number of factors that the scree speaks for, and why.
+    """Choose the number of factors by the scree, and give the reason.
 
     Parameters
     ----------
     scree : Scree or None
-        None where the factors were given without a spectrum.
+        None if the factors were given without a spectrum.
     candidates : sequence of int
-        Numbers of factors to choose from, increasing.
+        Numbers of factors to choose from.
 
     Returns
     -------
-    tuple of (int or None) and str
-        The number of axes; where it is no candidate the next larger one, or else the largest: a factor too many
-        costs a degree of freedom, one too few leaves structure in the tests. None where no axis could be tested.
+    n_factors : int or None
+        The number of axes; if it is no candidate, the next larger candidate, or else the largest: one factor too many
+        costs a degree of freedom, one too few leaves structure in the tests. None if no axis could be tested.
+    reason : str
+
+    Raises
+    ------
+    UsageError
+        If there are no candidates.
     """
     if not candidates:
         raise UsageError("no candidates; give at least one number of factors")
     candidates = sorted(candidates)
     if scree is None or scree.n_tested == 0:
         return None, "the eigenvalues are not known" if scree is None else "no eigenvalue could be tested"
-    fact = _in_words(scree)
+    fact = _describe_axes(scree)
     K = next((k for k in candidates if k >= scree.n_axes), candidates[-1])
     if scree.n_axes < K:
         which = "the smallest" if candidates[0] == K else "the next"
@@ -398,7 +420,8 @@ def suggest_factors(scree: Scree | None, candidates: Sequence[int]) -> tuple[int
 _AT_LEVEL = f"Tracy-Widom p < {LEVEL:g}"
 
 
-def _in_words(scree: Scree) -> str:
+def _describe_axes(scree: Scree) -> str:
+    """Return in words how many axes exceed the bulk, and the p of the next one."""
     n = scree.n_axes
     axes = {0: "no axis exceeds", 1: "1 axis exceeds"}.get(n, f"{n} axes exceed")
     found = f"{axes} the bulk of the eigenvalues ({_AT_LEVEL})"

@@ -1,12 +1,13 @@
 """Every number of factors at once: t statistics of each k ≤ K from the cross-products of the K-factor model.
 
 The factors are nested: the first k columns of U are the k-factor fit. With C = [nuisance | U_K | X] = Q R and z = Qᵀy,
-leaving out factors k+1 … K moves them from the regressors to the residual. In the coordinates of Q the variables that
-remain after k factors are the lower rows X_k of R's last d columns; with X_k = E_k R_k,
+a model of k factors leaves factors k+1 … K in the residual. In the coordinates of Q, the part of the variables that k
+factors leave is the lower rows X_k of R's last d columns; with X_k = E_k R_k,
 
     w_k = E_kᵀ z_{>k},   beta_k = R_k⁻¹ w_k,   rss_k = ‖y‖² - ‖z_{≤k}‖² - ‖w_k‖²
 
-so t of every k is two small products more per block, and no further pass. Nothing is subtracted on the way to beta_k.
+so t of every k costs two small products more per block, and no further pass. beta_k is computed without subtractions,
+so it loses no digits.
 """
 
 from __future__ import annotations
@@ -38,17 +39,18 @@ from lfmm2.model.ridge import RidgeGeometry
 from lfmm2.statistics import TestStatistic
 
 _EXAMPLE = "write 1:20, or 2,4,8"
-# each takes its share of every row of statistics
+# Largest number of factors in a sweep. A larger one is probably a mistake: each number adds to the statistics of every
+# SNP, and the text "1:999999999" would fill the memory.
 MOST_FACTORS = 10_000
 
 
 def parse_sweep(sweep: Any) -> tuple[int, ...]:
-    """Numbers of factors, increasing: from "1:20", "2,4,8", or a sequence of integers.
+    """Return the numbers of factors in increasing order, read from "1:20", "2,4,8", or a sequence of integers.
 
     Raises
     ------
     UsageError
-        If it is none of these, or holds a negative number.
+        If it is none of these, is empty, or has a number below 0 or above `MOST_FACTORS`.
     """
     if isinstance(sweep, str):
         bounds = re.fullmatch(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*", sweep)
@@ -78,35 +80,39 @@ def parse_sweep(sweep: Any) -> tuple[int, ...]:
 
 
 def sweep_footprint(n_columns: int, n_variables: int, n_k: int) -> Footprint:
-    """Tell what a sweep over n_k numbers of factors takes for a block more than the model of one."""
-    # products, t and their temporaries; products with the columns of the chosen number
+    """Return the memory of a block that a sweep over n_k numbers of factors takes beside the model of one."""
+    # Products, t and their temporaries; and products with the columns of the chosen number of factors.
     return Footprint(0, doubles((6 * n_k * n_variables + 3 * n_columns,)))
 
 
 class SweepModel:
-    """The regression with all factors, of which one number is reported in full and t of several.
+    """The regression on all factors: full statistics with one number of factors, and t with several numbers.
 
     Parameters
     ----------
     ridge : RidgeGeometry
-        Of all variables: the reported ones first, nuisance variables last.
+        Geometry of all variables: the reported ones first, nuisance variables last.
     factors : LatentFactors
-        At least as many as any k.
+        At least as many factors as `n_factors` and any k.
     n_factors : int
         K of the full statistics.
-    ks : sequence of int
-        Numbers of factors whose t are computed too.
+    ks : tuple of int
+        Numbers of factors with which t is computed too.
     n_reported : int
-        d.
+        d, the number of variables that are tested and reported.
     df : {"paper", "intercept"}
+        Rule for the degrees of freedom, see `degrees_of_freedom`.
     loadings : bool
+        True to compute V too.
 
     Attributes
     ----------
     df : int
         Residual degrees of freedom with `n_factors`.
     dfs : tuple of int
-        With each k.
+        Residual degrees of freedom with each k.
+    chosen : AssociationModel
+        The model with `n_factors`.
     """
 
     def __init__(
@@ -128,8 +134,8 @@ class SweepModel:
         largest = factors.leading(max(n_factors, *ks))
         full = self.chosen if largest.n_factors == n_factors else AssociationModel(ridge, largest, n_reported, df)
         self._Q = full.Q
-        # the regressors of the chosen model lie in the span of all: (rank, rank of the chosen)
-        self._to_chosen = None if full is self.chosen else self._Q.T @ self.chosen.Q
+        # The regressors of the chosen model lie in the span of those of the full one.
+        self._to_chosen = None if full is self.chosen else self._Q.T @ self.chosen.Q  # (rank, rank of the chosen)
         n_before = n_variables - n_reported  # nuisance variables come first
         self._firsts = np.array([n_before + k for k in ks])
         bases, directions = [], []
@@ -141,29 +147,30 @@ class SweepModel:
             bases.append(np.vstack([above, E]))
             directions.append(np.vstack([above, E @ (to_beta.T / np.linalg.norm(to_beta, axis=1))]))
         self._bases = np.hstack(bases)  # (rank, n_k d)
-        # t is y's component along these unit vectors over the residual standard deviation
+        # t is the component of y along one of these unit vectors, divided by the residual standard deviation.
         self._directions = np.hstack(directions)  # (rank, n_k d)
 
     def statistics(
         self, genotypes: GenotypeMatrix, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[BlockStatistics]:
-        """As `AssociationModel.statistics`, with t of every k, for which missing calls are at the mean in any case.
+        """Test every SNP of a range as `AssociationModel.statistics`, and compute t of every k.
 
-        Filled from the factors of one k they would make every other k look worse than it is.
+        For t of every k missing calls are always filled by the mean: filled from the factors of one k, they would make
+        every other k look worse than it is.
         """
         for block in genotypes.cross_products(self._Q, label, snps, fill):
             chosen = block
             if self._to_chosen is not None:
                 chosen = replace(block, products=by_equal_parts(block.products, self._to_chosen))
-            statistics = self.chosen.of_block(chosen)
+            statistics = self.chosen.test_block(chosen)
             t = self.t(block.by_mean or block)
-            # what one number of factors explains to the last digit, a smaller one need not
+            # t is kept where the chosen model fits perfectly, since a model with fewer factors need not.
             t[np.isin(statistics.status, (Status.NO_VARIATION, Status.ALL_MISSING))] = np.nan
             yield replace(statistics, t_by_k=t)
 
     @property
     def columns(self) -> Columns:
-        """Those of the full statistics."""
+        """Return the columns of the full statistics."""
         return self.chosen.columns
 
     def null(self, joint: bool) -> TestStatistic:
@@ -171,11 +178,11 @@ class SweepModel:
         return self.chosen.null(joint)
 
     def t(self, block: CrossProducts) -> Floats:
-        """t of every k and variable, shape (b, n_k, d); NaN where nothing is left to test."""
+        """Compute t of every k and variable, shape (b, n_k, d); NaN if k factors and the variables fit perfectly."""
         z, total = block.products, block.sum_squares
         shape = (len(z), len(self.ks), self.n_reported)
         along = by_equal_parts(z, self._directions).reshape(shape)
-        # one variable spans its own direction
+        # With one variable its direction is the basis.
         w = along if self.n_reported == 1 else by_equal_parts(z, self._bases).reshape(shape)
         before = np.zeros((len(z), z.shape[1] + 1))
         np.cumsum(z**2, axis=1, out=before[:, 1:])
@@ -189,7 +196,7 @@ class SweepModel:
         return t
 
     def _residual_squares(self, block: CrossProducts, rows: NDArray[np.intp], w: Floats) -> Floats:
-        """rss of every k for a few SNPs, as a sum: what all regressors leave, and what smaller models leave of z."""
+        """Compute rss of every k for a few SNPs as the rss of all regressors plus what smaller models leave of z."""
         outside = residual_squares(block, rows, self._Q)  # (r,)
         z = block.products[rows]
         rss = np.empty((len(rows), len(self.ks)))
@@ -202,7 +209,7 @@ class SweepModel:
 
 
 def variance_on_factors(ridge: RidgeGeometry, factors: LatentFactors, n_reported: int) -> Floats:
-    """R² of each variable on the first k factors, shape (K + 1, d): the share of it that k factors absorb."""
+    """Return R² of each variable on the first k factors, shape (K + 1, d), k from 0: the share that they absorb."""
     X = ridge.X[:, :n_reported]
     basis = np.linalg.qr(factors.U - factors.U.mean(axis=0))[0]
     shares = np.zeros((factors.n_factors + 1, n_reported))

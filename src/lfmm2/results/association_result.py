@@ -24,21 +24,21 @@ from lfmm2.statistics import Calibration, CalibrationSummary, Sweep, distributio
 
 
 class ResultSource(Protocol):
-    """Where statistics are kept."""
+    """The statistics of a run, in memory or in files, behind an `AssociationResult`."""
 
     @property
     def columns(self) -> Columns:
-        """The columns of the tables."""
+        """Return the columns that the model has declared."""
 
     def column(self, column: Column, variable: int | None) -> Floats:
-        """Return a column of the table of a variable, or if None of the joint one, (n_snps,); labels as numbers."""
+        """Return a column (n_snps,) of the table of a variable, or of the joint table if None; labels as numbers."""
 
     def table(self, variable: int | None) -> pa.Table:
-        """Return the whole table of a variable, or if None the joint one."""
+        """Return the whole table of a variable, or the joint table if None."""
 
     @property
     def loadings(self) -> Floats | None:
-        """V (n_snps, K), if it was asked for."""
+        """Return V (n_snps, K); None if it was not asked for."""
 
 
 class MemorySource:
@@ -47,16 +47,17 @@ class MemorySource:
     Parameters
     ----------
     columns : Columns
-        What the model has declared.
-    common : ndarray
-        Rows of what all variables share, in the order of ``columns.layout(per_variable=False)``.
+        Columns that the model has declared.
+    common : ndarray of shape (n_snps, n_names), float64
+        Statistics that all variables share, in the order of ``columns.layout(per_variable=False)``.
     rows : list of ndarray
-        Rows of each variable, in the order of ``columns.layout(per_variable=True)``.
+        Statistics of each variable, in the order of ``columns.layout(per_variable=True)``.
     variants : callable
-        Gives the whole table of CHROM, POS, ID, A1, A2.
+        Returns the whole table of CHROM, POS, ID, A1, A2.
     calibrations : list of Calibration
-        Of the variables, then of the joint test.
+        Calibrations of the variables, then of the joint test.
     counts_a1 : bool
+        True if the counted allele is A1 of the variants, not A2.
     loadings : ndarray of shape (n_snps, K), optional
     """
 
@@ -79,11 +80,11 @@ class MemorySource:
         self._counts_a1 = counts_a1
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state with the variants as a table: an open file cannot be pickled."""
-        return self.__dict__ | {"_variants": partial(_identity, self._variants())}
+        """Return the state for pickle, with the table of variants in place of the open file, which has no state."""
+        return self.__dict__ | {"_variants": partial(_return_table, self._variants())}
 
     def column(self, column: Column, variable: int | None) -> Floats:
-        """Return a copy, which the caller may change."""
+        """Return a column as a copy, which the caller may change."""
         rows, calibration = self._of_test(variable)
         if column.origin is Origin.MODEL:
             return self.columns.stored(column.attribute, self._common, rows).copy()
@@ -96,13 +97,14 @@ class MemorySource:
         return statistics_table(self.columns, self._variants(), self._common, rows, calibration, self._counts_a1)
 
     def _of_test(self, variable: int | None) -> tuple[Floats | None, Calibration]:
-        """Return the rows of a variable with its calibration; for the joint test None, as it has no rows of its own."""
+        """Return rows and calibration of a variable; or None and the joint calibration, as that test has no rows."""
         return (
             (None, self._calibrations[-1]) if variable is None else (self._rows[variable], self._calibrations[variable])
         )
 
 
-def _identity(table: pa.Table) -> pa.Table:
+def _return_table(table: pa.Table) -> pa.Table:
+    """Return the table: a function that, unlike a lambda, can be pickled."""
     return table
 
 
@@ -118,7 +120,7 @@ class FileSource:
     def column(self, column: Column, variable: int | None) -> Floats:
         """Read a column from the file."""
         if variable is None and column.tables is not Tables.JOINT and column.origin is Origin.MODEL:
-            variable = 0  # The table of each variable has what all of them share.
+            variable = 0  # The table of each variable has the columns that all variables share.
         if variable is None and self._joint is None:
             if column.is_tested:
                 return self.column(next(c for c in self.columns.of_table(False) if c.is_tested), 0) ** 2
@@ -143,27 +145,32 @@ class FileSource:
         return self._read(self._joint if variable is None else self._tables[variable], None)
 
     def _read(self, path: Path | None, names: list[str] | None) -> pa.Table:
+        """Read some columns of a file, or all."""
         assert path is not None
         return read_columns(path, names, column_types(self.columns))
 
     @property
     def loadings(self) -> Floats | None:
-        """V (n_snps, K), read from the file."""
+        """Return V (n_snps, K), read from the file; None if the run has not written it."""
         return None if self._loadings is None else loadings_array(self._read(self._loadings, None))
 
 
 def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
-    """Return the results of a finished run, read from its files when they are asked for.
+    """Return the results of a finished run; each statistic is read from the files when it is asked for.
 
     Parameters
     ----------
     prefix : path
-        The `out` of the run.
+        The `out` of the run, or any of its files.
 
     Raises
     ------
-    ReadError, MalformedInputError
-        If the record or a file is absent, or not as the run wrote it.
+    ReadError
+        If the record is absent, as when the run is not complete, or a file cannot be read.
+    MalformedInputError
+        If the record has changed since it was written, or a file is absent, of another size or damaged.
+    UsageError
+        If `prefix` is an empty text.
     """
     stored = StoredRun(prefix)
     record = stored.record
@@ -190,26 +197,28 @@ class AssociationResult:
     variables : tuple of str
         Names of the d variables.
     gif : ndarray of shape (d,), float64
-        Genomic inflation factor of each variable, median(t²) / median(χ²₁), as it came out.
+        Genomic inflation factor of each variable, median(t²) / median(χ²₁), also where it is below 1.
     calibrations : dict of str to CalibrationSummary
-        Of each variable, and "joint" where there are several.
+        Calibration of each variable, and of "joint" if there are several variables.
     sweep : Sweep or None
-        Every number of factors asked for, side by side.
+        Comparison of the numbers of factors of a sweep; None without one.
     df : int
         Residual degrees of freedom of t.
     factors : LatentFactors
+        The factors with which the SNPs were tested.
     sample_ids : tuple of str
+        IID of each sample.
     imputation : dict or None
-        Errors of calls that were held out, predicted by the mean and by the factors, where missing calls were filled
-        from the factors.
+        Number of held-out calls and errors of their predictions by the mean and by the factors, as
+        ``imputation`` in the record; None unless missing calls were filled from the factors.
     paths : dict of str to Path
         The files written, by variable name, and "joint", "factors", "loadings", "scree", "sweep", "sweep-histograms",
-        "prune", "log", "record", as far as there are such; empty without `out`.
+        "prune", "log", "record", if the run has written them; empty without `out`.
 
     Notes
     -----
-    Without `out` the statistics are in memory. With it every property is read from the files when it is asked for, and
-    what takes long should be kept in a variable.
+    Without `out` the statistics are in memory. With `out` every property is read from the files whenever it is asked
+    for; a property that is used often should be kept in a variable.
     """
 
     def __init__(
@@ -239,7 +248,8 @@ class AssociationResult:
         inflation = ", ".join(f"{name} {gif:.3f}" for name, gif in zip(self.variables, self.gif, strict=True))
         return f"<AssociationResult: {len(self.sample_ids)} samples, K={self.factors.n_factors}, GIF {inflation}>"
 
-    def _per_variable(self, column: Column) -> Floats:
+    def _stack_variables(self, column: Column) -> Floats:
+        """Return a column of all variables, shape (n_snps, d)."""
         return np.column_stack([self._source.column(column, j) for j in range(len(self.variables))])
 
     def _values(self, attribute: str) -> Floats:
@@ -249,17 +259,17 @@ class AssociationResult:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
         column, joint = found
         if not joint:
-            return self._per_variable(column)
+            return self._stack_variables(column)
         if column.origin is not Origin.MODEL and len(self.variables) == 1:
             raise UsageError("one variable has no joint test beside its own; see p_calibrated and q")
         return self._source.column(column, None)
 
-    if not TYPE_CHECKING:  # names that type checkers do not know shall be errors to them
+    if not TYPE_CHECKING:  # so that type checkers report misspelt attributes
 
         def __getattr__(self, name: str) -> Floats:
-            """Return a declared column that has no property here, such as var_factors or one of another model."""
+            """Return a declared column that has no property here, such as var_factors or a column of another model."""
             if name.startswith("_"):
-                raise AttributeError(name)  # pickle asks for such names before the result has its source
+                raise AttributeError(name)  # pickle asks for private names before `_source` is set
             return self._values(name)
 
     @property
@@ -284,17 +294,17 @@ class AssociationResult:
 
     @property
     def p(self) -> Floats:
-        """Two-sided p of t, Student with `df` degrees of freedom, shape (n_snps, d)."""
+        """Two-sided p of t from Student's distribution with `df` degrees of freedom, shape (n_snps, d)."""
         return distributions.student_p(self.t, self.df)
 
     @property
     def neg_log10_p(self) -> Floats:
-        """-log₁₀ p; finite where p itself underflows, shape (n_snps, d)."""
+        """-log₁₀ p, finite even where p itself underflows, shape (n_snps, d)."""
         return distributions.student_neg_log10_p(self.t, self.df)
 
     @property
     def p_calibrated(self) -> Floats:
-        """p of t as calibrated: by default that of t² / GIF as χ²₁, shape (n_snps, d)."""
+        """Calibrated p of t, by default the p of t² / GIF as χ²₁, shape (n_snps, d)."""
         return self._values("p_calibrated")
 
     @property
@@ -309,7 +319,7 @@ class AssociationResult:
 
     @property
     def q_storey(self) -> Floats:
-        """Storey q: the share of nulls times `q`, shape (n_snps, d)."""
+        """Storey's q, the estimated share of null SNPs times `q`, shape (n_snps, d)."""
         return self._values("q_storey")
 
     @property
@@ -329,7 +339,7 @@ class AssociationResult:
 
     @property
     def f_p_calibrated(self) -> Floats:
-        """p of `f_stat` as calibrated, shape (n_snps,)."""
+        """Calibrated p of `f_stat`, shape (n_snps,)."""
         return self._values("f_p_calibrated")
 
     @property
@@ -339,12 +349,12 @@ class AssociationResult:
 
     @property
     def scree(self) -> Scree | None:
-        """The eigenvalues beside what noise would give; None where the factors bring none."""
+        """Eigenvalues compared with those of noise; None if the factors have no spectrum."""
         return None if self.factors.spectrum is None else compute_scree(self.factors.spectrum)
 
     @property
     def shares(self) -> Floats:
-        """Shares of each SNP's variance (n_snps, 3): added by the variables, factors, residual; they sum to 1."""
+        """Shares of each SNP's variance, shape (n_snps, 3): variables given the factors, factors, residual; sum 1."""
         names = ("var_variables", "var_factors", "var_residual")
         return np.column_stack([self._values(name) for name in names])
 
@@ -365,11 +375,22 @@ class AssociationResult:
 
     @property
     def loadings(self) -> Floats | None:
-        """V, shape (n_snps, K), float64, if it was asked for; else None."""
+        """Loadings V, shape (n_snps, K), float64; None if they were not asked for."""
         return self._source.loadings
 
     def table(self, variable: str | int | None = None) -> pa.Table:
-        """Return the table of a variable, by name or number; "joint" for the joint test. One variable needs no name."""
+        """Return the table of a variable, or of the joint test.
+
+        Parameters
+        ----------
+        variable : str or int, optional
+            Name of the variable or its number from 0, or "joint". It may be left out if there is one variable.
+
+        Raises
+        ------
+        UsageError
+            If there is no such variable, or it is left out with several.
+        """
         if variable is None:
             if len(self.variables) > 1:
                 raise UsageError(f"name one of the variables {', '.join(self.variables)}, or 'joint'")

@@ -13,8 +13,8 @@ from lfmm2.errors import MalformedInputError, ReadError
 from lfmm2.model import LatentFactors, Spectrum
 
 _ARRAYS = ("U", "singular_values", "residuals", "loadings_map")
-# Arrays and numbers of the spectrum, stored as "spectrum_" and this name. Its vectors are the loadings_map, and its
-# n_snps is that of the factors.
+# Arrays and numbers of the spectrum; each is stored under "spectrum_" and its name. The vectors of the spectrum are the
+# loadings_map, and its n_snps is that of the factors, so these are not stored again.
 _SPECTRUM = ("eigenvalues", "total", "total_squares", "n_dimensions", "sample_totals", "sample_weights")
 
 
@@ -23,8 +23,15 @@ def write_factors(
 ) -> None:
     """Write factors to an open file as .npz: U, singular_values, residuals, sample_ids, certificate and spectrum.
 
-    `variables` names the columns of X (n_samples, d), which the factors were estimated with; neither is read back by
-    `read_factors`. Of factors cut by `leading` the spectrum loses the vectors that were cut.
+    Parameters
+    ----------
+    file : binary file
+    factors : LatentFactors
+        If they were cut by `leading`, the spectrum that is read back has no vectors of the factors that were cut.
+    variables : tuple of str
+        Names of the columns of X.
+    X : ndarray of shape (n_samples, d), float64, optional
+        Variables with which the factors were estimated. `read_factors` does not read them; `StoredRun.design` does.
     """
     spectrum = factors.spectrum
     parts = {} if spectrum is None else {f"spectrum_{name}": getattr(spectrum, name) for name in _SPECTRUM}
@@ -48,8 +55,8 @@ def write_factors(
     )
 
 
-def _spectrum(arrays: dict[str, NDArray[Any]], loadings_map: NDArray[np.float64]) -> Spectrum | None:
-    """Return the spectrum; None where the factors had none."""
+def _make_spectrum(arrays: dict[str, NDArray[Any]], loadings_map: NDArray[np.float64]) -> Spectrum | None:
+    """Return the spectrum that is stored in `arrays`; None if the factors had none, ValueError if it is damaged."""
     if "spectrum_eigenvalues" not in arrays:
         return None
     n_samples = len(loadings_map)
@@ -71,7 +78,12 @@ def _spectrum(arrays: dict[str, NDArray[Any]], loadings_map: NDArray[np.float64]
 
 
 def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
-    """Read factors written by a run.
+    """Read the factors that a run has written.
+
+    Parameters
+    ----------
+    path : path
+        The .factors.npz of the run.
 
     Raises
     ------
@@ -97,7 +109,7 @@ def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
             converged=bool(arrays["converged"]),
             lambda_=float(arrays["lambda_"]),
             n_snps=int(arrays["n_snps"]),
-            spectrum=_spectrum(arrays, numbers["loadings_map"]),
+            spectrum=_make_spectrum(arrays, numbers["loadings_map"]),
         )
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error

@@ -1,7 +1,7 @@
-"""The record of a run: everything that repeats and judges it. The dataclasses here are its only description.
+"""The record of a run: everything that is needed to repeat and to judge it.
 
-`RunRecord.to_json` and `RunRecord.from_json` follow the fields and their types; the names of the fields are the keys
-of ``<out>.json``, in this order.
+The dataclasses here are the only description of ``<out>.json``: `RunRecord.to_json` and `RunRecord.from_json` follow
+their fields and types, and the names of the fields are the keys, in this order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lfmm2.errors import MalformedInputError
 from lfmm2.genotypes import PassRecord
 from lfmm2.statistics import CalibrationSummary
 
-# entries of such a field stand in the JSON beside those of the other fields
+# Marks a dict whose entries stand in the JSON beside the other fields, without the name of this one.
 _INLINE = {"inline": True}
 
 
@@ -35,7 +35,7 @@ class InputFile:
 
 @dataclass(frozen=True)
 class GenotypesUsed:
-    """Samples and SNPs of one genotype source that took part, and the source in its own words."""
+    """Numbers of samples and SNPs of a genotype source that were used, and what its `describe` returns."""
 
     n_samples_used: int
     n_snps_used: int
@@ -49,19 +49,22 @@ class FactorFacts:
     Attributes
     ----------
     K : int
-        Factors that the tables are made with.
+        Number of factors with which the tables are made.
     n_estimated : int
-        Factors that were estimated; `singular_values` and `residuals` have so many entries.
+        Number of factors that were estimated, and of entries of `singular_values` and `residuals`.
     solver, reason : str
-        The solver, and why it was chosen.
+        The solver, and the reason for it.
     n_passes : int
         Passes over the genotypes.
     converged : bool
+        True if the residuals reached the tolerance, see `LatentFactors`.
     singular_values : list of float
+        Singular values of P Y, decreasing.
     residuals : list of float
-        Relative residual of each singular pair.
+        Relative residual of each factor, see `LatentFactors`.
     angle_bound : float
-        Bound of the angle in radians between the estimated and the exact subspace; NaN where none is known.
+        Upper bound on the sine of the angle between the estimated and the exact span of the factors; infinite, or NaN
+        once read from JSON, if there is none.
     """
 
     K: int
@@ -77,7 +80,7 @@ class FactorFacts:
 
 @dataclass(frozen=True)
 class FilterFacts:
-    """SNPs that --maf and --geno were applied to, how many failed for each reason, and how many passed."""
+    """Numbers of SNPs to which --maf and --geno were applied, that failed for each reason, and that passed."""
 
     n_snps: int
     no_call: int
@@ -88,7 +91,7 @@ class FilterFacts:
 
 @dataclass(frozen=True)
 class ThinningFacts:
-    """Threshold and window of --est-thin, and SNPs before and after it."""
+    """Threshold and window of --est-thin, and numbers of SNPs before and after it."""
 
     r2: float
     window: str
@@ -98,7 +101,7 @@ class ThinningFacts:
 
 @dataclass(frozen=True)
 class CalibrationFacts:
-    """The calibration that was asked for, and the one that each test has; `joint` is None with one variable."""
+    """The method of calibration asked for, and the calibration of each test; `joint` is None with one variable."""
 
     method: str
     variables: dict[str, CalibrationSummary]
@@ -106,13 +109,13 @@ class CalibrationFacts:
 
     @property
     def tests(self) -> dict[str, CalibrationSummary]:
-        """Calibration of every table: of the variables, then "joint" where there is a joint test."""
+        """Return the calibrations by table: those of the variables, then "joint" if there is a joint test."""
         return self.variables | ({} if self.joint is None else {"joint": self.joint})
 
 
 @dataclass(frozen=True)
 class ScreeFacts:
-    """Axes of structure by Tracy-Widom, the effective number of SNPs, and the edge of the noise."""
+    """Number of axes of structure by Tracy-Widom, effective number of SNPs, and edge of the noise; see `Scree`."""
 
     n_axes: int
     effective_snps: float
@@ -121,7 +124,7 @@ class ScreeFacts:
 
 @dataclass(frozen=True)
 class SweepFacts:
-    """Numbers of factors side by side, and the one suggested with its reason; None where none can be."""
+    """Numbers of factors that were compared, and the suggested one with its reason; None if none can be suggested."""
 
     K: list[int]
     suggested: int | None
@@ -130,10 +133,10 @@ class SweepFacts:
 
 @dataclass(frozen=True)
 class ImputationFacts:
-    """Calls held out and the root mean squared errors of their predictions, in dosage.
+    """Number of held-out calls, and root mean squared errors of their predictions, in dosage.
 
-    `ratio` is `rmse_factors` over `rmse_mean`; `n_left_at_mean` counts SNPs whose missing calls could not be filled
-    from the factors.
+    `ratio` is `rmse_factors` / `rmse_mean`; `n_left_at_mean` is the number of SNPs whose missing calls could not be
+    filled from the factors. See `lfmm2.genotypes.imputation.HeldOutError`.
     """
 
     method: str
@@ -159,17 +162,18 @@ class RunRecord:
     Attributes
     ----------
     command : str
-        Command line, or the public function.
+        Command line, or name of the public function.
     finished : str
         Date and time in ISO 8601, UTC.
     software : dict of str to str
-        Versions.
+        Versions of lfmm2 and of the software that it uses.
     parameters : dict
-        All options.
+        All options by name.
     inputs : list of InputFile
     estimation, tested : GenotypesUsed
-        Genotypes of the factors, and of the tests.
+        Genotypes from which the factors were estimated, and those that were tested.
     variables, nuisance_variables : list of str
+        Names of the variables that were tested, and of the others.
     factors : FactorFacts
     df : int
         Residual degrees of freedom of t.
@@ -179,13 +183,13 @@ class RunRecord:
         None where the run had no such thing.
     calibration : CalibrationFacts
     status : dict of str to int
-        SNPs of each `Status`.
+        Number of SNPs of each `Status`.
     plan : dict
         The plan of the run, as `lfmm2.pipeline` makes it.
     passes : list of PassRecord
     warnings : list of str
     identity : dict
-        What a resumed run must have in common with this one.
+        Facts that a resumed run must have in common with this one.
     files : dict of str to WrittenFile
         The other files of the results, by name.
     others : dict
@@ -219,13 +223,13 @@ class RunRecord:
     others: dict[str, Any] = field(default_factory=dict, metadata=_INLINE)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as strict JSON has it: NaN and infinity become null, NumPy's numbers plain ones."""
+        """Return the record as values of strict JSON: NaN and infinity become null, numbers of NumPy plain numbers."""
         entries: dict[str, Any] = _to_json(self)
         return entries
 
     @classmethod
     def from_json(cls, entries: dict[str, Any], origin: str | PathLike[str] = "the record") -> RunRecord:
-        """Return the record that `to_json` gave, where null in place of a number becomes NaN.
+        """Return the record whose `to_json` is `entries`; null in place of a float becomes NaN.
 
         Raises
         ------
@@ -240,7 +244,7 @@ class RunRecord:
 
 
 def _to_json(value: Any) -> Any:
-    """Return a dataclass, or any value in one, as strict JSON has it."""
+    """Return a dataclass, or any value in one, as values of strict JSON."""
     if is_dataclass(value):
         entries: dict[str, Any] = {}
         for of in fields(value):
@@ -256,9 +260,10 @@ def _to_json(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-# numbers beyond this cannot be those of a run, and a double may not hold them
-_LARGEST = 1e300
-_WORDS = {
+# Largest number that is accepted in a record. No run has larger ones, and an integer of JSON may not fit in a double.
+_LARGEST_NUMBER = 1e300
+# Names of types in messages.
+_TYPE_WORDS = {
     str: "text",
     int: "a whole number from 0 on",
     float: "a number",
@@ -273,15 +278,15 @@ def _from_json(kind: Any, value: Any, where: str) -> Any:
     if kind is Any:
         return value
     if isinstance(kind, UnionType):
-        # all unions here are of one type and None
+        # Every union in these dataclasses is of one type and None.
         return None if value is None else _from_json(get_args(kind)[0], value, where)
     if kind is float and value is None:
         return math.nan
     plain = dict if is_dataclass(kind) else get_origin(kind) or kind
     fits = isinstance(value, (int, float) if plain is float else plain) and isinstance(value, bool) == (plain is bool)
     if not fits or (plain is int and value < 0):
-        raise ValueError(f"{where} is {shortened(json.dumps(value, ensure_ascii=False))}, not {_WORDS[plain]}")
-    if plain in (int, float) and not abs(value) <= _LARGEST:
+        raise ValueError(f"{where} is {shortened(json.dumps(value, ensure_ascii=False))}, not {_TYPE_WORDS[plain]}")
+    if plain in (int, float) and not abs(value) <= _LARGEST_NUMBER:
         raise ValueError(f"{where} is {shortened(str(value))}, beyond any that a run has")
     if is_dataclass(kind):
         return _dataclass_from_json(kind, value, where)
@@ -295,6 +300,7 @@ def _from_json(kind: Any, value: Any, where: str) -> Any:
 
 
 def _dataclass_from_json(kind: Any, entries: dict[str, Any], where: str) -> Any:
+    """Return an object of JSON as the dataclass `kind`; entries that are not its fields go to its inline field."""
     values, rest = {}, dict(entries)
     for name, of in _named_fields(kind).items():
         inside = f"{where}.{name}" if where else name
@@ -307,6 +313,6 @@ def _dataclass_from_json(kind: Any, entries: dict[str, Any], where: str) -> Any:
 
 @cache
 def _named_fields(kind: Any) -> dict[str, Any]:
-    """Return the types of the fields that are entries of the JSON themselves."""
+    """Return the types of the fields that are not inline, by name."""
     types = get_type_hints(kind)
     return {of.name: types[of.name] for of in fields(kind) if of.metadata != _INLINE}

@@ -1,4 +1,4 @@
-"""The record of a run in lines to read: for the log and for the terminal."""
+"""The record of a run as lines of text, for the log and for the terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def result_lines(record: RunRecord) -> dict[str, str]:
 
 
 def _snp_lines(record: RunRecord) -> dict[str, str]:
-    """Return how many SNPs filters and thinning left, where the run had them."""
+    """Return how many SNPs are left by filters and by thinning, if the run had them."""
     lines: dict[str, str] = {}
     if (filters := record.filters) is not None:
         counts = (
@@ -45,30 +45,32 @@ def _snp_lines(record: RunRecord) -> dict[str, str]:
 
 
 def _test_lines(record: RunRecord) -> dict[str, str]:
-    """Return the calibration of each test, and the errors of imputation where the run imputed from factors."""
+    """Return the calibration of each test, and the errors of imputation if the run imputed from factors."""
     tests = record.calibration.tests
-    lines = {f"GIF of {name}": _number(test.gif, ".4f") for name, test in tests.items()}
+    lines = {f"GIF of {name}": _format_number(test.gif, ".4f") for name, test in tests.items()}
     for name, test in tests.items():
         if test.method == "empirical-null":
-            null = f"N({_number(test.mean, '.3f')}, {_number(test.sd, '.3f')}²)"
-            lines[f"null of {name}"] = f"{null}, share {_number(test.null_proportion, '.3f')}"
+            null = f"N({_format_number(test.mean, '.3f')}, {_format_number(test.sd, '.3f')}²)"
+            lines[f"null of {name}"] = f"{null}, share {_format_number(test.null_proportion, '.3f')}"
     if (imputation := record.imputation) is not None:
         lines["imputation"] = (
-            f"error of {with_spaces(imputation.n_held_out)} held-out calls {_number(imputation.rmse_factors, '.4f')} "
-            f"from factors, {_number(imputation.rmse_mean, '.4f')} from means "
-            f"(ratio {_number(imputation.ratio, '.4f')})"
+            f"error of {with_spaces(imputation.n_held_out)} held-out calls "
+            f"{_format_number(imputation.rmse_factors, '.4f')} from factors, "
+            f"{_format_number(imputation.rmse_mean, '.4f')} from means "
+            f"(ratio {_format_number(imputation.ratio, '.4f')})"
         )
         if imputation.n_left_at_mean:
             lines["left at the mean"] = f"missing calls of {with_spaces(imputation.n_left_at_mean)} SNPs"
     return lines
 
 
-def _number(value: float, form: str) -> str:
+def _format_number(value: float, form: str) -> str:
+    """Return a number in a format, or words if it is NaN or infinite."""
     return format(value, form) if math.isfinite(value) else "not defined"
 
 
 def as_log(record: RunRecord, plan: str) -> bytes:
-    """Return the record as the text of the log, in UTF-8; `plan` is the plan in words."""
+    """Return the text of the log, in UTF-8; `plan` is the plan of the run in words."""
     lines = [
         f"lfmm2 {record.software['lfmm2']}, finished {record.finished}",
         record.command,

@@ -1,4 +1,4 @@
-"""The record of a finished run: found by any name of the run, and checked; its files are checked by `verify`."""
+"""The record of a finished run: found by the name of any file of the run, and checked; `verify` checks all files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ def find_record(results: str | os.PathLike[str]) -> Path:
     Raises
     ------
     UsageError, ReadError
-        If the name is empty; if there is no such file, as where the run is not complete, or a folder may not be read.
+        UsageError if the name is empty; ReadError if there is no record, as when the run is not complete, or a folder
+        cannot be read.
     """
     if not os.fspath(results):
         raise UsageError("the name of the results is empty; give the --out of a run")
     given = Path(results)
-    with _reading(given):
+    with _translate_errors(given):
         if given.suffix == ".json" and given.is_file():
             return given
-        # The root folder and "." have no name.
+        # The name of the root folder and of "." is empty.
         if given.name and given.with_name(given.name + ".json").is_file():
             return given.with_name(given.name + ".json")
         if given.is_dir():
@@ -40,7 +41,7 @@ def find_record(results: str | os.PathLike[str]) -> Path:
 
 
 def _record_beside(file: Path) -> Path:
-    """Return the path of the record that lists a file."""
+    """Return the path of the record that lists a file; raise ReadError if there is none."""
     beginning = file.name
     while "." in beginning:
         beginning = beginning.rpartition(".")[0]
@@ -55,11 +56,13 @@ def open_record(path: Path) -> RunRecord:
 
     Raises
     ------
-    ReadError, MalformedInputError
-        If it cannot be read; if it is not as it was written, or not that of a run.
+    ReadError
+        If the record cannot be read.
+    MalformedInputError
+        If it has changed since it was written, or is not the record of a run.
     """
-    with _reading(path), path.open("rb"):
-        pass  # `read_record` would say that the run is not complete, but the file is known to be there
+    with _translate_errors(path), path.open("rb"):
+        pass  # for its message: `read_record` takes a file that cannot be opened for a run that is not complete
     record = RunRecord.from_json(read_record(path), path)
     if fault := _find_fault(record):
         raise MalformedInputError(f"{path}: {fault}; no record as lfmm2 writes it, run again")
@@ -72,7 +75,7 @@ def verify(results: str | os.PathLike[str]) -> dict[str, int]:
     Parameters
     ----------
     results : path
-        The prefix that was the run's `out`, or any of its files.
+        The `out` of the run, or any of its files.
 
     Returns
     -------
@@ -82,9 +85,11 @@ def verify(results: str | os.PathLike[str]) -> dict[str, int]:
     Raises
     ------
     ReadError
-        If the record is absent, so that the run is not complete, or a file cannot be read.
+        If the record is absent, as when the run is not complete, or a file cannot be read.
     MalformedInputError
-        If the record or a file is not as the run wrote it, or a file is absent; the message names all of them.
+        If the record or a file has changed since the run, or a file is absent; the message names all such files.
+    UsageError
+        If `results` is an empty text.
 
     Examples
     --------
@@ -104,7 +109,7 @@ def verify(results: str | os.PathLike[str]) -> dict[str, int]:
 
 
 def _find_fault(record: RunRecord) -> str:
-    """Return in words what no record of a run has although its types are right; empty if there is nothing."""
+    """Return in words a value that no record of a run can have, although its type is right; empty if there is none."""
     for name in record.files:
         if not _is_file_name(name):
             return f"it lists {name!r}, which is no name of a file"
@@ -117,7 +122,7 @@ def _find_fault(record: RunRecord) -> str:
 
 
 def _is_file_name(name: str) -> bool:
-    """Tell whether this may be the name of a file in the folder of the record."""
+    """Tell whether a name can be that of a file in the folder of the record."""
     try:
         return Path(name).name == name and name not in ("", "..") and b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:
@@ -125,7 +130,7 @@ def _is_file_name(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     """Raise errors of the file system as ReadError."""
     try:
         yield

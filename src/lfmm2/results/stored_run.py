@@ -1,4 +1,4 @@
-"""Results of a finished run, read from its files block by block: nothing here grows with the number of SNPs."""
+"""Results of a finished run, read from its files by blocks, so that memory does not grow with the number of SNPs."""
 
 from __future__ import annotations
 
@@ -22,62 +22,66 @@ from lfmm2.results.factors_file import read_factors
 from lfmm2.results.stored_record import find_record, open_record
 from lfmm2.results.tables import column_types
 
-# SNPs of a block. Row groups of Parquet files have as many, so that a block is read at once and nothing is read twice.
+# SNPs of a block, and of a row group of Parquet files: a block is then read with one call, and nothing is read twice.
 BLOCK_ROWS = 131_072
-# Bytes of text that are parsed together.
+# Bytes of a text table that are parsed together.
 _TEXT_BYTES = 1 << 24
-#: Endings of what every run writes beside its tables.
+#: Endings of the files that every run writes beside its tables.
 FIXED_ENDINGS = {"factors": ".factors.npz", "log": ".log", "record": ".json"}
-#: Endings of what some runs write besides.
+#: Endings of the files that only some runs write.
 SMALL_ENDINGS = {
     "scree": ".scree.tsv", "sweep": ".sweep.tsv", "sweep-histograms": ".sweep-histograms.tsv", "prune": ".prune.in",
 }  # fmt: skip
-# What makes a run write these files.
-_REMEDIES = {"scree": "a run that estimates its factors", "sweep": "--sweep", "sweep-histograms": "--sweep"}
-# Types of the columns of the small tables that are not numbers with a fraction.
+# The option, or kind of run, with which these tables are written, for messages.
+_ORIGINS = {"scree": "a run that estimates its factors", "sweep": "--sweep", "sweep-histograms": "--sweep"}
+# Types of those columns of the small tables that are not float64.
 _SMALL_TYPES = dict.fromkeys(("AXIS", "K", "N_FDR05", "N_FDR10", "COUNT"), pa.int64()) | {"VARIABLE": pa.string()}
-# In the histograms of a sweep P says which p is counted, raw or calibrated.
+# In the histograms of a sweep, P is a word: it tells whether raw or calibrated p are counted.
 _HISTOGRAM_TYPES = {"P": pa.string()}
 
 
 class StoredRun:
     """Results of a finished run.
 
-    The record is checked against its own SHA-256, its files for presence and size; `lfmm2.verify` reads them all.
+    The record is checked by its own SHA-256, the other files for presence and size; `lfmm2.verify` reads them all.
 
     Parameters
     ----------
     prefix : path
         The --out of the run, its ``.json`` or any other of its files.
     columns : Columns
-        What the model of its tests has declared.
+        Columns that the model of its tests has declared.
 
     Attributes
     ----------
     prefix : Path
+        Path of the record without ``.json``.
     declared : Columns
+        The parameter `columns`.
     record : RunRecord
-        The ``.json``.
+        Contents of the ``.json``.
     variables, tables : tuple of str
-        The variables; and these and "joint", where there is a joint test.
+        Names of the variables, and of the tables: the variables, then "joint" if there is a joint test.
     n_snps : int
-        Rows of each table.
+        Number of rows of each table.
     n_factors : int
         K of the tables.
     format : str
-        Of the tables: "parquet", "tsv", "tsv.gz" or "tsv.zst".
+        Format of the tables: "parquet", "tsv", "tsv.gz" or "tsv.zst".
 
     Warns
     -----
     InputWarning
-        If the files that are read are those of another prefix, because the record was copied or renamed.
+        If the files that are read have another prefix, because the record was copied or renamed.
 
     Raises
     ------
     ReadError
-        If there is no record, as where the run is not complete, or it cannot be read.
+        If there is no record, as when the run is not complete, or it cannot be read.
     MalformedInputError
-        If the record is not as it was written, or a file is absent or of another size.
+        If the record has changed since it was written, or a file is absent or of another size.
+    UsageError
+        If `prefix` is an empty text.
 
     Examples
     --------
@@ -102,8 +106,8 @@ class StoredRun:
         self.n_snps = self.record.tested.n_snps_used
         self.n_factors = self.record.factors.K
         self._sizes = {name: stamp.bytes for name, stamp in self.record.files.items()}
-        self._base = self._common_beginning(path)
-        self.format = self._table_format(path)
+        self._base = self._find_beginning(path)
+        self.format = self._find_format(path)
         self._check_files()
         if self._base != self.prefix.name:
             own = self.prefix.with_name(self._base + FIXED_ENDINGS["record"])
@@ -117,21 +121,23 @@ class StoredRun:
         names = ", ".join(self.variables)
         return f"<StoredRun {self.prefix}: {counted(self.n_snps, 'SNP')}, K={self.n_factors}, {names}>"
 
-    def _common_beginning(self, path: Path) -> str:
-        """Return the beginning of the names of all files: that of the run, also where its record was renamed since."""
+    def _find_beginning(self, path: Path) -> str:
+        """Return the common beginning of the names of all files, also if the record was renamed after the run."""
         ending = FIXED_ENDINGS["factors"]
         found = [name for name in self._sizes if name.endswith(ending)]
         if len(found) != 1:
             raise MalformedInputError(f"{path}: lists no factors file; give the results of a run of lfmm2")
         return found[0].removesuffix(ending)
 
-    def _table_format(self, path: Path) -> str:
+    def _find_format(self, path: Path) -> str:
+        """Return the format in which the record at `path` lists a table of every variable."""
         for form in ("parquet", *TEXT_FORMATS):
             if all(f"{self._base}.{name}.{form}" in self._sizes for name in self.variables):
                 return form
         raise MalformedInputError(f"{path}: lists no tables of {some_of(self.variables)}; run again")
 
     def _check_files(self) -> None:
+        """Raise MalformedInputError if a file is absent or of another size than its record says."""
         faults = []
         for name, size in self._sizes.items():
             try:
@@ -148,13 +154,17 @@ class StoredRun:
             raise MalformedInputError(f"{self.prefix}: {'; '.join(faults)}; copy them again, or run again")
 
     def _file(self, ending: str) -> Path | None:
+        """Return the file of the run with this ending; None if the record does not list it."""
         name = self._base + ending
         return self.prefix.with_name(name) if name in self._sizes else None
 
     def path(self, name: str) -> Path | None:
-        """Return the file of a table, or of "factors", "log", "record", "scree", "sweep", "sweep-histograms", "prune".
+        """Return the path of a file of the run; None if the run has not written it.
 
-        None where the run has not written it.
+        Parameters
+        ----------
+        name : str
+            One of `tables`, "loadings", "factors", "log", "record", "scree", "sweep", "sweep-histograms" or "prune".
         """
         if name in self.tables or name == "loadings":
             return self._file(f".{name}.{self.format}")
@@ -164,7 +174,7 @@ class StoredRun:
         return self._file(endings[name]) if name in endings else None
 
     def refuse_as_outputs(self, paths: Iterable[Path]) -> None:
-        """Raise UsageError if one of these is a file of the run, such as the table of a variable of this name."""
+        """Raise UsageError if an output would overwrite a file of the run, such as the table of a variable."""
         own = {os.path.realpath(self.prefix.with_name(name)) for name in self._sizes}
         own.add(os.path.realpath(f"{self.prefix}.json"))
         for path in paths:
@@ -172,16 +182,17 @@ class StoredRun:
                 raise UsageError(f"{path} is a file of the run; choose another --out")
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """Return the names of the columns that the file of a table has."""
+        """Return the names of the columns in the file of a table, one of `tables` or "loadings"."""
         path = self._table_path(name)
-        with _translated(path):
+        with _translate_errors(path):
             if self.format == "parquet":
                 from pyarrow import parquet
 
                 return tuple(parquet.read_schema(path).names)
-            return _text_columns(path, self.format)
+            return _read_names(path, self.format)
 
     def _table_path(self, name: str) -> Path:
+        """Return the path of a table, or raise UsageError if the run has none of this name."""
         path = self.path(name) if name in (*self.tables, "loadings") else None
         if path is None:
             raise UsageError(f"{self.prefix}: has no table {name!r}; it has {', '.join(self.tables)}")
@@ -195,7 +206,7 @@ class StoredRun:
         block_rows: int = BLOCK_ROWS,
         only: Collection[int] | None = None,
     ) -> Iterator[pa.Table]:
-        """Stream some columns of a table, in genome order and blocks of `block_rows`, the last one shorter.
+        """Stream some columns of a table, in the order of the genotypes, by blocks of `block_rows` SNPs.
 
         Parameters
         ----------
@@ -203,10 +214,12 @@ class StoredRun:
             One of `tables`, or "loadings".
         columns : sequence of str
         dictionaries : bool
-            Give text other than IDs (CHROM, A1, OMITTED, STATUS) as dictionary arrays.
+            True to give texts other than IDs (CHROM, A1, OMITTED, STATUS) as dictionary arrays.
         block_rows : int
+            SNPs of a block; the last block may be shorter.
         only : collection of int, optional
-            Numbers of the blocks to give, from 0; of Parquet the others are not even read.
+            Numbers of the blocks to yield, from 0; all by default. With blocks of `BLOCK_ROWS`, the other blocks of a
+            Parquet file are not read.
 
         Raises
         ------
@@ -214,24 +227,27 @@ class StoredRun:
             If there is no such table.
         InconsistentInputError
             If it has no such column.
-        MalformedInputError, ReadError
-            If it is damaged, has another number of rows than the record says, or cannot be read.
+        MalformedInputError
+            If it is damaged, or its number of rows is not the one in the record.
+        ReadError
+            If it cannot be read.
 
         Notes
         -----
-        Every column of a block is one chunk; missing numbers are null. Several tables of a run have the same blocks.
+        Every column of a block is one chunk; missing numbers are null. All tables of a run have the same blocks.
         """
         path = self._table_path(name)
         known = self.columns(name)
         if absent := [column for column in columns if column not in known]:
             raise InconsistentInputError(f"{path}: has no column {some_of(absent)}; run again")
         encoded = [c for c in columns if dictionaries and self._types.get(c) == pa.string() and c != "ID"]
-        if only is not None and block_rows == BLOCK_ROWS and self.format == "parquet" and self._grouped(path):
-            return self._row_groups(path, list(columns), encoded, sorted(set(only)))
-        blocks = recut(self._stored_blocks(path, list(columns), encoded), block_rows)
-        return self._counted(path, blocks, only)
+        if only is not None and block_rows == BLOCK_ROWS and self.format == "parquet" and self._has_blocks(path):
+            return self._read_row_groups(path, list(columns), encoded, sorted(set(only)))
+        blocks = recut(self._read_pieces(path, list(columns), encoded), block_rows)
+        return self._check_rows(path, blocks, only)
 
-    def _counted(self, path: Path, blocks: Iterator[pa.Table], only: Collection[int] | None) -> Iterator[pa.Table]:
+    def _check_rows(self, path: Path, blocks: Iterator[pa.Table], only: Collection[int] | None) -> Iterator[pa.Table]:
+        """Yield the blocks asked for; raise MalformedInputError at the end if there were too many rows or too few."""
         n_rows = 0
         for number, block in enumerate(blocks):
             n_rows += len(block)
@@ -241,39 +257,41 @@ class StoredRun:
             fact = f"{counted(n_rows, 'row')}, but the run has tested {counted(self.n_snps, 'SNP')}"
             raise MalformedInputError(f"{path}: {fact}; copy it again, or run again")
 
-    def _grouped(self, path: Path) -> bool:
-        """Tell whether the row groups of a Parquet file are blocks, as in all files of a run."""
+    def _has_blocks(self, path: Path) -> bool:
+        """Tell whether each row group of a Parquet file is one block, as in all files that a run writes."""
         from pyarrow import parquet
 
-        with _translated(path):
+        with _translate_errors(path):
             metadata = parquet.read_metadata(path)
             sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         whole, rest = divmod(self.n_snps, BLOCK_ROWS)
         n_groups = whole + (rest > 0)  # compared first: a record may claim so many SNPs that the list takes all memory
         return len(sizes) == n_groups and sizes == [BLOCK_ROWS] * whole + [rest] * (rest > 0)
 
-    def _row_groups(
+    def _read_row_groups(
         self, path: Path, columns: list[str], encoded: list[str], only: Iterable[int] | None
     ) -> Iterator[pa.Table]:
+        """Stream the row groups of a Parquet file, or some of them; `encoded` columns become dictionaries."""
         from pyarrow import parquet
 
-        with _translated(path), parquet.ParquetFile(path, read_dictionary=encoded) as stored:
+        with _translate_errors(path), parquet.ParquetFile(path, read_dictionary=encoded) as stored:
             for group in range(stored.num_row_groups) if only is None else only:
                 table = stored.read_row_group(group, columns, use_threads=False)
                 yield table.select(columns).combine_chunks()
 
-    def _stored_blocks(self, path: Path, columns: list[str], encoded: list[str]) -> Iterator[pa.Table]:
+    def _read_pieces(self, path: Path, columns: list[str], encoded: list[str]) -> Iterator[pa.Table]:
+        """Stream a table of any format, in pieces of the size in which it is stored or parsed."""
         if self.format == "parquet":
-            yield from self._row_groups(path, columns, encoded, None)
+            yield from self._read_row_groups(path, columns, encoded, None)
             return
-        with _translated(path):
+        with _translate_errors(path):
             types = {c: self._types.get(c, pa.float64()) for c in columns}
             types |= {c: pa.dictionary(pa.int32(), pa.string()) for c in encoded}
             with _open_text(path, self.format) as stream:
-                yield from _text_blocks(stream, columns, types)
+                yield from _read_text(stream, columns, types)
 
     def factors(self) -> LatentFactors:
-        """Read the factors that the tests were made with."""
+        """Read the factors with which the SNPs were tested; see `read_factors` for errors."""
         path = self.path("factors")
         assert path is not None
         return read_factors(path)
@@ -283,8 +301,10 @@ class StoredRun:
 
         Raises
         ------
-        ReadError, MalformedInputError
-            If the file of the factors cannot be read; if it is damaged, or has no variables.
+        ReadError
+            If the file of the factors cannot be read.
+        MalformedInputError
+            If it is damaged, or has no variables.
         """
         path = self.path("factors")
         assert path is not None
@@ -298,24 +318,28 @@ class StoredRun:
             raise MalformedInputError(f"{path}: is not a factors file ({error}); run again") from error
 
     def small_table(self, name: str) -> pa.Table:
-        """Read the table "scree", "sweep" or "sweep-histograms" as a whole.
+        """Read the whole table "scree", "sweep" or "sweep-histograms".
 
         Raises
         ------
+        UsageError
+            If `name` is none of these.
         InconsistentInputError
-            If the run has not written it.
+            If the run has not written the table.
+        MalformedInputError, ReadError
+            If the table is damaged or empty; if it cannot be read.
         """
-        if name not in _REMEDIES:
-            raise UsageError(f"{name!r} is none of {', '.join(_REMEDIES)}")
+        if name not in _ORIGINS:
+            raise UsageError(f"{name!r} is none of {', '.join(_ORIGINS)}")
         path = self.path(name)
         if path is None:
-            raise InconsistentInputError(f"{self.prefix}: has no {name} table; it comes with {_REMEDIES[name]}")
+            raise InconsistentInputError(f"{self.prefix}: has no {name} table; it comes with {_ORIGINS[name]}")
         types = _SMALL_TYPES | (_HISTOGRAM_TYPES if name == "sweep-histograms" else {})
-        with _translated(path):
-            columns = _text_columns(path, "tsv")
+        with _translate_errors(path):
+            columns = _read_names(path, "tsv")
             with _open_text(path, "tsv") as stream:
                 blocks = list(
-                    _text_blocks(stream, columns, {column: types.get(column, pa.float64()) for column in columns})
+                    _read_text(stream, columns, {column: types.get(column, pa.float64()) for column in columns})
                 )
         if not blocks:
             raise MalformedInputError(f"{path}: has no rows; copy it again, or run again")
@@ -323,7 +347,7 @@ class StoredRun:
 
 
 class WrittenResult(Protocol):
-    """A result that knows its files by name, such as `lfmm2.results.association_result.AssociationResult`."""
+    """A result with the paths of its files by name, such as `lfmm2.results.association_result.AssociationResult`."""
 
     paths: dict[str, Path]
 
@@ -332,7 +356,7 @@ AnyRun = AnyPath | StoredRun | WrittenResult
 
 
 def open_run(run: AnyRun) -> StoredRun:
-    """Open the files of a run, given as such, by the name of any of them, or as a result that was written to them."""
+    """Open the files of a run, which is given as a `StoredRun`, by the name of any file, or as a result with files."""
     if isinstance(run, StoredRun):
         return run
     if isinstance(run, str | os.PathLike):
@@ -346,16 +370,17 @@ def open_run(run: AnyRun) -> StoredRun:
 
 
 def _open_text(path: Path, form: str) -> Any:
+    """Open a text table in one of `TEXT_FORMATS`, to be read without its compression."""
     return pa.input_stream(os.fspath(path), compression=TEXT_FORMATS[form])
 
 
-def _text_columns(path: Path, form: str) -> tuple[str, ...]:
+def _read_names(path: Path, form: str) -> tuple[str, ...]:
     """Read the names of the columns of a text table."""
     with _open_text(path, form) as stream, csv.open_csv(stream, **text_options((), {})) as reader:
         return tuple(column.removeprefix("#") for column in reader.schema.names)
 
 
-def _text_blocks(stream: Any, columns: Sequence[str], types: dict[str, pa.DataType]) -> Iterator[pa.Table]:
+def _read_text(stream: Any, columns: Sequence[str], types: dict[str, pa.DataType]) -> Iterator[pa.Table]:
     """Stream some columns of a text table by blocks."""
     reading = csv.ReadOptions(block_size=_TEXT_BYTES, use_threads=False)
     with csv.open_csv(stream, reading, **text_options(columns, types)) as reader:
@@ -364,8 +389,8 @@ def _text_blocks(stream: Any, columns: Sequence[str], types: dict[str, pa.DataTy
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Raise errors of reading as those of lfmm2."""
+def _translate_errors(path: Path) -> Iterator[None]:
+    """Raise errors of pyarrow and of the system as errors of lfmm2."""
     try:
         yield
     except LfmmError:

@@ -1,4 +1,4 @@
-"""Tables of results, block by block: statistics and variants in, the declared columns of the output format out."""
+"""Tables of results, block by block: the declared columns, made from statistics and variants."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lfmm2._typing import Floats
 from lfmm2.model import COLUMNS, Column, Columns, Origin
 from lfmm2.statistics import Calibration, benjamini_hochberg
 
-# Columns of the table of loadings before V1, V2, ...: they tell which SNP and which allele a row is about.
+# Columns of the table of loadings before V1, V2, ..., which name the SNP and its alleles.
 _VARIANT_COLUMNS = tuple(column.name for column in COLUMNS if column.origin is Origin.VARIANTS)
 
 
 class CalibratedStatistic:
-    """The statistic of one test with its calibration, and all columns that follow from them, by their names in Python.
+    """The statistic of one test with its calibration, and all columns computed from them, by their names in Python.
 
-    Each is computed when it is asked for; those that others need are kept.
+    Each column is computed when it is asked for; those that other columns need are kept.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class CalibratedStatistic:
         t or F.
     calibration : Calibration
     q_of_scores : callable, optional
-        Gives Benjamini-Hochberg q where these are only some of the SNPs. By default they are all of them.
+        Returns Benjamini-Hochberg q of calibrated scores; needed if `statistic` is that of some of the SNPs only.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class CalibratedStatistic:
 
     @cached_property
     def _magnitudes(self) -> Floats:
+        """Return the values that are calibrated: t itself, or sqrt(F)."""
         return self._calibration.statistic.magnitudes(self._statistic)
 
     @cached_property
@@ -47,6 +48,7 @@ class CalibratedStatistic:
 
     @cached_property
     def _tails(self) -> tuple[Floats, Floats]:
+        """Return p and -log₁₀ p under the theoretical null distribution."""
         return self._calibration.statistic.tails(self._statistic)
 
     @property
@@ -81,13 +83,13 @@ class CalibratedStatistic:
 
     @property
     def local_fdr(self) -> Floats:
-        """Return the probability of each SNP to be null."""
+        """Return the probability that each SNP is null."""
         return self._calibration.local_fdr(self._magnitudes)
 
 
 def table_schema(columns: Columns, joint: bool) -> pa.Schema:
     """Return the schema of the table of a variable, or of the joint test."""
-    return pa.schema([_field(column) for column in columns.of_table(joint)])
+    return pa.schema([_make_field(column) for column in columns.of_table(joint)])
 
 
 def column_types(columns: Columns) -> dict[str, pa.DataType]:
@@ -102,7 +104,7 @@ def tested_statistic(
     calibration: Calibration,
     q_of_scores: Callable[[Floats], Floats] | None = None,
 ) -> CalibratedStatistic:
-    """Return the statistic that the table of a variable is about, or the joint one; as of `statistics_table`."""
+    """Return the tested statistic of the table of a variable, or of the joint table; see `statistics_table`."""
     attribute = columns.tested(joint=rows is None)
     return CalibratedStatistic(columns.stored(attribute, common, rows), calibration, q_of_scores)
 
@@ -120,14 +122,16 @@ def statistics_table(
 
     Parameters
     ----------
-    columns, common, rows
-        What the model has declared, and rows as of `Columns.stored`.
+    columns : Columns
+        Columns that the model has declared.
     variants : pyarrow.Table
-        CHROM, POS, ID, A1, A2 as in the .bim.
+        CHROM, POS, ID, A1, A2 of the SNPs, as in the .bim.
+    common, rows
+        Stored statistics, see `Columns.stored`; `rows` is None for the joint test.
     calibration, q_of_scores
-        As of `CalibratedStatistic`.
+        See `CalibratedStatistic`.
     counts_a1 : bool
-        Whether A1 of the .bim is the allele that is counted, and not A2.
+        True if the counted allele is A1 of the .bim, not A2.
     """
     joint = rows is None
     tested = tested_statistic(columns, common, rows, calibration, q_of_scores)
@@ -144,15 +148,15 @@ def statistics_table(
 
 
 def loadings_schema(n_factors: int) -> pa.Schema:
-    """Return the schema CHROM POS ID A1 OMITTED V1 ... VK."""
-    fields = [_field(column) for column in COLUMNS if column.name in _VARIANT_COLUMNS]
-    return pa.schema(fields + [pa.field(name, pa.float64()) for name in _loading_names(n_factors)])
+    """Return the schema of the table of loadings: CHROM, POS, ID, A1, OMITTED, V1, ..., VK."""
+    fields = [_make_field(column) for column in COLUMNS if column.name in _VARIANT_COLUMNS]
+    return pa.schema(fields + [pa.field(name, pa.float64()) for name in _name_loadings(n_factors)])
 
 
 def loadings_table(variants: pa.Table, loadings: Floats, counts_a1: bool) -> pa.Table:
     """Return the table of the loadings V (n_snps_block, K) of some SNPs."""
     arrays = {
-        name: _with_nulls(column) for name, column in zip(_loading_names(loadings.shape[1]), loadings.T, strict=True)
+        name: _with_nulls(column) for name, column in zip(_name_loadings(loadings.shape[1]), loadings.T, strict=True)
     }
     return pa.table(_variant_values(variants, counts_a1) | arrays, schema=loadings_schema(loadings.shape[1]))
 
@@ -164,22 +168,22 @@ def loadings_array(table: pa.Table) -> Floats:
     return np.column_stack(columns) if columns else np.empty((len(table), 0))
 
 
-def _loading_names(n_factors: int) -> list[str]:
+def _name_loadings(n_factors: int) -> list[str]:
     return [f"V{k + 1}" for k in range(n_factors)]
 
 
-def _field(column: Column) -> pa.Field:
+def _make_field(column: Column) -> pa.Field:
     return pa.field(column.name, pa.type_for_alias(column.dtype))
 
 
 def _variant_values(variants: pa.Table, counts_a1: bool) -> dict[str, pa.ChunkedArray]:
-    """Return the columns of the variants; A1 of results is the allele that is counted, as in plink2."""
+    """Return the columns of the variants; A1 of results is the counted allele, as in plink2."""
     counted, other = ("A1", "A2") if counts_a1 else ("A2", "A1")
     return {name: variants[{"A1": counted, "OMITTED": other}.get(name, name)] for name in _VARIANT_COLUMNS}
 
 
 def _as_arrow(values: Floats, column: Column) -> pa.Array:
-    """Return stored numbers as the type of their column."""
+    """Return stored numbers in the type of their column, or as its labels."""
     if column.labels:
         codes = pa.array(values.astype(np.int8))
         return pa.DictionaryArray.from_arrays(codes, pa.array(column.labels)).cast(column.dtype)
@@ -187,5 +191,5 @@ def _as_arrow(values: Floats, column: Column) -> pa.Array:
 
 
 def _with_nulls(values: Floats) -> pa.Array:
-    """Return numbers with null for NaN, which pandas, polars and R read as missing."""
+    """Return numbers with null in place of NaN, which pandas, polars and R read as missing."""
     return pa.array(np.ascontiguousarray(values), from_pandas=True)
