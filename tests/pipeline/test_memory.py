@@ -85,6 +85,9 @@ def test_plan_says_how_much_is_needed():
         ("q_value_bytes", {}, {"solver": "power"}),
         ("solver_footprint", {}, {"solver": "exact"}),
         ("solver_footprint", {}, {"solver": "krylov"}),
+        ("keeping_bytes", {}, {"solver": "exact"}),
+        ("POSITION_BYTES", {"n_listed": 10**6}, {}),
+        ("N_COLUMNS", {"filled": True}, {}),
         ("thinning_footprint", {}, {"thin": ThinOptions(0.2, 100)}),
     ],
 )
