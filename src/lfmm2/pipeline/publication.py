@@ -84,7 +84,7 @@ class Publication:
         return self._stamps[self._keys[name]]
 
     def publish(self) -> None:
-        """Give the outputs their final names, in order; the manifest last, when the names of the others are on the disk.
+        """Give the outputs their final names, the manifest last, when the names of the others are on the disk.
 
         Files that are replaced are moved into the state folder, and moved back if publication fails.
         """

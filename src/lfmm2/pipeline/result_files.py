@@ -114,7 +114,8 @@ class ResultFiles:
         Raises
         ------
         OutputExistsError
-            If a file is in the way, or the state folder is that of another run.
+            If a file is in the way; if another run uses the state folder, or has left it unfinished and neither
+            `resume` nor `overwrite` is on.
         InconsistentInputError
             If the run to be resumed had other inputs or options.
         WriteError
