@@ -352,6 +352,8 @@ def test_given_factors_in_another_order_need_unique_iids(tmp_path):
     read_inputs(None, bed, X, factors_of(tuple(iids)), options_of()).close()
     with pytest.raises(lfmm2.InconsistentInputError, match="some IIDs stand for several samples"):
         read_inputs(None, bed, X, factors_of(tuple(iids[::-1])), options_of())
+    with pytest.raises(lfmm2.InconsistentInputError, match="the factors are of 19 samples"):
+        read_inputs(None, bed, X, factors_of(tuple(iids[1:]), N - 1), options_of())
 
 
 @pytest.mark.parametrize("damage", ["a value", "a shape"])
@@ -399,13 +401,14 @@ def snp_ids(bed: Path) -> list[str]:
 
 
 def test_lists_of_snps_are_of_their_own_source(data):
-    ids = snp_ids(data.est_bed)
-    inputs = read(data, snps=SnpOptions(exclude=ids[:4], est_extract=ids[10:12]))
+    ids = snp_ids(data.bed)
+    snps = SnpOptions(exclude=ids[:4], est_extract=ids[P - 2 :])
+    inputs = read_inputs(data.bed, data.est_bed, data.env, K, options_of(snps=snps))
     inputs.close()
     assert inputs.listed is not None
     assert inputs.est_listed is not None
-    assert inputs.listed.tolist() == list(range(4, P))
-    assert inputs.est_listed.tolist() == [10, 11]
+    assert inputs.listed.tolist() == list(range(4, P // 2))
+    assert inputs.est_listed.tolist() == [P - 2, P - 1]
 
 
 def test_identity_leaves_out_options_that_do_not_change_results(data, tmp_path):
