@@ -78,7 +78,7 @@ def canvas(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
 
 
 def as_png(ax: Axes, dpi: float = 150) -> bytes:
-    """Return the figure of `ax`, which `canvas` has made, as PNG with a palette: a third of the bytes of one without."""
+    """Return the figure of `ax`, which `canvas` has made, as PNG with a palette, which takes a third of the bytes."""
     with style(), warnings.catch_warnings():
         # matplotlib warns of letters that no font has, and draws them as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing")

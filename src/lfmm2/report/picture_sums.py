@@ -30,7 +30,7 @@ _GRID = (2000, 120)
 # Largest values of a QQ plot that are kept one by one; the others are read from bins, which is less exact.
 _TAIL = 5000
 # Bins of a QQ plot: below a -log10 p of `_FINE_TOP` there are `_FINE` in each unit, above it each is wider than the one
-# before by the factor `_RATIO`. The last of `_N_BINS` lies above the -log10 p of any double.
+# before by the factor `_RATIO`. The `_N_BINS` bins reach to a -log10 p of about 1.6 million.
 _FINE, _FINE_TOP, _RATIO, _N_BINS = 500, 10.0, 1.002, 11_000
 
 
@@ -44,7 +44,7 @@ class Layout:
     counts, first, last : ndarray of shape (n_contigs,), int64
         Number of SNPs of each contig, and its smallest and largest position.
     starts, widths : ndarray of shape (n_contigs,), float64
-        Start and width of each contig on the axis, in bases.
+        Start and width of each contig on the axis.
     """
 
     names: tuple[str, ...]
@@ -184,7 +184,7 @@ class ManhattanSums:
         self._grid += np.bincount(columns * n_rows + rows, minlength=n_columns * n_rows).reshape(_GRID)
 
     def _raise_threshold(self) -> None:
-        """Move about the weaker half of the points to the grid; its rows are doubled in height until they reach so far."""
+        """Move about the weaker half of the points to the grid, whose rows double in height until they hold them."""
         x, y, codes, positions, ids = self.points()
         middle = float(np.median(y))
         while middle > (_GRID[1] - 1) * self._row_height:
