@@ -359,6 +359,7 @@ class _Sums:
                 self._add_group(group)
 
     def _add_group(self, group: Floats) -> None:
+        """Add the effects of up to `GROUP` loci, all of which are numbers."""
         self.n_loci += len(group)
         self.total += group.sum(axis=0)
         self.products += group.T @ group
@@ -376,6 +377,7 @@ assert BLOCK_ROWS % GROUP == 0
 def _make_result(
     places: Places, variables: tuple[str, ...], sums: _Sums, scale: bool, paths: dict[str, Path]
 ) -> OffsetResult:
+    """Compute the offset of each place, and the axes of the effects, from the sums over loci."""
     n = sums.n_loci
     moments = sums.products / n
     parts = places.change * (places.change @ moments)  # (m, d)

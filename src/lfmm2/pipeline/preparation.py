@@ -39,7 +39,7 @@ from lfmm2.process import Progress, parse_memory, resolve_threads, single_thread
 
 @dataclass(frozen=True)
 class FactorNumbers:
-    """How many factors a run estimates and tests with.
+    """The numbers of factors that a run estimates and tests with.
 
     Attributes
     ----------
