@@ -258,8 +258,6 @@ class BriefSummary:
     is_calibrated: bool
     gif: float
     discoveries: tuple[Discoveries, ...]
-    contig: str
-    position: int
     snp: str
     neg_log10_p_raw: float
     neg_log10_p: float
@@ -271,14 +269,14 @@ def summarise_briefly(run: AnyRun, name: str) -> BriefSummary:
     is_calibrated = run.record.calibration.method != "none"
     y_column = "NEG_LOG10_P_CAL" if is_calibrated else "NEG_LOG10_P"
     discoveries, strongest, n_tested = DiscoveryCounts(), Strongest(1), 0
-    wanted = list(dict.fromkeys(["CHROM", "POS", "ID", "NEG_LOG10_P", y_column, "Q"]))
+    wanted = list(dict.fromkeys(["ID", "NEG_LOG10_P", y_column, "Q"]))
     for block in run.blocks(name, wanted, dictionaries=True):
         y = _numbers(block, y_column)
         n_tested += int(np.isfinite(y).sum())
         discoveries.add(y, _numbers(block, "Q"))
         strongest.add(y, block)
     rows = [] if strongest.rows is None else strongest.rows.to_pylist()
-    none = {"CHROM": "", "POS": 0, "ID": "", "NEG_LOG10_P": np.nan, y_column: np.nan}
+    none = {"ID": "", "NEG_LOG10_P": np.nan, y_column: np.nan}
     top: dict[str, Any] = rows[0] if rows else none
     return BriefSummary(
         name=name,
@@ -286,8 +284,6 @@ def summarise_briefly(run: AnyRun, name: str) -> BriefSummary:
         is_calibrated=is_calibrated,
         gif=run.record.calibration.tests[name].gif,
         discoveries=discoveries.finish(),
-        contig=top["CHROM"],
-        position=top["POS"],
         snp=top["ID"],
         neg_log10_p_raw=top["NEG_LOG10_P"],
         neg_log10_p=top[y_column],
