@@ -20,8 +20,7 @@ from matplotlib.figure import Figure  # noqa: E402
 
 from lfmm2 import plots  # noqa: E402
 from lfmm2.errors import UsageError  # noqa: E402
-from lfmm2.report import figure_style as canvas  # noqa: E402
-from lfmm2.report import picture_sums  # noqa: E402
+from lfmm2.report import figure_style, picture_sums  # noqa: E402
 from lfmm2.report.summaries import TableSummary, summarise_snps, summarise_table  # noqa: E402
 from lfmm2.results.stored_run import StoredRun  # noqa: E402
 
@@ -202,7 +201,7 @@ def test_by_k_names_no_more_variables_than_have_room(run: StoredRun) -> None:
     assert len(ax.get_legend().get_texts()) == 14
     assert ax.get_legend().get_title().get_text() == "first 14 of 100"
     assert sum(line.get_marker() != "None" for line in ax.get_lines()) == 100
-    assert canvas.as_png(ax, 30)
+    assert figure_style.as_png(ax, 30)
 
 
 def test_by_k_marks_the_k_of_the_tables_and_the_suggested(run: StoredRun) -> None:
@@ -262,10 +261,10 @@ def test_given_axes_are_drawn_into(run: StoredRun, table: TableSummary) -> None:
 
 
 def test_settings_of_the_host_are_left_alone_and_do_not_matter(table: TableSummary) -> None:
-    plain = canvas.as_png(plots.manhattan(table), 50)
+    plain = figure_style.as_png(plots.manhattan(table), 50)
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black", "lines.linewidth": 9}):
         before = dict(matplotlib.rcParams)
-        assert canvas.as_png(plots.manhattan(table), 50) == plain
+        assert figure_style.as_png(plots.manhattan(table), 50) == plain
         assert dict(matplotlib.rcParams) == before
 
 
@@ -276,10 +275,10 @@ def test_any_name_can_be_drawn(tmp_path: Path, name: str) -> None:
     chrom = [name] * 40 + ["other"] * 40
     run = make_named(tmp_path, name, chrom)
     for draw in (plots.manhattan, plots.qq, plots.histograms_by_k, plots.factors):
-        assert canvas.as_png(draw(run), 30).startswith(b"\x89PNG")
+        assert figure_style.as_png(draw(run), 30).startswith(b"\x89PNG")
     for draw in (plots.gif_by_k, plots.factor_correlations):
-        assert canvas.as_png(draw(run), 30).startswith(b"\x89PNG")
-    assert any(canvas.plain(name, 24) == text.get_text() for text in plots.gif_by_k(run).get_legend().get_texts())
+        assert figure_style.as_png(draw(run), 30).startswith(b"\x89PNG")
+    assert any(figure_style.plain(name, 24) == text.get_text() for text in plots.gif_by_k(run).get_legend().get_texts())
 
 
 def make_named(folder: Path, name: str, chrom: list[str]) -> StoredRun:
@@ -316,13 +315,13 @@ def test_nothing_to_draw_says_so(tmp_path: Path) -> None:
     run = StoredRun(write_results(tmp_path / "r", np.full((20, 1), np.nan)))
     for draw in (plots.manhattan, plots.qq, plots.p_histogram):
         assert "no SNP has a p" in texts(draw(run))
-        assert canvas.as_png(draw(run), 30)
+        assert figure_style.as_png(draw(run), 30)
 
 
 def test_one_snp_can_be_drawn(tmp_path: Path) -> None:
     run = StoredRun(write_results(tmp_path / "r", np.full((1, 1), 2.0)))
     for draw in (plots.manhattan, plots.qq, plots.p_histogram, plots.frequencies, plots.missingness):
-        assert canvas.as_png(draw(run), 30)
+        assert figure_style.as_png(draw(run), 30)
 
 
 def test_without_matplotlib_the_remedy_is_named(table: TableSummary, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,9 +332,9 @@ def test_without_matplotlib_the_remedy_is_named(table: TableSummary, monkeypatch
 
 def test_pyplot_is_never_imported(run: StoredRun) -> None:
     code = (
-        "import sys; from lfmm2 import plots; from lfmm2.report import figure_style as canvas\n"
+        "import sys; from lfmm2 import plots; from lfmm2.report import figure_style\n"
         "assert 'matplotlib' not in sys.modules\n"
-        f"canvas.as_png(plots.manhattan({str(run.prefix)!r}), 30)\n"
+        f"figure_style.as_png(plots.manhattan({str(run.prefix)!r}), 30)\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""The command line: arguments, lines for people, exit codes."""
+"""The command line: arguments, messages and exit codes."""
 
 from lfmm2.cli.program import main
 

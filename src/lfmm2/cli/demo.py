@@ -11,21 +11,25 @@ from lfmm2.api import run
 from lfmm2.results import AssociationResult
 from lfmm2.simulation import Simulation, simulate
 
+# Number of factors of the run: the 4 simulated populations have 3 axes of structure.
 N_FACTORS = 3
+# Level of q below which a SNP counts as discovered.
 FDR = 0.05
+# Number of the strongest SNPs that are listed for each variable.
 N_TOP = 10
 
 
 def run_demo(out: Path, seed: int, write: Callable[[str], None]) -> AssociationResult:
-    """Simulate 500 samples × 50 000 SNPs and 2 variables, test them, and report against the truth.
+    """Simulate 500 samples × 50 000 SNPs and 2 variables, test them, and compare the hits with the truth.
 
     Parameters
     ----------
     out : Path
         Prefix of all files; existing ones are replaced.
     seed : int
+        Seed of the simulation.
     write : callable
-        Takes each line of the report.
+        Function that is called with each line of text.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     write("Simulating 500 samples of 4 populations, 50 000 SNPs, 2 variables with 20 causal SNPs each ...")
@@ -44,7 +48,7 @@ def run_demo(out: Path, seed: int, write: Callable[[str], None]) -> AssociationR
 
 
 def report_variable(result: AssociationResult, data: Simulation, j: int, name: str) -> list[str]:
-    """Lines of text: the top hits beside the truth, GIF, power and false discovery proportion."""
+    """Return lines of text on a variable: the top hits beside the truth, GIF, power, false discovery proportion."""
     table = result.table(name)
     columns = {key: table[key].to_numpy() for key in ("BETA", "T_STAT", "P_CAL", "Q")}
     effects = dict(zip(data.causal[j].tolist(), data.effects[j].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""A command made from a table of options: arguments, help in sections, and what happens to an option given twice."""
+"""A command made from a table of options: its arguments, its help in sections, and options that are given twice."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import click
 from lfmm2.errors import UsageError
 from lfmm2.pipeline.options import FLAG, NAMES, NUMBER, OPTIONS, PATH, SECTIONS, SNP_LIST, TEXT, WHOLE, Option
 
-# readable: an input that is not is an error of reading, which has its own exit code
+# click does not check that a path is readable: an unreadable input is a ReadError, which has its own exit code.
 _A_PATH = click.Path(path_type=Path, readable=False)
 _TYPES: dict[str, Any] = {PATH: _A_PATH, SNP_LIST: _A_PATH, TEXT: str, NAMES: str, WHOLE: int, NUMBER: float}
 _COUNTS = {2: "twice", 3: "three times"}
+# Section of the options that are in no table, such as --help.
 HELP = "Help"
 
 
 class OptionCommand(click.Command):
-    """A command with the options of a table, of which the help shows one section after the other."""
+    """A command with the options of a table; its help shows them section by section."""
 
     def __init__(self, *args: Any, options: Sequence[Option], **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self.options = [option for option in options if option.flags]
-        self.params += map(_as_click, self.options)
+        self.params += map(_make_click_option, self.options)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under the headings of their sections."""
@@ -41,13 +42,13 @@ class OptionCommand(click.Command):
                     formatter.write_dl(lines)
 
 
-def of_other_command(name: str, **changes: Any) -> Option:
-    """Return an option of `run` for a command without sections, with another help or default."""
+def adapt_option(name: str, **changes: Any) -> Option:
+    """Return an option of `run` for another command, without its section and with some attributes changed."""
     return replace(OPTIONS[name], **{"section": "Options", **changes})
 
 
-def _as_click(option: Option) -> click.Option:
-    """Return an option as click takes it; it gathers all values that are given, so that none is lost."""
+def _make_click_option(option: Option) -> click.Option:
+    """Return an option for click that passes all given values to `_gather`; click alone would use only the last."""
     names = [*option.flags.split(", "), option.name]
     if option.kind == FLAG:
         return click.Option(names, is_flag=True, help=option.help)
@@ -66,7 +67,10 @@ def _as_click(option: Option) -> click.Option:
 
 
 def _gather(option: Option) -> Callable[[click.Context, click.Parameter, Sequence[Any]], Any]:
-    """Return the function that makes one value of all that were given: None of none, itself of one."""
+    """Return the function that makes one value of all given ones: None if there is none, a list if there are several.
+
+    Several values of an option that is not repeatable are an error, and several texts of names are joined.
+    """
 
     def gather(context: click.Context, parameter: click.Parameter, values: Sequence[Any]) -> Any:
         if len(values) <= 1:

@@ -1,4 +1,4 @@
-"""The command line: options to a job, a job to an exit code. All work is done elsewhere."""
+"""The program `lfmm2`: its commands, signals, error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from lfmm2.cli._interrupt import end_within, say_nothing
-from lfmm2.cli.option_command import OptionCommand, of_other_command
+from lfmm2.cli.option_command import OptionCommand, adapt_option
 from lfmm2.cli.result_commands import hits, offset, report, verify
 from lfmm2.cli.run_command import run
 from lfmm2.cli.terminal import give_up_output, say, whisper
@@ -22,26 +22,26 @@ from lfmm2.pipeline.options import NUMBER, PATH, WHOLE, Option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Exit code after Ctrl-C: 128 + SIGINT, as shells have it.
 INTERRUPTED = 130
-# from a signal to the end of the process, at most; a second with what the system takes
+# Seconds from a signal to the end of the process, at most. With the time that the system takes it is about a second;
+# more lets a user wait, less may not be enough to clean up.
 GRACE_SECONDS = 0.8
-_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPIPE)
-
-
-def _version() -> str:
-    from lfmm2._version import __version__
-
-    return __version__
+# Error numbers of the system that only writing causes; other errors are taken for errors of reading.
+_WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EPIPE)
 
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the version and end, if --version is given."""
     if wanted and not context.resilient_parsing:
-        say(f"lfmm2 {_version()}")
+        from lfmm2._version import __version__
+
+        say(f"lfmm2 {__version__}")
         context.exit()
 
 
 class _Group(click.Group):
-    """Suggests the command that was probably meant."""
+    """The group of all commands; the message about an unknown command lists them."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -74,12 +74,12 @@ _SIMULATE = (
     Option("n_populations", "--populations", WHOLE, default=4, help="Number of populations."),
     Option("n_causal", "--causal", WHOLE, default=20, help="Causal SNPs per variable."),
     Option("missing_rate", "--missing-rate", NUMBER, default=0.01, help="Share of missing calls."),
-    of_other_command("seed", help="Of the random numbers."),
-    of_other_command("overwrite", help="Replace existing files."),
+    adapt_option("seed", help="Seed of the random numbers."),
+    adapt_option("overwrite", help="Replace existing files."),
 )  # fmt: skip
 _DEMO = (
     Option("out", "--out", PATH, default=Path("lfmm2-demo/demo"), help="Prefix of the files."),
-    of_other_command("seed", default=1, help="Of the simulation."),
+    adapt_option("seed", default=1, help="Seed of the simulation."),
 )  # fmt: skip
 
 
@@ -121,25 +121,27 @@ def _print_warning(
     file: Any = None,
     line: Any = None,
 ) -> None:
+    """Print a warning as one line, in place of `warnings.showwarning`."""
     whisper(f"Warning: {message}")
 
 
 class _Stopped(BaseException):
-    """A signal has asked the program to end; its argument is the exit code."""
+    """The end of the program by a signal; its argument is the exit code."""
 
 
 def _stop(signum: int, frame: Any) -> None:
+    """Handle a signal by raising `_Stopped`."""
     raise _Stopped(128 + signum)
 
 
 def _ignore_stopped(unraisable: Any, otherwise: Callable[[Any], object] = sys.unraisablehook) -> None:
-    """Say nothing where a signal came in a callback that cannot raise: then the timer ends the process."""
+    """Print nothing about a signal that came in a callback that cannot raise: the timer then ends the process."""
     if not isinstance(unraisable.exc_value, _Stopped):
         otherwise(unraisable)
 
 
 def _catch_signals() -> None:
-    """Leave through the exception path if that is fast enough; what nohup ignores stays ignored."""
+    """End by an exception at a signal, and after `GRACE_SECONDS` in any case; signals that nohup ignores stay so."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     caught = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     for number in caught:
@@ -153,25 +155,25 @@ def main(argv: list[str] | None = None) -> None:
     warnings.simplefilter("always", LfmmWarning)
     warnings.showwarning = _print_warning
     arguments = sys.argv[1:] if argv is None else argv
-    # taken in any place, and by itself no command
+    # --debug may stand at any place of the line, also after the command.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:
         _catch_signals()
         code = _run_command(arguments, debug)
-    except _Stopped as stop:  # before the command began, or while an error was being printed
+    except _Stopped as stop:  # The signal came before the command began, or while an error was printed.
         code = int(stop.args[0])
     try:
-        if sys.stdout is not None:  # it is where standard output was closed
+        if sys.stdout is not None:  # It is None if standard output was closed before the program began.
             sys.stdout.flush()
-    except OSError:  # of what click has printed itself
+    except OSError:  # Text that click has printed itself, such as the help, could not be written.
         give_up_output()
         code = code or WriteError.exit_code
     sys.exit(code)
 
 
 def _run_command(arguments: list[str], debug: bool) -> int:
-    """The exit code of a command line, whose errors have been printed."""
+    """Run a command line, print its error if there is one, and return the exit code."""
     try:
         code = cli.main(args=arguments, prog_name="lfmm2", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -195,13 +197,14 @@ def _run_command(arguments: list[str], debug: bool) -> int:
         return _fail(error, InsufficientMemoryError.exit_code, debug, "out of memory; lower --memory or --threads")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        code = WriteError.exit_code if error.errno in _OF_WRITING else ReadError.exit_code
+        code = WriteError.exit_code if error.errno in _WRITE_ERRORS else ReadError.exit_code
         return _fail(error, code, debug, f"{where}{error.strerror or error}; check disk and network")
     except Exception as error:
         return _fail(error, 1, debug, f"internal error: {type(error).__name__}: {error}; --debug shows where")
 
 
 def _fail(error: BaseException, code: int, debug: bool, text: str | None = None) -> int:
+    """Print an error, with `text` in place of its own message if that is given, and return the exit code."""
     if debug:
         import traceback
 
@@ -212,6 +215,6 @@ def _fail(error: BaseException, code: int, debug: bool, text: str | None = None)
 
 
 def _print_notes(error: BaseException) -> None:
-    """What was added to an error on its way, such as where the state of the run is."""
+    """Print the notes that were added to an error, such as the path of the state folder."""
     for note in getattr(error, "__notes__", ()):
         whisper(note)

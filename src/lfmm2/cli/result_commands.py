@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from lfmm2._choices import DISCOVERY_RATES, EFFECTS
-from lfmm2.cli.option_command import OptionCommand, of_other_command
+from lfmm2.cli.option_command import OptionCommand, adapt_option
 from lfmm2.cli.terminal import say
 from lfmm2.pipeline.options import FLAG, NUMBER, PATH, SNP_LIST, TEXT, Option
 
-# as given: a pathlib.Path drops a slash at the end, and takes nothing for this folder
+# Results are named by text, because pathlib.Path drops a slash at the end, and takes an empty text for this folder.
 NAME = click.Path(path_type=str, readable=False)
 
 
@@ -37,8 +37,8 @@ _HITS = (
     Option("clump", "--clump", TEXT, metavar="DISTANCE",
            help="One line per clump of hits nearer than this, such as 50kb."),
     Option("variables", "--variable", TEXT, repeatable=True, help="Only this one, or joint."),
-    of_other_command("out", required=False, help="Prefix of the files; that of the results by default."),
-    of_other_command("overwrite", help="Replace existing files."),
+    adapt_option("out", required=False, help="Prefix of the files; that of the results by default."),
+    adapt_option("overwrite", help="Replace existing files."),
 )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def hits(
 _OFFSET = (
     Option("new_env", "--new-env", PATH, required=True, help="Variables of each place to come, or at the other end."),
     Option("env", "--env", PATH, help="Variables of each place now; those of the samples of the run by default."),
-    of_other_command("out", help="Prefix of the file: <out>.offset.tsv."),
+    adapt_option("out", help="Prefix of the file: <out>.offset.tsv."),
     Option("effects", "--effects", EFFECTS, default="ridge", help="RIDGE_BETA, as LEA has it, or BETA."),
     Option("fdr", "--fdr", NUMBER, help="Only SNPs with q below this in any variable; all by default."),
     Option("joint", "--joint", FLAG, default=False, help="With --fdr, take q of the joint test."),
@@ -82,8 +82,8 @@ _OFFSET = (
     Option("scale", "--scale", FLAG, default=False,
            help="Axes for variables in standard deviations, as they are by default."),
     Option("no_scale", "--no-scale", FLAG, default=False, help="Axes for variables in their units."),
-    of_other_command("missing_code"),
-    of_other_command("overwrite", help="Replace an existing file."),
+    adapt_option("missing_code"),
+    adapt_option("overwrite", help="Replace an existing file."),
 )  # fmt: skip
 
 
@@ -124,7 +124,7 @@ _REPORT = (
            help="Also each picture by itself: FOLDER/manhattan-env1.png and so on; without a slash at the end and "
            "where there is no such folder, a prefix: PREFIX.manhattan-env1.png. An HTML file that exists then stays as "
            "it is, unless --out or --overwrite is given."),
-    of_other_command("overwrite", help="Replace existing files."),
+    adapt_option("overwrite", help="Replace existing files."),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The command `run`: options to a run, a run to its result files."""
+"""The command `run`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     from lfmm2.statistics import sweep_lines
 
     arguments |= {"out": out, "overwrite": overwrite, "resume": resume, "progress": True}
-    arguments["memory"] = _memory(arguments["memory"])
+    arguments["memory"] = _add_unit(arguments["memory"])
     options = RunOptions.from_arguments(arguments, shlex.join(["lfmm2", *sys.argv[1:]]))
     est_bed, full_bed, X, K, covar = (arguments[name] for name in ("est_bed", "full_bed", "X", "K", "covar"))
     with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
@@ -62,6 +62,6 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     say(aligned(lines))
 
 
-def _memory(memory: str | None) -> str | None:
-    """Return a budget of memory with its unit: a plain number is MiB, as in plink2."""
+def _add_unit(memory: str | None) -> str | None:
+    """Return a memory budget with its unit: a plain number is MiB, as in plink2."""
     return f"{memory}MiB" if memory is not None and re.fullmatch(r"\s*[0-9.]+\s*", memory) else memory

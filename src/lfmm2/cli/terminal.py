@@ -1,4 +1,4 @@
-"""Lines for people: standard output, whose failure is an error, and standard error, whose failure is not."""
+"""Printing: that standard output cannot be written is an error, that standard error cannot be written is not."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from lfmm2.errors import WriteError
 
 
 def give_up_output() -> None:
-    """Send what is left in the buffer of standard output nowhere; Python would try again at exit."""
+    """Discard the text in the buffer of standard output, which Python would try to write again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:
-    """Print on standard output."""
+    """Print a line on standard output.
+
+    Raises
+    ------
+    WriteError
+        If standard output cannot be written.
+    """
     try:
         click.echo(text)
     except OSError as error:
@@ -30,6 +36,6 @@ def say(text: str) -> None:
 
 
 def whisper(text: str) -> None:
-    """Print on standard error; that it cannot be written to is no reason to stop."""
+    """Print a line on standard error; if that cannot be written, go on."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True)

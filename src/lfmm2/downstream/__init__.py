@@ -1,4 +1,4 @@
-"""What is made from a finished run: hits and genetic offset."""
+"""Analyses of a finished run: lists of hits, and genetic offset."""
 
 from lfmm2.downstream.hits import collect_hits, find_hits, hits_paths, write_hits
 from lfmm2.downstream.offset import genetic_offset

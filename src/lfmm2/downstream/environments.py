@@ -1,4 +1,4 @@
-"""Two tables of environments of the same places → what changes at each, matched by ID."""
+"""Two environments of the same places, matched by ID, and the change of each variable at each place."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from lfmm2.results import StoredRun
 
 @dataclass(frozen=True)
 class Places:
-    """Places, and the change of their environment.
+    """The m places, and the change of their environment.
 
     Attributes
     ----------
     ids : tuple of str
     change : ndarray of shape (m, d), float64
-        First environment less the second, in the units of the tables.
+        First environment minus the second, in the units of the tables.
     spread : ndarray of shape (d,), float64
-        Standard deviation (m - 1) of each variable in the first environment.
+        Standard deviation of each variable in the first environment, with denominator m - 1; NaN for one place.
     """
 
     ids: tuple[str, ...]
@@ -36,7 +36,7 @@ class Places:
 
 @dataclass(frozen=True)
 class _Environment:
-    """Values (m, d) of one table; no IDs where it is an array."""
+    """Values (m, d) of one table; its IDs are None if it is an array."""
 
     label: str
     iid: list[str] | None
@@ -44,6 +44,7 @@ class _Environment:
     values: Floats
 
     def keys(self, by_both: bool) -> list[str]:
+        """Return the ID of each place, FID and IID joined if `by_both`; raise if an ID repeats."""
         assert self.iid is not None
         keys = joined_ids(self.fid, self.iid) if by_both and self.fid is not None else self.iid
         if twins := repeated(keys):
@@ -54,9 +55,9 @@ class _Environment:
 def paired_environments(
     run: StoredRun, env: object, new_env: object, missing_code: MissingCode | None = None
 ) -> Places:
-    """Read two environments of the same places; see `lfmm2.downstream.offset.genetic_offset`."""
+    """Read two environments of the same places and match them; see `lfmm2.downstream.offset.genetic_offset`."""
     new = _read(new_env, run, "new environments", missing_code)
-    old = _of_run(run) if env is None else _read(env, run, "environments", missing_code)
+    old = _read_from_run(run) if env is None else _read(env, run, "environments", missing_code)
     n_old, n_new = len(old.values), len(new.values)
     if old.iid is None or new.iid is None:
         if n_old != n_new:
@@ -68,7 +69,7 @@ def paired_environments(
         ids, rows = _match(old, new, others_allowed=env is None)
     if broken := [key for key in ids if any(mark in key for mark in "\t\n\r")]:
         raise InconsistentInputError(f"{old.label}: an ID holds a tab or a line end ({broken[0]!r}); rename it")
-    with np.errstate(over="ignore"):  # told of below
+    with np.errstate(over="ignore"):  # An overflow raises the error below instead.
         change = old.values - new.values[rows]
     if not np.isfinite(change).all():
         raise InconsistentInputError(
@@ -77,12 +78,14 @@ def paired_environments(
     if not change.any():
         fact = f"{old.label} and {new.label} are the same at all places, so that nothing changes"
         warnings.warn(f"{fact}; check that they are the right tables", InputWarning, stacklevel=3)
-    with np.errstate(over="ignore", invalid="ignore"):  # of values near the largest: not finite, and not needed
+    # The spread of values near the largest double is not finite; only `covariance` needs it, which is then not finite.
+    with np.errstate(over="ignore", invalid="ignore"):
         spread: Floats = old.values.std(axis=0, ddof=1) if n_old > 1 else np.full(change.shape[1], np.nan)
     return Places(tuple(ids), np.ascontiguousarray(change), spread)
 
 
-def _of_run(run: StoredRun) -> _Environment:
+def _read_from_run(run: StoredRun) -> _Environment:
+    """Return the variables of the samples that the run was made with."""
     names, X = run.design()
     ids = run.factors().sample_ids
     if len(ids) != len(X) or not set(run.variables) <= set(names):
@@ -91,6 +94,7 @@ def _of_run(run: StoredRun) -> _Environment:
 
 
 def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode | None) -> _Environment:
+    """Read the variables of the run from an array or a table; `what` names an array in messages."""
     d = len(run.variables)
     if isinstance(source, np.ndarray | list | tuple):
         array: Any = np.ma.asarray(source)
@@ -112,22 +116,26 @@ def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode |
         raise InconsistentInputError(f"{table.label}: {fact}; name columns as the variables of the run")
     columns: Floats = np.column_stack([as_floats(table, name, missing_code) for name in run.variables])
     if np.isnan(columns).any():
-        places = [table.at(i, run.variables[j]) for i, j in np.argwhere(np.isnan(columns))]
-        raise InconsistentInputError(f"{_some_places(places)}: missing; complete the table, or remove the row of both")
+        cells = [table.at(i, run.variables[j]) for i, j in np.argwhere(np.isnan(columns))]
+        raise InconsistentInputError(f"{_list_cells(cells)}: missing; complete the table, or remove the row of both")
     return _Environment(table.label, table.iid, table.fid, columns)
 
 
-def _some_places(places: list[str]) -> str:
-    """Up to three cells, in words."""
-    return ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
+def _list_cells(cells: list[str]) -> str:
+    """Name up to three cells of a table."""
+    return ", ".join(cells[:3]) + (f" and {len(cells) - 3} more" if len(cells) > 3 else "")
 
 
-def _verb(items: list[str]) -> str:
+def _be(items: list[str]) -> str:
+    """Return the verb for one item, or for several."""
     return "is" if len(items) == 1 else "are"
 
 
 def _match(old: _Environment, new: _Environment, others_allowed: bool) -> tuple[list[str], NDArray[np.int64]]:
-    """IDs of the first, and the row of each in the second."""
+    """Match two tables by ID: return the IDs of `old`, and the row of `new` that holds each.
+
+    Rows of `new` that are not in `old` are left out with a warning if `others_allowed`; otherwise they are an error.
+    """
     both_fid = old.fid is not None and new.fid is not None
     by_both = both_fid and bool(repeated(old.iid or []) or repeated(new.iid or []))
     ours, theirs = old.keys(by_both), new.keys(by_both)
@@ -138,10 +146,10 @@ def _match(old: _Environment, new: _Environment, others_allowed: bool) -> tuple[
     if lacking or (extra and not others_allowed):
         facts = []
         if lacking:
-            fact = f"{len(lacking)} of {counted(len(ours), 'ID')} of {old.label} {_verb(lacking)} not there"
+            fact = f"{len(lacking)} of {counted(len(ours), 'ID')} of {old.label} {_be(lacking)} not there"
             facts.append(f"{fact} ({some_of(lacking)})")
         if extra:
-            facts.append(f"{len(extra)} of its IDs {_verb(extra)} not in {old.label} ({some_of(extra)})")
+            facts.append(f"{len(extra)} of its IDs {_be(extra)} not in {old.label} ({some_of(extra)})")
         facts += spelling_hints(lacking, extra)
         raise InconsistentInputError(f"{new.label}: {'; '.join(facts)}; give the same places in both")
     if extra:

@@ -1,4 +1,4 @@
-"""Candidate loci: SNPs below a rate of false discoveries, near ones gathered into clumps, as a table and as BED."""
+"""Hits: SNPs below a rate of false discoveries, singly or in clumps of near ones, as a table and as BED."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ from lfmm2.model import COLUMNS, Columns
 from lfmm2.process import Progress
 from lfmm2.results import AnyRun, StoredRun, open_run
 
-#: Which column a level is for, by the name given as `by`.
+#: Column of each rate of false discoveries, by the name that `by` takes.
 RATES = {column.name.lower(): column.name for column in COLUMNS if column.is_rate}
-#: Columns that clumps add: SNPs gathered by the index SNP, where they lie with it, and their IDs.
+#: Columns that clumps add: the number of other SNPs of the clump, first and last position with the index SNP, and IDs.
 CLUMP_SCHEMA = pa.schema(
     [("N_CLUMPED", pa.int64()), ("CLUMP_START", pa.int64()), ("CLUMP_END", pa.int64()), ("CLUMPED", pa.string())]
 )
-# Chromosomes that stand for none: a SNP of them has no place, and is near to no other.
+# Names of a chromosome that mean that it is unknown; a SNP with one of them is never near another.
 _NO_CHROMOSOME = ("0", ".")
-# What the score of a line of the BED file grows by with every factor of ten of p; 1000 is the largest score.
+# Growth of the score of a BED line with each unit of -log₁₀ p. BED allows scores up to 1000, so all p below 10⁻²⁰ have
+# the same; with a larger value more of them have, with a smaller one the scores of most hits lie close together.
 _SCORE_PER_DECADE = 50
-#: Bases: a longer distance is no distance in a genome.
+#: Largest distance of clumps in bases. It is longer than any genome, so a larger one is a mistake.
 FARTHEST = 10**12
-# Above this genomic inflation factor the terminal says that p were not calibrated.
+# Genomic inflation factor above which the terminal says that p were not calibrated; a smaller one changes p little.
 _INFLATED = 1.1
+# Bases of each unit of a distance.
 _UNITS = {"": 1, "b": 1, "bp": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
 def hits_schema(columns: Columns) -> pa.Schema:
-    """Return the columns of the table of hits: the variable, and those that a model declares for it."""
+    """Return the columns of the table of hits: VARIABLE, and those that a model declares for it."""
     kinds = {column.name: pa.type_for_alias(column.dtype) for column in columns if column.in_hits}
     return pa.schema({"VARIABLE": pa.string()} | kinds)
 
@@ -51,20 +53,21 @@ class Hits:
     Attributes
     ----------
     table : pyarrow.Table
-        Columns of `hits_schema`, and of `CLUMP_SCHEMA` where SNPs were clumped: then one row per index SNP.
+        One row per hit with the columns of `hits_schema`; with clumps one row per index SNP, and the columns of
+        `CLUMP_SCHEMA` too.
     tables : tuple of str
-        The variables, and "joint", that were looked through.
+        Variables, and "joint", whose tables were searched.
     counts : dict of str to int
-        SNPs below the level in each of these.
+        SNPs below the level in each table.
     smallest : dict of str to float
-        Smallest rate in each; NaN where no SNP has one.
+        Smallest rate in each table; NaN if no SNP has one.
     rate : str
-        Column that was compared: Q, Q_STOREY or LFDR.
+        Column that was compared with the level: Q, Q_STOREY or LFDR.
     level : float
     clump : int or None
-        Bases.
-    order : ndarray of int64
-        Row of each hit in the tables of the run.
+        Distance of clumps in bases; None without clumps.
+    order : ndarray of shape (n_rows,), int64
+        Row of each hit in the table of its variable.
     run : StoredRun
     """
 
@@ -137,12 +140,12 @@ def collect_hits(
     ----------
     run : path, StoredRun, or an AssociationResult that was written to files
     fdr : float
-        SNPs are hits whose rate is less.
+        Level: SNPs with a smaller rate are hits.
     clump : int or str, optional
-        Bases, at most 10¹², or a distance as `parse_distance` takes it. From the strongest on, each hit that is not in
-        a clump yet begins one, and takes the hits of its variable and chromosome that are nearer than this and in none:
-        as plink's --clump does with --clump-kb, whose distance is exclusive too, if linkage is left out of it.
-        SNPs without a chromosome ("0" or ".") or a position stay by themselves.
+        Distance in bases, from 1 to 10¹², or a text as `parse_distance` takes it. Hits are visited from the strongest
+        to the weakest. A hit that is in no clump yet begins one, and takes all hits of its variable and chromosome that
+        are in no clump and nearer than this. plink's --clump with --clump-kb does the same if linkage is left out.
+        A SNP without a chromosome ("0" or ".") or a position is a clump of its own.
     variables : str or sequence of str, optional
         Variables, and "joint"; by default all there are.
     by : {"q", "q_storey", "lfdr"}
@@ -152,29 +155,29 @@ def collect_hits(
     Raises
     ------
     UsageError
-        A parameter is out of range, or there is no such variable.
+        If a parameter is out of range, or the run has no such variable.
     InconsistentInputError
-        A table lacks a column.
+        If a table lacks a column.
 
     Notes
     -----
-    Tables are streamed, and of Parquet only the rate is read where there is no hit. Hits are in memory, about 500 bytes
-    each: ten million, from any number of SNPs, take 5 GB.
+    Tables are streamed. Of Parquet files, the other columns are read only where the column of the rate has a hit. Each
+    hit takes about 500 bytes of memory, ten million hits 5 GB.
     """
     if by not in tuple(RATES):
         raise UsageError(f"by is {by!r}; it is one of {', '.join(RATES)}")
     if isinstance(fdr, bool) or not isinstance(fdr, Real) or not 0 < fdr <= 1:
         raise UsageError(f"fdr is {fdr!r}; a rate lies above 0 and at most at 1")
-    distance = _distance(clump)
+    distance = _read_distance(clump)
     stored = open_run(run)
-    names = _chosen_tables(stored, variables)
+    names = _choose_tables(stored, variables)
     rate = RATES[by]
     parts, orders, counts, smallest = [], [], {}, {}
     for name in names:
-        table, order, smallest[name] = _hits_of_table(stored, name, rate, fdr, progress or Progress())
+        table, order, smallest[name] = _search_table(stored, name, rate, fdr, progress or Progress())
         counts[name] = len(table)
         if distance is not None:
-            table, order = _clumped(table, order, distance)
+            table, order = _clump_hits(table, order, distance)
         parts.append(table)
         orders.append(order)
     schema = hits_schema(stored.declared)
@@ -185,8 +188,8 @@ def collect_hits(
     return Hits(joined, names, counts, smallest, rate, float(fdr), distance, order, stored)
 
 
-def _chosen_tables(run: StoredRun, variables: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names of the tables to look through, each once."""
+def _choose_tables(run: StoredRun, variables: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of the tables to search, each once."""
     if variables is None:
         return run.tables
     names = [variables] if isinstance(variables, str) else list(variables) if np.iterable(variables) else []
@@ -197,8 +200,8 @@ def _chosen_tables(run: StoredRun, variables: str | Sequence[str] | None) -> tup
     return tuple(dict.fromkeys(names))
 
 
-def _distance(clump: float | str | None) -> int | None:
-    """Return the bases of a distance given as a number or as text."""
+def _read_distance(clump: float | str | None) -> int | None:
+    """Return the bases of a distance given as a number or as text; None without one."""
     if clump is None or isinstance(clump, str):
         return None if clump is None else parse_distance(clump)
     in_range = isinstance(clump, Real) and not isinstance(clump, bool) and 1 <= clump <= FARTHEST
@@ -208,7 +211,12 @@ def _distance(clump: float | str | None) -> int | None:
 
 
 def parse_distance(text: str) -> int:
-    """Return the bases in a distance such as "50kb", "0.5mb", "500bp" or "500"; at most 10¹².
+    """Return the bases in a distance such as "50kb", "0.5mb", "500bp" or "500", from 1 to 10¹².
+
+    Raises
+    ------
+    UsageError
+        If the text is no such distance.
 
     Examples
     --------
@@ -231,9 +239,16 @@ def parse_distance(text: str) -> int:
 def write_hits(prefix: AnyPath, hits: Hits, overwrite: bool = False) -> dict[str, Path]:
     """Write ``<prefix>.hits.tsv`` and ``<prefix>.hits.bed``, both or neither, and return their paths.
 
-    The BED file is in the order of the genome, that of the tables of the run: chromosome, POS - 1, POS, ID, a score
-    that grows by 50 with every unit of -log₁₀ p up to 1000, ".", variable, -log₁₀ p (calibrated). It lacks SNPs without
-    a position, which BED cannot say.
+    A line of the BED file has chromosome, POS - 1, POS, ID, a score that grows by 50 with each unit of -log₁₀ p up to
+    1000, ".", variable, and -log₁₀ of the calibrated p. Lines are in the order of the tables of the run. SNPs without a
+    position are left out, because BED cannot hold them.
+
+    Raises
+    ------
+    OutputExistsError
+        If a file exists and `overwrite` is false.
+    UsageError, WriteError
+        If a file belongs to the run itself; if it cannot be written.
     """
     paths = hits_paths(prefix)
     hits.run.refuse_as_outputs(paths.values())
@@ -246,13 +261,16 @@ def write_hits(prefix: AnyPath, hits: Hits, overwrite: bool = False) -> dict[str
 
 
 def hits_paths(prefix: AnyPath) -> dict[str, Path]:
-    """Return the files that `write_hits` writes: "hits" and "bed"."""
+    """Return the paths of the files that `write_hits` writes, by the names "hits" and "bed"."""
     check_prefix_name(prefix)
     return {"hits": Path(f"{os.fspath(prefix)}.hits.tsv"), "bed": Path(f"{os.fspath(prefix)}.hits.bed")}
 
 
 def _bed_lines(hits: Hits) -> Iterator[bytes]:
-    """Write a line per SNP, or per clump from its first to its last SNP, by chromosome, as in the run, and start."""
+    """Give a BED line per SNP, or per clump from its first to its last SNP.
+
+    Chromosomes are in the order of the run, and the lines of a chromosome are sorted by start.
+    """
     yield b"#chrom\tstart\tend\tname\tscore\tstrand\tvariable\tneg_log10_p\n"
     first, last = ("POS", "POS") if hits.clump is None else ("CLUMP_START", "CLUMP_END")
     table = hits.table.take(pa.array(np.argsort(hits.order, kind="stable")))
@@ -267,13 +285,13 @@ def _bed_lines(hits: Hits) -> Iterator[bytes]:
         yield ("\t".join(map(str, fields)) + "\n").encode()
 
 
-def _hits_of_table(
+def _search_table(
     run: StoredRun, name: str, rate: str, level: float, progress: Progress
 ) -> tuple[pa.Table, Ints, float]:
-    """Find the hits of one table, the strongest first, with their rows in it and the smallest rate of all SNPs."""
+    """Return the hits of one table, the strongest first, their rows in it, and the smallest rate of all SNPs."""
     schema = hits_schema(run.declared)
-    there = {column.name for column in run.declared.of_table(joint=name == "joint")}
-    wanted = [column for column in schema.names if column in there]
+    present = {column.name for column in run.declared.of_table(joint=name == "joint")}
+    wanted = [column for column in schema.names if column in present]
     chosen: dict[int, Ints] = {}
     first_rows: list[int] = [0]
     smallest = np.nan
@@ -283,7 +301,7 @@ def _hits_of_table(
             values: Floats = block[rate].to_numpy().astype(np.float64, copy=False)
             if not np.isnan(values).all():
                 smallest = float(np.fmin(smallest, np.nanmin(values)))
-            rows = np.flatnonzero(values < level)  # NaN is not
+            rows = np.flatnonzero(values < level)  # A comparison with NaN is false.
             if len(rows):
                 chosen[number] = rows
             first_rows.append(first_rows[-1] + len(block))
@@ -302,7 +320,7 @@ def _hits_of_table(
 
 
 def _as_hits(block: pa.Table, name: str, schema: pa.Schema) -> pa.Table:
-    """Return rows of a table as hits; columns that it does not have, such as BETA of the joint test, are missing."""
+    """Return rows of a table as hits; columns that the table lacks, such as BETA of the joint test, are null."""
     n = len(block)
     columns: dict[str, pa.Array] = {field.name: pa.nulls(n, field.type) for field in schema}
     columns["VARIABLE"] = pa.array([name] * n, pa.string())
@@ -310,8 +328,8 @@ def _as_hits(block: pa.Table, name: str, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _clumped(table: pa.Table, order: Ints, distance: int) -> tuple[pa.Table, Ints]:
-    """Gather hits, which come strongest first, into clumps: return the index SNPs with what each gathers."""
+def _clump_hits(table: pa.Table, order: Ints, distance: int) -> tuple[pa.Table, Ints]:
+    """Gather hits, the strongest first, into clumps: return a row per index SNP with `CLUMP_SCHEMA`, and its order."""
     n = len(table)
     chromosomes = pc.dictionary_encode(table["CHROM"].combine_chunks())
     codes = chromosomes.indices.to_numpy().astype(np.int64) if n else np.empty(0, np.int64)

@@ -5,9 +5,9 @@ With B (L, d) the effects of L loci and δ_i = x_i − x*_i what changes at plac
     gap_i  = mean over loci of (δ_i B_lᵀ)²  = δ_i (BᵀB / L) δ_iᵀ
     RONA_i = mean over loci of |δ_i B_lᵀ|
 
-so the gap needs B only through a d × d matrix; B is read once and never held. Sums over loci are made in groups of
-`GROUP` SNPs counted from the first of the table, and added in order on one thread of BLAS: no other size can change
-a bit of them.
+so the gap needs B only as the d × d matrix BᵀB; B is read once and never held. Loci are summed in groups of `GROUP`
+SNPs counted from the first SNP of the table, and the groups are added in order on one thread of BLAS: the size of the
+blocks that are read cannot change a bit of the result.
 
 References
 ----------
@@ -38,10 +38,13 @@ from lfmm2.results import BLOCK_ROWS, AnyRun, StoredRun, open_run
 
 Bools = NDArray[np.bool_]
 
-# SNPs of a partial sum, and places whose RONA is summed together: they fix the order of all sums
+# SNPs of a partial sum, and places whose RONA is summed together: their product is a matrix of 1 MiB, which fits into a
+# cache. Other values change the order of sums, and so the last bits of the results.
 GROUP = 512
 TILE = 256
+# Column of the effects, by the name that `effects` takes.
 EFFECTS = {"ridge": "RIDGE_BETA", "ols": "BETA"}
+# Columns that must be the same in all runs that are averaged.
 _VARIANT = ["CHROM", "POS", "ID", "A1"]
 OFFSET_SCHEMA = pa.schema([("ID", pa.string()), ("GENETIC_GAP", pa.float64()), ("RONA", pa.float64())])
 
@@ -56,23 +59,23 @@ class OffsetResult:
         The places, in the order of the first environment.
     variables : tuple of str
     gap, rona : ndarray of shape (m,), float64
-        In squared dosage, and in dosage: a quarter and a half of it are of allele frequencies.
+        Genetic gap in squared dosage, and RONA in dosage. Divide by 4 and by 2 for units of allele frequency.
     parts : ndarray of shape (m, d), float64
-        Each variable's part of `gap`, δ_j (δ BᵀB/L)_j; negative where it offsets what others do.
+        Part of each variable in `gap`, δ_j (δ BᵀB/L)_j; negative if its change counteracts those of others.
     n_loci : int
-        Loci averaged over.
+        Loci averaged over, L.
     n_without_effect : int
-        Loci chosen that have no effect (STATUS is not OK), and take no part.
+        Chosen loci that are left out because they have no effect (STATUS is not OK).
     moments : ndarray of shape (d, d), float64
         BᵀB / L, the matrix of the gap.
     covariance : ndarray of shape (d, d), float64
-        cov(B) with centred B and L − 1, as LEA has it, and with `scale` for variables in standard deviations; NaN for
-        one locus, or for one place with `scale`.
+        Covariance of the effects over loci, with denominator L − 1 as in LEA; with `scale`, for variables in standard
+        deviations. NaN for one locus, or for one place with `scale`.
     eigenvalues, eigenvectors : ndarray of shape (d,) and (d, d), float64
-        Of `covariance`, largest first, vectors in columns with their largest element positive: which combination of
-        variables matters. Without `scale` they depend on the units.
+        Eigenvalues of `covariance`, largest first, and eigenvectors in columns, with their largest element positive.
+        They show which combination of variables matters. Without `scale` they depend on the units.
     paths : dict of str to Path
-        "offset": the file written; empty without `out`.
+        Path of the file by the name "offset"; empty without `out`.
     """
 
     ids: tuple[str, ...]
@@ -93,12 +96,12 @@ class OffsetResult:
         return f"<OffsetResult: {counted(len(self.ids), 'place')}, {n_loci}, mean gap {self.gap.mean():.3g}>"
 
     def table(self) -> pa.Table:
-        """ID, GENETIC_GAP and RONA."""
+        """Return the table of ID, GENETIC_GAP and RONA, one row per place."""
         return pa.table([pa.array(self.ids, pa.string()), self.gap, self.rona], schema=OFFSET_SCHEMA)
 
     def summary(self) -> dict[str, str]:
-        """What came out, by name: for the terminal."""
-        gap, rona = (_range(values) for values in (self.gap, self.rona))
+        """Return lines for the terminal, by name."""
+        gap, rona = (_describe_range(values) for values in (self.gap, self.rona))
         lines = {"loci": f"{with_spaces(self.n_loci)}, mean effects of {', '.join(self.variables)}"}
         if self.n_without_effect:
             lines["without effect"] = f"{with_spaces(self.n_without_effect)}, left out"
@@ -107,13 +110,14 @@ class OffsetResult:
         lines["RONA"] = rona
         if np.isfinite(self.eigenvalues).all():
             lines["eigenvalues"] = " ".join(f"{value:.4g}" for value in self.eigenvalues)
-            weights = zip(self.variables, self.eigenvectors[:, 0].round(2) + 0.0, strict=True)  # no -0.00
+            # The sum with 0.0 turns -0.0 into 0.0, so that no -0.00 is shown.
+            weights = zip(self.variables, self.eigenvectors[:, 0].round(2) + 0.0, strict=True)
             lines["first axis"] = ", ".join(f"{name} {weight:+.2f}" for name, weight in weights)
         return lines | {f"{name} file": str(path) for name, path in self.paths.items()}
 
 
-def _range(values: Floats) -> str:
-    """From the smallest to the largest as they are shown, or the one that both are."""
+def _describe_range(values: Floats) -> str:
+    """Write the smallest and the largest value, or one number if both are written alike."""
     low, high = f"{values.min():.4g}", f"{values.max():.4g}"
     return low if low == high else f"{low} to {high}"
 
@@ -132,49 +136,52 @@ def genetic_offset(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> OffsetResult:
-    """Genetic gap and RONA between two environments of the same places, from the effects that runs have stored.
+    """Compute genetic gap and RONA between two environments of the same places, from the stored effects of runs.
 
     Parameters
     ----------
     results : path, StoredRun, AssociationResult, or a sequence of these
-        Prefixes of results, or results that were written to files. Of several, runs that differ in K, the effects are
-        averaged: they must have the same SNPs, counted alleles and variables.
+        Prefixes of results, or results that were written to files. The effects of several runs, which differ in K, are
+        averaged; the runs must have the same SNPs, counted alleles and variables.
     env, new_env : path, DataFrame, pyarrow.Table or array
-        One row per place and one column per variable of the run, in its units; other columns are ignored. Places are
-        matched by ID, in any order; rows of an array are in the order of the other, its columns in that of the
-        variables. `env` may be None: the samples of the (first) run and the variables it was made with.
+        One row per place and one column per variable of the run, in the same units; other columns are ignored. Places
+        are matched by ID, in any order. Rows of an array are in the order of the rows of the other environment, and its
+        columns in the order of the variables. If `env` is None, the places are the samples of the (first) run, with its
+        variables.
     effects : {"ridge", "ols"}
         RIDGE_BETA, which LEA takes, or BETA.
     loci : "all", float, path, or collection of str or of os.PathLike
-        All SNPs; those with q below this in any variable of any of the runs; or SNPs listed by ID, in any of several
-        files.
+        "all" for all SNPs; a level for SNPs with a smaller q in any variable of any run; or SNPs listed by ID, in any
+        of several files.
     joint : bool
-        Take q of the joint test instead.
+        Compare the level with q of the joint test instead.
     scale : bool
         Give `covariance` and its axes for variables in standard deviations of the places in `env`, as LEA's ``scale =
         TRUE``. Gap and RONA do not depend on units.
     missing_code : float or str, or a list of these, optional
-        Means missing in the tables, beside empty, NA and nan.
+        Values of the tables that mean missing, beside empty, NA and nan.
     out : path, optional
-        Write ``<out>.offset.tsv``.
+        Prefix of the file ``<out>.offset.tsv``; no file is written without it.
     overwrite : bool
-        Replace it.
+        Replace a file that exists.
     progress : Progress, optional
 
     Raises
     ------
     UsageError
-        An argument is of another kind or out of range.
+        If an argument is of another kind or out of range.
     InconsistentInputError
-        Places or SNPs are in one of the tables only, the runs differ, a value or a column is missing, or a change is
+        If places or SNPs are in one of the tables only, the runs differ, a value or a column is missing, or a change is
         too large for the genetic gap to be a double.
     DegenerateProblemError
-        No locus is left to average over.
+        If no locus is left to average over.
+    OutputExistsError, WriteError
+        If the file exists and `overwrite` is false; if it cannot be written.
 
     Notes
     -----
-    One pass over the tables in memory that depends on neither the SNPs nor the places; m places and L loci take 2 m d L
-    flops, for RONA.
+    The tables are read in one pass. Memory grows with the places, but not with the SNPs. RONA of m places and L loci
+    takes 2 m d L flops.
 
     Examples
     --------
@@ -209,18 +216,20 @@ def genetic_offset(
     try:
         with single_threaded_blas():
             for B, chosen in _effect_blocks(runs, EFFECTS[effects], choice):
-                with np.errstate(over="ignore", invalid="ignore"):  # told of in `_check_finite`
+                with np.errstate(over="ignore", invalid="ignore"):  # `_check_finite` raises the error of an overflow.
                     sums.add(B, chosen)
                 progress.advance(len(B), 0)
     finally:
         progress.finish()
     choice.check(runs[0])
     if sums.n_loci == 0:
-        missing = f"{with_spaces(sums.n_without_effect)} without effects" if sums.n_without_effect else choice.nearest()
+        missing = (
+            f"{with_spaces(sums.n_without_effect)} without effects" if sums.n_without_effect else choice.smallest_q()
+        )
         fact = "no locus to average over" + (f", {missing}" if missing else "")
         raise DegenerateProblemError(f"{fact}; choose others, or a higher level of q")
     with np.errstate(over="ignore", invalid="ignore"):
-        result = _result(places, runs[0].variables, sums, scale, {} if path is None else {"offset": path})
+        result = _make_result(places, runs[0].variables, sums, scale, {} if path is None else {"offset": path})
     _check_finite(result, places)
     if path is not None:
         write_offset(path, result)
@@ -228,6 +237,7 @@ def genetic_offset(
 
 
 def _check_finite(result: OffsetResult, places: Places) -> None:
+    """Raise InconsistentInputError if the gap or RONA of a place is not finite, and name its largest change."""
     broken = np.flatnonzero(~(np.isfinite(result.gap) & np.isfinite(result.rona)))
     if len(broken):
         i = int(broken[0])
@@ -237,12 +247,13 @@ def _check_finite(result: OffsetResult, places: Places) -> None:
 
 
 def write_offset(path: Path, result: OffsetResult) -> None:
-    """Write ID, GENETIC_GAP and RONA as text, whole or not at all."""
+    """Write ID, GENETIC_GAP and RONA as TSV; the file appears complete or not at all."""
     with WholeFile(path) as file, open_table(file, OFFSET_SCHEMA, "tsv") as writer:
         writer.write(result.table())
 
 
 def _check_runs(runs: list[StoredRun]) -> None:
+    """Raise unless there is a run, no run is given twice, and all have the same variables and number of SNPs."""
     if not runs:
         raise UsageError("no results; give the --out of one run or more")
     first = runs[0]
@@ -260,7 +271,10 @@ def _check_runs(runs: list[StoredRun]) -> None:
 
 
 def _effect_blocks(runs: list[StoredRun], column: str, choice: LociChoice) -> Iterator[tuple[Floats, Bools]]:
-    """Mean effects (n_snps_block, d) over the runs, NaN where one has none, and which SNPs are chosen."""
+    """Stream the mean effects over the runs (n_snps_block, d), and which SNPs are chosen.
+
+    The mean effect of a SNP is NaN if any run has no effect of it.
+    """
     variables = runs[0].variables
     compared = len(runs) > 1
     readers: list[dict[str, Iterator[pa.Table]]] = []
@@ -271,7 +285,7 @@ def _effect_blocks(runs: list[StoredRun], column: str, choice: LociChoice) -> It
             columns["joint"] = ["Q"]
         readers.append({name: run.blocks(name, wanted) for name, wanted in columns.items()})
     first_row = 0
-    for blocks in zip(*(_together(reader) for reader in readers), strict=True):
+    for blocks in zip(*(_read_together(reader) for reader in readers), strict=True):
         ours = blocks[0][variables[0]]
         for run, theirs in zip(runs[1:], blocks[1:], strict=True):
             _check_variants(runs[0], run, ours, theirs[variables[0]], first_row)
@@ -280,34 +294,37 @@ def _effect_blocks(runs: list[StoredRun], column: str, choice: LociChoice) -> It
         for block in blocks:
             B += np.column_stack([_numbers(block[name], column) for name in variables])
         B /= len(runs)
-        yield B, _chosen(blocks, choice, ours)
+        yield B, _choose_loci(blocks, choice, ours)
         first_row += n_rows
 
 
-def _together(reader: dict[str, Iterator[pa.Table]]) -> Iterator[dict[str, pa.Table]]:
+def _read_together(reader: dict[str, Iterator[pa.Table]]) -> Iterator[dict[str, pa.Table]]:
+    """Stream the blocks of several tables of a run side by side."""
     for tables in zip(*reader.values(), strict=True):
         yield dict(zip(reader, tables, strict=True))
 
 
 def _numbers(table: pa.Table, column: str) -> Floats:
-    """A column as floats, null as NaN."""
+    """Return a column as floats, with NaN for null."""
     values: Floats = table[column].to_numpy().astype(np.float64, copy=False)
     return values
 
 
-def _chosen(blocks: Sequence[dict[str, pa.Table]], choice: LociChoice, ours: pa.Table) -> Bools:
+def _choose_loci(blocks: Sequence[dict[str, pa.Table]], choice: LociChoice, ours: pa.Table) -> Bools:
+    """Return which SNPs of a block are averaged over; `blocks` are the tables of each run, `ours` one of the first."""
     if choice.wanted is not None:
-        return choice.listed(ours["ID"])
+        return choice.find_listed(ours["ID"])
     if choice.level is None:
         return np.ones(len(ours), bool)
     chosen = np.zeros(len(ours), bool)
     for block in blocks:
         for name in choice.tests:
-            chosen |= choice.discovered(_numbers(block[name], "Q"))
+            chosen |= choice.find_discovered(_numbers(block[name], "Q"))
     return chosen
 
 
 def _check_variants(first: StoredRun, other: StoredRun, ours: pa.Table, theirs: pa.Table, first_row: int) -> None:
+    """Raise InconsistentInputError if a block of two runs has other SNPs or counted alleles."""
     for column in _VARIANT:
         if ours[column].equals(theirs[column]):
             continue
@@ -319,7 +336,7 @@ def _check_variants(first: StoredRun, other: StoredRun, ours: pa.Table, theirs: 
 
 
 class _Sums:
-    """Sums over loci: of B, of BᵀB and, for every place, of |δ Bᵀ|."""
+    """Sums over loci: of B (d,), of BᵀB (d, d) and, for every place, of |δ Bᵀ| (m,)."""
 
     def __init__(self, change: Floats) -> None:
         d = change.shape[1]
@@ -332,7 +349,7 @@ class _Sums:
         self._product = np.empty(GROUP * TILE)
 
     def add(self, B: Floats, chosen: Bools) -> None:
-        """Add a block that begins at a multiple of GROUP, as all but the last are multiples of it."""
+        """Add the effects of a block; it must begin at a multiple of `GROUP`, so that groups are not cut."""
         present = ~np.isnan(B).any(axis=1)
         self.n_without_effect += int(np.count_nonzero(chosen & ~present))
         used = chosen & present
@@ -342,6 +359,7 @@ class _Sums:
                 self._add_group(group)
 
     def _add_group(self, group: Floats) -> None:
+        """Add the effects of up to `GROUP` loci, all of which are numbers."""
         self.n_loci += len(group)
         self.total += group.sum(axis=0)
         self.products += group.T @ group
@@ -356,9 +374,10 @@ class _Sums:
 assert BLOCK_ROWS % GROUP == 0
 
 
-def _result(
+def _make_result(
     places: Places, variables: tuple[str, ...], sums: _Sums, scale: bool, paths: dict[str, Path]
 ) -> OffsetResult:
+    """Compute the offset of each place, and the axes of the effects, from the sums over loci."""
     n = sums.n_loci
     moments = sums.products / n
     parts = places.change * (places.change @ moments)  # (m, d)
@@ -377,7 +396,8 @@ def _result(
     return OffsetResult(
         ids=places.ids,
         variables=variables,
-        gap=np.maximum(parts.sum(axis=1), 0.0),  # may round to less where no effect points along the change
+        # A gap of zero may round to a negative number.
+        gap=np.maximum(parts.sum(axis=1), 0.0),
         rona=sums.absolute / n,
         parts=parts,
         n_loci=n,

@@ -1,4 +1,4 @@
-"""Which SNPs a genetic offset is averaged over: all, those discovered, or those listed."""
+"""The choice of the SNPs that a genetic offset is averaged over: all, those discovered, or those listed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,25 @@ Bools = NDArray[np.bool_]
 
 
 class LociChoice:
-    """Which loci to average over: all, those discovered, or those listed."""
+    """The loci to average over: all, those discovered, or those listed.
+
+    Parameters
+    ----------
+    loci, joint
+        As `lfmm2.downstream.offset.genetic_offset` takes them.
+    runs : sequence of StoredRun
+
+    Attributes
+    ----------
+    level : float or None
+        Level of q; None unless loci are chosen by it.
+    wanted : pyarrow.Array or None
+        Listed IDs; None unless loci are listed.
+    tests : tuple of str
+        Tables whose q is compared with the level.
+    label : str
+        The choice in words.
+    """
 
     def __init__(self, loci: float | ListedSnps, joint: bool, runs: Sequence[StoredRun]) -> None:
         self.level: float | None = None
@@ -51,24 +69,24 @@ class LociChoice:
             if not len(self.wanted):
                 raise UsageError(f"{self.label}: names no SNP; give IDs of the .bim")
 
-    def discovered(self, q: Floats) -> Bools:
-        """Which SNPs of a block one of the tests finds."""
+    def find_discovered(self, q: Floats) -> Bools:
+        """Return which SNPs of a block have q below the level in one test."""
         assert self.level is not None
         if not np.isnan(q).all():
             self._smallest = float(np.fmin(self._smallest, np.nanmin(q)))
-        found: Bools = q < self.level  # NaN is not
+        found: Bools = q < self.level  # A comparison with NaN is false.
         return found
 
-    def nearest(self) -> str:
-        """Of a level that no SNP has reached: how near they come, in words; empty for other choices."""
+    def smallest_q(self) -> str:
+        """Say that no SNP has q below the level, and the smallest q; empty unless loci are chosen by a level."""
         if self.level is None:
             return ""
         if np.isnan(self._smallest):
             return "no SNP has q"
         return f"no SNP has {self.label}, the smallest is {self._smallest:.3g}"
 
-    def listed(self, ids: pa.ChunkedArray) -> Bools:
-        """Which SNPs the list names."""
+    def find_listed(self, ids: pa.ChunkedArray) -> Bools:
+        """Return which SNPs of a block are listed."""
         assert self.wanted is not None
         mask: Bools = pc.is_in(ids, value_set=self.wanted).to_numpy()
         self._found += ids.filter(pa.array(mask)).to_pylist()
@@ -79,7 +97,7 @@ class LociChoice:
         return mask
 
     def check(self, run: StoredRun) -> None:
-        """Of a list, once all SNPs have been seen: raise if none or several have one of its IDs."""
+        """Raise if no SNP has a listed ID, or several have the same; warn of absent IDs. Call it after all blocks."""
         if self.wanted is None:
             return
         if twins := repeated(self._found):

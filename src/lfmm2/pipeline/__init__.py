@@ -1,4 +1,4 @@
-"""The passes of a run in order: options, inputs, plan, state, publication. Names are loaded on first use."""
+"""A run from its options to its result files; the public names are loaded on first use."""
 
 from __future__ import annotations
 

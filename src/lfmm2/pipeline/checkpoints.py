@@ -1,4 +1,4 @@
-"""What a run keeps on its way, so that it can go on after any interruption: products of passes, notes, rows."""
+"""Intermediate results that a run keeps, so that it can be resumed after an interruption: arrays, notes and rows."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Checkpoints:
-    """The checkpoints of a run in memory, which keeps nothing; `CheckpointFiles` are those of a run with files."""
+    """The checkpoints of a run without result files: nothing is kept. `CheckpointFiles` keeps everything in files."""
 
     def is_due(self) -> bool:
-        """Return True if enough was done since the last wait for the disk to be worth another."""
+        """Return True if so much was computed since the last flush to the disk that another flush is worth its time."""
         return False
 
     def keep_arrays(self, name: str, **arrays: Any) -> None:
-        """Keep arrays, to be found by `load_arrays` in a resumed run."""
+        """Keep arrays, so that `load_arrays` finds them in a resumed run."""
 
     def load_arrays(self, name: str) -> Arrays | None:
-        """Return arrays kept by this run or the one that it goes on from; None where they are absent or damaged."""
+        """Return arrays kept by this run or the run that it resumes; None if they are absent or damaged."""
         return None
 
     def keep_note(self, name: str, value: Any, rows: Iterable[BinaryIO] = ()) -> None:
-        """Keep a small value of JSON; `rows` are files that it vouches for, which are flushed to the disk before."""
+        """Keep a small value as JSON; the files `rows`, whose contents it describes, are flushed to the disk first."""
 
     def load_note(self, name: str) -> Any:
-        """Return a value kept by `keep_note`; None where it is absent or damaged."""
+        """Return a value kept by `keep_note`; None if it is absent or damaged."""
         return None
 
     def rows_path(self, name: str) -> Path | None:
-        """Return the file for rows whose number grows with the SNPs; None for rows in memory."""
+        """Return the file for rows, one per SNP; None if rows stay in memory."""
         return None
 
     def remove(self, pattern: str) -> None:
-        """Remove kept files of this pattern, which are needed no more."""
+        """Remove kept files whose names match a pattern, because they are not needed any more."""
 
 
 class CheckpointFiles(Checkpoints):
@@ -63,7 +63,7 @@ class CheckpointFiles(Checkpoints):
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return {key: stored[key] for key in stored.files}
         except Exception:
-            # A damaged archive may raise anything; in any case the arrays must be made again.
+            # A damaged archive may raise any exception. The arrays must then be computed again.
             return None
 
     def keep_note(self, name: str, value: Any, rows: Iterable[BinaryIO] = ()) -> None:

@@ -1,4 +1,4 @@
-"""The identity of a run: a resumed run must have that of the unfinished one, field by field."""
+"""The identity of a run: a run can be resumed only by one with the same identity, field by field."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def make_identity(
 ) -> dict[str, Any]:
     """Return everything that the bytes of the results depend on, as a flat dict of JSON.
 
-    Files of genotypes are told by size and time of change, which a copy with ``cp -p`` keeps. Variables, choices of
-    samples and SNPs, and arrays are told by the SHA-256 of what was made of them.
+    A genotype file is identified by its size and time of change, which a copy with ``cp -p`` keeps. Variables, chosen
+    samples and SNPs, and arrays are identified by their SHA-256.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def make_identity(
     variables : AlignedVariables
     tested, estimation : GenotypeSource
     tested_snps, estimation_snps : ndarray of int64 or None
-        Chosen SNPs, before filters that need a pass.
+        Positions of chosen SNPs, before filters that need a pass; None for all.
     given : LatentFactors, optional
         Factors that this run does not estimate.
     """
@@ -44,35 +44,35 @@ def make_identity(
         "variables": list(variables.names),
         "nuisance variables": list(variables.nuisance_names),
         "values of variables": digest_of(variables.values),
-        "samples": digest_of(_in_use(variables)),
-        **_named("genotypes", tested),
-        "tested SNPs": _chosen(tested_snps),
+        "samples": digest_of(_write_sample_ids(variables)),
+        **_describe_source("genotypes", tested),
+        "tested SNPs": _describe_snps(tested_snps),
     }
     if estimation is not tested:
-        identity |= _named("estimation genotypes", estimation)
-    identity["estimation SNPs"] = _chosen(estimation_snps)
+        identity |= _describe_source("estimation genotypes", estimation)
+    identity["estimation SNPs"] = _describe_snps(estimation_snps)
     if given is not None:
         arrays = (given.U, given.loadings_map, given.singular_values, given.residuals)
         facts = (given.angle_bound, given.solver, given.reason, given.n_passes, given.converged, given.n_snps)
         identity["given factors"] = digest_of(*arrays, repr(facts).encode())
-        if (seen := given.spectrum) is not None:
-            totals = repr((seen.total, seen.total_squares, seen.n_dimensions, seen.n_snps)).encode()
-            arrays = (seen.eigenvalues, seen.sample_totals, seen.sample_weights, seen.vectors)
+        if (spectrum := given.spectrum) is not None:
+            totals = repr((spectrum.total, spectrum.total_squares, spectrum.n_dimensions, spectrum.n_snps)).encode()
+            arrays = (spectrum.eigenvalues, spectrum.sample_totals, spectrum.sample_weights, spectrum.vectors)
             identity["given spectrum"] = digest_of(*arrays, totals)
     return identity
 
 
-def _in_use(variables: AlignedVariables) -> bytes:
-    """Return FID and IID of the samples in use, a line each."""
+def _write_sample_ids(variables: AlignedVariables) -> bytes:
+    """Return a line with FID and IID for each sample in use."""
     samples = variables.samples
     return "\n".join(f"{samples.fid[row]} {samples.iid[row]}" for row in variables.rows.tolist()).encode()
 
 
-def _chosen(snps: Ints | None) -> str:
-    """Return the number of chosen SNPs and their SHA-256, or "all"."""
+def _describe_snps(snps: Ints | None) -> str:
+    """Return the number of chosen SNPs and the SHA-256 of their positions, or "all"."""
     return "all" if snps is None else f"{len(snps)}, SHA-256 {digest_of(snps)}"
 
 
-def _named(name: str, source: GenotypeSource) -> dict[str, Any]:
-    """Return the facts of a source, each with a name before it."""
+def _describe_source(name: str, source: GenotypeSource) -> dict[str, Any]:
+    """Return the identity of a source, with `name` before the name of each field."""
     return {f"{name} {fact}": value for fact, value in source.identity().items()}

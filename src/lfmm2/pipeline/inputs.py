@@ -1,7 +1,7 @@
-"""From what the user names to what the algebra takes: matrices, variables and samples that fit together.
+"""Variables and samples that the user names, read, checked and matched to the samples of the genotypes.
 
-Samples are matched by ID, never by row. All samples that are used stand in the order of the tested fileset's .fam; the
-estimation fileset is re-ordered to them as it is read.
+Samples are matched by ID. Only arrays, which have no IDs, are matched by row. The samples in use stand in the order of
+the .fam of the tested fileset; the rows of the estimation fileset are put into the same order as they are read.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class AlignedVariables:
     samples : Samples
         All samples of the fileset.
     rows : ndarray of shape (n_samples,), int64
-        The ones in use, ascending rows of the .fam.
+        Rows of the .fam of the samples in use, ascending.
     has_ids : bool
         False where samples are only numbered, as rows of an array are.
     """
@@ -69,12 +69,14 @@ class AlignedVariables:
 
 
 def check_readable(X: Any, covar: Any, options: RunOptions) -> list[Path]:
-    """Open every input but the genotypes that is a file, before any is read, and return the paths.
+    """Open and close every input file but the genotypes, and return the paths.
+
+    A wrong path is thus reported before a long .bim is read.
 
     Raises
     ------
     ReadError
-        If one is absent or no regular file: better said before a long .bim is read.
+        If a file is absent, unreadable or no regular file.
     """
     samples, snps = options.samples, options.snps
     files = [part for source in (X, covar) for part in as_tables(source) if isinstance(part, str | os.PathLike)]
@@ -93,13 +95,15 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
     ------
     InconsistentInputError
         If kept samples lack variables and `options.intersect` is off, or none is left.
+    UsageError
+        If a variable is also a nuisance variable.
     DegenerateProblemError
         If variables are constant, repeated or collinear over the samples in use.
     """
     kept = _kept_samples(samples, options)
-    tables = [_read(X, samples, kept, "variables", options, _names(options.variables))]
+    tables = [_read_table(X, samples, kept, "variables", options, _split_names(options.variables))]
     if covar is not None:
-        tables.append(_named_nuisance(_read(covar, samples, kept, "nuisance variables", options), covar))
+        tables.append(_name_nuisance(_read_table(covar, samples, kept, "nuisance variables", options), covar))
     names = tables[0].names
     nuisance_names = tables[1].names if covar is not None else ()
     twice = sorted(set(names) & set(nuisance_names))
@@ -110,24 +114,25 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
     return AlignedVariables(names, nuisance_names, found.values, samples, found.sample_index)
 
 
-def _named_nuisance(table: Variables, source: Any) -> Variables:
-    """Call columns that have no names of their own covar1, covar2, ..., since those of X are env1, env2, ..."""
+def _name_nuisance(table: Variables, source: Any) -> Variables:
+    """Name columns without a name covar1, covar2, ..., because such columns of X are env1, env2, ..."""
     unnamed = [isinstance(part, np.ndarray | list | tuple) for part in as_tables(source)]
     if not any(unnamed) and getattr(source, "name", "") is not None:
         return table
     return replace(table, names=tuple(f"covar{j + 1}" for j in range(len(table.names))))
 
 
-def _names(variables: str | Sequence[str] | None) -> list[str] | None:
+def _split_names(variables: str | Sequence[str] | None) -> list[str] | None:
     """Return the names in a text such as "rain, temperature", or in a sequence."""
     if isinstance(variables, str):
         return [name.strip() for name in variables.split(",")]
     return None if variables is None else list(variables)
 
 
-def _read(
+def _read_table(
     source: Any, samples: Samples, kept: Ints, what: str, options: SampleOptions, columns: list[str] | None = None
 ) -> Variables:
+    """Read variables of the kept samples; `what` names them in messages."""
     return read_variables(
         source,
         samples,
@@ -141,10 +146,10 @@ def _read(
 
 
 def _kept_samples(samples: Samples, options: SampleOptions) -> Ints:
-    """Return the rows that any of the lists to keep names, and none of the lists to remove."""
+    """Return the rows of the samples that any list of --keep names, and no list of --remove."""
     faults: list[str] = []
     kept, removed = (
-        [_listed(path, name, samples, faults) for path in as_paths(paths)]
+        [_read_list(path, name, samples, faults) for path in as_paths(paths)]
         for paths, name in ((options.keep, "--keep"), (options.remove, "--remove"))
     )
     mask = np.logical_or.reduce(kept) if kept else np.ones(len(samples), bool)
@@ -156,8 +161,8 @@ def _kept_samples(samples: Samples, options: SampleOptions) -> Ints:
     return np.flatnonzero(mask)
 
 
-def _listed(path: AnyPath, option: str, samples: Samples, faults: list[str]) -> NDArray[np.bool_]:
-    """Return which samples a list names; IDs that are no sample are warned of and added to the faults."""
+def _read_list(path: AnyPath, option: str, samples: Samples, faults: list[str]) -> NDArray[np.bool_]:
+    """Return which samples a list names; warn of IDs of no sample, and add the warning to `faults`."""
     listed = read_sample_list(path, samples)
     if listed.fault:
         faults.append(f"; {os.fspath(path)}: {listed.fault}")
@@ -166,10 +171,15 @@ def _listed(path: AnyPath, option: str, samples: Samples, faults: list[str]) -> 
 
 
 def match_samples(wanted: AlignedVariables, other: GenotypeSource, other_name: str) -> Ints:
-    """Return the rows of other genotypes that hold the samples in use, in their order.
+    """Return the row of other genotypes that holds each sample in use, shape (n_samples,), int64.
 
     Samples are matched by IID, or by FID and IID where the IID of a sample in use stands for several samples on either
-    side. Where one side has no IDs, as an array, both must have the same rows.
+    side. Where one side has no IDs, as an array, row i of both is taken for the same sample.
+
+    Raises
+    ------
+    InconsistentInputError
+        If a sample in use is absent from the other genotypes; if rows cannot be matched because their numbers differ.
     """
     ours, theirs = wanted.samples, other.samples
     if not (wanted.has_ids and other.has_ids):

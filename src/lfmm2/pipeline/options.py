@@ -1,8 +1,8 @@
-"""The options of a run: each stands once, in `TABLE`, and all that is known of it is read from there.
+"""The options of a run, each defined once, in `TABLE`.
 
 The command line, its help, the checks, the identity of a run, the parameters in the record and ``docs/options.md`` come
-from the table. The public functions have signatures of their own, which a test holds equal to it. Importing this module
-loads no library, since the help of the command line needs it.
+from the table. The public functions have signatures of their own, and a test compares these with the table. The help of
+the command line imports this module, so it loads no library that takes long.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from lfmm2._choices import (
 )
 from lfmm2.errors import UsageError
 
-# Kinds of values beside a tuple of words. NAMES are separated by commas. SNP_LIST is a path on the command line, and in
-# Python a path or a collection of SNP IDs.
+# The kind of an option's value; where the value is one of several words, the tuple of the words is its kind. NAMES are
+# separated by commas. SNP_LIST is a path on the command line, and in Python a path or a collection of SNP IDs.
 PATH, SNP_LIST, TEXT, NAMES, WHOLE, NUMBER, FLAG = (
     "path", "list of SNPs", "text", "names", "whole number", "number", "flag",
 )  # fmt: skip
@@ -37,7 +37,7 @@ INPUT, SAMPLES, SNPS, FACTORS, TESTS, OUTPUT, RESOURCES = SECTIONS = (
     "Input", "Samples", "SNPs", "Factors", "Tests", "Output", "Resources",
 )  # fmt: skip
 
-# Python functions that have an option
+# Names of the Python functions that have an option as a parameter.
 ALL_FUNCTIONS = ("run", "estimate_factors", "test_associations")
 OF_FACTORS = ("run", "estimate_factors")
 OF_TESTS = ("run", "test_associations")
@@ -47,7 +47,7 @@ NO_FUNCTION = ()
 
 @dataclass(frozen=True)
 class Range:
-    """An interval of numbers; `above` and `below` say that its ends are no part of it."""
+    """An interval of numbers. `above` excludes the lower end from it, and `below` the upper end."""
 
     low: float
     high: float = math.inf
@@ -58,8 +58,8 @@ class Range:
         if not isinstance(value, Real):
             return False
         number = float(value)
-        over = number > self.low if self.above else number >= self.low
-        return over and (number < self.high if self.below else number <= self.high)
+        is_above = number > self.low if self.above else number >= self.low
+        return is_above and (number < self.high if self.below else number <= self.high)
 
     def __str__(self) -> str:
         low = f"{'above' if self.above else 'from'} {self.low:g}"
@@ -77,29 +77,29 @@ class Option:
     name : str
         Parameter of the Python functions; in the record without an underscore at its end.
     flags : str
-        Of the command line, as "-K, --factors"; empty where it has none.
+        Flags of the command line, such as "-K, --factors"; empty if it has none.
     kind : str or tuple of str
         One of the kinds above, or the words that the value may be.
     help : str
-        A sentence for `--help` and the page of options.
+        Sentence for `--help` and the page of options.
     section : str
-        Heading under which it stands there.
+        Heading of the option in `--help` and on the page of options.
     default : object
     range : Range, optional
-        Of a number.
+        Range of a number.
     rule : str
         End of the message about a value that is none of the words or outside of the range.
     metavar : str, optional
-        What `--help` calls the value.
+        Name of the value in `--help`.
     required : bool
-        Whether the command line must have it.
+        True if the command line must have it.
     repeatable : bool
-        Whether it may be given several times, or as a list in Python; else giving it twice is an error.
+        True if it may be given several times, or as a list in Python; otherwise giving it twice is an error.
     functions : tuple of str
-        Python functions that have it.
+        Python functions that have it as a parameter.
     changes_results : bool
-        Whether it is part of the identity of a run. Options that only choose samples, SNPs or variables are not: these
-        are compared themselves.
+        True if it is part of the identity of a run. Options that only choose samples, SNPs or variables are not part of
+        it, because the chosen samples, SNPs and variables are.
     """
 
     name: str
@@ -129,7 +129,7 @@ class Option:
 
     def plain(self, value: Any) -> Any:
         """Return a value as the record shows it, in terms of JSON."""
-        if hasattr(value, "item"):  # a scalar of NumPy
+        if hasattr(value, "item"):  # This is a scalar of NumPy.
             value = value.item()
         if value is None or isinstance(value, bool | int | float | str):
             return value
@@ -193,13 +193,13 @@ TABLE = (
     Option("tol", "--tol", NUMBER, section=FACTORS, default=1e-4, functions=OF_FACTORS,
            range=Range(0, 1, above=True, below=True), help="Residual that krylov must reach."),
     Option("n_power_iter", "--power-iter", WHOLE, section=FACTORS, default=2, range=Range(0), functions=OF_FACTORS,
-           help="Power iterations of power."),
+           help="Number of power iterations of the solver power."),
     Option("oversampling", "--oversampling", WHOLE, section=FACTORS, default=10, range=Range(0), functions=OF_FACTORS,
-           help="Extra columns of the solvers."),
+           help="Columns that krylov and power use beyond K."),
     Option("scale", "--scale", SCALES, section=FACTORS, functions=OF_FACTORS, rule="it is None or 'hwe'",
            help="Scale SNPs by 1/sqrt(2f(1-f)) for the factors."),
     Option("seed", "--seed", WHOLE, section=FACTORS, default=0, range=Range(0), functions=OF_FACTORS,
-           help="Of --est-rate, of where krylov and power start, and of the calls held out."),
+           help="Seed of the SNPs of --est-rate, of the start of krylov and power, and of the calls held out."),
     Option("df", "--df", DEGREES_OF_FREEDOM, section=TESTS, default="paper", functions=OF_TESTS,
            rule=DEGREES_OF_FREEDOM_RULE, help="Degrees of freedom: n-d-K, or one less for the mean."),
     Option("calibrate", "--calibrate", CALIBRATIONS, section=TESTS, default="gif", functions=OF_TESTS,
@@ -209,7 +209,7 @@ TABLE = (
     Option("out", "--out", TEXT, section=OUTPUT, metavar="PREFIX", required=True, functions=OF_TESTS,
            changes_results=False, help="Prefix of the result files."),
     Option("format", "--format", TABLE_FORMATS, section=OUTPUT, default="parquet", functions=OF_TESTS,
-           help="Of the tables."),
+           help="Format of the tables."),
     Option("loadings", "--loadings", FLAG, section=OUTPUT, default=False, functions=OF_TESTS,
            help="Write the loadings V too."),
     Option("overwrite", "--overwrite", FLAG, section=OUTPUT, default=False, functions=OF_TESTS, changes_results=False,

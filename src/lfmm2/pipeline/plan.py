@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from lfmm2._words import aligned, decimal_bytes, mebibytes, with_spaces
+from lfmm2._words import aligned, counted, decimal_bytes, mebibytes, with_spaces
 from lfmm2.errors import InsufficientMemoryError
 from lfmm2.files import SAMPLE_BYTES, stream_bytes, writing_bytes
 from lfmm2.genotypes import (
@@ -38,42 +38,45 @@ from lfmm2.pipeline.resumable_matrix import ResumableMatrix, keeping_bytes, stat
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, store_columns
 from lfmm2.statistics import q_value_bytes, sorted_together, summary_bytes
 
-# Small arrays, Python objects, and what a table or a matrix library takes beside the arrays that are counted. A smaller
-# value breaks the promise of --memory, a larger one refuses budgets that are enough.
+# Bytes for small arrays, Python objects, and what the libraries take beside the arrays that are counted. With a smaller
+# value a run may take more than --memory, with a larger one it refuses budgets that are enough.
 SMALL_BYTES = 16 << 20
-# Bytes of a row of a results table on disk, somewhat above those of simulated data (about 75, 262, 109, 93)
+# Bytes of a row of a results table on disk, somewhat more than with simulated data (about 75, 262, 109 and 93). With
+# smaller values a disk may run full, with larger ones a run refuses disks that have enough space.
 ROW_BYTES = {"parquet": 120, "tsv": 290, "tsv.gz": 125, "tsv.zst": 110}
-# Bytes on disk of an ID in the list of SNPs that thinning keeps, and of a position that a pass chooses; in memory a
-# position is held twice
-ID_BYTES, POSITION_BYTES = 24, 8
-# Variables named in the plan
+# Bytes on disk of an ID in the list of SNPs that thinning keeps.
+ID_BYTES = 24
+# Bytes on disk of the position (int64) of a SNP that a pass chooses. In memory a position is held twice.
+POSITION_BYTES = 8
+# Number of variables that the plan names; more names would not fit in a line.
 MOST_NAMED = 6
 
 
 @dataclass(frozen=True)
 class RunSize:
-    """What the memory and the disk of a run depend on.
+    """The numbers that the memory and the disk space of a run depend on.
 
     Attributes
     ----------
     tested, estimation : GenotypeMatrix
-        Of which shapes and footprints are asked for, but no product.
+        Matrices that are asked for shapes and footprints, but for no product.
     n_samples_read, n_snps_read : int
-        In the source that is tested.
+        Samples and SNPs of the source that is tested, before any choice.
     n_variables, n_nuisance, n_factors : int
-        In use.
+        Variables and nuisance variables in use, and factors to estimate.
     bytes_read, estimation_bytes_read : int
         Bytes of a SNP in the file; 0 where genotypes are in memory.
     n_sweep : int
-        Numbers of factors of a sweep.
+        How many numbers of factors a sweep compares; 0 without a sweep.
     filled : bool
-        True where missing calls are filled from the factors.
+        True if missing calls are filled from the factors.
     loadings : bool
-        True where loadings are kept too.
+        True if loadings are kept too.
     n_listed : int
         Positions of chosen SNPs held in memory.
     variant_bytes, held_variant_bytes : int
-        Text of the larger table of variants, which is streamed, and bytes of tables that are kept.
+        Bytes of the text of the larger table of variants, which is streamed, and of the tables of variants that are
+        kept in memory.
     """
 
     tested: GenotypeMatrix
@@ -94,50 +97,50 @@ class RunSize:
 
     @property
     def n_samples(self) -> int:
-        """Samples in use."""
+        """Number of samples in use."""
         return self.tested.n_samples
 
     @property
     def n_snps(self) -> int:
-        """SNPs to test."""
+        """Number of SNPs to test."""
         return self.tested.n_snps
 
     @property
     def n_loadings(self) -> int:
-        """Loadings of a SNP that are kept."""
+        """Number of loadings of a SNP that are kept."""
         return self.n_factors if self.loadings else 0
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that stay for the whole run: samples, variables and factors, chosen SNPs, small tables of variants."""
+        """Bytes held for the whole run: samples, variables, factors, positions of chosen SNPs, tables of variants."""
         n, d = self.n_samples, self.n_variables + self.n_nuisance
         samples = SAMPLE_BYTES * self.n_samples_read + geometry_bytes(n, d) + factor_bytes(n, self.n_factors)
         return SMALL_BYTES + samples + 2 * POSITION_BYTES * self.n_listed + self.held_variant_bytes
 
     @property
     def reading_bytes(self) -> int:
-        """Bytes at the peak while variants are read."""
+        """Bytes at the peak of memory while variants are read."""
         return self.held_bytes + stream_bytes(self.variant_bytes)
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a SNP between the pass of the tests and the tables."""
+        """Bytes of the statistics of a SNP, kept from the pass of the tests until the tables are written."""
         n_held_out = N_COLUMNS if self.filled else 0
         return 8 * sum(store_columns(COLUMNS, self.n_variables, self.n_loadings, n_held_out, self.n_sweep).values())
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Memory of a stage that makes passes.
+    """The memory of a stage that makes passes.
 
     Attributes
     ----------
     peak : int
-        Bytes at its peak.
+        Bytes at the peak of the stage.
     beside : Footprint
-        What is held beside each pass.
+        Memory held beside each pass.
     reserve : int
-        Bytes of it with the blocks that are planned.
+        Bytes of `beside` with blocks of the planned size.
     """
 
     peak: int
@@ -145,31 +148,32 @@ class Stage:
     reserve: int = 0
 
 
-def _stage(own: Footprint, beside: Footprint, n_threads: int, memory: int, after: int = 0) -> Stage:
-    """Return the memory of a stage whose passes are cut into blocks as the engine does it.
+def _plan_stage(own: Footprint, beside: Footprint, n_threads: int, memory: int, after: int = 0) -> Stage:
+    """Return the memory of a stage whose passes are cut into blocks as the engine cuts them.
 
-    Blocks leave room for the bytes that are held `after` the last pass: the allocator may keep what blocks took.
+    The blocks leave room for the bytes that are held `after` the last pass, because the allocator may not give the
+    memory of the blocks back to the system.
     """
     beside = replace(beside, held=max(beside.held, after - own.held))
     n_snps = plan_block(own, beside, n_threads, memory)
     return Stage((own + beside).of_block(n_snps), beside, beside.of_block(n_snps))
 
 
-def _choose_snps(size: RunSize, filtered: bool, thin: ThinOptions | None, n_threads: int, memory: int) -> Stage:
-    """Return the memory of the passes that choose SNPs, none of which decodes genotypes."""
+def _plan_choice(size: RunSize, filtered: bool, thin: ThinOptions | None, n_threads: int, memory: int) -> Stage:
+    """Return the memory of the passes that choose SNPs, the larger of both; neither decodes genotypes."""
     held = Footprint(size.held_bytes)
     stages = [Stage(size.reading_bytes, held)]
     if filtered:
         assert isinstance(size.tested, PackedMatrix)
         own = size.tested.footprint_of_packed_blocks() + Footprint(0, COUNTING_BYTES)
-        stages.append(_stage(own, held, n_threads, memory))
+        stages.append(_plan_stage(own, held, n_threads, memory))
     if thin is not None:
         assert isinstance(size.estimation, PackedMatrix)
-        stages.append(_stage(thinning_footprint(size.estimation, thin, memory), held, n_threads, memory))
+        stages.append(_plan_stage(thinning_footprint(size.estimation, thin, memory), held, n_threads, memory))
     return max(stages, key=lambda stage: stage.peak)
 
 
-def _estimate(size: RunSize, solver: str, options: SolverOptions, n_threads: int, memory: int) -> Stage:
+def _plan_estimation(size: RunSize, solver: str, options: SolverOptions, n_threads: int, memory: int) -> Stage:
     """Return the memory of the estimation of the factors."""
     held = Footprint(size.held_bytes)
     if solver == "given":
@@ -178,11 +182,14 @@ def _estimate(size: RunSize, solver: str, options: SolverOptions, n_threads: int
     footprint = solver_footprint(matrix, solver, size.n_factors, options, memory - held.held)
     n = size.n_samples
     after = held.held + footprint.after + keeping_bytes(n, n) if footprint.after else 0
-    return _stage(footprint.own, held + footprint.beside, n_threads, memory, after)
+    return _plan_stage(footprint.own, held + footprint.beside, n_threads, memory, after)
 
 
-def _test(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, memory: int) -> Stage:
-    """Return the memory of the pass of the tests, beside results of so many bytes that stay, and of what follows it."""
+def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, memory: int) -> Stage:
+    """Return the memory of the pass of the tests and of the work after it.
+
+    `kept_bytes` are those of results that stay in memory; `n_tables` is the number of tables to write.
+    """
     d, n_columns = size.n_variables, size.n_variables + size.n_nuisance + size.n_factors
     beside = Footprint(size.held_bytes + kept_bytes)
     beside += association_footprint(size.n_samples, n_columns, d, size.n_loadings)
@@ -191,58 +198,60 @@ def _test(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, memory:
     fill = None
     if size.filled:
         fill = FillSize(size.n_factors + 1, keeps_means=size.n_sweep > 0)
-        # rows of the store, and their copy
+        # These columns are in the rows of the store and in a copy of the rows.
         beside += Footprint(0, 2 * doubles((N_COLUMNS,)))
     own = size.tested.footprint_of_cross_products(n_columns, fill)
-    return _stage(own, beside, n_threads, memory, _publish(size, kept_bytes, n_tables, memory))
+    return _plan_stage(own, beside, n_threads, memory, _bytes_after_tests(size, kept_bytes, n_tables, memory))
 
 
-def _publish(size: RunSize, kept_bytes: int, n_tables: int, memory: int) -> int:
-    """Return the bytes at the peak after the pass of the tests: of the sweep, and of writing so many tables."""
+def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: int) -> int:
+    """Return the bytes at the peak after the pass of the tests, while the sweep is summed up or tables are written."""
     sweep = summary_bytes(size.n_sweep, size.n_snps, BLOCK_ROWS)
     if n_tables == 0:
         return size.reading_bytes + kept_bytes + sweep
-    # the log, the record and the factors besides
+    # Three more files are written: the log, the record and the factors.
     writing = writing_bytes(size.n_snps, size.n_loadings, n_tables + 3)
     return size.reading_bytes + max(writing + q_value_bytes(size.n_snps, sorted_together(memory)), sweep)
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run will do and take.
+    """The passes, bytes read, memory and disk space of a run.
 
     Attributes
     ----------
     n_samples, n_snps, n_estimation_snps, n_variables, n_nuisance, n_factors : int
-        In use.
+        Numbers in use: samples, SNPs to test and to estimate from, variables, nuisance variables, factors to estimate.
     n_samples_read, n_snps_read : int
-        In the fileset that is tested.
+        Samples and SNPs of the fileset that is tested.
     filtered : bool
-        Whether maf or geno will drop SNPs yet: numbers of SNPs are then upper bounds.
+        True if maf or geno are still to drop SNPs: numbers of SNPs are then upper bounds.
     thinned : bool
-        Whether the estimation set will be thinned yet.
+        True if the estimation set is still to be thinned: its number of SNPs is then an upper bound.
     model : str
         Variables and numbers of factors, in words.
     allele : str
         Column of the .bim whose copies are counted; empty for an array.
     solver, reason : str
-        "given" where the factors are.
+        Solver of the factors, "given" where these are given, and why it was chosen.
     n_passes : int
-        Passes over the estimation set; expected, for krylov.
+        Passes over the estimation set; for krylov the expected number.
     n_bytes_read : int
-        Of .bed, in all passes.
+        Bytes of genotypes read in all passes; 0 where genotypes are in memory.
     peak_memory : int
-        Bytes above what the interpreter and its libraries take.
+        Bytes beside those of the interpreter and its libraries.
     memory, least_memory : int
-        The budget, and the smallest that is enough: what is held by blocks and buckets shrinks with the budget.
+        Bytes of the budget; if it is too small, bytes of the smallest that is enough, else the budget again. Blocks and
+        buckets shrink with the budget, so that less than `peak_memory` may be enough.
     factor_reserve, test_reserve : int
-        Bytes of the budget that the blocks of genotypes may not take, because other arrays will.
+        Bytes of the budget that the blocks of genotypes must leave to other arrays.
     output_bytes, temporary_bytes : int
+        Bytes on disk of the result files, and of the files that exist only during the run; 0 without `out`.
     n_threads : int
     held_bytes : int
-        What stays in memory for the whole run.
+        Bytes that stay in memory for the whole run.
     beside_factors, beside_tests : Footprint
-        What is held beside the passes for the factors, and beside that of the tests.
+        Memory held beside the passes for the factors, and beside the pass of the tests.
     """
 
     n_samples: int
@@ -274,12 +283,12 @@ class RunPlan:
     beside_tests: Footprint
 
     def for_record(self) -> dict[str, Any]:
-        """Return the plan as the record of a run has it: without what only the engine needs."""
+        """Return the plan for the record of a run, without the attributes that only the engine needs."""
         engine_only = ("held_bytes", "beside_factors", "beside_tests")
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
     def check(self) -> None:
-        """Raise InsufficientMemoryError where the budget is below the least that is enough."""
+        """Raise InsufficientMemoryError if the budget is smaller than the smallest that is enough."""
         if self.memory < self.least_memory:
             error = InsufficientMemoryError(
                 f"memory budget of {mebibytes(self.memory)}, but {with_spaces(self.n_samples)} samples with "
@@ -291,15 +300,15 @@ class RunPlan:
             raise error
 
     def describe(self) -> str:
-        """The plan as the lines of --dry-run and of the log."""
+        """Return the plan as the lines of --dry-run and of the log."""
         about = "about " if self.solver == "krylov" else ""
         most = "at most " if self.filtered else ""
         passes = ["1 for the filters"] if self.filtered else []
         passes += ["1 to thin"] if self.thinned else []
         passes += [f"{about}{self.n_passes} for the factors"] if self.n_passes else []
         lines = {
-            "samples": _of(self.n_samples, self.n_samples_read),
-            "SNPs to test": most + _of(self.n_snps, self.n_snps_read),
+            "samples": _share(self.n_samples, self.n_samples_read),
+            "SNPs to test": most + _share(self.n_snps, self.n_snps_read),
             "SNPs for factors": ("at most " if self.thinned else most) + with_spaces(self.n_estimation_snps),
             **({"counted allele": f"{self.allele} of the .bim"} if self.allele else {}),
             "model": self.model,
@@ -317,21 +326,18 @@ class RunPlan:
 
 
 def describe_model(n_variables: int, n_nuisance: int, factors: str, names: Sequence[str] = ()) -> str:
-    """``2 variables (temperature, rain) and 1 nuisance variable, K = 3``."""
+    """Return the model in words: ``2 variables (temperature, rain) and 1 nuisance variable, K = 3``."""
     shown = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
     return (
-        _counted(n_variables, "variable")
+        counted(n_variables, "variable")
         + (f" ({shown})" if names else "")
-        + (f" and {_counted(n_nuisance, 'nuisance variable')}" if n_nuisance else "")
+        + (f" and {counted(n_nuisance, 'nuisance variable')}" if n_nuisance else "")
         + f", {factors}"
     )
 
 
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
-def _of(used: int, read: int) -> str:
+def _share(used: int, read: int) -> str:
+    """Return ``90 of 120``, or ``120`` if all are used."""
     return with_spaces(used) if used == read else f"{with_spaces(used)} of {with_spaces(read)}"
 
 
@@ -349,24 +355,29 @@ def make_plan(
     model: str = "",
     allele: str = "",
 ) -> RunPlan:
-    """Predict passes, bytes, memory and disk.
+    """Predict passes, bytes read, memory and disk space.
 
     Parameters
     ----------
+    size : RunSize
+    options : SolverOptions
+    memory : int
+        Budget in bytes.
+    n_threads : int
     out_format : str or None
         Format of the tables; None keeps the results in memory.
     given : bool
-        Whether the factors are known, and need no pass.
+        True if the factors are given, and need no pass.
     filtered : bool
-        Whether a pass over all SNPs comes first.
+        True if a pass that filters SNPs by maf or geno comes first.
     thin : ThinOptions, optional
-        How the estimation set is to be thinned, in another pass.
+        Thinning of the estimation set, in a pass of its own.
     tests : bool
-        Whether SNPs are tested, or the factors are all that is wanted.
+        True if SNPs are tested, False if only the factors are wanted.
     model : str
-        Variables and numbers of factors, in words.
+        Variables and numbers of factors, in words; made from `size` if empty.
     allele : str
-        The column of the .bim whose copies are counted.
+        Column of the .bim whose copies are counted; empty for an array.
     """
     solver, reason = "given", "estimated before"
     n, n_estimation = size.n_samples, size.estimation.n_snps
@@ -379,14 +390,14 @@ def make_plan(
     n_tables = 0 if in_memory else size.n_variables + (size.n_variables > 1) + size.loadings
 
     def stages(memory: int) -> tuple[Stage, Stage, int]:
-        """Return the stages of the factors and of the tests, and the peak of all, with this budget."""
-        choice = _choose_snps(size, filtered, thin, n_threads, memory)
-        factors = _estimate(size, solver, options, n_threads, memory)
-        testing = _test(size, kept, n_tables, n_threads, memory) if tests else factors
+        """Return the stages of the factors and of the tests with this budget, and the peak of all stages in bytes."""
+        choice = _plan_choice(size, filtered, thin, n_threads, memory)
+        factors = _plan_estimation(size, solver, options, n_threads, memory)
+        testing = _plan_tests(size, kept, n_tables, n_threads, memory) if tests else factors
         return factors, testing, max(choice.peak, factors.peak, testing.peak)
 
     factors, testing, peak = stages(memory)
-    least = memory if peak <= memory else _least(lambda budget: stages(budget)[2])
+    least = memory if peak <= memory else _find_least_budget(lambda budget: stages(budget)[2])
     q_values = 0 if in_memory else 8 * size.n_snps
     n_read = n_passes * n_estimation * size.estimation_bytes_read + tests * size.n_snps * size.bytes_read
     n_state_columns = n if solver == "exact" else size.n_factors + options.oversampling
@@ -427,8 +438,8 @@ def make_plan(
     )
 
 
-def _least(peak_of: Callable[[int], int]) -> int:
-    """The smallest budget, to a mebibyte, whose peak is not above it."""
+def _find_least_budget(peak_of: Callable[[int], int]) -> int:
+    """Find the smallest budget in whole MiB that its own peak does not exceed, and return its bytes."""
     unit = 1 << 20
     low, high = 0, 1
     while peak_of(high * unit) > high * unit:

@@ -1,4 +1,4 @@
-"""What a run is made of, read and checked before any pass: samples, variables, SNPs, matrices, and the plan."""
+"""The inputs of a run, read and checked before any pass over the genotypes: samples, variables and lists of SNPs."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ from lfmm2.process import Progress, parse_memory, resolve_threads, single_thread
 
 @dataclass(frozen=True)
 class FactorNumbers:
-    """How many factors a run estimates and tests with.
+    """The numbers of factors that a run estimates and tests with.
 
     Attributes
     ----------
     K : int or None
-        The number that is reported in full; None leaves it to the scree, in a sweep.
+        Number of factors of the result tables; None if the scree chooses it from those of the sweep.
     ks : tuple of int
-        Numbers of factors of the sweep, with K among them; none without a sweep.
+        Numbers of factors of the sweep, ascending, with K among them; empty without a sweep.
     n_factors : int
-        How many are estimated: the largest of all.
+        Number of factors to estimate: the largest of all.
     given : LatentFactors or None
         Factors that were estimated before.
     """
@@ -59,13 +59,20 @@ class FactorNumbers:
     given: LatentFactors | None = None
 
     def describe(self) -> str:
-        """Return the numbers in words, for the plan."""
+        """Return K and the sweep in words, for the plan."""
         factors = "K as the scree suggests" if self.K is None else f"K = {self.K}"
         return f"{factors}, sweep over {join_numbers(self.ks)}" if self.ks else factors
 
 
 def choose_factor_numbers(K: int | LatentFactors | None, ks: tuple[int, ...]) -> FactorNumbers:
-    """Combine K, or factors given in its place, with the numbers of a sweep."""
+    """Combine K, or factors given in its place, with the numbers of a sweep.
+
+    Raises
+    ------
+    UsageError
+        If K is no whole number of at least 1; if there is neither K nor a sweep above 0; if the sweep goes beyond the
+        factors that are given.
+    """
     if K is None:
         if not ks or max(ks) < 1:
             raise UsageError("K is not given; give it, or a sweep over several numbers of factors")
@@ -76,38 +83,39 @@ def choose_factor_numbers(K: int | LatentFactors | None, ks: tuple[int, ...]) ->
         given, number = K, K.n_factors
     else:
         given, number = None, check_factor_number(K)
-    # the sweep shows the number of the tables among the others
+    # The sweep compares K, the number of factors of the tables, with the others.
     ks = tuple(sorted({*ks, number})) if ks else ()
     return FactorNumbers(number, ks, max(number, *ks) if ks else number, given)
 
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What one run is made from, read and checked before any pass over the genotypes.
+    """The inputs of one run, read and checked before any pass over the genotypes.
 
     Attributes
     ----------
     options : RunOptions
     numbers : FactorNumbers
-        Factors that are given are those of the samples in use, in their order.
+        Factors that are given have their rows in the order of the samples in use.
     thin : ThinOptions or None
+        Thinning of the estimation set by linkage; None without.
     tested_source, estimation_source : GenotypeSource
         Genotypes to test, and genotypes to estimate the factors from; often the same.
     variables : AlignedVariables
     ridge : RidgeGeometry
-    estimation_rows : ndarray of int64
-        Rows of the estimation set that hold the samples in use.
+    estimation_rows : ndarray of shape (n_samples,), int64
+        Row of the estimation set that holds each sample in use.
     listed : ndarray of int64 or None
-        SNPs to test that ``extract`` and ``exclude`` leave; None for all.
+        Ascending positions of the SNPs that ``extract`` and ``exclude`` leave to test; None for all.
     est_listed : ndarray of int64 or None
-        SNPs that ``est_extract`` names.
+        Ascending positions of the SNPs that ``est_extract`` names; None without it.
     tables : list of Path
         Files that were read beside the genotypes.
     memory : int
         Budget in bytes.
     n_threads : int
     opened : tuple of GenotypeSource
-        Sources that were opened for this run, to be closed with it.
+        Sources that were opened for this run, and that `close` closes.
     """
 
     options: RunOptions
@@ -127,7 +135,7 @@ class RunInputs:
 
     def make_engine(self) -> Engine:
         """Return an engine with the whole budget and an empty record of passes."""
-        return Engine(self.n_threads, self.memory, _progress(self.options.progress))
+        return Engine(self.n_threads, self.memory, _choose_progress(self.options.progress))
 
     def tested_matrix(self, snps: Ints | None, engine: Engine) -> GenotypeMatrix:
         """Return the matrix of the SNPs to test."""
@@ -158,7 +166,7 @@ class RunInputs:
         )  # fmt: skip
 
     def parameters(self) -> dict[str, Any]:
-        """Return everything that was asked for, as JSON takes it."""
+        """Return all options by name, in terms of JSON."""
         options, numbers = self.options, self.numbers
         thin = None if self.thin is None else f"r2={self.thin.r2!r},window={self.thin.window_text}"
         return {
@@ -188,14 +196,26 @@ def read_inputs(
     Parameters
     ----------
     est_bed : path, GenotypeSource, array-like or None
-        Genotypes to estimate factors from; those of `full_bed` by default.
+        Genotypes to estimate factors from; those of `full_bed` if None.
     full_bed : path, GenotypeSource or array-like
         Genotypes to test.
-    X : variables
+    X : table, array, path, or a list of these
+        Variables, as `lfmm2.run` takes them.
     K : int, None or LatentFactors
-        How many factors to test with, or factors given; None leaves it to the scree, in a sweep.
+        Number of factors to test with, or the factors themselves; with None the scree chooses from those of a sweep.
     options : RunOptions
-    covar : nuisance variables, optional
+    covar : as X, optional
+        Nuisance variables.
+
+    Returns
+    -------
+    RunInputs
+        To be closed by the caller.
+
+    Raises
+    ------
+    UsageError, DegenerateProblemError, InconsistentInputError, MalformedInputError, ReadError
+        If an input cannot be used. All that was opened is closed again.
     """
     numbers = choose_factor_numbers(K, options.test.ks)
     thin = options.snps.est_thin
@@ -204,14 +224,14 @@ def read_inputs(
     tables = check_readable(X, covar, options)
     opened: list[GenotypeSource] = []
     try:
-        # what is told by samples alone comes before what needs the lists of SNPs
-        tested = _open(full_bed, opened)
-        estimation = tested if est_bed is None else _open(est_bed, opened)
+        # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
+        tested = _open_genotypes(full_bed, opened)
+        estimation = tested if est_bed is None else _open_genotypes(est_bed, opened)
         if thin is not None and numbers.given is not None:
             raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
         if thin is not None:
             refuse(estimation, "est_thin")
-        variables, numbers, ridge = _align(tested, X, covar, numbers, options)
+        variables, numbers, ridge = _align_to_samples(tested, X, covar, numbers, options)
         estimation_rows = variables.rows
         if est_bed is not None:
             name = str(os.fspath(est_bed)) if isinstance(est_bed, str | os.PathLike) else "the estimation set"
@@ -229,15 +249,15 @@ def read_inputs(
     )  # fmt: skip
 
 
-def _open(genotypes: GenotypesLike, opened: list[GenotypeSource]) -> GenotypeSource:
-    """Open genotypes; what is opened here is added to `opened`."""
+def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource]) -> GenotypeSource:
+    """Open genotypes, and add the source to `opened` unless it was open before."""
     source = open_source(genotypes)
     if source is not genotypes:
         opened.append(source)
     return source
 
 
-def _align(
+def _align_to_samples(
     source: GenotypeSource, X: Any, covar: Any, numbers: FactorNumbers, options: RunOptions
 ) -> tuple[AlignedVariables, FactorNumbers, RidgeGeometry]:
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
@@ -248,27 +268,28 @@ def _align(
     degrees_of_freedom(n, n_all, numbers.n_factors, options.test.df)
     lambda_ = options.lambda_
     if numbers.given is not None:
-        given = _for_samples(numbers.given, variables)
+        given = _order_factors(numbers.given, variables)
         numbers, lambda_ = replace(numbers, given=given), given.lambda_
     with single_threaded_blas():
         return variables, numbers, ridge_geometry(variables.values, lambda_)
 
 
 def join_numbers(ks: tuple[int, ...]) -> str:
-    """Write numbers as `parse_sweep` reads them."""
+    """Write numbers of factors as `parse_sweep` reads them: ``1:20`` or ``2,4,8``."""
     if len(ks) > 1 and ks == tuple(range(ks[0], ks[-1] + 1)):
         return f"{ks[0]}:{ks[-1]}"
     return ",".join(map(str, ks))
 
 
-def _progress(progress: bool | Progress) -> Progress:
+def _choose_progress(progress: bool | Progress) -> Progress:
+    """Return the progress that was given, or that of the terminal if True, or one that shows nothing."""
     if isinstance(progress, Progress):
         return progress
     return terminal_progress() if progress else Progress()
 
 
-def _for_samples(factors: LatentFactors, variables: AlignedVariables) -> LatentFactors:
-    """Factors on the samples in use: they must be the same samples, in any order."""
+def _order_factors(factors: LatentFactors, variables: AlignedVariables) -> LatentFactors:
+    """Return factors with their rows in the order of the samples in use, which must be the same samples."""
     ours, theirs = variables.iids, factors.sample_ids
     shapes = {np.shape(array) for array in (factors.U, factors.loadings_map)}
     if len(shapes) > 1 or not all(np.isfinite(array).all() for array in (factors.U, factors.loadings_map)):

@@ -1,4 +1,4 @@
-"""Outputs of a run: finished one by one in its state folder, then shown together under their final names."""
+"""Outputs of a run: each is finished in the state folder, then all are moved together to their final names."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Publication:
     Parameters
     ----------
     folder : StateFolder
-        Outputs wait there until all are finished.
+        Folder in which outputs wait until all are finished.
     prefix : str
-        The beginning of all final names, which names in the folder lack.
+        Beginning of all final names, which the names in the folder lack.
     targets : dict of str to Path
-        Final names, the manifest last.
+        Final path of each output, the manifest last.
     """
 
     def __init__(self, folder: StateFolder, prefix: str, targets: dict[str, Path]) -> None:
@@ -40,12 +40,12 @@ class Publication:
 
     @property
     def noted(self) -> set[str]:
-        """Names of outputs that were finished by this run or the one that it goes on from."""
+        """Names of outputs that were finished by this run or the run that it resumes."""
         return {name for name, key in self._keys.items() if key in self._stamps}
 
     @contextlib.contextmanager
     def open_output(self, name: str) -> Iterator[BinaryIO]:
-        """Write an output, which is finished at the end of the block: on the disk, with its size and SHA-256 noted."""
+        """Write an output; at the end of the block it is on the disk, and its size and SHA-256 are noted."""
         output = WholeFile(self._waiting_path(name), hashed=True)
         with output as file:
             yield file
@@ -56,13 +56,13 @@ class Publication:
     def find_finished(self, name: str) -> Path | None:
         """Return the file of a finished output, in the folder or already under its final name.
 
-        It is read again and compared with its SHA-256; None where the output has to be written.
+        The file is read and compared with its SHA-256. None means that the output has to be written.
         """
         key = self._keys[name]
         if key not in self._stamps:
             return None
         waiting, target = self._waiting_path(name), self.targets[name]
-        with contextlib.suppress(ReadError):  # An output that cannot be read is made again.
+        with contextlib.suppress(ReadError):  # An output that cannot be read is written again.
             if waiting.exists() and (name in self._verified or matches(waiting, self._stamps[key])):
                 self._verified.add(name)
                 return waiting
@@ -76,17 +76,17 @@ class Publication:
         return self.find_finished(name) is not None
 
     def is_complete(self) -> bool:
-        """Return True if all outputs are finished, and need only be shown."""
+        """Return True if all outputs are finished, and only `publish` is left to do."""
         return all(self.is_finished(name) for name in self.targets)
 
     def stamp(self, name: str) -> dict[str, Any]:
-        """``bytes`` and ``sha256`` of a finished output."""
+        """Return ``bytes`` and ``sha256`` of a finished output."""
         return self._stamps[self._keys[name]]
 
     def publish(self) -> None:
-        """Give the outputs their final names, in order; the manifest last, when all others are safe on the disk.
+        """Give the outputs their final names, the manifest last, when the names of the others are on the disk.
 
-        Files that are replaced are put aside, and put back if publication fails.
+        Files that are replaced are moved into the state folder, and moved back if publication fails.
         """
         self._folder.keep_note(PROGRESS_NOTE, self._stamps, durable=True)
         *names, manifest = self.targets
@@ -96,10 +96,10 @@ class Publication:
             if self._waiting_path(manifest).exists() and self.targets[manifest].exists():
                 self._put_aside(manifest, moves)
             for name in names:
-                self._show(name, moves)
+                self._move_to_final_name(name, moves)
             for folder in folders:
                 sync_folder(folder)
-            self._show(manifest, moves)
+            self._move_to_final_name(manifest, moves)
             for folder in folders:
                 sync_folder(folder)
         except BaseException:
@@ -110,8 +110,8 @@ class Publication:
             raise
         self._folder.mark_complete()
 
-    def _show(self, name: str, moves: list[tuple[Path, Path]]) -> None:
-        """Give an output its final name, unless it was shown before an interruption."""
+    def _move_to_final_name(self, name: str, moves: list[tuple[Path, Path]]) -> None:
+        """Give an output its final name, unless it got that before an interruption."""
         waiting, target = self._waiting_path(name), self.targets[name]
         if waiting.exists():
             if target.exists() or target.is_symlink():
@@ -125,12 +125,12 @@ class Publication:
         _move(self.targets[name], self._folder.path / f"{PREVIOUS}{self._keys[name]}", moves)
 
     def _waiting_path(self, name: str) -> Path:
-        """Return the name of an output in the state folder."""
+        """Return the path of an output in the state folder."""
         return self._folder.path / f"{OUTPUT}{self._keys[name]}"
 
 
 def _move(source: Path, target: Path, moves: list[tuple[Path, Path]]) -> None:
-    """Rename a file, and note that in `moves` before, because an interrupt may come right after the rename."""
+    """Rename a file; first add the move to `moves`, because an interrupt may come right after the rename."""
     moves.append((source, target))
     with translated(target):
         source.replace(target)

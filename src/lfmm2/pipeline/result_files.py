@@ -1,7 +1,7 @@
-"""The files of a run: which files there will be, whether they may be written, and how all of them appear or none.
+"""The result files of a run: their names, the checks before they are written, and their appearance all at once.
 
-Every output is written to the state folder and takes its final name with all others when the last one is finished: the
-record, which is the manifest of the others.
+Every output is written to the state folder. The last one is the record, the manifest of the others. When it is
+finished, all outputs take their final names.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lfmm2.results import FIXED_ENDINGS, SMALL_ENDINGS, open_record, read_factor
 
 
 def _check_paths(paths: list[Path], overwrite: bool) -> None:
-    """Check paths as `check_outputs` does, and refuse names that are too long with the endings of unfinished files."""
+    """Check paths as `check_outputs` does, and refuse names that are too long in the state folder."""
     if not paths:
         return
     try:
@@ -48,22 +48,27 @@ class ResultFiles:
     ----------
     options : OutputOptions
     variables : tuple of str
-        Names of the tables.
-    design : ndarray of shape (n_samples, d)
-        Their values, which the file of the factors keeps.
+        Names of the variables, and of their tables.
+    design : ndarray of shape (n_samples, d), float64
+        Values of the variables, which the factors file keeps.
     extras : collection of str
-        Which of "loadings", "scree", "sweep", "sweep-histograms" and "prune" there are.
+        Names of further outputs: any of "loadings", "scree", "sweep", "sweep-histograms" and "prune".
     inputs : list of Path
-        Files that must not be overwritten whatever is asked.
+        Input files, which are never overwritten.
 
     Attributes
     ----------
     prefix : str or None
-        None keeps results in memory, and then there are no files.
+        Beginning of all paths; None if results stay in memory and there are no files.
     paths : dict of str to Path
-        By name of the variable, and "joint", "factors", "log", "record" and those of the extras.
+        Path of each file by the name of the variable, "joint", "factors", "log", "record" or the name in `extras`.
     is_complete : bool
-        Whether `check` has found the results of this very run, which `resume` need not write.
+        True if `check` has found complete results of the same run, so that `resume` has nothing to write.
+
+    Raises
+    ------
+    UsageError
+        If a variable has the name of another result file, or a path is that of an input.
     """
 
     def __init__(
@@ -100,11 +105,22 @@ class ResultFiles:
 
     @property
     def state_folder(self) -> Path:
-        """The folder where the run keeps what it has done until all is complete."""
+        """Folder where the run keeps its work until all outputs are complete."""
         return Path(f"{self.prefix}.state")
 
     def check(self, plan: RunPlan, identity: dict[str, Any]) -> None:
-        """Refuse existing files, unwritable folders, full disks and the state of another run, before work."""
+        """Refuse existing files, unwritable folders, full disks and the state of another run, before any pass.
+
+        Raises
+        ------
+        OutputExistsError
+            If a file is in the way; if another run uses the state folder, or has left it unfinished and neither
+            `resume` nor `overwrite` is on.
+        InconsistentInputError
+            If the run to be resumed had other inputs or options.
+        WriteError
+            If a folder cannot be written, a name is too long, or the disk has too little space.
+        """
         if self.prefix is None:
             return
         options = self.options
@@ -114,18 +130,18 @@ class ResultFiles:
             self.is_complete = not goes_on and self._is_completed(identity)
             _check_paths(list(self.paths.values()), options.overwrite or goes_on or self.is_complete)
             if not self.is_complete:
-                # What the folder holds is used again, or makes way.
+                # The bytes in the folder are used again, or are removed before the run writes others.
                 there = self.state_folder.is_dir()
                 kept = sum(path.stat().st_size for path in self.state_folder.iterdir()) if there else 0
                 check_free_space(Path(self.prefix).parent, plan.output_bytes + plan.temporary_bytes - kept)
 
     def describe_unfinished(self) -> str:
-        """Say what an unfinished run has left to go on from; empty where there is nothing, or no wish to."""
+        """List the kept work that `resume` goes on from; empty if there is none, or if `resume` is off."""
         if not self.options.resume or not self.state_folder.is_dir():
             return ""
         folder = StateFolder(self.state_folder)
         if folder.load_note(IDENTITY_NOTE) is None:
-            return ""  # The folder is damaged, so everything is made again.
+            return ""  # The folder is damaged, so all work is done again.
         finished, tested = self._publication(folder).noted, folder.load_note("statistics")
         n_passes = len(list(self.state_folder.glob("pass-???.npz")))
         parts = [f"{n_passes} pass(es)"] if n_passes else []
@@ -137,12 +153,12 @@ class ResultFiles:
         return ", ".join(parts)
 
     def _is_completed(self, identity: dict[str, Any]) -> bool:
-        """Return True if `resume` finds complete results of this very run in place of an unfinished one.
+        """Return True if `resume` is on and complete results of the same run are there.
 
         Raises
         ------
         OutputExistsError
-            If they are of another run or damaged, and may not be replaced.
+            If the results are of another run or damaged, and `overwrite` is off.
         """
         options = self.options
         if not options.resume or not self.paths["record"].exists():
@@ -161,24 +177,24 @@ class ResultFiles:
         return not faults
 
     def remove_rest(self) -> None:
-        """Remove the state folder of a run that is complete, but was stopped before it had removed it."""
+        """Remove the state folder of a complete run that was interrupted before it could do so."""
         if self.state_folder.is_dir():
             StateFolder.begin(self.state_folder, {}, resume=False, overwrite=False).give_up()
 
     @contextlib.contextmanager
     def begin(self, identity: dict[str, Any]) -> Iterator[tuple[Checkpoints, Publication]]:
-        """Hold the names of this run until the block ends, and find what an unfinished run has left of it.
+        """Lock the state folder until the block ends, and give the checkpoints and outputs that are kept there.
 
         Raises
         ------
         OutputExistsError
-            If another run holds them, or an output exists that is not of the unfinished run.
+            If another run holds the lock, or an output exists that is not one of the run to be resumed.
         """
         options = self.options
         folder = StateFolder.begin(self.state_folder, identity, options.resume, options.overwrite)
         try:
             publication = self._publication(folder)
-            # A run that held the names may have ended since they were checked.
+            # Another run of the same prefix may have written its outputs after `check`.
             new = [path for name, path in self.paths.items() if publication.find_finished(name) != path]
             _check_paths(new, options.overwrite)
         except BaseException:
@@ -193,18 +209,18 @@ class ResultFiles:
         return Publication(folder, str(self.prefix), {name: self.paths[name] for name in names})
 
     def read_factors(self, publication: Publication) -> LatentFactors | None:
-        """Return the factors of an unfinished run; None where they have to be estimated."""
+        """Return the factors that an unfinished run has written; None if they have to be estimated."""
         path = publication.find_finished("factors")
         return None if path is None else read_factors(path)
 
     def write_factors(self, publication: Publication, factors: LatentFactors) -> None:
-        """Write the factors unless that is done, the first output to be finished."""
+        """Write the factors, which are the first output, unless they are finished."""
         if not publication.is_finished("factors"):
             with publication.open_output("factors") as file:
                 write_factors(file, factors, self.variables, self._design)
 
     def publish(self, publication: Publication) -> None:
-        """Show all files under their names, the record last; then remove what only the run that they replace had."""
+        """Give all files their final names, the record last; then remove further files of the run that they replace."""
         outdated = self._list_outdated()
         publication.publish()
         with translated(self.paths["record"]):
@@ -212,7 +228,10 @@ class ResultFiles:
                 path.unlink(missing_ok=True)
 
     def _list_outdated(self) -> list[Path]:
-        """Return files of a complete run of this name, as it wrote them, that this one does not write."""
+        """Return the files that this run does not write, but that an earlier run with the same prefix wrote.
+
+        Files whose size has changed since are left out, because the earlier run did not write them so.
+        """
         record = self.paths["record"]
         try:
             files = open_record(record).files if record.exists() else {}

@@ -29,13 +29,14 @@ from lfmm2.results import (
 )
 from lfmm2.statistics import Calibration, StreamedQValues, sorted_together
 
-# SNPs of one write. Parquet has larger groups, because a reader seeks to a group and each has its own header.
+# SNPs of one write of a text table. More take more memory, fewer more calls of the compressor. Parquet is written in
+# the larger groups of `GROUP_ROWS`, because a reader seeks to a group and each has its own header.
 TEXT_ROWS = 16_384
 
 
 @dataclass(frozen=True)
 class ResultWriter:
-    """The outputs of one run and what they are written from; the factors are written before.
+    """Writer of all outputs of one run but the factors, which are written before.
 
     Parameters
     ----------
@@ -45,8 +46,9 @@ class ResultWriter:
     variants : callable
         Streams CHROM, POS, ID, A1, A2 of the tested SNPs.
     calibrations : list of Calibration
-        Of the variables, then of the joint test.
+        Calibration of each variable, then of the joint test.
     counts_a1 : bool
+        True if dosages are copies of A1 of the .bim.
     plan : RunPlan
     progress : Progress
     """
@@ -63,21 +65,22 @@ class ResultWriter:
     def write_tables(self, n_factors: int) -> None:
         """Write the tables of SNPs that are not finished yet."""
         for j, name in enumerate(self.files.variables):
-            self._write_table(name, table_schema(self.store.columns, joint=False), partial(self._tables, j))
+            self._write_table(name, table_schema(self.store.columns, joint=False), partial(self._stream_statistics, j))
         if "joint" in self.files.paths:
-            self._write_table("joint", table_schema(self.store.columns, joint=True), partial(self._tables, None))
+            schema = table_schema(self.store.columns, joint=True)
+            self._write_table("joint", schema, partial(self._stream_statistics, None))
         if "loadings" in self.files.paths:
-            self._write_table("loadings", loadings_schema(n_factors), self._loadings_tables)
+            self._write_table("loadings", loadings_schema(n_factors), self._stream_loadings)
 
     def write_small(self, small: dict[str, pa.Table]) -> None:
-        """Write tables that are in memory, as TSV."""
+        """Write tables that are in memory as TSV, unless they are finished."""
         for name, table in small.items():
             if not self.publication.is_finished(name):
                 with self.publication.open_output(name) as file, open_table(file, table.schema, "tsv") as writer:
                     writer.write(table)
 
     def write_ids(self, name: str, parts: Iterable[pa.Array]) -> None:
-        """Write a list of SNPs, one ID in a line."""
+        """Write a list of SNPs, one ID per line, unless it is finished; warn of SNPs without an ID."""
         if self.publication.is_finished(name):
             return
         n_nameless = 0
@@ -91,7 +94,7 @@ class ResultWriter:
             warnings.warn(f"{fact}; give IDs with plink2 --set-all-var-ids @:#", InputWarning, stacklevel=2)
 
     def write_record(self, record: RunRecord) -> None:
-        """Write the log, and the record as the manifest of all that is written."""
+        """Write the log, then the record, which is the manifest of all files."""
         paths, publication = self.files.paths, self.publication
         with publication.open_output("log") as file:
             file.write(as_log(record, self.plan.describe()))
@@ -102,6 +105,7 @@ class ResultWriter:
             file.write(seal_json(replace(record, files=written).to_json()))
 
     def _write_table(self, name: str, schema: pa.Schema, tables: Callable[[], Iterable[pa.Table]]) -> None:
+        """Write a table of SNPs from the blocks that `tables` streams, unless it is finished."""
         form = self.files.options.format
         if self.publication.is_finished(name):
             return
@@ -119,14 +123,15 @@ class ResultWriter:
             self.progress.finish()
 
     def _cut_variants(self) -> Iterator[pa.Table]:
+        """Stream the variants in blocks of the same rows as those of the statistics."""
         return recut(self.variants(), BLOCK_ROWS)
 
-    def _tables(self, variable: int | None) -> Iterator[pa.Table]:
+    def _stream_statistics(self, variable: int | None) -> Iterator[pa.Table]:
         """Compute the table of a variable, or of the joint test if None, block by block."""
         store = self.store
         calibration = self.calibrations[-1 if variable is None else variable]
         stores = [store.common, *([] if variable is None else [store.rows[variable]])]
-        with self._q_values(calibration, store.magnitude_blocks(variable)) as q_values:
+        with self._compute_q_values(calibration, store.magnitude_blocks(variable)) as q_values:
             blocks = zip(self._cut_variants(), *(each.blocks(BLOCK_ROWS) for each in stores), strict=True)
             for variants, common, *own in blocks:
                 rows = own[0] if own else None
@@ -134,11 +139,13 @@ class ResultWriter:
                     store.columns, variants, common, rows, calibration, self.counts_a1, q_values.take
                 )
 
-    def _loadings_tables(self) -> Iterator[pa.Table]:
+    def _stream_loadings(self) -> Iterator[pa.Table]:
+        """Stream the table of loadings, block by block."""
         blocks = zip(self._cut_variants(), self.store.loadings.blocks(BLOCK_ROWS), strict=True)
         return (loadings_table(variants, loadings, self.counts_a1) for variants, loadings in blocks)
 
-    def _q_values(self, calibration: Calibration, blocks: Iterator[Floats]) -> StreamedQValues:
+    def _compute_q_values(self, calibration: Calibration, blocks: Iterator[Floats]) -> StreamedQValues:
+        """Compute the q-values of all SNPs in a pass over their statistics; the caller closes them."""
         in_memory = sorted_together(self.plan.memory)
         q_values = StreamedQValues(calibration.histogram, calibration.p, self.publication.scratch_folder, in_memory)
         try:

@@ -17,8 +17,7 @@ import pyarrow as pa
 from lfmm2.genotypes import Engine, Footprint, GenotypesLike, kept_ids, variant_tables
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
-from lfmm2.pipeline.plan import RunPlan
-from lfmm2.pipeline.planning import plan_run
+from lfmm2.pipeline.plan import RunPlan, RunSize, describe_model, make_plan
 from lfmm2.pipeline.preparation import RunInputs, read_inputs
 from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.result_files import ResultFiles
@@ -33,7 +32,7 @@ from lfmm2.results import AssociationResult, MemorySource, read_results
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """One run, read, checked and planned; as a context manager it closes what was opened for it.
+    """A run that is read, checked and planned; as a context manager it closes what was opened for it.
 
     Attributes
     ----------
@@ -43,7 +42,7 @@ class PreparedRun:
     plan : RunPlan
     files : ResultFiles
     identity : dict
-        What an unfinished run must share with this one to be resumed by it; empty where nothing is kept.
+        Identity of the run, as `RunInputs.identity` makes it; empty if results stay in memory.
     """
 
     inputs: RunInputs
@@ -69,9 +68,16 @@ def prepare_run(
     options: RunOptions,
     covar: Any = None,
 ) -> PreparedRun:
-    """Read and check all inputs but the genotypes, plan the run, and check where its files would go.
+    """Read and check all inputs but the genotypes, plan the run, and check that its files can be written.
 
-    Parameters are those of `read_inputs`.
+    Parameters and errors are those of `read_inputs`.
+
+    Raises
+    ------
+    InsufficientMemoryError
+        If the memory budget is too small.
+    OutputExistsError, WriteError
+        If result files are in the way, or cannot be written.
     """
     inputs = read_inputs(est_bed, full_bed, X, K, options, covar)
     try:
@@ -86,6 +92,49 @@ def prepare_run(
         inputs.close()
         raise
     return PreparedRun(inputs, choice, plan, files, identity)
+
+
+def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
+    """Plan a run with the SNPs chosen so far, and check that its memory is enough."""
+    numbers, test, output, variables = inputs.numbers, inputs.options.test, inputs.options.output, inputs.variables
+    tested_source, estimation_source = inputs.tested_source, inputs.estimation_source
+    of_tested, of_estimation = tested_source.memory, estimation_source.memory
+    held_variant_bytes = of_tested.held_variant_bytes
+    if estimation_source is not tested_source:
+        held_variant_bytes += of_estimation.held_variant_bytes
+    # A pass that is still to come may choose all of its SNPs.
+    n_listed = sum(len(chosen) for chosen in (choice.tested, choice.estimation) if chosen is not None)
+    n_listed += choice.to_filter * (choice.n_tested + choice.n_estimation) + choice.to_thin * choice.n_estimation
+    engine = inputs.make_engine()
+    size = RunSize(
+        # A matrix of an array checks its values when it is made, so before any pass.
+        tested=inputs.tested_matrix(choice.tested, engine),
+        estimation=inputs.estimation_matrix(choice.estimation, engine),
+        n_samples_read=len(variables.samples),
+        n_snps_read=tested_source.n_snps,
+        n_variables=len(variables.names),
+        n_nuisance=len(variables.nuisance_names),
+        n_factors=numbers.n_factors,
+        n_sweep=len(numbers.ks),
+        bytes_read=of_tested.snp_bytes,
+        estimation_bytes_read=of_estimation.snp_bytes,
+        n_listed=n_listed,
+        variant_bytes=max(of_tested.variant_bytes, of_estimation.variant_bytes),
+        held_variant_bytes=held_variant_bytes,
+        filled=test.impute == "factors",
+        loadings=test.loadings,
+    )
+    plan = make_plan(
+        size, inputs.options.solver, inputs.memory, inputs.n_threads, None if output.out is None else output.format,
+        given=numbers.given is not None, filtered=choice.to_filter,
+        thin=inputs.thin if choice.to_thin else None, tests=inputs.options.tests,
+        model=describe_model(
+            len(variables.names), len(variables.nuisance_names), numbers.describe(), variables.names
+        ),
+        allele="" if tested_source.refusal("count_allele") else "A1" if inputs.counts_a1 else "A2",
+    )  # fmt: skip
+    plan.check()
+    return plan
 
 
 def _extra_files(inputs: RunInputs) -> list[str]:
@@ -104,7 +153,7 @@ def _extra_files(inputs: RunInputs) -> list[str]:
 
 @dataclass(frozen=True)
 class _Run:
-    """The values that stages hand on while a run is executed: what is prepared, and the engine of its passes."""
+    """A run that is executed: what was prepared, and the SNPs, the plan and the engine of the stages to come."""
 
     prepared: PreparedRun
     choice: SnpChoice
@@ -113,7 +162,7 @@ class _Run:
 
 
 def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
-    """Make the passes that choose SNPs, and plan again with what they leave."""
+    """Make the passes that choose SNPs, and plan again with the SNPs that they leave."""
     inputs, choice, plan = prepared.inputs, prepared.choice, prepared.plan
     engine = inputs.make_engine().with_beside(Footprint(plan.held_bytes))
     if choice.to_filter:
@@ -126,25 +175,25 @@ def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
 
 
 def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = None) -> LatentFactors:
-    """Estimate the factors by blocks that leave room for what the plan says is held beside them."""
+    """Estimate the factors with blocks that leave room for the other arrays of the plan."""
     engine = run.engine.with_beside(run.plan.beside_factors)
     return estimate_factors(run.prepared.inputs, run.choice.estimation, engine, checkpoints, kept)
 
 
 def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
-    """Test all SNPs by blocks that leave room for what the plan says is held beside them."""
+    """Test all SNPs with blocks that leave room for the other arrays of the plan."""
     engine = run.engine.with_beside(run.plan.beside_tests)
     return run_snp_tests(run.prepared.inputs, run.choice.tested, fit, engine, checkpoints)
 
 
 def execute_estimation(prepared: PreparedRun) -> LatentFactors:
-    """Choose SNPs and estimate the factors, of a run that tests nothing and keeps nothing."""
+    """Choose SNPs and estimate the factors in a run that tests no SNP and writes no file."""
     with single_threaded_blas():
         return _estimate(_choose_snps(prepared, Checkpoints()), Checkpoints())
 
 
 def execute_run(prepared: PreparedRun) -> AssociationResult:
-    """Choose SNPs, estimate, test, calibrate, and write if asked to."""
+    """Choose SNPs, estimate the factors, test, calibrate, and write the result files if `out` is given."""
     files = prepared.files
     with single_threaded_blas():
         if files.prefix is None:
@@ -173,7 +222,7 @@ def _stream_variants(run: _Run) -> Iterator[pa.Table]:
 
 
 def _write(run: _Run, fit: Fit, checkpoints: Checkpoints, publication: Publication) -> None:
-    """Test all SNPs, and finish all files."""
+    """Test all SNPs, and finish all output files; `Publication.publish` then gives them their final names."""
     inputs, files = run.prepared.inputs, run.prepared.files
     tested = _test(run, fit, checkpoints)
     with contextlib.closing(tested.store):

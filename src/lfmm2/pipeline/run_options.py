@@ -21,14 +21,14 @@ DEFAULTS: dict[str, Any] = {option.name: option.default for option in TABLE}
 
 
 def _check(group: Any) -> None:
-    """Check the values of a group of options by the table."""
+    """Check the values of a group of options against `TABLE`."""
     for item in fields(group):
         OPTIONS[item.name].check(getattr(group, item.name))
 
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """Which samples to use, and how to read their variables; see `lfmm2.run`."""
+    """Options that choose samples and say how to read their variables; see `lfmm2.run`."""
 
     keep: Paths | None = DEFAULTS["keep"]
     remove: Paths | None = DEFAULTS["remove"]
@@ -46,7 +46,7 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class SnpOptions:
-    """Which SNPs to test and which to estimate from; see `lfmm2.run`."""
+    """Options that choose the SNPs to test and to estimate from; see `lfmm2.run`."""
 
     extract: ListedSnps | None = DEFAULTS["extract"]
     exclude: ListedSnps | None = DEFAULTS["exclude"]
@@ -66,15 +66,16 @@ class SnpOptions:
 
     @property
     def filters(self) -> bool:
-        """Whether SNPs are dropped by what a pass over them counts."""
+        """True if a pass over the genotypes drops SNPs, by maf or geno."""
         return self.maf is not None or self.geno is not None
 
 
 @dataclass(frozen=True)
 class TestOptions:
-    """How SNPs are tested and calibrated; see `lfmm2.run`."""
+    """Options of the tests and their calibration; see `lfmm2.run`."""
 
-    __test__ = False  # pytest collects classes by this prefix; it is no test
+    # pytest would collect this class as tests, because its name begins with Test.
+    __test__ = False
 
     df: DegreesOfFreedom = DEFAULTS["df"]
     sweep: Any = DEFAULTS["sweep"]
@@ -87,13 +88,13 @@ class TestOptions:
 
     @property
     def ks(self) -> tuple[int, ...]:
-        """Numbers of factors of the sweep; none without one."""
+        """Numbers of factors of the sweep; empty without a sweep."""
         return () if self.sweep is None else parse_sweep(self.sweep)
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where results go; see `lfmm2.run`."""
+    """Options of the result files; see `lfmm2.run`."""
 
     out: AnyPath | None = DEFAULTS["out"]
     format: TableFormat = DEFAULTS["format"]
@@ -109,13 +110,13 @@ class OutputOptions:
 
     @property
     def prefix(self) -> str | None:
-        """`out` as text; None where results stay in memory."""
+        """`out` as text; None if results stay in memory."""
         return None if self.out is None else os.fspath(self.out)
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Everything but the data; see `lfmm2.run` for the meaning of each."""
+    """All options of a run, which are its arguments without the data; see `lfmm2.run`."""
 
     lambda_: float = DEFAULTS["lambda_"]
     seed: int = DEFAULTS["seed"]
@@ -137,21 +138,21 @@ class RunOptions:
         Parameters
         ----------
         arguments : mapping of str to object
-            Names as in `TABLE`. Options that are absent have their defaults; the data of the run (genotypes, variables,
-            numbers of factors) are left to the caller.
+            Names as in `TABLE`. Absent options take their defaults. Genotypes, variables and numbers of factors are no
+            options, and are ignored.
         command : str
-            What the record names as the command.
+            Command as the record shows it.
         tests : bool
-            Whether SNPs are tested, or factors estimated only.
+            True if SNPs are tested, False if only the factors are estimated.
         """
         own = ("lambda_", "seed", "n_threads", "memory", "progress")
         return cls(
             **{name: arguments[name] for name in own if name in arguments},
-            test=_gathered(TestOptions, arguments),
-            solver=_gathered(SolverOptions, arguments),
-            samples=_gathered(SampleOptions, arguments),
-            snps=_gathered(SnpOptions, arguments),
-            output=_gathered(OutputOptions, arguments),
+            test=_make_group(TestOptions, arguments),
+            solver=_make_group(SolverOptions, arguments),
+            samples=_make_group(SampleOptions, arguments),
+            snps=_make_group(SnpOptions, arguments),
+            output=_make_group(OutputOptions, arguments),
             command=command,
             tests=tests,
         )
@@ -163,6 +164,6 @@ class RunOptions:
         return {name: OPTIONS[name].plain(value) if name in OPTIONS else value for name, value in values.items()}
 
 
-def _gathered(group: type[G], arguments: Mapping[str, Any]) -> G:
+def _make_group(group: type[G], arguments: Mapping[str, Any]) -> G:
     """Make a group of options from the arguments of the same names."""
     return group(**{f.name: arguments[f.name] for f in fields(group) if f.name in arguments})  # type: ignore[arg-type]

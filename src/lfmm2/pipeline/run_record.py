@@ -1,4 +1,4 @@
-"""The record of a run, made from the values of its stages."""
+"""The record of a run, made from its inputs and the results of its stages."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ def _find_size(path: Path) -> int | None:
 
 
 def _describe_factors(fit: Fit) -> FactorFacts:
+    """Return the part of the record about the factors."""
     factors = fit.factors
     return FactorFacts(
         K=fit.K,
@@ -98,7 +99,7 @@ def describe_calibration(inputs: RunInputs, tested: Tested) -> CalibrationFacts:
 
 
 def describe_imputation(tested: Tested) -> ImputationFacts | None:
-    """Return the errors of predicted calls, where missing calls were filled from the factors."""
+    """Return the errors of predicted calls; None unless missing calls were filled from the factors."""
     if (held_out := tested.held_out) is None:
         return None
     errors = (held_out.rmse_mean, held_out.rmse_factors, held_out.ratio)

@@ -1,4 +1,4 @@
-"""The stage that chooses SNPs: lists first, then the passes for maf and geno and for thinning, which decode nothing."""
+"""The stage that chooses SNPs: first by lists of IDs, then by passes that filter by maf and geno and that thin."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ Facts = TypeVar("Facts", FilterFacts, ThinningFacts)
 
 @dataclass(frozen=True)
 class SnpChoice:
-    """SNPs to test and to estimate from, as far as they are known.
+    """The SNPs to test and to estimate from, as far as they are chosen.
 
     Attributes
     ----------
     tested, estimation : ndarray of int64 or None
-        Sorted positions; None for all.
+        Ascending positions; None for all SNPs.
     n_tested, n_estimation : int
+        Numbers of these SNPs.
     to_filter, to_thin : bool
-        True while a pass is to come that leaves fewer SNPs to test, or to estimate from.
+        True while the pass that filters by maf and geno, or the pass that thins, is still to come.
     filters : FilterFacts or None
+        Numbers of SNPs that maf and geno dropped; None before that pass, or without one.
     thinning : ThinningFacts or None
-        None before the pass, or without one.
+        Settings and numbers of SNPs of thinning; None before that pass, or without one.
     """
 
     tested: Ints | None
@@ -46,12 +48,12 @@ class SnpChoice:
 
 
 def choose_listed(inputs: RunInputs) -> SnpChoice:
-    """Choose the SNPs that lists and ``est_rate`` name, before any pass over the genotypes."""
-    return _with_tested(inputs, inputs.listed, to_filter=inputs.options.snps.filters)
+    """Choose SNPs by the lists of IDs and ``est_rate``, before any pass over the genotypes."""
+    return _make_choice(inputs, inputs.listed, to_filter=inputs.options.snps.filters)
 
 
-def _with_tested(inputs: RunInputs, tested: Ints | None, to_filter: bool) -> SnpChoice:
-    """Return the choice in which these SNPs are tested, and estimated from where both sets are one."""
+def _make_choice(inputs: RunInputs, tested: Ints | None, to_filter: bool) -> SnpChoice:
+    """Return the choice of these SNPs to test; without ``est_bed``, the estimation SNPs are a subset of them."""
     base = tested if inputs.estimation_source is inputs.tested_source else None
     options = inputs.options
     estimation = estimation_snps(inputs.estimation_source, base, inputs.est_listed, options.snps, options.seed)
@@ -78,39 +80,39 @@ def _check_numbers(inputs: RunInputs, choice: SnpChoice) -> None:
 
 def apply_filters(inputs: RunInputs, choice: SnpChoice, engine: Engine, checkpoints: Checkpoints) -> SnpChoice:
     """Drop SNPs by maf and geno among the samples in use, in one pass that only counts."""
-    passed, facts = _kept_positions(
+    passed, facts = _load_or_compute(
         checkpoints,
         "filters",
         engine,
         FilterFacts,
         lambda: filter_snps(inputs.tested_source, engine, inputs.variables.rows, choice.tested, inputs.options.snps),
     )
-    return replace(_with_tested(inputs, passed, to_filter=False), filters=facts)
+    return replace(_make_choice(inputs, passed, to_filter=False), filters=facts)
 
 
 def thin_estimation_set(
     inputs: RunInputs, thin: ThinOptions, choice: SnpChoice, engine: Engine, checkpoints: Checkpoints
 ) -> SnpChoice:
-    """Keep estimation SNPs of which no two in a window are correlated, in one pass."""
+    """Thin the estimation SNPs by linkage, in one pass: no two in a window keep an r² above the limit."""
 
     def compute() -> tuple[Ints, ThinningFacts]:
         kept = thin_snps(inputs.estimation_source, engine, inputs.estimation_rows, choice.estimation, thin)
         return kept, ThinningFacts(thin.r2, thin.window_text, choice.n_estimation, len(kept))
 
-    kept, facts = _kept_positions(checkpoints, "thinned", engine, ThinningFacts, compute)
+    kept, facts = _load_or_compute(checkpoints, "thinned", engine, ThinningFacts, compute)
     thinned = replace(choice, estimation=kept, n_estimation=len(kept), to_thin=False, thinning=facts)
     _check_numbers(inputs, thinned)
     return thinned
 
 
-def _kept_positions(
+def _load_or_compute(
     checkpoints: Checkpoints,
     name: str,
     engine: Engine,
     kind: type[Facts],
     compute: Callable[[], tuple[Ints, Facts]],
 ) -> tuple[Ints, Facts]:
-    """Return the SNPs that a pass chooses and its facts: computed, or kept by an unfinished run."""
+    """Return the SNPs that a pass chooses, and its facts: kept by an unfinished run, or computed now."""
     kept = checkpoints.load_arrays(name)
     if kept is not None and {"positions", "facts", "record"} <= kept.keys():
         engine.passes.append(PassRecord.from_json(str(kept["record"])))

@@ -1,4 +1,4 @@
-"""Which SNPs are tested, and from which the factors are estimated: sorted positions, None where it is all of them."""
+"""Choices of SNPs by lists, filters and chance; a choice is an array of ascending positions, or None for all SNPs."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from lfmm2.genotypes import THRESHOLD_MARGIN, Engine, GenotypeSource, packed_mat
 from lfmm2.pipeline.run_options import SnpOptions
 from lfmm2.results import FilterFacts
 
-# NumPy draws hypergeometric numbers for populations below 10⁹ only
+# Population from which on hypergeometric numbers are drawn without NumPy, which refuses populations of 10⁹ and more.
 NUMPY_HYPERGEOMETRIC_LIMIT = 900_000_000
-# With more SNPs than this, other spellings of an ID are not sought: all IDs would have to be held in memory
+# Number of SNPs up to which other spellings of an absent ID are looked for. The search holds all IDs in memory, so a
+# larger value takes more memory than the plan allows for.
 MOST_COMPARED_SNPS = 100_000
 
 
 def listed_snps(source: GenotypeSource, ids: ListedSnps, option: str) -> Ints:
-    """Return the positions of the SNPs that a file, any of several files, or a collection of IDs names.
+    """Return the positions of the SNPs that a file, any of several files, or a collection of IDs names; ascending.
 
     Parameters
     ----------
     source : GenotypeSource
     ids : path, several paths, or collection of str
     option : str
-        Option that names them, such as "--est-extract".
+        Option that takes the IDs, such as "--est-extract".
 
     Raises
     ------
     InconsistentInputError
-        If none of them is there, or several SNPs have one of the IDs.
+        If the source has none of the IDs, or several SNPs with one of them.
     UsageError
         If SNPs of this source have no IDs.
     """
@@ -52,7 +53,7 @@ def listed_snps(source: GenotypeSource, ids: ListedSnps, option: str) -> Ints:
 
 
 def _spelling_hints(source: GenotypeSource, wanted: list[str]) -> list[str]:
-    """Say how IDs that were not found differ from those of the source, where these are few enough to compare."""
+    """Say how absent IDs differ from those of the source; nothing if the source has more than `MOST_COMPARED_SNPS`."""
     if source.n_snps > MOST_COMPARED_SNPS:
         return []
     present = {snp_id for table in source.iter_variants() for snp_id in table["ID"].to_pylist()}
@@ -60,7 +61,7 @@ def _spelling_hints(source: GenotypeSource, wanted: list[str]) -> list[str]:
 
 
 def select_snps(source: GenotypeSource, options: SnpOptions) -> Ints | None:
-    """Return the SNPs that extract and exclude leave, None for all; only IDs are read."""
+    """Return the SNPs that extract and exclude leave, None for all; the genotypes are not read."""
     refuse(source, *(option for option in ("maf", "geno") if getattr(options, option) is not None))
     chosen: Ints | None = None
     if options.extract is not None:
@@ -80,7 +81,7 @@ def filter_snps(
     matrix = packed_matrix(source, engine, samples, chosen, "geno" if options.maf is None else "maf")
     parts, counts = [], np.zeros(3, np.int64)
     for n_called, mean in matrix.call_rates():
-        reasons = _failures(n_called, mean, len(samples), options)  # (3, b)
+        reasons = _find_failures(n_called, mean, len(samples), options)  # (3, b)
         counts += reasons.sum(axis=1)
         parts.append(~reasons.any(axis=0))
     passed = np.concatenate(parts)
@@ -93,10 +94,10 @@ def filter_snps(
     return positions, FilterFacts(len(passed), no_call, below_maf, above_geno, len(positions))
 
 
-def _failures(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions) -> NDArray[np.bool_]:
+def _find_failures(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions) -> NDArray[np.bool_]:
     """Return which SNPs have no call, are below maf, and above geno, shape (3, b); a SNP may fail for two reasons.
 
-    A SNP that lies at a threshold is kept, as in plink2, also where the threshold is rounded in binary.
+    A SNP at a threshold is kept, as in plink2. `THRESHOLD_MARGIN` allows for the rounding of the threshold in binary.
     """
     dosage = np.nan_to_num(mean)
     minor = np.minimum(dosage, 2 - dosage) / 2
@@ -112,16 +113,16 @@ def _failures(n_called: Ints, mean: Floats, n_samples: int, options: SnpOptions)
 def estimation_snps(
     source: GenotypeSource, tested: Ints | None, listed: Ints | None, options: SnpOptions, seed: int
 ) -> Ints | None:
-    """Return the SNPs to estimate factors from: `tested` (those that pass the filters), or the subset asked for.
+    """Return the SNPs to estimate factors from: all that may be used, or the subset by est_extract or est_rate.
 
     Parameters
     ----------
     source : GenotypeSource
         The estimation set.
     tested : ndarray of int64 or None
-        SNPs of it that may be used.
+        Positions of its SNPs that may be used, which are those to test if both sets are one; None for all.
     listed : ndarray of int64 or None
-        Those that est_extract names.
+        Positions of the SNPs that est_extract names; None without it.
     options : SnpOptions
     seed : int
 
@@ -146,10 +147,10 @@ def estimation_snps(
 
 
 def random_subset(n: int, size: int, seed: int, chunk: int = 1 << 20) -> Ints:
-    """Draw a sorted uniform random subset of exactly `size` of n, in memory that grows with `size` only.
+    """Draw `size` of n positions at random, all subsets with the same probability, and return them ascending.
 
-    For each chunk of positions the number of those chosen is drawn first, from the hypergeometric distribution given
-    what is left, and then the positions themselves.
+    The memory grows with `size`, but not with n. For each chunk of positions, first the number of chosen ones is drawn,
+    from the hypergeometric distribution given what is left, and then the positions themselves.
     """
     rng = np.random.default_rng([seed, 0x5355_4253])
     parts = []
@@ -163,11 +164,11 @@ def random_subset(n: int, size: int, seed: int, chunk: int = 1 << 20) -> Ints:
 
 
 def _hypergeometric(rng: np.random.Generator, good: int, bad: int, size: int) -> int:
-    """Draw the number of good ones among `size` that are taken without replacement, for any sizes."""
+    """Draw the number of good ones among `size` that are taken without replacement, for populations of any size."""
     if bad < NUMPY_HYPERGEOMETRIC_LIMIT:
         return int(rng.hypergeometric(good, bad, size))
-    # Beyond the limit of NumPy good ones are decided one after the other. Each is taken with the probability that
-    # equals the share still wanted of those left.
+    # Beyond the limit of NumPy, each of the good ones is taken or left, one after the other. The probability that it is
+    # taken is the number still wanted divided by the number of all that are left.
     left, wanted = good + bad, size
     for u in rng.random(good):
         wanted -= u * left < wanted

@@ -1,4 +1,4 @@
-"""The stages between the choice of SNPs and the files: estimate, choose K, test, calibrate; values in, values out."""
+"""The stages between the choice of SNPs and the result files: estimate the factors, choose K, test, calibrate."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_ta
 
 @dataclass(frozen=True)
 class Fit:
-    """Factors that were estimated or given, and what is known of their number.
+    """The factors of a run, estimated or given, and their number K.
 
     Attributes
     ----------
     factors : LatentFactors
-        All of them, of which the first K are those of the tables.
+        All factors; the first K are those of the tables.
     K : int
+        Number of factors of the tables.
     scree : Scree or None
-        None where the factors bring no eigenvalues.
+        None if given factors have no eigenvalues.
     """
 
     factors: LatentFactors
@@ -47,19 +48,19 @@ class Fit:
 
 @dataclass(frozen=True)
 class Tested:
-    """What the testing pass gave, calibrated.
+    """The calibrated tests of all SNPs.
 
     Attributes
     ----------
     store : StatisticsStore
-        To be closed by the holder.
+        Statistics, to be closed by the holder.
     calibrations : list of Calibration
-        Of the variables, then of the joint test.
+        Calibration of each variable, then of the joint test.
     sweep : Sweep or None
     held_out : HeldOutError or None
-        Where missing calls were filled from the factors.
+        Errors of filled calls; None unless missing calls were filled from the factors.
     notes : list of str
-        What is to be said of the calibrations.
+        Warnings about the calibrations.
     """
 
     store: StatisticsStore
@@ -72,7 +73,7 @@ class Tested:
 def estimate_factors(
     inputs: RunInputs, snps: Ints | None, engine: Engine, checkpoints: Checkpoints, kept: LatentFactors | None = None
 ) -> LatentFactors:
-    """Estimate all factors that are asked for, or take those given, or `kept` by an unfinished run."""
+    """Return the factors that were given, or `kept` by an unfinished run, or else estimate them."""
     given = inputs.numbers.given
     factors = given or kept
     if factors is None:
@@ -87,14 +88,14 @@ def estimate_factors(
 
 
 def choose_number_of_factors(numbers: FactorNumbers, factors: LatentFactors) -> Fit:
-    """Choose the number of factors to report in full: the one asked for, or the one that the scree suggests."""
+    """Choose K, the number of factors of the tables: the given one, or the one that the scree suggests."""
     scree = None if factors.spectrum is None else compute_scree(factors.spectrum)
     if numbers.K is not None:
         return Fit(factors, numbers.K, scree)
     suggested, reason = suggest_factors(scree, numbers.ks)
     if suggested is None:
         raise DegenerateProblemError(f"no number of factors can be suggested, {reason}; choose one with -K")
-    # without an axis of structure the least that a model of factors can have
+    # The scree suggests 0 if no axis of structure stands out. The tables need a factor, so they take the fewest then.
     return Fit(factors, suggested or min(k for k in numbers.ks if k > 0), scree)
 
 
@@ -118,7 +119,7 @@ def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine
 
 
 def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Tested:
-    """Calibrate the statistics of every test, and sum up the sweep and the held-out calls where there are such."""
+    """Calibrate the statistics of every test, with warnings, and sum up the sweep and the held-out calls."""
     test, names = inputs.options.test, inputs.variables.names
     calibrations = store.calibrations(test.calibrate)
     notes = [
@@ -135,7 +136,7 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
 
 
 def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Sweep:
-    """Compare the numbers of factors of a sweep by what their statistics add up to."""
+    """Summarise the tests with each number of factors of a sweep."""
     names = inputs.variables.names
     rows = dict(zip(names, store.sweep(inputs.options.test.calibrate), strict=True))
     shares = variance_on_factors(inputs.ridge, fit.factors, len(names))

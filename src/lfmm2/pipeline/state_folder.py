@@ -1,8 +1,8 @@
-"""The folder ``<out>.state/``: which run may use it, and how files are written and removed there.
+"""The folder ``<out>.state/``: the run that may use it, and how files are written and removed there.
 
-While a run holds the lock of the folder, `CheckpointFiles` keeps there what the run has done, and `Publication` keeps
-the outputs that are finished. Files appear complete and carry a checksum; what cannot be read back is taken as absent
-and made again.
+While a run holds the lock of the folder, `CheckpointFiles` keeps intermediate results there, and `Publication` keeps
+finished outputs. Files appear complete and carry a checksum. A file that cannot be read counts as absent, and its
+contents are computed again.
 """
 
 from __future__ import annotations
@@ -36,21 +36,22 @@ KEEP_AFTER_SECONDS = 3.0
 KEEP_SHARE = 30
 # Names of notes: the identity of the run, and the size and SHA-256 of each finished output.
 IDENTITY_NOTE, PROGRESS_NOTE = "run", "progress"
-# Names of finished outputs, and of files that they replace, begin so.
+# Beginnings of the names of finished outputs, and of files that these replace.
 OUTPUT, PREVIOUS = "output.", "previous."
+# Names that a file of a state folder may have. A folder with any other name is refused, because it may be the user's.
 _NAMES = re.compile(rf"({LOCK}|\w+\.json|[\w-]+\.npz|[\w-]+\.rows|({OUTPUT}|{PREVIOUS}).+)(\.part)?|lfmm2-q-\w+")
-# The same command would end with these errors again, so nothing is kept for it.
+# Errors with which the same command would end again: the folder is removed after them.
 _LASTING_ERRORS = (UsageError, DegenerateProblemError)
-# A single bad transfer from a disk may cause these errors in an input that was read well before, so work that was done
-# is kept.
+# Errors that a single bad transfer from a disk may cause in an input that was read well before: kept work stays after
+# them.
 _PASSING_ERRORS = (MalformedInputError, InconsistentInputError)
 
 
 class StateFolder:
     """The state folder of one run, held by a lock from `begin` on.
 
-    As a context manager it removes the folder when the run is complete, or when the error that ends the run
-    is one that going on cannot mend; else it leaves it, and adds a note to the error that says so.
+    As a context manager it removes the folder if the run is complete, or if a resumed run would end with the same
+    error. Otherwise it leaves the folder, and adds a note about ``--resume`` to the error.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +64,7 @@ class StateFolder:
 
     @classmethod
     def begin(cls, path: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> StateFolder:
-        """Lock the folder; leave what an unfinished run kept there if this run goes on from it, else empty the folder.
+        """Lock the folder; leave the work of an unfinished run there if this run resumes it, else empty the folder.
 
         Raises
         ------
@@ -99,17 +100,17 @@ class StateFolder:
             self._release()
 
     def mark_complete(self) -> None:
-        """Say that the outputs have their final names, so that the folder is needed no more."""
+        """Note that the outputs have their final names, so that the folder can be removed."""
         self._is_complete = True
 
     def give_up(self) -> None:
-        """Leave an unfinished run as it was found, or nothing where there was none."""
+        """Unlock the folder, and remove it if this run has made or emptied it."""
         if self._is_new:
             self._remove()
         self._release()
 
     def _is_useless_after(self, error: BaseException | None) -> bool:
-        """Return True if a resumed run would find nothing to go on from, or end with the same error."""
+        """Return True if a resumed run would find no kept work, or end with the same error."""
         with contextlib.suppress(WriteError):
             return isinstance(error, _LASTING_ERRORS) or (
                 isinstance(error, _PASSING_ERRORS) and not _holds_work(self.path)
@@ -117,7 +118,7 @@ class StateFolder:
         return False
 
     def _empty(self) -> None:
-        """Remove all but the lock; last the notes that tell a later run how far this one came."""
+        """Remove all files but the lock; last the notes from which a later run learns how far this one came."""
         last = (f"{PROGRESS_NOTE}.json", f"{IDENTITY_NOTE}.json")
         with translated(self.path):
             names = [name for name in _list_names(self.path) if name not in (LOCK, *last)]
@@ -139,13 +140,13 @@ class StateFolder:
             self.path.rmdir()
 
     def is_due(self) -> bool:
-        """Return True if enough was done since the last flush to be worth another wait for the disk."""
+        """Return True if so much time has passed since the last flush that another flush is worth its time."""
         enough = max(KEEP_AFTER_SECONDS, KEEP_SHARE * self._flush_seconds) if KEEP_AFTER_SECONDS else 0.0
         return time.monotonic() - self._flushed_at >= enough
 
     @contextlib.contextmanager
     def open_file(self, name: str, durable: bool | None = None) -> Iterator[BinaryIO]:
-        """Write a file that appears complete at the end of the block; by default it is flushed if that `is_due`."""
+        """Write a file that appears complete at the end of the block; by default it is flushed if a flush `is_due`."""
         if durable is None:
             durable = self.is_due()
         started = time.monotonic()
@@ -156,7 +157,7 @@ class StateFolder:
             self._flush_seconds = self._flushed_at - started
 
     def keep_note(self, name: str, value: Any, rows: Iterable[BinaryIO] = (), durable: bool | None = None) -> None:
-        """Keep a small value of JSON; `rows` are files that it vouches for, which are flushed to the disk before."""
+        """Keep a small value as JSON; the files `rows`, whose contents it describes, are flushed to the disk first."""
         with self.open_file(f"{name}.json", durable) as file:
             for row_file in rows:
                 with translated(Path(row_file.name)):
@@ -164,21 +165,21 @@ class StateFolder:
             file.write(seal_json({name: value}))
 
     def load_note(self, name: str) -> Any:
-        """Return a value kept by `keep_note`; None where it is absent or damaged."""
+        """Return a value kept by `keep_note`; None if it is absent or damaged."""
         note = read_note(self.path / f"{name}.json")
         return None if note is None else note.get(name)
 
 
 def check_state_folder(folder: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> bool:
-    """Check, before any work, that a run may use this folder; return True if the run goes on from what is there.
+    """Check, before any work, that a run may use this folder; return True if the run resumes the one that left it.
 
     Raises
     ------
     OutputExistsError
-        If another run holds it, it is no state folder, or it holds an unfinished run and neither `resume` nor
-        `overwrite` says what to do with that.
+        If another run holds the lock, if it is no state folder, or if it holds an unfinished run and neither `resume`
+        nor `overwrite` is on.
     InconsistentInputError
-        If `resume`, and the unfinished run was another one.
+        If `resume` is on, and the unfinished run has another identity.
     """
     with translated(folder):
         if not folder.is_dir():
@@ -189,7 +190,7 @@ def check_state_folder(folder: Path, identity: dict[str, Any], resume: bool, ove
     check_free(folder)
     strange = [name for name in names if not _NAMES.fullmatch(name) or (folder / name).is_dir()]
     if not strange and names and LOCK not in names:
-        strange = names  # A state folder has its lock from first to last.
+        strange = names  # A state folder has a lock as long as it has any other file.
     if strange:
         raise OutputExistsError(
             f"{folder}: is needed for the state of the run, but holds {strange[0]}; move it away, "
@@ -199,13 +200,13 @@ def check_state_folder(folder: Path, identity: dict[str, Any], resume: bool, ove
 
 
 def _check_kept_work(folder: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> bool:
-    """Do as `check_state_folder` for a state folder that no other run holds."""
+    """Check as `check_state_folder` does that kept work may be resumed or removed; return True if it is resumed."""
     if not _holds_work(folder):
         return False
     if resume:
         before = StateFolder(folder).load_note(IDENTITY_NOTE)
         if before is None:
-            return False  # The identity is damaged, so everything is made again.
+            return False  # The identity is damaged, so all work is done again.
         if fields := find_differences(before, identity):
             raise InconsistentInputError(
                 f"{folder}: the unfinished run was another one: {'; '.join(fields)}; resume it as it was, "
@@ -220,19 +221,19 @@ def _check_kept_work(folder: Path, identity: dict[str, Any], resume: bool, overw
 
 
 def _list_names(folder: Path) -> list[str]:
-    """Return the names in a folder; without those under which NFS keeps removed files that a process has open."""
+    """Return the names in a folder, sorted; names by which NFS keeps removed files that are still open are left out."""
     with translated(folder):
         return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".nfs"))
 
 
 def _holds_work(folder: Path) -> bool:
-    """Return True if there is anything that a resumed run need not do again."""
+    """Return True if the folder holds work that a resumed run need not do again."""
     names = [name for name in _list_names(folder) if name not in (LOCK, f"{IDENTITY_NOTE}.json")]
     return any(_NAMES.fullmatch(name) and not name.endswith((".part", ".rows")) for name in names)
 
 
 def find_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Say in words in which fields the identity of a run differs from one that was recorded."""
+    """List in words the fields in which the identity of a run differs from a recorded one."""
     missing = object()
     now = json.loads(json.dumps(now))
     names = [name for name in {**before, **now} if before.get(name, missing) != now.get(name, missing)]

@@ -1,4 +1,4 @@
-"""Statistics of all SNPs between the pass over the genotypes and the tables, with what calibration needs of them."""
+"""Statistics of all SNPs, kept from the pass over the genotypes until the tables are written, and their histograms."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
 
-# SNPs handled together after the pass: their columns, and what is computed from them, take some MB.
+# SNPs of a block after the pass. Their columns, and arrays computed from them, take some MB; more take more memory, and
+# fewer take more time for each SNP.
 BLOCK_ROWS = 1 << 15
-# Bytes of rows that are read back together for checksums.
+# Bytes of rows that are read back at a time for checksums; more take more memory, fewer more time.
 SUM_BYTES = 1 << 20
+# Name of the note on the rows that are kept, and beginning of the names of their files.
 _NOTE = "statistics"
 
 
 def store_columns(columns: Columns, n_variables: int, n_loadings: int, n_held_out: int, n_sweep: int) -> dict[str, int]:
-    """Return how many numbers of a SNP each row store of a `StatisticsStore` holds."""
+    """Return the number of columns of each row store of a `StatisticsStore`, by the name of the store."""
     n_shared, n_own = (len(columns.layout(per_variable).names) for per_variable in (False, True))
     return {
         "common": n_shared,
@@ -42,30 +44,33 @@ class StatisticsStore:
     model : AssociationTest
     n_snps : int
     n_held_out : int
-        Columns that `HeldOutError` adds up: `N_COLUMNS` where missing calls are filled, else 0.
+        Columns that `HeldOutError` adds up: `N_COLUMNS` if missing calls are filled, else 0.
     checkpoints : Checkpoints
-        Keeps the rows in files, and from time to time notes how many there are, with their checksums: a resumed run
-        tests only the SNPs that follow.
+        Keeps the rows in files, and from time to time a note with their number and checksums. A resumed run tests only
+        the SNPs after those of the note.
 
     Attributes
     ----------
     columns : Columns
-        What the model has declared.
+        Columns that the model declares.
     common : RowStore
-        What all variables share, in the order of ``columns.layout(per_variable=False)``.
+        Statistics that all variables share, in the order of ``columns.layout(per_variable=False)``.
     rows : list of RowStore
-        Per variable, in the order of ``columns.layout(per_variable=True)``.
+        Statistics of each variable, in the order of ``columns.layout(per_variable=True)``.
     loadings : RowStore
-        K columns, or none.
+        Loadings, K columns; no column if they are not wanted.
     held_out : RowStore
-        What `HeldOutError` adds up, or no column.
+        Columns that `HeldOutError` adds up; none unless missing calls are filled.
     sweeps : list of RowStore
-        Per variable, t with each number of factors of a sweep; no columns without one.
+        For each variable, t with each number of factors of the sweep; no column without a sweep.
     histograms : list of MagnitudeHistogram
-        Of the magnitudes of each variable, |t|, then of the joint test, sqrt(F).
+        Histogram of |t| of each variable, then of sqrt(F) of the joint test.
     status_counts : ndarray of shape (len(Status),), int64
+        Number of SNPs with each status.
+    n_snps : int
+        SNPs to be tested.
     n_rows : int
-        SNPs that are there.
+        SNPs tested so far.
     """
 
     def __init__(self, model: AssociationTest, n_snps: int, n_held_out: int, checkpoints: Checkpoints) -> None:
@@ -86,7 +91,7 @@ class StatisticsStore:
         self.loadings, self.held_out, *self.sweeps = self._stores[d + 1 :]
 
     def _open(self, n_kept: int) -> None:
-        """Open the stores with the first `n_kept` rows of their files; nothing is counted of them yet."""
+        """Open the stores with the first `n_kept` rows of their files; histograms and counts are left empty."""
         self.close()
         self._stores = []
         for name, n_columns in self._shapes.items():
@@ -95,12 +100,12 @@ class StatisticsStore:
         self.histograms = [MagnitudeHistogram() for _ in range(self._model.n_reported + 1)]
         self.status_counts = np.zeros(len(Status), np.int64)
         self.n_rows = n_kept
-        # These are the rows that the last checkpoint covers, and their checksums.
+        # The number of rows that the checksums cover, and the checksum of each store.
         self._n_summed = 0
         self._sums = [0] * len(self._stores)
 
     def _restore(self) -> bool:
-        """Take over the rows of an unfinished run, if there are any and all of them are as they were written."""
+        """Take over the rows of an unfinished run and return True, if they have the checksums of their note."""
         note = self._checkpoints.load_note(_NOTE)
         if note is None:
             return False
@@ -116,18 +121,18 @@ class StatisticsStore:
             return False
         if self._sums != note["checksums"]:
             return False
-        # Rows are counted only after their checksums were compared: damaged ones may have a status that is none.
+        # Rows are counted after their checksums were compared, because damaged rows may have a status that is none.
         for common, *rows in zip(*self._parts(0, n_rows), strict=True):
             self._count(common, rows[: self._model.n_reported])
         return True
 
     def _parts(self, first: int, end: int) -> list[Iterator[Floats]]:
-        """Stream the rows of each store from `first` to before `end`, about `SUM_BYTES` of all of them at a time."""
+        """Stream rows `first` to `end` - 1 of each store, by blocks that take about `SUM_BYTES` in all stores."""
         n_rows = max(SUM_BYTES // (8 * sum(self._shapes.values())), 1)
         return [store.part(first, end, n_rows) for store in self._stores]
 
     def _sum_up(self, end: int) -> None:
-        """Extend the checksums to rows before `end`, as they are read back."""
+        """Extend the checksums to the rows before `end`, which are read back from their files."""
         for blocks in zip(*self._parts(self._n_summed, end), strict=True):
             self._sums = [checksum(rows, before) for rows, before in zip(blocks, self._sums, strict=True)]
         self._n_summed = end
@@ -141,13 +146,13 @@ class StatisticsStore:
         self.status_counts += np.bincount(status, minlength=len(Status))
 
     def _magnitudes(self, rows: Floats, variable: int | None) -> Floats:
-        """Return what is calibrated of rows of a variable, or of rows that all share for the joint test."""
+        """Return t of rows of a variable, or sqrt(F) of shared rows if `variable` is None: the values to calibrate."""
         joint = variable is None
         statistic = (self._shared if joint else self._own).column(rows, self.columns.tested(joint))
         return self._model.null(joint).magnitudes(statistic)
 
     def append(self, block: BlockStatistics) -> None:
-        """Add the statistics of the SNPs that follow."""
+        """Add the statistics of the next SNPs."""
         common = self._shared.rows(block)
         variables = [self._own.rows(block, j) for j in range(len(self.rows))]
         sweeps = [block.t_by_k[:, :, j] for j in range(len(self.rows))]
@@ -160,7 +165,7 @@ class StatisticsStore:
             self._checkpoint()
 
     def _checkpoint(self) -> None:
-        """Note what a resumed run can rely on: rows on the disk, up to a SNP with which a pass may begin."""
+        """Note the number and checksums of the rows on the disk, up to a SNP at which a resumed pass can begin."""
         end = self.n_snps if self.n_rows == self.n_snps else self.n_rows // RESTART_SNPS * RESTART_SNPS
         if end <= self._n_summed:
             return
@@ -169,7 +174,7 @@ class StatisticsStore:
         self._checkpoints.keep_note(_NOTE, {"n_rows": end, "checksums": self._sums}, rows)
 
     def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
-        """Stream what is calibrated of a variable, t, or of the joint test if None, sqrt(F), in order."""
+        """Stream t of a variable, or sqrt(F) of the joint test if None, in the order of the SNPs."""
         store = self.common if variable is None else self.rows[variable]
         for rows in store.blocks(BLOCK_ROWS):
             yield self._magnitudes(rows, variable)
@@ -187,7 +192,7 @@ class StatisticsStore:
         ]
 
     def sweep(self, method: str) -> list[list[SweepRow]]:
-        """Sum up each variable: a row for each number of factors."""
+        """Summarise the sweep: for each variable, a row for each number of factors."""
         ks, dfs = self._model.ks, self._model.dfs
         return [
             summarise_variable(partial(store.blocks, BLOCK_ROWS), ks, dfs, method, self.n_snps) for store in self.sweeps
@@ -201,7 +206,7 @@ class StatisticsStore:
         return error
 
     def close(self) -> None:
-        """Forget all that is in memory, and close the files."""
+        """Close the stores, which frees their memory and closes their files."""
         for store in self._stores:
             store.close()
 
@@ -212,7 +217,7 @@ def collect_statistics(
     checkpoints: Checkpoints,
     fill: FactorFill | None = None,
 ) -> StatisticsStore:
-    """Test every SNP in one pass over the genotypes; of an unfinished run only the SNPs that follow.
+    """Test every SNP in one pass over the genotypes; in a resumed run, only the SNPs without kept statistics.
 
     Parameters
     ----------
@@ -220,7 +225,12 @@ def collect_statistics(
     genotypes : GenotypeMatrix
     checkpoints : Checkpoints
     fill : FactorFill, optional
-        What missing calls are filled with; the mean by default.
+        Values for missing calls; by default the mean of the SNP.
+
+    Returns
+    -------
+    StatisticsStore
+        To be closed by the caller.
     """
     store = StatisticsStore(model, genotypes.n_snps, 0 if fill is None else N_COLUMNS, checkpoints)
     try:

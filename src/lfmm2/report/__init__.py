@@ -1,4 +1,4 @@
-"""Pictures of a finished run, and the page that shows them."""
+"""Pictures of a finished run, and the HTML page that shows them."""
 
 from lfmm2.report import plots
 from lfmm2.report.report_writer import check_report, write_report

@@ -1,4 +1,4 @@
-"""Where pictures are drawn: figures of our own style whatever the host has set, written as PNG; what pictures share.
+"""The style of all pictures, whatever settings matplotlib has, their writing as PNG, and parts that pictures share.
 
 matplotlib is imported when the first picture is drawn, without pyplot.
 """
@@ -19,7 +19,7 @@ from lfmm2.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# distinct to the colour-blind (Okabe and Ito)
+# Colours that colour-blind readers can tell apart (Okabe and Ito); the last one is a colour of our own.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A7F00")
 MARKERS = "osD^vPX*"
 DARK, LIGHT, HIT, LINE, GREY = "#33567A", "#8FABC7", "#D55E00", "#555555", "#9AA3AD"
@@ -37,12 +37,12 @@ _STYLE = {
     "legend.frameon": False,
     "path.simplify": True,
 }
-# those that may hold letters which the first lacks
+# Fonts by preference; those after the first have letters that the first lacks, such as Chinese ones.
 _FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Arial Unicode MS")
 
 
 def require_matplotlib() -> None:
-    """Raise UsageError with the remedy where matplotlib is absent."""
+    """Raise UsageError with the remedy if matplotlib is absent."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -51,7 +51,7 @@ def require_matplotlib() -> None:
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """matplotlib as it comes, with our changes, whatever the host has set; its settings are back at the end."""
+    """Use the defaults of matplotlib with our style until the block ends, then restore the user's settings."""
     require_matplotlib()
     from matplotlib import font_manager
     from matplotlib.style import context
@@ -64,7 +64,7 @@ def style() -> Iterator[None]:
 
 @contextlib.contextmanager
 def canvas(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
-    """`ax`, or one that fills a new figure of this size in inches."""
+    """Give `ax`, or if it is None the Axes of a new figure of this size in inches, drawn in our style."""
     if ax is not None:
         yield ax
         return
@@ -78,9 +78,9 @@ def canvas(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
 
 
 def as_png(ax: Axes, dpi: float = 150) -> bytes:
-    """The figure of `ax`, which `canvas` has made, as PNG with a palette: a third of the bytes of one without."""
+    """Return the figure of `ax`, which `canvas` has made, as PNG with a palette, which takes a third of the bytes."""
     with style(), warnings.catch_warnings():
-        # letters that no font has are boxes
+        # matplotlib warns of letters that no font has, and draws them as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         from PIL import Image
 
@@ -94,22 +94,22 @@ def as_png(ax: Axes, dpi: float = 150) -> bytes:
 
 
 def plain(text: str, most: int = 40) -> str:
-    """A name of the user's as matplotlib may draw it: one line, no formula, not too long."""
+    """Return a name of the user's that matplotlib draws as it is: one line, no formula, at most `most` letters."""
     shown = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
     shown = shown if len(shown) <= most else shown[: most - 1] + "…"
-    # a label that begins with _ is left out of legends
+    # matplotlib leaves a label that begins with _ out of legends.
     return (" " if shown.startswith("_") else "") + shown.replace("$", r"\$")
 
 
 def say(ax: Any, text: str) -> None:
-    """A picture without data says why."""
+    """Write a sentence into a picture that has no data."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=LINE)
     ax.set_xticks([])
     ax.set_yticks([])
 
 
 def p_bars(axes: Any, calibrated: Any, raw: Any | None) -> None:
-    """Counts of calibrated p as bars and of raw p as an outline; of raw p as bars where `raw` is None."""
+    """Draw counts of calibrated p as bars and of raw p as an outline; if `raw` is None, the bars are the raw p."""
     edges = np.linspace(0, 1, len(calibrated) + 1)
     axes.stairs(calibrated, edges, fill=True, color="#9DBBD8", label="raw" if raw is None else "calibrated")
     if raw is not None:
@@ -120,7 +120,7 @@ def p_bars(axes: Any, calibrated: Any, raw: Any | None) -> None:
 
 
 def ticks(low: int, high: int) -> list[int]:
-    """Round whole numbers from `low` to `high`, and `low` itself."""
+    """Return ticks at `low` and at round whole numbers up to `high`."""
     from matplotlib.ticker import MaxNLocator
 
     round_ones = MaxNLocator(10, integer=True, min_n_ticks=1).tick_values(low, high)

@@ -25,20 +25,26 @@ from lfmm2.report.report_words import (
 from lfmm2.report.summaries import NEIGHBOURHOOD, BriefSummary, Locus, SnpSummary, TableSummary
 from lfmm2.results import StoredRun
 
+# Characters of the record that the page shows; a run of many variables has a record of many megabytes.
 _MOST_RECORD = 200_000
+# Warnings that the page shows; a run of many variables may have one for each.
 _MOST_WARNINGS = 50
 
 
 @dataclass
 class Contents:
-    """All that a report shows of a run.
+    """The contents of a report.
 
     Attributes
     ----------
+    run : StoredRun
+    snps : SnpSummary
     tables : list of TableSummary
-        Those with pictures.
+        Tables that have pictures.
     others : list of BriefSummary
-        Variables without.
+        Tables that have none.
+    pictures : list of Picture
+        All pictures, in the order of the report.
     sweep : list of dict
         Rows of the sweep table; empty without a sweep.
     """
@@ -51,16 +57,17 @@ class Contents:
     sweep: list[dict[str, Any]] = field(default_factory=list)
 
     def chosen(self, *kinds: str, of: str | None = None) -> list[Picture]:
-        """Pictures of these kinds, in their order."""
+        """Return the pictures of these kinds, kind by kind; only those `of` a table or variable if that is given."""
         return [p for kind in kinds for p in self.pictures if p.kind == kind and of in (None, p.of)]
 
     def gif_by_k(self, variable: str) -> dict[int, float]:
-        """GIF at each K of the sweep, where it is defined."""
+        """Return the GIF of a variable at each K of the sweep for which it is defined."""
         rows = [row for row in self.sweep if row["VARIABLE"] == variable]
         return {row["K"]: row["GIF"] for row in rows if row["K"] is not None and row["GIF"] is not None}
 
 
 def _summary(contents: Contents) -> str:
+    """Write the section of the summary: size and method of the run, its warnings, and the table of results."""
     run, record = contents.run, contents.run.record
     factors = record.factors
     n_contigs = len(contents.tables[0].layout.names) if contents.tables else 0
@@ -79,6 +86,7 @@ def _summary(contents: Contents) -> str:
 
 
 def _warnings(warnings: Sequence[object]) -> str:
+    """Write the first warnings of the run; nothing if there are none."""
     if not warnings:
         return ""
     items = "".join(f"<li>{escaped(text)}</li>" for text in warnings[:_MOST_WARNINGS])
@@ -88,17 +96,18 @@ def _warnings(warnings: Sequence[object]) -> str:
 
 
 def _results_table(contents: Contents) -> str:
+    """Write the table of results: for each variable GIF, discoveries and strongest SNP."""
     calibration = contents.run.record.calibration
-    both: list[TableSummary | BriefSummary] = [*contents.tables, *contents.others]
-    # the joint test last, however the tables are split
-    both.sort(key=lambda of: contents.run.tables.index(of.name))
-    is_null = calibration.method == "empirical-null"
-    has_calibrated = any(of.is_calibrated for of in both)
+    summaries: list[TableSummary | BriefSummary] = [*contents.tables, *contents.others]
+    # The joint test is the last of the run's tables, but may stand before `others` here.
+    summaries.sort(key=lambda of: contents.run.tables.index(of.name))
+    has_fitted_null = calibration.method == "empirical-null"
+    has_calibrated = any(of.is_calibrated for of in summaries)
     columns = ["variable", "GIF", "FDR 5 %", "FDR 10 %", "strongest SNP", "p", "what the GIF usually means"]
     columns[6:6] = ["p, calibrated"] if has_calibrated else []
-    columns[2:2] = ["null mean", "null sd", "null share"] if is_null else []
+    columns[2:2] = ["null mean", "null sd", "null share"] if has_fitted_null else []
     rows = []
-    for of in both:
+    for of in summaries:
         name = escaped(of.name)
         if isinstance(of, TableSummary):
             top = of.loci[0] if of.loci else None
@@ -109,7 +118,7 @@ def _results_table(contents: Contents) -> str:
         fit = calibration.tests[of.name]
         gif, meaning = gif_cells(contents.run, of.name, contents.gif_by_k(of.name) if contents.sweep else None)
         cells = [name, gif]
-        cells += [number(value, ".3f") for value in (fit.mean, fit.sd, fit.null_proportion)] if is_null else []
+        cells += [number(value, ".3f") for value in (fit.mean, fit.sd, fit.null_proportion)] if has_fitted_null else []
         cells += [with_spaces(level.count) for level in of.discoveries]
         cells += [escaped(shortened(snp)) or NO_NUMBER, small_p(raw)]
         cells += [small_p(y)] if has_calibrated else []
@@ -130,10 +139,12 @@ def _strength(locus: Locus) -> float:
 
 
 def _anchor(contents: Contents, name: str) -> str:
+    """Return the anchor of a table in the page; names of variables may have letters that an anchor cannot have."""
     return f"table-{[table.name for table in contents.tables].index(name) + 1}"
 
 
 def _tests(contents: Contents) -> str:
+    """Write the section of the tests: the pictures of each table."""
     parts = []
     for table in contents.tables:
         title = "All variables jointly" if table.name == "joint" and len(contents.run.variables) > 1 else table.name
@@ -144,6 +155,7 @@ def _tests(contents: Contents) -> str:
 
 
 def _choice_of_k(contents: Contents) -> str:
+    """Write the section on the choice of K: the suggestion, the scree, and the criteria of a sweep."""
     run, parts = contents.run, []
     if (sweep := run.record.sweep) is not None:
         suggested, why = suggestion(run, sweep)
@@ -163,7 +175,7 @@ def _choice_of_k(contents: Contents) -> str:
 
 
 def _sweep_tables(contents: Contents) -> dict[str, str]:
-    """The criteria by K, a table for each variable with pictures."""
+    """Write the criteria by K, a table for each variable that has pictures; return the tables by variable."""
     columns = {
         "K": ("K", ".0f"),
         "GIF": ("GIF", ".3f"),
@@ -192,6 +204,7 @@ def _sweep_tables(contents: Contents) -> dict[str, str]:
 
 
 def _factors(contents: Contents) -> str:
+    """Write the section of the factors."""
     text = (
         "<p>Where a variable follows the factors closely (correlations near ±1, colours that change along an axis), "
         "effects of the variable and of structure cannot be told apart, and power is low.</p>\n"
@@ -200,6 +213,7 @@ def _factors(contents: Contents) -> str:
 
 
 def _data(contents: Contents) -> str:
+    """Write the section of the data: missing calls, filters, thinning, and numbers of SNPs by status."""
     record, snps = contents.run.record, contents.snps
     imputation = record.imputation
     items: dict[str, object] = {
@@ -226,6 +240,7 @@ def _data(contents: Contents) -> str:
 
 
 def _top_loci(contents: Contents) -> str:
+    """Write the section of the top loci, a table for each variable."""
     kb = NEIGHBOURHOOD // 1000
     which = "the calibrated " if any(of.is_calibrated for of in contents.tables) else ""
     parts = [
@@ -255,6 +270,7 @@ def _top_loci(contents: Contents) -> str:
 
 
 def _locus(locus: Locus, of: TableSummary) -> list[str]:
+    """Return the cells of a locus, in the order of the columns of `_top_loci`."""
     values = locus.values
     is_joint = "BETA" not in values
     names = ((locus.snp, 40), (locus.contig, 25), (locus.a1, 10), (locus.omitted, 10))
@@ -272,11 +288,12 @@ def _locus(locus: Locus, of: TableSummary) -> list[str]:
 
 
 def _distance(bases: int) -> str:
-    # no-break spaces: a distance stays in one line
+    """Write a signed distance in bases, with no-break spaces so that it stays in one line."""
     return f"{bases:+,}\u00a0b".replace(",", "\u00a0").replace("-", "−")
 
 
 def _run_record(contents: Contents) -> str:
+    """Write the section of the record of the run."""
     record = contents.run.record
     inputs = [f"{of.path} ({with_spaces(of.bytes)} bytes)" if of.bytes else of.path for of in record.inputs[:20]]
     items: dict[str, object] = {
@@ -298,7 +315,7 @@ def _run_record(contents: Contents) -> str:
 
 
 def as_html(contents: Contents) -> bytes:
-    """The whole file."""
+    """Return the whole HTML file."""
     run = contents.run
     has_k = run.path("sweep") is not None or bool(contents.chosen("scree"))
     sections = [

@@ -1,4 +1,4 @@
-"""Pieces of the HTML of a report: its style, text that is escaped, tables, lists and pictures as data: URIs."""
+"""Pieces of the HTML of a report: its style sheet, escaped text, tables, lists, and pictures as data: URIs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-# of the page to an inch of a picture, whose text is then about that of the page
+# Pixels of the page (CSS px) for an inch of a picture. With this value the text of pictures is about as large as that
+# of the page; a larger value makes it larger.
 _PIXELS = 108
 
-#: Light and dark, and on paper.
+#: Style sheet of the page, for light and dark screens and for paper.
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2530; --soft: #5a6675; --line: #d5dbe2; --card: #f5f7f9; --link: #005a9c; }
 @media (prefers-color-scheme: dark) {
@@ -60,17 +61,18 @@ dt { color: var(--soft); } dd { margin: 0; }
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with what it is of.
+    """A picture of the report.
 
     Attributes
     ----------
     kind : str
-        The function of `lfmm2.plots`, with - for _.
+        Name of the function of `lfmm2.plots` that draws it, with - for _.
     of : str
-        The table or variable; empty where it is of the whole run.
+        Name of the table or variable; empty if the picture is of the whole run.
     png : bytes
+        The PNG file.
     alt, caption : str
-        Plain text: what is seen where the picture is not, and what stands below it.
+        Plain text for readers who do not see the picture, and text below it.
     dpi : float
         Pixels per inch.
     """
@@ -84,24 +86,24 @@ class Picture:
 
 
 def escaped(value: object) -> str:
-    """Text of the user's, for the body or an attribute; control characters and lone surrogates show as �."""
+    """Escape a text for the body or an attribute; control characters and lone surrogates become �."""
     shown = "".join("�" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c for c in str(value))
     return html.escape(shown, quote=True)
 
 
 def figure(picture: Picture) -> str:
-    """A picture with its caption."""
+    """Return a picture with its caption as HTML."""
     width, height = struct.unpack(">II", picture.png[16:24])
     data = base64.b64encode(picture.png).decode()
     caption = f"<figcaption>{escaped(picture.caption)}</figcaption>" if picture.caption else ""
-    # at the size of the text around it, and sharp on dense screens
+    # The PNG has more pixels than the page shows, so that it is sharp on screens of high resolution.
     scale = _PIXELS / picture.dpi
     size = f'width="{round(scale * width)}" height="{round(scale * height)}"'
     return f'<figure><img src="data:image/png;base64,{data}" alt="{escaped(picture.alt)}" {size}>{caption}</figure>\n'
 
 
 def figures(pictures: Sequence[Picture]) -> str:
-    """Pictures side by side where there is room."""
+    """Return pictures as HTML, side by side where there is room."""
     inside = "".join(map(figure, pictures))
     return f'<div class="grid">{inside}</div>\n' if len(pictures) > 1 else inside
 
@@ -109,7 +111,7 @@ def figures(pictures: Sequence[Picture]) -> str:
 def html_table(
     caption: str, columns: Sequence[str], rows: Iterable[tuple[Sequence[str], bool]], text: Collection[int] = (0,)
 ) -> str:
-    """A table of cells of HTML, columns `text` to the left; rows with true are emphasised."""
+    """Return a table of cells of HTML; the columns `text` are aligned to the left, and rows with True are bold."""
 
     def cells(tag: str, values: Sequence[str]) -> str:
         scope = ' scope="col"' if tag == "th" else ""
@@ -123,6 +125,6 @@ def html_table(
 
 
 def listed(items: dict[str, object]) -> str:
-    """Names and what they are, as a list."""
+    """Return names and their values as a list of HTML."""
     rows = "".join(f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in items.items())
     return f"<dl>{rows}</dl>\n"

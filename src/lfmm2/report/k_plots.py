@@ -1,4 +1,4 @@
-"""Pictures of what changes with K: the scree, and the criteria and histograms of a sweep."""
+"""Pictures for the choice of K: the scree, and the criteria and histograms of a sweep."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from lfmm2.results import AnyRun, open_run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Histograms in one picture; of more K some are left out, because their histograms would be too small to read.
 _MOST_PANELS = 25
+# Variables in a legend; more names do not fit beside a picture.
 _MOST_NAMES = 14
+# Columns that the pictures need of each small table.
 _NEEDED = {
     "scree": ("AXIS", "EIGENVALUE"),
     "sweep": ("K", "VARIABLE", "GIF", "N_FDR05", "N_FDR10"),
@@ -28,6 +31,7 @@ _NEEDED = {
 
 
 def _small_table(run: AnyRun | pa.Table, name: str) -> pa.Table:
+    """Read a small table of a run, or take a ready one, and check that it has rows and the columns needed."""
     table = run if isinstance(run, pa.Table) else open_run(run).small_table(name)
     where = f"the {name} table" if isinstance(run, pa.Table) else open_run(run).path(name)
     if absent := [column for column in _NEEDED[name] if column not in table.column_names]:
@@ -38,7 +42,7 @@ def _small_table(run: AnyRun | pa.Table, name: str) -> pa.Table:
 
 
 def read_sweep(run: AnyRun) -> pa.Table:
-    """The sweep table of a run, which has a row for each K of its record and each variable."""
+    """Read the sweep table of a run, and check that it has a row for each variable at each K of the record."""
     run = open_run(run)
     table = _small_table(run, "sweep")
     ks = [] if run.record.sweep is None else run.record.sweep.K
@@ -49,14 +53,14 @@ def read_sweep(run: AnyRun) -> pa.Table:
 
 
 def _column(table: pa.Table, name: str) -> Any:
-    """A column as numbers, or as text; missing is NaN."""
+    """Return a column as an array of text, or of numbers with NaN for null."""
     values = table[name]
     text = pa.types.is_string(values.type) or pa.types.is_dictionary(values.type)
     return np.array(values.to_pylist(), object) if text else np.asarray(values.to_numpy(), np.float64)
 
 
 def scree(run: AnyRun | pa.Table, ax: Axes | None = None) -> Axes:
-    """Eigenvalues of the axes of structure, with the edge of those that chance makes (Marchenko–Pastur).
+    """Draw the eigenvalues of the axes of structure, and the edge of those that chance makes (Marchenko–Pastur).
 
     Axes with a Tracy–Widom p below 0.01 are filled. Takes a run, or its table "scree".
     """
@@ -66,7 +70,7 @@ def scree(run: AnyRun | pa.Table, ax: Axes | None = None) -> Axes:
         p = _column(table, "TW_P") if "TW_P" in table.column_names else np.full(len(number), np.nan)
         edge = _column(table, "BULK_EDGE") if "BULK_EDGE" in table.column_names else np.full(len(number), np.nan)
         beyond = p < LEVEL
-        # of a row of axes, each given the ones before it, those behind the first that fails do not count
+        # Each axis is tested given the axes before it, so those after the first that is not significant do not count.
         n_beyond = int(np.argmin(np.append(beyond, False)))
         have = "has" if n_beyond == 1 else "have"
         axes.set_title(f"{n_beyond} of {counted_as(len(number), 'axis', 'axes')} {have} Tracy–Widom p < {LEVEL:g}")
@@ -79,18 +83,18 @@ def scree(run: AnyRun | pa.Table, ax: Axes | None = None) -> Axes:
         if np.isfinite(edge).any():
             axes.plot(number, edge, "--", color=HIT, linewidth=1, label="edge of the bulk")
         axes.set_ylim(bottom=0)
-        whole = number
+        shown = number
         if not isinstance(run, pa.Table):
             K = open_run(run).n_factors
             axes.axvline(K, color=LINE, linewidth=0.8, linestyle=":", label="K of the run")
-            whole = np.append(whole, K)
-        _whole_numbers(axes, whole)
+            shown = np.append(shown, K)
+        _set_whole_number_axis(axes, shown)
         axes.legend(loc="upper right")
     return axes
 
 
-def _whole_numbers(axes: Any, values: Any) -> None:
-    """An x-axis of whole numbers that holds these values, and no tick where there is none."""
+def _set_whole_number_axis(axes: Any, values: Any) -> None:
+    """Set an x-axis that holds these values, with ticks at whole numbers between the smallest and the largest."""
     values = values[np.isfinite(values)]
     low, high = (int(values.min()), int(values.max())) if len(values) else (0, 1)
     margin = max(0.05 * (high - low), 0.5)
@@ -99,7 +103,7 @@ def _whole_numbers(axes: Any, values: Any) -> None:
 
 
 def _by_k(run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[str] | None, axes: Axes) -> None:
-    """Columns of the table "sweep" against K, one colour per variable, the second column dashed."""
+    """Draw one or two columns of the table "sweep" against K, a colour per variable, the second column dashed."""
     table = run if isinstance(run, pa.Table) else read_sweep(run)
     k, names = _column(table, "K"), _column(table, "VARIABLE")
     shown = list(dict.fromkeys(names)) if variables is None else list(variables)
@@ -111,23 +115,23 @@ def _by_k(run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[st
             style: dict[str, Any] = {"color": colour, "linestyle": dashes, "linewidth": 1.2}
             style |= {"marker": marker, "markersize": 4, "markerfacecolor": colour if dashes == "-" else "white"}
             axes.plot(k[rows], _column(table, column)[rows], label=label, **style)
-    whole = k
+    k_shown = k
     if not isinstance(run, pa.Table):
         run = open_run(run)
-        whole = np.append(whole, run.n_factors)
+        k_shown = np.append(k_shown, run.n_factors)
         axes.axvline(run.n_factors, color=LINE, linewidth=0.8, linestyle=":", label="K of the tables")
         suggested = None if run.record.sweep is None else run.record.sweep.suggested
         if suggested is not None and suggested != run.n_factors:
-            whole = np.append(whole, suggested)
+            k_shown = np.append(k_shown, suggested)
             axes.axvline(suggested, color=HIT, linewidth=0.8, linestyle="-.", label="K suggested")
     axes.set_xlabel("K, latent factors")
-    _whole_numbers(axes, whole)
+    _set_whole_number_axis(axes, k_shown)
     title = f"first {_MOST_NAMES} of {len(shown)}" if len(shown) > _MOST_NAMES else None
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, title=title, title_fontsize=8)
 
 
 def gif_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence[str] | None = None) -> Axes:
-    """Genomic inflation factor of each variable against K. Takes a run, or its table "sweep"."""
+    """Draw the genomic inflation factor of each variable against K. Takes a run, or its table "sweep"."""
     with canvas(ax, 6.4, 3.6) as axes:
         axes.set_title("Genomic inflation factor by K")
         axes.set_ylabel("GIF")
@@ -137,7 +141,7 @@ def gif_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence
 
 
 def discoveries_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence[str] | None = None) -> Axes:
-    """SNPs found at a false discovery rate of 5 % and 10 % against K. Takes a run, or its table "sweep"."""
+    """Draw the SNPs found at a false discovery rate of 5 % and 10 % against K. Takes a run, or its table "sweep"."""
     with canvas(ax, 6.4, 3.6) as axes:
         axes.set_title("Discoveries by K, FDR 5 % (lines) and 10 % (dashed)")
         axes.set_ylabel("SNPs found")
@@ -147,14 +151,15 @@ def discoveries_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: 
 
 
 class _Histograms(NamedTuple):
-    """Counts of the p of a variable, raw and calibrated, by K."""
+    """Histograms of the p of a variable: counts of raw and of calibrated p in each bin, by K."""
 
     variable: str
     is_calibrated: bool
     by_k: dict[int, tuple[Any, Any]]
 
 
-def _histograms(run: AnyRun | pa.Table, variable: str | None) -> _Histograms:
+def _read_histograms(run: AnyRun | pa.Table, variable: str | None) -> _Histograms:
+    """Read the histograms of a variable, the first if None, and check that the bins of each K fill 0 to 1."""
     table = _small_table(run, "sweep-histograms")
     names, k, which = (_column(table, name) for name in ("VARIABLE", "K", "P"))
     low, high, counts = (_column(table, name) for name in ("BIN_LOW", "BIN_HIGH", "COUNT"))
@@ -163,7 +168,7 @@ def _histograms(run: AnyRun | pa.Table, variable: str | None) -> _Histograms:
     if not isinstance(run, pa.Table):
         run = open_run(run)
         where = str(run.path("sweep-histograms"))
-        # a table that was cut off between two lines is one all the same
+        # A table that was cut off between two lines can be read, so the K that must be there are taken from the record.
         expected = run.record.sweep.K if run.record.sweep is not None and variable in run.variables else []
     if variable not in names and not expected:
         raise UsageError(f"{variable!r} has no histograms by K; {some_of(list(dict.fromkeys(names)))} have")
@@ -187,11 +192,11 @@ def _histograms(run: AnyRun | pa.Table, variable: str | None) -> _Histograms:
 
 
 def histograms_by_k(run: AnyRun | pa.Table, variable: str | None = None, ax: Axes | None = None) -> Axes:
-    """Histograms of p of one variable, a small one for each K. Takes a run, or its table "sweep-histograms".
+    """Draw histograms of p of one variable, a small one for each K. Takes a run, or its table "sweep-histograms".
 
     The Axes are an empty frame; those of each K are its ``child_axes``.
     """
-    bins = _histograms(run, variable)
+    bins = _read_histograms(run, variable)
     variable = bins.variable
     values = np.array(sorted(bins.by_k))
     if len(values) > _MOST_PANELS:

@@ -1,4 +1,4 @@
-"""Sums of the pictures of a run, taken block by block; their size does not depend on the number of SNPs.
+"""Points and counts for the pictures of a run, collected block by block in memory that does not grow with the SNPs.
 
 A Manhattan plot keeps its strong SNPs and counts the others on a grid, a QQ plot keeps the largest values and counts
 the others in narrow bins.
@@ -15,32 +15,36 @@ from scipy import special
 
 from lfmm2._typing import Floats, Ints
 
-#: Levels of the false discovery rate that are counted and drawn.
+#: Levels of the false discovery rate at which discoveries are counted and drawn.
 FDR_LEVELS = (0.05, 0.10)
-#: From this -log10 p on a SNP is drawn by itself and counts as a neighbour.
+#: The -log10 p from which on a SNP is drawn as a point of its own and counts as a neighbour.
 STRONG = 3.0
 
-# all SNPs are drawn one by one where there are no more than this
+# Number of SNPs up to which all are drawn as points of their own.
 _FEW_SNPS = 50_000
+# Points of a Manhattan plot that are kept; with more SNPs above `STRONG`, the weaker half of them goes to the grid.
 _MOST_POINTS = 200_000
-# columns about as many as pixels across, rows about as many as pixels from 0 to STRONG
+# Columns and rows of the grid of a Manhattan plot: about the pixels across, and the pixels from 0 to `STRONG`. With
+# fewer, cells are seen as steps; more take memory and time, and are not seen.
 _GRID = (2000, 120)
+# Largest values of a QQ plot that are kept one by one; the others are read from bins, which is less exact.
 _TAIL = 5000
-# -log10 p in bins of 0.002, above 10 of 0.2 %
+# Bins of a QQ plot: below a -log10 p of `_FINE_TOP` there are `_FINE` in each unit, above it each is wider than the one
+# before by the factor `_RATIO`. The `_N_BINS` bins reach to a -log10 p of about 1.6 million.
 _FINE, _FINE_TOP, _RATIO, _N_BINS = 500, 10.0, 1.002, 11_000
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Contigs side by side in the order in which the file names them first.
+    """Contigs side by side on an axis, in the order of their first SNP in the file.
 
     Attributes
     ----------
     names : tuple of str
-    counts, first, last : ndarray, int64
-        SNPs of each contig, its smallest and largest position.
-    starts, widths : ndarray, float64
-        Where each contig begins on the axis, and what it takes there.
+    counts, first, last : ndarray of shape (n_contigs,), int64
+        Number of SNPs of each contig, and its smallest and largest position.
+    starts, widths : ndarray of shape (n_contigs,), float64
+        Start and width of each contig on the axis.
     """
 
     names: tuple[str, ...]
@@ -53,7 +57,7 @@ class Layout:
     def __post_init__(self) -> None:
         span = (self.last - self.first).astype(float)
         placed = span > 0
-        # contigs without positions get the room that as many SNPs have elsewhere
+        # A contig without positions gets the width that as many SNPs take on average in contigs with positions.
         per_snp = span.sum() / self.counts[placed].sum() if placed.any() else 1.0
         widths = np.where(placed, span, np.where(self.counts > 1, self.counts * per_snp, 0.0))
         n_contigs = max(len(self.names), 1)
@@ -70,12 +74,12 @@ class Layout:
 
     @property
     def has_positions(self) -> NDArray[np.bool_]:
-        """Whether the SNPs of a contig have positions of their own; else they stand in the order of the file."""
+        """True for each contig whose SNPs have positions; SNPs of the others are placed in the order of the file."""
         placed: NDArray[np.bool_] = (self.last > self.first) | (self.counts == 1)
         return placed
 
     def place(self, codes: Ints, positions: Ints, orders: Ints) -> Floats:
-        """Places of SNPs on the axis, from contig, position and number within the contig."""
+        """Return the places of SNPs on the axis, from the number of their contig, position and rank in the contig."""
         span = (self.last - self.first)[codes]
         share = np.where(span > 0, positions - self.first[codes], orders + 0.5) / np.where(
             span > 0, span, self.counts[codes]
@@ -84,12 +88,13 @@ class Layout:
 
 
 class Contigs:
-    """Names of contigs as numbers, in the order of their appearance."""
+    """Numbers of contigs, in the order of their first SNP."""
 
     def __init__(self, names: tuple[str, ...] = ()) -> None:
         self.numbers = {name: i for i, name in enumerate(names)}
 
     def codes(self, column: pa.ChunkedArray) -> Ints:
+        """Return the number of the contig of each SNP of a block, and number contigs that are new."""
         values = column.combine_chunks()
         if isinstance(values, pa.ChunkedArray):
             values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], pa.string())
@@ -97,7 +102,7 @@ class Contigs:
             values = values.dictionary_encode()
         names = values.dictionary.to_pylist()
         indices = values.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        # a dictionary may hold names that do not occur, or in another order
+        # A dictionary may hold names that do not occur, and its order need not be that of the SNPs.
         used, first = np.unique(indices, return_index=True)
         numbers = np.zeros(len(names), np.int64)
         for i in used[np.argsort(first)]:
@@ -107,12 +112,13 @@ class Contigs:
 
 
 class Orders:
-    """Numbers of SNPs within their contigs, across blocks."""
+    """Ranks of SNPs within their contigs, counted on from block to block."""
 
     def __init__(self, layout: Layout) -> None:
         self._seen = np.zeros(len(layout.names), np.int64)
 
     def take(self, codes: Ints) -> Ints:
+        """Return the rank of each SNP of the next block within its contig, from 0."""
         by_contig = np.argsort(codes, kind="stable")
         counts = np.bincount(codes, minlength=len(self._seen))
         within = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -129,15 +135,16 @@ class Manhattan:
 
     Attributes
     ----------
-    x, y : ndarray, float64
-        Place and -log10 p of the SNPs from `full_from` on, in the order of the file.
-    contigs : ndarray, int64
-        Their contigs.
+    x, y : ndarray of shape (n_points,), float64
+        Place on the axis and -log10 p of SNPs that are points of their own, in the order of the file.
+    contigs : ndarray of shape (n_points,), int64
+        Number of the contig of each of these SNPs.
     full_from : float
-        From here on every SNP is there by itself; 0 where there are few.
-    grid : ndarray of shape (columns, rows), int64
-        Counts of the others; columns share the axis, rows have the height `row_height`, from 0.
+        The -log10 p from which on every SNP is a point of its own; 0 if all are.
+    grid : ndarray of shape (n_columns, n_rows), int64
+        Number of other SNPs in each cell. Columns divide the axis evenly; rows begin at a -log10 p of 0.
     row_height : float
+        Height of a row in units of -log10 p.
     """
 
     x: Floats
@@ -149,6 +156,8 @@ class Manhattan:
 
 
 class ManhattanSums:
+    """Points and counts of a Manhattan plot, as blocks are added."""
+
     def __init__(self, layout: Layout, n_snps: int) -> None:
         self._layout = layout
         self.full_from = 0.0 if n_snps <= _FEW_SNPS else STRONG
@@ -158,7 +167,7 @@ class ManhattanSums:
         self._n_kept = 0
 
     def add(self, x: Floats, y: Floats, codes: Ints, positions: Ints, ids: pa.Array) -> None:
-        """SNPs of a block whose y is a number."""
+        """Add the SNPs of a block; all y are numbers."""
         strong = np.flatnonzero(y >= self.full_from)
         weak = y < self.full_from
         self._count(x[weak], y[weak])
@@ -168,12 +177,14 @@ class ManhattanSums:
             self._raise_threshold()
 
     def _count(self, x: Floats, y: Floats) -> None:
+        """Count weak SNPs in the cells of the grid."""
         n_columns, n_rows = _GRID
         columns = np.minimum((x * (n_columns / self._layout.total)).astype(np.int64), n_columns - 1)
         rows = np.minimum((y / self._row_height).astype(np.int64), n_rows - 1)
         self._grid += np.bincount(columns * n_rows + rows, minlength=n_columns * n_rows).reshape(_GRID)
 
     def _raise_threshold(self) -> None:
+        """Move about the weaker half of the points to the grid, whose rows double in height until they hold them."""
         x, y, codes, positions, ids = self.points()
         middle = float(np.median(y))
         while middle > (_GRID[1] - 1) * self._row_height:
@@ -188,7 +199,7 @@ class ManhattanSums:
         self._n_kept = len(strong)
 
     def points(self) -> tuple[Floats, Floats, Ints, Ints, pa.Array]:
-        """x, y, contig, position and ID of the SNPs kept."""
+        """Return x, y, contig, position and ID of the SNPs that are points of their own."""
         if not self._kept:
             none = np.zeros(0)
             return none, none, none.astype(np.int64), none.astype(np.int64), pa.array([], pa.string())
@@ -199,22 +210,23 @@ class ManhattanSums:
         return x, y, codes, positions, joined
 
     def finish(self) -> Manhattan:
+        """Return the plot of all blocks."""
         x, y, codes, *_ = self.points()
         return Manhattan(x, y, codes, self.full_from, self._grid, self._row_height)
 
 
 @dataclass(frozen=True, eq=False)
 class QuantilePoints:
-    """Points of a QQ plot, the largest first: all in the tail, then at even distances on the axis.
+    """Points of a QQ plot, the strongest first: the first 1000 ranks, then ranks at even distances on the axis.
 
     Attributes
     ----------
     n : int
-        SNPs with a p.
-    expected, observed : ndarray, float64
+        Number of SNPs with a p.
+    expected, observed : ndarray of shape (n_points,), float64
         -log10 of (rank - 0.5) / n, and the -log10 p of this rank.
-    low, high : ndarray, float64
-        2.5 % and 97.5 % quantiles of the order statistic of this rank, of n independent p.
+    low, high : ndarray of shape (n_points,), float64
+        -log10 of the 97.5 % and 2.5 % quantiles of the p of this rank among n independent p.
     """
 
     n: int
@@ -225,11 +237,14 @@ class QuantilePoints:
 
 
 class QuantileSums:
+    """Largest values and counts of a QQ plot, as blocks are added."""
+
     def __init__(self) -> None:
         self._counts = np.zeros(_N_BINS, np.int64)
         self._tail = np.zeros(0)
 
     def add(self, y: Floats) -> None:
+        """Add the -log10 p of a block; all are numbers of at least 0."""
         fine = y < _FINE_TOP
         bins = np.empty(len(y), np.int64)
         bins[fine] = y[fine] * _FINE
@@ -243,6 +258,7 @@ class QuantileSums:
         self._tail = np.sort(tail)
 
     def finish(self) -> QuantilePoints:
+        """Return the points of all blocks."""
         n = int(self._counts.sum())
         if not n:
             return QuantilePoints(0, *(np.zeros(0) for _ in range(4)))
@@ -256,7 +272,7 @@ class QuantileSums:
         return QuantilePoints(n, -np.log10((ranks - 0.5) / n), observed, low, high)
 
     def _from_counts(self, ranks: Floats) -> Floats:
-        """Values of these ranks, as if those of a bin were spread evenly over it."""
+        """Return the values of these ranks, as if the values of a bin were spread evenly over it."""
         linear = int(_FINE_TOP * _FINE)
         edges = np.concatenate(
             [np.arange(linear) / _FINE, _FINE_TOP * _RATIO ** np.arange(_N_BINS - linear + 1, dtype=float)]
@@ -271,7 +287,7 @@ class QuantileSums:
 
 @dataclass(frozen=True)
 class Discoveries:
-    """SNPs with q below a level: how many, and the -log10 p of the weakest, NaN where there is none."""
+    """SNPs with q below a level: their count, and as `line` the -log10 p of the weakest, NaN if there is none."""
 
     level: float
     count: int
@@ -279,11 +295,14 @@ class Discoveries:
 
 
 class DiscoveryCounts:
+    """Discoveries at each of `FDR_LEVELS`, as blocks are added."""
+
     def __init__(self) -> None:
         self._counts = [0] * len(FDR_LEVELS)
         self._lines = [np.nan] * len(FDR_LEVELS)
 
     def add(self, y: Floats, q: Floats) -> None:
+        """Add the -log10 p and q of a block."""
         for i, level in enumerate(FDR_LEVELS):
             found = y[q < level]
             if len(found):
@@ -291,11 +310,12 @@ class DiscoveryCounts:
                 self._lines[i] = float(np.fmin(self._lines[i], found.min()))
 
     def finish(self) -> tuple[Discoveries, ...]:
+        """Return the discoveries in all blocks, level by level."""
         return tuple(Discoveries(*of) for of in zip(FDR_LEVELS, self._counts, self._lines, strict=True))
 
 
 class Strongest:
-    """Rows with the largest y, the first of equals."""
+    """The rows of a table with the largest y, strongest first; of equal ones the first in the file."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -303,6 +323,7 @@ class Strongest:
         self.rows: pa.Table | None = None
 
     def add(self, y: Floats, block: pa.Table) -> None:
+        """Add a block; rows whose y is NaN are left out."""
         if not len(y):
             return
         least = self.y[-1] if len(self.y) == self._most else -np.inf
@@ -310,7 +331,7 @@ class Strongest:
         if not len(better):
             return
         better = better[np.argsort(-y[better], kind="stable")[: self._most]]
-        # text as such: dictionaries of blocks differ
+        # Text is stored without dictionaries, because those of two blocks differ.
         rows = block.take(pa.array(better)).cast(
             pa.schema([(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in block.schema])
         )

@@ -40,10 +40,12 @@ __all__ = [
 ]
 
 _LOG_P = r"$-\log_{10}\,p$"
+# Samples drawn on two factors; of more only every second, third, ... is drawn, because points would hide each other.
 _MOST_SAMPLES = 20_000
 
 
-def _table(run: AnyRun | TableSummary, variable: str | None) -> TableSummary:
+def _summarise(run: AnyRun | TableSummary, variable: str | None) -> TableSummary:
+    """Return the summary of a table of a run, the first if `variable` is None, or the ready one."""
     if isinstance(run, TableSummary):
         return run
     run = open_run(run)
@@ -51,7 +53,7 @@ def _table(run: AnyRun | TableSummary, variable: str | None) -> TableSummary:
 
 
 def _design(run: StoredRun) -> tuple[tuple[str, ...], Any, Any]:
-    """Variables, their values (n, d) and the factors (n, K)."""
+    """Read the names of the variables, their values (n, d) and the factors (n, K), and check that these fit."""
     U = run.factors().U
     names, X = run.design()
     if U.ndim != 2 or X.shape != (len(U), len(names)):
@@ -64,26 +66,28 @@ def _design(run: StoredRun) -> tuple[tuple[str, ...], Any, Any]:
 
 
 def _heading(table: TableSummary, facts: str, most: int = 18) -> str:
+    """Return the title of a picture; at most `most` letters of the variable's name are shown."""
     gif = f", GIF {table.gif:.3f}" if np.isfinite(table.gif) else ""
     return f"{plain(table.name, most)}, K = {table.n_factors}{gif}: {facts}"
 
 
 def manhattan(run: AnyRun | TableSummary, variable: str | None = None, ax: Axes | None = None) -> Axes:
-    """-log10 p along the genome, calibrated where the run has it, contigs in the order of the file.
+    """Draw -log10 p along the genome, of calibrated p if the run has them; contigs are in the order of the file.
 
     Parameters
     ----------
     run : StoredRun, path, result of `lfmm2.run` or TableSummary
     variable : str, optional
-        A variable, or "joint"; the first if None.
+        A variable, or "joint"; the first variable if None.
     ax : matplotlib Axes, optional
-        In a new figure if None.
+        Axes to draw into; those of a new figure if None.
 
     Notes
     -----
-    SNPs above 3 are drawn one by one, those below as the cells of a grid that have any. SNPs with q < 0.05 are orange.
+    Up to 50 000 SNPs are drawn one by one. Of more SNPs, those with a -log10 p below 3, or below a higher limit if more
+    than 200 000 are above 3, are drawn as the cells of a grid. SNPs with q < 0.05 are orange.
     """
-    table = _table(run, variable)
+    table = _summarise(run, variable)
     with canvas(ax, 10.0, 3.4) as axes:
         n_found = table.discoveries[0].count
         axes.set_title(_heading(table, f"{with_spaces(n_found)} of {counted(table.n_tested, 'SNP')} with q < 0.05", 40))
@@ -97,7 +101,7 @@ def manhattan(run: AnyRun | TableSummary, variable: str | None = None, ax: Axes 
         grid_contigs = np.maximum(np.searchsorted(layout.starts, grid_x, side="right") - 1, 0)
         line = table.discoveries[0].line if n_found else np.inf
         found, found_cells = points.y >= line, rows * points.row_height >= line
-        # the same for cells and SNPs, so that there is no seam between them
+        # Cells and SNPs have the same size, so that no seam is seen between them.
         size = 2.3 if points.full_from else 3.2 if table.n_tested > 1000 else 5.5
         for parity, colour in enumerate((DARK, LIGHT)):
             cells = (grid_contigs % 2 == parity) & ~found_cells
@@ -116,12 +120,13 @@ def manhattan(run: AnyRun | TableSummary, variable: str | None = None, ax: Axes 
 
 
 def _dots(axes: Any, x: Any, y: Any, colour: str, size: float) -> None:
+    """Draw points without an edge, as pixels also in a vector format, since there may be many."""
     if len(x):
         axes.plot(x, y, ".", color=colour, markersize=size, markeredgewidth=0, rasterized=True)
 
 
 def _fdr_lines(axes: Any, table: TableSummary, top: float) -> None:
-    """A line at the weakest discovery of each level, named beside the axes."""
+    """Draw a line at the weakest discovery of each level, with its name beside the axes."""
     found = [of for of in table.discoveries if of.count]
     names = [f"FDR {100 * of.level:g} %" for of in found]
     if len(found) == 2 and found[0].line == found[1].line:
@@ -134,7 +139,10 @@ def _fdr_lines(axes: Any, table: TableSummary, top: float) -> None:
 
 
 def _contig_axis(axes: Any, layout: Layout) -> None:
-    """Names of contigs below their middles, the widest contigs first where there is no room for all."""
+    """Write the names of contigs below their middles; if there is no room for all, the widest contigs are named.
+
+    A single contig has an axis of its positions instead.
+    """
     if len(layout.names) == 1 and layout.last[0] > layout.first[0]:
         from matplotlib.ticker import MaxNLocator
 
@@ -145,7 +153,7 @@ def _contig_axis(axes: Any, layout: Layout) -> None:
         return
     centres = layout.starts + layout.widths / 2
     names = [plain(name, 16) for name in layout.names]
-    # the layout is not known yet, and leaves about so much of a figure to its axes
+    # The width of the axes in inches is estimated, because matplotlib lays the figure out only when it is drawn.
     inches = axes.figure.get_size_inches()[0] * max(float(axes.get_position().width), 0.05)
     per_inch = layout.total / (1.14 * inches)
     half_widths = [per_inch * (0.032 * len(name) + 0.02) for name in names]
@@ -165,11 +173,11 @@ def _contig_axis(axes: Any, layout: Layout) -> None:
 
 
 def qq(run: AnyRun | TableSummary, variable: str | None = None, ax: Axes | None = None) -> Axes:
-    """Observed -log10 p against those expected of uniform p, raw and, where the run has it, calibrated.
+    """Draw the observed -log10 p against those expected of uniform p: raw and, if the run has them, calibrated.
 
-    The band holds 95 % of each order statistic of independent p. Parameters as of `manhattan`.
+    The band holds each order statistic of independent p with probability 95 %. Parameters are those of `manhattan`.
     """
-    table = _table(run, variable)
+    table = _summarise(run, variable)
     with canvas(ax, 4.6, 4.2) as axes:
         axes.set_title(_heading(table, "QQ"))
         axes.set_xlabel(f"{_LOG_P} expected")
@@ -194,11 +202,11 @@ def qq(run: AnyRun | TableSummary, variable: str | None = None, ax: Axes | None 
 
 
 def p_histogram(run: AnyRun | TableSummary, variable: str | None = None, ax: Axes | None = None) -> Axes:
-    """Histogram of p, calibrated (bars) and raw (outline); flat but for a peak at 0 if all is well.
+    """Draw the histogram of p, calibrated (bars) and raw (outline); it is flat but for a peak at 0 if all is well.
 
-    Without calibration the bars are the raw p. Parameters as of `manhattan`.
+    Without calibration the bars are the raw p. Parameters are those of `manhattan`.
     """
-    table = _table(run, variable)
+    table = _summarise(run, variable)
     with canvas(ax, 4.6, 4.2) as axes:
         axes.set_title(_heading(table, "p"))
         axes.set_xlabel("p")
@@ -213,7 +221,10 @@ def p_histogram(run: AnyRun | TableSummary, variable: str | None = None, ax: Axe
 
 
 def factors(run: AnyRun, variable: str | None = None, pair: tuple[int, int] = (1, 2), ax: Axes | None = None) -> Axes:
-    """Samples on two factors, coloured by a variable (the first if None); with one factor, the variable against it."""
+    """Draw the samples on two factors, coloured by a variable (the first if None).
+
+    `pair` has the numbers of the two factors, from 1. If there is only one factor, the variable is drawn against it.
+    """
     run = open_run(run)
     names, X, U = _design(run)
     variable = names[0] if variable is None else variable
@@ -247,7 +258,7 @@ def factors(run: AnyRun, variable: str | None = None, pair: tuple[int, int] = (1
 
 
 def correlations(run: AnyRun) -> tuple[tuple[str, ...], Any]:
-    """Variables, and their correlations with the factors, shape (d, K); NaN where one is constant."""
+    """Return the variables, and their correlations with the factors, shape (d, K); NaN if one of both is constant."""
     run = open_run(run)
     names, X, U = _design(run)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -256,7 +267,7 @@ def correlations(run: AnyRun) -> tuple[tuple[str, ...], Any]:
 
 
 def factor_correlations(run: AnyRun, ax: Axes | None = None, variables: Sequence[str] | None = None) -> Axes:
-    """Correlation of each variable with each factor."""
+    """Draw the correlation of each variable with each factor as a heat map; `variables` chooses some."""
     names, r = correlations(run)
     if variables is not None:
         kept = [names.index(name) for name in variables]
@@ -282,7 +293,7 @@ def factor_correlations(run: AnyRun, ax: Axes | None = None, variables: Sequence
             for (i, k), value in np.ndenumerate(r):
                 colour = "white" if abs(value) > 0.6 else "#222222"
                 if np.isfinite(value):
-                    # 0.00 has no sign
+                    # A zero is written without a sign, and the minus is the typographic one.
                     text = f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
                     axes.text(k, i, text, ha="center", va="center", color=colour, fontsize=7)
         bar = axes.figure.colorbar(image, ax=axes, pad=0.02, ticks=[-1, 0, 1])
@@ -291,7 +302,7 @@ def factor_correlations(run: AnyRun, ax: Axes | None = None, variables: Sequence
 
 
 def frequencies(run: AnyRun | SnpSummary, ax: Axes | None = None) -> Axes:
-    """Histogram of the frequency of A1."""
+    """Draw the histogram of the frequency of A1 over all SNPs."""
     snps = run if isinstance(run, SnpSummary) else summarise_snps(run)
     with canvas(ax, 4.6, 3.2) as axes:
         axes.set_title(f"Allele frequency of {counted(int(snps.frequency_counts.sum()), 'SNP')}")
@@ -303,7 +314,7 @@ def frequencies(run: AnyRun | SnpSummary, ax: Axes | None = None) -> Axes:
 
 
 def missingness(run: AnyRun | SnpSummary, ax: Axes | None = None) -> Axes:
-    """Histogram of the share of samples without a call, per SNP."""
+    """Draw the histogram of the share of samples without a call over all SNPs."""
     snps = run if isinstance(run, SnpSummary) else summarise_snps(run)
     with canvas(ax, 4.6, 3.2) as axes:
         axes.set_title(f"Missing calls: {100 * snps.missing_mean:.2g} % of all")

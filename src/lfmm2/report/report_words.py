@@ -1,4 +1,4 @@
-"""Sentences and numbers of the report, by the calibration of the run, its sweep and its scree."""
+"""Sentences and numbers of the report."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import math
 from lfmm2._words import counted, with_spaces
 from lfmm2.results import ScreeFacts, StoredRun, SweepFacts
 
-#: Stands where a number is absent.
+#: Text in place of an absent number.
 NO_NUMBER = "—"
 
-# The smallest GIF of a sweep above this means that no K of it takes the structure up; below it calibration is enough.
+# GIF up to which calibration is enough. If the GIF is larger with every K of a sweep, none of them takes the structure
+# up; with a smaller limit the report says so of runs that are sound, with a larger one it misses confounding.
 _INFLATED = 1.4
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _METHODS = {
@@ -45,7 +46,7 @@ def power_of_ten(exponent: int) -> str:
 
 
 def small_p(neg_log10: float) -> str:
-    """Write p, given as -log10 p, also where p itself is too small for a double."""
+    """Write p, given as -log10 p, even if p is too small for a double."""
     if not math.isfinite(neg_log10):
         return NO_NUMBER
     if neg_log10 < 2:
@@ -57,7 +58,7 @@ def small_p(neg_log10: float) -> str:
 
 
 def small_q(value: float) -> str:
-    """Write a q-value or local fdr; 0 stands for any that is below the smallest double."""
+    """Write a q-value or local fdr; values below the smallest double are written 0."""
     if not value > 0:
         return "0" if value == 0 else NO_NUMBER
     return f"{value:.3f}" if value >= 0.01 else small_p(-math.log10(value))
@@ -77,11 +78,11 @@ def meaning_of_gif(
     ----------
     gif : float
     method : {"gif", "empirical-null", "none"}
-        Of calibration.
+        Method of calibration.
     by_k : dict of int to float, optional
-        GIF of the same variable at every K of a sweep, which has none of the joint test; None without a sweep.
+        GIF of the same variable at every K of a sweep; empty for the joint test, and None without a sweep.
     n_axes : int, optional
-        Axes that stand out in the scree.
+        Number of axes that stand out in the scree.
     """
     if not math.isfinite(gif):
         return "not defined"
@@ -94,7 +95,7 @@ def meaning_of_gif(
     uncalibrated = "; these p are not calibrated" if method == "none" else ""
     known = {k: value for k, value in (by_k or {}).items() if math.isfinite(value)}
     if known:
-        found = _of_sweep(known, n_axes)
+        found = _meaning_of_sweep(known, n_axes)
         return f"{'well above 1' if gif <= 2 else 'above 2'}: {found}{uncalibrated}"
     larger = "compare larger K" if by_k is None else "compare the variables by K below"
     if gif <= 2:
@@ -103,8 +104,8 @@ def meaning_of_gif(
     return f"above 2: strong confounding remains; {reliance}{larger}{uncalibrated}"
 
 
-def _of_sweep(by_k: dict[int, float], n_axes: int | None) -> str:
-    """Return the lowest GIF of the sweep with its meaning."""
+def _meaning_of_sweep(by_k: dict[int, float], n_axes: int | None) -> str:
+    """Return the meaning of the smallest GIF of a sweep."""
     best = min(by_k, key=lambda k: by_k[k])
     if by_k[best] <= _INFLATED:
         return f"structure remains, or effects are many; K = {best} of the sweep has {by_k[best]:.2f}"
@@ -128,11 +129,12 @@ def suggestion(run: StoredRun, sweep: SweepFacts) -> tuple[str, str]:
 
 
 def _n_axes(run: StoredRun) -> int | None:
+    """Return the number of axes that stand out in the scree; None without a scree."""
     return None if run.record.scree is None else run.record.scree.n_axes
 
 
 def scree_sentence(scree: ScreeFacts) -> str:
-    """Return how many axes stand out, and from what."""
+    """Return a sentence on how many axes stand out, and on the eigenvalues that chance makes."""
     text = f"{counted_as(scree.n_axes, 'axis stands', 'axes stand')} out from chance"
     if math.isfinite(scree.effective_snps):
         text += f"; the genotypes count as {counted(round(scree.effective_snps), 'independent SNP')}"

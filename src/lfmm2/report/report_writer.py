@@ -1,4 +1,4 @@
-"""The report of a run: its tables summarised, its pictures drawn, one HTML file and, if wanted, a PNG per picture."""
+"""Write the report of a run: summarise its tables, draw its pictures, and write one HTML file and a PNG per picture."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from lfmm2.results import AnyRun, StoredRun, open_run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-#: Variables that get pictures; the others get a line each.
+#: Number of variables that have pictures; the others have a line each. With more the page becomes long and large.
 MOST_VARIABLES = 12
+# Variables in the picture of correlations; the rows of more are too low for their names.
 _MOST_ROWS = 60
 
 
-class _Plan(NamedTuple):
-    """A picture to come, and the name of its PNG."""
+class _PlannedPicture(NamedTuple):
+    """A picture to be drawn, as `Picture` describes it, and the name of its PNG without ".png"."""
 
     kind: str
     of: str
@@ -47,7 +47,7 @@ class _Plan(NamedTuple):
 
 
 def check_report(prefix: AnyPath, overwrite: bool = False) -> None:
-    """Check, before a run with the prefix `prefix`, that `write_report` can write its page.
+    """Check, before a run with this prefix, that `write_report` will be able to write its page.
 
     Raises
     ------
@@ -57,10 +57,11 @@ def check_report(prefix: AnyPath, overwrite: bool = False) -> None:
         If ``<prefix>.report.html`` exists and `overwrite` is false; if it cannot be written.
     """
     require_matplotlib()
-    check_outputs([_page(prefix)], overwrite)
+    check_outputs([_page_path(prefix)], overwrite)
 
 
-def _page(prefix: AnyPath) -> Path:
+def _page_path(prefix: AnyPath) -> Path:
+    """Return the path of the HTML file of a run."""
     return Path(f"{os.fspath(prefix)}.report.html")
 
 
@@ -81,9 +82,9 @@ def write_report(
     out : path, optional
         The HTML file; ``<prefix>.report.html`` if None.
     png : path, optional
-        An existing folder, or a path that ends with a slash and is made a folder: its files are ``<picture>.png``. Any
-        other path is a prefix: ``<png>.<picture>.png``. An HTML file that exists stays as it is, unless `out` or
-        `overwrite` is given.
+        An existing folder, or a path that ends with a slash and is made a folder: it gets files ``<picture>.png``. Any
+        other path is a prefix of files ``<png>.<picture>.png``. If `png` is given, an HTML file that exists stays as it
+        is, unless `out` or `overwrite` is given too.
     overwrite : bool
         Replace files that exist.
     dpi : float
@@ -106,8 +107,8 @@ def write_report(
 
     Notes
     -----
-    Every table is read once and its first also for positions and frequencies. Memory does not grow with the number of
-    SNPs. Variables beyond the first 12 get a line each instead of pictures.
+    Every table is read once, the first one also for positions and frequencies. Memory does not grow with the number of
+    SNPs. Variables beyond the first 12 have a line each instead of pictures.
 
     Examples
     --------
@@ -115,18 +116,18 @@ def write_report(
     """
     require_matplotlib()
     run = open_run(results)
-    page = _page(run.prefix) if out is None else Path(out)
+    page = _page_path(run.prefix) if out is None else Path(out)
     own = {run.prefix.with_name(name).resolve() for name in (*run.record.files, f"{run.prefix.name}.json")}
     if page.resolve() in own:
         raise UsageError(f"{page} belongs to the results themselves; choose another --out")
     is_kept = png is not None and out is None and not overwrite and page.is_file()
     pages = [] if is_kept else [page]
     check_outputs(pages, overwrite)
-    plans = list(_plans(run))
-    with _pictures_folder(png):
+    plans = list(_plan_pictures(run))
+    with _make_folder(png):
         files = {} if png is None else {plan: _png_path(png, plan.file) for plan in plans}
         check_outputs([*pages, *files.values()], overwrite)
-        contents = _contents(run, plans, dpi)
+        contents = _draw_contents(run, plans, dpi)
         with OutputSet() as outputs:
             for path in pages:
                 outputs.open(path).write(as_html(contents))
@@ -137,8 +138,8 @@ def write_report(
 
 
 @contextlib.contextmanager
-def _pictures_folder(png: AnyPath | None) -> Iterator[None]:
-    """The folder that `png` names with a slash at its end, made where it is absent, and removed after a failure."""
+def _make_folder(png: AnyPath | None) -> Iterator[None]:
+    """Make the folder of a `png` that ends with a slash, if it is absent, and remove it if the block fails."""
     text = "" if png is None else os.fspath(png)
     folder = Path(text)
     if png is not None and not text:
@@ -161,42 +162,46 @@ def _pictures_folder(png: AnyPath | None) -> Iterator[None]:
 
 
 def _png_path(png: AnyPath, name: str) -> Path:
+    """Return the path of a picture, in the folder `png` or with the prefix `png`."""
     folder = Path(png)
     return folder / f"{name}.png" if folder.is_dir() else folder.with_name(f"{folder.name}.{name}.png")
 
 
-def _shown(run: StoredRun) -> tuple[str, ...]:
+def _variables_with_pictures(run: StoredRun) -> tuple[str, ...]:
+    """Return the first `MOST_VARIABLES` variables."""
     return run.variables[:MOST_VARIABLES]
 
 
-def _plans(run: StoredRun) -> Iterator[_Plan]:
-    """The pictures of a run, in the order of the report; those for which it has no data are left out."""
+def _plan_pictures(run: StoredRun) -> Iterator[_PlannedPicture]:
+    """List the pictures of a run, in the order of the report; those for which it has no data are left out."""
     taken: set[str] = set()
+    shown = _variables_with_pictures(run)
 
-    def plan(kind: str, of: str = "") -> _Plan:
-        # a variable may have any name, a file not
+    def plan(kind: str, of: str = "") -> _PlannedPicture:
+        # The name of a variable may have letters that a file name must not have.
         name = f"{kind}-{re.sub(r'[^a-zA-Z0-9.+-]+', '_', of)[:40]}" if of else kind
         while name.casefold() in taken:
             name += "_"
         taken.add(name.casefold())
-        return _Plan(kind, of, name)
+        return _PlannedPicture(kind, of, name)
 
     joint = [name for name in run.tables if name not in run.variables]
-    for name in (*_shown(run), *joint):
+    for name in (*shown, *joint):
         yield from (plan(kind, name) for kind in ("manhattan", "qq", "p-histogram"))
     if run.path("scree") is not None:
         yield plan("scree")
     if run.path("sweep") is not None:
         yield from (plan("gif-by-k"), plan("discoveries-by-k"))
     if run.path("sweep-histograms") is not None:
-        yield from (plan("histograms-by-k", name) for name in _shown(run))
+        yield from (plan("histograms-by-k", name) for name in shown)
     if run.n_factors:
         yield plan("factor-correlations")
-        yield from (plan("factors", name) for name in _shown(run))
+        yield from (plan("factors", name) for name in shown)
     yield from (plan("frequencies"), plan("missingness"))
 
 
-def _contents(run: StoredRun, plans: list[_Plan], dpi: float) -> Contents:
+def _draw_contents(run: StoredRun, plans: list[_PlannedPicture], dpi: float) -> Contents:
+    """Summarise the tables of a run and draw its pictures."""
     contents = Contents(run, summarise_snps(run))
     if run.path("sweep") is not None:
         contents.sweep = read_sweep(run).to_pylist()
@@ -214,12 +219,12 @@ def _contents(run: StoredRun, plans: list[_Plan], dpi: float) -> Contents:
     return contents
 
 
-def _draw(run: StoredRun, plan: _Plan, table: TableSummary | None, snps: SnpSummary) -> tuple[Axes, str, str]:
-    """A picture, its text for those who do not see it, and its caption."""
+def _draw(run: StoredRun, plan: _PlannedPicture, table: TableSummary | None, snps: SnpSummary) -> tuple[Axes, str, str]:
+    """Draw a picture; return it with its text for readers who do not see it, and with its caption."""
     of = plan.of
     if table is not None and plan.kind in ("manhattan", "qq", "p-histogram"):
         return _draw_table(plan.kind, table)
-    variables = _shown(run)
+    variables = _variables_with_pictures(run)
     is_calibrated = run.record.calibration.method != "none"
     draw: dict[str, tuple[Callable[[], Axes], str, str]] = {
         "scree": (
@@ -245,9 +250,10 @@ def _draw(run: StoredRun, plan: _Plan, table: TableSummary | None, snps: SnpSumm
             "uniform.",
         ),
         "factor-correlations": (
-            lambda: plots.factor_correlations(run, variables=_first(run, _MOST_ROWS)),
+            lambda: plots.factor_correlations(run, variables=run.design()[0][:_MOST_ROWS]),
             "Heat map of the correlations of variables and factors",
-            "Correlations over the samples in use" + _of_first(run, _MOST_ROWS),
+            "Correlations over the samples in use"
+            + (f", first {_MOST_ROWS} variables." if len(run.variables) > _MOST_ROWS else "."),
         ),
         "factors": (
             lambda: plots.factors(run, of),
@@ -265,15 +271,8 @@ def _draw(run: StoredRun, plan: _Plan, table: TableSummary | None, snps: SnpSumm
     return function(), alt, caption
 
 
-def _first(run: StoredRun, most: int) -> tuple[str, ...]:
-    return run.design()[0][:most]
-
-
-def _of_first(run: StoredRun, most: int) -> str:
-    return f", first {most} variables." if len(run.variables) > most else "."
-
-
 def _draw_table(kind: str, table: TableSummary) -> tuple[Axes, str, str]:
+    """Draw a picture of one table, as `_draw` does."""
     name, found = table.name, table.discoveries
     counts = f"{with_spaces(found[0].count)} of {counted(table.n_tested, 'SNP')} with q < 0.05"
     sets = "raw and calibrated p" if table.is_calibrated else "p"

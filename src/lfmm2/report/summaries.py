@@ -1,4 +1,4 @@
-"""What the pictures of a run need, from one pass over each of its tables, in memory that does not grow with them."""
+"""Summaries of the tables of a run for its pictures: one pass over each table, in memory that does not grow with it."""
 
 from __future__ import annotations
 
@@ -26,34 +26,37 @@ from lfmm2.report.picture_sums import (
 )
 from lfmm2.results import AnyRun, open_run
 
-#: Bases on either side of a SNP in which others are its neighbours.
+#: Bases on either side of a SNP within which other SNPs are its neighbours.
 NEIGHBOURHOOD = 50_000
-#: Loci in the table of a variable.
+#: Top loci of a variable that the report lists.
 N_LOCI = 20
-#: Bins of p.
+#: Bins of the histogram of p.
 P_BINS = 50
-#: Bins of the frequency and of the missing rate.
+#: Bins of the histogram of allele frequencies, and at most of that of missing rates.
 SNP_BINS = 50
 
 _TEXTS = tuple(column.name for column in COLUMNS if column.origin is Origin.VARIANTS)
-# Numbers of the loci, as far as a table has them: some are of variables only, and F_STAT of the joint test.
+# Columns of numbers of a locus. A table has some of them: BETA and SE are of variables, F_STAT is of the joint test.
 _NUMBERS = ("A1_FREQ", "BETA", "SE", "F_STAT", "P", "NEG_LOG10_P", "P_CAL", "NEG_LOG10_P_CAL", "Q", "LFDR")
-# Strongest SNPs of a table, from which its loci are taken.
+# Strongest SNPs of a table, from which its loci are taken. With fewer, the SNPs of a few long peaks may be all of them,
+# and less than `N_LOCI` loci are found; more take more time.
 _CANDIDATES = 1000
 
 
 def _positions(block: pa.Table) -> Ints:
+    """Return the positions of a block, with 0 for null."""
     values: Ints = block["POS"].fill_null(0).to_numpy().astype(np.int64)
     return values
 
 
 def _numbers(block: pa.Table, name: str) -> Floats:
+    """Return a column as floats, with NaN for null."""
     values: Floats = np.asarray(block[name].to_numpy(), np.float64)
     return values
 
 
 def read_layout(run: AnyRun) -> Layout:
-    """Contigs of a run and what they span, from a pass over two columns of its first table."""
+    """Read the contigs of a run with their positions and numbers of SNPs, in a pass over its first table."""
     run = open_run(run)
     contigs = Contigs()
     counts, first, last = (np.zeros(0, np.int64) for _ in range(3))
@@ -71,10 +74,22 @@ def read_layout(run: AnyRun) -> Layout:
 
 @dataclass(frozen=True)
 class Locus:
-    """A SNP of the table of top loci: the strongest within `NEIGHBOURHOOD`, with what a table says of it.
+    """A top locus: the strongest SNP within `NEIGHBOURHOOD`.
 
-    `values` has the numbers by the names of their columns, NaN where missing; `n_near` counts other SNPs with a
-    -log10 p of `Table.strong_from` or more in the neighbourhood, None where the contig has no positions.
+    Attributes
+    ----------
+    contig, snp, a1, omitted : str
+        CHROM, ID, A1 and OMITTED of the SNP.
+    position : int
+        Position of the SNP; 0 if it has none.
+    values : dict of str to float
+        Numbers of the SNP by the name of their column, NaN for null.
+    n_near : int or None
+        Number of neighbours with a -log10 p of `TableSummary.strong_from` or more; None if the contig has no positions.
+    nearest : str
+        ID of the nearest of these neighbours; empty if there is none.
+    distance : int
+        Position of the nearest neighbour minus that of the SNP, in bases.
     """
 
     contig: str
@@ -90,18 +105,29 @@ class Locus:
 
 @dataclass(frozen=True, eq=False)
 class TableSummary:
-    """What the pictures of one table need.
+    """The summary of one table that its pictures need.
 
     Attributes
     ----------
     name : str
         The variable, or "joint".
+    n_factors : int
     n_snps, n_tested : int
-        Rows, and those with a p.
+        Number of rows, and of those with a p.
     is_calibrated : bool
-        False with ``--calibrate none``: raw p stand for calibrated ones.
+        False with ``--calibrate none``: raw p then take the place of calibrated ones.
     gif : float
-        Genomic inflation factor; NaN where it is not defined.
+        Genomic inflation factor; NaN if it is not defined.
+    layout : Layout
+    manhattan : Manhattan
+    qq_raw, qq : QuantilePoints
+        Points of raw and of calibrated p.
+    p_counts_raw, p_counts : ndarray of shape (P_BINS,), int64
+        Histograms of raw and of calibrated p over 0 to 1.
+    discoveries : tuple of Discoveries
+        One for each of `FDR_LEVELS`.
+    loci : tuple of Locus
+        Top loci, the strongest first.
     """
 
     name: str
@@ -126,7 +152,7 @@ class TableSummary:
 
 
 def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> TableSummary:
-    """Read a table of a run once and keep what its pictures need.
+    """Summarise a table of a run for its pictures, in one pass.
 
     Parameters
     ----------
@@ -134,7 +160,7 @@ def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> Tab
     name : str
         A variable, or "joint".
     layout : Layout, optional
-        From `read_layout`, where several tables of a run are read.
+        Layout from `read_layout`, which is the same for all tables of a run; it is read if None.
     """
     run = open_run(run)
     layout = read_layout(run) if layout is None else layout
@@ -157,14 +183,14 @@ def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> Tab
         if len(tested) < len(block):
             block, ids = block.take(pa.array(tested)), ids.take(pa.array(tested))
             x, y, codes, positions = x[tested], y[tested], codes[tested], positions[tested]
-        y = np.maximum(y, 0.0)  # -log10 1 may be -0
+        y = np.maximum(y, 0.0)  # The -log10 of a p of 1 may be -0.0.
         manhattan.add(x, y, codes, positions, ids)
         for column, sums in quantiles.items():
             values = _numbers(block, column)
             sums.add(np.maximum(values[np.isfinite(values)], 0.0))
         for column, counts in p_counts.items():
             values = _numbers(block, column)
-            counts += _histogram(values[np.isfinite(values)])
+            counts += _count_p(values[np.isfinite(values)])
         discoveries.add(y, _numbers(block, "Q"))
         strongest.add(y, block)
     return TableSummary(
@@ -181,18 +207,19 @@ def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> Tab
         p_counts_raw=p_counts["P"],
         p_counts=p_counts[p_column],
         discoveries=discoveries.finish(),
-        loci=tuple(_loci(strongest, manhattan, contigs, layout)),
+        loci=tuple(_find_loci(strongest, manhattan, contigs, layout)),
     )
 
 
-def _histogram(p: Floats) -> Ints:
+def _count_p(p: Floats) -> Ints:
+    """Count p in `P_BINS` bins of equal width."""
     bins = np.clip((p * P_BINS).astype(np.int64), 0, P_BINS - 1)
     counts: Ints = np.bincount(bins, minlength=P_BINS).astype(np.int64)
     return counts
 
 
-def _loci(strongest: Strongest, manhattan: ManhattanSums, contigs: Contigs, layout: Layout) -> Iterator[Locus]:
-    """The strongest SNPs none of which is a neighbour of a stronger one."""
+def _find_loci(strongest: Strongest, manhattan: ManhattanSums, contigs: Contigs, layout: Layout) -> Iterator[Locus]:
+    """Find the strongest SNPs that are no neighbours of a stronger locus, up to `N_LOCI`."""
     if strongest.rows is None:
         return
     _, y, codes, positions, ids = manhattan.points()
@@ -221,34 +248,35 @@ def _loci(strongest: Strongest, manhattan: ManhattanSums, contigs: Contigs, layo
 
 @dataclass(frozen=True)
 class BriefSummary:
-    """A line of the table of variables that get no pictures: of its strongest SNP the raw p and the calibrated one."""
+    """The summary of a table without pictures: its discoveries, and its strongest SNP with raw and calibrated p.
+
+    Without calibration `neg_log10_p` is of the raw p. If no SNP has a p, `snp` is empty and both p are NaN.
+    """
 
     name: str
     n_tested: int
     is_calibrated: bool
     gif: float
     discoveries: tuple[Discoveries, ...]
-    contig: str
-    position: int
     snp: str
     neg_log10_p_raw: float
     neg_log10_p: float
 
 
 def summarise_briefly(run: AnyRun, name: str) -> BriefSummary:
-    """Discoveries and the strongest SNP of a table."""
+    """Find the discoveries and the strongest SNP of a table, in one pass."""
     run = open_run(run)
     is_calibrated = run.record.calibration.method != "none"
     y_column = "NEG_LOG10_P_CAL" if is_calibrated else "NEG_LOG10_P"
     discoveries, strongest, n_tested = DiscoveryCounts(), Strongest(1), 0
-    wanted = list(dict.fromkeys(["CHROM", "POS", "ID", "NEG_LOG10_P", y_column, "Q"]))
+    wanted = list(dict.fromkeys(["ID", "NEG_LOG10_P", y_column, "Q"]))
     for block in run.blocks(name, wanted, dictionaries=True):
         y = _numbers(block, y_column)
         n_tested += int(np.isfinite(y).sum())
         discoveries.add(y, _numbers(block, "Q"))
-        strongest.add(y, block)  # NaN is no larger than anything
+        strongest.add(y, block)
     rows = [] if strongest.rows is None else strongest.rows.to_pylist()
-    none = {"CHROM": "", "POS": 0, "ID": "", "NEG_LOG10_P": np.nan, y_column: np.nan}
+    none = {"ID": "", "NEG_LOG10_P": np.nan, y_column: np.nan}
     top: dict[str, Any] = rows[0] if rows else none
     return BriefSummary(
         name=name,
@@ -256,8 +284,6 @@ def summarise_briefly(run: AnyRun, name: str) -> BriefSummary:
         is_calibrated=is_calibrated,
         gif=run.record.calibration.tests[name].gif,
         discoveries=discoveries.finish(),
-        contig=top["CHROM"],
-        position=top["POS"],
         snp=top["ID"],
         neg_log10_p_raw=top["NEG_LOG10_P"],
         neg_log10_p=top[y_column],
@@ -266,7 +292,11 @@ def summarise_briefly(run: AnyRun, name: str) -> BriefSummary:
 
 @dataclass(frozen=True, eq=False)
 class SnpSummary:
-    """Histograms over all SNPs: frequency of A1, and share of samples without a call."""
+    """Histograms over all SNPs: frequency of A1, and share of samples without a call.
+
+    Bin i of `frequency_counts` lies between edges i and i + 1 of `frequency_edges`, and so for `missing_counts`.
+    `missing_mean` is the share of missing calls among all calls.
+    """
 
     n_samples: int
     frequency_edges: Floats
@@ -277,7 +307,7 @@ class SnpSummary:
 
 
 def summarise_snps(run: AnyRun) -> SnpSummary:
-    """Frequencies and missing calls, from a pass over two columns of the first table."""
+    """Count allele frequencies and missing calls, in a pass over two columns of the first table."""
     run = open_run(run)
     n_samples = run.record.tested.n_samples_used
     edges = np.linspace(0.0, 1.0, SNP_BINS + 1)
@@ -288,7 +318,7 @@ def summarise_snps(run: AnyRun) -> SnpSummary:
         frequencies += np.bincount(np.clip((values * SNP_BINS).astype(np.int64), 0, SNP_BINS - 1), minlength=SNP_BINS)
         counts = block["OBS_CT"].fill_null(0).to_numpy().astype(np.int64)
         called += np.bincount(np.clip(counts, 0, n_samples), minlength=n_samples + 1)
-    # whole numbers of missing calls, so that no bin lies between two of them
+    # A bin holds one or several whole numbers of missing calls, so that none is empty because it lies between two.
     missing = called[::-1]
     most = int(np.flatnonzero(missing).max(initial=0))
     step = most // SNP_BINS + 1
