@@ -48,6 +48,8 @@ ROW_BYTES = {"parquet": 120, "tsv": 290, "tsv.gz": 125, "tsv.zst": 110}
 ID_BYTES = 24
 # Bytes on disk of the position (int64) of a SNP that a pass chooses. In memory a position is held twice.
 POSITION_BYTES = 8
+# Bytes on disk of the score of a SNP (float64) while q-values are computed.
+Q_VALUE_DISK_BYTES = 8
 # Number of variables that the plan names; more names would not fit in a line.
 MOST_NAMED = 6
 
@@ -384,10 +386,9 @@ def make_plan(
     if not given:
         solver, reason = choose_solver(n, n_estimation, size.n_factors, options)
     n_passes = {"given": 0, "exact": 1, "krylov": KRYLOV_PASSES, "power": options.n_power_iter + 1}[solver]
-    in_memory = out_format is None
     statistics = size.row_bytes * size.n_snps
-    kept = statistics if in_memory else 0
-    n_tables = 0 if in_memory else size.n_variables + (size.n_variables > 1) + size.loadings
+    kept = statistics if out_format is None else 0
+    n_tables = 0 if out_format is None else size.n_variables + (size.n_variables > 1) + size.loadings
 
     def stages(memory: int) -> tuple[Stage, Stage, int]:
         """Return the stages of the factors and of the tests with this budget, and the peak of all stages in bytes."""
@@ -398,9 +399,12 @@ def make_plan(
 
     factors, testing, peak = stages(memory)
     least = memory if peak <= memory else _find_least_budget(lambda budget: stages(budget)[2])
-    q_values = 0 if in_memory else 8 * size.n_snps
-    n_read = n_passes * n_estimation * size.estimation_bytes_read + tests * size.n_snps * size.bytes_read
-    n_state_columns = n if solver == "exact" else size.n_factors + options.oversampling
+    n_tested_reads, n_estimation_reads = tests + filtered, n_passes + (thin is not None)
+    output_bytes = temporary_bytes = 0
+    if out_format is not None:
+        output_bytes = n_tables * ROW_BYTES[out_format] * size.n_snps + (thin is not None) * ID_BYTES * n_estimation
+        state = state_bytes(n, n if solver == "exact" else size.n_factors + options.oversampling, n_passes)
+        temporary_bytes = statistics + Q_VALUE_DISK_BYTES * size.n_snps + state + POSITION_BYTES * size.n_listed
     return RunPlan(
         n_samples=n,
         n_samples_read=size.n_samples_read,
@@ -417,20 +421,15 @@ def make_plan(
         solver=solver,
         reason=reason,
         n_passes=n_passes,
-        n_bytes_read=n_read
-        + filtered * size.n_snps * size.bytes_read
-        + (thin is not None) * n_estimation * size.estimation_bytes_read,
+        n_bytes_read=n_tested_reads * size.n_snps * size.bytes_read
+        + n_estimation_reads * n_estimation * size.estimation_bytes_read,
         peak_memory=peak,
         memory=memory,
         least_memory=least,
         factor_reserve=factors.reserve,
         test_reserve=testing.reserve,
-        output_bytes=0
-        if in_memory
-        else n_tables * ROW_BYTES[out_format or "parquet"] * size.n_snps + (thin is not None) * ID_BYTES * n_estimation,
-        temporary_bytes=0
-        if in_memory
-        else statistics + q_values + state_bytes(n, n_state_columns, n_passes) + POSITION_BYTES * size.n_listed,
+        output_bytes=output_bytes,
+        temporary_bytes=temporary_bytes,
         n_threads=n_threads,
         held_bytes=size.held_bytes,
         beside_factors=factors.beside,
