@@ -12,13 +12,8 @@ if TYPE_CHECKING:
     from lfmm2.pipeline.run_options import RunOptions
 
 __all__ = [
-    "PreparedRun",
-    "RunOptions",
-    "execute_estimation",
-    "execute_run",
-    "options",
-    "prepare_run",
-]
+    "PreparedRun", "RunOptions", "execute_estimation", "execute_run", "options", "prepare_run",
+]  # fmt: skip
 
 __getattr__ = lazy_names(
     __name__,

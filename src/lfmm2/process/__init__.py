@@ -7,11 +7,6 @@ from lfmm2.process.threads import resolve_threads, single_threaded_blas
 from lfmm2.process.versions import software
 
 __all__ = [
-    "Progress",
-    "describe_machine",
-    "parse_memory",
-    "resolve_threads",
-    "single_threaded_blas",
-    "software",
+    "Progress", "describe_machine", "parse_memory", "resolve_threads", "single_threaded_blas", "software",
     "terminal_progress",
-]
+]  # fmt: skip

@@ -26,18 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "discoveries_by_k",
-    "factor_correlations",
-    "factors",
-    "frequencies",
-    "gif_by_k",
-    "histograms_by_k",
-    "manhattan",
-    "missingness",
-    "p_histogram",
-    "qq",
-    "scree",
-]
+    "discoveries_by_k", "factor_correlations", "factors", "frequencies", "gif_by_k", "histograms_by_k",
+    "manhattan", "missingness", "p_histogram", "qq", "scree",
+]  # fmt: skip
 
 _LOG_P = r"$-\log_{10}\,p$"
 # Samples drawn on two factors; of more only every second, third, ... is drawn, because points would hide each other.

@@ -23,24 +23,8 @@ from lfmm2.statistics.sweep_summary import (
 )
 
 __all__ = [
-    "Calibration",
-    "CalibrationSummary",
-    "JointStatistic",
-    "MagnitudeHistogram",
-    "StreamedQValues",
-    "StudentStatistic",
-    "Sweep",
-    "SweepRow",
-    "TestStatistic",
-    "benjamini_hochberg",
-    "calibrate",
-    "calibration_notes",
-    "distributions",
-    "histogram_table",
-    "q_value_bytes",
-    "sorted_together",
-    "summarise_variable",
-    "summary_bytes",
-    "sweep_lines",
-    "sweep_table",
-]
+    "Calibration", "CalibrationSummary", "JointStatistic", "MagnitudeHistogram", "StreamedQValues",
+    "StudentStatistic", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate",
+    "calibration_notes", "distributions", "histogram_table", "q_value_bytes", "sorted_together",
+    "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table",
+]  # fmt: skip
