@@ -228,6 +228,27 @@ def test_factorisation_that_python_cannot_interrupt_is_ended(tmp_path):
     assert "Interrupted." in err
 
 
+def test_error_after_a_signal_that_a_library_swallowed_is_an_interruption():
+    """As pyarrow does while it loads pandas, which is then half there."""
+    code = (
+        "import os, signal, time; from lfmm2.cli import program\n"
+        "def swallow(**_):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.1)\n"
+        "    except BaseException:\n"
+        "        pass\n"
+        "    raise AttributeError('partially initialized module')\n"
+        "program.cli.main = swallow; program.main(['info'])"
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment, capture_output=True, text=True, check=False, timeout=30, preexec_fn=heed_signals,
+    )  # fmt: skip
+    assert ended.returncode == 143, ended.stderr
+    assert ended.stderr == "Interrupted.\n"
+
+
 def test_reader_of_the_output_that_goes_away_is_no_internal_error(slow, tmp_path):
     process = start(slow, tmp_path, "-K", "1", "--est-rate", "0.01")
     process.stdout.close()

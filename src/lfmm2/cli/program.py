@@ -129,8 +129,14 @@ class _Stopped(BaseException):
     """The end of the program by a signal; its argument is the exit code."""
 
 
+# Exit codes of the signals that have come. A library may swallow the exception that a signal raises, as pyarrow does
+# while it loads pandas, and fail later for want of what it was doing: that error is a consequence of the signal.
+_signalled: list[int] = []
+
+
 def _stop(signum: int, frame: Any) -> None:
     """Handle a signal by raising `_Stopped`."""
+    _signalled.append(128 + signum)
     raise _Stopped(128 + signum)
 
 
@@ -158,6 +164,7 @@ def main(argv: list[str] | None = None) -> None:
     # --debug may stand at any place of the line, also after the command.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    _signalled.clear()
     try:
         _catch_signals()
         code = _run_command(arguments, debug)
@@ -186,13 +193,9 @@ def _run_command(arguments: list[str], debug: bool) -> int:
         return _fail(error, error.exit_code, debug, error.format_message())
     except _Stopped as stop:
         say_nothing()
-        _print_notes(stop)
-        whisper("Interrupted.")
-        return int(stop.args[0])
+        return _end_interrupted(stop, int(stop.args[0]))
     except (click.Abort, KeyboardInterrupt) as error:
-        _print_notes(error)
-        whisper("Interrupted.")
-        return INTERRUPTED
+        return _end_interrupted(error, INTERRUPTED)
     except MemoryError as error:
         return _fail(error, InsufficientMemoryError.exit_code, debug, "out of memory; lower --memory or --threads")
     except OSError as error:
@@ -203,8 +206,17 @@ def _run_command(arguments: list[str], debug: bool) -> int:
         return _fail(error, 1, debug, f"internal error: {type(error).__name__}: {error}; --debug shows where")
 
 
+def _end_interrupted(error: BaseException, code: int) -> int:
+    """Say that the run was interrupted, and return the exit code."""
+    _print_notes(error)
+    whisper("Interrupted.")
+    return code
+
+
 def _fail(error: BaseException, code: int, debug: bool, text: str | None = None) -> int:
     """Print an error, with `text` in place of its own message if that is given, and return the exit code."""
+    if _signalled:
+        return _end_interrupted(error, _signalled[0])
     if debug:
         import traceback
 
