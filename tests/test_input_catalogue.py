@@ -7,11 +7,10 @@ kind, a message that says where, what and what to do, and no file.
 from __future__ import annotations
 
 import os
-import re
-import time
 from pathlib import Path
 
 import pytest
+from catalogue import check_refused
 from input_cases import (
     MAGIC,
     N_BYTES,
@@ -30,13 +29,7 @@ from input_cases import (
     without_line,
 )
 
-import lfmm2
-import lfmm2.pipeline.run  # imported before the clock runs
-from lfmm2.cli.program import main
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, MalformedInputError, ReadError, UsageError
-
-MOST_SECONDS = 2.0
-
 
 # file, edit (None removes it), error, what the message says
 FILE_CASES: list[tuple[str, str, Edit | None, type[Exception], str]] = [
@@ -237,30 +230,6 @@ FILE_CASES: list[tuple[str, str, Edit | None, type[Exception], str]] = [
 ]  # fmt: skip
 
 
-def check(folder: Path, capsys: pytest.CaptureFixture[str], way: str, error: type[Exception], match: str) -> None:
-    """A run of d and env.csv fails in this way, soon, and writes nothing."""
-    before = sorted(folder.iterdir())
-    start = time.perf_counter()
-    if way == "command":
-        with pytest.raises(SystemExit) as ended:
-            main(["run", "--bed", "d", "--env", "env.csv", "-K", "3", "--out", "result"])
-        seconds = time.perf_counter() - start
-        err = capsys.readouterr().err
-        (message,) = re.findall(r"^Error: (.*)", err, re.MULTILINE | re.DOTALL)
-        assert ended.value.code == error.exit_code, err
-        assert "Traceback" not in err
-    else:
-        with pytest.raises(error) as caught:
-            lfmm2.run(None, "d", "env.csv", 3, out="result")
-        seconds = time.perf_counter() - start
-        message = str(caught.value)
-    assert re.search(match, message), message
-    assert re.search(r"[;,] [a-z]", message), message  # a remedy
-    assert len(message) < 1000
-    assert seconds < MOST_SECONDS
-    assert sorted(folder.iterdir()) == before
-
-
 @pytest.mark.parametrize("way", ["command", "function"])
 @pytest.mark.parametrize(
     ("name", "edit", "error", "match"), [c[1:] for c in FILE_CASES], ids=[c[0] for c in FILE_CASES]
@@ -273,7 +242,7 @@ def test_fault_of_a_file(folder, capsys, name, edit, error, match, way):
         path.unlink()
     else:
         path.write_bytes(edit(path.read_bytes()))
-    check(folder, capsys, way, error, match)
+    check_refused(folder, capsys, way, error, match)
 
 
 @pytest.mark.parametrize("way", ["command", "function"])
@@ -283,7 +252,7 @@ def test_fault_of_a_file(folder, capsys, name, edit, error, match, way):
 def test_special_file(folder, capsys, name, make, way):
     Path(name).unlink()
     make(name)
-    check(folder, capsys, way, ReadError, f"{name}: is a directory, a pipe or a device; give the path")
+    check_refused(folder, capsys, way, ReadError, f"{name}: is a directory, a pipe or a device; give the path")
 
 
 @pytest.mark.parametrize("way", ["command", "function"])
@@ -293,4 +262,4 @@ def test_unreadable_file(folder, capsys, name, way):
     Path(name).chmod(0)
     if os.access(name, os.R_OK):
         pytest.skip("this user reads everything")
-    check(folder, capsys, way, ReadError, rf"{name}: cannot be opened \(Permission denied\)")
+    check_refused(folder, capsys, way, ReadError, rf"{name}: cannot be opened \(Permission denied\)")

@@ -1,7 +1,8 @@
 """One kind of file each, without genetics: text tables, tables of IDs, Parquet and TSV, whole files, locks, seals."""
 
+from lfmm2.files.cell_numbers import as_floats
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
-from lfmm2.files.id_tables import as_floats, as_tables, take_apart
+from lfmm2.files.id_tables import as_tables, take_apart
 from lfmm2.files.row_store import RowStore, checksum
 from lfmm2.files.samples import (
     SAMPLE_BYTES,

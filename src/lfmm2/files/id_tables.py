@@ -1,25 +1,20 @@
-"""Tables whose rows have sample IDs: files, frames and arrays taken apart into IDs and columns, cells into numbers."""
+"""Tables whose rows have sample IDs: files, frames and arrays taken apart into IDs and columns."""
 
 from __future__ import annotations
 
-import csv
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-from numpy.typing import NDArray
 
-from lfmm2._typing import AnyPath, MissingCode
 from lfmm2._words import shortened, some_of
-from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError, UsageError
+from lfmm2.errors import InconsistentInputError, MalformedInputError, UsageError
 from lfmm2.files.samples import Samples
-from lfmm2.files.text_tables import clean_text, open_regular, repeated, single_tabs
+from lfmm2.files.table_text import read_text_table
+from lfmm2.files.text_tables import repeated
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ def _is_table(source: Any) -> bool:
 def take_apart(source: Any, samples: Samples, what: str) -> IdTable:
     """Take a file, frame, pyarrow table or array apart into IDs and columns; `what` names a table in memory."""
     if isinstance(source, str | os.PathLike):
-        return _read_text(source, samples)
+        return _split_ids(os.fspath(source), 2, *read_text_table(source, samples.iid))
     if isinstance(source, pa.Table):
         return _split_ids(what, None, source.column_names, source.columns)
     if isinstance(source, np.ndarray | list | tuple):
@@ -129,117 +124,3 @@ def _as_ids(label: str, column: Any) -> list[str]:
     if "" in ids:
         raise MalformedInputError(f"{label}: no sample ID in row {ids.index('') + 1} of the data; add it")
     return ids
-
-
-def _read_text(path: AnyPath, samples: Samples) -> IdTable:
-    """Parse a text table with pyarrow as strings; numbers are converted later, to name the cell at fault."""
-    with open_regular(path) as file:
-        try:
-            text = clean_text(file.read(), path)
-        except OSError as error:
-            raise ReadError(f"{path}: {error.strerror}; check the disk") from error
-    end = text.find(b"\n", len(text.rstrip()))  # blank lines at the end go, but not a row's empty last cells
-    text = text[:end] if end >= 0 else text
-    try:
-        header = text.decode("utf-8").partition("\n")[0]
-    except UnicodeDecodeError as error:
-        line = text.count(b"\n", 0, error.start) + 1
-        raise MalformedInputError(f"{path}, line {line}: is not UTF-8; save the file as UTF-8") from None
-    delimiter = _delimiter(header, path)
-    if delimiter == " ":
-        text, delimiter = single_tabs(text), "\t"
-    header_row, _, body = text.partition(b"\n")
-    names = [name.strip() for name in _cells(header_row.decode(), delimiter, f"{path}, line 1")]
-    if set(names[:2]) & set(samples.iid) or all(map(_is_number, names)):
-        raise MalformedInputError(f"{path}, line 1: is data, not a header; add one, such as IID and names")
-    if not body:
-        raise MalformedInputError(f"{path}: has a header line only; add one line per sample")
-    return _split_ids(str(path), 2, names, _parse_body(body, names, delimiter, path))
-
-
-def _delimiter(header: str, path: AnyPath) -> str:
-    """Return the mark between columns: a tab, a comma, or a blank that stands for runs of blanks."""
-    if not header:
-        raise MalformedInputError(f"{path}: is empty; give a table with a header line")
-    delimiter = next((mark for mark in "\t,; " if mark in header.strip(" ")), "")
-    if delimiter in ("", ";"):
-        fault = "separated by semicolons; save it with commas" if delimiter else "one column; give variables too"
-        raise MalformedInputError(f"{path}, line 1: is {fault}")
-    return delimiter
-
-
-def _cells(line: str, delimiter: str, where: str) -> list[str]:
-    """Split a line into cells, and take the quotes off."""
-    if line.count('"') % 2:
-        raise MalformedInputError(f"{where}: a quote is opened and not closed; correct it")
-    try:
-        return next(csv.reader([line], delimiter=delimiter), [])
-    except csv.Error as error:
-        raise MalformedInputError(f"{where}: {error}; correct it") from None
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
-
-
-def _parse_body(body: bytes, names: list[str], delimiter: str, path: AnyPath) -> list[pa.ChunkedArray]:
-    """Return the columns of the lines after the header as text; raise MalformedInputError at the first faulty line."""
-    numbers = [str(j) for j in range(len(names))]  # pyarrow wants unique names
-    try:
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(body),
-            pyarrow.csv.ReadOptions(column_names=numbers, use_threads=False, block_size=len(body) + 1),
-            pyarrow.csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False),
-            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(numbers, pa.string())),
-        )
-    except pa.ArrowInvalid as error:
-        fault = str(error)
-    else:
-        if table.num_rows == body.count(b"\n") + 1 and b"\n\n" not in b"\n" + body:
-            return list(table.columns)
-        fault = "a quoted cell goes over several lines"
-    for number, line in enumerate(body.decode().split("\n"), 2):
-        n_cells = len(_cells(line, delimiter, f"{path}, line {number}"))
-        if n_cells != len(names):
-            remedy = "in R use write.csv, not write.table" if n_cells == len(names) + 1 else "correct it"
-            fact = f"{n_cells} cell(s), but the header has {len(names)}"
-            raise MalformedInputError(f"{path}, line {number}: {fact}; {remedy}")
-    raise MalformedInputError(f"{path}: {fault}; correct it")
-
-
-def as_floats(table: IdTable, name: str, missing_code: MissingCode | None) -> NDArray[np.float64]:
-    """Convert a column to numbers, NaN where missing. Decimals have a point, whatever the locale."""
-    cells = table.columns[name]
-    codes: list[Any] = list(missing_code) if isinstance(missing_code, list | tuple) else [missing_code]
-    try:
-        cells = cells if isinstance(cells, pa.ChunkedArray) else pa.array(cells, from_pandas=True)
-        if "string" in str(cells.type):  # also large_string, string_view, a dictionary of these
-            cells = pc.utf8_trim_whitespace(cells.cast(pa.string()))
-            words = ["", "na", "nan", *(code.lower() for code in codes if isinstance(code, str))]
-            missing = pc.is_in(pc.utf8_lower(cells), value_set=pa.array(words))
-            cells = pc.if_else(missing, pa.scalar(None, pa.string()), cells)
-        numbers = cells.cast(pa.float64(), safe=False)
-    except pa.ArrowException as error:
-        raise _bad_cell(table, name, cells, error) from None
-    values: NDArray[np.float64] = np.array(pc.fill_null(numbers, np.nan).to_numpy())
-    for code in codes:
-        if code is not None and _is_number(str(code)):
-            values[values == float(code)] = np.nan
-    if len(infinite := np.flatnonzero(np.isinf(values))):
-        raise MalformedInputError(f"{table.at(infinite[0], name)}: is infinite; correct it")
-    return values
-
-
-def _bad_cell(table: IdTable, name: str, cells: Any, error: Exception) -> MalformedInputError:
-    """Return the error that names the first cell that is no number. The search is slow, and made only to name it."""
-    if isinstance(cells, pa.ChunkedArray | pa.Array) and pa.types.is_string(cells.type):
-        for row, cell in enumerate(cells.to_pylist()):
-            try:
-                pa.scalar(cell, pa.string()).cast(pa.float64())
-            except pa.ArrowInvalid:
-                comma = re.fullmatch(r"[-+]?\d*,\d+", cell)
-                remedy = "write decimals with a point" if comma else "correct it, or choose other columns"
-                return MalformedInputError(f"{table.at(row, name)}: {shortened(cell)!r} is not a number; {remedy}")
-    return MalformedInputError(
-        f"{table.label}, column {shortened(name)!r}: not numbers ({shortened(str(error))}); choose other columns"
-    )

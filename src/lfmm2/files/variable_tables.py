@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from lfmm2._typing import MissingCode
 from lfmm2._words import shortened, some_of
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, InputWarning, MalformedInputError, UsageError
-from lfmm2.files.id_tables import IdTable, as_floats, as_tables, take_apart
+from lfmm2.files.cell_numbers import as_floats
+from lfmm2.files.id_tables import IdTable, as_tables, take_apart
 from lfmm2.files.samples import Samples, joined_ids
 from lfmm2.files.text_tables import repeated, spelling_hints
 
