@@ -106,10 +106,19 @@ def loss(Y, X, U, V, B, lam):
     return ((Y - U @ V.T - Xc @ B.T) ** 2).sum() + lam * (B**2).sum()
 
 
-def lfmm2(dosage_est, dosage, X, K, lam=1e-5, df="paper", scale=False, n_nuisance=0):
-    """Everything; the last `n_nuisance` columns of X are adjusted for and not reported."""
+def lfmm2(dosage_est, dosage, X, K, lam=1e-5, df="paper", scale=False, n_nuisance=0, standardize=False):
+    """Everything; the last `n_nuisance` columns of X are adjusted for and not reported.
+
+    With `standardize` λ is compared with variables of variance 1, and effects are those per unit of X.
+    """
     n, d = X.shape
     reported = d - n_nuisance
+    if standardize:
+        sd = X.std(axis=0)
+        answer = lfmm2(dosage_est, dosage, X / sd, K, lam, df, scale, n_nuisance)
+        for effects in (answer.B, answer.beta, answer.se):
+            effects /= sd[:reported]
+        return answer
     Xc = X - X.mean(0)
     Y_est, Y = centred(dosage_est, scale), centred(dosage)
     U, s, _ = fit_factors(Y_est, X, K, lam)

@@ -51,7 +51,8 @@ SET: dict[str, tuple[str, Any]] = {
     "geno": ("0.07", 0.07),
     "K": ("7", 7),
     "sweep": ("1:4", "1:4"),
-    "lambda_": ("0.5", 0.5),
+    "lambda_": ("0.5x", "0.5x"),
+    "standardize": ("", False),
     "est_bed": ("pruned", Path("pruned")),
     "est_rate": ("0.25", 0.25),
     "est_extract": ("pruned_snps", Path("pruned_snps")),
@@ -229,7 +230,7 @@ def test_rows_of_the_table_make_sense() -> None:
         assert len(set(flags)) == len(flags), name
         for option in command.options:
             option.check(option.default)
-            assert (option.kind == FLAG) == (option.default is False), (name, option.name)
+            assert (option.kind == FLAG) == isinstance(option.default, bool), (name, option.name)
             assert not option.repeatable or option.kind not in (FLAG, NUMBER, WHOLE)
             assert not isinstance(option.kind, tuple) or option.default in (None, *option.kind)
     assert [option.section for option in TABLE] == sorted((o.section for o in TABLE), key=SECTIONS.index)

@@ -21,7 +21,8 @@ def run(
     K: int | None = None,
     *,
     sweep: str | Sequence[int] | None = None,
-    lambda_: float = 1e-5,
+    lambda_: float | str = 1e-5,
+    standardize: bool = True,
     solver: Solver = "auto",
     tol: float = 1e-4,
     n_power_iter: int = 2,
@@ -75,8 +76,11 @@ def run(
     sweep : str or sequence of int, optional
         Numbers of factors to compare, such as "1:20" or (2, 4, 8): calibration, discoveries and p-values with each of
         them, from the same passes, missing calls at the mean. The tables are those of K.
-    lambda_ : float
-        Ridge penalty on the effect sizes, > 0.
+    lambda_ : float or str
+        Ridge penalty on the effect sizes, > 0: a number, or a multiple of the variance such as "1x", which is λ = n.
+    standardize : bool
+        Compare λ with variables of variance 1, so that no unit changes an answer; False is Eq. 2 on the variables as
+        given, as R's LEA and lfmm.
     solver : {"auto", "exact", "krylov", "power"}
         "exact" takes the Gram matrix and its eigenvectors, "krylov" iterates until the residuals are below `tol`,
         "power" is the randomised SVD with `n_power_iter` power iterations. "auto" chooses between the first two.
@@ -179,7 +183,8 @@ def estimate_factors(
     X: Any,
     K: int,
     *,
-    lambda_: float = 1e-5,
+    lambda_: float | str = 1e-5,
+    standardize: bool = True,
     solver: Solver = "auto",
     tol: float = 1e-4,
     n_power_iter: int = 2,

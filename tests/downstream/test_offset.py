@@ -66,7 +66,7 @@ def test_gap_and_rona_of_leas_own_effects_are_the_formula(tmp_path: Path) -> Non
 def test_offset_of_a_run_is_that_of_leas_effects(tmp_path: Path) -> None:
     """Within what LEA's weights of the factors, which are not the minimum of Eq. 2, move its effects."""
     expected = np.load(DATA / "expected.npz")
-    lfmm2.run(None, DATA / "genotypes.bed", DATA / "X.csv", 5, out=tmp_path / "r")
+    lfmm2.run(None, DATA / "genotypes.bed", DATA / "X.csv", 5, standardize=False, out=tmp_path / "r")
     x = pd.read_csv(DATA / "X.csv", index_col=0).to_numpy(float)
     x_new = x * 1.1 + np.random.default_rng(1).normal(0, x.std(axis=0), x.shape)
     result = genetic_offset(tmp_path / "r", x, x_new)

@@ -142,7 +142,7 @@ def test_ridge_geometry_refuses_a_penalty_that_is_not_positive(lambda_: float) -
 def shrinkage(sigma: float, lambda_: float) -> float:
     """1 - d of one variable with singular value σ."""
     empty = np.empty((0, 0))
-    return float(RidgeGeometry(empty, lambda_, empty, np.array([sigma]), empty).shrinkage[0])
+    return float(RidgeGeometry(empty, np.ones(1), False, lambda_, empty, np.array([sigma]), empty).shrinkage[0])
 
 
 @pytest.mark.parametrize("sigma", [1e-150, 1e-30, 1e-12, 1e-6, 1e-3])

@@ -10,11 +10,23 @@ from typing import Any
 import click
 
 from lfmm2.errors import UsageError
-from lfmm2.pipeline.options import FLAG, NAMES, NUMBER, OPTIONS, PATH, SECTIONS, SNP_LIST, TEXT, WHOLE, Option
+from lfmm2.pipeline.options import FLAG, NAMES, NUMBER, OPTIONS, PATH, PENALTY, SECTIONS, SNP_LIST, TEXT, WHOLE, Option
 
 # click does not check that a path is readable: an unreadable input is a ReadError, which has its own exit code.
 _A_PATH = click.Path(path_type=Path, readable=False)
-_TYPES: dict[str, Any] = {PATH: _A_PATH, SNP_LIST: _A_PATH, TEXT: str, NAMES: str, WHOLE: int, NUMBER: float}
+
+
+def _penalty(text: str) -> float | str:
+    """Return a number where the text is one; the check of the option judges any other text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+_TYPES: dict[str, Any] = {
+    PATH: _A_PATH, SNP_LIST: _A_PATH, TEXT: str, NAMES: str, WHOLE: int, NUMBER: float, PENALTY: _penalty,
+}  # fmt: skip
 _COUNTS = {2: "twice", 3: "three times"}
 # Section of the options that are in no table, such as --help.
 HELP = "Help"
@@ -51,7 +63,7 @@ def _make_click_option(option: Option) -> click.Option:
     """Return an option for click that passes all given values to `_gather`; click alone would use only the last."""
     names = [*option.flags.split(", "), option.name]
     if option.kind == FLAG:
-        return click.Option(names, is_flag=True, help=option.help)
+        return click.Option(names, flag_value=not option.default, default=option.default, help=option.help)
     facts = [str(option.range)] * (option.range is not None) + ["may be repeated"] * option.repeatable
     return click.Option(
         names,

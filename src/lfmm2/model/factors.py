@@ -50,6 +50,8 @@ class LatentFactors:
         P U': the loadings of a SNP y are yᵀ P U', and its fitted factor part is Û (P U')ᵀ y.
     lambda_ : float
         Ridge penalty λ.
+    standardized : bool
+        True if λ was compared with standardised variables.
     n_snps : int
         SNPs of the estimation set.
     sample_ids : tuple of str
@@ -72,6 +74,7 @@ class LatentFactors:
     n_snps: int
     sample_ids: tuple[str, ...] = field(default=())
     spectrum: Spectrum | None = None
+    standardized: bool = False
 
     @property
     def n_factors(self) -> int:
@@ -84,10 +87,9 @@ class LatentFactors:
             raise UsageError(f"k is {k}; these are {self.n_factors} factors")
         # The bound holds for the span of all K factors; the angle of the first k is another one.
         angle_bound = self.angle_bound if k == self.n_factors else np.inf
-        return LatentFactors(
-            self.U[:, :k], self.singular_values[:k], self.residuals[:k], angle_bound, self.solver, self.reason,
-            self.n_passes, self.converged, self.loadings_map[:, :k], self.lambda_, self.n_snps, self.sample_ids,
-            self.spectrum,
+        return replace(
+            self, U=self.U[:, :k], singular_values=self.singular_values[:k], residuals=self.residuals[:k],
+            angle_bound=angle_bound, loadings_map=self.loadings_map[:, :k],
         )  # fmt: skip
 
 
@@ -156,7 +158,7 @@ def estimate_from_matrix(
         zero = np.zeros(0)
         return LatentFactors(
             none, zero, zero, 0.0, "none", "no factors asked for", 0, True, none, ridge.lambda_,
-            genotypes.n_snps, sample_ids,
+            genotypes.n_snps, sample_ids, standardized=ridge.standardized,
         )  # fmt: skip
     solve = {"exact": solve_exact, "krylov": solve_krylov, "power": solve_power}[solver]
     pairs = solve(genotypes, ridge, n_factors, options)
@@ -188,6 +190,7 @@ def estimate_from_matrix(
         n_snps=genotypes.n_snps,
         sample_ids=sample_ids,
         spectrum=replace(pairs.spectrum, vectors=loadings_map),
+        standardized=ridge.standardized,
     )
     warn_unless_converged(factors, options.tol)
     return factors

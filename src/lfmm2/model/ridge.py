@@ -1,10 +1,13 @@
 """Geometry of the ridge penalty: P and its inverse, which are rank-d changes of the identity, and the map of Eq. 4.
 
-With centred X = Q Σ Rᵀ and d_j = sqrt(λ / (λ + σ_j²)),
+Eq. 2 compares λ with the squared length of the variables, so the unit of a variable would decide how it is shrunk. The
+variables are therefore standardised first: Z = (X - mean) S⁻¹ with S the diagonal matrix of standard deviations over
+the samples in use (ddof 0), so a variable alone has σ² = n. With Z = Q Σ Rᵀ and d_j = sqrt(λ / (λ + σ_j²)),
 
     P = I - Q (I - D) Qᵀ,     P⁻¹ = I + Q (D⁻¹ - I) Qᵀ
 
-Profiling B out of Eq. 2 leaves ‖P (Y - W)‖², so Ŵ = P⁻¹ svd_K(P Y).
+Profiling the effects of Z out of Eq. 2 leaves ‖P (Y - W)‖², so Ŵ = P⁻¹ svd_K(P Y). Effects per unit of X are those of Z
+divided by S. Without standardisation S = I, which is Eq. 2 as R's LEA and lfmm take it.
 
 References
 ----------
@@ -23,23 +26,29 @@ from lfmm2.errors import UsageError
 
 @dataclass(frozen=True)
 class RidgeGeometry:
-    """The matrix P of one set of variables and one λ.
+    """The matrix P of one set of variables and one λ, in terms of Z = X / scales.
 
     Attributes
     ----------
     X : ndarray of shape (n, d), float64
-        Centred variables.
+        Centred variables, in their own units.
+    scales : ndarray of shape (d,), float64
+        Unit in which each variable is compared with λ: its standard deviation (ddof 0), or 1.
+    standardized : bool
+        True if `scales` are standard deviations.
     lambda_ : float
         Ridge penalty λ on the effect sizes, > 0.
     Q : ndarray of shape (n, d), float64
-        Left singular vectors of X.
+        Left singular vectors of Z.
     sigma : ndarray of shape (d,), float64
-        Singular values of X, decreasing.
+        Singular values of Z, decreasing.
     R : ndarray of shape (d, d), float64
-        Right singular vectors of X, as columns.
+        Right singular vectors of Z, as columns.
     """
 
     X: Floats
+    scales: Floats
+    standardized: bool
     lambda_: float
     Q: Floats
     sigma: Floats
@@ -61,7 +70,8 @@ class RidgeGeometry:
     def effect_map(self, U: Floats, loadings_map: Floats) -> Floats:
         """Return the d×n matrix L of Eq. 4, B̂_ℓ = L y_ℓ.
 
-        B̂ᵀ = (XᵀX + λI)⁻¹ Xᵀ (Y - Ŵ) with Ŵ_ℓ = Û (U'ᵀ P y_ℓ), so L = (XᵀX + λI)⁻¹ (Xᵀ - XᵀÛ (P U')ᵀ).
+        The effects of Z are (ZᵀZ + λI)⁻¹ Zᵀ (Y - Ŵ) with Ŵ_ℓ = Û (U'ᵀ P y_ℓ), so
+        L = S⁻¹ (ZᵀZ + λI)⁻¹ (Zᵀ - ZᵀÛ (P U')ᵀ): effects per unit of X.
 
         Parameters
         ----------
@@ -70,10 +80,10 @@ class RidgeGeometry:
         loadings_map : ndarray of shape (n, K)
             P U'.
         """
-        # (XᵀX + λI)⁻¹ Xᵀ = R diag(σ / (σ² + λ)) Qᵀ
+        # (ZᵀZ + λI)⁻¹ Zᵀ = R diag(σ / (σ² + λ)) Qᵀ
         ridge_inverse = (self.R * (self.sigma / (self.sigma**2 + self.lambda_))) @ self.Q.T  # (d, n)
         effect: Floats = ridge_inverse - (ridge_inverse @ U) @ loadings_map.T
-        return effect
+        return effect / self.scales[:, None]
 
 
 def geometry_bytes(n_samples: int, n_variables: int) -> int:
@@ -81,37 +91,67 @@ def geometry_bytes(n_samples: int, n_variables: int) -> int:
     return 8 * n_samples * 5 * n_variables
 
 
-def ridge_geometry(X: Floats, lambda_: float) -> RidgeGeometry:
-    """Centre X and compute its thin SVD.
+def parse_penalty(lambda_: float | str, n_samples: int, standardize: bool) -> float:
+    """Return λ as a number: 1e-5, "1e-5", or "0.3x" for 0.3 times the σ² = n of one standardised variable.
+
+    With "1x" a variable alone is shrunk by d² = ½.
+
+    Raises
+    ------
+    UsageError
+        If it is no positive number, or a multiple without `standardize`, where variables have no common variance.
+    """
+    text = str(lambda_).strip()
+    try:
+        if isinstance(lambda_, bool) or not isinstance(lambda_, str | float | int | np.number):
+            raise ValueError("this is no number")
+        value = float(text.removesuffix("x"))
+    except ValueError:
+        value = np.nan
+    if not (np.isfinite(value) and value > 0):
+        fact = f"lambda is {lambda_}; the ridge penalty must be a positive number"
+        raise UsageError(f"{fact}, such as 1e-5, or a multiple of the variance, such as 1x")
+    if not text.endswith("x"):
+        return value
+    if not standardize:
+        fact = f"lambda is {text}, a multiple of the variance, but variables are not standardised"
+        raise UsageError(f"{fact}; give a number, or standardise")
+    return value * n_samples
+
+
+def ridge_geometry(X: Floats, lambda_: float | str, standardize: bool = False) -> RidgeGeometry:
+    """Centre X, standardise it if asked, and compute its thin SVD.
 
     Parameters
     ----------
     X : ndarray of shape (n, d), float64
         Variables; not modified.
-    lambda_ : float
-        Ridge penalty λ.
+    lambda_ : float or str
+        Ridge penalty λ, as `parse_penalty` takes it.
+    standardize : bool
+        Compare λ with standardised variables rather than with the variables as given.
 
     Raises
     ------
     UsageError
-        If λ is not a positive number.
+        As `parse_penalty`.
 
     Notes
     -----
     The columns may differ by many orders of magnitude (metres beside fractions). They are scaled to length one before
     the QR and sorted by decreasing length. So the entries of the triangle decrease from top to bottom, and its SVD
-    loses no digits of a short column beside a long one.
+    loses no digits of a short column beside a long one, without standardisation too.
     """
-    if not (np.isfinite(lambda_) and lambda_ > 0):
-        raise UsageError(f"lambda is {lambda_}; the ridge penalty must be a positive number, such as 1e-5")
+    penalty = parse_penalty(lambda_, len(X), standardize)
     X = X - X.mean(axis=0)
     # The mean of large numbers is rounded, so centred columns still have a small mean, which is subtracted too.
     X -= X.mean(axis=0)
     lengths = np.linalg.norm(X, axis=0)
     lengths[lengths == 0] = 1.0
+    scales = lengths / np.sqrt(max(len(X), 1)) if standardize else np.ones(X.shape[1])
     order = np.argsort(-lengths, kind="stable")
     basis, triangle = np.linalg.qr((X / lengths)[:, order])
-    left, sigma, right = np.linalg.svd(triangle * lengths[order])
+    left, sigma, right = np.linalg.svd(triangle * (lengths / scales)[order])
     R = np.empty_like(right)
     R[order] = right.T
-    return RidgeGeometry(X, float(lambda_), basis @ left, sigma, R)
+    return RidgeGeometry(X, scales, standardize, penalty, basis @ left, sigma, R)

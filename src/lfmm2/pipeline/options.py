@@ -28,9 +28,10 @@ from lfmm2._choices import (
 from lfmm2.errors import UsageError
 
 # The kind of an option's value; where the value is one of several words, the tuple of the words is its kind. NAMES are
-# separated by commas. SNP_LIST is a path on the command line, and in Python a path or a collection of SNP IDs.
-PATH, SNP_LIST, TEXT, NAMES, WHOLE, NUMBER, FLAG = (
-    "path", "list of SNPs", "text", "names", "whole number", "number", "flag",
+# separated by commas. SNP_LIST is a path on the command line, and in Python a path or a collection of SNP IDs. PENALTY
+# is a number, or a multiple as 1x. A flag of the command line gives the value that is not the default.
+PATH, SNP_LIST, TEXT, NAMES, WHOLE, NUMBER, PENALTY, FLAG = (
+    "path", "list of SNPs", "text", "names", "whole number", "number", "number or multiple", "flag",
 )  # fmt: skip
 
 INPUT, SAMPLES, SNPS, FACTORS, TESTS, OUTPUT, RESOURCES = SECTIONS = (
@@ -177,8 +178,10 @@ TABLE = (
            help="Number of latent factors."),
     Option("sweep", "--sweep", TEXT, section=FACTORS, metavar="KS", functions=OF_TESTS,
            help="Compare numbers of factors, as 1:20 or 2,4,8; without -K the scree chooses."),
-    Option("lambda_", "--lambda", NUMBER, section=FACTORS, default=1e-5, range=Range(0, above=True),
-           functions=OF_FACTORS, help="Ridge penalty."),
+    Option("lambda_", "--lambda", PENALTY, section=FACTORS, default=1e-5, functions=OF_FACTORS,
+           help="Ridge penalty on the effects: a number, or 1x for the variance of a variable times the samples."),
+    Option("standardize", "--no-standardize", FLAG, section=FACTORS, default=True, functions=OF_FACTORS,
+           help="Compare the penalty with the variables in their units, as R does, and not with standardised ones."),
     Option("est_bed", "--est-bed", PATH, section=FACTORS, functions=ONLY_RUN,
            help="Estimate the factors from this fileset."),
     Option("est_rate", "--est-rate", NUMBER, section=FACTORS, range=Range(0, 1, above=True), functions=OF_FACTORS,

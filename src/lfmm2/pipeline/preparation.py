@@ -170,7 +170,7 @@ class RunInputs:
         options, numbers = self.options, self.numbers
         thin = None if self.thin is None else f"r2={self.thin.r2!r},window={self.thin.window_text}"
         return {
-            "K": numbers.K, "lambda": self.ridge.lambda_, "seed": options.seed,
+            "K": numbers.K, "lambda": self.ridge.lambda_, "standardize": self.ridge.standardized, "seed": options.seed,
             "memory": self.memory, "n_threads": self.n_threads,
             **options.parameters(),
             "sweep": join_numbers(numbers.ks) if numbers.ks else None,
@@ -266,12 +266,12 @@ def _align_to_samples(
     n, n_all = variables.values.shape
     check_size(n, n_all, numbers.n_factors)
     degrees_of_freedom(n, n_all, numbers.n_factors, options.test.df)
-    lambda_ = options.lambda_
+    lambda_, standardize = options.lambda_, options.standardize
     if numbers.given is not None:
         given = _order_factors(numbers.given, variables)
-        numbers, lambda_ = replace(numbers, given=given), given.lambda_
+        numbers, lambda_, standardize = replace(numbers, given=given), given.lambda_, given.standardized
     with single_threaded_blas():
-        return variables, numbers, ridge_geometry(variables.values, lambda_)
+        return variables, numbers, ridge_geometry(variables.values, lambda_, standardize)
 
 
 def join_numbers(ks: tuple[int, ...]) -> str:

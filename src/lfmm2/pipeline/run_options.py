@@ -11,7 +11,7 @@ from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Mi
 from lfmm2._typing import AnyPath, ListedSnps, MissingCode, Paths
 from lfmm2.errors import UsageError
 from lfmm2.files import check_prefix_name
-from lfmm2.model import SolverOptions, parse_sweep
+from lfmm2.model import SolverOptions, parse_penalty, parse_sweep
 from lfmm2.pipeline.options import OPTIONS, TABLE
 from lfmm2.process import Progress
 
@@ -118,7 +118,8 @@ class OutputOptions:
 class RunOptions:
     """All options of a run, which are its arguments without the data; see `lfmm2.run`."""
 
-    lambda_: float = DEFAULTS["lambda_"]
+    lambda_: float | str = DEFAULTS["lambda_"]
+    standardize: bool = DEFAULTS["standardize"]
     seed: int = DEFAULTS["seed"]
     n_threads: int | None = DEFAULTS["n_threads"]
     memory: int | str | None = DEFAULTS["memory"]
@@ -130,6 +131,9 @@ class RunOptions:
     progress: bool | Progress = DEFAULTS["progress"]
     command: str = "lfmm2.run"
     tests: bool = True
+
+    def __post_init__(self) -> None:
+        parse_penalty(self.lambda_, 1, self.standardize)
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any], command: str, tests: bool = True) -> RunOptions:
@@ -145,7 +149,7 @@ class RunOptions:
         tests : bool
             True if SNPs are tested, False if only the factors are estimated.
         """
-        own = ("lambda_", "seed", "n_threads", "memory", "progress")
+        own = ("lambda_", "standardize", "seed", "n_threads", "memory", "progress")
         return cls(
             **{name: arguments[name] for name in own if name in arguments},
             test=_make_group(TestOptions, arguments),

@@ -48,6 +48,7 @@ def write_factors(
         n_passes=factors.n_passes,
         converged=factors.converged,
         lambda_=factors.lambda_,
+        standardized=factors.standardized,
         n_snps=factors.n_snps,
         variables=np.array(variables, dtype=np.str_),
         X=np.empty((len(factors.U), 0)) if X is None else X,
@@ -110,6 +111,8 @@ def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
             lambda_=float(arrays["lambda_"]),
             n_snps=int(arrays["n_snps"]),
             spectrum=_make_spectrum(arrays, numbers["loadings_map"]),
+            # Earlier versions never standardised, and did not say so.
+            standardized=bool(arrays.get("standardized", False)),
         )
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
