@@ -16,7 +16,7 @@ def record_entries(
     *,
     n_samples: int = 2,
     K: int = 1,
-    method: str = "gif",
+    method: str = "student",
     gif: float = 1.2,
     sweep: tuple[int, ...] = (),
 ) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def made_table(
     rng: np.random.Generator,
     n: int,
     joint: bool,
-    method: str = "gif",
+    method: str = "student",
 ) -> pa.Table:
     """Rows whose calibrated p is that of the normal score z, and so is the raw one if `method` is "none"."""
     p = len(z)
@@ -86,7 +86,7 @@ def write_results(
     K: int = 3,
     sweep: tuple[int, ...] = (),
     group_rows: int = 131_072,
-    method: str = "gif",
+    method: str = "student",
     record: dict[str, Any] | None = None,
 ) -> Path:
     """Write the files of a run whose calibrated scores are z (p, d); return their prefix.

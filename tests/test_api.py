@@ -16,7 +16,7 @@ from lfmm2.simulation import simulate
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")
 OPTIONS = {
     "lambda_": 1e-5, "solver": "auto", "tol": 1e-4, "n_power_iter": 2, "oversampling": 10, "est_rate": None,
-    "scale": None, "df": "paper", "count_allele": "a2", "seed": 0, "n_threads": None, "memory": None, "out": None,
+    "scale": None, "df": "intercept", "count_allele": "a2", "seed": 0, "n_threads": None, "memory": None, "out": None,
     "format": "parquet", "progress": False,
 }  # fmt: skip
 OF_FACTORS = ("lambda_", "solver", "tol", "n_power_iter", "oversampling", "est_rate", "scale", "seed")

@@ -45,8 +45,11 @@ def test_calibration_is_its_definition(data: lfmm2.Simulation, method: str) -> N
     for j, name in enumerate(result.variables):
         found, t = result.calibrations[name], result.t[:, j]
         assert found.method == method
-        assert found.gif == result.gif[j] == pytest.approx(np.nanmedian(t**2) / CHI2_1_MEDIAN, rel=1e-14)
-        if method == "gif":
+        median = CHI2_1_MEDIAN if method == "chi2" else stats.f.ppf(0.5, 1, result.df)
+        assert found.gif == result.gif[j] == pytest.approx(np.nanmedian(t**2) / median, rel=1e-12)
+        if method == "student":
+            expected = 2 * special.stdtr(result.df, -np.abs(t) / np.sqrt(found.gif))
+        elif method == "chi2":
             expected = special.chdtrc(1, t**2 / found.gif)
         elif method == "none":
             expected = result.p[:, j]
@@ -71,7 +74,7 @@ def test_calibration_of_the_joint_test_is_its_definition(data: lfmm2.Simulation,
     if method == "empirical-null":
         expected = special.ndtr(-(f_z(f, 2, result.df) - found.mean) / found.sd)
     else:
-        expected = special.fdtrc(2, result.df, f / (found.gif if method == "gif" else 1.0))
+        expected = special.fdtrc(2, result.df, f / (found.gif if method != "none" else 1.0))
     np.testing.assert_allclose(result.f_p_calibrated, expected, rtol=1e-9)
     np.testing.assert_allclose(result.f_q, benjamini_hochberg(expected), rtol=1e-9)
     table = result.table("joint")
@@ -91,13 +94,16 @@ def test_empirical_null_that_cannot_be_fitted_falls_back_aloud(data: lfmm2.Simul
         few = bed.variants()["ID"].to_pylist()[:8]
     with pytest.warns(lfmm2.CalibrationWarning, match="no empirical null: .*; calibrated by the genomic inflation"):
         result = lfmm2.run(data.bed, data.bed, data.env, 2, calibrate="empirical-null", extract=few, out=tmp_path / "r")
-    assert result.calibrations["env1"].method == "gif"
-    np.testing.assert_allclose(result.p_calibrated[:, 0], special.chdtrc(1, result.t[:, 0] ** 2 / result.gif[0]))
+    assert result.calibrations["env1"].method == "student"
+    expected = 2 * special.stdtr(result.df, -np.abs(result.t[:, 0]) / np.sqrt(result.gif[0]))
+    np.testing.assert_allclose(result.p_calibrated[:, 0], expected)
 
 
 def test_unknown_calibration_and_imputation_are_refused(data: lfmm2.Simulation) -> None:
-    with pytest.raises(lfmm2.UsageError, match="calibrate is 'GC'; it is one of gif, empirical-null, none"):
+    with pytest.raises(lfmm2.UsageError, match="calibrate is 'GC'; it is one of student, chi2, empirical-null, none"):
         lfmm2.run(None, data.bed, data.env, 2, calibrate="GC")
+    with pytest.raises(lfmm2.UsageError, match=r"calibrate is 'gif'; .*; what was 'gif' is 'chi2' now"):
+        lfmm2.run(None, data.bed, data.env, 2, calibrate="gif")
     with pytest.raises(lfmm2.UsageError, match="impute is 'knn'; it is one of mean, factors"):
         lfmm2.run(None, data.bed, data.env, 2, impute="knn")
 

@@ -63,7 +63,7 @@ SET: dict[str, tuple[str, Any]] = {
     "oversampling": ("23", 23),
     "scale": ("hwe", "hwe"),
     "seed": ("11", 11),
-    "df": ("intercept", "intercept"),
+    "df": ("paper", "paper"),
     "calibrate": ("none", "none"),
     "impute": ("factors", "factors"),
     "out": ("results", "results"),

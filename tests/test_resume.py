@@ -222,7 +222,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "lambda": ({"lambda_": 0.1}, "lambda was 1e-05, is 0.1"),
     "solver": ({"solver": "power"}, "solver was exact, is power"),
     "format": ({"format": "tsv"}, "format was parquet, is tsv"),
-    "df": ({"df": "intercept"}, "df was paper, is intercept"),
+    "df": ({"df": "paper"}, "df was intercept, is paper"),
     "loadings": ({"loadings": True}, "loadings was False, is True"),
     "maf": ({"maf": 0.1}, "maf was None, is 0.1"),
     "extract": ({"extract": ["snp1", "snp2", "snp3"] + [f"snp{i}" for i in range(10, 99)]}, "tested SNPs was all, is "),

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 Solver = Literal["auto", "exact", "krylov", "power"]
 Scale = Literal["hwe"]
 DegreesOfFreedom = Literal["paper", "intercept"]
-Calibration = Literal["gif", "empirical-null", "none"]
+Calibration = Literal["student", "chi2", "empirical-null", "none"]
 Imputation = Literal["mean", "factors"]
 Missing = Literal["error", "drop", "mean"]
 Allele = Literal["a2", "a1"]
@@ -26,5 +26,7 @@ TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 DISCOVERY_RATES: tuple[DiscoveryRate, ...] = get_args(DiscoveryRate)
 EFFECTS: tuple[Effects, ...] = get_args(Effects)
 
+#: End of the message that refuses a word not in `CALIBRATIONS`, with the name that one of them had before.
+CALIBRATIONS_RULE = f"it is one of {', '.join(CALIBRATIONS)}; what was 'gif' is 'chi2' now"
 #: End of the message that refuses a word not in `DEGREES_OF_FREEDOM`, with what the two words stand for.
 DEGREES_OF_FREEDOM_RULE = "it is 'paper' (n - d - K) or 'intercept' (n - 1 - d - K)"

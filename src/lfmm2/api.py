@@ -29,8 +29,8 @@ def run(
     oversampling: int = 10,
     est_rate: float | None = None,
     scale: Scale | None = None,
-    df: DegreesOfFreedom = "paper",
-    calibrate: Calibration = "gif",
+    df: DegreesOfFreedom = "intercept",
+    calibrate: Calibration = "student",
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     seed: int = 0,
@@ -59,7 +59,8 @@ def run(
     """Fit LFMM2 and test every SNP for association with every variable, given the latent factors.
 
     Y = X Bᵀ + U Vᵀ + E: U is estimated by minimising ‖Y - U Vᵀ - X Bᵀ‖² + λ‖B‖² (Eq. 2), then each SNP is regressed on
-    [X | Û] and its t statistics are calibrated by the genomic inflation factor.
+    [X | Û] and its t statistics are calibrated by the genomic
+    inflation factor.
 
     Parameters
     ----------
@@ -92,11 +93,11 @@ def run(
         Share of SNPs to estimate from: a seeded random subset of round(est_rate * p).
     scale : {None, "hwe"}
         "hwe" scales SNPs by 1/sqrt(2f(1-f)) in the estimation of the factors.
-    df : {"paper", "intercept"}
-        Degrees of freedom n - d - K as in the paper, or one less for the mean as in lm(), LEA and plink2.
-    calibrate : {"gif", "empirical-null", "none"}
-        Source of the null distribution of the statistics: the genomic inflation factor, a normal fitted to their
-        centre, or theory alone.
+    df : {"intercept", "paper"}
+        Degrees of freedom n - 1 - d - K, which count the mean as lm(), LEA and plink2 do, or n - d - K as in the paper.
+    calibrate : {"student", "chi2", "empirical-null", "none"}
+        Source of the null distribution of the statistics: Student's t widened by the genomic inflation factor, χ²
+        widened by it as in R's lfmm, a normal fitted to their centre, or theory alone.
     impute : {"mean", "factors"}
         Value of the missing calls of a tested SNP: its mean, or its fit to the factors by the samples that are called.
         Factors are always estimated with means.
@@ -231,8 +232,8 @@ def test_associations(
     factors: LatentFactors,
     *,
     sweep: str | Sequence[int] | None = None,
-    df: DegreesOfFreedom = "paper",
-    calibrate: Calibration = "gif",
+    df: DegreesOfFreedom = "intercept",
+    calibrate: Calibration = "student",
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     n_threads: int | None = None,

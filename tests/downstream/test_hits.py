@@ -187,7 +187,7 @@ def test_summary_has_the_singular(tmp_path: Path) -> None:
 
 def test_summary_tells_of_inflated_p_that_were_not_calibrated(tmp_path: Path) -> None:
     tables = {name: {"Q": [0.01, 0.9]} for name in ("v", "w", "u", "joint")}
-    fits = {"v": ("none", 1.94), "w": ("none", 1.1), "u": ("gif", 3.0), "joint": ("none", 1.2345)}
+    fits = {"v": ("none", 1.94), "w": ("none", 1.1), "u": ("student", 3.0), "joint": ("none", 1.2345)}
     write_results(tmp_path / "r", tables, fits=fits)
     assert collect_hits(tmp_path / "r").summary() == {
         "hits of v": "1 SNP with Q < 0.05",

@@ -10,7 +10,7 @@ import reference
 from numpy.typing import NDArray
 
 from lfmm2.errors import UsageError
-from lfmm2.model.ridge import RidgeGeometry, ridge_geometry
+from lfmm2.model.ridge import RidgeGeometry, parse_penalty, ridge_geometry
 
 EPS = np.finfo(float).eps
 LAMBDAS = (1e-5, 1.0, 10.0, 1e3)
@@ -229,3 +229,49 @@ def test_effect_map_approaches_least_squares_as_lambda_vanishes() -> None:
     none = np.zeros((40, 0))
     effects = ridge_geometry(X, 1e-300).effect_map(none, none)
     np.testing.assert_allclose(effects, np.linalg.pinv(X - X.mean(axis=0)), rtol=0, atol=100 * EPS)
+
+
+# --- standardised variables -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lambda_", LAMBDAS)
+def test_standardised_geometry_is_that_of_variables_of_variance_1(lambda_: float) -> None:
+    X = variables() * [1e-6, 1.0, 1e5]
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    ridge, expected = ridge_geometry(X, lambda_, standardize=True), ridge_geometry(Z, lambda_)
+    np.testing.assert_allclose(ridge.project(np.eye(40)), expected.project(np.eye(40)), rtol=0, atol=40 * EPS)
+    np.testing.assert_allclose(ridge.sigma, expected.sigma, rtol=1e-13)
+    U = np.linalg.qr(np.random.default_rng(2).standard_normal((40, 2)))[0]
+    effects = ridge.effect_map(U, ridge.project(U)) * X.std(axis=0)[:, None]
+    np.testing.assert_allclose(effects, expected.effect_map(U, expected.project(U)), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e-12, 1e-3, 1e12, 1e150])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_no_unit_or_offset_changes_the_standardised_geometry(unit: float, offset: float) -> None:
+    expected = ridge_geometry(variables(), 10.0, standardize=True)
+    ridge = ridge_geometry(unit * (variables() + offset), 10.0, standardize=True)
+    np.testing.assert_allclose(ridge.project(np.eye(40)), expected.project(np.eye(40)), rtol=0, atol=1e-11)
+
+
+def test_one_standardised_variable_has_a_square_of_n() -> None:
+    ridge = ridge_geometry(variables(d=1), "1x", standardize=True)
+    assert ridge.sigma[0] ** 2 == pytest.approx(40)
+    assert ridge.lambda_ == 40
+    assert (1 - ridge.shrinkage[0]) ** 2 == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("given", "value"), [("0.3x", 12.0), (" 1e-5 ", 1e-5), (2, 2.0), (np.float32(0.5), 0.5)])
+def test_penalty_is_a_number_or_a_multiple(given: float | str, value: float) -> None:
+    assert parse_penalty(given, 40, standardize=True) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("given", ["x", "", "-1x", "0x", "1x2", "nan", True, None, [1.0], "inf"])
+def test_penalty_that_is_none_is_refused(given: object) -> None:
+    with pytest.raises(UsageError, match="must be a positive number, such as 1e-5, or a multiple of the variance"):
+        parse_penalty(given, 40, standardize=True)  # type: ignore[arg-type]
+
+
+def test_multiple_of_the_variance_needs_standardised_variables() -> None:
+    with pytest.raises(UsageError, match="variables are not standardised; give a number, or standardise"):
+        parse_penalty("1x", 40, standardize=False)

@@ -95,10 +95,10 @@ def test_magnitudes_are_t_and_the_root_of_f(model: AssociationModel, matrix: Arr
 
 def test_calibrations_are_of_each_variable_and_then_of_all(model: AssociationModel, matrix: ArrayMatrix) -> None:
     store = collect_statistics(model, matrix, Checkpoints())
-    *of_variables, joint = store.calibrations("gif")
+    *of_variables, joint = store.calibrations("chi2")
     t = whole(model.statistics(matrix), "t")
     for j, calibration in enumerate(of_variables):
-        assert calibration.statistic == StudentStatistic(model.df)
+        assert calibration.statistic == StudentStatistic(model.df, large_sample=True)
         assert calibration.gif == pytest.approx(np.nanmedian(t[:, j] ** 2) / 0.45493642311957275, rel=1e-12)
     assert joint.statistic == JointStatistic(D, model.df)
     f = whole(model.statistics(matrix), "f_stat")
@@ -113,7 +113,7 @@ def test_sweep_has_a_row_for_each_number_of_factors(
     t_by_k = whole(model.statistics(matrix), "t_by_k")
     for j, rows in enumerate(store.sweeps):
         np.testing.assert_array_equal(rows.array, t_by_k[:, :, j])
-    assert [[row.n_factors for row in rows] for rows in store.sweep("gif")] == [[0, 1, 3]] * D
+    assert [[row.n_factors for row in rows] for rows in store.sweep("student")] == [[0, 1, 3]] * D
 
 
 def test_held_out_errors_are_added_up(

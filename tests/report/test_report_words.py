@@ -72,7 +72,7 @@ def test_gif_has_a_meaning() -> None:
 
 
 def test_meaning_of_gif_depends_on_the_method() -> None:
-    assert "which the calibration removes" in meaning_of_gif(1.3, "gif")
+    assert "which the calibration removes" in meaning_of_gif(1.3, "chi2")
     assert "empirical null" in meaning_of_gif(1.3, "empirical-null")
     for gif in (1.3, 1.8, 2.5):
         text = meaning_of_gif(gif, "none")

@@ -89,7 +89,7 @@ def test_record_holds_versions_command_and_parameters(run):
         "solver": "krylov",
         "maf": 0.1,
         "est_rate": 0.5,
-        "df": "paper",
+        "df": "intercept",
         "format": "parquet",
     }
     assert wanted.items() <= record["parameters"].items()

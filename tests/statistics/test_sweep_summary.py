@@ -74,7 +74,7 @@ def test_rows_are_those_of_numpy(
 def test_rows_do_not_depend_on_blocks() -> None:
     t = statistics(2500, 0.05)
     whole, parts = (
-        summarise_variable(lambda size=size: cut(t, size), (1, 2, 3), (9, 8, 7), "gif", 2500) for size in (2500, 17)
+        summarise_variable(lambda size=size: cut(t, size), (1, 2, 3), (9, 8, 7), "student", 2500) for size in (2500, 17)
     )
     for a, b in zip(whole, parts, strict=True):
         assert (a.median, a.top, a.n_discoveries) == (b.median, b.top, b.n_discoveries)

@@ -16,6 +16,20 @@ from lfmm2.pipeline.options import FLAG, NAMES, NUMBER, OPTIONS, PATH, PENALTY, 
 _A_PATH = click.Path(path_type=Path, readable=False)
 
 
+class _Words(click.Choice[str]):
+    """One of several words; an option that has a rule of its own says it of any other word."""
+
+    def __init__(self, option: Option) -> None:
+        super().__init__(option.kind)
+        self.option = option
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if self.option.rule:
+            self.option.check(value)
+        word: str = super().convert(value, param, ctx)
+        return word
+
+
 def _penalty(text: str) -> float | str:
     """Return a number where the text is one; the check of the option judges any other text."""
     try:
@@ -67,7 +81,7 @@ def _make_click_option(option: Option) -> click.Option:
     facts = [str(option.range)] * (option.range is not None) + ["may be repeated"] * option.repeatable
     return click.Option(
         names,
-        type=_TYPES[option.kind] if isinstance(option.kind, str) else click.Choice(option.kind),
+        type=_TYPES[option.kind] if isinstance(option.kind, str) else _Words(option),
         multiple=True,
         default=None if option.default is None else (option.default,),
         show_default=option.default is not None,

@@ -93,8 +93,9 @@ def degrees_of_freedom(n_samples: int, n_variables: int, n_factors: int, df: str
     ----------
     n_samples, n_variables, n_factors : int
         n, d with the nuisance variables, K.
-    df : {"paper", "intercept"}
-        "paper": n - d - K, as in the paper and R's lfmm. "intercept": one less for the mean, as lm(), LEA and plink2.
+    df : {"intercept", "paper"}
+        "intercept": n - 1 - d - K, which counts the mean, as lm(), LEA and plink2 do. "paper": n - d - K, as in the
+        paper and R's lfmm, which is one too many for centred data.
 
     Raises
     ------

@@ -15,14 +15,16 @@ NO_NUMBER = "—"
 _INFLATED = 1.4
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _METHODS = {
-    "gif": "The p-values are calibrated by the genomic inflation factor (GIF).",
+    "student": "The p-values are those of Student's t, calibrated by the genomic inflation factor (GIF).",
+    "chi2": "The p-values are those of χ², calibrated by the genomic inflation factor (GIF).",
     "empirical-null": "The p-values are calibrated by the empirical null, a normal fitted to the bulk of scores.",
     "none": "The p-values are not calibrated.",
 }
 _REMOVED = {
-    "gif": "some inflation, which the calibration removes",
+    "student": "some inflation, which the calibration removes",
+    "chi2": "some inflation, which the calibration removes",
     "empirical-null": "some inflation, or many effects; the calibration goes by the empirical null instead",
-    "none": "some inflation, which nothing removes: --calibrate gif or empirical-null would",
+    "none": "some inflation, which nothing removes: --calibrate student or empirical-null would",
 }
 
 
@@ -70,14 +72,14 @@ def method_sentence(method: str) -> str:
 
 
 def meaning_of_gif(
-    gif: float, method: str = "gif", by_k: dict[int, float] | None = None, n_axes: int | None = None
+    gif: float, method: str = "student", by_k: dict[int, float] | None = None, n_axes: int | None = None
 ) -> str:
     """Return the usual meaning of a genomic inflation factor, and the remedy that the sweep offers.
 
     Parameters
     ----------
     gif : float
-    method : {"gif", "empirical-null", "none"}
+    method : {"student", "chi2", "empirical-null", "none"}
         Method of calibration.
     by_k : dict of int to float, optional
         GIF of the same variable at every K of a sweep; empty for the joint test, and None without a sweep.

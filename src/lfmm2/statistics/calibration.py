@@ -3,8 +3,11 @@
 The statistics of one test (t of a variable, or F of all) are counted in a histogram. Their null distribution is read
 from the middle of it, where few SNPs are associated:
 
-* ``gif``: t² / GIF is χ²₁, or F / GIF is F. GIF is the median of t² or F over the median of that distribution (Devlin
-  and Roeder 1999).
+* ``student``: t / √GIF is Student's t, and F / GIF is F. GIF is the median of t² or F over the median of F(1, df) or
+  F(d, df). Inflation widens the null, and leaves its tails as heavy as few degrees of freedom make them.
+* ``chi2``: t² / GIF is χ²₁, as in R's lfmm, with the GIF of Devlin and Roeder (1999), whose median is that of χ²₁. With
+  few degrees of freedom its p are too small: with 20 of them a p of 1e-5 should be 2.2e-4. The joint test is as for
+  ``student``.
 * ``empirical-null``: N(δ, σ²), fitted to the centre of z (Efron 2004), the normal score with the tail probability of t
   or F. Then (t − δ)/σ is Student, or (z − δ)/σ of F is N(0, 1).
 * ``none``: t is Student, F is F.
@@ -19,7 +22,7 @@ from typing import Protocol
 import numpy as np
 from scipy import special
 
-from lfmm2._choices import CALIBRATIONS
+from lfmm2._choices import CALIBRATIONS, CALIBRATIONS_RULE
 from lfmm2._typing import Floats, Ints
 from lfmm2.errors import UsageError
 from lfmm2.statistics import distributions
@@ -56,6 +59,9 @@ class TestStatistic(Protocol):
     def median_square(self) -> float:
         """Median of the squared value under the theoretical null."""
 
+    def for_method(self, method: str) -> TestStatistic:
+        """Return the statistic with the null distribution that a method of calibration takes for it."""
+
     def z(self, values: Floats) -> Floats:
         """Return the normal score with the same tail probability."""
 
@@ -71,10 +77,24 @@ class TestStatistic(Protocol):
 
 @dataclass(frozen=True)
 class StudentStatistic:
-    """Student's t of one variable with `df` degrees of freedom; its test is two-sided."""
+    """Student's t of one variable with `df` degrees of freedom; its test is two-sided.
+
+    Attributes
+    ----------
+    df : int
+    large_sample : bool
+        True if t², divided by its inflation, is taken as χ²₁ whatever `df` is.
+    """
 
     df: int
-    median_square = CHI2_1_MEDIAN
+    large_sample: bool = False
+
+    @property
+    def median_square(self) -> float:
+        return CHI2_1_MEDIAN if self.large_sample else float(special.stdtrit(self.df, 0.75) ** 2)
+
+    def for_method(self, method: str) -> StudentStatistic:
+        return replace(self, large_sample=method == "chi2")
 
     def magnitudes(self, statistic: Floats) -> Floats:
         return statistic
@@ -86,17 +106,20 @@ class StudentStatistic:
         return distributions.student_z(values, self.df)
 
     def p(self, values: Floats, gif: float | None) -> Floats:
-        if gif is None:
-            return distributions.student_p(values, self.df)
-        return distributions.chi2_1_p(_deflated(np.abs(values), gif))
+        deflated = values if gif is None else _deflated(np.abs(values), gif)
+        if gif is None or not self.large_sample:
+            return distributions.student_p(deflated, self.df)
+        return distributions.chi2_1_p(deflated)
 
     def neg_log10_p(self, values: Floats, gif: float | None) -> Floats:
-        if gif is None:
-            return distributions.student_neg_log10_p(values, self.df)
-        return distributions.chi2_1_neg_log10_p(_deflated(np.abs(values), gif))
+        deflated = values if gif is None else _deflated(np.abs(values), gif)
+        if gif is None or not self.large_sample:
+            return distributions.student_neg_log10_p(deflated, self.df)
+        return distributions.chi2_1_neg_log10_p(deflated)
 
     def z_inflated(self, values: Floats, gif: float) -> Floats:
-        return _deflated(values, gif)
+        deflated = _deflated(values, gif)
+        return deflated if self.large_sample else distributions.student_z(deflated, self.df)
 
 
 @dataclass(frozen=True)
@@ -117,6 +140,9 @@ class JointStatistic:
     def median_square(self) -> float:
         return float(special.fdtri(self.n_variables, self.df, 0.5))
 
+    def for_method(self, method: str) -> JointStatistic:
+        return self
+
     def z(self, values: Floats) -> Floats:
         return distributions.f_z(values**2, self.n_variables, self.df)
 
@@ -131,7 +157,7 @@ class JointStatistic:
 
 
 def _deflated(values: Floats, gif: float) -> Floats:
-    """Return the scores whose squares are χ²₁ under the null; NaN where there is no GIF."""
+    """Return values divided by the square root of the GIF; NaN where there is none."""
     with np.errstate(divide="ignore", invalid="ignore"):
         z: Floats = values / np.sqrt(gif)
     return z
@@ -183,9 +209,10 @@ class Calibration:
     ----------
     statistic : TestStatistic
     method : str
-        Method that was used: the one asked for, or "gif" where no empirical null could be fitted.
+        Method that was used: the one asked for, or "student" where no empirical null could be fitted.
     gif : float
-        Genomic inflation factor before calibration, whatever the method; NaN where no SNP has a statistic.
+        Genomic inflation factor before calibration; with a method that does not use it, that of ``student``. NaN where
+        no SNP has a statistic.
     null : EmpiricalNull
         Empirical null by maximum likelihood, whatever the method.
     central : EmpiricalNull or None
@@ -219,7 +246,7 @@ class Calibration:
     @property
     def _gif_used(self) -> float | None:
         """Inflation factor that p is computed with; None for another method."""
-        return self.gif if self.method == "gif" else None
+        return self.gif if self.method in ("student", "chi2") else None
 
     def scores(self, values: Floats) -> Floats:
         """Return the scores that order the tests: at least 0, and p falls as they grow."""
@@ -231,7 +258,7 @@ class Calibration:
 
     def z(self, values: Floats) -> Floats:
         """Return calibrated normal scores: N(0, 1) under the null."""
-        if self.method == "gif":
+        if self._gif_used is not None:
             return self.statistic.z_inflated(values, self.gif)
         if self.method == "none":
             return self.statistic.z(values)
@@ -254,9 +281,10 @@ class Calibration:
     def score_of_p(self, p: Floats) -> Floats:
         """Return the scores that have these calibrated p, between 0 and 1; for t only."""
         assert isinstance(self.statistic, StudentStatistic)
-        if self.method == "gif":
+        if self.statistic.large_sample:
             return np.asarray(-special.ndtri(p / 2) * np.sqrt(self.gif))
-        return np.asarray(special.stdtrit(self.statistic.df, 1 - p / 2))
+        width = 1.0 if self._gif_used is None else np.sqrt(self.gif)
+        return np.asarray(special.stdtrit(self.statistic.df, 1 - p / 2) * width)
 
     def local_fdr(self, values: Floats) -> Floats:
         """Return the probability that a SNP with this value is null (Efron 2004); NaN without a statistic."""
@@ -281,7 +309,7 @@ def calibrate(statistic: TestStatistic, method: str, histogram: MagnitudeHistogr
     Parameters
     ----------
     statistic : TestStatistic
-    method : {"gif", "empirical-null", "none"}
+    method : {"student", "chi2", "empirical-null", "none"}
     histogram : MagnitudeHistogram
         Counts of all values.
     blocks : callable
@@ -318,12 +346,13 @@ def fit_null(
 ) -> Calibration:
     """Fit the null distribution alone, from the histogram and the two middle values, optionally by both methods."""
     if method not in CALIBRATIONS:
-        raise UsageError(f"calibrate is {method!r}; it is one of {', '.join(CALIBRATIONS)}")
+        raise UsageError(f"calibrate is {method!r}; {CALIBRATIONS_RULE}")
+    statistic = statistic.for_method(method)
     edges, counts = _trim_empty_ends(*_signed_counts(statistic, histogram))
     z_edges = _z_of_edges(statistic, edges)
     null = fit_empirical_null(z_edges, counts, "mle")
     matched = fit_empirical_null(z_edges, counts, "central") if central else None
-    used = "gif" if method == "empirical-null" and null.problem else method
+    used = "student" if method == "empirical-null" and null.problem else method
     return Calibration(statistic, used, inflation(middle, statistic.median_square), null, matched, histogram=histogram)
 
 

@@ -110,7 +110,7 @@ def summarise_variable(
         Function that returns t by blocks of shape (b, n_k), NaN where there is none; the same each time.
     ks, dfs : tuple of int
         Numbers of factors and residual degrees of freedom of the columns.
-    method : {"gif", "empirical-null", "none"}
+    method : {"student", "chi2", "empirical-null", "none"}
     n : int
         Number of SNPs.
     """
