@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from lfmm2.files import (
     Variables,
     as_paths,
     as_tables,
+    check_output_name,
     check_variables,
+    expand_categories,
     id_files,
     join_variables,
     open_regular,
@@ -32,6 +34,9 @@ from lfmm2.files import (
     read_variables,
     repeated,
     spelling_hints,
+    warn_of_classes,
+    warn_of_few_apart,
+    warn_of_no_environment,
 )
 from lfmm2.genotypes import GenotypeSource
 from lfmm2.pipeline.run_options import RunOptions, SampleOptions
@@ -52,6 +57,8 @@ class AlignedVariables:
         Rows of the .fam of the samples in use, ascending.
     has_ids : bool
         False where samples are only numbered, as rows of an array are.
+    categories : dict of str to dict of str to int
+        Number of samples of each level of each category; the first level is the reference.
     """
 
     names: tuple[str, ...]
@@ -61,6 +68,7 @@ class AlignedVariables:
     rows: Ints
 
     has_ids: bool = True
+    categories: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def iids(self) -> tuple[str, ...]:
@@ -96,12 +104,18 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
     InconsistentInputError
         If kept samples lack variables and `options.intersect` is off, or none is left.
     UsageError
-        If a variable is also a nuisance variable.
+        If a variable is also a nuisance variable; if a category is no column in use.
     DegenerateProblemError
         If variables are constant, repeated or collinear over the samples in use.
+
+    Warns
+    -----
+    InputWarning
+        If a variable is probably no measurement of an environment.
     """
     kept = _kept_samples(samples, options)
-    tables = [_read_table(X, samples, kept, "variables", options, _split_names(options.variables))]
+    chosen = _split_names(options.variables)
+    tables = [_read_table(X, samples, kept, "variables", options, chosen)]
     if covar is not None:
         tables.append(_name_nuisance(_read_table(covar, samples, kept, "nuisance variables", options), covar))
     names = tables[0].names
@@ -110,8 +124,32 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
     if twice:
         raise UsageError(f"{some_of(twice)}: both a variable and a nuisance variable; give it once")
     found = join_variables(tables, names + nuisance_names, "no sample has both variables and nuisance variables")
-    check_variables(found.values, found.names)
-    return AlignedVariables(names, nuisance_names, found.values, samples, found.sample_index)
+    if unknown := [name for name in _split_names(options.categorical) or () if name not in found.levels]:
+        fact = f"--categorical: no column {some_of(unknown)} among {some_of(found.names)}"
+        raise UsageError(f"{fact}, which are the variables in use; check the names")
+    iids = [samples.iid[i] for i in found.sample_index]
+    columns, values, categories = expand_categories(found.names, found.values, found.levels, iids)
+    names, nuisance_names = (tuple(new for name in old for new in columns[name]) for old in (names, nuisance_names))
+    for name in names:
+        check_output_name(name, "--categorical")
+    check_variables(values, names + nuisance_names)
+    _warn_of_doubtful(found, values, names, len(tables[0].names), iids, chosen is not None)
+    return AlignedVariables(names, nuisance_names, values, samples, found.sample_index, categories=categories)
+
+
+def _warn_of_doubtful(
+    found: Variables, values: Floats, names: tuple[str, ...], n_tables: int, iids: Sequence[str], are_chosen: bool
+) -> None:
+    """Warn of variables that are probably no measurements of an environment.
+
+    `found` has the variables as the tables have them, the first `n_tables` of which are tested; `values` has the
+    indicators of categories in their places, those of the tested ones called `names`.
+    """
+    warn_of_few_apart(values[:, : len(names)], names, iids)
+    tested = [j for j in range(n_tables) if found.names[j] not in found.levels]
+    if not are_chosen and n_tables > 1:
+        warn_of_no_environment(found.values[:, tested], [found.names[j] for j in tested])
+    warn_of_classes(found.values, found.names, found.levels)
 
 
 def _name_nuisance(table: Variables, source: Any) -> Variables:
@@ -142,6 +180,7 @@ def _read_table(
         missing=options.missing,
         intersect=options.intersect,
         kept=kept,
+        categorical=_split_names(options.categorical) or (),
     )
 
 

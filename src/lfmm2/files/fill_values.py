@@ -1,0 +1,201 @@
+"""The gate for every number of a table: fill values of rasters, values far from all others, values too large.
+
+A raster has a number in place of "no data", and a table made from it has this number among the measurements. One such
+number decides the slope of a regression by itself. It is known by its value and by its distance from all other values
+of the column: -9 degrees in January, 999 m of altitude or a site that is truly far from the others must pass.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2._words import some_cells, some_of
+from lfmm2.errors import InputWarning, MalformedInputError
+from lfmm2.files.missing_codes import are_code, suggest
+
+Floats = NDArray[np.float64]
+
+# Fill values of GDAL, ESRI grids, netCDF, GRASS, Surfer, GrADS, Ferret and of integer rasters, which no measurement
+# takes. Where one is isolated, it is an error.
+_FILL_VALUES = (
+    -999.0, -9999.0, -99999.0, -999999.0, -32768.0, -32767.0, -2147483648.0, -2147483647.0, 2147483647.0, 4294967295.0,
+    65535.0,
+)  # fmt: skip
+_LARGE_FILL_VALUES = (
+    1e20, 9.999e20, 1e30, -1e30, 1e34, -1e34, 9.96921e36, -9.96921e36, 1.70141e38, -1.70141e38, 3.4e38, -3.4e38,
+    1.7e308, -1.7e308, 1.79769e308, -1.79769e308,
+)  # fmt: skip
+# Fill values of some programs that are measurements elsewhere. Where one is isolated, a warning is given.
+_DOUBTFUL_VALUES = (-9.0, -99.0, -99.9, -128.0, 99.0, 127.0, 255.0, 999.0, 9999.0, 99999.0, 32767.0, 999.9, 9999.9)
+_PLINK_MISSING = -9.0
+# Distance of other values from the rest, in ranges of the rest, from which on they are warned of. At a tenth of it, the
+# largest value of a skewed variable (rain, distance to a road) would be warned of now and then.
+_FAR = 10.0
+# Least number of values, and largest share of them that may be far from the rest. With fewer values a range says little;
+# a larger share is a group of sites of its own.
+_FEWEST, _FAR_SHARE = 10, 0.05
+#: Largest magnitude of a variable: sums over up to a million samples of its square are doubles.
+LARGEST = 1e151
+
+
+@dataclass(frozen=True)
+class _Doubt:
+    """Cells of one column with a value that is probably no measurement, and the range of the rest."""
+
+    column: int
+    rows: NDArray[np.int64]
+    value: float
+    low: float
+    high: float
+
+
+def check_numbers(
+    values: Floats,
+    at: Callable[[int, int], str],
+    names: Sequence[str],
+    *,
+    is_plink: bool = False,
+    remedy: str = "with --missing drop or mean",
+) -> None:
+    """Refuse fill values and values too large; warn of values that are far from all others.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_columns), float64
+        NaN where missing.
+    at : function of row and column
+        Returns the place of a cell for a message.
+    names : sequence of str
+    is_plink : bool
+        True for a table with FID and IID, in which PLINK takes -9 for missing.
+    remedy : str
+        What to do with missing values, as the end of a message.
+
+    Raises
+    ------
+    MalformedInputError
+        A column has a fill value that is isolated from its other values, or a value whose square is no double.
+
+    Warns
+    -----
+    InputWarning
+        A value is far from all others, and may be a fill value or may be real.
+    """
+    columns = [column[~np.isnan(column)] for column in values.T]
+    sure: list[_Doubt] = []
+    doubtful: list[_Doubt] = []
+    codes_in = np.isin(values, _FILL_VALUES + _DOUBTFUL_VALUES) | (np.abs(values) >= _LARGE_FILL_VALUES[0])
+    for j in np.flatnonzero(codes_in.any(axis=0)).tolist():
+        for doubt in _isolated_codes(values[:, j], j, is_plink):
+            is_sure = doubt.value in _FILL_VALUES or abs(doubt.value) >= 0.99 * _LARGE_FILL_VALUES[0]
+            if is_sure or len(columns[j]) >= _FEWEST:
+                (sure if is_sure else doubtful).append(doubt)
+    if sure:
+        raise MalformedInputError(_describe_fill_values(sure, at, remedy))
+    if len(too_large := np.argwhere(np.abs(values) > LARGEST)):
+        i, j = too_large[0].tolist()
+        fact = f"{_plain(values[i, j])} is too large, because sums of squares of it are no double"
+        raise MalformedInputError(
+            f"{at(i, j)}: {fact}; use another unit, or {suggest(_plain(values[i, j]))} if it means missing"
+        )
+    for doubt in doubtful:
+        warnings.warn(_describe_doubt(doubt, at, len(columns[doubt.column])), InputWarning, stacklevel=3)
+    told = {doubt.column for doubt in doubtful}
+    far = [_far_values(values[:, j], columns[j], j) for j in range(len(names)) if j not in told]
+    if found := [doubt for doubt in far if doubt is not None]:
+        warnings.warn(_describe_far(found, at, names), InputWarning, stacklevel=3)
+
+
+def _isolated_codes(column: Floats, j: int, is_plink: bool) -> list[_Doubt]:
+    """Return the known codes in a column that are isolated from its values that are no codes."""
+    found: list[tuple[float, NDArray[np.bool_]]] = []
+    is_code = np.zeros(len(column), np.bool_)
+    for code in (*_FILL_VALUES, *_DOUBTFUL_VALUES, *_LARGE_FILL_VALUES):
+        mask = are_code(column, code) & ~is_code
+        if mask.any():
+            found.append((float(column[mask][0]), mask))
+            is_code |= mask
+    rest = column[~is_code & ~np.isnan(column)]
+    if not len(rest):
+        return []
+    low, high = float(rest.min()), float(rest.max())
+    return [
+        _Doubt(j, np.flatnonzero(mask), value, low, high)
+        for value, mask in found
+        if _is_isolated(value, int(mask.sum()) / len(column), int(mask.sum()), low, high, is_plink)
+    ]
+
+
+def _is_isolated(value: float, share: float, times: int, low: float, high: float, is_plink: bool) -> bool:
+    """Return True if a code is too far from the range of the other values to be one of them."""
+    gap = max(low - value, value - high)
+    width = high - low
+    if gap <= 0:
+        return False
+    if value == _PLINK_MISSING:
+        # Coldest sites at -9 degrees are nearer to the next than the range of all, or others are below zero too.
+        repeated = times > 1 and (is_plink or share >= 0.1)
+        return gap > width or (repeated and low >= 0 and gap > width / 4)
+    if value < 0 and low >= 0:  # No other value is negative, as in precipitation.
+        return True
+    return gap > (width / 2 if value <= _FILL_VALUES[0] else width)
+
+
+def _far_values(column: Floats, present: Floats, j: int) -> _Doubt | None:
+    """Return the few values of a column that are many times the range of all others away from them; None if none is."""
+    n = len(present)
+    if n < _FEWEST:
+        return None
+    ordered = np.sort(present)
+    for k in range(1, max(1, int(_FAR_SHARE * n)) + 1):
+        # The k largest values against the rest, then the k smallest.
+        for low, high, edge in ((ordered[0], ordered[-k - 1], ordered[-k]), (ordered[k], ordered[-1], ordered[k - 1])):
+            gap = max(low - edge, edge - high)
+            if high > low and gap > _FAR * (high - low):
+                rows = np.flatnonzero((column < low) | (column > high))
+                return _Doubt(j, rows, float(edge), float(low), float(high))
+    return None
+
+
+def _plain(value: float) -> str:
+    """Write a number with as many digits as it has, and without a point if it is whole."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def _describe_fill_values(doubts: list[_Doubt], at: Callable[[int, int], str], remedy: str) -> str:
+    """Return the message about isolated fill values; the first is described, and all are in the remedy."""
+    first = doubts[0]
+    alike = [doubt for doubt in doubts if doubt.value == first.value]
+    cells = [at(int(row), doubt.column) for doubt in alike for row in doubt.rows]
+    codes = list(dict.fromkeys(_plain(doubt.value) for doubt in doubts))
+    fact = f"{codes[0]} is a fill value of rasters, which means no data, and the other values lie from"
+    options = " ".join(f"--missing-code {code}" for code in codes[:3])
+    python = codes[0] if len(codes) == 1 else f"[{', '.join(codes[:3])}]"
+    remedy = f"use {options} (in Python missing_code={python}), {remedy}"
+    return f"{some_cells(cells)}: {fact} {_plain(first.low)} to {_plain(first.high)}; {remedy}"
+
+
+def _describe_doubt(doubt: _Doubt, at: Callable[[int, int], str], n_values: int) -> str:
+    """Return the warning about an isolated value that is a code for missing in some programs."""
+    code = _plain(doubt.value)
+    cells = [at(int(row), doubt.column) for row in doubt.rows]
+    fact = f"{len(cells)} of {n_values} values {'is' if len(cells) == 1 else 'are'} exactly {code}, often a code"
+    others = f"for missing, and the others lie from {_plain(doubt.low)} to {_plain(doubt.high)}"
+    return f"{some_cells(cells)}: {fact} {others}; if missing, use {suggest(code)}"
+
+
+def _describe_far(doubts: list[_Doubt], at: Callable[[int, int], str], names: Sequence[str]) -> str:
+    """Return the warning about values far from all others; further columns are only named."""
+    first = doubts[0]
+    cells = [at(int(row), first.column) for row in first.rows]
+    more = [names[doubt.column] for doubt in doubts[1:]]
+    also = f" (so have {some_of(more)})" if more else ""
+    value = _plain(first.value)
+    others = f"from the others, which lie from {_plain(first.low)} to {_plain(first.high)}"
+    fact = f"{value} is more than {_FAR:g} times their range away {others}{also}, so the results rest on it"
+    return f"{some_cells(cells)}: {fact}; check it, and if it means missing, use {suggest(value)}"
