@@ -123,7 +123,7 @@ def test_iids_of_several_families_are_matched_by_both_ids():
             "env.csv",
             column(lambda k: "-9" if k < 4 else f"{NUMBERS[k]}"),
             {},
-            "column 'x' and 1 more: 4 of 38 values are exactly -9",
+            "column 'x': 4 values are exactly -9",
         ),
         ("env.csv", cell(6, 1, "NA"), {"missing": "drop"}, r"1 of 38 samples .* are left out \(x 1\)"),
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ from lfmm2.results import StoredRun
 # Distance from mean 0 and standard deviation 1 up to which a variable is standardised, which allows for numbers that
 # were rounded to three digits, and the least number of places for which this is no chance.
 _NEARLY, _FEWEST_PLACES = 2e-3, 10
+# End of the message about fill values, because an offset needs all values.
+_REMEDY = "and remove these rows of both tables"
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode |
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
             raise InconsistentInputError(f"{what}: row {row + 1} is missing or infinite; complete it")
-        _check(values, lambda i, j: f"{what}, row {i + 1}, column {j + 1}", run)
+        check_numbers(values, run.variables, what, lambda i: f"row {i + 1}", remedy=_REMEDY)
         return _Environment(what, None, None, values)
     table = take_apart(source, Samples((), ()), what)
     if absent := [name for name in run.variables if name not in table.columns]:
@@ -129,13 +131,8 @@ def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode |
     if np.isnan(columns).any():
         cells = [table.at(i, run.variables[j]) for i, j in np.argwhere(np.isnan(columns))]
         raise InconsistentInputError(f"{some_cells(cells)}: missing; complete the table, or remove the row of both")
-    _check(columns, lambda i, j: table.at(i, run.variables[j]), run)
+    check_numbers(columns, run.variables, table.label, table.row_at, remedy=_REMEDY)
     return _Environment(table.label, table.iid, table.fid, columns)
-
-
-def _check(values: Floats, at: Callable[[int, int], str], run: StoredRun) -> None:
-    """Refuse fill values among the values of an environment, and warn of those that are far from all others."""
-    check_numbers(values, at, run.variables, remedy="and remove these rows of both tables")
 
 
 def _warn_of_own_scales(old: _Environment, new: _Environment, variables: Sequence[str]) -> None:

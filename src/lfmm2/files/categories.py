@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lfmm2._typing import MissingCode
 from lfmm2._words import some_of
 from lfmm2.errors import DegenerateProblemError, InputWarning, UsageError
-from lfmm2.files.cell_numbers import as_arrow
+from lfmm2.files.cell_numbers import as_arrow, as_texts, is_text
 from lfmm2.files.id_tables import IdTable
 from lfmm2.files.missing_codes import MissingCodes
 from lfmm2.files.table_text import is_number
@@ -37,12 +37,8 @@ def as_levels(
     """
     codes = MissingCodes.of(missing_code)
     cells = as_arrow(table, name)
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.cast(cells.type.value_type)
-    if pa.types.is_boolean(cells.type):
-        texts = [None if cell is None else str(cell) for cell in cells.to_pylist()]
-    else:
-        texts = codes.blank_text(cells.cast(pa.string())).to_pylist()
+    texts = cells.to_pylist() if is_text(cells) else as_texts(table, name)
+    texts = codes.blank_text(pa.array(texts, pa.string())).to_pylist()
     present = {text for text in texts if text is not None}
     if all(map(is_number, present)):
         plain = {text: repr(float(text)).removesuffix(".0") for text in present if float(text) not in codes.numbers}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from lfmm2.files.table_text import is_number
 # Cells that are no numbers but are known, each with the end of the message about them.
 _KNOWN_CELLS: tuple[tuple[str, str], ...] = (
     (r"[-+]?[\d.,]*,[\d.,]+", "write decimals with a point, and nothing between thousands"),
-    (r"#(DIV/0!|NAME\?|REF!|VALUE!|NUM!|NULL!)", "it is an error of a spreadsheet, so correct its formula"),
     (r"[−–—﹣-]\s*[\d.]+([eE][-+]?\d+)?", "write the minus sign as - and nothing after it"),
     (r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}.*", "it is a date, so write a number, such as the day of the year"),
     (r"[-+]?[\d.]+\s*([°%‰µ].*|k?m|cm|mm|ha|ft|hPa|kPa)", "write the number without its unit"),
@@ -37,8 +37,15 @@ def as_arrow(table: IdTable, name: str) -> Any:
     try:
         return pa.array(cells, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        texts = (None if cell is None else str(cell).encode("utf-8", "backslashreplace") for cell in cells)
-        return pa.array([None if text is None else text.decode() for text in texts], pa.string())
+        return pa.array(as_texts(table, name), pa.string())
+
+
+def as_texts(table: IdTable, name: str) -> list[str | None]:
+    """Return the cells of a column as Python writes them, None where missing."""
+    column = table.columns[name]
+    cells = column.to_pylist() if isinstance(column, pa.ChunkedArray | pa.Array) else column
+    texts = (None if cell is None else str(cell).encode("utf-8", "backslashreplace").decode() for cell in cells)
+    return [None if text in ("nan", "<NA>", "NaT") else text for text in texts]
 
 
 def is_text(cells: Any) -> bool:
@@ -69,10 +76,13 @@ def as_floats(
     codes = MissingCodes.of(missing_code)
     cells = as_arrow(table, name)
     if pa.types.is_dictionary(cells.type) or pa.types.is_boolean(cells.type):
-        raise _category_error(table, name, "categories", cells.unique().to_pylist(), may_be_category)
+        raise _category_error(table, name, "categories", as_texts(table, name), may_be_category)
     if is_text(cells):
         cells = codes.blank_text(cells)
     try:
+        # A cast of an extension type gives what it is stored as, such as days since 1970 for a period of pandas.
+        if isinstance(cells.type, pa.BaseExtensionType):
+            raise pa.ArrowInvalid("no numbers")
         numbers = cells.cast(pa.float64(), safe=False)
     except pa.ArrowException:
         raise _bad_cell(table, name, cells, may_be_category) from None
@@ -85,10 +95,10 @@ def as_floats(
 
 
 def _category_error(
-    table: IdTable, name: str, what: str, levels: list[Any], may_be_category: bool
+    table: IdTable, name: str, what: str, levels: Sequence[str | None], may_be_category: bool
 ) -> MalformedInputError:
     """Return the error about a column of words or categories, with some of its levels."""
-    shown = some_of(sorted({str(level) for level in levels if level is not None}))
+    shown = some_of(sorted({level for level in levels if level is not None}))
     name = shortened(name)
     remedy = "write them as numbers, or leave the column out"
     if may_be_category:
@@ -108,9 +118,9 @@ def _bad_cell(table: IdTable, name: str, cells: Any, may_be_category: bool) -> M
     remedy = next((end for pattern, end in _KNOWN_CELLS if re.fullmatch(pattern, cell)), "")
     if not remedy and len(bad) > 1 and 2 * len(bad) > len(texts) - texts.count(None):
         return _category_error(table, name, "words", [texts[row] for row in bad], may_be_category)
-    remedy = remedy or "correct it"
-    if len(cell) <= _LONGEST_CODE:
-        remedy += f"; if it means missing, use {suggest(cell)}"
+    if not remedy:
+        remedy = "correct the formula of the spreadsheet" if cell.startswith("#") else "correct it"
+        remedy += f"; if it means missing, use {suggest(cell)}" if len(cell) <= _LONGEST_CODE else ""
     return MalformedInputError(f"{table.at(bad[0], name)}: {shortened(cell)!r} is not a number; {remedy}")
 
 

@@ -7,6 +7,7 @@ of the column: -9 degrees in January, 999 m of altitude or a site that is truly 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lfmm2._words import some_cells, some_of
+from lfmm2._words import counted, shortened, some_cells, some_of
 from lfmm2.errors import InputWarning, MalformedInputError
 from lfmm2.files.missing_codes import are_code, suggest
 
@@ -33,9 +34,10 @@ _LARGE_FILL_VALUES = (
 # Fill values of some programs that are measurements elsewhere. Where one is isolated, a warning is given.
 _DOUBTFUL_VALUES = (-9.0, -99.0, -99.9, -128.0, 99.0, 127.0, 255.0, 999.0, 9999.0, 99999.0, 32767.0, 999.9, 9999.9)
 _PLINK_MISSING = -9.0
-# Distance of other values from the rest, in ranges of the rest, from which on they are warned of. At a tenth of it, the
-# largest value of a skewed variable (rain, distance to a road) would be warned of now and then.
-_FAR = 10.0
+# Distance of other values from the rest, in ranges of the rest, from which on they are warned of: of positive values,
+# which may be skewed (rain, distance to a road), only if their logarithms are as far from each other as all others are.
+# With half of these, skewed variables would be warned of; with the double, a decimal point lost (150 for 15.0) not.
+_FAR, _FAR_OF_POSITIVE, _FAR_OF_LOGARITHMS = 10.0, 5.0, 1.0
 # Least number of values, and largest share of them that may be far from the rest. With fewer values a range says little;
 # a larger share is a group of sites of its own.
 _FEWEST, _FAR_SHARE = 10, 0.05
@@ -56,8 +58,9 @@ class _Doubt:
 
 def check_numbers(
     values: Floats,
-    at: Callable[[int, int], str],
     names: Sequence[str],
+    label: str,
+    row_at: Callable[[int], str],
     *,
     is_plink: bool = False,
     remedy: str = "with --missing drop or mean",
@@ -68,9 +71,12 @@ def check_numbers(
     ----------
     values : ndarray of shape (n_rows, n_columns), float64
         NaN where missing.
-    at : function of row and column
-        Returns the place of a cell for a message.
     names : sequence of str
+        Names of the columns.
+    label : str
+        Name of the table, with which messages begin.
+    row_at : function
+        Describes a row for a message.
     is_plink : bool
         True for a table with FID and IID, in which PLINK takes -9 for missing.
     remedy : str
@@ -86,29 +92,41 @@ def check_numbers(
     InputWarning
         A value is far from all others, and may be a fill value or may be real.
     """
-    columns = [column[~np.isnan(column)] for column in values.T]
-    sure: list[_Doubt] = []
-    doubtful: list[_Doubt] = []
-    codes_in = np.isin(values, _FILL_VALUES + _DOUBTFUL_VALUES) | (np.abs(values) >= _LARGE_FILL_VALUES[0])
-    for j in np.flatnonzero(codes_in.any(axis=0)).tolist():
-        for doubt in _isolated_codes(values[:, j], j, is_plink):
-            is_sure = doubt.value in _FILL_VALUES or abs(doubt.value) >= 0.99 * _LARGE_FILL_VALUES[0]
-            if is_sure or len(columns[j]) >= _FEWEST:
-                (sure if is_sure else doubtful).append(doubt)
+
+    def cells_of(doubt: _Doubt) -> str:
+        rows = some_cells([row_at(int(row)) for row in doubt.rows])
+        return f"{label}, {rows}, column {shortened(names[doubt.column])!r}"
+
+    sure, doubtful = _find_codes(values, is_plink)
     if sure:
-        raise MalformedInputError(_describe_fill_values(sure, at, remedy))
+        raise MalformedInputError(f"{cells_of(sure[0])}: {_describe_fill_values(sure, names, remedy)}")
     if len(too_large := np.argwhere(np.abs(values) > LARGEST)):
         i, j = too_large[0].tolist()
-        fact = f"{_plain(values[i, j])} is too large, because sums of squares of it are no double"
-        raise MalformedInputError(
-            f"{at(i, j)}: {fact}; use another unit, or {suggest(_plain(values[i, j]))} if it means missing"
-        )
+        value = repr(float(values[i, j]))
+        fact = f"{value} is too large, because sums of squares of it are no double"
+        end = f"use another unit, or {suggest(value)} if it means missing"
+        raise MalformedInputError(f"{label}, {row_at(i)}, column {shortened(names[j])!r}: {fact}; {end}")
     for doubt in doubtful:
-        warnings.warn(_describe_doubt(doubt, at, len(columns[doubt.column])), InputWarning, stacklevel=3)
+        warnings.warn(f"{cells_of(doubt)}: {_describe_code(doubt)}", InputWarning, stacklevel=3)
     told = {doubt.column for doubt in doubtful}
-    far = [_far_values(values[:, j], columns[j], j) for j in range(len(names)) if j not in told]
+    far = [_find_far(values[:, j], j) for j in range(len(names)) if j not in told]
     if found := [doubt for doubt in far if doubt is not None]:
-        warnings.warn(_describe_far(found, at, names), InputWarning, stacklevel=3)
+        warnings.warn(f"{cells_of(found[0])}: {_describe_far(found, names)}", InputWarning, stacklevel=3)
+
+
+def _find_codes(values: Floats, is_plink: bool) -> tuple[list[_Doubt], list[_Doubt]]:
+    """Return the isolated codes of all columns: those that are fill values, and those that may be measurements."""
+    sure: list[_Doubt] = []
+    doubtful: list[_Doubt] = []
+    is_code = np.isin(values, _FILL_VALUES + _DOUBTFUL_VALUES) | (np.abs(values) >= _LARGE_FILL_VALUES[0])
+    for j in np.flatnonzero(is_code.any(axis=0)).tolist():
+        enough = np.count_nonzero(~np.isnan(values[:, j])) >= _FEWEST
+        for doubt in _isolated_codes(values[:, j], j, is_plink):
+            if doubt.value in _FILL_VALUES or abs(doubt.value) >= _LARGE_FILL_VALUES[0]:
+                sure.append(doubt)
+            elif enough:
+                doubtful.append(doubt)
+    return sure, doubtful
 
 
 def _isolated_codes(column: Floats, j: int, is_plink: bool) -> list[_Doubt]:
@@ -124,14 +142,16 @@ def _isolated_codes(column: Floats, j: int, is_plink: bool) -> list[_Doubt]:
     if not len(rest):
         return []
     low, high = float(rest.min()), float(rest.max())
+    # Where most values are those of populations, that a value is repeated tells nothing.
+    are_of_samples = 2 * len(np.unique(rest)) > len(rest)
     return [
         _Doubt(j, np.flatnonzero(mask), value, low, high)
         for value, mask in found
-        if _is_isolated(value, int(mask.sum()) / len(column), int(mask.sum()), low, high, is_plink)
+        if _is_isolated(value, int(mask.sum()) > 1 and (is_plink or are_of_samples), low, high)
     ]
 
 
-def _is_isolated(value: float, share: float, times: int, low: float, high: float, is_plink: bool) -> bool:
+def _is_isolated(value: float, repeated: bool, low: float, high: float) -> bool:
     """Return True if a code is too far from the range of the other values to be one of them."""
     gap = max(low - value, value - high)
     width = high - low
@@ -139,27 +159,34 @@ def _is_isolated(value: float, share: float, times: int, low: float, high: float
         return False
     if value == _PLINK_MISSING:
         # Coldest sites at -9 degrees are nearer to the next than the range of all, or others are below zero too.
-        repeated = times > 1 and (is_plink or share >= 0.1)
-        return gap > width or (repeated and low >= 0 and gap > width / 4)
+        return gap > width or (low >= 0 and gap > (width / 4 if repeated else width / 2))
     if value < 0 and low >= 0:  # No other value is negative, as in precipitation.
         return True
     return gap > (width / 2 if value <= _FILL_VALUES[0] else width)
 
 
-def _far_values(column: Floats, present: Floats, j: int) -> _Doubt | None:
+def _find_far(column: Floats, j: int) -> _Doubt | None:
     """Return the few values of a column that are many times the range of all others away from them; None if none is."""
-    n = len(present)
+    ordered = np.sort(column[~np.isnan(column)])
+    n = len(ordered)
     if n < _FEWEST:
         return None
-    ordered = np.sort(present)
     for k in range(1, max(1, int(_FAR_SHARE * n)) + 1):
         # The k largest values against the rest, then the k smallest.
         for low, high, edge in ((ordered[0], ordered[-k - 1], ordered[-k]), (ordered[k], ordered[-1], ordered[k - 1])):
-            gap = max(low - edge, edge - high)
-            if high > low and gap > _FAR * (high - low):
+            if _is_far(float(edge), float(low), float(high)):
                 rows = np.flatnonzero((column < low) | (column > high))
                 return _Doubt(j, rows, float(edge), float(low), float(high))
     return None
+
+
+def _is_far(edge: float, low: float, high: float) -> bool:
+    """Return True if a value is many times the range from `low` to `high` away from it."""
+    gaps = max(low - edge, edge - high) / (high - low) if high > low else 0.0
+    if min(low, edge) <= 0 or gaps <= _FAR_OF_POSITIVE:
+        return gaps > _FAR
+    gap_of_logarithms = max(math.log(low / edge), math.log(edge / high))
+    return gap_of_logarithms > _FAR_OF_LOGARITHMS * math.log(high / low)
 
 
 def _plain(value: float) -> str:
@@ -167,35 +194,31 @@ def _plain(value: float) -> str:
     return repr(float(value)).removesuffix(".0")
 
 
-def _describe_fill_values(doubts: list[_Doubt], at: Callable[[int, int], str], remedy: str) -> str:
+def _describe_fill_values(doubts: list[_Doubt], names: Sequence[str], remedy: str) -> str:
     """Return the message about isolated fill values; the first is described, and all are in the remedy."""
     first = doubts[0]
-    alike = [doubt for doubt in doubts if doubt.value == first.value]
-    cells = [at(int(row), doubt.column) for doubt in alike for row in doubt.rows]
     codes = list(dict.fromkeys(_plain(doubt.value) for doubt in doubts))
-    fact = f"{codes[0]} is a fill value of rasters, which means no data, and the other values lie from"
+    others = [names[j] for j in dict.fromkeys(doubt.column for doubt in doubts) if j != first.column]
+    also = f"; so it is in {some_of(others)}" if others else ""
+    fact = f"{codes[0]} is a fill value of rasters, which means no data, and the other values lie"
     options = " ".join(f"--missing-code {code}" for code in codes[:3])
     python = codes[0] if len(codes) == 1 else f"[{', '.join(codes[:3])}]"
-    remedy = f"use {options} (in Python missing_code={python}), {remedy}"
-    return f"{some_cells(cells)}: {fact} {_plain(first.low)} to {_plain(first.high)}; {remedy}"
+    end = f"use {options} (in Python missing_code={python}), {remedy}"
+    return f"{fact} from {first.low:.6g} to {first.high:.6g}{also}; {end}"
 
 
-def _describe_doubt(doubt: _Doubt, at: Callable[[int, int], str], n_values: int) -> str:
+def _describe_code(doubt: _Doubt) -> str:
     """Return the warning about an isolated value that is a code for missing in some programs."""
-    code = _plain(doubt.value)
-    cells = [at(int(row), doubt.column) for row in doubt.rows]
-    fact = f"{len(cells)} of {n_values} values {'is' if len(cells) == 1 else 'are'} exactly {code}, often a code"
-    others = f"for missing, and the others lie from {_plain(doubt.low)} to {_plain(doubt.high)}"
-    return f"{some_cells(cells)}: {fact} {others}; if missing, use {suggest(code)}"
+    code, n = _plain(doubt.value), len(doubt.rows)
+    fact = f"{counted(n, 'value')} {'is' if n == 1 else 'are'} exactly {code}, often a code for missing"
+    return f"{fact}, and the others lie from {doubt.low:.6g} to {doubt.high:.6g}; if missing, use {suggest(code)}"
 
 
-def _describe_far(doubts: list[_Doubt], at: Callable[[int, int], str], names: Sequence[str]) -> str:
+def _describe_far(doubts: list[_Doubt], names: Sequence[str]) -> str:
     """Return the warning about values far from all others; further columns are only named."""
     first = doubts[0]
-    cells = [at(int(row), first.column) for row in first.rows]
     more = [names[doubt.column] for doubt in doubts[1:]]
-    also = f" (so have {some_of(more)})" if more else ""
+    also = f" (such values are in {some_of(more)} too)" if more else ""
     value = _plain(first.value)
-    others = f"from the others, which lie from {_plain(first.low)} to {_plain(first.high)}"
-    fact = f"{value} is more than {_FAR:g} times their range away {others}{also}, so the results rest on it"
-    return f"{some_cells(cells)}: {fact}; check it, and if it means missing, use {suggest(value)}"
+    others = f"the others, which lie from {first.low:.6g} to {first.high:.6g}{also}"
+    return f"{value} is far from {others}, and decides the tests; check it, and if it means missing, use {suggest(value)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
@@ -98,6 +99,4 @@ def _as_list(code: Any) -> list[Any]:
 def suggest(value: object) -> str:
     """Return the option that declares a value missing, as messages show it: for the command and for Python."""
     text = shortened(str(value))
-    plain = all(mark.isalnum() or mark in "+-._" for mark in text)
-    option = f"--missing-code {text}" if plain else f"--missing-code '{text}'"
-    return f"{option} (in Python missing_code={text if is_number(text) else repr(text)})"
+    return f"--missing-code {shlex.quote(text)} (in Python missing_code={text if is_number(text) else repr(text)})"

@@ -18,6 +18,8 @@ _COLLINEAR = 1e-7
 # Range of a variable, relative to its largest magnitude, up to which it is constant: a few roundings of a double. A
 # larger limit would refuse variables of large mean and small spread.
 _CONSTANT = 16 * float(np.finfo(np.float64).eps)
+# Range below which the square of a variable loses digits, because it is near the smallest double.
+_SMALLEST_RANGE = 1e-151
 # Number of samples up to which those that differ from all others are named, and least number of samples for this: among
 # fewer, two are no small part.
 _FEW_APART, _FEWEST_SAMPLES = 2, 10
@@ -51,7 +53,7 @@ def check_variables(values: NDArray[np.float64], names: Sequence[str]) -> None:
     Raises
     ------
     DegenerateProblemError
-        A variable is constant, the same as another, or a linear function of others.
+        A variable is constant, varies too little for a double, is the same as another, or a linear function of others.
     """
     n_samples, n_variables = values.shape
     if n_variables >= n_samples:
@@ -60,6 +62,8 @@ def check_variables(values: NDArray[np.float64], names: Sequence[str]) -> None:
     scaled = values / np.where(largest > 0, largest, 1.0)
     if constant := [names[j] for j in np.flatnonzero(np.ptp(scaled, axis=0) <= _CONSTANT).tolist()]:
         raise DegenerateProblemError(f"{some_of(constant)}: constant; leave out")
+    if tiny := [names[j] for j in np.flatnonzero(np.ptp(values, axis=0) < _SMALLEST_RANGE).tolist()]:
+        raise DegenerateProblemError(f"{some_of(tiny)}: varies by less than {_SMALLEST_RANGE:g}; use another unit")
     first_of: dict[bytes, str] = {}
     for name, column in zip(names, values.T, strict=True):
         twin = first_of.setdefault((column + 0.0).tobytes(), name)
@@ -99,13 +103,13 @@ def warn_of_few_apart(values: NDArray[np.float64], names: Sequence[str], iids: S
 def warn_of_no_environment(values: NDArray[np.float64], names: Sequence[str]) -> None:
     """Warn of coordinates and IDs among variables that the user has not chosen by name."""
     if coordinates := [name for name in names if _COORDINATE_NAMES.fullmatch(name.strip().casefold())]:
-        fact = f"{some_of(coordinates)}: {'is a coordinate' if len(coordinates) == 1 else 'are coordinates'}"
-        remedy = "if it is no environment, choose columns with --variables"
-        warnings.warn(f"{fact}, and tested as every other column of the table; {remedy}", InputWarning, stacklevel=3)
+        fact = f"{some_of(coordinates)}: {'a coordinate is' if len(coordinates) == 1 else 'coordinates are'} tested"
+        remedy = "if they are not meant to be, choose columns with --variables"
+        warnings.warn(f"{fact} like the other variables of the table; {remedy}", InputWarning, stacklevel=3)
     for name, column in zip(names, values.T, strict=True):
-        is_id = _ID_NAMES.fullmatch(name.strip().casefold()) is not None
+        is_id = _ID_NAMES.fullmatch(name.strip().casefold()) is not None and not numbers_its_rows(column)
         if is_id and np.all(column == np.round(column)) and len(np.unique(column)) == len(column):
-            fact = f"{name}: is another whole number in every sample, as an ID is, and tested as a variable"
+            fact = f"{name}: another whole number in every sample, as IDs are, is tested as a variable"
             warnings.warn(f"{fact}; choose columns with --variables", InputWarning, stacklevel=3)
 
 

@@ -164,9 +164,8 @@ def _check_cells(
     """Check the numbers of the samples in use, and that no category is to be filled with a mean if `fills`."""
     at = [j for j, name in enumerate(names) if name not in levels]
     is_plink = table.fid is not None and table.first_line is not None
-    check_numbers(
-        values[:, at], lambda i, j: table.at(int(rows[i]), names[at[j]]), [names[j] for j in at], is_plink=is_plink
-    )
+    numbers = [names[j] for j in at]
+    check_numbers(values[:, at], numbers, table.label, lambda i: table.row_at(int(rows[i])), is_plink=is_plink)
     for j in set(range(len(names))).difference(at) if fills else ():
         if len(lacking := np.flatnonzero(np.isnan(values[:, j]))):
             fact = f"{table.at(int(rows[lacking[0]]), names[j])}: is missing, and a category has no mean"
