@@ -126,7 +126,9 @@ def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode |
     if absent := [name for name in run.variables if name not in table.columns]:
         known = some_of(list(table.columns)) or "none"
         fact = f"no column {some_of(absent)} among {known}"
-        raise InconsistentInputError(f"{table.label}: {fact}; name columns as the variables of the run")
+        is_indicator = [name for name in absent if name.partition("=")[0] in table.columns]
+        remedy = "; write 1 where the place has this level, else 0" if is_indicator else ""
+        raise InconsistentInputError(f"{table.label}: {fact}; name columns as the variables of the run{remedy}")
     columns: Floats = np.column_stack([as_floats(table, name, missing_code, False) for name in run.variables])
     if np.isnan(columns).any():
         cells = [table.at(i, run.variables[j]) for i, j in np.argwhere(np.isnan(columns))]

@@ -35,10 +35,10 @@ _LARGE_FILL_VALUES = (
 _DOUBTFUL_VALUES = (-9.0, -99.0, -99.9, -128.0, 99.0, 127.0, 255.0, 999.0, 9999.0, 99999.0, 32767.0, 999.9, 9999.9)
 _PLINK_MISSING = -9.0
 # Distance of other values from the rest, in ranges of the rest, from which on they are warned of: of positive values,
-# which may be skewed (rain, distance to a road), only if their logarithms are as far from each other as all others are.
-# With half of these, skewed variables would be warned of; with the double, a decimal point lost (150 for 15.0) not.
+# which may be skewed (rain, distance to a road), only if their logarithms are far too, in ranges of the logarithms.
+# With half of these, skewed variables would be warned of; with the double, a lost decimal point (150 for 15.0) not.
 _FAR, _FAR_OF_POSITIVE, _FAR_OF_LOGARITHMS = 10.0, 5.0, 1.0
-# Least number of values, and largest share of them that may be far from the rest. With fewer values a range says little;
+# Least number of values, and largest share that may be far from the rest. With fewer values a range says little;
 # a larger share is a group of sites of its own.
 _FEWEST, _FAR_SHARE = 10, 0.05
 #: Largest magnitude of a variable: sums over up to a million samples of its square are doubles.
@@ -142,16 +142,23 @@ def _isolated_codes(column: Floats, j: int, is_plink: bool) -> list[_Doubt]:
     if not len(rest):
         return []
     low, high = float(rest.min()), float(rest.max())
-    # Where most values are those of populations, that a value is repeated tells nothing.
+    # Values of populations are repeated whatever they mean, and have large gaps between them.
     are_of_samples = 2 * len(np.unique(rest)) > len(rest)
     return [
         _Doubt(j, np.flatnonzero(mask), value, low, high)
         for value, mask in found
-        if _is_isolated(value, int(mask.sum()) > 1 and (is_plink or are_of_samples), low, high)
+        if _is_isolated(value, low, high, _least_gap(int(mask.sum()), is_plink, are_of_samples))
     ]
 
 
-def _is_isolated(value: float, repeated: bool, low: float, high: float) -> bool:
+def _least_gap(times: int, is_plink: bool, are_of_samples: bool) -> float:
+    """Return how far -9 must be from values from 0 on, in ranges of these, to be doubted."""
+    if times > 1 and (is_plink or are_of_samples):
+        return 0.25
+    return 0.5 if are_of_samples else 1.0
+
+
+def _is_isolated(value: float, low: float, high: float, least_gap: float) -> bool:
     """Return True if a code is too far from the range of the other values to be one of them."""
     gap = max(low - value, value - high)
     width = high - low
@@ -159,7 +166,7 @@ def _is_isolated(value: float, repeated: bool, low: float, high: float) -> bool:
         return False
     if value == _PLINK_MISSING:
         # Coldest sites at -9 degrees are nearer to the next than the range of all, or others are below zero too.
-        return gap > width or (low >= 0 and gap > (width / 4 if repeated else width / 2))
+        return gap > (least_gap if low >= 0 else 1.0) * width
     if value < 0 and low >= 0:  # No other value is negative, as in precipitation.
         return True
     return gap > (width / 2 if value <= _FILL_VALUES[0] else width)
@@ -221,4 +228,6 @@ def _describe_far(doubts: list[_Doubt], names: Sequence[str]) -> str:
     also = f" (such values are in {some_of(more)} too)" if more else ""
     value = _plain(first.value)
     others = f"the others, which lie from {first.low:.6g} to {first.high:.6g}{also}"
-    return f"{value} is far from {others}, and decides the tests; check it, and if it means missing, use {suggest(value)}"
+    return (
+        f"{value} is far from {others}, and decides the tests; check it, and if it means missing, use {suggest(value)}"
+    )
