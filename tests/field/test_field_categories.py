@@ -18,7 +18,7 @@ from lfmm2.cli.program import main
 from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
 
 N = 60
-G, POPULATION = genotypes(N)
+G, POPULATION = genotypes(N, 120)
 IDS = sample_ids(N)
 X = np.round(np.random.default_rng(5).normal(size=N), 4)
 K = np.arange(N)

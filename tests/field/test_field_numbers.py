@@ -18,7 +18,7 @@ from lfmm2.cli.program import main
 from lfmm2.errors import InconsistentInputError, InputWarning, LfmmError, MalformedInputError, UsageError
 
 N = 60
-G, POPULATION = genotypes(N)
+G, POPULATION = genotypes(N, 120)
 IDS = sample_ids(N)
 TEMPERATURE = np.round(np.random.default_rng(5).normal(15, 4, N) + POPULATION, 2)
 RAIN = np.round(np.random.default_rng(6).gamma(3, 200, N))
