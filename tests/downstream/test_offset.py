@@ -438,7 +438,7 @@ def test_repeated_places_and_lengths_that_differ(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("far", [1e200, 1.6e308])
 def test_value_too_large_for_a_double_is_an_error(tmp_path: Path, far: float) -> None:
-    with pytest.raises(lfmm2.MalformedInputError, match=r"environments, row 1, column 1: -1\S*e\+\d+ is too large"):
+    with pytest.raises(lfmm2.MalformedInputError, match=r"environments, row 1, column 'a': -1\S*e\+\d+ is too large"):
         genetic_offset(results(tmp_path, np.ones((2, 1))), np.array([far]), np.array([-far]))
 
 

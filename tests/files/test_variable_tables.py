@@ -444,9 +444,15 @@ def independent(n_samples: int = 30, n_variables: int = 4) -> np.ndarray:
 NAMES = ("a", "b", "c", "d")
 
 
-@pytest.mark.parametrize("scales", [[1, 1, 1, 1], [1e-12, 1e12, 1, 1e-300], [1e300, 1e-300, 1e308, 5]])
+@pytest.mark.parametrize("scales", [[1, 1, 1, 1], [1e-12, 1e12, 1, 1e-150], [1e150, 1e-150, 1e151, 5]])
 def test_check_variables_passes_at_any_scale(scales: list[float]) -> None:
     check_variables(independent() * np.divide(scales, 4), NAMES)
+
+
+def test_check_variables_refuses_a_range_whose_square_loses_digits() -> None:
+    # t of a variable of 1e-162 would be wrong in the second digit.
+    with pytest.raises(DegenerateProblemError, match="b: varies by less than 1e-151; use another unit"):
+        check_variables(independent() * [1, 1e-153, 1, 1], NAMES)
 
 
 def test_check_variables_passes_with_an_offset() -> None:

@@ -18,7 +18,8 @@ _COLLINEAR = 1e-7
 # Range of a variable, relative to its largest magnitude, up to which it is constant: a few roundings of a double. A
 # larger limit would refuse variables of large mean and small spread.
 _CONSTANT = 16 * float(np.finfo(np.float64).eps)
-# Range below which the square of a variable loses digits, because it is near the smallest double.
+# Range below which the square of a variable is near the smallest double and loses digits: at 1e-162, t is wrong in its
+# second digit.
 _SMALLEST_RANGE = 1e-151
 # Number of samples up to which those that differ from all others are named, and least number of samples for this: among
 # fewer, two are no small part.
@@ -47,7 +48,7 @@ def check_variables(values: NDArray[np.float64], names: Sequence[str]) -> None:
     Parameters
     ----------
     values : ndarray of shape (n_samples, n_variables), float64
-        Finite; scales may differ at will.
+        Finite; scales may differ at will between 1e-151 and 1e151.
     names : sequence of str
 
     Raises
