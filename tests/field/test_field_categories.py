@@ -127,11 +127,27 @@ def test_missing_code_is_no_level(levels: list[str], code: Any) -> None:
     assert found.sample_ids == tuple(np.array(IDS)[K != 5])
 
 
+def test_columns_of_arrays_are_named_by_number() -> None:
+    codes = np.array([11.0, 21.0, 41.0])[POPULATION]
+    indicators = np.c_[codes == 21, codes == 41]
+    found = lfmm2.run(None, "d", X, 2, covar=codes, categorical="covar1")
+    assert same(found.t, dense_t(G, np.c_[X, indicators], 2)[:, :1])
+    found = lfmm2.run(None, "d", np.c_[codes, X], 2, covar=np.sqrt(K), categorical="env1")
+    assert same(found.t, dense_t(G, np.c_[indicators, X, np.sqrt(K)], 2)[:, :3])
+
+
 def test_order_of_rows_does_not_matter() -> None:
     table = frame(sex=SEX, batch=BATCH)
     expected = lfmm2.run(None, "d", X, 2, covar=table, categorical="sex,batch")
     found = lfmm2.run(None, "d", X, 2, covar=table.iloc[::-1], categorical="sex,batch")
     assert np.array_equal(found.t, expected.t)
+
+
+@pytest.mark.parametrize("names", [5, True, ["sex", 2], [None]])
+@pytest.mark.parametrize("option", ["categorical", "variables"])
+def test_what_is_no_name_is_refused(option: str, names: Any) -> None:
+    with pytest.raises(UsageError, match=rf"{option} has .*; give names of columns"):
+        lfmm2.run(None, "d", frame(x=X, sex=SEX), 2, **{option: names})
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import MissingCode
 from lfmm2._words import some_of
-from lfmm2.errors import DegenerateProblemError, InputWarning, UsageError
+from lfmm2.errors import DegenerateProblemError, InputWarning, MalformedInputError, UsageError
 from lfmm2.files.cell_numbers import as_arrow, as_texts, is_text
+from lfmm2.files.fill_values import is_fill_value
 from lfmm2.files.id_tables import IdTable
-from lfmm2.files.missing_codes import MissingCodes
+from lfmm2.files.missing_codes import MissingCodes, suggest
 from lfmm2.files.table_text import is_number
 
 # Share of the samples up to which the number of levels may go. Beyond it most levels have a single sample, as in a
@@ -41,14 +42,28 @@ def as_levels(
     texts = codes.blank_text(pa.array(texts, pa.string())).to_pylist()
     present = {text for text in texts if text is not None}
     if all(map(is_number, present)):
-        plain = {text: repr(float(text)).removesuffix(".0") for text in present if float(text) not in codes.numbers}
+        # The sum with 0.0 makes one level of 0 and -0.
+        numbers = {text: float(text) + 0.0 for text in present if float(text) not in codes.numbers}
+        plain = {text: repr(number).removesuffix(".0") for text, number in numbers.items()}
         names = tuple(sorted(set(plain.values()), key=float))
     else:
         plain = {text: text for text in present}
         names = tuple(sorted(present))
+    _refuse_fill_values(table, name, [plain.get(text or "", "") for text in texts])
     number_of = {level: k for k, level in enumerate(names)}
     levels = [number_of.get(plain.get(text, ""), np.nan) if text is not None else np.nan for text in texts]
     return np.array(levels, np.float64), names
+
+
+def _refuse_fill_values(table: IdTable, name: str, levels: Sequence[str]) -> None:
+    """Raise MalformedInputError if a level is a fill value; warn of levels below zero, which no class has."""
+    for level in sorted({level for level in levels if (is_number(level) and float(level) < 0) or level == "255"}):
+        fact = f"{table.at(levels.index(level), name)}: {level} is a level of this category"
+        if is_fill_value(float(level)):
+            raise MalformedInputError(f"{fact}, but a fill value of rasters, which means no data; use {suggest(level)}")
+        warnings.warn(
+            f"{fact}, but often a code for missing; if missing, use {suggest(level)}", InputWarning, stacklevel=4
+        )
 
 
 def expand_categories(

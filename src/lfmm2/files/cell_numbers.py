@@ -16,15 +16,16 @@ from lfmm2._words import shortened, some_of
 from lfmm2.errors import MalformedInputError
 from lfmm2.files.id_tables import IdTable
 from lfmm2.files.missing_codes import MissingCodes, suggest
-from lfmm2.files.table_text import is_number
 
+_WITH_A_POINT = "write decimals with a point, and nothing between thousands"
 # Cells that are no numbers but are known, each with the end of the message about them.
 _KNOWN_CELLS: tuple[tuple[str, str], ...] = (
-    (r"[-+]?[\d.,]*,[\d.,]+", "write decimals with a point, and nothing between thousands"),
+    (r"[-+]?[\d.]*,[\d.,]+", _WITH_A_POINT),
+    (r"[-+]?\d{1,3}([ '’\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}]\d{3})+([.,]\d+)?", _WITH_A_POINT),
     (r"[−–—﹣-]\s*[\d.]+([eE][-+]?\d+)?", "write the minus sign as - and nothing after it"),
     (r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}.*", "it is a date, so write a number, such as the day of the year"),
     (r"[-+]?[\d.]+\s*([°%‰µ].*|k?m|cm|mm|ha|ft|hPa|kPa)", "write the number without its unit"),
-)  # fmt: skip
+)
 # Cells up to this length are shown as a possible code for missing; longer ones are surely none.
 _LONGEST_CODE = 20
 
@@ -126,8 +127,6 @@ def _bad_cell(table: IdTable, name: str, cells: Any, may_be_category: bool) -> M
 
 def _is_readable(cell: str) -> bool:
     """Return True if Arrow takes a cell for a number."""
-    if is_number(cell):
-        return True
     try:
         pa.scalar(cell, pa.string()).cast(pa.float64())
     except pa.ArrowException:

@@ -32,8 +32,10 @@ _LARGE_FILL_VALUES = (
     1.7e308, -1.7e308, 1.79769e308, -1.79769e308,
 )  # fmt: skip
 # Fill values of some programs that are measurements elsewhere. Where one is isolated, a warning is given.
-_DOUBTFUL_VALUES = (-9.0, -99.0, -99.9, -128.0, 99.0, 127.0, 255.0, 999.0, 9999.0, 99999.0, 32767.0, 999.9, 9999.9)
+_DOUBTFUL_VALUES = (-9.0, -99.0, -99.9, -128.0, 99.0, 127.0, 255.0, 999.0, 9999.0, 99999.0, 32767.0, 999.9, 9999.9, 0.0)
 _PLINK_MISSING = -9.0
+# Distance of 0 from the other values, in their ranges, from which on it is taken for an empty cell.
+_FAR_OF_ZERO = 2.0
 # Distance of other values from the rest, in ranges of the rest, from which on they are warned of: of positive values,
 # which may be skewed (rain, distance to a road), only if their logarithms are far too, in ranges of the logarithms.
 # With half of these, skewed variables would be warned of; with the double, a lost decimal point (150 for 15.0) not.
@@ -54,6 +56,11 @@ class _Doubt:
     value: float
     low: float
     high: float
+
+
+def is_fill_value(value: float) -> bool:
+    """Return True for a number that no measurement takes, but programs write for "no data"."""
+    return value in _FILL_VALUES or abs(value) >= _LARGE_FILL_VALUES[0]
 
 
 def check_numbers(
@@ -106,8 +113,9 @@ def check_numbers(
         fact = f"{value} is too large, because sums of squares of it are no double"
         end = f"use another unit, or {suggest(value)} if it means missing"
         raise MalformedInputError(f"{label}, {row_at(i)}, column {shortened(names[j])!r}: {fact}; {end}")
-    for doubt in doubtful:
-        warnings.warn(f"{cells_of(doubt)}: {_describe_code(doubt)}", InputWarning, stacklevel=3)
+    for code in dict.fromkeys(doubt.value for doubt in doubtful):
+        alike = [doubt for doubt in doubtful if doubt.value == code]
+        warnings.warn(f"{cells_of(alike[0])}: {_describe_code(alike, names)}", InputWarning, stacklevel=3)
     told = {doubt.column for doubt in doubtful}
     far = [_find_far(values[:, j], j) for j in range(len(names)) if j not in told]
     if found := [doubt for doubt in far if doubt is not None]:
@@ -122,7 +130,7 @@ def _find_codes(values: Floats, is_plink: bool) -> tuple[list[_Doubt], list[_Dou
     for j in np.flatnonzero(is_code.any(axis=0)).tolist():
         enough = np.count_nonzero(~np.isnan(values[:, j])) >= _FEWEST
         for doubt in _isolated_codes(values[:, j], j, is_plink):
-            if doubt.value in _FILL_VALUES or abs(doubt.value) >= _LARGE_FILL_VALUES[0]:
+            if is_fill_value(doubt.value):
                 sure.append(doubt)
             elif enough:
                 doubtful.append(doubt)
@@ -147,26 +155,25 @@ def _isolated_codes(column: Floats, j: int, is_plink: bool) -> list[_Doubt]:
     return [
         _Doubt(j, np.flatnonzero(mask), value, low, high)
         for value, mask in found
-        if _is_isolated(value, low, high, _least_gap(int(mask.sum()), is_plink, are_of_samples))
+        if _is_isolated(value, int(mask.sum()), low, high, are_of_samples, is_plink)
     ]
 
 
-def _least_gap(times: int, is_plink: bool, are_of_samples: bool) -> float:
-    """Return how far -9 must be from values from 0 on, in ranges of these, to be doubted."""
-    if times > 1 and (is_plink or are_of_samples):
-        return 0.25
-    return 0.5 if are_of_samples else 1.0
-
-
-def _is_isolated(value: float, low: float, high: float, least_gap: float) -> bool:
-    """Return True if a code is too far from the range of the other values to be one of them."""
+def _is_isolated(value: float, times: int, low: float, high: float, are_of_samples: bool, is_plink: bool) -> bool:
+    """Return True if a code that occurs `times` times is too far from the range of the other values to be of them."""
     gap = max(low - value, value - high)
     width = high - low
     if gap <= 0:
         return False
-    if value == _PLINK_MISSING:
+    if value == 0:
+        # A site at the sea is 0 m high; a population of such sites is not far enough from the others to tell.
+        return are_of_samples and gap > _FAR_OF_ZERO * width > 0
+    if value == _PLINK_MISSING and low >= 0:
         # Coldest sites at -9 degrees are nearer to the next than the range of all, or others are below zero too.
-        return gap > (least_gap if low >= 0 else 1.0) * width
+        told_by_times = times > 1 and (is_plink or are_of_samples)
+        return gap > (0.25 if told_by_times else 0.5 if are_of_samples else 1.0) * width
+    if value == _PLINK_MISSING:
+        return gap > width
     if value < 0 and low >= 0:  # No other value is negative, as in precipitation.
         return True
     return gap > (width / 2 if value <= _FILL_VALUES[0] else width)
@@ -201,12 +208,16 @@ def _plain(value: float) -> str:
     return repr(float(value)).removesuffix(".0")
 
 
+def _name_others(doubts: list[_Doubt], names: Sequence[str]) -> str:
+    """Return the names of the columns after the first one, for the middle of a message; empty if there are none."""
+    others = [names[j] for j in dict.fromkeys(doubt.column for doubt in doubts) if j != doubts[0].column]
+    return f" (such values are in {some_of(others)} too)" if others else ""
+
+
 def _describe_fill_values(doubts: list[_Doubt], names: Sequence[str], remedy: str) -> str:
     """Return the message about isolated fill values; the first is described, and all are in the remedy."""
-    first = doubts[0]
+    first, also = doubts[0], _name_others(doubts, names)
     codes = list(dict.fromkeys(_plain(doubt.value) for doubt in doubts))
-    others = [names[j] for j in dict.fromkeys(doubt.column for doubt in doubts) if j != first.column]
-    also = f"; so it is in {some_of(others)}" if others else ""
     fact = f"{codes[0]} is a fill value of rasters, which means no data, and the other values lie"
     options = " ".join(f"--missing-code {code}" for code in codes[:3])
     python = codes[0] if len(codes) == 1 else f"[{', '.join(codes[:3])}]"
@@ -214,20 +225,17 @@ def _describe_fill_values(doubts: list[_Doubt], names: Sequence[str], remedy: st
     return f"{fact} from {first.low:.6g} to {first.high:.6g}{also}; {end}"
 
 
-def _describe_code(doubt: _Doubt) -> str:
+def _describe_code(doubts: list[_Doubt], names: Sequence[str]) -> str:
     """Return the warning about an isolated value that is a code for missing in some programs."""
-    code, n = _plain(doubt.value), len(doubt.rows)
+    first, also = doubts[0], _name_others(doubts, names)
+    code, n = _plain(first.value), len(first.rows)
     fact = f"{counted(n, 'value')} {'is' if n == 1 else 'are'} exactly {code}, often a code for missing"
-    return f"{fact}, and the others lie from {doubt.low:.6g} to {doubt.high:.6g}; if missing, use {suggest(code)}"
+    return f"{fact}, and the others lie from {first.low:.6g} to {first.high:.6g}{also}; if missing, use {suggest(code)}"
 
 
 def _describe_far(doubts: list[_Doubt], names: Sequence[str]) -> str:
     """Return the warning about values far from all others; further columns are only named."""
-    first = doubts[0]
-    more = [names[doubt.column] for doubt in doubts[1:]]
-    also = f" (such values are in {some_of(more)} too)" if more else ""
+    first, also = doubts[0], _name_others(doubts, names)
     value = _plain(first.value)
-    others = f"the others, which lie from {first.low:.6g} to {first.high:.6g}{also}"
-    return (
-        f"{value} is far from {others}, and decides the tests; check it, and if it means missing, use {suggest(value)}"
-    )
+    fact = f"{value} is far from the others, which lie from {first.low:.6g} to {first.high:.6g}{also}"
+    return f"{fact}; check it, and if it means missing, use {suggest(value)}"

@@ -7,8 +7,9 @@ the .fam of the tested fileset; the rows of the estimation fileset are put into 
 from __future__ import annotations
 
 import os
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
         If a variable is probably no measurement of an environment.
     """
     kept = _kept_samples(samples, options)
-    chosen = _split_names(options.variables)
+    chosen, categorical = _split_names(options.variables), _split_names(options.categorical, "categorical") or []
     tables = [_read_table(X, samples, kept, "variables", options, chosen)]
     if covar is not None:
         tables.append(_name_nuisance(_read_table(covar, samples, kept, "nuisance variables", options), covar))
@@ -124,7 +125,7 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
     if twice:
         raise UsageError(f"{some_of(twice)}: both a variable and a nuisance variable; give it once")
     found = join_variables(tables, names + nuisance_names, "no sample has both variables and nuisance variables")
-    if unknown := [name for name in _split_names(options.categorical) or () if name not in found.levels]:
+    if unknown := [name for name in categorical if name not in found.levels]:
         fact = f"--categorical: no column {some_of(unknown)} among {some_of(found.names)}"
         raise UsageError(f"{fact}, which are the variables in use; check the names")
     iids = [samples.iid[i] for i in found.sample_index]
@@ -145,7 +146,9 @@ def _warn_of_doubtful(
     `found` has the variables as the tables have them, the first `n_tables` of which are tested; `values` has the
     indicators of categories in their places, those of the tested ones called `names`.
     """
-    warn_of_few_apart(values[:, : len(names)], names, iids)
+    # A level of one sample is told with its category.
+    told = [j for j, name in enumerate(names) if name not in found.names and values[:, j].sum() == 1]
+    warn_of_few_apart(np.delete(values[:, : len(names)], told, axis=1), np.delete(names, told).tolist(), iids)
     tested = [j for j in range(n_tables) if found.names[j] not in found.levels]
     if not are_chosen and n_tables > 1:
         warn_of_no_environment(found.values[:, tested], [found.names[j] for j in tested])
@@ -154,23 +157,38 @@ def _warn_of_doubtful(
 
 def _name_nuisance(table: Variables, source: Any) -> Variables:
     """Name columns without a name covar1, covar2, ..., because such columns of X are env1, env2, ..."""
-    unnamed = [isinstance(part, np.ndarray | list | tuple) for part in as_tables(source)]
-    if not any(unnamed) and getattr(source, "name", "") is not None:
+    if not _is_unnamed(source):
         return table
-    return replace(table, names=tuple(f"covar{j + 1}" for j in range(len(table.names))))
+    new_of = {name: f"covar{j + 1}" for j, name in enumerate(table.names)}
+    levels = {new_of[name]: of_name for name, of_name in table.levels.items()}
+    return replace(table, names=tuple(new_of.values()), levels=levels)
 
 
-def _split_names(variables: str | Sequence[str] | None) -> list[str] | None:
-    """Return the names in a text such as "rain, temperature", or in a sequence."""
-    if isinstance(variables, str):
-        return [name.strip() for name in variables.split(",")]
-    return None if variables is None else list(variables)
+def _is_unnamed(source: Any) -> bool:
+    """Return True for an array, and for a Series without a name."""
+    is_array = any(isinstance(part, np.ndarray | list | tuple) for part in as_tables(source))
+    return is_array or getattr(source, "name", "") is None
+
+
+def _split_names(names: str | Sequence[str] | None, option: str = "variables") -> list[str] | None:
+    """Return the names in a text such as "rain, temperature", or in a sequence; raise UsageError if it is no names."""
+    if names is None:
+        return None
+    if isinstance(names, str):
+        return [name.strip() for name in names.split(",")]
+    listed = list(names) if isinstance(names, Iterable) else [names]
+    if wrong := [name for name in listed if not isinstance(name, str)]:
+        raise UsageError(f"{option} has {wrong[0]!r}; give names of columns, such as 'rain,temperature'")
+    return listed
 
 
 def _read_table(
     source: Any, samples: Samples, kept: Ints, what: str, options: SampleOptions, columns: list[str] | None = None
 ) -> Variables:
     """Read variables of the kept samples; `what` names them in messages."""
+    categorical = _split_names(options.categorical, "categorical") or []
+    if what != "variables" and _is_unnamed(source):
+        categorical = [re.sub(r"^covar(?=\d+$)", "env", name) for name in categorical if not name.startswith("env")]
     return read_variables(
         source,
         samples,
@@ -180,7 +198,7 @@ def _read_table(
         missing=options.missing,
         intersect=options.intersect,
         kept=kept,
-        categorical=_split_names(options.categorical) or (),
+        categorical=categorical,
     )
 
 
