@@ -3,6 +3,7 @@
 from lfmm2.files.cell_numbers import as_floats
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
 from lfmm2.files.id_tables import as_tables, take_apart
+from lfmm2.files.position_cells import LAST_POSITION, OddPositions
 from lfmm2.files.row_store import RowStore, checksum
 from lfmm2.files.samples import (
     SAMPLE_BYTES,
@@ -26,7 +27,6 @@ from lfmm2.files.table_files import (
 )
 from lfmm2.files.text_tables import (
     CHUNK,
-    LAST_POSITION,
     open_regular,
     refuse_other_format,
     repeated,
@@ -46,8 +46,8 @@ from lfmm2.files.whole_files import (
 )
 
 __all__ = [
-    "CHUNK", "GROUP_ROWS", "LAST_POSITION", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS", "FolderLock", "OutputSet",
-    "RowStore", "Samples", "Variables", "WholeFile", "as_floats", "as_paths", "as_tables", "check_free",
+    "CHUNK", "GROUP_ROWS", "LAST_POSITION", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS", "FolderLock", "OddPositions",
+    "OutputSet", "RowStore", "Samples", "Variables", "WholeFile", "as_floats", "as_paths", "as_tables", "check_free",
     "check_free_space", "check_outputs", "check_prefix_name", "check_variables", "checksum", "find_damaged_files",
     "first_two_columns", "id_files", "join_variables", "joined_ids", "matches", "open_regular", "open_table",
     "read_columns", "read_id_list", "read_note", "read_record", "read_sample_list", "read_variables", "recut",

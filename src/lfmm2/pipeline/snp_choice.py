@@ -13,7 +13,7 @@ from lfmm2.genotypes import Engine, PassRecord, ThinOptions, thin_snps
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.inputs import check_size
 from lfmm2.pipeline.preparation import RunInputs
-from lfmm2.pipeline.snps import estimation_snps, filter_snps
+from lfmm2.pipeline.snps import estimation_snps, filter_snps, usable_snps
 from lfmm2.results import FilterFacts, ThinningFacts
 
 Facts = TypeVar("Facts", FilterFacts, ThinningFacts)
@@ -54,8 +54,8 @@ def choose_listed(inputs: RunInputs) -> SnpChoice:
 
 def _make_choice(inputs: RunInputs, tested: Ints | None, to_filter: bool) -> SnpChoice:
     """Return the choice of these SNPs to test; without ``est_bed``, the estimation SNPs are a subset of them."""
-    base = tested if inputs.estimation_source is inputs.tested_source else None
-    options = inputs.options
+    options, is_same = inputs.options, inputs.estimation_source is inputs.tested_source
+    base = tested if is_same else usable_snps(inputs.estimation_source, None)
     estimation = estimation_snps(inputs.estimation_source, base, inputs.est_listed, options.snps, options.seed)
     choice = SnpChoice(
         tested,
