@@ -51,6 +51,7 @@ def run(
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     intersect: bool = False,
+    mind: float | None = None,
     loadings: bool = False,
     overwrite: bool = False,
     resume: bool = False,
@@ -132,6 +133,9 @@ def run(
         The columns of X to use, in this order: "temperature,rain". All by default, table by table.
     intersect : bool
         Use the samples that have all variables, instead of raising an error when some have not.
+    mind : float, optional
+        Leave out samples whose share of missing calls, over the SNPs to test, is above this; PLINK takes 0.1. A sample
+        that lacks more than half of its calls is warned of in any case.
     loadings : bool
         Also compute the loadings V.
     overwrite : bool
@@ -154,7 +158,7 @@ def run(
     Notes
     -----
     Passes over the estimation set: 1 (exact), until convergence (krylov), q + 1 (power), one more for `est_thin`; one
-    over all SNPs for the tests of every K, one more for `maf` and `geno`.
+    over all SNPs for the tests of every K, one more for `maf` and `geno`, one more for `mind`.
     Memory: a few blocks of packed genotypes, and n × n numbers for exact or n × (K + oversampling) × passes for krylov.
 
     References
@@ -199,6 +203,7 @@ def estimate_factors(
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     intersect: bool = False,
+    mind: float | None = None,
 ) -> LatentFactors:
     """Estimate the latent factors alone; parameters as in `run`, and so are errors.
 
@@ -246,6 +251,7 @@ def test_associations(
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     intersect: bool = False,
+    mind: float | None = None,
     loadings: bool = False,
     overwrite: bool = False,
     resume: bool = False,

@@ -9,7 +9,9 @@ from lfmm2.results.record import (
     GenotypesUsed,
     ImputationFacts,
     InputFile,
+    MissingCallFacts,
     RunRecord,
+    SampleFilterFacts,
     ScreeFacts,
     SweepFacts,
     ThinningFacts,
@@ -22,8 +24,9 @@ from lfmm2.results.tables import loadings_schema, loadings_table, statistics_tab
 
 __all__ = [
     "BLOCK_ROWS", "FIXED_ENDINGS", "SMALL_ENDINGS", "AnyRun", "AssociationResult", "CalibrationFacts",
-    "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "MemorySource", "RunRecord",
-    "ScreeFacts", "StoredRun", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log", "loadings_schema",
-    "loadings_table", "open_record", "open_run", "read_factors", "read_results", "result_lines",
-    "statistics_table", "table_schema", "verify", "write_factors",
+    "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "MemorySource",
+    "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun", "SweepFacts",
+    "ThinningFacts", "WrittenFile", "as_log", "loadings_schema", "loadings_table", "open_record", "open_run",
+    "read_factors", "read_results", "result_lines", "statistics_table", "table_schema", "verify",
+    "write_factors",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lfmm2._words import aligned, with_spaces
+from lfmm2._words import aligned, some_of, with_spaces
 from lfmm2.results.record import RunRecord
 
 
@@ -13,7 +13,7 @@ def result_lines(record: RunRecord) -> dict[str, str]:
     factors = record.factors
     residual = f", largest residual {max(factors.residuals):.1e}" if factors.residuals else ""
     status = record.status.items()
-    lines = _snp_lines(record) | {
+    lines = _choice_lines(record) | {
         "factors": f"{factors.solver}, {factors.n_passes} pass(es){residual}"
         + ("" if factors.converged else " (NOT CONVERGED)"),
         "singular values": " ".join(f"{value:.6g}" for value in factors.singular_values),
@@ -29,9 +29,23 @@ def result_lines(record: RunRecord) -> dict[str, str]:
     return lines | _test_lines(record)
 
 
-def _snp_lines(record: RunRecord) -> dict[str, str]:
-    """Return how many SNPs are left by filters and by thinning, if the run had them."""
+def _percent(rate: float) -> str:
+    """Return a rate as a percentage with two digits."""
+    return f"{100 * rate:.2g} %"
+
+
+def _choice_lines(record: RunRecord) -> dict[str, str]:
+    """Return how many samples and SNPs are left by filters and by thinning, and which calls are missing."""
     lines: dict[str, str] = {}
+    if (left := record.sample_filter) is not None:
+        names = f": {some_of(left.left_out)}" if left.left_out else ""
+        lines["samples left out"] = (
+            f"{with_spaces(len(left.left_out))} of {with_spaces(left.n_samples)} with more than {left.mind:.3g} of "
+            f"their calls missing (--mind){names}"
+        )
+    if (missing := record.missing_calls) is not None:
+        rates = f"{_percent(missing.median)} in the median, at most {_percent(missing.highest)} ({missing.sample})"
+        lines["missing calls"] = f"per sample {rates}" if missing.highest > 0 else "none"
     if (filters := record.filters) is not None:
         counts = (
             f"{with_spaces(filters.no_call)} without a call, {with_spaces(filters.below_maf)} below --maf, "
