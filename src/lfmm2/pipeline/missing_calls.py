@@ -71,12 +71,10 @@ class MissingTally:
 
     def restore(self, text: str | None, n_snps: int) -> None:
         """Take over the counts over the first SNPs that `write` has written; None stands for counts not known."""
+        counts = np.frombuffer(base64.b64decode(text or ""), "<i8").astype(np.int64)
         self.n_snps = n_snps
-        if text is None or self.counts is None:
-            self.counts = None
-            return
-        self.counts = np.frombuffer(base64.b64decode(text), "<i8").astype(np.int64)
-        self._restart = n_snps, self.counts.copy()
+        self.counts = counts if self.counts is not None and len(counts) == len(self.counts) else None
+        self._restart = n_snps, counts.copy()
 
 
 class CountedMatrix:
