@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lfmm2._typing import Floats, Ints
-from lfmm2._words import counted, shortened, with_spaces
+from lfmm2._words import counted, shortened, some_of, with_spaces
 from lfmm2.genotypes import (
     ALL_SNPS,
     RESTART_SNPS,
@@ -24,6 +24,9 @@ from lfmm2.results import MissingCallFacts
 MOST_MISSING = 0.5
 # Samples that a warning names; the others are counted.
 _MOST_NAMED = 5
+# Size of the factors of a sample, relative to the root mean square of all, up to which it is 0 but for rounding: the
+# sample is at the mean of every SNP. A sample with calls lies far above.
+_NO_FACTORS = 1e-10
 # Bytes for each sample: the counts, those at the last SNP where a pass can begin again, and both as text.
 TALLY_BYTES = 64
 
@@ -71,7 +74,8 @@ class MissingTally:
 
     def restore(self, text: str | None, n_snps: int) -> None:
         """Take over the counts over the first SNPs that `write` has written; None stands for counts not known."""
-        counts = np.frombuffer(base64.b64decode(text or ""), "<i8").astype(np.int64)
+        stored = base64.b64decode(text or "")
+        counts = np.frombuffer(stored[: len(stored) // 8 * 8], "<i8").astype(np.int64)
         self.n_snps = n_snps
         self.counts = counts if self.counts is not None and len(counts) == len(self.counts) else None
         self._restart = n_snps, counts.copy()
@@ -110,6 +114,27 @@ def describe_missing_calls(tally: MissingTally, iids: Sequence[str]) -> MissingC
         tally.n_snps, float(np.median(rates)), float(rates[highest]), iids[highest],
         [iids[row] for row in few.tolist()], rates[few].tolist(),
     )  # fmt: skip
+
+
+def empty_samples_note(U: Floats, iids: Sequence[str]) -> str:
+    """Return a warning of samples whose factors are all 0, because they have no call in the SNPs of the factors.
+
+    Û is Y times a matrix, and the row of Y of such a sample is 0. The text is empty if there is no such sample.
+
+    Parameters
+    ----------
+    U : ndarray of shape (n_samples, K), float64
+    iids : sequence of str
+    """
+    empty = np.flatnonzero(np.abs(U).max(axis=1) <= _NO_FACTORS * np.sqrt(np.mean(U**2))).tolist()
+    if not empty:
+        return ""
+    verb = "has" if len(empty) == 1 else "have"
+    return (
+        f"{with_spaces(len(empty))} of {counted(len(U), 'sample')} {verb} no call in the SNPs of the factors "
+        f"({some_of([iids[row] for row in empty])}), so that all of their factors are 0; leave them out with --mind or "
+        "--remove"
+    )
 
 
 def missing_calls_note(facts: MissingCallFacts | None, n_samples: int) -> str:

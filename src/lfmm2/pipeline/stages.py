@@ -21,7 +21,7 @@ from lfmm2.model import (
     warn_unless_converged,
 )
 from lfmm2.pipeline.checkpoints import Checkpoints
-from lfmm2.pipeline.missing_calls import describe_missing_calls, missing_calls_note
+from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_note, missing_calls_note
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
@@ -89,6 +89,10 @@ def estimate_factors(
     elif given is None:
         engine.passes[:] = [PassRecord.from_json(text) for text in checkpoints.load_note("passes") or []]
         warn_unless_converged(factors, inputs.options.solver.tol)
+    # Samples without calls in the genotypes to test are counted in the pass of the tests.
+    is_counted = inputs.options.tests and inputs.estimation_source is inputs.tested_source
+    if given is None and not is_counted and (doubt := empty_samples_note(factors.U, inputs.variables.iids)):
+        warnings.warn(doubt, InputWarning, stacklevel=5)
     return factors
 
 

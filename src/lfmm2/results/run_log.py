@@ -31,7 +31,7 @@ def result_lines(record: RunRecord) -> dict[str, str]:
 
 def _percent(rate: float) -> str:
     """Return a rate as a percentage with two digits."""
-    return f"{100 * rate:.2g} %"
+    return f"{100 * rate:{'.2g' if rate < 0.1 else '.0f'}} %"
 
 
 def _choice_lines(record: RunRecord) -> dict[str, str]:
