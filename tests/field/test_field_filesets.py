@@ -58,7 +58,7 @@ def test_a_sample_without_calls_is_named(capsys: pytest.CaptureFixture[str]) -> 
     code, out, said = run(capsys)
     assert (code, len(said)) == (0, 1)
     assert re.search(r"2 of 60 samples lack .*: s008 \(no call at all\), s010 \(\d+% missing\); .*--mind 0.5", said[0])
-    assert re.search(r"missing calls: +per sample 0 % in the median, at most 100 % \(s008\)", out)
+    assert re.search(r"missing rates: +0 % of the calls of the median sample, at most 100 % \(s008\)", out)
     code, out, said = run(capsys, "--mind", 0.5)
     assert (code, said) == (0, [])
     assert "samples left out: 2 of 60" in out

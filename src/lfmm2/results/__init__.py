@@ -18,7 +18,7 @@ from lfmm2.results.record import (
     ThinningFacts,
     WrittenFile,
 )
-from lfmm2.results.run_log import as_log, result_lines
+from lfmm2.results.run_log import as_log, result_lines, sample_lines
 from lfmm2.results.stored_record import open_record, verify
 from lfmm2.results.stored_run import BLOCK_ROWS, AnyRun, StoredRun, open_run
 from lfmm2.results.tables import loadings_schema, loadings_table, statistics_table, table_schema
@@ -28,6 +28,6 @@ __all__ = [
     "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "MemorySource",
     "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun", "SweepFacts",
     "ThinningFacts", "WrittenFile", "as_log", "loadings_schema", "loadings_table", "open_record", "open_run",
-    "read_factors", "read_results", "result_lines", "statistics_table", "table_schema", "verify",
+    "read_factors", "read_results", "result_lines", "sample_lines", "statistics_table", "table_schema", "verify",
     "write_factors",
 ]  # fmt: skip

@@ -13,13 +13,17 @@ def result_lines(record: RunRecord) -> dict[str, str]:
     factors = record.factors
     residual = f", largest residual {max(factors.residuals):.1e}" if factors.residuals else ""
     status = record.status.items()
-    lines = _choice_lines(record) | {
-        "factors": f"{factors.solver}, {factors.n_passes} pass(es){residual}"
-        + ("" if factors.converged else " (NOT CONVERGED)"),
-        "singular values": " ".join(f"{value:.6g}" for value in factors.singular_values),
-        "residual df": str(record.df),
-        "SNPs": ", ".join(f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK"),
-    }
+    lines = (
+        sample_lines(record)
+        | _snp_lines(record)
+        | {
+            "factors": f"{factors.solver}, {factors.n_passes} pass(es){residual}"
+            + ("" if factors.converged else " (NOT CONVERGED)"),
+            "singular values": " ".join(f"{value:.6g}" for value in factors.singular_values),
+            "residual df": str(record.df),
+            "SNPs": ", ".join(f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK"),
+        }
+    )
     if record.scree is not None:
         lines["structure"] = f"{record.scree.n_axes} axes by Tracy-Widom"
     if (sweep := record.sweep) is not None:
@@ -34,8 +38,8 @@ def _percent(rate: float) -> str:
     return f"{100 * rate:{'.2g' if rate < 0.1 else '.0f'}} %"
 
 
-def _choice_lines(record: RunRecord) -> dict[str, str]:
-    """Return how many samples and SNPs are left by filters and by thinning, and which calls are missing."""
+def sample_lines(record: RunRecord) -> dict[str, str]:
+    """Return which samples were left out by their missing calls, and the missing rates of the others, by name."""
     lines: dict[str, str] = {}
     if (left := record.sample_filter) is not None:
         names = f": {some_of(left.left_out)}" if left.left_out else ""
@@ -44,8 +48,14 @@ def _choice_lines(record: RunRecord) -> dict[str, str]:
             f"their calls missing (--mind){names}"
         )
     if (missing := record.missing_calls) is not None:
-        rates = f"{_percent(missing.median)} in the median, at most {_percent(missing.highest)} ({missing.sample})"
-        lines["missing calls"] = f"per sample {rates}" if missing.highest > 0 else "none"
+        rates = f"{_percent(missing.median)} of the calls of the median sample, at most {_percent(missing.highest)}"
+        lines["missing rates"] = f"{rates} ({missing.sample})" if missing.highest > 0 else "no call is missing"
+    return lines
+
+
+def _snp_lines(record: RunRecord) -> dict[str, str]:
+    """Return how many SNPs are left by filters and by thinning, if the run had them."""
+    lines: dict[str, str] = {}
     if (filters := record.filters) is not None:
         counts = (
             f"{with_spaces(filters.no_call)} without a call, {with_spaces(filters.below_maf)} below --maf, "
