@@ -16,6 +16,7 @@ from lfmm2.genotypes import Engine, count_missing_calls, open_source
 from lfmm2.pipeline import state_folder
 from lfmm2.pipeline.missing_calls import CountedMatrix, MissingTally
 from lfmm2.process.progress import Progress
+from lfmm2.results import StoredRun
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")
 
@@ -176,6 +177,15 @@ def test_samples_left_out_are_left_out_as_if_by_hand(fileset: Path, G: np.ndarra
     assert np.array_equal(tested.t, result.t, equal_nan=True)
     # the estimation set is matched to the samples that are left
     assert same(lfmm2.run(fileset / "d.bed", fileset / "d.bed", fileset / "env.csv", K, mind=mind).t, result.t)
+
+
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.InputWarning")
+def test_stored_variables_are_of_the_samples_that_are_left(fileset: Path, tmp_path: Path, x: np.ndarray) -> None:
+    result = lfmm2.run(None, fileset / "d.bed", fileset / "env.csv", K, mind=0.7, out=tmp_path / "r")
+    stored = StoredRun(tmp_path / "r")
+    _, values = stored.design()
+    assert stored.factors().sample_ids == result.sample_ids
+    assert np.array_equal(values[:, 0], np.delete(x, NONE))
 
 
 def test_rates_are_of_the_snps_to_test(fileset: Path, G: np.ndarray) -> None:
