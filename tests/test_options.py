@@ -46,6 +46,7 @@ SET: dict[str, tuple[str, Any]] = {
     "remove": ("others", Path("others")),
     "missing": ("mean", "mean"),
     "intersect": ("", True),
+    "mind": ("0.1", 0.1),
     "extract": ("snps", Path("snps")),
     "exclude": ("bad_snps", Path("bad_snps")),
     "maf": ("0.03", 0.03),

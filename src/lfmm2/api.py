@@ -52,6 +52,7 @@ def run(
     variables: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
+    mind: float | None = None,
     loadings: bool = False,
     overwrite: bool = False,
     resume: bool = False,
@@ -136,6 +137,9 @@ def run(
         but the first in sorted order, named as "sex=M".
     intersect : bool
         Use the samples that have all variables, instead of raising an error when some have not.
+    mind : float, optional
+        Leave out samples whose share of missing calls, over the SNPs to test, is above this; PLINK takes 0.1. A sample
+        that lacks more than half of its calls is warned of in any case.
     loadings : bool
         Also compute the loadings V.
     overwrite : bool
@@ -158,7 +162,7 @@ def run(
     Notes
     -----
     Passes over the estimation set: 1 (exact), until convergence (krylov), q + 1 (power), one more for `est_thin`; one
-    over all SNPs for the tests of every K, one more for `maf` and `geno`.
+    over all SNPs for the tests of every K, one more for `maf` and `geno`, one more for `mind`.
     Memory: a few blocks of packed genotypes, and n × n numbers for exact or n × (K + oversampling) × passes for krylov.
 
     References
@@ -204,6 +208,7 @@ def estimate_factors(
     variables: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
+    mind: float | None = None,
 ) -> LatentFactors:
     """Estimate the latent factors alone; parameters as in `run`, and so are errors.
 
@@ -252,6 +257,7 @@ def test_associations(
     variables: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
+    mind: float | None = None,
     loadings: bool = False,
     overwrite: bool = False,
     resume: bool = False,
