@@ -41,6 +41,8 @@ SET: dict[str, tuple[str, Any]] = {
     "covar": ("age.csv", Path("age.csv")),
     "missing_code": ("-99", "-99"),
     "count_allele": ("a1", "a1"),
+    "ploidy": ("", 4),
+    "missing_genotype": ("", 9),
     "keep": ("some", Path("some")),
     "remove": ("others", Path("others")),
     "missing": ("mean", "mean"),
