@@ -81,8 +81,9 @@ class HeldNumbers:
         if self.dtype == self.values.dtype and not self.codes and self.mask is None:
             return values
         numbers: NDArray[Any] = values.astype(np.float64)
-        for code in self.codes:
-            numbers[values == code] = np.nan
+        with np.errstate(over="ignore"):
+            for code in self.codes:
+                numbers[values == code] = np.nan
         if self.mask is not None:
             numbers[self.mask[part]] = np.nan
         return numbers

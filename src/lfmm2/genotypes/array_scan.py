@@ -20,7 +20,7 @@ Pieces = Callable[[], Iterator[NDArray[Any]]]
 #: Largest magnitude of a number. Sums of fourth powers of larger ones are beyond a double, and nothing that is measured
 #: is larger; the fill values of netCDF and GDAL, from 1e20 on, are found below it.
 LARGEST_NUMBER = 1e60
-# Different values outside of 0 to 2 that are counted one by one: dosages of octoploids and a few codes. With more of
+# Different values outside of 0 to 2 that are told apart: dosages of octoploids and a few codes. With more of
 # them the numbers are no dosages, and only the smallest and the largest are looked at.
 _MOST_VALUES = 12
 # Largest ploidy whose dosages are recognised by their values. The values of a higher one are rather counts.
@@ -49,8 +49,8 @@ class NumberFacts:
         True if all numbers are whole.
     inside : set of int
         Those of 0, 1 and 2 that occur, as long as all numbers are whole.
-    outside : dict of float to int, or None
-        Number of times that each value below 0 or above 2 occurs; None if more than `_MOST_VALUES` do.
+    outside : set of float, or None
+        Values below 0 or above 2 that occur; None if they are more than `_MOST_VALUES`.
     """
 
     n_values: int = 0
@@ -58,7 +58,7 @@ class NumberFacts:
     high: float = np.nan
     is_whole: bool = True
     inside: set[int] = field(default_factory=set)
-    outside: dict[float, int] | None = field(default_factory=dict)
+    outside: set[float] | None = field(default_factory=set)
 
     def add(self, piece: NDArray[Any]) -> None:
         """Add the next numbers."""
@@ -73,16 +73,17 @@ class NumberFacts:
         if self.is_whole:
             self.inside |= {value for value in {0, 1, 2} - self.inside if (piece == value).any()}
         if self.outside is not None and (low < 0 or high > 2):
-            self._count(piece[(piece < 0) | (piece > 2)])
+            self._collect(piece)
 
-    def _count(self, values: NDArray[Any]) -> None:
-        """Count values outside of 0 to 2 one by one, as long as few of them differ."""
-        while values.size and self.outside is not None:
-            value = values[0]
-            others = values[values != value]
-            known = self.outside.get(float(value), 0)
-            self.outside[float(value)] = known + values.size - others.size
-            values = others
+    def _collect(self, piece: NDArray[Any]) -> None:
+        """Collect new values outside of 0 to 2, as long as they are few."""
+        is_new = (piece < 0) | (piece > 2)
+        for value in self.outside or ():
+            is_new &= piece != value
+        rest = piece[is_new] if is_new.any() else piece[:0].ravel()
+        while rest.size and self.outside is not None:
+            self.outside.add(float(rest[0]))
+            rest = rest[rest != rest[0]]
             if len(self.outside) > _MOST_VALUES:
                 self.outside = None
 
@@ -102,8 +103,8 @@ def scan(pieces: Pieces) -> NumberFacts:
 
     Notes
     -----
-    Time: bound by memory, about 0.3 s for each GB of small integers or floats, and up to three times of it for floats
-    that are all whole.
+    Time of one processor for each value: 0.1 to 1 ns for integers of one byte, 0.3 to 2 ns for floats; a GB takes 0.1 to
+    1 s. Nothing is copied but pieces.
     """
     facts = NumberFacts()
     for piece in pieces():

@@ -194,7 +194,7 @@ class ArraySource(HeldNumbers, NumberSource):
         """Raise MalformedInputError if a number is none that can be computed with, or must be asked about."""
         facts = self._facts
         if not (facts.low >= -LARGEST_NUMBER and facts.high <= LARGEST_NUMBER) and facts.low == facts.low:
-            place, value = self._first(lambda numbers: np.abs(numbers) > LARGEST_NUMBER)
+            place, value = self._first(lambda numbers: np.abs(numbers.astype(np.float64)) > LARGEST_NUMBER)
             what = "is infinite" if np.isinf(value) else f"is {value:g}, larger than anything that is measured"
             remedy = "use NaN for missing values" + ("" if np.isinf(value) else f", or give missing_genotype={value!r}")
             raise MalformedInputError(f"genotypes, {place}: {what}; {remedy}")
