@@ -90,7 +90,9 @@ class NumberFacts:
     @property
     def values(self) -> list[float]:
         """Return all different values in ascending order, if they are few and whole; else an empty list."""
-        return sorted({*map(float, self.inside), *self.outside}) if self.is_whole and self.outside is not None else []
+        if not self.is_whole or self.outside is None:
+            return []
+        return sorted({*map(float, self.inside), *self.outside})
 
     @property
     def are_diploid(self) -> bool:

@@ -171,10 +171,16 @@ def _read_list(path: AnyPath, option: str, samples: Samples, faults: list[str]) 
 
 
 def refuse_transposed(source: GenotypeSource, X: Any) -> None:
-    """Raise InconsistentInputError if genotypes in memory have a column, not a row, for each row of X."""
+    """Raise InconsistentInputError if genotypes in memory have a column, not a row, for each row of X.
+
+    A table with the ID of any sample in its index is not compared, because it may have rows of other samples too.
+    """
     in_memory = [part for part in as_tables(X) if not isinstance(part, str | os.PathLike)]
     n_rows = {len(part) for part in in_memory if hasattr(part, "__len__")}
-    if not source.paths and n_rows == {source.n_snps} and source.n_snps != source.n_samples:
+    if source.paths or n_rows != {source.n_snps} or source.n_snps == source.n_samples:
+        return
+    labels = {str(label) for part in in_memory if hasattr(part, "iloc") for label in part.index}
+    if not (source.has_ids and labels.intersection(source.samples.iid)):
         fact = f"the genotypes have {source.n_samples} rows and {source.n_snps} columns, and X has {source.n_snps} rows"
         raise InconsistentInputError(f"{fact}: samples must be rows; transpose the genotypes, as genotypes.T does")
 
