@@ -59,7 +59,6 @@ def test_masked_and_nullable_values_are_missing():
     filled = np.nan_to_num(G, nan=2.0)
     assert same(t_of(np.ma.array(filled, mask=np.isnan(G))), RIGHT)
     assert same(t_of(np.ma.array(filled.astype(np.int8), mask=np.isnan(G)), ploidy=2), RIGHT)
-    assert same(t_of(np.ma.array(np.where(POPULATION[:, None] == 0, G, 9), mask=POPULATION[:, None] != 0 * G)), t_of(G)) is False
     for dtype in ("Int8", "UInt8", "Float32", "int8[pyarrow]", "double[pyarrow]"):
         assert same(t_of(FRAME.astype(dtype), TABLE), RIGHT), dtype
     mixed = FRAME.astype({"snp3": "Int8", "snp7": "Float64"})
@@ -123,26 +122,17 @@ def test_frames_and_filesets_stand_beside_each_other(tmp_path):
 
 def test_a_table_of_more_samples_than_the_frame_is_no_transposed_one():
     more = pd.DataFrame({"rain": np.r_[x, np.arange(P - N)]}, index=[*IDS, *(f"o{i}" for i in range(P - N))])
-    with pytest.warns(lfmm2.LfmmWarning) if False else _nothing():
-        assert same(t_of(FRAME, more), RIGHT)
-
-
-class _nothing:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
+    assert same(t_of(FRAME, more), RIGHT)
 
 
 def test_ids_that_count_rows_on_one_side_only_are_refused():
-    numbered = pd.DataFrame(G, index=range(1, N + 1))
+    numbered = pd.DataFrame(G, index=np.arange(1, N + 1))
     shuffled = pd.DataFrame(G, index=np.arange(1, N + 1)).iloc[ORDER]
     with pytest.raises(InconsistentInputError, match="same sample IDs in another order.*give sample IDs on both sides"):
         lfmm2.run(shuffled, G, x, K=2)
     rain = pd.Series(x, index=np.arange(1, N + 1), name="rain")
     assert same(t_of(shuffled, rain), RIGHT)
-    assert same(lfmm2.run(shuffled, numbered.set_axis(np.arange(1, N + 1)), rain, K=2).t, RIGHT)
+    assert same(lfmm2.run(shuffled, numbered, rain, K=2).t, RIGHT)
 
 
 def test_an_estimation_array_in_columns_is_said_to_be_transposed():
