@@ -66,6 +66,8 @@ def take_apart_array(given: Any) -> ArrayInput:
     except (TypeError, ValueError) as error:
         fact = f"genotypes of type {type(given).__name__} are no array ({shortened(str(error))})"
         raise InconsistentInputError(f"{fact}; give an array (n_samples, n_snps)") from error
+    if values.ndim == 0:
+        raise InconsistentInputError(f"genotypes are of type {type(given).__name__}; give a path, or an array or frame")
     check_numbers(values)
     numbers = tuple(str(i + 1) for i in range(len(values)))
     mask = np.ma.getmaskarray(values) if np.ma.is_masked(values) else None
@@ -104,7 +106,8 @@ def _of_frame(frame: Any) -> ArrayInput:
     kinds = frame.dtypes.tolist()
     wrong = [j for j, kind in enumerate(kinds) if getattr(kind, "kind", "O") not in NUMBER_KINDS]
     if wrong:
-        raise _no_numbers([str(frame.columns[j]) for j in wrong], frame.iloc[:, wrong[0]].tolist(), kinds[wrong[0]])
+        names = [str(frame.columns[j]) for j in wrong]
+        raise _no_numbers(names, len(kinds), frame.iloc[:, wrong[0]].tolist(), kinds[wrong[0]])
     if all(isinstance(kind, np.dtype) for kind in kinds):
         values = frame.to_numpy()
     else:
@@ -114,6 +117,9 @@ def _of_frame(frame: Any) -> ArrayInput:
         is_small = all(kind.kind in "iu" and kind.itemsize <= 2 for kind in plain)
         values = frame.to_numpy(dtype=np.float32 if is_small else np.float64, na_value=np.nan)
     check_numbers(values)
+    if frame.index.nlevels > 2:
+        fact = f"genotypes: the index of the frame has {frame.index.nlevels} levels"
+        raise InconsistentInputError(f"{fact}; give it one, the sample IDs (IID), or two, FID and IID")
     iid = _names(frame.index.get_level_values(-1), "sample", "row")
     fid = _names(frame.index.get_level_values(0), "sample", "row") if frame.index.nlevels > 1 else iid
     if twins := repeated(iid if fid is iid else joined_ids(fid, iid)):
@@ -132,7 +138,7 @@ def _of_table(table: pa.Table) -> ArrayInput:
     """Take a pyarrow Table apart; its columns are SNPs, and its rows are samples without IDs."""
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            raise _no_numbers([name], column.to_pylist(), column.type)
+            raise _no_numbers([name], len(table.column_names), column.to_pylist(), column.type)
     columns = [np.asarray(column.to_numpy()) for column in table.columns]
     values = np.column_stack(columns) if columns else np.empty((table.num_rows, 0))
     check_numbers(values)
@@ -141,12 +147,12 @@ def _of_table(table: pa.Table) -> ArrayInput:
     return ArrayInput(values, None, Samples(numbers, numbers), False, snp_ids)
 
 
-def _no_numbers(names: Sequence[str], cells: Sequence[object], kind: object) -> MalformedInputError:
+def _no_numbers(names: Sequence[str], n_columns: int, cells: Sequence[object], kind: object) -> MalformedInputError:
     """Return the error about columns of a frame that hold no numbers; `cells` and `kind` are those of the first."""
     what = f"genotypes: column {shortened(names[0])!r} is of type {kind}, not of numbers"
     if len(names) > 1:
         what = f"genotypes: {len(names)} columns are not of numbers, the first is {shortened(names[0])!r} ({kind})"
-    if any(isinstance(cell, str) for cell in cells[:100]):
+    if any(isinstance(cell, str) for cell in cells[:100]) and len(names) <= n_columns / 2:
         shown = next(cell for cell in cells if isinstance(cell, str))
         remedy = f"if it has sample IDs, give frame.set_index({names[0]!r}) in pandas, else leave it out"
         return MalformedInputError(f"{what} ({shortened(shown)!r}); {remedy}")

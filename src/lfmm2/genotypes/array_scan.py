@@ -105,8 +105,8 @@ def scan(pieces: Pieces) -> NumberFacts:
 
     Notes
     -----
-    Time of one processor for each value: 0.1 to 1 ns for integers of one byte, 0.3 to 2 ns for floats; a GB takes 0.1 to
-    1 s. Nothing is copied but pieces.
+    Time of one processor for each value: 0.1 to 1 ns for integers of one byte, 0.3 to 2 ns for floats; a GB takes 0.1
+    to 1 s. Nothing is copied but pieces.
     """
     facts = NumberFacts()
     for piece in pieces():
@@ -117,8 +117,8 @@ def scan(pieces: Pieces) -> NumberFacts:
 def find_codes(facts: NumberFacts, pieces: Pieces) -> list[float]:
     """Return the values that look like codes of missing calls; an empty list if none does.
 
-    A value is asked about if all others are, or may be, dosages and it is not; or if it is far away from all other
-    numbers, as codes are. The second look that this needs is made only where the smallest or largest number is whole.
+    A value is asked about if all others are, or may be, dosages and it is not; or if it is far away from all others, as
+    codes are. The second look that this needs is made only where the smallest or largest number is whole.
     """
     if facts.outside is None:
         return _isolated_ends(facts, pieces)
