@@ -24,6 +24,12 @@ def with_code(values, code, share=0.05):
     return np.where(RNG.random(values.shape) < share, code, values)
 
 
+def one_cell(values, code):
+    values = values.copy()
+    values[20, 7] = code
+    return values
+
+
 def codes_of(values):
     """Codes that are found, with the numbers in three pieces."""
 
@@ -61,11 +67,13 @@ def codes_of(values):
         (with_code(M_VALUES, -99.0), [-99]),
         (with_code(M_VALUES, 9.96921e36), [9.96921e36]),
         (with_code(M_VALUES.astype(np.float32), np.float32(-3.4028235e38)), [float(np.float32(-3.4028235e38))]),
+        (with_code(M_VALUES, -1.0, 0.01), [-1]),
+        (with_code(2 * M_VALUES, 9.0), [9]),
         (with_code(COUNTS, -1.0), [-1]),
         (with_code(COUNTS, 9999.0), [9999]),
-        (with_code(COUNTS, -9.0, 0.0005), [-9]),
+        (one_cell(COUNTS, -9), [-9]),
         (with_code(10 * BETAS, -1.0), [-1]),
-        (with_code(M_VALUES, np.where(M_VALUES[7, 7] == M_VALUES, -9999, M_VALUES), 1), [-9999]),
+        (one_cell(M_VALUES, -9999), [-9999]),
     ],
 )  # fmt: skip
 def test_values_that_look_like_codes_are_found(values, codes):
@@ -95,6 +103,9 @@ def test_values_that_look_like_codes_are_found(values, codes):
         M_VALUES,
         np.clip(M_VALUES, -3, 3),
         np.clip(M_VALUES, -1, 9),
+        np.log10(0.1 + np.maximum(M_VALUES, 0)),
+        np.round(M_VALUES, 1),
+        np.round(20 * M_VALUES, 1),
         np.round(M_VALUES),
         COUNTS,
         1000 * COUNTS,

@@ -30,9 +30,15 @@ _CALL_CODES = (9, 99, 127, 128, 254, 255, 999, 9999)
 _FILLS = (99, 999, 9999, 99999, 999999, 32767, 32768, 65535, 2**31 - 1, 2**31)
 _LEAST_HUGE = 9.9e19
 # A known code that occurs several times is isolated if the gap to the next number is this share of the range of the
-# others; clipped numbers have no gap. Any other whole number is isolated if it is twice as far from 0 as all others,
-# and a fill value that occurs once if it is five times as far.
-_GAP, _FARTHER, _MUCH_FARTHER = 0.1, 2.0, 5.0
+# others; whole numbers have gaps by chance, and clipped numbers have none.
+_GAP, _GAP_OF_WHOLE = 0.03, 0.1
+# Any other whole number is isolated if it is so many times as far from 0 as all others; a fill value that occurs once,
+# if it is farther than that.
+_FARTHER, _MUCH_FARTHER = 2.0, 5.0
+# Codes that are looked for amid numbers that are not whole. There a code occurs again and again, and the whole numbers
+# beside it hardly ever: less than this share of its times.
+_CODES_AMID = (-99, -9, -1, 9, 99)
+_LEAST_TIMES, _SHARE_BESIDE = 5, 0.1
 
 
 @dataclass
@@ -106,7 +112,7 @@ def scan(pieces: Pieces) -> NumberFacts:
     Notes
     -----
     Time of one processor for each value: 0.1 to 1 ns for integers of one byte, 0.3 to 2 ns for floats; a GB takes 0.1
-    to 1 s. Nothing is copied but pieces.
+    to 1 s. `find_codes` takes about as long again where numbers are no dosages. Nothing is copied but pieces.
     """
     facts = NumberFacts()
     for piece in pieces():
@@ -117,11 +123,12 @@ def scan(pieces: Pieces) -> NumberFacts:
 def find_codes(facts: NumberFacts, pieces: Pieces) -> list[float]:
     """Return the values that look like codes of missing calls; an empty list if none does.
 
-    A value is asked about if all others are, or may be, dosages and it is not; or if it is far away from all others, as
-    codes are. The second look that this needs is made only where the smallest or largest number is whole.
+    A value is asked about if all others are, or may be, dosages and it is not; if it is far away from all others, as
+    codes are; or if it alone occurs again and again among numbers that are not whole. Where numbers are no dosages,
+    this needs further looks at all of them.
     """
     if facts.outside is None:
-        return _isolated_ends(facts, pieces)
+        return _look_again(facts, pieces)
     if not facts.outside:
         return []
     negative = sorted(value for value in facts.outside if value < 0)
@@ -137,20 +144,37 @@ def find_codes(facts: NumberFacts, pieces: Pieces) -> list[float]:
             codes += positive
         elif len(above) <= 2 and all(value in _CALL_CODES for value in above):
             codes += above
-    return codes or _isolated_ends(facts, pieces)
+    return codes or _look_again(facts, pieces)
 
 
 def _is_whole(value: float) -> bool:
     return bool(value == np.rint(value))
 
 
-def _isolated_ends(facts: NumberFacts, pieces: Pieces) -> list[float]:
-    """Return the smallest and the largest number if they look like codes, from a second look at all numbers."""
+def _look_again(facts: NumberFacts, pieces: Pieces) -> list[float]:
+    """Return the smallest and the largest number, or codes amid others, if they look like codes."""
     suspects = [end for end in (facts.low, facts.high) if _is_whole(end) and (end < 0 or end > 2)]
     if facts.is_whole:
         # Every number is whole here, so only negative numbers and known codes are suspicious.
         suspects = [end for end in suspects if end < 0 or _is_known(end)]
-    return [end for end in suspects if _is_isolated(end, pieces, facts.is_whole)]
+    found = [end for end in suspects if _is_isolated(end, pieces, facts.is_whole)]
+    return found if found or facts.is_whole else _codes_amid(facts, pieces)
+
+
+def _codes_amid(facts: NumberFacts, pieces: Pieces) -> list[float]:
+    """Return the codes that occur again and again between smaller and larger numbers that are not whole."""
+    within = [code for code in _CODES_AMID if facts.low < code < facts.high]
+    counts = {code: _count(code, pieces) for code in within}
+    return [
+        code
+        for code, n in counts.items()
+        if n >= _LEAST_TIMES and _count(code - 1, pieces) + _count(code + 1, pieces) < _SHARE_BESIDE * n
+    ]
+
+
+def _count(value: float, pieces: Pieces) -> int:
+    """Count the numbers that are equal to a value."""
+    return sum(int(np.count_nonzero(piece == value)) for piece in pieces())
 
 
 def _is_known(value: float) -> bool:
@@ -174,6 +198,6 @@ def _is_isolated(end: float, pieces: Pieces, is_whole: bool) -> bool:
     if n_equal == 1:
         return _is_known(end) and abs(end) > min(_FILLS) and times >= _MUCH_FARTHER
     gap = low - end if end < low else end - high
-    if _is_known(end) and gap >= _GAP * (high - low):
+    if _is_known(end) and gap >= (_GAP_OF_WHOLE if is_whole else _GAP) * (high - low):
         return True
     return not is_whole and times >= _FARTHER

@@ -230,7 +230,7 @@ class ArraySource(HeldNumbers, NumberSource):
         counts = [sum(int(np.count_nonzero(piece == code)) for piece in self._pieces()) for code in codes]
         shown = " and ".join(f"{code:g} ({with_spaces(n)} times)" for code, n in zip(codes, counts, strict=True))
         others = [value for value in self._facts.values if value not in codes]
-        beside = f"beside {', '.join(f'{value:g}' for value in others)}" if others else "far from all other values"
+        beside = f"beside {', '.join(f'{value:g}' for value in others)}" if others else "unlike all other values"
         fact = f"{shown} {beside}, of {with_spaces(self._facts.n_values)} values, first in {place}"
         given = repr(_plain(codes[0]) if len(codes) == 1 else [_plain(code) for code in codes])
         ways = [f"give missing_genotype={given} if a missing call is written so"]
