@@ -130,7 +130,7 @@ def test_ids_that_count_rows_on_one_side_only_are_refused():
     shuffled = pd.DataFrame(G, index=np.arange(1, N + 1)).iloc[ORDER]
     with pytest.raises(InconsistentInputError, match=r"in another order.*give sample IDs on both sides"):
         lfmm2.run(shuffled, G, x, K=2)
-    rain = pd.Series(x, index=np.arange(1, N + 1), name="rain")
+    rain = pd.Series(x, index=pd.Index(np.arange(1, N + 1), name="IID"), name="rain")
     assert same(t_of(shuffled, rain), RIGHT)
     assert same(lfmm2.run(shuffled, numbered, rain, K=2).t, RIGHT)
 
