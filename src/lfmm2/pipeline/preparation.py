@@ -34,7 +34,15 @@ from lfmm2.pipeline.inputs import (
 from lfmm2.pipeline.options import TABLE
 from lfmm2.pipeline.run_options import RunOptions
 from lfmm2.pipeline.snps import listed_snps, select_snps
-from lfmm2.process import Progress, parse_memory, resolve_threads, single_threaded_blas, software, terminal_progress
+from lfmm2.process import (
+    Progress,
+    check_threads,
+    parse_memory,
+    resolve_threads,
+    single_threaded_blas,
+    software,
+    terminal_progress,
+)
 
 
 @dataclass(frozen=True)
@@ -221,6 +229,7 @@ def read_inputs(
     thin = options.snps.est_thin
     thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
     memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
+    check_threads(n_threads)
     tables = check_readable(X, covar, options)
     opened: list[GenotypeSource] = []
     try:
