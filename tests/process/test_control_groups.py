@@ -143,22 +143,23 @@ def test_limit_of_the_address_space_is_heeded(machine: Machine, monkeypatch: pyt
     assert memory_and_limit() == (8 << 20, "left by ulimit -v")
 
 
-def test_threads_that_cannot_start_are_refused_with_the_number_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("most", "remedy"), [(9, "use --threads 5, or end"), (3, "raise the limit, or end")])
+def test_threads_that_cannot_start_are_refused_with_the_number_that_can(
+    monkeypatch: pytest.MonkeyPatch, most: int, remedy: str
+) -> None:
     check_threads(4)
     started = []
 
     class Few(threads.Thread):
         def start(self) -> None:
-            if len(started) == 5:
+            if len(started) == most:
                 raise RuntimeError("can't start new thread")
             started.append(self)
             super().start()
 
     monkeypatch.setattr(threads, "Thread", Few)
-    monkeypatch.setattr(threads, "thread_limit", lambda: control_groups.Limit(5, Path("/pids.max")))
+    monkeypatch.setattr(threads, "thread_limit", lambda: control_groups.Limit(most, Path("/pids.max")))
     monkeypatch.setattr(threads, "soft_limit", lambda name: None)
-    with pytest.raises(
-        UsageError, match=r"starts only 5 more \(/pids.max leaves 5 processes\); use --threads 4,"
-    ):
+    with pytest.raises(UsageError, match=rf"starts 20 .* only {most} more \(limit in /pids.max\); {remedy}"):
         check_threads(16)
     assert not any(thread.is_alive() for thread in started)

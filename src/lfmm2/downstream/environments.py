@@ -109,7 +109,7 @@ def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode |
             row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
             raise InconsistentInputError(f"{what}: row {row + 1} is missing or infinite; complete it")
         return _Environment(what, None, None, values)
-    table = take_apart(source, Samples((), ()), what)
+    table = take_apart(source, Samples((), ()), what, run.variables)
     if absent := [name for name in run.variables if name not in table.columns]:
         known = some_of(list(table.columns)) or "none"
         fact = f"no column {some_of(absent)} among {known}"

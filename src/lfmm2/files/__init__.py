@@ -3,6 +3,7 @@
 from lfmm2.files.cell_numbers import as_floats
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
 from lfmm2.files.id_tables import as_tables, take_apart
+from lfmm2.files.input_memory import InputMemory, input_budget, note_input_memory
 from lfmm2.files.row_store import RowStore, checksum
 from lfmm2.files.samples import (
     SAMPLE_BYTES,
@@ -10,6 +11,7 @@ from lfmm2.files.samples import (
     as_paths,
     first_two_columns,
     id_files,
+    iter_id_lists,
     joined_ids,
     read_id_list,
     read_sample_list,
@@ -46,11 +48,11 @@ from lfmm2.files.whole_files import (
 )
 
 __all__ = [
-    "CHUNK", "GROUP_ROWS", "LAST_POSITION", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS", "FolderLock", "OutputSet",
-    "RowStore", "Samples", "Variables", "WholeFile", "as_floats", "as_paths", "as_tables", "check_free",
+    "CHUNK", "GROUP_ROWS", "LAST_POSITION", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS", "FolderLock", "InputMemory",
+    "OutputSet", "RowStore", "Samples", "Variables", "WholeFile", "as_floats", "as_paths", "as_tables", "check_free",
     "check_free_space", "check_outputs", "check_prefix_name", "check_variables", "checksum", "find_damaged_files",
-    "first_two_columns", "id_files", "join_variables", "joined_ids", "matches", "open_regular", "open_table",
-    "read_columns", "read_id_list", "read_note", "read_record", "read_sample_list", "read_variables", "recut",
-    "refuse_other_format", "repeated", "seal_json", "spelling_hints", "stream_bytes", "stream_tables",
-    "sync_folder", "take_apart", "text_options", "translated", "writing_bytes",
+    "first_two_columns", "id_files", "input_budget", "iter_id_lists", "join_variables", "joined_ids", "matches",
+    "note_input_memory", "open_regular", "open_table", "read_columns", "read_id_list", "read_note", "read_record",
+    "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated", "seal_json", "spelling_hints",
+    "stream_bytes", "stream_tables", "sync_folder", "take_apart", "text_options", "translated", "writing_bytes",
 ]  # fmt: skip

@@ -79,6 +79,10 @@ class RunSize:
     variant_bytes, held_variant_bytes : int
         Bytes of the text of the larger table of variants, which is streamed, and of the tables of variants that are
         kept in memory.
+    variant_row_bytes : int
+        Bytes of a tested variant in its table where its text is longest.
+    input_bytes : int
+        Bytes that the largest table of variables or list took while it was read, before any pass.
     """
 
     tested: GenotypeMatrix
@@ -96,6 +100,8 @@ class RunSize:
     n_listed: int = 0
     variant_bytes: int = 0
     held_variant_bytes: int = 0
+    variant_row_bytes: int = 0
+    input_bytes: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -123,6 +129,11 @@ class RunSize:
     def reading_bytes(self) -> int:
         """Bytes at the peak of memory while variants are read."""
         return self.held_bytes + stream_bytes(self.variant_bytes)
+
+    @property
+    def peak_of_inputs(self) -> int:
+        """Bytes at the peak of memory before the first pass, while variants, tables and lists are read."""
+        return max(self.reading_bytes, self.held_bytes + self.input_bytes)
 
     @property
     def row_bytes(self) -> int:
@@ -164,7 +175,7 @@ def _plan_stage(own: Footprint, beside: Footprint, n_threads: int, memory: int, 
 def _plan_choice(size: RunSize, filtered: bool, thin: ThinOptions | None, n_threads: int, memory: int) -> Stage:
     """Return the memory of the passes that choose SNPs, the larger of both; neither decodes genotypes."""
     held = Footprint(size.held_bytes)
-    stages = [Stage(size.reading_bytes, held)]
+    stages = [Stage(size.peak_of_inputs, held)]
     if filtered:
         assert isinstance(size.tested, PackedMatrix)
         own = size.tested.footprint_of_packed_blocks() + Footprint(0, COUNTING_BYTES)
@@ -212,7 +223,7 @@ def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: in
     if n_tables == 0:
         return size.reading_bytes + kept_bytes + sweep
     # Three more files are written: the log, the record and the factors.
-    writing = writing_bytes(size.n_snps, size.n_loadings, n_tables + 3)
+    writing = writing_bytes(size.n_snps, size.n_loadings, n_tables + 3, size.variant_row_bytes)
     return size.reading_bytes + max(writing + q_value_bytes(size.n_snps, sorted_together(memory)), sweep)
 
 

@@ -121,6 +121,8 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         n_listed=n_listed,
         variant_bytes=max(of_tested.variant_bytes, of_estimation.variant_bytes),
         held_variant_bytes=held_variant_bytes,
+        variant_row_bytes=of_tested.row_bytes,
+        input_bytes=inputs.input_bytes,
         filled=test.impute == "factors",
         loadings=test.loadings,
     )

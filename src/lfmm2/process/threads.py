@@ -15,6 +15,7 @@ from typing import Any
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
 from lfmm2 import _core
+from lfmm2._words import counted
 from lfmm2.errors import LfmmWarning, UsageError
 from lfmm2.process.control_groups import cpu_limit, thread_limit
 from lfmm2.process.limits import environment_number, soft_limit
@@ -65,22 +66,29 @@ def resolve_threads(n_threads: int | None) -> int:
     return available_cpus() if n_threads is None else n_threads
 
 
+# Threads that a run starts beside those of the kernels: one that reads genotypes, and some of Arrow for the tables.
+# With a smaller number OpenMP or Arrow may fail during a run, with a larger one limits that are enough are refused.
+_OTHER_THREADS = 4
+
+
 def check_threads(n_threads: int) -> None:
-    """Raise UsageError unless this many threads and one that reads can be started now.
+    """Raise UsageError unless the threads of a run can be started now.
 
     Without this check the OpenMP of gcc would end the process where the system refuses a thread.
     """
     end, started = Event(), []
     try:
-        for _ in range(n_threads):
+        for _ in range(n_threads + _OTHER_THREADS):
             thread = Thread(target=end.wait, name="lfmm2-probe", daemon=True)
             thread.start()
             started.append(thread)
     except RuntimeError as error:
-        causes = [f"{group.file} leaves {int(group.left)} processes"] if (group := thread_limit()) is not None else []
+        causes = [f"limit in {group.file}"] if (group := thread_limit()) is not None else []
         causes += [f"ulimit -u is {most}"] if (most := soft_limit("RLIMIT_NPROC")) is not None else []
-        fact = f"{n_threads} threads, but the system starts only {len(started)} more ({', '.join(causes) or error})"
-        remedy = f"use --threads {max(len(started) - 1, 1)}, or end other programs"
+        fact = f"a run with {counted(n_threads, 'thread')} starts {n_threads + _OTHER_THREADS} in all, but the system "
+        fact += f"allows only {len(started)} more ({', '.join(causes) or error})"
+        fewer = len(started) - _OTHER_THREADS
+        remedy = f"use --threads {fewer}, or end other programs" if fewer > 0 else "raise the limit, or end programs"
         raise UsageError(f"{fact}; {remedy}") from error
     finally:
         end.set()
