@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2._typing import AnyPath, Paths
-from lfmm2._words import some_of
+from lfmm2._words import some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, UsageError
 from lfmm2.files.input_memory import note_input_memory
 from lfmm2.files.text_tables import repeated, spelling_hints, stream_bytes, stream_tables
@@ -21,7 +21,7 @@ SAMPLE_BYTES = 500
 # Bytes of the text of a list that are parsed at once. More take more memory, because each ID becomes a Python string.
 _LIST_CHUNK = 1 << 20
 # Number of IDs of no sample that are held for the message about them.
-_MOST_UNKNOWN = 200_000
+_MOST_UNKNOWN = 50_000
 # Bytes that an ID of no sample takes, with those that are made of it in the search for another spelling.
 _LISTED_BYTES = 400
 
@@ -106,8 +106,8 @@ def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
         raise InconsistentInputError(f"{path}: {some_of(twins)}: several samples each; list FID and IID")
     mask = np.array([key in found for key in keys], dtype=np.bool_)
     names = sorted(unknown)
-    hints = spelling_hints(names, [key for key in keys if key not in found]) if names else []
-    fact = f"{more}{len(names)} IDs are not in the .fam ({some_of(names)})"
+    hints = spelling_hints(names, [key for key in keys if key not in found]) if names and not more else []
+    fact = f"{more}{with_spaces(len(names)) if more else len(names)} IDs are not in the .fam ({some_of(names)})"
     return SampleList(mask, len(names), "; ".join([fact, *hints]) if names else "")
 
 

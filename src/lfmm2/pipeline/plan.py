@@ -138,8 +138,17 @@ class RunSize:
     @property
     def row_bytes(self) -> int:
         """Bytes of the statistics of a SNP, kept from the pass of the tests until the tables are written."""
+        return 8 * sum(self._columns_of_stores())
+
+    @property
+    def n_store_files(self) -> int:
+        """Number of files that keep these statistics, all of which are open at once."""
+        return sum(n_columns > 0 for n_columns in self._columns_of_stores())
+
+    def _columns_of_stores(self) -> list[int]:
+        """Return the number of columns of each store of statistics."""
         n_held_out = N_COLUMNS if self.filled else 0
-        return 8 * sum(store_columns(COLUMNS, self.n_variables, self.n_loadings, n_held_out, self.n_sweep).values())
+        return list(store_columns(COLUMNS, self.n_variables, self.n_loadings, n_held_out, self.n_sweep).values())
 
 
 @dataclass(frozen=True)
@@ -265,6 +274,8 @@ class RunPlan:
         Bytes that stay in memory for the whole run.
     beside_factors, beside_tests : Footprint
         Memory held beside the passes for the factors, and beside the pass of the tests.
+    n_store_files : int
+        Files that keep statistics and are open at once; 0 without `out`.
     """
 
     n_samples: int
@@ -294,10 +305,11 @@ class RunPlan:
     held_bytes: int
     beside_factors: Footprint
     beside_tests: Footprint
+    n_store_files: int
 
     def for_record(self) -> dict[str, Any]:
         """Return the plan for the record of a run, without the attributes that only the engine needs."""
-        engine_only = ("held_bytes", "beside_factors", "beside_tests")
+        engine_only = ("held_bytes", "beside_factors", "beside_tests", "n_store_files")
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
     def check(self) -> None:
@@ -445,6 +457,7 @@ def make_plan(
         held_bytes=size.held_bytes,
         beside_factors=factors.beside,
         beside_tests=testing.beside,
+        n_store_files=0 if out_format is None else size.n_store_files,
     )
 
 

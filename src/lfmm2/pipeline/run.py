@@ -26,7 +26,7 @@ from lfmm2.pipeline.run_options import RunOptions
 from lfmm2.pipeline.run_record import describe_calibration, describe_imputation, make_record
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
 from lfmm2.pipeline.stages import Fit, Tested, choose_number_of_factors, estimate_factors, run_snp_tests
-from lfmm2.process import single_threaded_blas
+from lfmm2.process import open_files_allowed, single_threaded_blas
 from lfmm2.results import AssociationResult, MemorySource, read_results
 
 
@@ -88,6 +88,8 @@ def prepare_run(
         files = ResultFiles(options.output, names, design, _extra_files(inputs), inputs.input_paths())
         identity = {} if files.prefix is None else inputs.identity()
         files.check(plan, identity)
+        with open_files_allowed(plan.n_store_files):
+            pass  # A limit that is too low is told before the passes.
     except BaseException:
         inputs.close()
         raise
@@ -206,7 +208,8 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
         if files.is_complete:
             files.remove_rest()
         else:
-            with files.begin(prepared.identity) as (checkpoints, publication):
+            allowed = open_files_allowed(prepared.plan.n_store_files)
+            with allowed, files.begin(prepared.identity) as (checkpoints, publication):
                 if not publication.is_complete():
                     run = _choose_snps(prepared, checkpoints)
                     factors = _estimate(run, checkpoints, files.read_factors(publication))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 
-from lfmm2.errors import UsageError
+from lfmm2._words import with_spaces
+from lfmm2.errors import UsageError, WriteError
 from lfmm2.process import control_groups
 from lfmm2.process.control_groups import PROC
 
@@ -62,6 +65,50 @@ def soft_limit(name: str) -> int | None:
     except (ImportError, AttributeError):  # Windows has no such limits, other systems have not all of them.
         return None
     return None if limit == resource.RLIM_INFINITY else limit
+
+
+# Files that a run opens beside those that it counts: inputs, an output, locks, and libraries that it loads.
+# With a smaller number a run near the limit may fail, with a larger one it refuses limits that are enough.
+_OTHER_FILES = 48
+
+
+@contextmanager
+def open_files_allowed(n_files: int) -> Iterator[None]:
+    """Raise the limit of open files of this process, while the block runs, so far that `n_files` more can be opened.
+
+    Raises
+    ------
+    WriteError
+        If the system does not allow so many.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has another limit, which is far away.
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count_open_files() + n_files + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        yield
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    except (ValueError, OSError) as error:
+        fact = f"{with_spaces(n_files)} files must be open at once, some for each variable, but the system allows "
+        fact += f"only {with_spaces(max(hard - needed + n_files, 0))} more (ulimit -Hn is {with_spaces(hard)})"
+        raise WriteError(f"{fact}; test fewer variables at a time with --variables, or raise the limit") from error
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def count_open_files() -> int:
+    """Return the number of files that are open in this process, or an estimate where the system does not list them."""
+    try:
+        return sum(1 for _ in Path("/dev/fd").iterdir())
+    except OSError:
+        return 32
 
 
 def _kibibytes(path: Path) -> dict[str, int]:
