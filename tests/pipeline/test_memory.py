@@ -196,7 +196,7 @@ def folder(tmp_path_factory):
 def test_run_keeps_the_smallest_budget_that_is_accepted(folder, tmp_path, K, d, solver, form, sweep):
     for path in folder.iterdir():
         (tmp_path / path.name).symlink_to(path)
-    peaks = []
+    budget, peaks = 0, list[int]()
     # Under load fewer threads work at the same time, and touch less: the lower bound is for the largest of three peaks.
     while not peaks or (budget >= 3 * max(peaks) + (32 << 20) and len(peaks) < 3):
         for path in [*tmp_path.glob("r.*"), *tmp_path.glob("warm.*")]:
