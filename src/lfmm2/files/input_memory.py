@@ -17,6 +17,8 @@ from lfmm2.errors import InsufficientMemoryError
 # Bytes up to which an input is read whatever the budget: the plan of the run, which counts them too, then names the
 # memory of the whole run. A larger value would let a small budget be exceeded while inputs are read.
 _SMALL_INPUT = 64 << 20
+# Bytes that a small run takes beside its inputs, so that the memory named is enough for it.
+_BESIDE = 32 << 20
 
 
 class InputMemory:
@@ -68,8 +70,10 @@ def note_input_memory(path: AnyPath, n_bytes: int, share_read: float = 1.0, reme
         return
     memory.peak = max(memory.peak, n_bytes)
     if n_bytes > max(memory.budget, _SMALL_INPUT):
-        needed = int(n_bytes / share_read)
-        fact = f"reading it takes about {mebibytes(needed)}, but the memory budget is {mebibytes(memory.budget)}"
+        needed = int(n_bytes / share_read) + _BESIDE
+        fact = (
+            f"a run that reads it takes about {mebibytes(needed)}, but the memory budget is {mebibytes(memory.budget)}"
+        )
         error = InsufficientMemoryError(f"{path}: {fact}; raise --memory{remedy and f', or {remedy}'}")
         error.minimum = needed
         raise error

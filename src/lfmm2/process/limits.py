@@ -94,8 +94,9 @@ def open_files_allowed(n_files: int) -> Iterator[None]:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
     except (ValueError, OSError) as error:
-        fact = f"{with_spaces(n_files)} files must be open at once, some for each variable, but the system allows "
-        fact += f"only {with_spaces(max(hard - needed + n_files, 0))} more (ulimit -Hn is {with_spaces(hard)})"
+        allowed = with_spaces(hard if needed > hard else soft)
+        fact = f"{with_spaces(needed)} files must be open at once, some for each variable, but the system allows "
+        fact += f"{allowed} (ulimit -n)"
         raise WriteError(f"{fact}; test fewer variables at a time with --variables, or raise the limit") from error
     try:
         yield
