@@ -23,6 +23,8 @@ _MOST_CHUNKS = 1 << 17
 # Bytes that a row takes beside its text while its ID is matched, as a Python string and in tables of IDs. With a
 # smaller number the memory plan of a run would promise too little.
 _ROW_BYTES = 400
+# Bytes that a column takes beside its cells, kept or not: its name, and its place in the parser and in tables.
+_COLUMN_BYTES = 600
 
 
 def read_text_table(
@@ -176,6 +178,7 @@ class _Rows:
         self.n_rows += table.num_rows
         self._n_bytes += table.get_total_buffer_size()
         needed = self._n_bytes + self.n_rows * (_ROW_BYTES + 8 * len(self._kept)) + CHUNK_COPIES * len(text)
+        needed += _COLUMN_BYTES * len(self._names)
         remedy = "name the columns in use with --variables, and leave out rows of other samples"
         note_input_memory(self._path, needed, piece.share_read, remedy)
 

@@ -21,7 +21,7 @@ NUMPY_HYPERGEOMETRIC_LIMIT = 900_000_000
 # larger value takes more memory than the plan allows for.
 MOST_COMPARED_SNPS = 100_000
 # Number of listed IDs up to which other spellings of absent ones are looked for, for the same reason.
-MOST_DOUBTFUL = 200_000
+MOST_DOUBTFUL = 50_000
 # Bytes that a listed ID takes while it is searched: as a Python string, and in the tables of Arrow.
 LISTED_ID_BYTES = 400
 # Fewest and most listed IDs that are searched together; between them, as many as take an eighth of the budget. Each
