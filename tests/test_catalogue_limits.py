@@ -189,7 +189,7 @@ def test_faults_are_found_at_the_same_line_whatever_the_pieces(folder, capsys, m
 @pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")
 @pytest.mark.usefixtures("folder")
 def test_long_lists_are_searched_in_pieces(monkeypatch):
-    monkeypatch.setattr(samples, "_LIST_CHUNK", 100)
+    monkeypatch.setattr(samples, "LIST_CHUNK", 100)
     monkeypatch.setattr(samples, "_MOST_UNKNOWN", 40)
     monkeypatch.setattr("lfmm2.pipeline.snps.MOST_TOGETHER", 7)
     monkeypatch.setattr("lfmm2.pipeline.snps.FEWEST_TOGETHER", 7)

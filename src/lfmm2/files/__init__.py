@@ -6,6 +6,7 @@ from lfmm2.files.id_tables import as_tables, take_apart
 from lfmm2.files.input_memory import InputMemory, input_budget, note_input_memory
 from lfmm2.files.row_store import RowStore, checksum
 from lfmm2.files.samples import (
+    LIST_CHUNK,
     SAMPLE_BYTES,
     Samples,
     as_paths,
@@ -48,11 +49,12 @@ from lfmm2.files.whole_files import (
 )
 
 __all__ = [
-    "CHUNK", "GROUP_ROWS", "LAST_POSITION", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS", "FolderLock", "InputMemory",
-    "OutputSet", "RowStore", "Samples", "Variables", "WholeFile", "as_floats", "as_paths", "as_tables", "check_free",
-    "check_free_space", "check_outputs", "check_prefix_name", "check_variables", "checksum", "find_damaged_files",
-    "first_two_columns", "id_files", "input_budget", "iter_id_lists", "join_variables", "joined_ids", "matches",
-    "note_input_memory", "open_regular", "open_table", "read_columns", "read_id_list", "read_note", "read_record",
-    "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated", "seal_json", "spelling_hints",
-    "stream_bytes", "stream_tables", "sync_folder", "take_apart", "text_options", "translated", "writing_bytes",
+    "CHUNK", "GROUP_ROWS", "LAST_POSITION", "LIST_CHUNK", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS", "FolderLock",
+    "InputMemory", "OutputSet", "RowStore", "Samples", "Variables", "WholeFile", "as_floats", "as_paths", "as_tables",
+    "check_free", "check_free_space", "check_outputs", "check_prefix_name", "check_variables", "checksum",
+    "find_damaged_files", "first_two_columns", "id_files", "input_budget", "iter_id_lists", "join_variables",
+    "joined_ids", "matches", "note_input_memory", "open_regular", "open_table", "read_columns", "read_id_list",
+    "read_note", "read_record", "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated",
+    "seal_json", "spelling_hints", "stream_bytes", "stream_tables", "sync_folder", "take_apart", "text_options",
+    "translated", "writing_bytes",
 ]  # fmt: skip

@@ -57,8 +57,8 @@ def input_budget() -> int | None:
     return None if memory is None else memory.budget
 
 
-def note_input_memory(path: AnyPath, n_bytes: int, share_read: float = 1.0, remedy: str = "") -> None:
-    """Take note of the bytes that an input takes, of which a share is read so far.
+def note_input_memory(path: AnyPath, n_bytes: int, expected: int | None = None, remedy: str = "") -> None:
+    """Take note of the bytes that an input takes so far; `expected` are those of the whole input, if they are known.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def note_input_memory(path: AnyPath, n_bytes: int, share_read: float = 1.0, reme
         return
     memory.peak = max(memory.peak, n_bytes)
     if n_bytes > max(memory.budget, _SMALL_INPUT):
-        needed = int(n_bytes / share_read) + _BESIDE
+        needed = (n_bytes if expected is None else expected) + _BESIDE
         fact = (
             f"a run that reads it takes about {mebibytes(needed)}, but the memory budget is {mebibytes(memory.budget)}"
         )

@@ -18,8 +18,8 @@ from lfmm2.files.text_tables import repeated, spelling_hints, stream_bytes, stre
 # Bytes of memory that the IDs of one sample take as Python strings, those of the .fam and those of the tables. With a
 # smaller number the memory plan of a run would promise too little.
 SAMPLE_BYTES = 500
-# Bytes of the text of a list that are parsed at once. More take more memory, because each ID becomes a Python string.
-_LIST_CHUNK = 1 << 20
+#: Bytes of the text of a list that are parsed at once. More take more memory, because each ID becomes a Python string.
+LIST_CHUNK = 1 << 20
 # Number of IDs of no sample that are held for the message about them.
 _MOST_UNKNOWN = 50_000
 # Bytes that an ID of no sample takes, with those that are made of it in the search for another spelling.
@@ -84,7 +84,7 @@ def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
     listed: set[int] = set()
     unknown: set[str] = set()
     is_first, pairs, more = True, False, ""
-    for table in stream_tables(path, rule, _numbered, _LIST_CHUNK):
+    for table in stream_tables(path, rule, _numbered, LIST_CHUNK):
         first, *second = (column.to_pylist() for column in table.columns[:2])
         if is_first:
             pairs = bool(second) and first[0] not in ("#IID", "IID")
@@ -100,7 +100,7 @@ def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
         else:
             more = more or "over " * (None in rows)
         is_first = False
-        note_input_memory(path, stream_bytes(_LIST_CHUNK) + _LISTED_BYTES * len(unknown))
+        note_input_memory(path, stream_bytes(LIST_CHUNK) + _LISTED_BYTES * len(unknown))
     found = {keys[row] for row in listed}
     if twins := [iid for iid in repeated(keys) if iid in found]:
         raise InconsistentInputError(f"{path}: {some_of(twins)}: several samples each; list FID and IID")
@@ -158,7 +158,7 @@ def _iter_ids(ids: str | os.PathLike[str] | Iterable[object]) -> Iterator[list[s
     if not files:
         yield [str(name) for name in ids]  # type: ignore[union-attr]
     for file in files:
-        for table in stream_tables(file, "a list of SNPs has an ID per line", _numbered, _LIST_CHUNK):
+        for table in stream_tables(file, "a list of SNPs has an ID per line", _numbered, LIST_CHUNK):
             yield table.column(0).to_pylist()
 
 

@@ -177,10 +177,10 @@ class _Rows:
             self._parts = [pa.concat_tables(self._parts).combine_chunks()]
         self.n_rows += table.num_rows
         self._n_bytes += table.get_total_buffer_size()
-        needed = self._n_bytes + self.n_rows * (_ROW_BYTES + 8 * len(self._kept)) + CHUNK_COPIES * len(text)
-        needed += _COLUMN_BYTES * len(self._names)
+        growing = self._n_bytes + self.n_rows * (_ROW_BYTES + 8 * len(self._kept))
+        fixed = CHUNK_COPIES * len(text) + _COLUMN_BYTES * len(self._names)
         remedy = "name the columns in use with --variables, and leave out rows of other samples"
-        note_input_memory(self._path, needed, piece.share_read, remedy)
+        note_input_memory(self._path, growing + fixed, int(growing / piece.share_read) + fixed, remedy)
 
     def columns(self) -> list[pa.ChunkedArray]:
         """Return all columns; those that were not kept share one column of nulls."""

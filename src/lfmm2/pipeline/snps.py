@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from lfmm2._typing import Floats, Ints, ListedSnps
 from lfmm2._words import with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning
-from lfmm2.files import id_files, input_budget, iter_id_lists, note_input_memory, spelling_hints
+from lfmm2.files import (
+    LIST_CHUNK,
+    id_files,
+    input_budget,
+    iter_id_lists,
+    note_input_memory,
+    spelling_hints,
+    stream_bytes,
+)
 from lfmm2.genotypes import THRESHOLD_MARGIN, Engine, GenotypeSource, packed_matrix, refuse
 from lfmm2.pipeline.run_options import SnpOptions
 from lfmm2.results import FilterFacts
@@ -60,7 +68,8 @@ def listed_snps(source: GenotypeSource, ids: ListedSnps, option: str) -> Ints:
         n_absent += n_lacking
         if n_lacking and n_wanted <= MOST_DOUBTFUL:
             doubtful += wanted
-        note_input_memory(files or option, LISTED_ID_BYTES * (len(wanted) + len(doubtful)) + 16 * sum(map(len, parts)))
+        n_bytes = LISTED_ID_BYTES * (len(wanted) + len(doubtful)) + 16 * sum(map(len, parts))
+        note_input_memory(files or option, n_bytes + stream_bytes(LIST_CHUNK))
     found = parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))
     hints = "".join(f"; {hint}" for hint in _spelling_hints(source, doubtful)) if doubtful else ""
     if len(found) == 0:
