@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,12 @@ class IdTable:
 
     def at(self, row: int, name: str) -> str:
         """Describe the place of a cell for a message."""
+        return f"{self.label}, {self.row_at(row)}, column {shortened(name)!r}"
+
+    def row_at(self, row: int) -> str:
+        """Describe a row of the table for a message."""
         line = f"row {row + 1}" if self.first_line is None else f"line {row + self.first_line}"
-        return f"{self.label}, {line} (sample {shortened(self.iid[row])}), column {shortened(name)!r}"
+        return f"{line} (sample {shortened(self.iid[row])})"
 
 
 def as_tables(source: Any) -> list[Any]:
@@ -62,10 +66,13 @@ def _is_table(source: Any) -> bool:
     return is_frame or isinstance(source, str | os.PathLike | pa.Table)
 
 
-def take_apart(source: Any, samples: Samples, what: str) -> IdTable:
-    """Take a file, frame, pyarrow table or array apart into IDs and columns; `what` names a table in memory."""
+def take_apart(source: Any, samples: Samples, what: str, wanted: Collection[str] | None = None) -> IdTable:
+    """Take a file, frame, pyarrow table or array apart into IDs and columns; `what` names a table in memory.
+
+    Of a long file, only the `wanted` columns are sure to be there; others may be nulls.
+    """
     if isinstance(source, str | os.PathLike):
-        return _split_ids(os.fspath(source), 2, *read_text_table(source, samples.iid))
+        return _split_ids(os.fspath(source), 2, *read_text_table(source, samples.iid, wanted))
     if isinstance(source, pa.Table):
         return _split_ids(what, None, source.column_names, source.columns)
     if isinstance(source, np.ndarray | list | tuple):
