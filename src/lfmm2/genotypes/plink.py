@@ -160,6 +160,8 @@ class BedFile(PackedBed, GenotypeSource):
         FID and IID of all samples.
     n_samples, n_snps, bytes_per_snp, n_bytes, name
         As of `PackedBed` and `GenotypeSource`.
+    ploidy : int
+        2: the hard calls of a .bed are of diploids.
 
     Raises
     ------
@@ -176,6 +178,8 @@ class BedFile(PackedBed, GenotypeSource):
         If the .bim is not sorted, repeats IDs, or has positions below 0 or with decimals; or as `PackedBed`. A .bim of
         up to 16 MB is searched as a whole for repeats, a larger one in pieces of 4 MB.
     """
+
+    ploidy = 2
 
     def __init__(self, path: AnyPath) -> None:
         given = Path(path)

@@ -17,6 +17,7 @@ from lfmm2.genotypes import (
     GenotypesLike,
     GenotypeSource,
     ThinOptions,
+    is_in_memory,
     open_source,
     parse_thinning,
     refuse,
@@ -30,9 +31,10 @@ from lfmm2.pipeline.inputs import (
     check_readable,
     check_size,
     match_samples,
+    refuse_transposed,
 )
 from lfmm2.pipeline.options import TABLE
-from lfmm2.pipeline.run_options import RunOptions
+from lfmm2.pipeline.run_options import RunOptions, SnpOptions
 from lfmm2.pipeline.snps import listed_snps, select_snps
 from lfmm2.process import Progress, parse_memory, resolve_threads, single_threaded_blas, software, terminal_progress
 from lfmm2.results import SampleFilterFacts
@@ -234,8 +236,10 @@ def read_inputs(
     opened: list[GenotypeSource] = []
     try:
         # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
-        tested = _open_genotypes(full_bed, opened)
-        estimation = tested if est_bed is None else _open_genotypes(est_bed, opened)
+        _check_array_options(est_bed, full_bed, options.snps)
+        tested = _open_genotypes(full_bed, opened, options.snps)
+        estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options.snps)
+        refuse_transposed(tested, X)
         if thin is not None and numbers.given is not None:
             raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
         if thin is not None:
@@ -258,9 +262,18 @@ def read_inputs(
     )  # fmt: skip
 
 
-def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource]) -> GenotypeSource:
+def _check_array_options(est_bed: GenotypesLike | None, full_bed: GenotypesLike, options: SnpOptions) -> None:
+    """Raise UsageError if options are given that describe an array, but no genotypes are one."""
+    if any(is_in_memory(genotypes) for genotypes in (est_bed, full_bed) if genotypes is not None):
+        return
+    if given := [name for name in ("ploidy", "missing_genotype") if getattr(options, name) is not None]:
+        fact = f"{' and '.join(given)} tell how to read an array of genotypes, and none is given"
+        raise UsageError(f"{fact}; leave out, a .bed has diploid calls and a code of its own for missing ones")
+
+
+def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource], options: SnpOptions) -> GenotypeSource:
     """Open genotypes, and add the source to `opened` unless it was open before."""
-    source = open_source(genotypes)
+    source = open_source(genotypes, ploidy=options.ploidy, missing_genotype=options.missing_genotype)
     if source is not genotypes:
         opened.append(source)
     return source
