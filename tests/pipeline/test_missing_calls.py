@@ -262,6 +262,7 @@ def test_rates_that_leave_nothing_are_refused(
         lfmm2.run(None, fileset / "d.bed", fileset / "env.csv", **{"K": K} | parameters)
 
 
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.InputWarning")
 def test_a_variable_that_varies_in_samples_without_calls_alone_is_refused(fileset: Path) -> None:
     x = np.zeros(N)
     x[[FEW, NONE]] = 1, 2
