@@ -188,6 +188,16 @@ def test_stored_variables_are_of_the_samples_that_are_left(fileset: Path, tmp_pa
     assert np.array_equal(values[:, 0], np.delete(x, NONE))
 
 
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.InputWarning")
+def test_levels_of_categories_are_counted_in_the_samples_that_are_left(fileset: Path, tmp_path: Path) -> None:
+    soil = [("clay", "sand", "peat")[k % 3] for k in range(N)]
+    rows = [f"{i},{k * k % 7},{of}" for k, (i, of) in enumerate(zip(sample_ids(N), soil, strict=True))]
+    write_text(str(tmp_path / "env.csv"), ["ID,x,soil", *rows])
+    lfmm2.run(None, fileset / "d.bed", tmp_path / "env.csv", K, mind=0.1, out=tmp_path / "r", categorical="soil")
+    left = [of for k, of in enumerate(soil) if k not in (FEW, NONE)]
+    assert record_of(tmp_path / "r")["categories"] == {"soil": {of: left.count(of) for of in ("clay", "peat", "sand")}}
+
+
 def test_rates_are_of_the_snps_to_test(fileset: Path, G: np.ndarray) -> None:
     called = [f"snp{j}" for j in np.flatnonzero(~np.isnan(G[FEW]))]
     result = lfmm2.run(None, fileset / "d.bed", fileset / "env.csv", K, mind=0.1, extract=called)
