@@ -128,7 +128,8 @@ class CountsEveryone(Wrong):
 class CountsMissingValuesTwice(Wrong):
     def cross_products(self, W: Floats, *args: Any, **options: Any) -> Iterator[CrossProducts]:
         for block in super().cross_products(W, *args, **options):
-            assert (once := block.count_missing) is not None
+            once = block.count_missing
+            assert once is not None
             yield replace(block, count_missing=lambda rows, once=once: 2 * once(rows))
 
 
