@@ -102,12 +102,9 @@ class Hits:
             if test.method == "none" and test.gif > _INFLATED:
                 lines[f"calibration of {name}"] = f"none (GIF {test.gif:.2f})"
         if n_placeless:
-            have = "has" if n_placeless == 1 else "have"
             what = "hits" if self.clump is None else "lines"
-            lines["without a place"] = (
-                f"{n_placeless} of {len(self.table)} {what} {have} no position or no chromosome (0 in the .bim), and "
-                "are not in the .bed file"
-            )
+            fact = f"{n_placeless} of {len(self.table)} {what} have no chromosome or no position"
+            lines["without a place"] = f"{fact}, and are not in the .bed file"
         return lines
 
 
