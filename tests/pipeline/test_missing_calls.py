@@ -222,6 +222,14 @@ def test_samples_without_calls_are_named_once(fileset: Path, G: np.ndarray, x: n
     assert len([w for w in seen if w.category is InputWarning]) == 1
 
 
+def test_where_most_samples_lack_calls_snps_are_to_be_dropped_first() -> None:
+    G, _ = genotypes(20, 300, seed=4, missing=0.6)
+    with pytest.warns(
+        InputWarning, match=r"20 of 20 samples lack .*; drop SNPs with few calls first, with --geno, then"
+    ):
+        lfmm2.run(None, G, np.random.default_rng(0).normal(size=20), K)
+
+
 @pytest.mark.parametrize("solver", ["exact", "krylov", "power"])
 @pytest.mark.parametrize("scale", [None, "hwe"])
 def test_samples_without_calls_in_the_snps_of_the_factors_are_named(fileset: Path, solver: Any, scale: Any) -> None:
