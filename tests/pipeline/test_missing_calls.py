@@ -224,9 +224,7 @@ def test_samples_without_calls_are_named_once(fileset: Path, G: np.ndarray, x: n
 
 def test_where_most_samples_lack_calls_snps_are_to_be_dropped_first() -> None:
     G, _ = genotypes(20, 300, seed=4, missing=0.6)
-    with pytest.warns(
-        InputWarning, match=r"20 of 20 samples lack .*; drop SNPs with few calls first, with --geno"
-    ):
+    with pytest.warns(InputWarning, match=r"20 of 20 samples lack .*; drop SNPs with few calls first, with --geno"):
         lfmm2.run(None, G, np.random.default_rng(0).normal(size=20), K)
 
 
