@@ -2,7 +2,9 @@
 
 from lfmm2.files.cell_numbers import as_floats
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
-from lfmm2.files.id_tables import as_tables, take_apart
+from lfmm2.files.id_spelling import spelling_hints
+from lfmm2.files.id_tables import IdTable, as_tables
+from lfmm2.files.place_tables import matched_table, pair_tables
 from lfmm2.files.row_store import RowStore, checksum
 from lfmm2.files.samples import (
     SAMPLE_BYTES,
@@ -30,11 +32,10 @@ from lfmm2.files.text_tables import (
     open_regular,
     refuse_other_format,
     repeated,
-    spelling_hints,
     stream_bytes,
     stream_tables,
 )
-from lfmm2.files.variable_tables import Variables, check_variables, join_variables, read_variables
+from lfmm2.files.variable_tables import TableMatch, Variables, check_variables, join_variables, read_variables
 from lfmm2.files.whole_files import (
     OutputSet,
     WholeFile,
@@ -46,11 +47,12 @@ from lfmm2.files.whole_files import (
 )
 
 __all__ = [
-    "CHUNK", "GROUP_ROWS", "LAST_POSITION", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS", "FolderLock", "OutputSet",
-    "RowStore", "Samples", "Variables", "WholeFile", "as_floats", "as_paths", "as_tables", "check_free",
-    "check_free_space", "check_outputs", "check_prefix_name", "check_variables", "checksum", "find_damaged_files",
-    "first_two_columns", "id_files", "join_variables", "joined_ids", "matches", "open_regular", "open_table",
-    "read_columns", "read_id_list", "read_note", "read_record", "read_sample_list", "read_variables", "recut",
-    "refuse_other_format", "repeated", "seal_json", "spelling_hints", "stream_bytes", "stream_tables",
-    "sync_folder", "take_apart", "text_options", "translated", "writing_bytes",
+    "CHUNK", "GROUP_ROWS", "LAST_POSITION", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS", "FolderLock", "IdTable",
+    "OutputSet", "RowStore", "Samples", "TableMatch", "Variables", "WholeFile", "as_floats", "as_paths",
+    "as_tables", "check_free", "check_free_space", "check_outputs", "check_prefix_name", "check_variables",
+    "checksum", "find_damaged_files", "first_two_columns", "id_files", "join_variables", "joined_ids",
+    "matched_table", "matches", "open_regular", "open_table", "pair_tables", "read_columns", "read_id_list",
+    "read_note", "read_record", "read_sample_list", "read_variables", "recut", "refuse_other_format",
+    "repeated", "seal_json", "spelling_hints", "stream_bytes", "stream_tables", "sync_folder", "text_options",
+    "translated", "writing_bytes",
 ]  # fmt: skip

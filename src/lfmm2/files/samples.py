@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lfmm2._typing import AnyPath, Paths
 from lfmm2._words import some_of
 from lfmm2.errors import InconsistentInputError, UsageError
-from lfmm2.files.text_tables import repeated, spelling_hints, stream_tables
+from lfmm2.files.id_spelling import spelling_hints
+from lfmm2.files.text_tables import repeated, stream_tables
 
 # Bytes of memory that the IDs of one sample take as Python strings, those of the .fam and those of the tables. With a
 # smaller number the memory plan of a run would promise too little.
@@ -80,9 +81,25 @@ def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
         raise InconsistentInputError(f"{path}: {some_of(twins)}: several samples each; list FID and IID")
     mask = np.array([key in listed for key in keys], dtype=np.bool_)
     unknown = sorted(listed.difference(keys))
-    hints = spelling_hints(unknown, [key for key in keys if key not in listed]) if unknown else []
-    fact = f"{len(unknown)} IDs are not in the .fam ({some_of(unknown)})"
-    return SampleList(mask, len(unknown), "; ".join([fact, *hints]) if unknown else "")
+    if not unknown:
+        return SampleList(mask, 0)
+    others = [key for key in keys if key not in listed]
+    hints = spelling_hints(unknown, others, dict(zip(samples.iid, samples.fid, strict=True)))
+    if pairs:
+        hints += _hints_of_pairs(first[start:], second[start:], samples)
+    return SampleList(
+        mask, len(unknown), "; ".join([f"{len(unknown)} IDs are not in the .fam ({some_of(unknown)})", *hints])
+    )
+
+
+def _hints_of_pairs(first: Sequence[str], second: Sequence[str], samples: Samples) -> list[str]:
+    """Say how many IIDs of a list of FID and IID are there with another FID, as beside row numbers, or come first."""
+    hints = []
+    for what, column in (("the second column alone", second), ("the first column alone", first)):
+        if n_alike := len(set(column) & set(samples.iid)):
+            hints.append(f"{n_alike} are IIDs in {what}; list IIDs only, or FID and IID as in the .fam")
+            break
+    return hints
 
 
 def as_paths(paths: Paths | None) -> list[AnyPath]:

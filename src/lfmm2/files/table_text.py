@@ -96,7 +96,11 @@ def _parse_body(body: bytes, names: list[str], delimiter: str, path: AnyPath) ->
     for number, line in enumerate(body.decode().split("\n"), 2):
         n_cells = len(_cells(line, delimiter, f"{path}, line {number}"))
         if n_cells != len(names):
-            remedy = "in R use write.csv, not write.table" if n_cells == len(names) + 1 else "correct it"
+            remedy = (
+                "in R use write.csv(…, row.names = FALSE), with the IDs in a column"
+                if n_cells == len(names) + 1
+                else "correct it"
+            )
             fact = f"{n_cells} cell(s), but the header has {len(names)}"
             raise MalformedInputError(f"{path}, line {number}: {fact}; {remedy}")
     raise MalformedInputError(f"{path}: {fault}; correct it")

@@ -21,6 +21,7 @@ from lfmm2._words import some_of
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import (
     Samples,
+    TableMatch,
     Variables,
     as_paths,
     as_tables,
@@ -52,6 +53,8 @@ class AlignedVariables:
         Rows of the .fam of the samples in use, ascending.
     has_ids : bool
         False where samples are only numbered, as rows of an array are.
+    matches : tuple of TableMatch
+        How the tables were matched to the samples.
     """
 
     names: tuple[str, ...]
@@ -59,8 +62,8 @@ class AlignedVariables:
     values: Floats
     samples: Samples
     rows: Ints
-
     has_ids: bool = True
+    matches: tuple[TableMatch, ...] = ()
 
     @property
     def iids(self) -> tuple[str, ...]:
@@ -88,8 +91,12 @@ def check_readable(X: Any, covar: Any, options: RunOptions) -> list[Path]:
     return paths
 
 
-def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions) -> AlignedVariables:
+def align_variables(
+    samples: Samples, X: Any, covar: Any, options: SampleOptions, has_ids: bool = True
+) -> AlignedVariables:
     """Read variables and nuisance variables and match them to the samples that are kept.
+
+    Without `has_ids`, samples are only numbered, as rows of an array are.
 
     Raises
     ------
@@ -101,9 +108,10 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
         If variables are constant, repeated or collinear over the samples in use.
     """
     kept = _kept_samples(samples, options)
-    tables = [_read_table(X, samples, kept, "variables", options, _split_names(options.variables))]
+    tables = [_read_table(X, samples, has_ids, kept, "variables", options, _split_names(options.variables))]
     if covar is not None:
-        tables.append(_name_nuisance(_read_table(covar, samples, kept, "nuisance variables", options), covar))
+        nuisance = _read_table(covar, samples, has_ids, kept, "nuisance variables", options)
+        tables.append(_name_nuisance(nuisance, covar))
     names = tables[0].names
     nuisance_names = tables[1].names if covar is not None else ()
     twice = sorted(set(names) & set(nuisance_names))
@@ -111,7 +119,7 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
         raise UsageError(f"{some_of(twice)}: both a variable and a nuisance variable; give it once")
     found = join_variables(tables, names + nuisance_names, "no sample has both variables and nuisance variables")
     check_variables(found.values, found.names)
-    return AlignedVariables(names, nuisance_names, found.values, samples, found.sample_index)
+    return AlignedVariables(names, nuisance_names, found.values, samples, found.sample_index, has_ids, found.matches)
 
 
 def _name_nuisance(table: Variables, source: Any) -> Variables:
@@ -130,7 +138,13 @@ def _split_names(variables: str | Sequence[str] | None) -> list[str] | None:
 
 
 def _read_table(
-    source: Any, samples: Samples, kept: Ints, what: str, options: SampleOptions, columns: list[str] | None = None
+    source: Any,
+    samples: Samples,
+    has_ids: bool,
+    kept: Ints,
+    what: str,
+    options: SampleOptions,
+    columns: list[str] | None = None,
 ) -> Variables:
     """Read variables of the kept samples; `what` names them in messages."""
     return read_variables(
@@ -142,6 +156,7 @@ def _read_table(
         missing=options.missing,
         intersect=options.intersect,
         kept=kept,
+        has_ids=has_ids,
     )
 
 
@@ -201,7 +216,9 @@ def match_samples(wanted: AlignedVariables, other: GenotypeSource, other_name: s
     absent = [wanted.samples.iid[i] for i, row in zip(wanted.rows, rows, strict=True) if row < 0]
     if absent:
         compared = ", compared by FID and IID since IIDs repeat" if ambiguous else ""
-        hints = "".join(f"; {hint}" for hint in spelling_hints(absent, set(theirs.iid).difference(in_use)))
+        fid_of = dict(zip(theirs.iid + ours.iid, theirs.fid + ours.fid, strict=True))
+        others = set(theirs.iid).difference(in_use)
+        hints = "".join(f"; {hint}" for hint in spelling_hints(absent, others, fid_of))
         raise InconsistentInputError(
             f"{other_name}: {len(absent)} of {len(rows)} samples in use are not in it ({some_of(absent)}){compared}"
             f"{hints}; factors need the genotypes of every sample that is tested"

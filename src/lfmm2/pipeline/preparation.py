@@ -261,8 +261,7 @@ def _align_to_samples(
     source: GenotypeSource, X: Any, covar: Any, numbers: FactorNumbers, options: RunOptions
 ) -> tuple[AlignedVariables, FactorNumbers, RidgeGeometry]:
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
-    variables = align_variables(source.samples, X, covar, options.samples)
-    variables = replace(variables, has_ids=source.has_ids)
+    variables = align_variables(source.samples, X, covar, options.samples, source.has_ids)
     n, n_all = variables.values.shape
     check_size(n, n_all, numbers.n_factors)
     degrees_of_freedom(n, n_all, numbers.n_factors, options.test.df)
