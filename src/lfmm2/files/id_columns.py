@@ -38,6 +38,8 @@ _ROW_NUMBER_NAMES = {
 _LEAST_DISTINCT = 0.8
 # Share of the best match up to which another column could be meant just as well.
 _LEAST_RIVAL = 0.8
+# Cells that a quick test looks at, before a whole column is compared.
+_FIRST_CELLS = 50
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,17 @@ class Candidate:
     is_row_numbers : bool
         True if the column is called as row numbers are and has nothing else.
     counts : bool
-        True for 0, 1, 2, ... or 1, 2, 3, ... in the order of the rows, whatever the name.
+        True for 0, 1, 2, ... or 1, 2, 3, ... in the order of the rows, whatever the name, and for an index of ascending
+        numbers without a name.
+    is_whole : bool
+        True if every cell is a whole number.
     """
 
     column: Column
     rows: NDArray[np.int64]
     is_row_numbers: bool
     counts: bool
+    is_whole: bool = False
 
     @property
     def n_found(self) -> int:
@@ -122,25 +128,32 @@ def id_texts(cells: Any) -> pa.StringArray | None:
         return pc.utf8_trim_whitespace(pa.array([None if cell is None else str(cell) for cell in cells], pa.string()))
 
 
-def find_candidate(column: Column, keys: Sequence[str], keys_repeat: bool = False) -> Candidate | None:
+def find_candidate(column: Column, keys: Sequence[str], known: set[str], keys_repeat: bool = False) -> Candidate | None:
     """Compare a column with the IDs of the samples; None if it has none of them, or many rows for the same ones.
 
-    With `keys_repeat`, IIDs alone do not tell samples apart, and a column may have them several times.
+    `known` is the set of `keys`. With `keys_repeat`, IIDs alone do not tell samples apart, and a column may have them
+    several times.
     """
     texts = id_texts(column.cells)
-    if texts is None or not len(texts):
-        return None
-    is_there = pc.is_in(texts, value_set=pa.array(keys, pa.string()))
-    n_rows = pc.sum(is_there).as_py() or 0
-    if not n_rows:
+    if texts is None or not len(texts) or _begins_with_decimals(texts, known):
         return None
     found = texts.to_pylist()
+    n_rows = sum(cell in known for cell in found)
+    if not n_rows:
+        return None
     row_of = {key: row for row, key in reversed(list(enumerate(found)))}
     rows = np.array([row_of.get(key, -1) for key in keys], np.int64)
     n_distinct = len(np.unique(rows[rows >= 0]))
     if n_distinct < _LEAST_DISTINCT * n_rows and not (keys_repeat or column.is_called_id):
         return None
-    return Candidate(column, rows, is_row_numbers(column, set(keys)), _counts(found, in_order=True))
+    is_whole = all(map(_is_whole, found))
+    return Candidate(column, rows, is_row_numbers(column, known), may_count_rows(column), is_whole)
+
+
+def _begins_with_decimals(texts: pa.StringArray, known: set[str]) -> bool:
+    """Return True for a column that begins with numbers with a point that are no IDs: a quick test of wide tables."""
+    first = texts[:_FIRST_CELLS].to_pylist()
+    return not known.intersection(first) and all(cell and re.fullmatch(r"[-+]?[0-9]*\.[0-9]+", cell) for cell in first)
 
 
 def is_row_numbers(column: Column, known: set[str] | frozenset[str] = frozenset()) -> bool:
@@ -158,6 +171,11 @@ def is_row_numbers(column: Column, known: set[str] | frozenset[str] = frozenset(
     return _counts(cells, in_order=False) or _counts_from_0(cells, known)
 
 
+def _is_whole(cell: str | None) -> bool:
+    """Return True for a whole number from 0 on, written in digits alone."""
+    return cell is not None and re.fullmatch(r"[0-9]{1,9}", cell) is not None
+
+
 def may_count_rows(column: Column) -> bool:
     """Return True for 0, 1, 2, ... or 1, 2, 3, ..., and for the ascending index of a frame that lost some rows."""
     if (texts := id_texts(column.cells)) is None:
@@ -165,13 +183,13 @@ def may_count_rows(column: Column) -> bool:
     cells = texts.to_pylist()
     if column.place or column.name:
         return _counts(cells, in_order=True)
-    numbers = [int(cell) for cell in cells if cell is not None and re.fullmatch(r"[0-9]{1,9}", cell)]
+    numbers = [int(cell) for cell in cells if cell is not None and _is_whole(cell)]
     return len(numbers) == len(cells) > 1 and all(a < b for a, b in pairwise(numbers))
 
 
 def _counts(cells: list[str | None], *, in_order: bool) -> bool:
     """Return True for the numbers 0, 1, 2, ... or 1, 2, 3, ..., one for each row."""
-    if len(cells) < 2 or not all(cell is not None and re.fullmatch(r"[0-9]{1,9}", cell) for cell in cells):
+    if len(cells) < 2 or not all(map(_is_whole, cells)):
         return False
     numbers = [int(cell) for cell in cells if cell is not None]
     first = min(numbers)
@@ -179,10 +197,8 @@ def _counts(cells: list[str | None], *, in_order: bool) -> bool:
 
 
 def _counts_from_0(cells: list[str | None], known: set[str] | frozenset[str]) -> bool:
-    """Return True for different whole numbers with 0 among them, which is no ID of a sample."""
-    numbers = set(cells)
-    is_whole = all(cell is not None and re.fullmatch(r"[0-9]{1,9}", cell) for cell in cells)
-    return is_whole and len(cells) > 1 and "0" in numbers and "0" not in known and len(numbers) == len(cells)
+    """Return True for whole numbers with 0 among them, which is no ID of a sample."""
+    return all(map(_is_whole, cells)) and len(cells) > 1 and "0" in cells and "0" not in known
 
 
 def decide(label: str, candidates: Sequence[Candidate], what: str) -> Candidate | None:
@@ -204,15 +220,18 @@ def decide(label: str, candidates: Sequence[Candidate], what: str) -> Candidate 
     real = [candidate for candidate in candidates if not candidate.is_row_numbers]
     if not real:
         return None
+    if any(candidate.column.is_called_id for candidate in real):
+        # What a frame keeps of its first index, once rows were sorted and removed, is no match for a column of IDs.
+        real = [c for c in real if c.column.place or c.column.name or not c.is_whole]
     best = max(candidate.n_found for candidate in real)
     rivals = [c for c in real if c.n_found >= _LEAST_RIVAL * best or (c.column.is_called_id and 2 * c.n_found >= best)]
     # Sorting is stable: of several that are called IDs, or of none, the first is preferred.
     rivals.sort(key=lambda candidate: not candidate.column.is_called_id)
-    if all(_same_rows(rivals[0], other) for other in rivals[1:]):
+    if all(same_rows(rivals[0], other) for other in rivals[1:]):
         return rivals[0]
     calm = [candidate for candidate in rivals if not candidate.counts]
     counting_ids = [candidate for candidate in rivals if candidate.counts and candidate.column.is_called_id]
-    if calm and all(_same_rows(calm[0], other) for other in calm[1:]) and _is_plainer(calm[0], counting_ids):
+    if calm and all(same_rows(calm[0], other) for other in calm[1:]) and _is_plainer(calm[0], counting_ids):
         return calm[0]
     if not calm and len(counting_ids) == 1:
         return counting_ids[0]
@@ -221,7 +240,7 @@ def decide(label: str, candidates: Sequence[Candidate], what: str) -> Candidate 
     raise InconsistentInputError(f"{label}: {fact}; call the one with the sample IDs IID")
 
 
-def _same_rows(one: Candidate, other: Candidate) -> bool:
+def same_rows(one: Candidate, other: Candidate) -> bool:
     """Return True if no sample has another row in the other column."""
     return not ((one.rows != other.rows) & (one.rows >= 0) & (other.rows >= 0)).any()
 

@@ -19,6 +19,8 @@ Respell = Callable[[str], str]
 _MOST_RESPELLED = 200_000
 # IDs up to which two changes at a time are tried, which takes 50 times as long as one.
 _MOST_RESPELLED_TWICE = 10_000
+# Share of the IDs that must match once a part is cut off: s010 begins like s001, but is not row 10 because of that.
+_LEAST_EXPLAINED = 0.8
 # Marks that programs put between the FID and the IID, or between other parts of an ID.
 _MARKS = "_-:.|/ "
 # Endings of the names of files of reads, alignments and calls, with the words that pipelines put before them.
@@ -45,6 +47,11 @@ def _as_whole_number(key: str) -> str:
     return str(int(number)) if number == number.to_integral_value() else key
 
 
+def _is_decimal(key: str) -> bool:
+    """Return True for 3.0, whose point is no mark between parts."""
+    return re.fullmatch(r"\d+\.\d+", key) is not None
+
+
 def _visible(key: str) -> str:
     """Return a text without blanks, byte-order marks and other characters that leave no ink."""
     return "".join(mark for mark in key if unicodedata.category(mark) not in _INVISIBLE)
@@ -60,7 +67,7 @@ _SPELLINGS: dict[str, Respell] = {
     "the form of numbers": _as_whole_number,
     "blanks or characters that cannot be seen": _visible,
     "quotes": lambda key: key.strip("\"'`´‘’“”«»"),
-    "the marks between parts of the ID": lambda key: re.sub(r"[-_.:/|\s]+", "", key),
+    "the marks between parts of the ID": lambda key: key if _is_decimal(key) else re.sub(r"[-_.:/|\s]+", "", key),
 }
 
 
@@ -157,7 +164,8 @@ def _unique_pairs(short: list[str], long: list[str], cut: Respell) -> list[tuple
     pairs = [(key, whole[key]) for key in short if key in whole]
     known = set(short)
     n_made = sum(key in known for key in cut_keys)
-    return pairs if n_made == len(pairs) else []
+    is_likely = len(pairs) >= _LEAST_EXPLAINED * min(len(short), len(long))
+    return pairs if is_likely and n_made == len(pairs) else []
 
 
 def _hints_of_two_changes(lacking: Collection[str], extra: Collection[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,16 @@ import pyarrow as pa
 
 from lfmm2._words import shortened, some_of
 from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, UsageError
-from lfmm2.files.id_columns import Candidate, Column, decide, find_candidate, id_texts, is_row_numbers, may_count_rows
+from lfmm2.files.id_columns import (
+    Candidate,
+    Column,
+    decide,
+    find_candidate,
+    id_texts,
+    is_row_numbers,
+    may_count_rows,
+    same_rows,
+)
 from lfmm2.files.id_spelling import spelling_hints
 from lfmm2.files.samples import Samples
 from lfmm2.files.table_text import read_text_table
@@ -47,6 +56,8 @@ class IdTable:
         order, or ascending numbers in an index without a name.
     is_called_id : bool
         True if the column is called IID, or as IDs often are.
+    hint : str
+        What another column has, where that may explain why samples have no row.
     set_aside : tuple of str
         Names of other IDs and of row numbers among `columns`, which are no variables unless chosen by name.
     """
@@ -59,6 +70,7 @@ class IdTable:
     id_place: str = ROWS
     counts_rows: bool = False
     is_called_id: bool = True
+    hint: str = ""
     set_aside: tuple[str, ...] = ()
 
     def at(self, row: int, name: str) -> str:
@@ -123,8 +135,27 @@ def take_apart(source: Any, samples: Samples, what: str, *, has_ids: bool = True
     if not has_ids:
         return _numbered_table(raw, samples)
     if column := raw.called("IID"):
-        return split_ids(raw, column)
+        return replace(split_ids(raw, column), hint=_compare_with_others(raw, column, samples.iid))
     return split_ids(raw, find_id_column(raw, samples.iid))
+
+
+def _compare_with_others(raw: RawTable, iid: Column, known: Sequence[str]) -> str:
+    """Return which other column has IDs that IID lacks; warn if IID counts rows and another column has other rows."""
+    ids = set(known)
+    ours = find_candidate(iid, known, ids)
+    counts = ours is not None and ours.counts
+    if ours is not None and not counts and 2 * ours.n_found >= min(len(ids), len(iid.cells)):
+        return ""
+    columns = [column for column in raw.data_columns if column is not iid and not is_row_numbers(column, ids)]
+    others = [c for column in columns if (c := find_candidate(column, known, ids)) is not None]
+    best = max(others, key=lambda candidate: candidate.n_found, default=None)
+    if best is None or (ours is not None and best.n_found < ours.n_found):
+        return ""
+    fact = f"{best.column.shown} has the IDs of {best.n_found} samples"
+    if counts and ours is not None and best.column.is_called_id and not same_rows(ours, best):
+        message = f"{raw.label}: column IID only counts rows, and {fact} in other rows; check which has the sample IDs"
+        warnings.warn(message, InputWarning, stacklevel=2)
+    return fact
 
 
 def read_raw_table(source: Any, known_ids: Sequence[str], what: str) -> RawTable:
@@ -164,21 +195,33 @@ def _index_columns(index: Any) -> list[Column]:
 
 
 def _numbered_table(raw: RawTable, samples: Samples) -> IdTable:
-    """Match a table to samples that have no IDs: by their numbers, which count rows on both sides, or not at all."""
+    """Match a table to samples that have no IDs: by the order of its rows, or by their numbers in a column IID."""
     index = next((column for column in raw.columns if column.place == 0), None)
-    if index is not None and is_row_numbers(index):
-        n_rows = len(index.cells)
-        if n_rows != len(samples):
-            fact = f"table of {n_rows} rows, but there are {len(samples)} samples, which have no IDs"
-            raise InconsistentInputError(f"{raw.label}: {fact}; give a row for each sample, in the same order")
-        return split_ids(raw, Column(index.name, pa.array(samples.iid), 0))
-    column = raw.called("IID") or next(iter(raw.data_columns))
-    table = split_ids(raw, column)
-    if table.iid != list(samples.iid) and _id_name(column.name) != "IID":
-        fact = f"has sample IDs ({some_of(table.iid)}), but the samples of the genotypes are only numbered"
-        remedy = "give genotypes with IDs, or variables without, as an array with its rows in the same order"
+    if index is None or not is_row_numbers(index):
+        column = raw.called("IID") or next(iter(raw.data_columns))
+        table = split_ids(raw, column)
+        if table.iid != list(samples.iid) and _id_name(column.name) != "IID":
+            raise _only_numbered_error(raw, column.shown, table.iid)
+        return table
+    if other := next((column for column in raw.data_columns if _is_other_id(column)), None):
+        raise _only_numbered_error(raw, other.shown, _as_ids(raw.label, other.cells))
+    numbers = [int(number) for number in index.cells]
+    if len(numbers) != len(samples):
+        fact = f"table of {len(numbers)} rows, but there are {len(samples)} samples, which have no IDs"
+        raise InconsistentInputError(f"{raw.label}: {fact}; give a row for each sample, in the same order")
+    if numbers != sorted(numbers):
+        fact = f"the index does not go up ({some_of(numbers)}), and the samples of the genotypes have no IDs"
+        remedy = "bring the rows into the order of the genotypes, and give them as an array"
         raise InconsistentInputError(f"{raw.label}: {fact}; {remedy}")
-    return table
+    table = split_ids(raw, Column(index.name, pa.array(samples.iid), 0))
+    return replace(table, id_place=ROWS)
+
+
+def _only_numbered_error(raw: RawTable, place: str, ids: Sequence[str]) -> InconsistentInputError:
+    """Return the error about a table with IDs beside genotypes without."""
+    fact = f"has sample IDs in {place} ({some_of(ids)}), but the samples of the genotypes are only numbered"
+    remedy = "give genotypes with IDs, or variables without, as an array with its rows in the same order"
+    return InconsistentInputError(f"{raw.label}: {fact}; {remedy}")
 
 
 def find_id_column(raw: RawTable, known: Sequence[str], skip: Sequence[str] = ()) -> Column:
@@ -196,9 +239,10 @@ def find_id_column(raw: RawTable, known: Sequence[str], skip: Sequence[str] = ()
     """
     keys_repeat = raw.called("FID") is not None and len(set(known)) < len(known)
     columns = [column for column in raw.data_columns if column.name not in skip or not column.name]
-    found = [c for column in columns if (c := find_candidate(column, known, keys_repeat)) is not None]
+    ids = set(known)
+    found = [c for column in columns if (c := find_candidate(column, known, ids, keys_repeat)) is not None]
     chosen = decide(raw.label, found, "samples")
-    n_expected = min(len(set(known)), len(raw.columns[0].cells))
+    n_expected = min(len(ids), len(raw.columns[0].cells))
     if chosen is not None and 2 * chosen.n_found >= n_expected:
         _tell_column(raw, chosen, columns)
         return chosen.column
@@ -224,22 +268,27 @@ def _likely_column(columns: Sequence[Column], known: Sequence[str]) -> Column | 
     if named := [column for column in possible if column.place == 0 or column.is_called_id]:
         return named[0]
     for column in possible[:_MOST_TRIED]:
-        if _spelling_hints_of(id_texts(column.cells), known):
+        hints = [] if may_count_rows(column) else _spelling_hints_of(column, known)
+        # A hint begins with its number of IDs. Some numbers of any variable look like IDs in another form.
+        if any(2 * int(hint.split(" ", 1)[0]) >= min(len(known_set), len(column.cells)) for hint in hints):
             return column
     has_index = bool(columns) and columns[0].place == 0
     return None if has_index or not possible else possible[0]
 
 
-def _spelling_hints_of(texts: pa.StringArray | None, known: Sequence[str]) -> list[str]:
+def _spelling_hints_of(column: Column, known: Sequence[str]) -> list[str]:
     """Return how the cells of a column differ from the IDs of the samples, if in spelling alone."""
-    return [] if texts is None else spelling_hints(known, set(filter(None, texts.to_pylist())))
+    texts = id_texts(column.cells)
+    cells = map(str, column.cells) if texts is None else texts.to_pylist()
+    return spelling_hints(known, set(filter(None, cells)))
 
 
 def _no_id_error(raw: RawTable, columns: Sequence[Column], found: Sequence[Candidate]) -> InconsistentInputError:
     """Return the error about a table of which no column but row numbers can have the IDs."""
     if columns and columns[0].place == 0:
         fact = "the index only counts rows, and no column has the sample IDs"
-        return InconsistentInputError(f"{raw.label}: {fact}; set them as the index, as in df.set_index('sample')")
+        remedy = "set them as the index, as in df.set_index('sample'), or name the index IID if it has them"
+        return InconsistentInputError(f"{raw.label}: {fact}; {remedy}")
     only = (found[0].column if found else columns[0]).shown if columns else "none"
     fact = f"no column has the sample IDs; {only} only counts rows"
     return InconsistentInputError(f"{raw.label}: {fact}; add the IDs, or call it IID if these numbers are the IDs")
@@ -250,18 +299,20 @@ def _row_number_error(
 ) -> InconsistentInputError:
     """Return the error about row numbers that look like IDs, beside a column `likely` that may have them."""
     fact = f"{numbers.column.shown} only counts rows, though {numbers.n_found} of {len(known)} samples have such IDs"
-    hints = _spelling_hints_of(id_texts(likely.cells), known)
-    fact += f"; of {likely.shown} {', '.join(hints) if hints else 'no cell is the ID of a sample'}"
+    hints = _spelling_hints_of(likely, known)
+    if hints:
+        fact += f"; in {likely.shown} {', '.join(hints)}"
     return InconsistentInputError(f"{raw.label}: {fact}; call the column that has the sample IDs IID")
 
 
 def _tell_column(raw: RawTable, chosen: Candidate, columns: Sequence[Column]) -> None:
-    """Warn if the IDs are not in the first column; an index that pandas made is none."""
-    first = next(column for column in columns if not (column.place == 0 and is_row_numbers(column)))
+    """Warn if the IDs are not in the first column; an index that pandas made, or that has no name, is none."""
+    is_id = chosen.column.is_called_id
+    first = next(c for c in columns if c.place or not (is_row_numbers(c) or (is_id and not c.name)))
     if chosen.column is first:
         return
     fact = f"the sample IDs are in {chosen.column.shown} ({chosen.n_found} of {len(chosen.rows)} samples)"
-    rows = f", and {first.shown} only counts rows" if is_row_numbers(first) else ""
+    rows = f", and {first.shown} only counts rows" if is_row_numbers(first) and not first.name else ""
     remedy = "call the right column IID to be sure"
     warnings.warn(f"{raw.label}: {fact}{rows}; {remedy}", InputWarning, stacklevel=2)
 
@@ -290,8 +341,10 @@ def split_ids(raw: RawTable, ids: Column) -> IdTable:
         fids = None  # the key of a GIS, not a family
     others = [c for c in raw.columns if c.place and c.place != ids.place and _id_name(c.name) not in ("FID", "IID")]
     set_aside = [column for column in others if is_row_numbers(column) or _is_other_id(column)]
-    if unnamed := [column.place for column in others if not column.name and column not in set_aside]:
-        raise MalformedInputError(f"{label}: no name for column {some_of(unnamed)}; name it or remove it")
+    unnamed = [column for column in others if not column.name and column not in set_aside]
+    if unnamed := [column for column in unnamed if not _is_empty(column)]:
+        fact = f"no name for column {some_of([column.place for column in unnamed])}"
+        raise MalformedInputError(f"{label}: {fact}; name it or remove it")
     return IdTable(
         label,
         raw.first_line,
@@ -305,6 +358,12 @@ def split_ids(raw: RawTable, ids: Column) -> IdTable:
     )
 
 
+def _is_empty(column: Column) -> bool:
+    """Return True for a column without a cell that is filled, as spreadsheets leave them behind a table."""
+    texts = id_texts(column.cells)
+    return texts is not None and not any(texts.to_pylist())
+
+
 def _is_other_id(column: Column) -> bool:
     """Return True for a column that is called as IDs are, and has another text or whole number in every row."""
     if not column.is_called_id or (texts := id_texts(column.cells)) is None:
@@ -315,7 +374,12 @@ def _is_other_id(column: Column) -> bool:
 def _as_ids(label: str, column: Any) -> list[str]:
     """Return the IDs of a column as text; raise MalformedInputError if one is empty."""
     cells: Iterable[object] = column.to_pylist() if hasattr(column, "to_pylist") else column
-    ids = ["" if cell is None else str(cell).strip() for cell in cells]
+    ids = ["" if _is_absent(cell) else str(cell).strip() for cell in cells]
     if "" in ids:
         raise MalformedInputError(f"{label}: no sample ID in row {ids.index('') + 1} of the data; add it")
     return ids
+
+
+def _is_absent(cell: object) -> bool:
+    """Return True for None, NaN, and the NA and NaT of pandas, which are not equal to themselves."""
+    return cell is None or type(cell).__name__ == "NAType" or (not isinstance(cell, str) and bool(cell != cell))

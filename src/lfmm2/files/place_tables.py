@@ -1,7 +1,7 @@
 """Tables of the same places at two times: which row of one belongs to which row of the other.
 
 Places are samples, sites or cells of a raster. They are matched by their IDs, cells without IDs by their coordinates.
-Rows are matched by their order only if both tables have nothing but row numbers, and that is said.
+Row numbers are taken only if both tables have nothing else, and that is said.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from lfmm2.errors import InconsistentInputError, InputWarning
 from lfmm2.files.id_columns import Candidate, Column, decide, find_candidate, id_texts, is_row_numbers
 from lfmm2.files.id_tables import IdTable, RawTable, find_id_column, read_raw_table, split_ids
 
+# Name of the column of both coordinates.
+COORDINATES = "x and y"
 # Names of coordinates, without case and marks: those of cells that programs write from rasters, and of GPS points.
 _COORDINATES = (
     ("x", "y"),
@@ -65,7 +67,7 @@ def pair_tables(env: Any, new_env: Any, names: tuple[str, str], variables: Seque
     Warns
     -----
     InputWarning
-        If rows are matched by their order.
+        If places are matched by row numbers.
     """
     old, new = (read_raw_table(source, (), name) for source, name in zip((env, new_env), names, strict=True))
     old_iid, new_iid = old.called("IID"), new.called("IID")
@@ -88,24 +90,33 @@ def _pair_by_content(old: RawTable, new: RawTable, variables: Sequence[str]) -> 
         texts = id_texts(ours.cells)
         if texts is None or texts.null_count or (len(texts.unique()) < len(texts) and not ours.is_called_id):
             continue
-        if (found := find_candidate(theirs, texts.to_pylist())) is not None:
+        keys = texts.to_pylist()
+        if (found := find_candidate(theirs, keys, set(keys))) is not None:
             is_number = is_row_numbers(ours) and is_row_numbers(theirs)
             candidates.append((replace(found, column=theirs, is_row_numbers=is_number), ours))
     chosen = decide(new.label, [candidate for candidate, _ in candidates], "places")
     if chosen is not None:
         ours = next(column for candidate, column in candidates if candidate is chosen)
         return split_ids(old, ours), split_ids(new, chosen.column)
-    if candidates:
-        return _pair_by_row(old, new)
-    coordinates = [pair for pair in pairs if pair[0].name == "x and y"]
-    if coordinates and not any(column.is_called_id for column in old.data_columns):
+    is_named = any(column.is_called_id and column.name not in variables for column in old.data_columns)
+    coordinates = [pair for pair in pairs if pair[0].name == COORDINATES]
+    if coordinates and not is_named:
         return split_ids(old, coordinates[0][0]), split_ids(new, coordinates[0][1])
     ids = _first(old, variables)
-    if ids is None:
-        fact = "no column but the variables and row numbers"
-        raise InconsistentInputError(f"{old.label}: {fact}; give each place an ID, in a column IID")
-    table = split_ids(old, ids)
-    return table, split_ids(new, find_id_column(new, table.iid, variables))
+    if ids is not None:
+        table = split_ids(old, ids)
+        if not candidates or ids.is_called_id or _has_some(new, table.iid, variables):
+            return table, split_ids(new, find_id_column(new, table.iid, variables))
+    if candidates:
+        return _pair_by_row_numbers(old, new, *candidates[0])
+    fact = "no column but the variables and row numbers"
+    raise InconsistentInputError(f"{old.label}: {fact}; give each place an ID, in a column IID")
+
+
+def _has_some(raw: RawTable, known: Sequence[str], variables: Sequence[str]) -> bool:
+    """Return True if a column that is no row number has some of the IDs."""
+    columns = [column for column in raw.data_columns if column.name not in variables and not is_row_numbers(column)]
+    return any(find_candidate(column, known, set(known)) is not None for column in columns)
 
 
 def _shared_columns(old: RawTable, new: RawTable, variables: Sequence[str]) -> list[tuple[Column, Column]]:
@@ -136,21 +147,21 @@ def _coordinates(raw: RawTable, names: tuple[str, str], variables: Sequence[str]
             cells = column.cells
             cells = cells if isinstance(cells, pa.ChunkedArray | pa.Array) else pa.array(cells, from_pandas=True)
             # Ten digits are below a millimetre, and above what programs differ by in the last digits they write.
-            texts.append([f"{value:.10g}" for value in pc.cast(cells, pa.float64()).to_pylist()])
+            texts.append(["missing" if x is None else f"{x:.10g}" for x in pc.cast(cells, pa.float64()).to_pylist()])
     except (pa.ArrowException, TypeError):
         return None
-    return Column("x and y", pa.array(map(" ".join, zip(*texts, strict=True)), pa.string()), len(raw.columns) + 1)
+    return Column(COORDINATES, pa.array(map(" ".join, zip(*texts, strict=True)), pa.string()), len(raw.columns) + 1)
 
 
-def _pair_by_row(old: RawTable, new: RawTable) -> tuple[IdTable, IdTable]:
-    """Match rows by their order, and say so: both tables have row numbers alone."""
+def _pair_by_row_numbers(old: RawTable, new: RawTable, candidate: Candidate, ours: Column) -> tuple[IdTable, IdTable]:
+    """Match places by row numbers, and say so: both tables have nothing else."""
     n_old, n_new = (len(raw.columns[0].cells) for raw in (old, new))
     if n_old != n_new:
         fact = f"{counted(n_old, 'row')} in {old.label}, {n_new} in {new.label}, and no IDs but row numbers"
         raise InconsistentInputError(f"{fact}; give each place an ID, in a column IID or as the index of a frame")
-    fact = f"{old.label} and {new.label} have no IDs but row numbers, so that row 1 of both is taken for one place"
+    fact = f"{old.label} and {new.label} have no IDs, so that places are matched by row numbers ({ours.shown})"
     warnings.warn(f"{fact}; give each place an ID to be sure", InputWarning, stacklevel=5)
-    return split_ids(old, _row_numbers(old)), split_ids(new, _row_numbers(new))
+    return split_ids(old, ours), split_ids(new, candidate.column)
 
 
 def _row_numbers(raw: RawTable) -> Column:

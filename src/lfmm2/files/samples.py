@@ -85,6 +85,8 @@ def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
         return SampleList(mask, 0)
     others = [key for key in keys if key not in listed]
     hints = spelling_hints(unknown, others, dict(zip(samples.iid, samples.fid, strict=True)))
+    if any("," in key for key in unknown):
+        hints.append("columns of a list are separated by blanks or tabs, not by commas")
     if pairs:
         hints += _hints_of_pairs(first[start:], second[start:], samples)
     return SampleList(

@@ -257,7 +257,7 @@ def _choose_names(tables: Sequence[IdTable], columns: Sequence[str] | None) -> l
     names = list(known if columns is None else columns)
     if columns is None and (others := [name for table in tables for name in table.set_aside]):
         names = [name for name in names if name not in others]
-        fact = f"{some_of(others)} left out as other IDs or row numbers"
+        fact = f"{some_of(others)} taken for other IDs or row numbers, not for variables"
         warnings.warn(f"{label}: {fact}; rename a column that is a variable", InputWarning, stacklevel=2)
     if not names or not all(table.columns for table in tables):
         bare = _labels([table for table in tables if not table.columns] or tables)
@@ -296,6 +296,7 @@ def _unmatched_error(table: IdTable, samples: Samples, lacking: list[str], extra
     hints = spelling_hints(lacking, extra, dict(zip(samples.iid, samples.fid, strict=True)))
     if n_families := len(set(extra) & set(samples.fid)):
         hints.append(f"{n_families} are FIDs; give IIDs")
+    hints += [table.hint] if table.hint else []
     if len(lacking) == len(samples):
         remedy = f"check the IDs in {table.id_place}, or call the column that has them IID"
     elif table.counts_rows:
