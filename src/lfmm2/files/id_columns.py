@@ -29,10 +29,14 @@ _ID_NAMES = {
     "plantid", "animal", "animalid", "site", "siteid", "place", "placeid", "cell", "cellid", "point", "pointid",
     "location", "locationid",
 }  # fmt: skip
-# Names that programs give to row numbers: none (write.csv, to_csv), X (read.csv of that), and the keys of a GIS.
-_ROW_NUMBER_NAMES = {
-    "x", "x1", "unnamed0", "unnamed01", "index", "level0", "objectid", "objectid1", "fid", "fid1", "oid",
-    "ogcfid", "gid", "featureid", "rn", "row", "rowid", "rowname", "rownames", "rownumber", "rownum", "v1",
+# Names under which databases and GIS keep the numbers of rows: whole numbers there are never IDs of samples.
+_KEY_NAMES = {
+    "objectid", "objectid1", "fid", "fid1", "oid", "ogcfid", "gid", "featureid", "rowid", "rownumber", "rownum",
+    "level0",
+}  # fmt: skip
+# Names under which programs write row numbers or IDs: none (write.csv, to_csv), and what they make of no name.
+_ROW_NUMBER_NAMES = _KEY_NAMES | {
+    "", "x", "x1", "unnamed0", "unnamed01", "index", "rn", "row", "rowname", "rownames", "v1",
 }  # fmt: skip
 # Share of the rows that match which must be of different samples: a population or a mother stands in many rows.
 _LEAST_DISTINCT = 0.8
@@ -77,7 +81,7 @@ class Column:
     @property
     def is_called_row(self) -> bool:
         """Return True for a name under which programs write row numbers, and for an index without a name."""
-        return _plain(self.name) in _ROW_NUMBER_NAMES or not _plain(self.name)
+        return _plain(self.name) in _ROW_NUMBER_NAMES
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,8 @@ class Candidate:
     is_row_numbers : bool
         True if the column is called as row numbers are and has nothing else.
     counts : bool
-        True for 0, 1, 2, ... or 1, 2, 3, ... in the order of the rows, whatever the name, and for an index of ascending
-        numbers without a name.
+        True for 0, 1, 2, ... or 1, 2, 3, ... in the order of the rows, whatever the name, and for ascending numbers in
+        a column or index that is called as row numbers are.
     is_whole : bool
         True if every cell is a whole number.
     """
@@ -159,13 +163,16 @@ def _begins_with_decimals(texts: pa.StringArray, known: set[str]) -> bool:
 def is_row_numbers(column: Column, known: set[str] | frozenset[str] = frozenset()) -> bool:
     """Return True for numbers of rows: by their name, and because they go from 0 or 1 without a gap.
 
-    After rows were removed, numbers have gaps, but still begin with 0; that is told from an ID by `known`.
+    After rows were removed, numbers have gaps, but may have 0 among them, which `known` tells from an ID. The key of a
+    database has nothing but row numbers.
     """
     if column.counts_rows:
         return True
     if not column.is_called_row or (texts := id_texts(column.cells)) is None:
         return False
     cells = texts.to_pylist()
+    if _plain(column.name) in _KEY_NAMES and all(map(_is_whole, cells)):
+        return True
     if column.place == 0:  # pandas counts from 0, and IDs that are whole numbers stand as an index in any order
         return _counts(cells, in_order=True) or _counts_from_0(cells, known)
     return _counts(cells, in_order=False) or _counts_from_0(cells, known)
@@ -177,11 +184,11 @@ def _is_whole(cell: str | None) -> bool:
 
 
 def may_count_rows(column: Column) -> bool:
-    """Return True for 0, 1, 2, ... or 1, 2, 3, ..., and for the ascending index of a frame that lost some rows."""
+    """Return True for 0, 1, 2, ... or 1, 2, 3, ..., and for ascending numbers where programs write row numbers."""
     if (texts := id_texts(column.cells)) is None:
         return False
     cells = texts.to_pylist()
-    if column.place or column.name:
+    if not column.is_called_row:
         return _counts(cells, in_order=True)
     numbers = [int(cell) for cell in cells if cell is not None and _is_whole(cell)]
     return len(numbers) == len(cells) > 1 and all(a < b for a, b in pairwise(numbers))

@@ -53,7 +53,7 @@ class IdTable:
         The column of the IDs, in words: ``column 'sample'``.
     counts_rows : bool
         True if the IDs may be numbers of rows though they are not called so: 0, 1, 2, ... or 1, 2, 3, ... in this
-        order, or ascending numbers in an index without a name.
+        order, or ascending numbers in a column or index without a name.
     is_called_id : bool
         True if the column is called IID, or as IDs often are.
     hint : str
@@ -248,7 +248,12 @@ def find_id_column(raw: RawTable, known: Sequence[str], skip: Sequence[str] = ()
         return chosen.column
     likely = _likely_column(columns, known)
     if chosen is not None:
-        return likely if likely is not None and (likely.is_called_id or likely.place == 0) else chosen.column
+        if likely is not None and (likely.is_called_id or likely.place == 0):
+            return likely
+        fact = f"only {chosen.n_found} of {len(ids)} samples have their ID in {chosen.column.shown}"
+        remedy = "call the column that has the sample IDs IID"
+        warnings.warn(f"{raw.label}: {fact}, and no column has more; {remedy}", InputWarning, stacklevel=2)
+        return chosen.column
     if found and likely is not None:
         raise _row_number_error(raw, found[0], likely, known)
     if raw.called("FID") is not None and not (likely is not None and likely.is_called_id):

@@ -120,13 +120,19 @@ def _has_some(raw: RawTable, known: Sequence[str], variables: Sequence[str]) -> 
 
 
 def _shared_columns(old: RawTable, new: RawTable, variables: Sequence[str]) -> list[tuple[Column, Column]]:
-    """Return the columns of the same name in both tables, and their coordinates as columns of text."""
+    """Return the columns of the same name in both tables, the one of IDs under two names, and the coordinates."""
     theirs = {column.name: column for column in new.data_columns}
     pairs = [
         (column, theirs[column.name])
         for column in old.data_columns
         if column.name in theirs and column.name not in variables
     ]
+    apart = [
+        [column for column in raw.data_columns if column.is_called_id and column.name not in other]
+        for raw, other in ((old, {c.name for c in new.columns}), (new, {c.name for c in old.columns}))
+    ]
+    if all(len(columns) == 1 for columns in apart):
+        pairs.append((apart[0][0], apart[1][0]))
     for names in _COORDINATES:
         ours, others = (_coordinates(raw, names, variables) for raw in (old, new))
         if ours is not None and others is not None:
