@@ -220,7 +220,10 @@ SOUND: list[tuple[str, dict[str, Edit], str, int]] = [
     ),
     ("IID last", {"env.csv": table("OBJECTID,x,IID", FROM_1, X, IIDS)}, "OBJECTID taken for other IDs", 0),
     ("mothers", {"d.fam": fam(NUMBERS), "env.csv": table("ID,mother,x", NUMBERS, HALVES, X)}, "", 1),
-    ("a transect", {"d.fam": fam(COUNT), "env.csv": table("ID,metre,x", COUNT, COUNT, X, order=range(N))}, "", 1),
+    (
+        "a transect", {"d.fam": fam(COUNT), "env.csv": table("ID,metre,x", COUNT, COUNT, X, order=range(N))},
+        "numbers the", 1,
+    ),
     ("whole degrees", {"d.fam": fam(NUMBERS), "env.csv": table("ID,t,x", NUMBERS, [k % 12 for k in COUNT], X)}, "", 1),
     ("empty columns of a spreadsheet", {"env.csv": lambda b: b.replace(b"\n", b",,\n")}, "", 0),
     ("rows of others", {"env.csv": lambda b: table("ID,x", IIDS, X)(b) + b"j1,3\nj2,4\n"}, "", 0),

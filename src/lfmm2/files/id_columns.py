@@ -36,7 +36,7 @@ _KEY_NAMES = {
 }  # fmt: skip
 # Names under which programs write row numbers or IDs: none (write.csv, to_csv), and what they make of no name.
 _ROW_NUMBER_NAMES = _KEY_NAMES | {
-    "", "x", "x1", "unnamed0", "unnamed01", "index", "rn", "row", "rowname", "rownames", "v1",
+    "", "unnamed0", "unnamed01", "index", "rn", "row", "rowname", "rownames",
 }  # fmt: skip
 # Share of the rows that match which must be of different samples: a population or a mother stands in many rows.
 _LEAST_DISTINCT = 0.8
@@ -81,7 +81,8 @@ class Column:
     @property
     def is_called_row(self) -> bool:
         """Return True for a name under which programs write row numbers, and for an index without a name."""
-        return _plain(self.name) in _ROW_NUMBER_NAMES
+        # X is what R's read.csv makes of no name; x may be anything.
+        return _plain(self.name) in _ROW_NUMBER_NAMES or self.name.strip() in ("X", "X.1", "V1")
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,15 @@ def is_row_numbers(column: Column, known: set[str] | frozenset[str] = frozenset(
     if column.place == 0:  # pandas counts from 0, and IDs that are whole numbers stand as an index in any order
         return _counts(cells, in_order=True) or _counts_from_0(cells, known)
     return _counts(cells, in_order=False) or _counts_from_0(cells, known)
+
+
+def is_key(column: Column) -> bool:
+    """Return True for numbers of rows that are no variable: the key of a database, or a count of rows called so."""
+    if not column.is_called_row or (texts := id_texts(column.cells)) is None:
+        return False
+    cells = texts.to_pylist()
+    is_unique = len(set(cells)) == len(cells) > 1 and all(map(_is_whole, cells))
+    return is_unique and (_plain(column.name) in _KEY_NAMES or _counts(cells, in_order=False))
 
 
 def _is_whole(cell: str | None) -> bool:

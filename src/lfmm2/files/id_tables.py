@@ -19,6 +19,7 @@ from lfmm2.files.id_columns import (
     decide,
     find_candidate,
     id_texts,
+    is_key,
     is_row_numbers,
     may_count_rows,
     same_rows,
@@ -75,8 +76,12 @@ class IdTable:
 
     def at(self, row: int, name: str) -> str:
         """Describe the place of a cell for a message."""
+        return f"{self.label}, {self.row_at(row)}, column {shortened(name)!r}"
+
+    def row_at(self, row: int) -> str:
+        """Describe a row of the table for a message."""
         line = f"row {row + 1}" if self.first_line is None else f"line {row + self.first_line}"
-        return f"{self.label}, {line} (sample {shortened(self.iid[row])}), column {shortened(name)!r}"
+        return f"{line} (sample {shortened(self.iid[row])})"
 
 
 def as_tables(source: Any) -> list[Any]:
@@ -345,7 +350,7 @@ def split_ids(raw: RawTable, ids: Column) -> IdTable:
     if fids is not None and _id_name(ids.name) != "IID" and is_row_numbers(fids):
         fids = None  # the key of a GIS, not a family
     others = [c for c in raw.columns if c.place and c.place != ids.place and _id_name(c.name) not in ("FID", "IID")]
-    set_aside = [column for column in others if is_row_numbers(column) or _is_other_id(column)]
+    set_aside = [column for column in others if is_key(column) or _is_other_id(column)]
     unnamed = [column for column in others if not column.name and column not in set_aside]
     if unnamed := [column for column in unnamed if not _is_empty(column)]:
         fact = f"no name for column {some_of([column.place for column in unnamed])}"
