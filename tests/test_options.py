@@ -42,6 +42,8 @@ SET: dict[str, tuple[str, Any]] = {
     "missing_code": ("-99", "-99"),
     "categorical": ("sex,batch", "sex,batch"),
     "count_allele": ("a1", "a1"),
+    "ploidy": ("", 4),
+    "missing_genotype": ("", 9),
     "keep": ("some", Path("some")),
     "remove": ("others", Path("others")),
     "missing": ("mean", "mean"),

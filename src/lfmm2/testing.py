@@ -301,6 +301,8 @@ def _check_facts(source: GenotypeSource) -> None:
         _require(facts == getattr(source, name)(), f"{name}() says something else the second time that it is asked")
     for path in source.paths:
         _require(path.exists(), f"paths names {path}, which is absent")
+    ploidy = source.ploidy
+    _require(ploidy is None or (isinstance(ploidy, int) and ploidy >= 1), f"ploidy is {ploidy!r}, no number of alleles")
     memory = source.memory
     _require(min(memory.snp_bytes, memory.variant_bytes, memory.held_variant_bytes) >= 0, "memory has negative bytes")
     for option in _OPTIONS:

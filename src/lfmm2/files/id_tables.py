@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -118,11 +118,14 @@ class RawTable:
         return [column for column in self.columns if _id_name(column.name) != "FID"]
 
 
-def take_apart(source: Any, samples: Samples, what: str, *, has_ids: bool = True) -> IdTable:
+def take_apart(
+    source: Any, samples: Samples, what: str, wanted: Collection[str] | None = None, *, has_ids: bool = True
+) -> IdTable:
     """Take a file, frame, pyarrow table or array apart into IDs and columns; `what` names a table in memory.
 
     The IDs are in the column IID, else in the column or index whose cells are the IIDs of `samples`. Without `has_ids`,
-    the samples are only numbered, and so may be the rows of a frame.
+    the samples are only numbered, and so may be the rows of a frame. Of a long file, only the `wanted` columns are sure
+    to be there; others may be nulls.
 
     Raises
     ------
@@ -136,7 +139,7 @@ def take_apart(source: Any, samples: Samples, what: str, *, has_ids: bool = True
     """
     if isinstance(source, np.ndarray | list | tuple):
         return _number_columns(np.ma.asarray(source), samples, what)
-    raw = read_raw_table(source, samples.iid, what)
+    raw = read_raw_table(source, samples.iid, what, wanted)
     if not has_ids:
         return _numbered_table(raw, samples)
     if column := raw.called("IID"):
@@ -163,10 +166,13 @@ def _compare_with_others(raw: RawTable, iid: Column, known: Sequence[str]) -> st
     return fact
 
 
-def read_raw_table(source: Any, known_ids: Sequence[str], what: str) -> RawTable:
-    """Read a file, frame, Series or pyarrow table into columns; a first line with one of `known_ids` is no header."""
+def read_raw_table(source: Any, known_ids: Sequence[str], what: str, wanted: Collection[str] | None = None) -> RawTable:
+    """Read a file, frame, Series or pyarrow table into columns; a first line with one of `known_ids` is no header.
+
+    Of a long file, only the `wanted` columns are sure to be there; others may be nulls.
+    """
     if isinstance(source, str | os.PathLike):
-        return _raw_table(os.fspath(source), 2, *read_text_table(source, known_ids))
+        return _raw_table(os.fspath(source), 2, *read_text_table(source, known_ids, wanted))
     if isinstance(source, pa.Table):
         return _raw_table(what, None, source.column_names, source.columns)
     if hasattr(source, "to_frame") and hasattr(source, "index"):  # a pandas Series

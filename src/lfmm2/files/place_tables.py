@@ -33,6 +33,10 @@ _COORDINATES = (
     ("xcoord", "ycoord"),
     ("coordx", "coordy"),
 )
+# The same names as they are written in tables.
+_COORDINATE_NAMES = {"decimalLongitude", "decimalLatitude"} | {
+    write(name) for pair in _COORDINATES for name in pair for write in (str.lower, str.upper, str.capitalize)
+}
 
 
 def matched_table(source: Any, known: Sequence[str], what: str, variables: Sequence[str]) -> IdTable:
@@ -40,7 +44,7 @@ def matched_table(source: Any, known: Sequence[str], what: str, variables: Seque
 
     Where no IDs are known, rows are matched by their order, and row numbers will do for IDs.
     """
-    raw = read_raw_table(source, known, what)
+    raw = read_raw_table(source, known, what, variables)
     if column := raw.called("IID"):
         return split_ids(raw, column)
     if known:
@@ -69,7 +73,8 @@ def pair_tables(env: Any, new_env: Any, names: tuple[str, str], variables: Seque
     InputWarning
         If places are matched by row numbers.
     """
-    old, new = (read_raw_table(source, (), name) for source, name in zip((env, new_env), names, strict=True))
+    wanted = {*variables, *_COORDINATE_NAMES}
+    old, new = (read_raw_table(source, (), name, wanted) for source, name in zip((env, new_env), names, strict=True))
     old_iid, new_iid = old.called("IID"), new.called("IID")
     if old_iid and new_iid:
         return split_ids(old, old_iid), split_ids(new, new_iid)

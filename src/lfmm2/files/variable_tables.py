@@ -144,7 +144,8 @@ def read_variables(
     sources = as_tables(source)
     names_of_tables = [what] if len(sources) == 1 else [f"{what}, table {i + 1}" for i in range(len(sources))]
     tables = [
-        take_apart(part, samples, name, has_ids=has_ids) for part, name in zip(sources, names_of_tables, strict=True)
+        take_apart(part, samples, name, columns, has_ids=has_ids)
+        for part, name in zip(sources, names_of_tables, strict=True)
     ]
     names = _choose_names(tables, columns, categorical)
     if kept is None:

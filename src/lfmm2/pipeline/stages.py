@@ -111,11 +111,12 @@ def choose_number_of_factors(numbers: FactorNumbers, factors: LatentFactors) -> 
 def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine, checkpoints: Checkpoints) -> Tested:
     """Test all SNPs in one pass, and calibrate the statistics."""
     test, ks, d = inputs.options.test, inputs.numbers.ks, len(inputs.variables.names)
+    ploidy = inputs.tested_source.ploidy
     model: AssociationTest
     if ks:
-        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings)
+        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings, ploidy)
     else:
-        model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings)
+        model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings, ploidy)
     fill = None
     if test.impute == "factors":
         fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))
