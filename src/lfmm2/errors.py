@@ -44,6 +44,10 @@ class ReadError(LfmmError, OSError):
     exit_code = 6
 
 
+class ChangedInputError(ReadError):
+    """A file of genotypes changed while the run read it: what was computed from it cannot be trusted."""
+
+
 class WriteError(LfmmError, OSError):
     """An output cannot be written; nothing was left under its final name."""
 

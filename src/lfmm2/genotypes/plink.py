@@ -228,6 +228,10 @@ class BedFile(PackedBed, GenotypeSource):
         n_bytes = self.stamps[1].n_bytes
         return SourceMemory(self.bytes_per_snp, n_bytes, 0 if self._held is None else 2 * n_bytes)
 
+    def identity(self) -> dict[str, Any]:
+        """Return size and time of change of the files, and the SHA-256 of a sample of the SNPs of the .bed."""
+        return super().identity() | {"(.bed), SHA-256 of sampled SNPs": self.sample_digest}
+
     def describe(self) -> dict[str, Any]:
         """Return path, size and shape of the .bed."""
         return {

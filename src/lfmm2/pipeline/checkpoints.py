@@ -45,7 +45,11 @@ class Checkpoints:
 
 
 class CheckpointFiles(Checkpoints):
-    """Checkpoints in the state folder of a run."""
+    """Checkpoints in the state folder of a run.
+
+    Before anything is kept, the genotypes are compared with what they were when the run began: what was computed from
+    a file that changed meanwhile is not kept, and ends in a ChangedInputError.
+    """
 
     def __init__(self, folder: StateFolder) -> None:
         self._folder = folder
@@ -54,6 +58,7 @@ class CheckpointFiles(Checkpoints):
         return self._folder.is_due()
 
     def keep_arrays(self, name: str, **arrays: Any) -> None:
+        self._folder.check_inputs()
         with self._folder.open_file(f"{name}.npz") as file:
             np.savez(file, **arrays)
 
@@ -67,6 +72,7 @@ class CheckpointFiles(Checkpoints):
             return None
 
     def keep_note(self, name: str, value: Any, rows: Iterable[BinaryIO] = ()) -> None:
+        self._folder.check_inputs()
         self._folder.keep_note(name, value, rows)
 
     def load_note(self, name: str) -> Any:

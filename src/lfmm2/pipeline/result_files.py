@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +182,12 @@ class ResultFiles:
             StateFolder.begin(self.state_folder, {}, resume=False, overwrite=False).give_up()
 
     @contextlib.contextmanager
-    def begin(self, identity: dict[str, Any]) -> Iterator[tuple[Checkpoints, Publication]]:
+    def begin(
+        self, identity: dict[str, Any], check_inputs: Callable[[], None] | None = None
+    ) -> Iterator[tuple[Checkpoints, Publication]]:
         """Lock the state folder until the block ends, and give the checkpoints and outputs that are kept there.
+
+        `check_inputs` is that of `StateFolder`.
 
         Raises
         ------
@@ -191,7 +195,7 @@ class ResultFiles:
             If another run holds the lock, or an output exists that is not one of the run to be resumed.
         """
         options = self.options
-        folder = StateFolder.begin(self.state_folder, identity, options.resume, options.overwrite)
+        folder = StateFolder.begin(self.state_folder, identity, options.resume, options.overwrite, check_inputs)
         try:
             publication = self._publication(folder)
             # Another run of the same prefix may have written its outputs after `check`.

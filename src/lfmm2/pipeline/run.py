@@ -204,7 +204,7 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
         if files.is_complete:
             files.remove_rest()
         else:
-            with files.begin(prepared.identity) as (checkpoints, publication):
+            with files.begin(prepared.identity, prepared.inputs.check_unchanged) as (checkpoints, publication):
                 if not publication.is_complete():
                     run = _choose_snps(prepared, checkpoints)
                     factors = _estimate(run, checkpoints, files.read_factors(publication))
