@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from lfmm2._words import visible
 from lfmm2.errors import (
     ChangedInputError,
     DegenerateProblemError,
@@ -117,9 +118,12 @@ class StateFolder:
                 self._remove()
             elif error is not None and self._are_inputs_changed(error):
                 self._remove()
-                error.add_note(f"{self.path} is removed, because genotypes changed while they were read; run again")
+                error.add_note(f"{visible(str(self.path))} is removed, because genotypes changed meanwhile; run again")
             elif error is not None:
-                error.add_note(f"{self.path} keeps what is done; the same command with --resume goes on from there")
+                note = (
+                    f"{visible(str(self.path))} keeps what is done; the same command with --resume goes on from there"
+                )
+                error.add_note(note)
         finally:
             self._release()
 

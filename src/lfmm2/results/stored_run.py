@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from lfmm2._typing import AnyPath, Floats
-from lfmm2._words import counted, some_of, with_spaces
+from lfmm2._words import counted, some_of, visible, with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, LfmmError, MalformedInputError, ReadError, UsageError
 from lfmm2.files import TEXT_FORMATS, recut, text_options
 from lfmm2.model import COLUMNS, Columns, LatentFactors
@@ -119,7 +119,7 @@ class StoredRun:
 
     def __repr__(self) -> str:
         names = ", ".join(self.variables)
-        return f"<StoredRun {self.prefix}: {counted(self.n_snps, 'SNP')}, K={self.n_factors}, {names}>"
+        return visible(f"<StoredRun {self.prefix}: {counted(self.n_snps, 'SNP')}, K={self.n_factors}, {names}>")
 
     def _find_beginning(self, path: Path) -> str:
         """Return the common beginning of the names of all files, also if the record was renamed after the run."""
