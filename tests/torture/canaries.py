@@ -125,7 +125,7 @@ CANARIES = (
     Canary(
         "resume takes damaged statistics",
         "pipeline/statistics_store.py",
-        'if self._sums != note["checksums"]:',
+        "if self._sums != note.checksums:",
         "if False:",
         "test_resume.py::test_damaged_statistics_are_made_again",
     ),

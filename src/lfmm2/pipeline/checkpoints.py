@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2.pipeline.state_folder import StateFolder
+from lfmm2.results import from_json
 
 Arrays = dict[str, NDArray[Any]]
+T = TypeVar("T")
+
+
+def read_kept(read: Callable[[], T]) -> T | None:
+    """Return what `read` makes of kept values; None if a run keeps no such values, so that they must be made again.
+
+    A file may be readable and sealed, and yet be of another version, or written by somebody else.
+    """
+    try:
+        return read()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError):
+        return None
+
+
+def read_text(kind: Any, text: Any) -> Any:
+    """Return a dataclass of the record that was kept as the text of its JSON, see `lfmm2.results.from_json`."""
+    return from_json(kind, json.loads(str(text)))
 
 
 class Checkpoints:

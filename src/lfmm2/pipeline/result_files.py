@@ -22,6 +22,7 @@ from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.run_options import OutputOptions
 from lfmm2.pipeline.state_folder import IDENTITY_NOTE, StateFolder, check_state_folder, find_differences
+from lfmm2.pipeline.statistics_store import read_rows_note
 from lfmm2.results import FIXED_ENDINGS, SMALL_ENDINGS, open_record, read_factors, write_factors
 
 
@@ -142,12 +143,12 @@ class ResultFiles:
         folder = StateFolder(self.state_folder)
         if folder.load_note(IDENTITY_NOTE) is None:
             return ""  # The folder is damaged, so all work is done again.
-        finished, tested = self._publication(folder).noted, folder.load_note("statistics")
+        finished, tested = self._publication(folder).noted, read_rows_note(folder.load_note("statistics"))
         n_passes = len(list(self.state_folder.glob("pass-???.npz")))
         parts = [f"{n_passes} pass(es)"] if n_passes else []
         parts += ["part of a pass"] if list(self.state_folder.glob("pass-???-begun.npz")) else []
         parts += ["the factors"] if "factors" in finished else []
-        parts += [f"{with_spaces(tested['n_rows'])} SNPs tested"] if tested else []
+        parts += [f"{with_spaces(tested.n_rows)} SNPs tested"] if tested else []
         n_tables = len(finished - {*FIXED_ENDINGS, *SMALL_ENDINGS})
         parts += [f"{n_tables} table(s)"] if n_tables else []
         return ", ".join(parts)

@@ -243,7 +243,7 @@ def _check_kept_work(folder: Path, identity: dict[str, Any], resume: bool, overw
         return False
     if resume:
         before = StateFolder(folder).load_note(IDENTITY_NOTE)
-        if before is None:
+        if not isinstance(before, dict):
             return False  # The identity is damaged, so all work is done again.
         if fields := find_differences(before, identity):
             raise InconsistentInputError(

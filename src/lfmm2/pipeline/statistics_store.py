@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,8 @@ from lfmm2.errors import ReadError
 from lfmm2.files import RowStore, checksum
 from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
 from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
-from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.checkpoints import Checkpoints, read_kept
+from lfmm2.results import from_json
 from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
 
 # SNPs of a block after the pass. Their columns, and arrays computed from them, take some MB; more take more memory, and
@@ -22,6 +25,19 @@ BLOCK_ROWS = 1 << 15
 SUM_BYTES = 1 << 20
 # Name of the note on the rows that are kept, and beginning of the names of their files.
 _NOTE = "statistics"
+
+
+@dataclass(frozen=True)
+class RowsNote:
+    """The note on kept rows: their number, and the checksum of each store."""
+
+    n_rows: int
+    checksums: list[int]
+
+
+def read_rows_note(value: Any) -> RowsNote | None:
+    """Return the note that a value of JSON is; None if it is none."""
+    return read_kept(lambda: from_json(RowsNote, value))
 
 
 def store_columns(columns: Columns, n_variables: int, n_loadings: int, n_held_out: int, n_sweep: int) -> dict[str, int]:
@@ -106,10 +122,9 @@ class StatisticsStore:
 
     def _restore(self) -> bool:
         """Take over the rows of an unfinished run and return True, if they have the checksums of their note."""
-        note = self._checkpoints.load_note(_NOTE)
-        if note is None:
+        note = read_rows_note(self._checkpoints.load_note(_NOTE))
+        if note is None or (n_rows := note.n_rows) > self.n_snps or (n_rows < self.n_snps and n_rows % RESTART_SNPS):
             return False
-        n_rows = note["n_rows"]
         for name, n_columns in self._shapes.items():
             path = self._checkpoints.rows_path(f"{_NOTE}-{name}")
             if path is None or not path.exists() or path.stat().st_size < n_rows * 8 * n_columns:
@@ -119,12 +134,16 @@ class StatisticsStore:
             self._sum_up(n_rows)
         except ReadError:
             return False
-        if self._sums != note["checksums"]:
+        if self._sums != note.checksums:
             return False
         # Rows are counted after their checksums were compared, because damaged rows may have a status that is none.
+        return read_kept(lambda: self._count_kept(n_rows)) is not None
+
+    def _count_kept(self, n_rows: int) -> int:
+        """Count the rows that an unfinished run kept, and return their number."""
         for common, *rows in zip(*self._parts(0, n_rows), strict=True):
             self._count(common, rows[: self._model.n_reported])
-        return True
+        return n_rows
 
     def _parts(self, first: int, end: int) -> list[Iterator[Floats]]:
         """Stream rows `first` to `end` - 1 of each store, by blocks that take about `SUM_BYTES` in all stores."""
@@ -171,7 +190,7 @@ class StatisticsStore:
             return
         self._sum_up(end)
         rows = [store.file for store in self._stores if store.file is not None]
-        self._checkpoints.keep_note(_NOTE, {"n_rows": end, "checksums": self._sums}, rows)
+        self._checkpoints.keep_note(_NOTE, asdict(RowsNote(end, self._sums)), rows)
 
     def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
         """Stream t of a variable, or sqrt(F) of the joint test if None, in the order of the SNPs."""
