@@ -86,7 +86,7 @@ def write_inputs(genotypes):
     Path("blank.fam").write_text("")
     Path("file").touch()
     Path("r.x.tsv").write_bytes(Path("env.csv").read_bytes().replace(b",", b"\t"))
-    Path("r.log").symlink_to("everyone")
+    Path("r.lfmm2.log").symlink_to("everyone")
 
 
 def table(path, header, rows):
@@ -105,7 +105,7 @@ CASES = [
     ({"--bed": "."}, lfmm2.ReadError, "directory"),
     ({"--env": "absent.csv"}, lfmm2.ReadError, "absent.csv"),
     ({"--env": "empty.csv"}, lfmm2.MalformedInputError, "empty"),
-    ({"--env": "words.csv"}, lfmm2.MalformedInputError, "'warm' is not a number"),
+    ({"--env": "words.csv"}, lfmm2.MalformedInputError, r"column 'x': has words \(warm\), not numbers; name it with"),
     ({"--env": "noheader.csv"}, lfmm2.MalformedInputError, "is data, not a header"),
     ({"--env": "twice.csv"}, lfmm2.InconsistentInputError, "repeated IDs .i00."),
     ({"--env": "part.csv"}, lfmm2.InconsistentInputError, "3 of 40 samples have no row .i00, i01, i02."),
@@ -168,8 +168,8 @@ CASES = [
     ({"--out": ".."}, lfmm2.UsageError, "beginning of a file name"),
     ({"--out": "n" * 300}, lfmm2.WriteError, "name"),
     ({"--out": "r", "--env": "r.x.tsv", "--format": "tsv", "--overwrite": None}, lfmm2.UsageError, "input of this run"),
-    ({"--out": "r", "--keep": "everyone", "--overwrite": None}, lfmm2.UsageError, "r.log is an input of this run"),
-    ({"--out": "r"}, lfmm2.OutputExistsError, "r.log"),
+    ({"--out": "r", "--keep": "everyone", "--overwrite": None}, lfmm2.UsageError, "lfmm2.log is an input of this run"),
+    ({"--out": "r"}, lfmm2.OutputExistsError, "r.lfmm2.log"),
 ]  # fmt: skip
 CASE_IDS = ["".join(f"{k}={str(v)[:15]}" for k, v in change.items()) for change, *_ in CASES]
 

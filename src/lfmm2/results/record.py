@@ -1,7 +1,7 @@
 """The record of a run: everything that is needed to repeat and to judge it.
 
-The dataclasses here are the only description of ``<out>.json``: `RunRecord.to_json` and `RunRecord.from_json` follow
-their fields and types, and the names of the fields are the keys, in this order.
+The dataclasses here are the only description of ``<out>.lfmm2.json``: `RunRecord.to_json` and `RunRecord.from_json`
+follow their fields and types, and the names of the fields are the keys, in this order.
 """
 
 from __future__ import annotations
@@ -174,6 +174,8 @@ class RunRecord:
         Genotypes from which the factors were estimated, and those that were tested.
     variables, nuisance_variables : list of str
         Names of the variables that were tested, and of the others.
+    categories : dict of str to dict of str to int
+        Number of samples of each level of each category; the first level is the reference of the indicators.
     factors : FactorFacts
     df : int
         Residual degrees of freedom of t.
@@ -205,6 +207,7 @@ class RunRecord:
     tested: GenotypesUsed
     variables: list[str]
     nuisance_variables: list[str]
+    categories: dict[str, dict[str, int]]
     factors: FactorFacts
     df: int
     gif: dict[str, float]
