@@ -22,6 +22,7 @@ SOURCE = ROOT / "src" / "lfmm2"
 FLOORS = (
     "_words",
     "errors",
+    "_checks",
     "_choices",
     "_typing",
     "_version",

@@ -17,6 +17,7 @@ from typing import BinaryIO, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lfmm2._checks import check_path
 from lfmm2._typing import AnyPath
 from lfmm2._words import with_spaces
 from lfmm2.errors import (
@@ -154,6 +155,7 @@ class PackedBed:
     sample_digest: str
 
     def __init__(self, path: AnyPath, n_samples: int, n_snps: int) -> None:
+        check_path(path, "the .bed")
         self._open(Path(path))
         try:
             self._set_shape(n_samples, n_snps)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lfmm2._checks import check_path
 from lfmm2._typing import AnyPath, Ints
 from lfmm2._words import some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError
@@ -161,6 +162,7 @@ class BedFile(PackedBed, GenotypeSource):
     """
 
     def __init__(self, path: AnyPath) -> None:
+        check_path(path, "the fileset")
         given = Path(path)
         # os.path takes errors of the system for absence; opening the file reports them.
         if (not os.path.exists(path) or os.path.isdir(path)) and os.path.exists(f"{path}.bed"):  # noqa: PTH110, PTH112

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from lfmm2._checks import check_path
 from lfmm2._words import some_of
 from lfmm2.errors import LfmmError, MalformedInputError, ReadError, UsageError
 from lfmm2.files import find_damaged_files, read_note, read_record, repeated
@@ -23,6 +24,7 @@ def find_record(results: str | os.PathLike[str]) -> Path:
         UsageError if the name is empty; ReadError if there is no record, as when the run is not complete, or a folder
         cannot be read.
     """
+    check_path(results, "results")
     if not os.fspath(results):
         raise UsageError("the name of the results is empty; give the --out of a run")
     given = Path(results)
