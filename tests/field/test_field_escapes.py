@@ -117,7 +117,7 @@ class TestFilesOfStrangers:
         monkeypatch.setattr("sys.argv", ["lfmm2", *arguments])
         said = printed(capsys, *arguments)
         assert r"\x1b[31m.factors.npz" in said
-        assert r"\x1b[2J" in Path("\x1b[31m.log").read_text()
+        assert r"\x1b[2J" in Path("\x1b[31m.lfmm2.log").read_text()
         assert r"\x1b[3" in printed(capsys, "verify", "\x1b[31m")
         assert r"\x1b[9" in printed(capsys, "verify", "\x1b[9m")
 
@@ -132,14 +132,14 @@ class TestFilesOfStrangers:
 
     def test_record_of_a_stranger(self, capsys: pytest.CaptureFixture[str]) -> None:
         printed(capsys, *RUN)
-        record = json.loads(Path("o.json").read_text())
+        record = json.loads(Path("o.lfmm2.json").read_text())
         del record["sha256"]
         for change in ({"variables": [ESCAPES]}, {"command": ESCAPES, "warnings": [ESCAPES]}, {ESCAPES: 1}):
-            Path("o.json").write_bytes(seal_json(record | change))
+            Path("o.lfmm2.json").write_bytes(seal_json(record | change))
             printed(capsys, "verify", "o")
             printed(capsys, "hits", "o", "--overwrite")
         files = {f"o.{ESCAPES}": {"bytes": 1, "sha256": "0"}}
-        Path("o.json").write_bytes(seal_json(record | {"files": record["files"] | files}))
+        Path("o.lfmm2.json").write_bytes(seal_json(record | {"files": record["files"] | files}))
         assert r"\x1b]0;pwned" in printed(capsys, "verify", "o")
 
     def test_arguments(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,10 +15,10 @@ from lfmm2.genotypes import Engine, PassRecord, ThinOptions, thin_snps
 from lfmm2.pipeline.checkpoints import Arrays, Checkpoints, read_kept, read_text
 from lfmm2.pipeline.inputs import check_size
 from lfmm2.pipeline.preparation import RunInputs
-from lfmm2.pipeline.snps import estimation_snps, filter_snps
-from lfmm2.results import FilterFacts, ThinningFacts
+from lfmm2.pipeline.snps import estimation_snps, filter_snps, usable_snps
+from lfmm2.results import FilterFacts, SampleFilterFacts, ThinningFacts
 
-Facts = TypeVar("Facts", FilterFacts, ThinningFacts)
+Facts = TypeVar("Facts", FilterFacts, SampleFilterFacts, ThinningFacts)
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def choose_listed(inputs: RunInputs) -> SnpChoice:
 
 def _make_choice(inputs: RunInputs, tested: Ints | None, to_filter: bool) -> SnpChoice:
     """Return the choice of these SNPs to test; without ``est_bed``, the estimation SNPs are a subset of them."""
-    base = tested if inputs.estimation_source is inputs.tested_source else None
-    options = inputs.options
+    options, is_same = inputs.options, inputs.estimation_source is inputs.tested_source
+    base = tested if is_same else usable_snps(inputs.estimation_source, None)
     estimation = estimation_snps(inputs.estimation_source, base, inputs.est_listed, options.snps, options.seed)
     choice = SnpChoice(
         tested,
@@ -82,7 +82,7 @@ def _check_numbers(inputs: RunInputs, choice: SnpChoice) -> None:
 
 def apply_filters(inputs: RunInputs, choice: SnpChoice, engine: Engine, checkpoints: Checkpoints) -> SnpChoice:
     """Drop SNPs by maf and geno among the samples in use, in one pass that only counts."""
-    passed, facts = _load_or_compute(
+    passed, facts = load_or_compute(
         checkpoints,
         "filters",
         engine,
@@ -103,13 +103,13 @@ def thin_estimation_set(
         return kept, ThinningFacts(thin.r2, thin.window_text, choice.n_estimation, len(kept))
 
     before = choice.estimation, choice.n_estimation
-    kept, facts = _load_or_compute(checkpoints, "thinned", engine, ThinningFacts, before, compute)
+    kept, facts = load_or_compute(checkpoints, "thinned", engine, ThinningFacts, before, compute)
     thinned = replace(choice, estimation=kept, n_estimation=len(kept), to_thin=False, thinning=facts)
     _check_numbers(inputs, thinned)
     return thinned
 
 
-def _load_or_compute(
+def load_or_compute(
     checkpoints: Checkpoints,
     name: str,
     engine: Engine,
@@ -117,9 +117,9 @@ def _load_or_compute(
     before: tuple[Ints | None, int],
     compute: Callable[[], tuple[Ints, Facts]],
 ) -> tuple[Ints, Facts]:
-    """Return the SNPs that a pass chooses, and its facts: kept by an unfinished run, or computed now.
+    """Return the SNPs or samples that a pass chooses, and its facts: kept by an unfinished run, or computed now.
 
-    `before` are the SNPs from which the pass chooses, None for all, and their number.
+    `before` are those from which the pass chooses, None for all, and their number.
     """
     kept = checkpoints.load_arrays(name)
     if kept is not None and (chosen := read_kept(lambda: _read_choice(kept, kind, *before))) is not None:
@@ -133,16 +133,17 @@ def _load_or_compute(
 
 
 def _read_choice(kept: Arrays, kind: type[Facts], before: Ints | None, n_before: int) -> tuple[Ints, Facts, PassRecord]:
-    """Return the SNPs that an unfinished run chose from others, the facts and the record of its pass.
+    """Return the SNPs or samples that an unfinished run chose from others, the facts and the record of its pass.
 
     Raises
     ------
     ValueError, KeyError
-        If these are not SNPs chosen from them, or do not agree with the facts.
+        If these are not chosen from them, or do not agree with the facts.
     """
     positions, facts = kept["positions"], read_text(kind, kept["facts"])
     n_kept = facts.n_passed if isinstance(facts, FilterFacts) else facts.n_kept
-    if positions.dtype != np.int64 or positions.shape != (n_kept,) or facts.n_snps != n_before:
+    n_all = facts.n_samples if isinstance(facts, SampleFilterFacts) else facts.n_snps
+    if positions.dtype != np.int64 or positions.shape != (n_kept,) or n_all != n_before:
         raise ValueError("positions and facts do not agree")
     ascend = n_kept > 0 and positions[0] >= 0 and bool(np.all(np.diff(positions) > 0))
     within = positions[-1] < n_before if before is None else np.isin(positions, before, assume_unique=True).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from lfmm2.files import RowStore, checksum
 from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
 from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept
+from lfmm2.pipeline.missing_calls import CountedMatrix, MissingTally
 from lfmm2.results import from_json
 from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
 
@@ -29,10 +31,11 @@ _NOTE = "statistics"
 
 @dataclass(frozen=True)
 class RowsNote:
-    """The note on kept rows: their number, and the checksum of each store."""
+    """The note on kept rows: their number, the checksum of each store, and the missing calls as a `MissingTally`."""
 
     n_rows: int
     checksums: list[int]
+    missing_calls: str | None
 
 
 def read_rows_note(value: Any) -> RowsNote | None:
@@ -64,6 +67,8 @@ class StatisticsStore:
     checkpoints : Checkpoints
         Keeps the rows in files, and from time to time a note with their number and checksums. A resumed run tests only
         the SNPs after those of the note.
+    tally : MissingTally
+        Missing calls of each sample over the SNPs tested so far, which the note keeps too.
 
     Attributes
     ----------
@@ -89,8 +94,11 @@ class StatisticsStore:
         SNPs tested so far.
     """
 
-    def __init__(self, model: AssociationTest, n_snps: int, n_held_out: int, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, model: AssociationTest, n_snps: int, n_held_out: int, checkpoints: Checkpoints, tally: MissingTally
+    ) -> None:
         self._model = model
+        self.tally = tally
         self._checkpoints = checkpoints
         self.columns = model.columns
         self._shared, self._own = (self.columns.layout(per_variable) for per_variable in (False, True))
@@ -111,7 +119,7 @@ class StatisticsStore:
         self.close()
         self._stores = []
         for name, n_columns in self._shapes.items():
-            path = self._checkpoints.rows_path(f"{_NOTE}-{name}")
+            path = self._rows_path(name)
             self._stores.append(RowStore(self.n_snps, n_columns, path, n_kept))
         self.histograms = [MagnitudeHistogram() for _ in range(self._model.n_reported + 1)]
         self.status_counts = np.zeros(len(Status), np.int64)
@@ -120,14 +128,18 @@ class StatisticsStore:
         self._n_summed = 0
         self._sums = [0] * len(self._stores)
 
+    def _rows_path(self, name: str) -> Path | None:
+        """Return the file of a store; None if it is in memory, as one without columns is, so that fewer are open."""
+        return self._checkpoints.rows_path(f"{_NOTE}-{name}") if self._shapes[name] else None
+
     def _restore(self) -> bool:
         """Take over the rows of an unfinished run and return True, if they have the checksums of their note."""
         note = read_rows_note(self._checkpoints.load_note(_NOTE))
         if note is None or (n_rows := note.n_rows) > self.n_snps or (n_rows < self.n_snps and n_rows % RESTART_SNPS):
             return False
         for name, n_columns in self._shapes.items():
-            path = self._checkpoints.rows_path(f"{_NOTE}-{name}")
-            if path is None or not path.exists() or path.stat().st_size < n_rows * 8 * n_columns:
+            path = self._rows_path(name)
+            if n_columns and (path is None or not path.exists() or path.stat().st_size < n_rows * 8 * n_columns):
                 return False
         self._open(n_rows)
         try:
@@ -137,10 +149,11 @@ class StatisticsStore:
         if self._sums != note.checksums:
             return False
         # Rows are counted after their checksums were compared, because damaged rows may have a status that is none.
-        return read_kept(lambda: self._count_kept(n_rows)) is not None
+        return read_kept(lambda: self._count_kept(n_rows, note.missing_calls)) is not None
 
-    def _count_kept(self, n_rows: int) -> int:
-        """Count the rows that an unfinished run kept, and return their number."""
+    def _count_kept(self, n_rows: int, missing_calls: str | None) -> int:
+        """Count the rows and missing calls that an unfinished run kept, and return the number of rows."""
+        self.tally.restore(missing_calls, n_rows)
         for common, *rows in zip(*self._parts(0, n_rows), strict=True):
             self._count(common, rows[: self._model.n_reported])
         return n_rows
@@ -190,7 +203,8 @@ class StatisticsStore:
             return
         self._sum_up(end)
         rows = [store.file for store in self._stores if store.file is not None]
-        self._checkpoints.keep_note(_NOTE, asdict(RowsNote(end, self._sums)), rows)
+        note = RowsNote(end, self._sums, self.tally.write(end))
+        self._checkpoints.keep_note(_NOTE, asdict(note), rows)
 
     def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
         """Stream t of a variable, or sqrt(F) of the joint test if None, in the order of the SNPs."""
@@ -251,12 +265,14 @@ def collect_statistics(
     StatisticsStore
         To be closed by the caller.
     """
-    store = StatisticsStore(model, genotypes.n_snps, 0 if fill is None else N_COLUMNS, checkpoints)
+    tally = MissingTally(genotypes.n_samples)
+    counted = CountedMatrix(genotypes, tally)
+    store = StatisticsStore(model, genotypes.n_snps, 0 if fill is None else N_COLUMNS, checkpoints, tally)
     try:
         first = store.n_rows
         if first < genotypes.n_snps:
             label = f"tests from SNP {first + 1}" if first else "tests"
-            for block in model.statistics(genotypes, label, SnpRange(first), fill):
+            for block in model.statistics(counted, label, SnpRange(first), fill):
                 store.append(block)
     except BaseException:
         store.close()
