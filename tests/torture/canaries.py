@@ -95,6 +95,27 @@ CANARIES = (
         "genotypes/test_plink.py::test_check_unchanged_says_which_file_changed",
     ),
     Canary(
+        "rows of a .bed that was overwritten are kept",
+        "pipeline/checkpoints.py",
+        "        self._folder.check_inputs()\n        self._folder.keep_note",
+        "        self._folder.keep_note",
+        "field/test_field_changed_bed.py::test_what_was_kept_before_the_change_was_made_of_the_right_genotypes",
+    ),
+    Canary(
+        "a .bed whose old time was put back is taken for unchanged",
+        "genotypes/packed_bed.py",
+        "        elif now.st_ctime_ns != then.st_ctime_ns:\n",
+        "        elif False:\n",
+        "field/test_field_changed_bed.py::test_change_whose_old_time_is_put_back_is_found",
+    ),
+    Canary(
+        "a long .bim is not looked at after it was read",
+        "genotypes/plink.py",
+        "        self._stamps[1].check()\n",
+        "",
+        "field/test_field_changed_bed.py::test_long_bim_that_changes_while_the_last_table_is_written",
+    ),
+    Canary(
         "resume takes the state of another run",
         "pipeline/state_folder.py",
         "        if fields := find_differences(before, identity):\n",
@@ -104,7 +125,7 @@ CANARIES = (
     Canary(
         "resume takes damaged statistics",
         "pipeline/statistics_store.py",
-        'if self._sums != note["checksums"]:',
+        "if self._sums != note.checksums:",
         "if False:",
         "test_resume.py::test_damaged_statistics_are_made_again",
     ),

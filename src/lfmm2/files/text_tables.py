@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from lfmm2._checks import quoted
 from lfmm2._typing import AnyPath
 from lfmm2._words import shortened, with_spaces
-from lfmm2.errors import MalformedInputError, ReadError
+from lfmm2.errors import MalformedInputError, ReadError, UsageError
 from lfmm2.files.position_cells import LAST_POSITION, OddPositions, parse_positions, whole_position
 
 #: Function from the number of columns to the names of all of them; None where no such table has so many.
@@ -86,6 +87,10 @@ def open_regular(path: AnyPath) -> BinaryIO:
         mode = os.fstat(descriptor).st_mode
     except OSError as error:
         raise ReadError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{quoted(str(path))} is no name of a file; give it as text or pathlib.Path, without NUL"
+        ) from None
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         raise ReadError(f"{path}: is a directory, a pipe or a device; give the path of a regular file")

@@ -47,7 +47,8 @@ def filter_samples(
             )
         return np.flatnonzero(kept), SampleFilterFacts(mind, len(kept), int(kept.sum()), left_out)
 
-    rows, facts = load_or_compute(checkpoints, "samples", engine, SampleFilterFacts, compute)
+    before = None, len(inputs.variables.rows)
+    rows, facts = load_or_compute(checkpoints, "samples", engine, SampleFilterFacts, before, compute)
     return _keep_samples(inputs, rows, facts)
 
 
