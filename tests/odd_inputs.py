@@ -21,7 +21,7 @@ import odd_tables
 import pandas as pd
 from field_data import dense_t, genotypes
 from hypothesis import strategies as st
-from odd_tables import ODDITIES, Found, Oddity, TableWay, make_table, table_ways
+from odd_tables import ARRAYS, ODDITIES, Found, Oddity, TableWay, make_table, table_ways
 
 import lfmm2
 from lfmm2.genotypes.plink_writer import write_plink
@@ -35,7 +35,6 @@ FOLDER = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
 
 ID_KINDS = ("words", "numbers", "numbers from 0", "numbers from 101", "padded numbers", "capitals", "families")
 VALUES = ("temperature", "january", "altitude", "sites", "outlier")
-ARRAYS = ("array", "masked array")
 CODES = (9, -1, -9, -127, 3, 255)
 GENOTYPES = (
     "fileset", "fileset", "fileset", "fileset", "array", "float32", "int8", "masked array", "halves", "frame with IDs",
@@ -82,6 +81,8 @@ class Way:
     steps : str
         "run", "two halves" (estimate_factors, then test_associations) or "estimation set" (the factors from a fileset
         of the same samples in another order).
+    keeps : bool
+        True if a list names the samples to use.
     """
 
     seed: int
@@ -98,6 +99,7 @@ class Way:
     intersect: bool
     by_name: bool
     steps: str
+    keeps: bool
 
     @property
     def all_oddities(self) -> dict[str, Oddity]:
@@ -113,7 +115,9 @@ def ways(draw: Any, kinds: tuple[str, ...] = KINDS) -> Way:
     """Draw a way to give data, with oddities of some kinds."""
     ids = draw(st.sampled_from(ID_KINDS))
     how = {"numeric_ids": "numbers" in ids, "families": ids == "families"}
-    table = draw(table_ways(kinds, **how))
+    values = draw(st.sampled_from(VALUES))
+    # Where -9 is a usual value, nobody can tell that it means missing.
+    table = draw(table_ways(tuple(k for k in kinds if k != "-9 in a PLINK table" or values != "january"), **how))
     covar = draw(table_ways(kinds, **how, most=1, beside=False)) if draw(st.integers(0, 3)) == 0 else None
     given = draw(st.sampled_from(GENOTYPES))
     if given == "frame with IDs" and (ids == "families" or table.container in ARRAYS):
@@ -140,7 +144,7 @@ def ways(draw: Any, kinds: tuple[str, ...] = KINDS) -> Way:
     return Way(
         seed=draw(st.integers(0, 10_000)),
         ids=ids,
-        values=draw(st.sampled_from(VALUES)),
+        values=values,
         genotypes=given,
         oddities=tuple(oddities),
         code=draw(st.sampled_from(CODES if given != "int8" else [c for c in CODES if c < 128])) if oddities else 0,
@@ -152,6 +156,7 @@ def ways(draw: Any, kinds: tuple[str, ...] = KINDS) -> Way:
         intersect=missing != "mean" and draw(st.integers(0, 3)) == 0,
         by_name=table.beside or (table.container not in ARRAYS and draw(st.integers(0, 3)) == 0),
         steps=draw(st.sampled_from(steps)),
+        keeps=given == "fileset" and draw(st.integers(0, 4)) == 0,
     )
 
 
@@ -208,6 +213,7 @@ class Given:
     dosage: np.ndarray
     X: list[Found]
     covar: list[Found]
+    kept: np.ndarray
     options: dict[str, Any]
 
 
@@ -241,7 +247,13 @@ def give(way: Way, folder: Path) -> Given:
     categorical = [name for found in tables for name in found.categorical]
     if categorical and "categorical" in OPTIONS and rng.random() < 0.5:
         options["categorical"] = categorical
-    return Given(given, estimation, G, X, covar, options)
+    kept = np.ones(N, bool)
+    if way.keeps:
+        kept[rng.choice(N, 3, replace=False)] = False
+        lines = [f"{fid[i]} {iid[i]}\n" for i in rng.permutation(np.flatnonzero(kept))]
+        (folder / "keep.txt").write_text("#FID IID\n" + "".join(lines))
+        options["keep"] = folder / "keep.txt"
+    return Given(given, estimation, G, X, covar, kept, options)
 
 
 def _give_genotypes(
@@ -277,16 +289,16 @@ def intended(way: Way, given: Given) -> np.ndarray | None:
     """Return the right t (P, d) by the dense definition; None if the data have no answer, so that they are refused."""
     if any(table is not None and table.has("two rows of a sample") for table in (way.table, way.covar)):
         return None
-    kept = np.ones(N, bool)
+    kept = given.kept.copy()
     values = []
     for found in (*given.X, *given.covar):
         here = found.values.copy()
-        hole = np.isnan(here).any(axis=1) & found.has_row
+        hole = np.isnan(here).any(axis=1) & found.has_row & given.kept
         if not way.intersect:
-            if not found.has_row.all() or (hole.any() and way.missing == "error"):
+            if not found.has_row[given.kept].all() or (hole.any() and way.missing == "error"):
                 return None
             if way.missing == "mean":
-                here = np.where(np.isnan(here), np.nanmean(here, axis=0), here)
+                here = np.where(np.isnan(here), np.nanmean(here[given.kept], axis=0), here)
                 hole[:] = False
         kept &= found.has_row & ~hole
         values.append(here)

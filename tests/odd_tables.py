@@ -5,6 +5,7 @@ A `TableWay` says in words how a table is given; `make_table` makes it and tells
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ ODDITIES = {
     "FID of a shapefile in front": Oddity(IDS + "|FID"),
     "row names of write.table": Oddity(IDS + r"|write.csv|cell\(s\)"),
     "IDs in a later column": Oddity(IDS),
+    "IDs of partners in front": Oddity(IDS + "|partner"),
     "index that counts rows": Oddity(IDS),
     "index that counts rows, in another order": Oddity(IDS),
     "index that counts rows, and no IDs": Oddity(IDS),
@@ -66,6 +68,8 @@ ODDITIES = {
     "samples without a row": Oddity("no row|lack|absent|without|not there"),
     "a row twice": Oddity("repeated|twice|same"),
     "two rows of a sample": Oddity("repeated|twice"),
+    "no header": Oddity("header|column name|names? of (the )?columns|is a number|repeated"),
+    "a column twice": Oddity("repeated|twice"),
     # numbers that mean nothing
     "a word for missing": Oddity(MISSING, is_sound=True),
     "another word for missing": Oddity(MISSING + "|not a number"),
@@ -73,6 +77,8 @@ ODDITIES = {
     "a fill value, named": Oddity(MISSING, is_sound=True),
     "-9 in a PLINK table": Oddity(MISSING),
     "a masked value": Oddity(MISSING, is_sound=True),
+    "decimal commas": Oddity("decimal|not a number|;|cell"),
+    "minus of Unicode": Oddity("not a number|minus"),
     # categories
     "classes in words": Oddity("categor|not a number|not numbers|words"),
     "classes as a pandas Categorical": Oddity("categor|not a number|not numbers|words"),
@@ -101,7 +107,8 @@ class TableWay:
     word : str
         The text in cells that are missing, or the name of a decoration.
     style : str
-        "plain", "quoted" or "Windows": how cells and lines of a file are written.
+        How cells and lines of a file are written: "plain", "quoted", "padded" with blanks, or "Windows"; the types of
+        a frame: "plain", "nullable", or "category" for IDs.
     beside : bool
         True if the table has columns beside the variables: a text and coordinates.
     """
@@ -127,38 +134,50 @@ DECORATIONS = {
     ".0": lambda fid, iid: f"{iid}.0",
     "capitals": lambda fid, iid: iid.upper() if iid.upper() != iid else iid.lower() + "a",
     "zeros": lambda fid, iid: iid.zfill(5),
+    "no-break space": lambda fid, iid: f"{iid[:1]}\u00a0{iid[1:]}",
     "one more": lambda fid, iid: str(int(iid) + 1) if iid.isdecimal() else f"{iid}x",
 }
 FILES = {"CSV": ",", "TSV": "\t", "blanks": " "}
-CONTAINERS = ("CSV", "CSV", "TSV", "blanks", "frame", "frame", "series", "pyarrow", "array", "masked array")
+STYLES = {
+    "CSV": ("plain", "quoted", "padded", "Windows"),
+    "TSV": ("plain", "quoted", "padded", "Windows"),
+    "blanks": ("plain", "quoted", "Windows"),
+    "frame": ("plain", "nullable", "category"),
+}
+ARRAYS = ("array", "masked array", "list")
+CONTAINERS = ("CSV", "CSV", "TSV", "blanks", "frame", "frame", "series", "pyarrow", "array", "masked array", "list")
 # What each container can have of the oddities.
 OF_TABLES = (
     "decorated IDs", "half of the IDs decorated", "rows of others", "samples without a row", "a row twice",
-    "two rows of a sample", "IDs in a later column",
+    "two rows of a sample", "IDs in a later column", "IDs of partners in front",
 )  # fmt: skip
 OF_VALUES = ("a word for missing", "a fill value", "a fill value, named")
 OF_FILES = (
     *OF_TABLES, *OF_VALUES, *(name for name in IN_FRONT if name != "row names of write.table"),
     "row names of write.table", "another word for missing", "-9 in a PLINK table", "classes in words",
-    "classes in codes",
+    "classes in codes", "no header", "a column twice", "decimal commas", "minus of Unicode",
 )  # fmt: skip
 OF_CONTAINERS = {
     "CSV": OF_FILES,
     "TSV": OF_FILES,
     "blanks": OF_FILES,
     "frame": (*OF_TABLES, *OF_VALUES, *COUNTING, *CATEGORIES, "index of floats", "another word for missing"),
-    "series": (*OF_TABLES[:-1], *OF_VALUES, "index of floats", "index that counts rows, and no IDs"),
+    "series": (*OF_TABLES[:-2], *OF_VALUES, "index of floats", "index that counts rows, and no IDs"),
     "pyarrow": (*OF_TABLES, *OF_VALUES, "another word for missing"),
     "array": OF_VALUES,
+    "list": OF_VALUES,
     "masked array": ("a masked value", *OF_VALUES[1:]),
 }
 # Oddities that exclude each other: at most one of each group.
 GROUPS = (
-    (*IN_FRONT, *COUNTING, "index of floats", "IDs in a later column"),
+    (*IN_FRONT, *COUNTING, "index of floats", "IDs in a later column", "IDs of partners in front", "no header"),
     ("decorated IDs", "half of the IDs decorated"),
     ("a row twice", "two rows of a sample"),
-    (*OF_VALUES, "another word for missing", "-9 in a PLINK table", "a masked value", *CATEGORIES),
-)
+    (
+        *OF_VALUES, "another word for missing", "-9 in a PLINK table", "a masked value", "decimal commas",
+        "minus of Unicode", *CATEGORIES,
+    ),
+)  # fmt: skip
 
 
 @st.composite
@@ -207,7 +226,7 @@ def table_ways(
         oddities=tuple(oddities),
         word=word,
         decoration=draw(st.sampled_from(decorations)) if {"decorated IDs", GROUPS[1][1]} & set(oddities) else "",
-        style=draw(st.sampled_from(["plain", "quoted", "Windows"])) if container in FILES else "plain",
+        style=draw(st.sampled_from(STYLES.get(container, ("plain",)))),
         beside=beside and container in ("CSV", "TSV", "frame") and draw(st.booleans()),
     )
 
@@ -241,12 +260,14 @@ class _Sheet:
 
     columns: dict[str, list[Any]] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
+    partners: list[str] = field(default_factory=list)
 
     def in_order(self, later: bool) -> dict[str, list[Any]]:
         """IDs first, or after the first of the other columns."""
         others = [name for name in self.columns if name not in self.ids]
         names = [*others[:1], *self.ids, *others[1:]] if later else [*self.ids, *others]
-        return {name: self.columns[name] for name in names}
+        front = {"partner": self.partners} if self.partners else {}
+        return front | {name: self.columns[name] for name in names}
 
 
 def make_table(
@@ -272,7 +293,7 @@ def make_table(
         if way.has("a fill value, named"):
             code = way.word
     categorical: tuple[str, ...] = ()
-    if way.container in ("array", "masked array"):
+    if way.container in ARRAYS:
         return Found(_as_array(way, cells, values), values, has_row, code)
     if category := next((name for name in CATEGORIES if way.has(name)), None):
         levels = rng.permutation(np.arange(n) % (2 if category == "truth values" else 3))
@@ -292,6 +313,8 @@ def make_table(
     else:
         chosen = np.full(n, way.has("decorated IDs"))
     decorate = DECORATIONS.get(way.decoration, lambda _, i: i)
+    if way.has("no header"):
+        has_row[rows[0]] = False
     ids = [(fid[i], decorate(fid[i], iid[i]) if chosen[i] else iid[i]) for i in rows]
     table = [cells[i] for i in rows]
     if way.has("a row twice", "two rows of a sample"):
@@ -310,6 +333,8 @@ def make_table(
         sheet.columns = {"FID": [f for f, _ in ids], "IID": [i for _, i in ids]}
     else:
         sheet.columns = {sheet.ids[0]: [i for _, i in ids]}
+    if way.has("IDs of partners in front"):
+        sheet.partners = [ids[k][1] for k in rng.permutation(len(ids))]
     for j, name in enumerate(variables):
         sheet.columns[name] = [row[j] for row in table]
     if way.beside:
@@ -350,7 +375,8 @@ def _as_array(way: TableWay, cells: Any, values: Floats) -> Any:
     if way.container == "masked array":
         hidden = np.isnan(values) if way.has("a masked value") else np.zeros(values.shape, bool)
         numbers = np.ma.MaskedArray(numbers, hidden)
-    return numbers[:, 0] if numbers.shape[1] == 1 else numbers
+    numbers = numbers[:, 0] if numbers.shape[1] == 1 else numbers
+    return numbers.tolist() if way.container == "list" else numbers
 
 
 def _text(cell: Any) -> str:
@@ -377,10 +403,22 @@ def _write(way: TableWay, sheet: _Sheet, path: Path) -> Path:
     if way.has("row names of write.table"):
         header = header[1:]
     lines = [header, *([_text(columns[name][k]) for name in columns] for k in range(m))]
+    separator = FILES[way.container]
+    if way.has("decimal commas"):
+        lines = [[re.sub(r"^(-?\d+)\.(\d+)$", r"\1,\2", cell) for cell in line] for line in lines]
+        separator = ";" if separator == "," else separator
+    if way.has("minus of Unicode"):
+        lines = [[re.sub(r"^-(?=\d)", "\u2212", cell) for cell in line] for line in lines]
+    if way.has("a column twice"):
+        lines = [[*line, line[-1]] for line in lines]
+    if way.has("no header"):
+        lines = lines[1:]
     if way.style == "quoted":
         lines = [[cell if cell == '""' else f'"{cell}"' for cell in line] for line in lines]
+    elif way.style == "padded":
+        lines = [[f" {cell} " for cell in line] for line in lines]
     end = "\r\n" if way.style == "Windows" else "\n"
-    text = "".join(FILES[way.container].join(line) + end for line in lines)
+    text = "".join(separator.join(line) + end for line in lines)
     path.write_text(text, encoding="utf-8-sig" if way.style == "Windows" else "utf-8", newline="")
     return path
 
@@ -397,9 +435,14 @@ def _in_memory(way: TableWay, sheet: _Sheet) -> Any:
     if way.container == "pyarrow":
         made = {name: [None if _is_nan(cell) else cell for cell in column] for name, column in columns.items()}
         return pa.table({name: pa.array(_alike(column)) for name, column in made.items()})
-    frame = pd.DataFrame({name: _numbers_of(c) if name in sheet.ids else c for name, c in columns.items()})
+    ids = (*sheet.ids, "partner")
+    frame = pd.DataFrame({name: _numbers_of(c) if name in ids else c for name, c in columns.items()})
+    if way.style == "nullable":
+        frame = frame.convert_dtypes()
+    elif way.style == "category":
+        frame = frame.astype(dict.fromkeys(sheet.ids, "category"))
     if way.has("classes as a pandas Categorical"):
-        name = next(name for name in frame.columns if name not in sheet.ids)
+        name = next(name for name in frame.columns if name not in ids)
         frame[name] = frame[name].astype("category")
     if way.has("index that counts rows, and no IDs"):
         frame = frame.drop(columns=sheet.ids)

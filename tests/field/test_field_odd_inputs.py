@@ -16,7 +16,7 @@ from test_properties import CHECKS
 
 SOUND = Way(
     seed=1, ids="numbers", values="temperature", genotypes="fileset", oddities=(), code=0, table=TableWay(), covar=None,
-    n_variables=1, apart=False, missing="error", intersect=False, by_name=False, steps="run",
+    n_variables=1, apart=False, missing="error", intersect=False, by_name=False, steps="run", keeps=False,
 )  # fmt: skip
 
 
