@@ -61,7 +61,7 @@ def write_results(prefix, n_snps, n_variables):
     np.savez(files[-1])
     stamps = {p.name: {"bytes": p.stat().st_size, "sha256": hashlib.sha256(b"").hexdigest()} for p in files}
     record = {"variables": names, "tested": {"n_snps_used": n_snps}, "factors": {"K": 1}, "files": stamps}
-    Path(f"{prefix}.json").write_bytes(seal_json(record))
+    Path(f"{prefix}.lfmm2.json").write_bytes(seal_json(record))
     return sum(p.stat().st_size for p in files)
 
 

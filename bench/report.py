@@ -88,7 +88,7 @@ def make_results(prefix, n_snps, n_variables, n_contigs, seed=0):
         "gif": dict.fromkeys(variables, gif),
         "files": {path.name: {"bytes": path.stat().st_size, "sha256": ""} for path in [*files, path]},
     }
-    Path(f"{prefix}.json").write_bytes(seal_json(record))
+    Path(f"{prefix}.lfmm2.json").write_bytes(seal_json(record))
 
 
 def peak_of(*arguments):
@@ -114,7 +114,7 @@ def main():
         return
     with tempfile.TemporaryDirectory() as name:
         prefix = str(Path(arguments.folder or name) / "results")
-        if not Path(f"{prefix}.json").exists():
+        if not Path(f"{prefix}.lfmm2.json").exists():
             # in a process of its own: the peak of a child begins with that of its parent
             sizes = [f"--{key}={getattr(arguments, key)}" for key in ("snps", "variables", "contigs")]
             peak_of(__file__, *sizes, "--make", prefix)

@@ -79,10 +79,10 @@ def write_record(prefix: Path, entries: dict[str, Any], files: list[Path]) -> No
         path.name: {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         for path in files
     }
-    Path(f"{prefix}.json").write_bytes(seal_json(entries | {"files": stamps}))
+    Path(f"{prefix}.lfmm2.json").write_bytes(seal_json(entries | {"files": stamps}))
 
 
 def seal_again(prefix: Path) -> None:
     """Make the record one of the files as they are now, whatever was done to them."""
-    entries = read_record(Path(f"{prefix}.json"))
+    entries = read_record(Path(f"{prefix}.lfmm2.json"))
     write_record(prefix, entries, [prefix.with_name(name) for name in entries["files"]])

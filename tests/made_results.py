@@ -118,7 +118,7 @@ def write_results(
         arrays = dict(stored)
     np.savez(path, **(arrays | {"X": X, "variables": np.array(variables)}))
     files[path.name] = path
-    path = Path(f"{prefix}.log")
+    path = Path(f"{prefix}.lfmm2.log")
     path.write_text("lfmm2\n")
     files[path.name] = path
     if sweep:

@@ -100,7 +100,7 @@ def test_no_factors_is_ordinary_regression(data, tmp_path):
     result = lfmm2.test_associations(data.bed, data.env, factors, out=tmp_path / "r")
     assert result.df == 78
     assert np.isfinite(result.t).any()
-    assert "given" in (tmp_path / "r.log").read_text()
+    assert "given" in (tmp_path / "r.lfmm2.log").read_text()
 
 
 def test_given_factors_need_no_memory_of_a_solver(tmp_path):

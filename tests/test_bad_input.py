@@ -87,7 +87,7 @@ def write_inputs(genotypes):
     Path("blank.fam").write_text("")
     Path("file").touch()
     Path("r.x.tsv").write_bytes(Path("env.csv").read_bytes().replace(b",", b"\t"))
-    Path("r.log").symlink_to("everyone")
+    Path("r.lfmm2.log").symlink_to("everyone")
 
 
 def table(path, header, rows):
@@ -169,8 +169,8 @@ CASES = [
     ({"--out": ".."}, lfmm2.UsageError, "beginning of a file name"),
     ({"--out": "n" * 300}, lfmm2.WriteError, "name"),
     ({"--out": "r", "--env": "r.x.tsv", "--format": "tsv", "--overwrite": None}, lfmm2.UsageError, "input of this run"),
-    ({"--out": "r", "--keep": "everyone", "--overwrite": None}, lfmm2.UsageError, "r.log is an input of this run"),
-    ({"--out": "r"}, lfmm2.OutputExistsError, "r.log"),
+    ({"--out": "r", "--keep": "everyone", "--overwrite": None}, lfmm2.UsageError, "lfmm2.log is an input of this run"),
+    ({"--out": "r"}, lfmm2.OutputExistsError, "r.lfmm2.log"),
 ]  # fmt: skip
 CASE_IDS = ["".join(f"{k}={str(v)[:15]}" for k, v in change.items()) for change, *_ in CASES]
 

@@ -36,7 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> lfmm2.Simulation:
 
 
 def record_of(folder: Path) -> dict[str, object]:
-    return json.loads((folder / "r.json").read_text(encoding="utf-8"))
+    return json.loads((folder / "r.lfmm2.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("method", CALIBRATIONS)
@@ -125,7 +125,7 @@ def test_imputation_by_factors_changes_snps_with_missing_calls_only(data: lfmm2.
     assert factors.imputation == record_of(tmp_path)["imputation"]
     assert factors.imputation["n_held_out"] > 2900
     assert 0.5 < factors.imputation["ratio"] < 1
-    assert "held-out calls" in (tmp_path / "r.log").read_text()
+    assert "held-out calls" in (tmp_path / "r.lfmm2.log").read_text()
 
 
 def test_filters_are_counted_in_the_record_and_the_log(data: lfmm2.Simulation, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_filters_are_counted_in_the_record_and_the_log(data: lfmm2.Simulation, t
     assert facts["below_maf"] == np.count_nonzero(5 * minor < n_alleles)
     assert facts["above_geno"] == np.count_nonzero(100 - everything.n_called > 3)
     assert facts["n_passed"] == len(result.t)
-    assert f"{with_spaces(facts['below_maf'])} below --maf" in (tmp_path / "r.log").read_text()
+    assert f"{with_spaces(facts['below_maf'])} below --maf" in (tmp_path / "r.lfmm2.log").read_text()
 
 
 def test_thinned_run_is_the_run_with_the_list(data: lfmm2.Simulation, tmp_path: Path) -> None:
@@ -210,8 +210,8 @@ def test_overwriting_removes_what_only_the_former_run_had(data: lfmm2.Simulation
         changed.write("mine\n")
     lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "r.env1.parquet", "r.env2.parquet", "r.factors.npz", "r.joint.parquet", "r.json", "r.log", "r.notes.tsv",
-        "r.scree.tsv", "r.sweep.tsv",
+        "r.env1.parquet", "r.env2.parquet", "r.factors.npz", "r.joint.parquet", "r.lfmm2.json", "r.lfmm2.log",
+        "r.notes.tsv", "r.scree.tsv", "r.sweep.tsv",
     ]  # fmt: skip
     assert len(lfmm2.verify(tmp_path / "r")) == 7
 
@@ -304,7 +304,7 @@ def test_record_without_calibration_is_refused_with_a_remedy(data: lfmm2.Simulat
     lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r")
     record = record_of(tmp_path)
     del record["calibration"], record["sha256"]
-    (tmp_path / "r.json").write_bytes(seal_json(record))
+    (tmp_path / "r.lfmm2.json").write_bytes(seal_json(record))
     with pytest.raises(
         lfmm2.MalformedInputError, match=r"calibration is absent; no record as lfmm2 writes it, run again"
     ):

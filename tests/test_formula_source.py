@@ -105,13 +105,13 @@ def test_hits_of_the_formula_are_the_snps_that_follow_the_variable(result, folde
 
 
 def test_record_and_log_name_the_formula(result, folder):
-    record = json.loads((folder / "f.json").read_text())
+    record = json.loads((folder / "f.lfmm2.json").read_text())
     described = {"source": "the formula", "n_samples": N, "n_snps": P}
     assert record["tested"] == {"n_samples_used": N, "n_snps_used": P, **described}
     assert record["estimation"] == {"n_samples_used": N, "n_snps_used": P // 50, **described}
     assert record["identity"]["genotypes (formula)"] == f"{N} × {P}"
     assert [item["path"] for item in record["inputs"]] == [str(folder / "env.csv")]
-    assert "1 000 000" in (folder / "f.log").read_text()
+    assert "1 000 000" in (folder / "f.lfmm2.log").read_text()
     assert lfmm2.verify(folder / "f") is not False
 
 
@@ -136,5 +136,5 @@ def test_command_line_runs_the_formula(folder, monkeypatch):
         assert "counted allele" not in ended.output
         assert (folder / "c.rain.parquet").exists() == exists
     assert set(lfmm2.find_hits(folder / "c")["ID"].to_pylist()[: len(FOLLOWERS)]) == FOLLOWERS
-    record = json.loads((folder / "c.json").read_text())
+    record = json.loads((folder / "c.lfmm2.json").read_text())
     assert record["tested"]["n_snps_used"] == P // 500

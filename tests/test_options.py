@@ -383,7 +383,7 @@ def test_run_takes_all_of_what_is_given_twice(folder: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit) as ended:
         main(["run", "--bed", "d", *options, "-K", "2", "--missing", "drop", "--out", "r", "--loadings"])
     assert ended.value.code == 0, capsys.readouterr().err
-    record = json.loads(Path("r.json").read_text())
+    record = json.loads(Path("r.lfmm2.json").read_text())
     assert record["variables"] == ["rain", "soil"]
     assert record["nuisance_variables"] == ["age", "height"]
     assert record["tested"]["n_samples_used"] == 58 - 3 - 2

@@ -138,7 +138,7 @@ def test_resumed_run_does_not_repeat_what_was_done(
     run(data, tmp_path / "u", case, progress=resumed, resume=True)
     assert resumed.labels[0] == f"tests from SNP {4 * 1024 + 1}"
     assert resumed.labels[1:] == straight.labels[len(passes) + 1 :]
-    record = json.loads((tmp_path / "u.json").read_text())
+    record = json.loads((tmp_path / "u.lfmm2.json").read_text())
     assert [p["label"] for p in record["passes"][:-1]] == passes
 
 

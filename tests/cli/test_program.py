@@ -326,4 +326,4 @@ def test_record_holds_the_command(data, tmp_path, capsys, monkeypatch):
     arguments = ["run", "--bed", str(data.bed), "--env", str(data.env), "-K", "3", "--out", str(tmp_path / "r")]
     monkeypatch.setattr(sys, "argv", ["lfmm2", *arguments])
     assert run_main(capsys, *arguments)[0] == 0
-    assert json.loads((tmp_path / "r.json").read_text())["command"].startswith("lfmm2 run --bed ")
+    assert json.loads((tmp_path / "r.lfmm2.json").read_text())["command"].startswith("lfmm2 run --bed ")

@@ -142,13 +142,13 @@ def test_offset_of_a_factors_file_without_variables_is_refused(tmp_path: Path, c
     ("results", "code", "message"),
     [
         ("x", 6, "x: no results of this name; give the --out of a run\n"),
-        ("x.json", 6, "x.json: no results of this name; give the --out of a run\n"),
+        ("x.lfmm2.json", 6, "x.lfmm2.json: no results of this name; give the --out of a run\n"),
         ("begun", 6, "begun: no results of this name; give the --out of a run, or go on with --resume if it was"),
         ("sub", 6, "sub: is a folder; give the --out of a run"),
         (".", 6, ".: is a folder; give"),
         ("/", 6, "/: is a folder; give"),
         ("", 2, "the name of the results is empty; give the --out of a run"),
-        ("d.bed", 6, "d.bed: no record (.json) beside it lists this file"),
+        ("d.bed", 6, "d.bed: no record (.lfmm2.json) beside it lists this file"),
     ],
 )
 def test_wrong_results_say_what_is_wrong(
@@ -161,7 +161,7 @@ def test_wrong_results_say_what_is_wrong(
     assert (ended, message in err) == (code, True), err
 
 
-@pytest.mark.parametrize("name", ["r", "r.json", "r.env1.parquet", "r.factors.npz", "r.log"])
+@pytest.mark.parametrize("name", ["r", "r.lfmm2.json", "r.env1.parquet", "r.factors.npz", "r.lfmm2.log"])
 def test_verify_takes_any_file_of_the_run(folder: Path, capsys: Capture, name: str) -> None:
     code, out, _ = run_main(capsys, "verify", name)
     assert code == 0
@@ -169,13 +169,13 @@ def test_verify_takes_any_file_of_the_run(folder: Path, capsys: Capture, name: s
 
 
 def test_verify_of_damaged_results_names_all_faults(folder: Path, capsys: Capture) -> None:
-    (folder / "r.log").unlink()
+    (folder / "r.lfmm2.log").unlink()
     with (folder / "r.env2.parquet").open("ab") as file:
         file.write(b"x")
     for name in ("r", "r.env1.parquet", "r.env2.parquet"):
         code, err = refused(capsys, folder, "verify", name)
         assert code == 3
-        assert "r.log is absent" in err
+        assert "r.lfmm2.log is absent" in err
         assert "r.env2.parquet has" in err
 
 
@@ -190,10 +190,10 @@ def test_verify_of_damaged_results_names_all_faults(folder: Path, capsys: Captur
     ],
 )
 def test_sealed_record_of_odd_contents_ends_with_3(folder: Path, capsys: Capture, command: str, part: dict) -> None:
-    (folder / "r.json").write_bytes(seal_json(read_record(folder / "r.json") | part))
+    (folder / "r.lfmm2.json").write_bytes(seal_json(read_record(folder / "r.lfmm2.json") | part))
     code, err = refused(capsys, folder, command, "r")
     assert code == 3
-    assert "r.json" in err
+    assert "r.lfmm2.json" in err
 
 
 @pytest.mark.parametrize("name", ["hits", "offset"])
@@ -221,7 +221,7 @@ def test_copies_under_a_new_prefix_warn(folder: Path, capsys: Capture) -> None:
         shutil.copy(path, folder / f"x{path.name[1:]}")
     code, _, err = run_main(capsys, "hits", "x", "--out", "o")
     assert code == 0
-    assert err.count("Warning: x.json lists the files of r, which are read") == 1
+    assert err.count("Warning: x.lfmm2.json lists the files of r, which are read") == 1
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_help_says_where_files_go(capsys: Capture, command: str, words: list[str
 def test_names_of_the_pictures_are_those_of_the_help(folder: Path, capsys: Capture) -> None:
     pytest.importorskip("matplotlib")
     (folder / "p").mkdir()
-    code, out, _ = run_main(capsys, "report", "r.log", "--png", "p/")
+    code, out, _ = run_main(capsys, "report", "r.lfmm2.log", "--png", "p/")
     assert code == 0
     assert (folder / "r.report.html").exists()
     assert (folder / "p" / "manhattan-env1.png").exists()

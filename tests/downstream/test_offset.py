@@ -571,7 +571,7 @@ def test_results_given_twice_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     B, x, x_new = random_case(n_snps=10)
     prefix = results(tmp_path, B)
     other = results(tmp_path, B, "s")
-    for again in (prefix, f"{prefix}.a.parquet", StoredRun(prefix), "r", tmp_path / "r.json"):
+    for again in (prefix, f"{prefix}.a.parquet", StoredRun(prefix), "r", tmp_path / "r.lfmm2.json"):
         with pytest.raises(lfmm2.UsageError, match=r"r: given twice; average over runs that differ in K"):
             genetic_offset([prefix, other, again], x, x_new)
 

@@ -33,7 +33,7 @@ def copy(results: Path, tmp_path: Path) -> Path:
     return tmp_path / "c"
 
 
-@pytest.mark.parametrize("name", ["a.b", "a.b.json"])
+@pytest.mark.parametrize("name", ["a.b", "a.b.lfmm2.json"])
 def test_intact_results_pass(copy: Path, name: str) -> None:
     sizes = lfmm2.verify(copy / name)
     assert sizes == {path.name: path.stat().st_size for path in copy.iterdir()}
@@ -52,19 +52,19 @@ def test_one_flipped_bit_is_found_in_any_file(copy: Path, place: float) -> None:
 
 
 def test_all_faults_are_named(copy: Path) -> None:
-    (copy / "a.b.log").unlink()
+    (copy / "a.b.lfmm2.log").unlink()
     with (copy / "a.b.joint.parquet").open("ab") as file:
         file.write(b"more")
     size = (copy / "a.b.joint.parquet").stat().st_size
     shown = f"{size:,}".replace(",", " ")
     with pytest.raises(
-        lfmm2.MalformedInputError, match=rf"joint\.parquet has {shown} bytes.*; a\.b\.log is absent; copy"
+        lfmm2.MalformedInputError, match=rf"joint\.parquet has {shown} bytes.*; a\.b\.lfmm2\.log is absent; copy"
     ):
         lfmm2.verify(copy / "a.b")
 
 
 def test_run_without_a_record_is_not_complete(copy: Path) -> None:
-    (copy / "a.b.json").unlink()
+    (copy / "a.b.lfmm2.json").unlink()
     with pytest.raises(lfmm2.ReadError, match=r"a\.b: no results of this name; give the --out of a run$"):
         lfmm2.verify(copy / "a.b")
     (copy / "a.b.state").mkdir()
@@ -76,8 +76,8 @@ def test_run_without_a_record_is_not_complete(copy: Path) -> None:
     "text", ["", "[]", "{}", "{", "null", '{"files": {}}', '{"files": 1, "sha256": ""}', "[" * 10**5]
 )
 def test_what_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "r.json").write_text(text)
-    with pytest.raises(lfmm2.MalformedInputError, match=r"r\.json: is"):
+    (tmp_path / "r.lfmm2.json").write_text(text)
+    with pytest.raises(lfmm2.MalformedInputError, match=r"r\.lfmm2\.json: is"):
         lfmm2.verify(tmp_path / "r")
 
 
@@ -90,9 +90,9 @@ def test_record_of_any_contents_seals_itself(tmp_path: Path) -> None:
         "none": None,
         "list": [1, [2]],
     }
-    (tmp_path / "r.json").write_bytes(seal_json(record))
-    assert read_record(tmp_path / "r.json") == record
-    json.loads((tmp_path / "r.json").read_text())
+    (tmp_path / "r.lfmm2.json").write_bytes(seal_json(record))
+    assert read_record(tmp_path / "r.lfmm2.json") == record
+    json.loads((tmp_path / "r.lfmm2.json").read_text())
 
 
 def test_sealed_record_has_the_bytes_that_it_always_had() -> None:

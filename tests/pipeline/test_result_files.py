@@ -40,8 +40,8 @@ def prepared(data, out, **output):
 def test_prefix_may_be_text_with_dots(data, tmp_path):
     result = lfmm2.run(None, data.bed, data.env, 2, out=f"{tmp_path}/a.b", format="tsv.gz")
     assert {path.name for path in tmp_path.iterdir()} == {
-        "a.b.env1.tsv.gz", "a.b.env2.tsv.gz", "a.b.joint.tsv.gz", "a.b.factors.npz", "a.b.scree.tsv", "a.b.log",
-        "a.b.json",
+        "a.b.env1.tsv.gz", "a.b.env2.tsv.gz", "a.b.joint.tsv.gz", "a.b.factors.npz", "a.b.scree.tsv", "a.b.lfmm2.log",
+        "a.b.lfmm2.json",
     }  # fmt: skip
     assert set(result.paths) == {"env1", "env2", "joint", "factors", "scree", "log", "record"}
 
@@ -157,7 +157,7 @@ def test_record_is_the_last_file_to_appear(data, tmp_path, monkeypatch):
     with prepared(data, tmp_path / "r") as run:
         execute_run(run)
     assert len(shown) == 7
-    assert shown[-1] == tmp_path / "r.json"
+    assert shown[-1] == tmp_path / "r.lfmm2.json"
 
 
 def test_writing_reports_progress(data, tmp_path):
@@ -182,4 +182,4 @@ def test_numpy_numbers_as_parameters_are_recorded(data, tmp_path):
         n_power_iter=np.int32(1),
     )  # fmt: skip
     assert result.factors.n_factors == 2
-    assert (tmp_path / "r.json").stat().st_size > 0
+    assert (tmp_path / "r.lfmm2.json").stat().st_size > 0

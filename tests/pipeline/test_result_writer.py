@@ -104,8 +104,8 @@ def test_table_that_fails_ends_its_progress_and_leaves_nothing(writer: ResultWri
 def test_record_lists_every_other_file_with_its_size_and_sum(data: Simulation, tmp_path: Path) -> None:
     result = lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", loadings=True, est_thin="r2=0.5,window=50")
     others = {path.name: path.read_bytes() for name, path in result.paths.items() if name != "record"}
-    assert {"r.loadings.parquet", "r.prune.in", "r.factors.npz", "r.log"} < others.keys()
-    assert read_record(tmp_path / "r.json")["files"] == {
+    assert {"r.loadings.parquet", "r.prune.in", "r.factors.npz", "r.lfmm2.log"} < others.keys()
+    assert read_record(tmp_path / "r.lfmm2.json")["files"] == {
         name: {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()} for name, raw in others.items()
     }
 

@@ -223,7 +223,7 @@ def test_run_files_hold_what_memory_holds(fileset, tmp_path):
     files = lfmm2.run(None, bed, env, K, loadings=True, out=tmp_path / "r")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [
-        "r.factors.npz", "r.joint.parquet", "r.json", "r.loadings.parquet", "r.log", "r.rain.parquet",
+        "r.factors.npz", "r.joint.parquet", "r.lfmm2.json", "r.lfmm2.log", "r.loadings.parquet", "r.rain.parquet",
         "r.scree.tsv", "r.temp.parquet",
     ]  # fmt: skip
     for name in ("t", "p", "p_calibrated", "neg_log10_p", "neg_log10_p_calibrated", "q_storey", "local_fdr",
@@ -248,12 +248,12 @@ def test_run_text_tables_hold_what_parquet_holds(fileset, tmp_path, format):
 def test_run_record_tells_what_was_done(fileset, tmp_path):
     bed, env, *_ = fileset
     r = lfmm2.run(None, bed, env, K, out=tmp_path / "r")
-    record = json.loads((tmp_path / "r.json").read_text())
+    record = json.loads((tmp_path / "r.lfmm2.json").read_text())
     assert record["factors"]["solver"] == r.factors.solver
     assert record["gif"]["temp"] == r.gif[0]
     assert record["status"] == {"OK": P - 2, "NO_VARIATION": 1, "ALL_MISSING": 1, "PERFECT_FIT": 0}
     assert record["tested"]["n_snps"] == P
-    assert "GIF of rain" in (tmp_path / "r.log").read_text()
+    assert "GIF of rain" in (tmp_path / "r.lfmm2.log").read_text()
 
 
 def test_run_refuses_existing_output_unless_told(fileset, tmp_path):

@@ -167,8 +167,8 @@ def test_existing_files_need_overwrite(prefix: Path, tmp_path: Path) -> None:
 
 
 def test_results_are_never_replaced(prefix: Path) -> None:
-    for name in ("json", "env1.parquet"):
-        with pytest.raises(UsageError, match="belongs to the results"):
+    for name in ("lfmm2.json", "env1.parquet"):
+        with pytest.raises(UsageError, match="is a file of the run"):
             write_report(prefix, f"{prefix}.{name}", overwrite=True)
     StoredRun(prefix)
 
@@ -300,7 +300,7 @@ def test_a_result_is_reported_by_its_files(prefix: Path, tmp_path: Path) -> None
         write_report(Result(), tmp_path / "a.html")
     with pytest.raises(UsageError, match="not written to files; give out="):
         plots.manhattan(Result())
-    Result.paths = {"record": Path(f"{prefix}.json")}
+    Result.paths = {"record": Path(f"{prefix}.lfmm2.json")}
     assert write_report(Result(), tmp_path / "a.html", dpi=30) == [tmp_path / "a.html"]
     assert plots.qq(Result()).get_title(loc="left").startswith("env1")
 

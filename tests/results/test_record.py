@@ -44,7 +44,7 @@ def run(tmp_path_factory):
     result = lfmm2.run(
         None, data.bed, data.env, 2, out=folder / "r", keep=folder / "keep", maf=0.1, est_rate=0.5, solver="krylov"
     )
-    return data, result, strict((folder / "r.json").read_text()), (folder / "r.log").read_text()
+    return data, result, strict((folder / "r.lfmm2.json").read_text()), (folder / "r.lfmm2.log").read_text()
 
 
 def test_record_names_inputs_with_their_sizes(run):
@@ -239,14 +239,14 @@ def test_warnings_are_in_record_and_log(tmp_path):
     data = simulate(tmp_path / "d", n_samples=60, n_snps=800, n_causal=0, n_variables=1, seed=1)
     with pytest.warns(lfmm2.CalibrationWarning):
         lfmm2.run(None, data.bed, np.sort(np.random.default_rng(0).standard_normal(60)), 1, out=tmp_path / "r")
-    record = strict((tmp_path / "r.json").read_text())
+    record = strict((tmp_path / "r.lfmm2.json").read_text())
     assert "genomic inflation factor" in record["warnings"][0]
-    assert f"Warning: {record['warnings'][0]}" in (tmp_path / "r.log").read_text()
+    assert f"Warning: {record['warnings'][0]}" in (tmp_path / "r.lfmm2.log").read_text()
 
 
 def test_array_genotypes_are_described(tmp_path):
     rng = np.random.default_rng(0)
     lfmm2.run(None, rng.standard_normal((50, 300)), rng.standard_normal(50), 2, out=tmp_path / "r")
-    record = strict((tmp_path / "r.json").read_text())
+    record = strict((tmp_path / "r.lfmm2.json").read_text())
     assert record["tested"]["array"] == [50, 300]
     assert record["plan"]["n_bytes_read"] == 0

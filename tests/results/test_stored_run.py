@@ -14,8 +14,9 @@ from stored_results import COLUMNS, variants, write_results
 import lfmm2
 from lfmm2.files.seals import read_record, seal_json
 from lfmm2.files.table_files import read_columns
+from lfmm2.results.file_names import FIXED_ENDINGS, SMALL_ENDINGS
 from lfmm2.results.stored_record import find_record
-from lfmm2.results.stored_run import BLOCK_ROWS, FIXED_ENDINGS, SMALL_ENDINGS, StoredRun, open_run
+from lfmm2.results.stored_run import BLOCK_ROWS, StoredRun, open_run
 from lfmm2.results.tables import column_types
 from lfmm2.simulation import simulate
 
@@ -85,7 +86,7 @@ def test_names_that_read_na_are_names_and_missing_numbers_are_null(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "end", ["", ".json", ".env1.tsv.gz", ".joint.tsv.gz", ".factors.npz", ".log", ".loadings.tsv.gz"]
+    "end", ["", ".lfmm2.json", ".env1.tsv.gz", ".joint.tsv.gz", ".factors.npz", ".lfmm2.log", ".loadings.tsv.gz"]
 )
 def test_any_file_of_a_run_stands_for_it(results: Path, end: str) -> None:
     run = StoredRun(f"{results / 'p.tsv.gz'}{end}")
@@ -107,7 +108,7 @@ def test_files_by_name(results: Path) -> None:
     run = StoredRun(results / "p.tsv")
     ends = {
         "env1": ".env1.tsv", "joint": ".joint.tsv", "loadings": ".loadings.tsv", "factors": ".factors.npz",
-        "log": ".log", "record": ".json",
+        "log": ".lfmm2.log", "record": ".lfmm2.json",
     }  # fmt: skip
     assert {name: run.path(name) for name in ends} == {name: results / f"p.tsv{end}" for name, end in ends.items()}
     assert run.path("sweep") is None
@@ -121,7 +122,7 @@ def test_file_that_no_record_lists_is_refused(results: Path, tmp_path: Path) -> 
         StoredRun(tmp_path / "c" / "p.tsv.strange")
 
 
-@pytest.mark.parametrize("name", ["r", "r.json"])
+@pytest.mark.parametrize("name", ["r", "r.lfmm2.json"])
 def test_name_without_results_says_so(tmp_path: Path, name: str) -> None:
     with pytest.raises(lfmm2.ReadError, match=rf"{name}: no results of this name; give the --out of a run$"):
         StoredRun(tmp_path / name)
@@ -164,13 +165,43 @@ def test_copies_under_a_new_prefix_warn_that_the_others_are_read(tmp_path: Path)
     write_results(tmp_path / "r", {"v": {"BETA": [1.0]}})
     for path in list(tmp_path.iterdir()):
         shutil.copy(path, tmp_path / f"x{path.name[1:]}")
-    fact = r"x\.json lists the files of .*r, which are read; keep copies under their own names, in another folder"
+    fact = (
+        r"x\.lfmm2\.json lists the files of .*r, which are read; keep copies under their own names, in another folder"
+    )
     with pytest.warns(lfmm2.InputWarning, match=fact):
         run = StoredRun(tmp_path / "x")
     assert run.path("v") == tmp_path / "r.v.parquet"
-    (tmp_path / "r.json").unlink()
-    with pytest.warns(lfmm2.InputWarning, match=r"which are read; rename it to .*r\.json"):
+    (tmp_path / "r.lfmm2.json").unlink()
+    with pytest.warns(lfmm2.InputWarning, match=r"which are read; rename it to .*r\.lfmm2\.json"):
         StoredRun(tmp_path / "x")
+
+
+def write_as_earlier(folder: Path) -> None:
+    """Write results r under the names of version 0.1: r.json and r.log."""
+    write_results(folder / "r", {"v": {"BETA": [1.0]}}, small={".log": "log"})
+    entries = read_record(folder / "r.lfmm2.json")
+    (folder / "r.lfmm2.json").unlink()
+    (folder / "r.json").write_bytes(seal_json(entries))
+
+
+@pytest.mark.parametrize("name", ["r", "r.json", "r.v.parquet", "r.log"])
+def test_results_of_an_earlier_version_are_read(tmp_path: Path, name: str) -> None:
+    write_as_earlier(tmp_path)
+    run = StoredRun(tmp_path / name)
+    assert run.prefix == tmp_path / "r"
+    assert (run.path("record"), run.path("log")) == (tmp_path / "r.json", tmp_path / "r.log")
+    assert len(lfmm2.verify(tmp_path / name)) == 4
+
+
+@pytest.mark.parametrize("other", ["{}", "no JSON", '{"sha256": "", "files": 3}', '["r.v.parquet"]'])
+def test_json_of_another_program_is_not_taken_for_the_record(tmp_path: Path, other: str) -> None:
+    write_results(tmp_path / "r", {"v": {"BETA": [1.0]}})
+    (tmp_path / "r.json").write_text(other)
+    assert StoredRun(tmp_path / "r").path("record") == tmp_path / "r.lfmm2.json"
+    (tmp_path / "r.lfmm2.json").unlink()
+    for name, fact in (("r", "no results of this name"), ("r.v.parquet", "no record")):
+        with pytest.raises(lfmm2.ReadError, match=fact):
+            StoredRun(tmp_path / name)
 
 
 def test_result_stands_for_its_files(tmp_path: Path) -> None:
@@ -182,7 +213,7 @@ def test_result_stands_for_its_files(tmp_path: Path) -> None:
     result = Result()
     with pytest.raises(lfmm2.UsageError, match="this result was not written to files; give out="):
         open_run(result)
-    result.paths = {"v": tmp_path / "r.v.parquet", "record": tmp_path / "r.json"}
+    result.paths = {"v": tmp_path / "r.v.parquet", "record": tmp_path / "r.lfmm2.json"}
     assert open_run(result).prefix == prefix
     run = StoredRun(prefix)
     assert open_run(run) is run
@@ -210,8 +241,8 @@ def test_every_absent_or_shortened_file_is_named(tmp_path: Path) -> None:
 def test_record_of_something_else_is_refused(tmp_path: Path) -> None:
     entries = record_entries(["v"], 1) | {"files": {}}
     for record, fact in (({"files": {}}, "command is absent; no record as lfmm2"), (entries, "lists no factors file")):
-        (tmp_path / "r.json").write_bytes(seal_json(record))
-        with pytest.raises(lfmm2.MalformedInputError, match=rf"r\.json: {fact}"):
+        (tmp_path / "r.lfmm2.json").write_bytes(seal_json(record))
+        with pytest.raises(lfmm2.MalformedInputError, match=rf"r\.lfmm2\.json: {fact}"):
             StoredRun(tmp_path / "r")
 
 
@@ -262,16 +293,16 @@ JOINT = record_entries(["v", "w"], 1)["calibration"]["joint"]
 )
 def test_record_of_odd_contents_is_malformed(tmp_path: Path, part: str, value: object, fact: str) -> None:
     write_results(tmp_path / "r", {"v": {"BETA": [1.0]}})
-    record = changed(read_record(tmp_path / "r.json"), {part: value})
-    (tmp_path / "r.json").write_bytes(seal_json(record))
-    with pytest.raises(lfmm2.MalformedInputError, match=rf"r\.json: .*{fact}"):
+    record = changed(read_record(tmp_path / "r.lfmm2.json"), {part: value})
+    (tmp_path / "r.lfmm2.json").write_bytes(seal_json(record))
+    with pytest.raises(lfmm2.MalformedInputError, match=rf"r\.lfmm2\.json: .*{fact}"):
         StoredRun(tmp_path / "r")
 
 
 def test_number_of_snps_beyond_any_is_an_error(tmp_path: Path) -> None:
     write_results(tmp_path / "r", {"v": {"BETA": [1.0]}})
-    record = changed(read_record(tmp_path / "r.json"), {"tested": {"n_snps_used": 10**30}})
-    (tmp_path / "r.json").write_bytes(seal_json(record))
+    record = changed(read_record(tmp_path / "r.lfmm2.json"), {"tested": {"n_snps_used": 10**30}})
+    (tmp_path / "r.lfmm2.json").write_bytes(seal_json(record))
     with pytest.raises(lfmm2.MalformedInputError, match="1 row, but the run has tested 1 000"):
         list(StoredRun(tmp_path / "r").blocks("v", ["BETA"], only=[0]))
 
@@ -280,11 +311,11 @@ def test_counts_have_the_singular(tmp_path: Path) -> None:
     assert ": 1 SNP, K=1" in repr(StoredRun(write_results(tmp_path / "r", {"v": {"BETA": [1.0]}})))
 
 
-@pytest.mark.parametrize("name", ["r", "r.json", "r.v.parquet", "r.log.more.tsv"])
+@pytest.mark.parametrize("name", ["r", "r.lfmm2.json", "r.v.parquet", "r.log.more.tsv"])
 def test_record_is_found_by_files_of_damaged_results(tmp_path: Path, name: str) -> None:
     write_results(tmp_path / "r", {"v": {"BETA": [1.0]}}, small={".log.more.tsv": "x"})
     (tmp_path / "r.factors.npz").unlink()
-    assert find_record(tmp_path / name) == tmp_path / "r.json"
+    assert find_record(tmp_path / name) == tmp_path / "r.lfmm2.json"
 
 
 @pytest.mark.parametrize("form", ["parquet", "tsv"])
@@ -329,7 +360,7 @@ def test_absent_column_is_missed_only_when_asked_for(tmp_path: Path) -> None:
         assert next(run.blocks("v", ["BETA"]))["BETA"].to_pylist() == [2.0]
         with pytest.raises(lfmm2.InconsistentInputError, match="no column LFDR; run again"):
             run.blocks("v", ["BETA", "LFDR"])
-        (tmp_path / "r.json").unlink()
+        (tmp_path / "r.lfmm2.json").unlink()
 
 
 @pytest.mark.parametrize("name", ["p", "g", "t"])

@@ -213,7 +213,7 @@ def state(yard: Yard, data: bytes) -> None:
 def manifest(yard: Yard, data: bytes) -> None:
     from lfmm2.results.stored_record import verify
 
-    path = yard.folder / "r-parquet.json"
+    path = yard.folder / "r-parquet.lfmm2.json"
     whole = path.read_bytes()
     path.write_bytes(data)
     try:
@@ -250,7 +250,7 @@ TARGETS = {
     "tables": Target(files(*TABLES), tables),
     # whole runs, each of which takes some 20 ms
     "state": Target(state_seeds, state, quick=100),
-    "manifest": Target(files("r-parquet.json"), manifest),
+    "manifest": Target(files("r-parquet.lfmm2.json"), manifest),
 }
 
 

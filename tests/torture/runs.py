@@ -301,11 +301,11 @@ class Straight:
 
     @staticmethod
     def of(out: Path) -> Straight:
-        return Straight({e: sha256(path) for e, path in finals(out).items() if e not in ("log", "json")})
+        return Straight({e: sha256(path) for e, path in finals(out).items() if e not in ("lfmm2.log", "lfmm2.json")})
 
     @property
     def endings(self) -> set[str]:
-        return {*self.digests, "log", "json"}
+        return {*self.digests, "lfmm2.log", "lfmm2.json"}
 
 
 def complete_faults(out: Path, straight: Straight, notes: Path, state_may_stay: bool = False) -> list[str]:
@@ -341,7 +341,7 @@ def partial_faults(out: Path, straight: Straight, old: Mapping[str, str], notes:
             continue
         if ending in straight.digests or ending not in straight.endings:
             faults.append(f"{ending} is corrupt")
-        elif ending == "log":
+        elif ending == "lfmm2.log":
             # its last lines are those of the passes, of which a resumed run has fewer
             text = path.read_bytes()
             if b"\nGIF of env2:" not in text or not text.endswith(b"\n"):

@@ -42,7 +42,7 @@ def test_verdict_on_complete_results(out, tmp_path):
     assert runs.partial_faults(out, straight, {}, tmp_path) == []
 
 
-@pytest.mark.parametrize("ending", ["env1.parquet", "joint.parquet", "factors.npz", "log", "json"])
+@pytest.mark.parametrize("ending", ["env1.parquet", "joint.parquet", "factors.npz", "lfmm2.log", "lfmm2.json"])
 def test_verdict_on_a_cut_file(ending, out, tmp_path):
     straight = runs.Straight.of(out)
     path = out.with_name(f"r.{ending}")
@@ -55,7 +55,7 @@ def test_verdict_on_old_and_absent_files(out, tmp_path):
     straight = runs.Straight.of(out)
     path = out.with_name("r.env1.parquet")
     path.write_bytes(b"another run's")
-    out.with_name("r.json").unlink()
+    out.with_name("r.lfmm2.json").unlink()
     assert runs.partial_faults(out, straight, {}, tmp_path) == ["env1.parquet is corrupt"]
     assert runs.partial_faults(out, straight, {"env1.parquet": runs.sha256(path)}, tmp_path) == []
     path.unlink()

@@ -257,7 +257,7 @@ def _check_runs(runs: list[StoredRun]) -> None:
     if not runs:
         raise UsageError("no results; give the --out of one run or more")
     first = runs[0]
-    records = [os.path.realpath(f"{run.prefix}.json") for run in runs]
+    records = [os.path.realpath(str(run.path("record"))) for run in runs]
     if twins := repeated(records):
         raise UsageError(f"{runs[records.index(twins[0])].prefix}: given twice; average over runs that differ in K")
     for run in runs[1:]:

@@ -306,7 +306,7 @@ def _run_record(contents: Contents) -> str:
     rest = {key: value for key, value in record.to_json().items() if key not in ("files", "identity")}
     text = json.dumps(rest, indent=1, ensure_ascii=False, default=str)
     cut = (
-        f"\n… {with_spaces(len(text) - _MOST_RECORD)} more characters in the .json" if len(text) > _MOST_RECORD else ""
+        f"\n… {with_spaces(len(text) - _MOST_RECORD)} more characters in the record" if len(text) > _MOST_RECORD else ""
     )
     return (
         listed(items)

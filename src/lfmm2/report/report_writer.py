@@ -117,9 +117,7 @@ def write_report(
     require_matplotlib()
     run = open_run(results)
     page = _page_path(run.prefix) if out is None else Path(out)
-    own = {run.prefix.with_name(name).resolve() for name in (*run.record.files, f"{run.prefix.name}.json")}
-    if page.resolve() in own:
-        raise UsageError(f"{page} belongs to the results themselves; choose another --out")
+    run.refuse_as_outputs([page])
     is_kept = png is not None and out is None and not overwrite and page.is_file()
     pages = [] if is_kept else [page]
     check_outputs(pages, overwrite)

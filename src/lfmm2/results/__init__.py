@@ -2,6 +2,7 @@
 
 from lfmm2.results.association_result import AssociationResult, MemorySource, read_results
 from lfmm2.results.factors_file import read_factors, write_factors
+from lfmm2.results.file_names import FIXED_ENDINGS, SMALL_ENDINGS
 from lfmm2.results.record import (
     CalibrationFacts,
     FactorFacts,
@@ -17,7 +18,7 @@ from lfmm2.results.record import (
 )
 from lfmm2.results.run_log import as_log, result_lines
 from lfmm2.results.stored_record import open_record, verify
-from lfmm2.results.stored_run import BLOCK_ROWS, FIXED_ENDINGS, SMALL_ENDINGS, AnyRun, StoredRun, open_run
+from lfmm2.results.stored_run import BLOCK_ROWS, AnyRun, StoredRun, open_run
 from lfmm2.results.tables import loadings_schema, loadings_table, statistics_table, table_schema
 
 __all__ = [

@@ -1,7 +1,7 @@
 """The record of a run: everything that is needed to repeat and to judge it.
 
-The dataclasses here are the only description of ``<out>.json``: `RunRecord.to_json` and `RunRecord.from_json` follow
-their fields and types, and the names of the fields are the keys, in this order.
+The dataclasses here are the only description of ``<out>.lfmm2.json``: `RunRecord.to_json` and `RunRecord.from_json`
+follow their fields and types, and the names of the fields are the keys, in this order.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lfmm2._words import some_of
 from lfmm2.errors import LfmmError, MalformedInputError, ReadError, UsageError
-from lfmm2.files import find_damaged_files, read_record, repeated
+from lfmm2.files import find_damaged_files, read_note, read_record, repeated
+from lfmm2.results.file_names import earlier_record_of, prefix_of, record_of
 from lfmm2.results.record import RunRecord
 
 
@@ -29,13 +30,15 @@ def find_record(results: str | os.PathLike[str]) -> Path:
         if given.suffix == ".json" and given.is_file():
             return given
         # The name of the root folder and of "." is empty.
-        if given.name and given.with_name(given.name + ".json").is_file():
-            return given.with_name(given.name + ".json")
+        if given.name and record_of(given).is_file():
+            return record_of(given)
+        if given.name and read_note(earlier_record_of(given)) is not None:
+            return earlier_record_of(given)
         if given.is_dir():
             raise ReadError(f"{given}: is a folder; give the --out of a run")
         if given.exists():
             return _record_beside(given)
-        is_begun = given.with_name(given.name.removesuffix(".json") + ".state").is_dir()
+        is_begun = Path(f"{prefix_of(given)}.state").is_dir()
     remedy = "give the --out of a run" + (", or go on with --resume if it was interrupted" if is_begun else "")
     raise ReadError(f"{given}: no results of this name; {remedy}")
 
@@ -45,10 +48,15 @@ def _record_beside(file: Path) -> Path:
     beginning = file.name
     while "." in beginning:
         beginning = beginning.rpartition(".")[0]
-        record = file.with_name(beginning + ".json")
-        if beginning and record.is_file() and file.name in read_record(record)["files"]:
+        if not beginning:
+            break
+        record, earlier = record_of(file.with_name(beginning)), earlier_record_of(file.with_name(beginning))
+        if record.is_file() and file.name in read_record(record)["files"]:
             return record
-    raise ReadError(f"{file}: no record (.json) beside it lists this file; give the --out of a run")
+        listed = (read_note(earlier) or {}).get("files")
+        if isinstance(listed, dict) and file.name in listed:
+            return earlier
+    raise ReadError(f"{file}: no record (.lfmm2.json) beside it lists this file; give the --out of a run")
 
 
 def open_record(path: Path) -> RunRecord:
@@ -103,7 +111,7 @@ def verify(results: str | os.PathLike[str]) -> dict[str, int]:
     path = find_record(results)
     record = open_record(path)
     if faults := find_damaged_files(path, record.to_json()):
-        raise MalformedInputError(f"{path.with_suffix('')}: {'; '.join(faults)}; copy them again, or run again")
+        raise MalformedInputError(f"{prefix_of(path)}: {'; '.join(faults)}; copy them again, or run again")
     sizes = {name: stamp.bytes for name, stamp in record.files.items()}
     return sizes | {path.name: path.stat().st_size}
 

@@ -19,6 +19,7 @@ from lfmm2.errors import InconsistentInputError, InputWarning, LfmmError, Malfor
 from lfmm2.files import TEXT_FORMATS, recut, text_options
 from lfmm2.model import COLUMNS, Columns, LatentFactors
 from lfmm2.results.factors_file import read_factors
+from lfmm2.results.file_names import EARLIER_ENDINGS, FIXED_ENDINGS, SMALL_ENDINGS, prefix_of, record_of
 from lfmm2.results.stored_record import find_record, open_record
 from lfmm2.results.tables import column_types
 
@@ -26,12 +27,6 @@ from lfmm2.results.tables import column_types
 BLOCK_ROWS = 131_072
 # Bytes of a text table that are parsed together.
 _TEXT_BYTES = 1 << 24
-#: Endings of the files that every run writes beside its tables.
-FIXED_ENDINGS = {"factors": ".factors.npz", "log": ".log", "record": ".json"}
-#: Endings of the files that only some runs write.
-SMALL_ENDINGS = {
-    "scree": ".scree.tsv", "sweep": ".sweep.tsv", "sweep-histograms": ".sweep-histograms.tsv", "prune": ".prune.in",
-}  # fmt: skip
 # The option, or kind of run, with which these tables are written, for messages.
 _ORIGINS = {"scree": "a run that estimates its factors", "sweep": "--sweep", "sweep-histograms": "--sweep"}
 # Types of those columns of the small tables that are not float64.
@@ -48,18 +43,18 @@ class StoredRun:
     Parameters
     ----------
     prefix : path
-        The --out of the run, its ``.json`` or any other of its files.
+        The --out of the run, its record or any other of its files.
     columns : Columns
         Columns that the model of its tests has declared.
 
     Attributes
     ----------
     prefix : Path
-        Path of the record without ``.json``.
+        Path of the record without its ending.
     declared : Columns
         The parameter `columns`.
     record : RunRecord
-        Contents of the ``.json``.
+        Contents of the record.
     variables, tables : tuple of str
         Names of the variables, and of the tables: the variables, then "joint" if there is a joint test.
     n_snps : int
@@ -101,7 +96,8 @@ class StoredRun:
         self.declared = columns
         self._types = column_types(columns)
         self.record = open_record(path)
-        self.prefix = path.with_name(path.name.removesuffix(".json"))
+        self._record_path = path
+        self.prefix = prefix_of(path)
         self.variables: tuple[str, ...] = tuple(self.record.variables)
         self.n_snps = self.record.tested.n_snps_used
         self.n_factors = self.record.factors.K
@@ -110,9 +106,9 @@ class StoredRun:
         self.format = self._find_format(path)
         self._check_files()
         if self._base != self.prefix.name:
-            own = self.prefix.with_name(self._base + FIXED_ENDINGS["record"])
+            own = record_of(self.prefix.with_name(self._base))
             remedy = "keep copies under their own names, in another folder" if own.exists() else f"rename it to {own}"
-            fact = f"{path} lists the files of {own.with_name(self._base)}, which are read"
+            fact = f"{path} lists the files of {prefix_of(own)}, which are read"
             warnings.warn(f"{fact}; {remedy}", InputWarning, stacklevel=3)
         joint = self._file(f".joint.{self.format}") is not None and len(self.variables) > 1
         self.tables = (*self.variables, *(["joint"] if joint else []))
@@ -169,14 +165,14 @@ class StoredRun:
         if name in self.tables or name == "loadings":
             return self._file(f".{name}.{self.format}")
         if name == "record":
-            return self.prefix.with_name(self.prefix.name + FIXED_ENDINGS["record"])
-        endings = FIXED_ENDINGS | SMALL_ENDINGS
-        return self._file(endings[name]) if name in endings else None
+            return self._record_path
+        endings = [of[name] for of in (FIXED_ENDINGS, EARLIER_ENDINGS, SMALL_ENDINGS) if name in of]
+        return next(filter(None, map(self._file, endings)), None)
 
     def refuse_as_outputs(self, paths: Iterable[Path]) -> None:
         """Raise UsageError if an output would overwrite a file of the run, such as the table of a variable."""
         own = {os.path.realpath(self.prefix.with_name(name)) for name in self._sizes}
-        own.add(os.path.realpath(f"{self.prefix}.json"))
+        own.add(os.path.realpath(self._record_path))
         for path in paths:
             if os.path.realpath(path) in own:
                 raise UsageError(f"{path} is a file of the run; choose another --out")
