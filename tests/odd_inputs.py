@@ -50,6 +50,12 @@ OF_GENOTYPES = {
     "a frame of genotypes with nullable numbers": Oddity("to_numpy|real numbers"),
 }
 OF_ARRAYS = tuple(OF_GENOTYPES)[:3]
+# What each kind of genotypes can have of the oddities.
+ODD_GENOTYPES = {
+    **dict.fromkeys(["array", "float32", "int8"], (*OF_ARRAYS, "IDs for genotypes without")),
+    "frame with IDs": (*OF_ARRAYS, "a frame of genotypes with a column of IDs"),
+    "frame that counts rows": ("a frame of genotypes with nullable numbers",),
+}
 KINDS = (*ODDITIES, *OF_GENOTYPES)
 OPTIONS = frozenset(inspect.signature(lfmm2.run).parameters)
 
@@ -120,7 +126,9 @@ def ways(draw: Any, kinds: tuple[str, ...] = KINDS) -> Way:
     table = draw(table_ways(tuple(k for k in kinds if k != "-9 in a PLINK table" or values != "january"), **how))
     covar = draw(table_ways(kinds, **how, most=1, beside=False)) if draw(st.integers(0, 3)) == 0 else None
     given = draw(st.sampled_from(GENOTYPES))
-    if given == "frame with IDs" and (ids == "families" or table.container in ARRAYS):
+    # The rows of an array are those of the .fam, whereas the frame of genotypes has another order.
+    by_row = any(way is not None and way.container in ARRAYS for way in (table, covar))
+    if given == "frame with IDs" and (ids == "families" or by_row):
         given = "fileset"
     oddities: list[str] = []
     if given not in ("fileset", "frame with IDs"):  # Genotypes without IDs go with variables without IDs.
@@ -130,12 +138,8 @@ def ways(draw: Any, kinds: tuple[str, ...] = KINDS) -> Way:
         else:
             table = draw(arrays)
         covar = None if covar is None else draw(arrays)
-    possible = {
-        **dict.fromkeys(["array", "float32", "int8"], OF_ARRAYS),
-        "frame with IDs": (*OF_ARRAYS, "a frame of genotypes with a column of IDs"),
-        "frame that counts rows": ("a frame of genotypes with nullable numbers",),
-    }.get(given, ())
-    if (possible := tuple(k for k in possible if k in kinds)) and draw(st.booleans()):
+    possible = tuple(k for k in ODD_GENOTYPES.get(given, ()) if k in kinds and k != "IDs for genotypes without")
+    if possible and draw(st.booleans()):
         oddities.append(draw(st.sampled_from(possible)))
     n_variables = 1 if table.container == "series" else draw(st.sampled_from([1, 1, 2]))
     apart = n_variables == 2 and table.container not in ARRAYS and not table.beside and draw(st.booleans())

@@ -103,15 +103,15 @@ def judge(way: OffsetWay) -> str:
         complete = all(found.has_row.all() and np.isfinite(found.values).all() for found in tables)
         twins = any(table is not None and table.has("two rows of a sample") for table in (way.new, way.old))
         others = way.old is not None and way.new.has("rows of others") != way.old.has("rows of others")
-        if complete and not twins and not others and "rows of others" not in (way.old.oddities if way.old else ()):
+        if complete and not twins and not others:
             effects = run.ridge_beta[np.isfinite(run.ridge_beta).all(axis=1)]
             right = ((change @ effects.T) ** 2).mean(axis=1)[:, None]
     return judge_values(way, gap, right, error, seen)
 
 
 def _order(way: OffsetWay, ids: tuple[str, ...], iid: list[str]) -> list[int]:
-    """Return the row of each sample in the result; none where its IDs are not those of the samples."""
-    if sorted(ids) == sorted(iid):
+    """Return the row of each sample in the result; none where it lacks some. Places of no sample are not looked at."""
+    if set(iid) <= set(ids):
         return [ids.index(name) for name in iid]
     without = [table is not None and table.has("index that counts rows, and no IDs") for table in (way.new, way.old)]
     return list(range(N)) if all(without) and len(ids) == N else []

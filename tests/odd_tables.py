@@ -51,6 +51,7 @@ MISSING = r"missing|no value|fill|nodata"
 ODDITIES = {
     # which row belongs to whom
     "row numbers of R in front": Oddity(IDS),
+    "row numbers of R in front, with gaps": Oddity(IDS),
     "row numbers of pandas in front": Oddity(IDS),
     "OBJECTID in front": Oddity(IDS),
     "FID of a shapefile in front": Oddity(IDS + "|FID"),
@@ -59,13 +60,16 @@ ODDITIES = {
     "IDs of partners in front": Oddity(IDS + "|partner"),
     "index that counts rows": Oddity(IDS),
     "index that counts rows, in another order": Oddity(IDS),
+    "index that counts rows, with gaps": Oddity(IDS),
     "index that counts rows, and no IDs": Oddity(IDS),
+    "IDs in a column without a name": Oddity(IDS),
+    "a row without an ID": Oddity(IDS),
     "index of floats": Oddity(IDS),
-    "IIDs that need FIDs": Oddity("FID"),
+    "IIDs that need FIDs": Oddity("FID|repeated"),
     "decorated IDs": Oddity("ID|would match|no row"),
-    "half of the IDs decorated": Oddity("ID|would match|no row"),
+    "half of the IDs decorated": Oddity("ID|would match|no row|K = 2 with"),
     "rows of others": Oddity("row|not in", is_sound=True),
-    "samples without a row": Oddity("no row|lack|absent|without|not there"),
+    "samples without a row": Oddity("no row|lack|absent|without|not there|not in"),
     "a row twice": Oddity("repeated|twice|same"),
     "two rows of a sample": Oddity("repeated|twice"),
     "no header": Oddity("header|column name|names? of (the )?columns|is a number|repeated"),
@@ -134,7 +138,8 @@ DECORATIONS = {
     ".0": lambda fid, iid: f"{iid}.0",
     "capitals": lambda fid, iid: iid.upper() if iid.upper() != iid else iid.lower() + "a",
     "zeros": lambda fid, iid: iid.zfill(5),
-    "no-break space": lambda fid, iid: f"{iid[:1]}\u00a0{iid[1:]}",
+    "zeros lost": lambda fid, iid: str(int(iid)),
+    "no-break space": lambda fid, iid: f"{iid[:1]}\u00a0{iid[1:] or 1}",
     "one more": lambda fid, iid: str(int(iid) + 1) if iid.isdecimal() else f"{iid}x",
 }
 FILES = {"CSV": ",", "TSV": "\t", "blanks": " "}
@@ -149,19 +154,29 @@ CONTAINERS = ("CSV", "CSV", "TSV", "blanks", "frame", "frame", "series", "pyarro
 # What each container can have of the oddities.
 OF_TABLES = (
     "decorated IDs", "half of the IDs decorated", "rows of others", "samples without a row", "a row twice",
-    "two rows of a sample", "IDs in a later column", "IDs of partners in front",
+    "two rows of a sample", "a row without an ID", "IDs in a later column", "IDs of partners in front",
 )  # fmt: skip
 OF_VALUES = ("a word for missing", "a fill value", "a fill value, named")
 OF_FILES = (
     *OF_TABLES, *OF_VALUES, *(name for name in IN_FRONT if name != "row names of write.table"),
     "row names of write.table", "another word for missing", "-9 in a PLINK table", "classes in words",
     "classes in codes", "no header", "a column twice", "decimal commas", "minus of Unicode",
+    "IDs in a column without a name", "IIDs that need FIDs",
 )  # fmt: skip
 OF_CONTAINERS = {
     "CSV": OF_FILES,
     "TSV": OF_FILES,
     "blanks": OF_FILES,
-    "frame": (*OF_TABLES, *OF_VALUES, *COUNTING, *CATEGORIES, "index of floats", "another word for missing"),
+    "frame": (
+        *OF_TABLES,
+        *OF_VALUES,
+        *COUNTING,
+        *CATEGORIES,
+        "index of floats",
+        "another word for missing",
+        "IDs in a column without a name",
+        "IIDs that need FIDs",
+    ),
     "series": (*OF_TABLES[:-2], *OF_VALUES, "index of floats", "index that counts rows, and no IDs"),
     "pyarrow": (*OF_TABLES, *OF_VALUES, "another word for missing"),
     "array": OF_VALUES,
@@ -170,7 +185,10 @@ OF_CONTAINERS = {
 }
 # Oddities that exclude each other: at most one of each group.
 GROUPS = (
-    (*IN_FRONT, *COUNTING, "index of floats", "IDs in a later column", "IDs of partners in front", "no header"),
+    (
+        *IN_FRONT, *COUNTING, "index of floats", "IDs in a later column", "IDs of partners in front", "no header",
+        "IDs in a column without a name",
+    ),
     ("decorated IDs", "half of the IDs decorated"),
     ("a row twice", "two rows of a sample"),
     (
@@ -218,7 +236,7 @@ def table_ways(
         word = draw(st.sampled_from(KNOWN_WORDS))
     elif "another word for missing" in oddities:
         word = draw(st.sampled_from([w for w in OTHER_WORDS if container != "blanks" or " " not in w]))
-    decorations = [name for name in DECORATIONS if numeric_ids or name not in (".0", "X", "zeros")]
+    decorations = [name for name in DECORATIONS if numeric_ids or name not in (".0", "X", "zeros", "zeros lost")]
     return TableWay(
         container=container,
         id_name=draw(st.sampled_from(names)),
@@ -317,6 +335,9 @@ def make_table(
         has_row[rows[0]] = False
     ids = [(fid[i], decorate(fid[i], iid[i]) if chosen[i] else iid[i]) for i in rows]
     table = [cells[i] for i in rows]
+    if way.has("a row without an ID"):
+        has_row[rows[-1]] = False
+        ids[-1] = ("", "")
     if way.has("a row twice", "two rows of a sample"):
         ids.append(ids[0])
         again = table[0].copy()
@@ -383,12 +404,21 @@ def _text(cell: Any) -> str:
     return repr(cell) if isinstance(cell, float) and cell % 1 else f"{cell:g}" if isinstance(cell, float) else str(cell)
 
 
+def gaps(m: int) -> list[int]:
+    """Return the numbers that are left of rows from 1 on, where every fifth was removed."""
+    return [k for k in range(1, 2 * m + 5) if k % 5][:m]
+
+
 def _write(way: TableWay, sheet: _Sheet, path: Path) -> Path:
     """Write a file of text."""
     columns = sheet.in_order(way.has("IDs in a later column"))
     m = len(next(iter(columns.values())))
     if way.has("row numbers of R in front"):
         columns = {"": [str(k + 1) for k in range(m)]} | columns
+    elif way.has("row numbers of R in front, with gaps"):
+        columns = {"": [str(k) for k in gaps(m)]} | columns
+    elif way.has("IDs in a column without a name"):
+        columns = {"" if name in sheet.ids else name: column for name, column in columns.items()}
     elif way.has("row numbers of pandas in front"):
         columns = {"": [str(k) for k in range(m)]} | columns
     elif way.has("OBJECTID in front"):
@@ -448,12 +478,16 @@ def _in_memory(way: TableWay, sheet: _Sheet) -> Any:
         frame = frame.drop(columns=sheet.ids)
     elif way.has("index that counts rows, in another order"):
         frame = frame.iloc[::-1]
+    elif way.has("index that counts rows, with gaps"):
+        frame.index = gaps(len(frame))
     elif way.has("index of floats"):
         frame = frame.set_index(sheet.ids[0])
         if frame.index.dtype.kind in "iu":
             frame.index = frame.index.astype(float)
     elif way.container == "series" or not way.has(*COUNTING, "IDs in a later column"):
         frame = frame.set_index(sheet.ids)
+        if way.has("IDs in a column without a name"):
+            frame.index.name = None
     return frame.iloc[:, 0] if way.container == "series" else frame
 
 

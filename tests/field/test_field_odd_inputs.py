@@ -5,19 +5,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import odd_inputs
 import odd_offsets
 import pytest
 from hypothesis import given, settings
-from odd_inputs import Way
-from odd_tables import TableWay
+from odd_inputs import KINDS, ODD_GENOTYPES, OF_GENOTYPES, Way
+from odd_tables import ARRAYS, ODDITIES, OF_CONTAINERS, TableWay
 from test_properties import CHECKS
 
 SOUND = Way(
     seed=1, ids="numbers", values="temperature", genotypes="fileset", oddities=(), code=0, table=TableWay(), covar=None,
     n_variables=1, apart=False, missing="error", intersect=False, by_name=False, steps="run", keeps=False,
 )  # fmt: skip
+
+
+def way_with(oddity: str) -> Way:
+    """Return a way that has one oddity, of a table or of genotypes."""
+    if oddity in OF_GENOTYPES:
+        given = next(given for given, names in ODD_GENOTYPES.items() if oddity in names)
+        container = "CSV" if given == "frame with IDs" or oddity == "IDs for genotypes without" else "array"
+        return replace(SOUND, genotypes=given, oddities=(oddity,), code=9, table=TableWay(container=container))
+    container = next(container for container, names in OF_CONTAINERS.items() if oddity in names)
+    words = {"a word for missing": "NA", "another word for missing": "#N/A"}
+    table = TableWay(
+        container=container,
+        id_name="FID IID" if oddity == "-9 in a PLINK table" else "sample",
+        order="shuffled",
+        oddities=(oddity,),
+        word=words.get(oddity, "-9999" if oddity.startswith("a fill value") else ""),
+        decoration="X",
+        style="quoted" if container == "CSV" else "plain",
+    )
+    ids = "families" if oddity == "IIDs that need FIDs" else "numbers"
+    missing = "drop" if ODDITIES[oddity].is_sound else "error"
+    return replace(SOUND, ids=ids, table=table, missing=missing, by_name=container not in ARRAYS)
+
+
+@pytest.mark.parametrize("oddity", KINDS)
+def test_each_oddity_gives_the_right_t_or_a_word(oddity: str) -> None:
+    odd_inputs.judge(way_with(oddity))
 
 
 @settings(CHECKS, max_examples=150)
