@@ -21,7 +21,8 @@ import odd_tables
 import pandas as pd
 from field_data import dense_t, genotypes
 from hypothesis import strategies as st
-from odd_tables import ARRAYS, ODDITIES, Found, Oddity, TableWay, make_table, table_ways
+from made_tables import Found, make_table
+from odd_tables import ARRAYS, ODDITIES, Oddity, TableWay, table_ways
 
 import lfmm2
 from lfmm2.genotypes.plink_writer import write_plink

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from made_tables import make_table
 from odd_inputs import FOLDER, ID_KINDS, K, N, judge_values, sample_names, truth_of, values_of
-from odd_tables import ARRAYS, CATEGORIES, CONTAINERS, ODDITIES, Oddity, TableWay, make_table, table_ways
+from odd_tables import ARRAYS, CATEGORIES, CONTAINERS, ODDITIES, Oddity, TableWay, table_ways
 
 import lfmm2
 from lfmm2.genotypes.plink_writer import write_plink
