@@ -85,8 +85,11 @@ def make_table(
     rows = _choose_rows(way, iid, found.has_row, rng)
     ids = _write_ids(way, fid, iid, rows, found.has_row, rng)
     table = [cells[i] for i in rows]
-    _add_rows(way, ids, table, rng)
+    places = [_place(i) for i in rows]
+    _add_rows(way, ids, table, places, rng)
     sheet = _lay_out(way, ids, table, list(variables), rng)
+    if way.beside:
+        sheet.columns |= {name: [place[j] for place in places] for j, name in enumerate(("site", "lon", "lat"))}
     found.source = _write(way, sheet, path) if way.container in FILES else _in_memory(way, sheet)
     return found
 
@@ -119,7 +122,9 @@ def _write_ids(
     return ids
 
 
-def _add_rows(way: TableWay, ids: list[tuple[str, str]], table: list[Any], rng: np.random.Generator) -> None:
+def _add_rows(
+    way: TableWay, ids: list[tuple[str, str]], table: list[Any], places: list[Any], rng: np.random.Generator
+) -> None:
     """Add rows that repeat a sample, and rows of others."""
     n = len(ids)
     if way.has("a row twice", "two rows of a sample"):
@@ -128,10 +133,12 @@ def _add_rows(way: TableWay, ids: list[tuple[str, str]], table: list[Any], rng: 
             again[-1] = again[-1] + 3.0 if isinstance(again[-1], float) else 17.0
         ids.append(ids[0])
         table.append(again)
+        places.append(places[0])
     if way.has("rows of others"):
         numeric = ids[0][1].isdecimal()
         ids += [("other", str(1000 + k) if numeric else f"other{k}") for k in range(N_OTHERS)]
         table += [table[k] for k in rng.choice(n, N_OTHERS)]
+        places += [_place(100 + k) for k in range(N_OTHERS)]
 
 
 def _lay_out(
@@ -144,13 +151,12 @@ def _lay_out(
     if way.has("IDs of partners in front"):
         sheet.partners = rng.permutation(columns["IID"]).tolist()
     sheet.columns |= {name: [row[j] for row in table] for j, name in enumerate(names)}
-    if way.beside:
-        sheet.columns |= {
-            "site": [f"P{k % 4}" for k in range(len(ids))],
-            "lon": [round(7 + 0.01 * k, 2) for k in range(len(ids))],
-            "lat": [round(45.3 - 0.02 * k * k, 2) for k in range(len(ids))],
-        }
     return sheet
+
+
+def _place(i: int) -> tuple[str, float, float]:
+    """Return site, longitude and latitude of a sample."""
+    return f"P{i % 4}", round(7 + 0.01 * i, 2), round(45.3 - 0.02 * i * i, 2)
 
 
 def _natural(iid: str) -> tuple[int, str]:
