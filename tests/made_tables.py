@@ -68,7 +68,7 @@ def make_table(
     cells = values.astype(object)
     found = Found(None, values, np.ones(len(iid), bool))
     if way.word or way.has("-9 in a PLINK table", "a masked value"):
-        holes = rng.choice(len(iid), 2, replace=False)
+        holes = rng.choice(len(iid), way.n_holes, replace=False)
         found.values[holes, 0] = np.nan
         cells[holes, 0] = _hole(way)
         if way.has("a fill value, named"):

@@ -101,7 +101,11 @@ class TableWay:
     oddities : tuple of str
         Keys of `ODDITIES`.
     word : str
-        The text in cells that are missing, or the name of a decoration.
+        The text in cells that are missing.
+    n_holes : int
+        The number of such cells.
+    decoration : str
+        Key of `DECORATIONS`.
     style : str
         How cells and lines of a file are written: "plain", "quoted", "padded" with blanks, or "Windows"; the types of
         a frame: "plain", "nullable", or "category" for IDs.
@@ -114,6 +118,7 @@ class TableWay:
     order: str = "fam"
     oddities: tuple[str, ...] = ()
     word: str = ""
+    n_holes: int = 2
     decoration: str = ""
     style: str = "plain"
     beside: bool = False
@@ -235,6 +240,7 @@ def table_ways(
         order=draw(st.sampled_from(["shuffled", "sorted", "fam"])),
         oddities=tuple(oddities),
         word=word,
+        n_holes=draw(st.sampled_from([1, 2, 6])) if word else 2,
         decoration=draw(st.sampled_from(decorations)) if {"decorated IDs", GROUPS[1][1]} & set(oddities) else "",
         style=draw(st.sampled_from(STYLES.get(container, ("plain",)))),
         beside=beside and container in ("CSV", "TSV", "frame") and draw(st.booleans()),
