@@ -137,7 +137,7 @@ def ways(draw: Any, kinds: tuple[str, ...] = KINDS) -> Way:
         if "IDs for genotypes without" in kinds and table.container not in ARRAYS and draw(st.integers(0, 5)) == 0:
             oddities.append("IDs for genotypes without")
             # IDs from 1 on are the numbers of the rows, and nobody can tell that they are meant as names.
-            ids = "words" if ids == "numbers" else ids
+            ids = "numbers from 101" if ids == "numbers" else ids
         else:
             table = draw(arrays)
         covar = None if covar is None else draw(arrays)

@@ -28,7 +28,7 @@ def way_with(oddity: str) -> Way:
         given = next(given for given, names in ODD_GENOTYPES.items() if oddity in names)
         container = "CSV" if given == "frame with IDs" or oddity == "IDs for genotypes without" else "array"
         table = TableWay(container=container)
-        return replace(SOUND, ids="words", genotypes=given, oddities=(oddity,), code=9, table=table)
+        return replace(SOUND, ids="numbers from 101", genotypes=given, oddities=(oddity,), code=9, table=table)
     container = next(container for container, names in OF_CONTAINERS.items() if oddity in names)
     words = {"a word for missing": "NA", "another word for missing": "#N/A"}
     table = TableWay(
