@@ -55,7 +55,7 @@ ODDITIES = {
     "index that counts rows, with gaps": Oddity(IDS),
     "index that counts rows, and no IDs": Oddity(IDS),
     "IDs in a column without a name": Oddity(IDS),
-    "a row without an ID": Oddity(IDS),
+    "a row without an ID": Oddity(IDS + r"|cell\(s\)"),
     "index of floats": Oddity(IDS),
     "IIDs that need FIDs": Oddity("FID|repeated"),
     "decorated IDs": Oddity("ID|would match|no row"),
