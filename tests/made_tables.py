@@ -156,7 +156,7 @@ def _lay_out(
 
 def _place(i: int) -> tuple[str, float, float]:
     """Return site, longitude and latitude of a sample."""
-    return f"P{i % 4}", round(7 + 0.01 * i, 2), round(45.3 - 0.02 * i * i, 2)
+    return f"P{i % 4}", round(7 + 0.01 * float(i), 2), round(45.3 - 0.02 * float(i) ** 2, 2)
 
 
 def _natural(iid: str) -> tuple[int, str]:

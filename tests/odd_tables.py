@@ -64,7 +64,7 @@ ODDITIES = {
     "samples without a row": Oddity("no row|lack|absent|without|not there|not in"),
     "a row twice": Oddity("repeated|twice|same"),
     "two rows of a sample": Oddity("repeated|twice"),
-    "no header": Oddity("header|column name|names? of (the )?columns|is a number|repeated"),
+    "no header": Oddity("header|no column|column name|names? of (the )?columns|is a number|repeated"),
     "a column twice": Oddity("repeated|twice"),
     # numbers that mean nothing
     "a word for missing": Oddity(MISSING, is_sound=True),
