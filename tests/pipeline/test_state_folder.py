@@ -195,9 +195,10 @@ def test_file_is_flushed_only_when_that_is_due(tmp_path: Path, monkeypatch: pyte
 
     with begin(tmp_path / "s") as state:
         monkeypatch.setattr(os, "fsync", recorded)
+        now = state._flushed_at
+        monkeypatch.setattr(state_folder.time, "monotonic", lambda: now)
         state.keep_note("early", 1)
         assert flushed == []
-        now = state._flushed_at
         monkeypatch.setattr(state_folder.time, "monotonic", lambda: now + state_folder.KEEP_AFTER_SECONDS)
         state.keep_note("late", 2)
         assert flushed == ["late.json.part", "s"]
