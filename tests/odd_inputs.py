@@ -309,10 +309,12 @@ def intended(way: Way, given: Given) -> np.ndarray | None:
                 hole[:] = False
         kept &= found.has_row & ~hole
         values.append(here)
-    if kept.sum() < N // 4:
+    if kept.sum() < N // 3:  # too few for a test, or for a run
         return None
     d = sum(found.values.shape[1] for found in given.X)
-    return dense_t(given.dosage[kept], np.hstack(values)[kept], K)[:, :d]
+    t = dense_t(given.dosage[kept], np.hstack(values)[kept], K)[:, :d]
+    t[np.nanstd(given.dosage[kept], axis=0) == 0] = np.nan  # SNPs without variation
+    return t
 
 
 class Wrong(AssertionError):
@@ -370,7 +372,7 @@ def judge_values(
     said = [re.sub(r"\S*/", "", str(w.message)) for w in seen if issubclass(w.category, lfmm2.InputWarning)]
     named = [text for text in said if is_named(text)]
     alike = right is not None and found is not None and found.shape == right.shape
-    if alike and np.allclose(found, right, rtol=TOLERANCE, atol=TOLERANCE):
+    if alike and np.allclose(found, right, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
         strange = [text for text in said if text not in named and way.values != "outlier"]
         if strange and not excused:
             raise Wrong(f"{names}: a false alarm: {strange[0]}")
