@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lfmm2._typing import AnyPath, Paths
 from lfmm2._words import some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, UsageError
-from lfmm2.files.input_memory import note_input_memory
+from lfmm2.files.input_memory import check_input_memory, note_input_memory
 from lfmm2.files.text_tables import repeated, spelling_hints, stream_bytes, stream_tables
 
 # Bytes of memory that the IDs of one sample take as Python strings, those of the .fam and those of the tables. With a
@@ -36,6 +36,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.iid)
 
+    @property
+    def longest_id(self) -> int:
+        """Number of characters of the longest IID."""
+        return max(map(len, self.iid), default=0)
+
 
 def first_two_columns(path: AnyPath, rule: str, least: int = 1) -> tuple[list[str], list[str]]:
     """Return the first column of a file and, if there is one, the second.
@@ -46,6 +51,7 @@ def first_two_columns(path: AnyPath, rule: str, least: int = 1) -> tuple[list[st
     for table in stream_tables(path, rule, lambda n: [str(i) for i in range(n)] if n >= least else None):
         for values, column in zip(columns, table.columns, strict=False):
             values.extend(column.to_pylist())
+        check_input_memory(path, SAMPLE_BYTES * len(columns[0]))
     return columns
 
 
