@@ -210,7 +210,7 @@ def test_long_lists_are_searched_in_pieces(monkeypatch):
     assert found.t.shape == (150, 1)
     assert len(found.sample_ids) == 30
     said = [str(warning.message) for warning in told if issubclass(warning.category, InputWarning)]
-    assert said[0].startswith("--keep keep: over ")
+    assert said[0].startswith("--keep keep: 300 lines are of no sample in the .fam (n0, n1")
     assert "500 IDs are not in d.bim" in said[1]
 
 

@@ -77,9 +77,9 @@ def test_a_file_never_takes_the_number_of_a_closed_stream() -> None:
 
 @pytest.fixture
 def few_files() -> Iterator[int]:
-    """Let this process open 57 more files, fewer than the 16 of a run and 48 beside; yield the limit."""
+    """Let this process open 12 more files, fewer than the 16 of a run; yield the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = limits.count_open_files() + 57
+    few = limits.count_open_files() + 12
     resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
     yield few
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

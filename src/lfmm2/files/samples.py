@@ -20,7 +20,7 @@ from lfmm2.files.text_tables import repeated, spelling_hints, stream_bytes, stre
 SAMPLE_BYTES = 500
 #: Bytes of the text of a list that are parsed at once. More take more memory, because each ID becomes a Python string.
 LIST_CHUNK = 1 << 20
-# Number of IDs of no sample that are held for the message about them.
+# Number of IDs of no sample from which on only lines are counted, because IDs would fill the memory.
 _MOST_UNKNOWN = 50_000
 # Bytes that an ID of no sample takes, with those that are made of it in the search for another spelling.
 _LISTED_BYTES = 400
@@ -89,7 +89,7 @@ def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
     row_of: dict[str, int] = {}
     listed: set[int] = set()
     unknown: set[str] = set()
-    is_first, pairs, more = True, False, ""
+    is_first, pairs, n_lines = True, False, 0
     for table in stream_tables(path, rule, _numbered, LIST_CHUNK):
         first, *second = (column.to_pylist() for column in table.columns[:2])
         if is_first:
@@ -101,10 +101,9 @@ def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
             del names[0]
         rows = list(map(row_of.get, names))
         listed.update(row for row in rows if row is not None)
+        n_lines += rows.count(None)
         if len(unknown) < _MOST_UNKNOWN:
             unknown.update(name for name, row in zip(names, rows, strict=True) if row is None)
-        else:
-            more = more or "over " * (None in rows)
         is_first = False
         note_input_memory(path, stream_bytes(LIST_CHUNK) + _LISTED_BYTES * len(unknown))
     found = {keys[row] for row in listed}
@@ -112,8 +111,11 @@ def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
         raise InconsistentInputError(f"{path}: {some_of(twins)}: several samples each; list FID and IID")
     mask = np.array([key in found for key in keys], dtype=np.bool_)
     names = sorted(unknown)
-    hints = spelling_hints(names, [key for key in keys if key not in found]) if names and not more else []
-    fact = f"{more}{with_spaces(len(names)) if more else len(names)} IDs are not in the .fam ({some_of(names)})"
+    if len(names) >= _MOST_UNKNOWN:
+        fault = f"{with_spaces(n_lines)} lines are of no sample in the .fam ({some_of(names)})"
+        return SampleList(mask, n_lines, fault)
+    hints = spelling_hints(names, [key for key in keys if key not in found]) if names else []
+    fact = f"{len(names)} IDs are not in the .fam ({some_of(names)})"
     return SampleList(mask, len(names), "; ".join([fact, *hints]) if names else "")
 
 
