@@ -96,7 +96,7 @@ def changed(array: np.ndarray, place: object, value: float) -> np.ndarray:
         ({"X": changed(X, 5, np.inf)}, MalformedInputError, r"row 6 \(sample 6\), column 'env1': is infinite"),
         ({"X": X[1:]}, InconsistentInputError, "array of 37 rows, but there are 38 samples"),
         ({"X": np.c_[X, X]}, DegenerateProblemError, "env1 and env2 have the same values"),
-        ({"X": pd.DataFrame({"x": X}, index=IIDS)}, InconsistentInputError, "38 of 38 samples have no row"),
+        ({"X": pd.DataFrame({"x": X}, index=IIDS)}, InconsistentInputError, "are only numbered; give genotypes with"),
         ({"X": "x"}, ReadError, "x: cannot be opened"),
         ({"K": 0}, UsageError, "K is 0"),
         ({"K": 3.0}, UsageError, "K is 3.0; .* whole number"),

@@ -146,7 +146,8 @@ def genetic_offset(
         averaged; the runs must have the same SNPs, counted alleles and variables.
     env, new_env : path, DataFrame, pyarrow.Table or array
         One row per place and one column per variable of the run, in the same units; other columns are ignored. Places
-        are matched by ID, in any order. Rows of an array are in the order of the rows of the other environment, and its
+        are matched by ID, in any order: the column IID, else one that both tables have, or the coordinates of cells (x
+        and y, longitude and latitude). Rows of an array are in the order of the rows of the other environment, and its
         columns in the order of the variables. If `env` is None, the places are the samples of the (first) run, with its
         variables.
     effects : {"ridge", "ols"}

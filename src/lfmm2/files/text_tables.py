@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -73,34 +72,11 @@ _STRAY_BYTES = {
     b"\r": "a carriage return without line feed; save it with Unix line ends",
 }
 _TYPES = dict.fromkeys(("CHROM", "POS", "ID", "A1", "A2", "0", "1"), pa.string()) | {"POS": pa.int64()}
-# IDs that are compared in other spellings for the hint of a message; so many take 0.3 s.
-_MOST_RESPELLED = 200_000
-# Changes that IDs often suffer on the way through a spreadsheet, each with a function that undoes it.
-_SPELLINGS: dict[str, Callable[[str], str]] = {
-    "upper and lower case": str.casefold,
-    "leading zeros": lambda key: re.sub(r"\b0+(?=\w)", "", key),
-    "Unicode form (NFC)": lambda key: unicodedata.normalize("NFC", key),
-}
 
 
 def repeated(items: Sequence[str]) -> list[str]:
     """Return the items that occur more than once, in order."""
     return [item for item, times in Counter(items).items() if times > 1]
-
-
-def spelling_hints(lacking: Collection[str], extra: Collection[str]) -> list[str]:
-    """Say how many of the IDs not found are there in another spelling: ``1 would match but for leading zeros``.
-
-    Beyond 200 000 IDs, which take 0.3 s, nothing is said.
-    """
-    hints: list[str] = []
-    if len(lacking) + len(extra) > _MOST_RESPELLED:
-        return hints
-    for difference, respell in _SPELLINGS.items():
-        respelled = set(map(respell, extra))
-        if n_alike := sum(respell(key) in respelled for key in lacking):
-            hints.append(f"{n_alike} would match but for {difference}")
-    return hints
 
 
 def open_regular(path: AnyPath) -> BinaryIO:

@@ -306,8 +306,7 @@ def _align_to_samples(
     source: GenotypeSource, X: Any, covar: Any, numbers: FactorNumbers, options: RunOptions
 ) -> tuple[AlignedVariables, FactorNumbers, RidgeGeometry]:
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
-    variables = align_variables(source.samples, X, covar, options.samples)
-    variables = replace(variables, has_ids=source.has_ids)
+    variables = align_variables(source.samples, X, covar, options.samples, source.has_ids)
     # With mind the samples of given factors are known after the pass that counts missing calls.
     return variables, *fit_to_samples(variables, numbers, options, order_given=options.samples.mind is None)
 

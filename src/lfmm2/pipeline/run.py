@@ -138,6 +138,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
             len(variables.names), len(variables.nuisance_names), numbers.describe(), variables.names
         ),
         allele="" if tested_source.refusal("count_allele") else "A1" if inputs.counts_a1 else "A2",
+        matches=variables.matches,
     )  # fmt: skip
     plan.check()
     return plan
