@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from lfmm2._checks import is_whole, quoted
 from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, Solver, TableFormat
 from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
+from lfmm2.errors import UsageError
 from lfmm2.genotypes import GenotypesLike
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline import RunOptions, execute_estimation, execute_run, prepare_run
@@ -191,6 +193,9 @@ def run(
     >>> result.t.shape
     (2000, 2)
     """
+    if is_whole(X):
+        fact = f"X, the variables, is the number {quoted(X)}, and the genotypes of the factors come first"
+        raise UsageError(f"{fact}; write lfmm2.run(None, genotypes, variables, K={quoted(X)})")
     options = RunOptions.from_arguments(locals(), "lfmm2.run")
     with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
         return execute_run(prepared)

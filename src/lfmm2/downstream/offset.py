@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lfmm2._checks import are, check_flag, check_missing_code, check_progress, check_word, quoted
 from lfmm2._typing import AnyPath, Floats, ListedSnps, MissingCode
 from lfmm2._words import counted, with_spaces
 from lfmm2.downstream.environments import Places, paired_environments
@@ -197,9 +198,14 @@ def genetic_offset(
     >>> offset.ids, float((offset.gap[0] / offset.gap[1]).round(6))
     (('site2', 'site1'), 4.0)
     """
-    if effects not in tuple(EFFECTS):
-        raise UsageError(f"effects is {effects!r}; it is one of {', '.join(EFFECTS)}")
+    check_word(effects, "effects", EFFECTS)
+    for name, flag in (("joint", joint), ("scale", scale), ("overwrite", overwrite)):
+        check_flag(flag, name)
+    check_progress(progress, or_flag=False)
+    check_missing_code(missing_code)
     several = isinstance(results, Iterable) and not isinstance(results, str | os.PathLike | StoredRun)
+    if several and not are(results, lambda _: True):
+        raise UsageError(f"results are {quoted(results)}; give the --out of a run, or several in a list")
     given: list[AnyRun] = list(results) if several else [results]  # type: ignore[arg-type,list-item]
     runs = [open_run(run) for run in given]
     _check_runs(runs)

@@ -250,7 +250,7 @@ def refuse_transposed(source: GenotypeSource, X: Any) -> None:
     A table with the ID of any sample in its index is not compared, because it may have rows of other samples too.
     """
     in_memory = [part for part in as_tables(X) if not isinstance(part, str | os.PathLike)]
-    n_rows = {len(part) for part in in_memory if hasattr(part, "__len__")}
+    n_rows = {len(part) for part in in_memory if hasattr(part, "__len__") and getattr(part, "ndim", None) != 0}
     if source.paths or n_rows != {source.n_snps} or source.n_snps == source.n_samples:
         return
     labels = {str(label) for part in in_memory if hasattr(part, "iloc") for label in part.index}

@@ -180,6 +180,12 @@ class RunInputs:
         """Return every file that this run reads, each once."""
         return list(dict.fromkeys([*self.tested_source.paths, *self.estimation_source.paths, *self.tables]))
 
+    def check_unchanged(self) -> None:
+        """Raise ChangedInputError, or ReadError, if a file of the genotypes has changed since it was opened."""
+        for source in (self.tested_source, self.estimation_source):
+            for stamp in source.stamps:
+                stamp.check()
+
     def identity(self) -> dict[str, Any]:
         """Return what an unfinished run must share with this one to be resumed by it."""
         others = {option.name for option in TABLE if not option.changes_results}

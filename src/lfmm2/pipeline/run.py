@@ -222,7 +222,8 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
             files.remove_rest()
         else:
             allowed = open_files_allowed(prepared.plan.n_store_files)
-            with allowed, files.begin(prepared.identity) as (checkpoints, publication):
+            begun = files.begin(prepared.identity, prepared.inputs.check_unchanged)
+            with allowed, begun as (checkpoints, publication):
                 if not publication.is_complete():
                     run = _choose_snps(prepared, checkpoints)
                     factors = _estimate(run, checkpoints, files.read_factors(publication))
