@@ -104,7 +104,7 @@ def test_results_have_the_ids_of_the_frame():
     assert list(result.sample_ids) == [IDS[i] for i in ORDER]
     assert result.table("rain")["ID"].to_pylist() == list(FRAME.columns)
     few = ["snp399", "snp3", "snp17"]
-    chosen = lfmm2.run(FRAME, FRAME, TABLE, K=2, extract=few).table("rain")
+    chosen = lfmm2.run(FRAME, FRAME.fillna(0), TABLE, K=2, extract=few).table("rain")
     assert chosen["ID"].to_pylist() == ["snp3", "snp17", "snp399"]
     with pytest.raises(UsageError, match="--extract needs SNP IDs, and an array has none"):
         lfmm2.run(None, G, x, K=2, extract=few)
