@@ -36,6 +36,7 @@ def record_entries(
         "tested": used | source,
         "variables": variables,
         "nuisance_variables": [],
+        "categories": {},
         "factors": {
             "K": K,
             "n_estimated": K,
@@ -49,6 +50,8 @@ def record_entries(
         },
         "df": max(n_samples - len(variables) - K, 1),
         "gif": dict.fromkeys(variables, shown),
+        "sample_filter": None,
+        "missing_calls": None,
         "filters": None,
         "thinning": None,
         "calibration": {

@@ -52,7 +52,9 @@ def run(
     missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
+    categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
+    mind: float | None = None,
     loadings: bool = False,
     overwrite: bool = False,
     resume: bool = False,
@@ -128,7 +130,7 @@ def run(
     keep, remove : path or list of paths, optional
         Files of samples to use, or not to use; of several files, the samples that any of them lists.
     missing_code : float or str, or a list of these, optional
-        A value of X and `covar` that means missing, such as -9.
+        A value of X and `covar` that means missing, such as -9, beside an empty cell, NaN, NA, N/A, NULL and None.
     ploidy : int, optional
         Ploidy of genotypes given as an array: values outside of 0 to `ploidy` are refused, and frequencies of alleles
         are mean / ploidy. None for numbers that are no dosages, such as methylation; frequencies are then missing,
@@ -141,8 +143,14 @@ def run(
         of the variable over the samples in use that have it.
     variables : str or sequence of str, optional
         The columns of X to use, in this order: "temperature,rain". All by default, table by table.
+    categorical : str or sequence of str, optional
+        The columns of X and `covar` that are categories: "sex,batch". Each becomes an indicator (0 or 1) for each level
+        but the first in sorted order, named as "sex=M".
     intersect : bool
         Use the samples that have all variables, instead of raising an error when some have not.
+    mind : float, optional
+        Leave out samples whose share of missing calls, over the SNPs to test, is above this; PLINK takes 0.1. A sample
+        that lacks more than half of its calls is warned of in any case.
     loadings : bool
         Also compute the loadings V.
     overwrite : bool
@@ -165,7 +173,7 @@ def run(
     Notes
     -----
     Passes over the estimation set: 1 (exact), until convergence (krylov), q + 1 (power), one more for `est_thin`; one
-    over all SNPs for the tests of every K, one more for `maf` and `geno`.
+    over all SNPs for the tests of every K, one more for `maf` and `geno`, one more for `mind`.
     Memory: a few blocks of packed genotypes, and n × n numbers for exact or n × (K + oversampling) × passes for krylov.
 
     References
@@ -211,7 +219,9 @@ def estimate_factors(
     missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
+    categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
+    mind: float | None = None,
 ) -> LatentFactors:
     """Estimate the latent factors alone; parameters as in `run`, and so are errors.
 
@@ -260,7 +270,9 @@ def test_associations(
     missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
+    categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
+    mind: float | None = None,
     loadings: bool = False,
     overwrite: bool = False,
     resume: bool = False,

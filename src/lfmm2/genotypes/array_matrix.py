@@ -202,6 +202,10 @@ class ArrayMatrix:
         """Yield Yᵀ W by blocks."""
         for first, called, n_called, mean, block in self._blocks(label, snps.within(self.n_snps, RESTART_SNPS)):
 
+            def count_missing(rows: slice, called: NDArray[np.bool_] = called) -> Ints:
+                counts: Ints = np.sum(~called[rows], axis=0, dtype=np.int64)
+                return counts
+
             def products_of(
                 values: Floats,
                 imputation: Floats | None = None,
@@ -209,7 +213,9 @@ class ArrayMatrix:
                 facts: tuple[int, Ints, Floats] = (first, n_called, mean),
             ) -> CrossProducts:
                 sum_squares = np.einsum("ij,ij->i", values, values)
-                return CrossProducts(*facts, sum_squares, values @ W, values.__getitem__, imputation, by_mean)
+                return CrossProducts(
+                    *facts, sum_squares, values @ W, values.__getitem__, imputation, by_mean, count_missing
+                )
 
             if fill is None:
                 yield products_of(block)

@@ -73,6 +73,8 @@ class GenotypeSource(Protocol):
         IDs of all samples, in the order of the genotypes; no two share FID and IID.
     has_ids : bool
         False if samples are only numbered, so that variables are matched to them by order.
+    left_out : ndarray of int64 or None
+        Ascending positions of SNPs that no run uses, such as those with a negative position in a .bim; None for none.
     """
 
     name: str
@@ -80,6 +82,7 @@ class GenotypeSource(Protocol):
     n_snps: int
     samples: Samples
     has_ids: bool = True
+    left_out: Ints | None = None
 
     @abstractmethod
     def iter_variants(self) -> Iterator[pa.Table]:

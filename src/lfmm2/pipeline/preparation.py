@@ -37,6 +37,7 @@ from lfmm2.pipeline.options import TABLE
 from lfmm2.pipeline.run_options import RunOptions, SnpOptions
 from lfmm2.pipeline.snps import listed_snps, select_snps
 from lfmm2.process import Progress, parse_memory, resolve_threads, single_threaded_blas, software, terminal_progress
+from lfmm2.results import SampleFilterFacts
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ class RunInputs:
     n_threads : int
     opened : tuple of GenotypeSource
         Sources that were opened for this run, and that `close` closes.
+    sample_filter : SampleFilterFacts or None
+        Samples that `mind` has left out; None before that pass, or without one.
     """
 
     options: RunOptions
@@ -134,6 +137,12 @@ class RunInputs:
     memory: int
     n_threads: int
     opened: tuple[GenotypeSource, ...]
+    sample_filter: SampleFilterFacts | None = None
+
+    @property
+    def to_count(self) -> bool:
+        """True while the pass that counts missing calls, to leave out samples by `mind`, is still to come."""
+        return self.options.samples.mind is not None and self.sample_filter is None
 
     def make_engine(self) -> Engine:
         """Return an engine with the whole budget and an empty record of passes."""
@@ -276,15 +285,24 @@ def _align_to_samples(
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
     variables = align_variables(source.samples, X, covar, options.samples)
     variables = replace(variables, has_ids=source.has_ids)
+    # With mind the samples of given factors are known after the pass that counts missing calls.
+    return variables, *fit_to_samples(variables, numbers, options, order_given=options.samples.mind is None)
+
+
+def fit_to_samples(
+    variables: AlignedVariables, numbers: FactorNumbers, options: RunOptions, order_given: bool = True
+) -> tuple[FactorNumbers, RidgeGeometry]:
+    """Check the size of the problem, put factors that are given in the order of the samples, and make the geometry."""
     n, n_all = variables.values.shape
     check_size(n, n_all, numbers.n_factors)
     degrees_of_freedom(n, n_all, numbers.n_factors, options.test.df)
     lambda_ = options.lambda_
     if numbers.given is not None:
-        given = _order_factors(numbers.given, variables)
-        numbers, lambda_ = replace(numbers, given=given), given.lambda_
+        lambda_ = numbers.given.lambda_
+        if order_given:
+            numbers = replace(numbers, given=_order_factors(numbers.given, variables))
     with single_threaded_blas():
-        return variables, numbers, ridge_geometry(variables.values, lambda_)
+        return numbers, ridge_geometry(variables.values, lambda_)
 
 
 def join_numbers(ks: tuple[int, ...]) -> str:

@@ -37,12 +37,17 @@ class SampleOptions:
     intersect: bool = DEFAULTS["intersect"]
     missing: Missing = DEFAULTS["missing"]
     variables: str | Sequence[str] | None = DEFAULTS["variables"]
+    categorical: str | Sequence[str] | None = DEFAULTS["categorical"]
+    mind: float | None = DEFAULTS["mind"]
 
     def __post_init__(self) -> None:
         _check(self)
         if self.intersect and self.missing == "mean":
             fact = "--intersect leaves out samples with missing values, and --missing mean would fill these"
             raise UsageError(f"{fact}; give one of them, and --keep for samples that have rows")
+        if self.mind is not None and self.missing == "mean":
+            fact = "--mind leaves out samples after --missing mean has taken means with them"
+            raise UsageError(f"{fact}; give one of them, and --remove for samples with missing calls")
 
 
 @dataclass(frozen=True)

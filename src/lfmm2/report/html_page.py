@@ -23,7 +23,7 @@ from lfmm2.report.report_words import (
     suggestion,
 )
 from lfmm2.report.summaries import NEIGHBOURHOOD, BriefSummary, Locus, SnpSummary, TableSummary
-from lfmm2.results import StoredRun
+from lfmm2.results import StoredRun, sample_lines
 
 # Characters of the record that the page shows; a run of many variables has a record of many megabytes.
 _MOST_RECORD = 200_000
@@ -219,7 +219,7 @@ def _factors(contents: Contents) -> str:
 
 
 def _data(contents: Contents) -> str:
-    """Write the section of the data: missing calls, filters, thinning, and numbers of SNPs by status."""
+    """Write the section of the data: missing calls, samples left out, filters, thinning, SNPs by status."""
     record, snps = contents.run.record, contents.snps
     imputation = record.imputation
     items: dict[str, object] = {
@@ -230,6 +230,7 @@ def _data(contents: Contents) -> str:
         errors = (number(value, ".4g") for value in (imputation.rmse_factors, imputation.rmse_mean, imputation.ratio))
         line = "error {} by the factors, {} by the mean, ratio {}".format(*errors)
         items["imputation"] = f"of {counted(imputation.n_held_out, 'call')} held out: {line}"
+    items |= sample_lines(record)
     if (filters := record.filters) is not None:
         items["filters"] = (
             f"{counted(filters.n_snps, 'SNP')} in the file, {with_spaces(filters.no_call)} without a call, "
