@@ -122,7 +122,13 @@ class CountsEveryone(Wrong):
     def cross_products(self, W: Floats, *args: Any, **options: Any) -> Iterator[CrossProducts]:
         for block in super().cross_products(W, *args, **options):
             n_called = np.where(block.n_called > 0, self.n_samples, 0)
-            yield replace(block, n_called=n_called)
+            yield replace(block, n_called=n_called, count_missing=None)
+
+
+class CountsOtherCallsBySample(Wrong):
+    def cross_products(self, W: Floats, *args: Any, **options: Any) -> Iterator[CrossProducts]:
+        for block in super().cross_products(W, *args, **options):
+            yield replace(block, count_missing=lambda _: np.zeros(self.n_samples, np.int64))
 
 
 class DividesByTheWrongNumber(Wrong):
@@ -162,6 +168,7 @@ class IgnoresTheFilling(Wrong):
         (HalfOfTheGramMatrix, r"gram\(\) is off by"),
         (GapInTheBlocks, "a block that begins with SNP 1, but SNP 0 is the next"),
         (CountsEveryone, "n_called does not count the values that are there"),
+        (CountsOtherCallsBySample, "count_missing counts other missing values by sample"),
         (DividesByTheWrongNumber, "sum_squares is off by"),
         (NewBitsEveryTime, "gram_product gives other bits the second time"),
         (SinglePrecision, r"products of a block has shape .* and type float32"),

@@ -101,7 +101,12 @@ class Hits:
             test = self.run.record.calibration.tests[name]
             if test.method == "none" and test.gif > _INFLATED:
                 lines[f"calibration of {name}"] = f"none (GIF {test.gif:.2f})"
-        if n_placeless:
+        if n_placeless and n_placeless == len(self.table):
+            alone = "each is a clump of its own, and " if self.clump is not None else ""
+            lines["without a place"] = (
+                f"no hit has a position (0 in the .bim, and always 0 for an array), so {alone}the .bed file is empty"
+            )
+        elif n_placeless:
             have = "has" if n_placeless == 1 else "have"
             what = "hits" if self.clump is None else "lines"
             lines["without a place"] = (
