@@ -101,17 +101,13 @@ class Hits:
             test = self.run.record.calibration.tests[name]
             if test.method == "none" and test.gif > _INFLATED:
                 lines[f"calibration of {name}"] = f"none (GIF {test.gif:.2f})"
-        if n_placeless and n_placeless == len(self.table):
-            alone = "each is a clump of its own, and " if self.clump is not None else ""
-            lines["without a place"] = (
-                f"no hit has a position (0 in the .bim, and always 0 for an array), so {alone}the .bed file is empty"
-            )
-        elif n_placeless:
+        if n_placeless:
             have = "has" if n_placeless == 1 else "have"
             what = "hits" if self.clump is None else "lines"
+            alone = "" if self.clump is None else "; each of them is a clump of its own"
             lines["without a place"] = (
-                f"{n_placeless} of {len(self.table)} {what} {have} no position or no chromosome (0 in the .bim), and "
-                "are not in the .bed file"
+                f"{n_placeless} of {len(self.table)} {what} {have} no position or no chromosome (0 in the .bim; an "
+                f"array has none), and are not in the .bed file{alone}"
             )
         return lines
 
