@@ -2,7 +2,7 @@
 
 from lfmm2.files.categories import expand_categories
 from lfmm2.files.cell_numbers import as_floats
-from lfmm2.files.fill_values import check_numbers
+from lfmm2.files.fill_values import check_numbers, is_fill_value
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
 from lfmm2.files.id_tables import as_tables, take_apart
 from lfmm2.files.input_memory import InputMemory, input_budget, note_input_memory
@@ -57,9 +57,9 @@ __all__ = [
     "InputMemory", "MissingCodes", "OddPositions", "OutputSet", "RowStore", "Samples", "Variables", "WholeFile",
     "as_floats", "as_paths", "as_tables", "check_free", "check_free_space", "check_numbers", "check_output_name",
     "check_outputs", "check_prefix_name", "check_variables", "checksum", "expand_categories", "find_damaged_files",
-    "first_two_columns", "id_files", "input_budget", "iter_id_lists", "join_variables", "joined_ids", "matches",
-    "note_input_memory", "open_regular", "open_table", "read_columns", "read_id_list", "read_note", "read_record",
-    "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated", "seal_json", "spelling_hints",
-    "stream_bytes", "stream_tables", "sync_folder", "take_apart", "text_options", "translated", "warn_of_classes",
-    "warn_of_few_apart", "warn_of_no_environment", "writing_bytes",
+    "first_two_columns", "id_files", "input_budget", "is_fill_value", "iter_id_lists", "join_variables",
+    "joined_ids", "matches", "note_input_memory", "open_regular", "open_table", "read_columns", "read_id_list",
+    "read_note", "read_record", "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated",
+    "seal_json", "spelling_hints", "stream_bytes", "stream_tables", "sync_folder", "take_apart", "text_options",
+    "translated", "warn_of_classes", "warn_of_few_apart", "warn_of_no_environment", "writing_bytes",
 ]  # fmt: skip
