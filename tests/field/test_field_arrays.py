@@ -127,6 +127,14 @@ def test_a_table_of_more_samples_than_the_frame_is_no_transposed_one():
     assert same(t_of(FRAME, more), RIGHT)
 
 
+def test_samples_that_are_columns_of_a_frame_are_known_by_their_ids():
+    square, climate = FRAME.iloc[:, :N], pd.DataFrame({"rain": x, "site": "a"}, index=IDS)
+    other = climate.rename(index={"s001": "another"})
+    for table in (climate, other, climate.reset_index(names="plant"), climate["rain"].iloc[ORDER[:50]]):
+        with pytest.raises(InconsistentInputError, match=r"the IDs of X are names of columns .*genotypes\.T"):
+            lfmm2.run(None, square.T, table, K=2)
+
+
 def test_ids_that_count_rows_on_one_side_only_are_refused():
     numbered = pd.DataFrame(G, index=np.arange(1, N + 1))
     shuffled = pd.DataFrame(G, index=np.arange(1, N + 1)).iloc[ORDER]
