@@ -184,3 +184,56 @@ def test_report_of_an_array_has_no_bases(written, tmp_path):
     axes = manhattan(written, "env1")
     assert "number of the SNP" in axes.get_xlabel()
     assert [tick.get_text() for tick in axes.get_xticklabels()][:2] == ["50", "100"]
+
+
+def made_array(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """An array (30, 80) of one kind of numbers, of samples from three populations."""
+    f = np.clip(rng.uniform(0.2, 0.8, 80) + rng.normal(0, 0.1, (3, 80)), 0.05, 0.95)[np.arange(30) % 3]
+    return {
+        "haploid": lambda: rng.binomial(1, f),
+        "diploid": lambda: rng.binomial(2, f),
+        "tetraploid": lambda: rng.binomial(4, f),
+        "octoploid": lambda: rng.binomial(8, f),
+        "pools": lambda: np.clip(f + 0.1 * rng.normal(size=f.shape), 0, 1),
+        "dosages": lambda: np.clip(2 * f + 0.3 * rng.normal(size=f.shape), 0, 2),
+        "M values": lambda: rng.normal(0, 2, f.shape) + 3 * f,
+        "expression": lambda: np.abs(rng.normal(6, 2, f.shape)) + f,
+        "counts": lambda: rng.poisson(20 * f),
+    }[kind]().astype(float)
+
+
+@pytest.mark.parametrize(
+    ("kind", "container"),
+    [
+        ("haploid", "array"),
+        ("diploid", "columns first"),
+        ("tetraploid", "nullable"),
+        ("octoploid", "masked"),
+        ("pools", "frame"),
+        ("dosages", "array"),
+        ("M values", "nullable"),
+        ("expression", "columns first"),
+        ("counts", "masked"),
+    ],
+)
+def test_any_array_has_the_right_t_or_is_asked_about(kind, container):
+    rng = np.random.default_rng(len(kind) + 7 * len(container))
+    complete, X = made_array(kind, rng), rng.normal(size=30) + np.arange(30) % 3
+    is_missing = rng.random(complete.shape) < 0.03
+    values = np.where(is_missing, np.nan, complete)
+    code = rng.choice([-9, -1, 9, 255, -127, -9999])
+    if np.isin(code, complete):
+        code = -9
+    coded = np.where(is_missing, code, complete)
+    make = {
+        "array": lambda Y: Y,
+        "columns first": np.asfortranarray,
+        "frame": pd.DataFrame,
+        "masked": lambda Y: np.ma.array(coded, mask=is_missing) if Y is values else Y,
+        "nullable": lambda Y: pd.DataFrame(Y).convert_dtypes(),
+    }[container]
+    right = dense_t(values, X, 2)
+    assert same(t_of(make(values), X), right)
+    with pytest.raises(MalformedInputError, match=f"missing_genotype={code}"):
+        t_of(make(coded), X)
+    assert same(t_of(make(coded), X, missing_genotype=code), right)
