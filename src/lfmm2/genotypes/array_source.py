@@ -42,6 +42,8 @@ class NumberSource(GenotypeSource, Protocol):
     ----------
     dtype : numpy.dtype
         Type of the numbers that `read` returns; float64 by default.
+    ploidy : int or None
+        2 if the numbers are dosages of diploids; None by default, without frequencies of alleles.
     """
 
     dtype: np.dtype[Any] = np.dtype(np.float64)
