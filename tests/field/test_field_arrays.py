@@ -171,9 +171,10 @@ def test_features_of_an_array_have_no_places(written, tmp_path):
     assert hits.table["A1_FREQ"].null_count == len(hits.table)
     bed = write_hits(tmp_path / "h", hits)["bed"].read_text().splitlines()
     assert len(bed) == 1
-    said = hits.summary()["without a place"]
-    assert re.search("have no position .*an array has none.* not in the .bed file; each of them is a clump", said)
-    assert "clump" not in collect_hits(written).summary()["without a place"]
+    said = hits.summary()
+    assert re.search(r"in \d clumps?, each of one SNP, because none has a place", said["hits of env1"])
+    assert "no position, and are not in the .bed file" in said["without a place"]
+    assert "clump" not in collect_hits(written).summary()["hits of env1"]
 
 
 def test_report_of_an_array_has_no_bases(written, tmp_path, monkeypatch):

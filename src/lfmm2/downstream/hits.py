@@ -86,12 +86,13 @@ class Hits:
         """Return lines for the terminal, by name."""
         lines = {}
         per_table = dict.fromkeys(self.tables, 0)
+        alone = ", each of one SNP, because none has a place" if _find_placeless(self.table).all() else ""
         for name in self.table["VARIABLE"].to_pylist():
             per_table[name] += 1
         n_placeless = int(_find_placeless(self.table).sum())
         for name in self.tables:
             if self.counts[name]:
-                clumps = f" in {counted(per_table[name], 'clump')}" if self.clump is not None else ""
+                clumps = f" in {counted(per_table[name], 'clump')}{alone}" if self.clump is not None else ""
                 text = f"{counted(self.counts[name], 'SNP')} with {self.rate} < {self.level:g}{clumps}"
             elif np.isnan(self.smallest[name]):
                 text = f"no SNP has {self.rate}"
@@ -102,13 +103,9 @@ class Hits:
             if test.method == "none" and test.gif > _INFLATED:
                 lines[f"calibration of {name}"] = f"none (GIF {test.gif:.2f})"
         if n_placeless:
-            have = "has" if n_placeless == 1 else "have"
             what = "hits" if self.clump is None else "lines"
-            alone = "" if self.clump is None else "; each of them is a clump of its own"
-            lines["without a place"] = (
-                f"{n_placeless} of {len(self.table)} {what} {have} no position or no chromosome (0 in the .bim; an "
-                f"array has none), and are not in the .bed file{alone}"
-            )
+            fact = f"{n_placeless} of {len(self.table)} {what} have no chromosome or no position"
+            lines["without a place"] = f"{fact}, and are not in the .bed file"
         return lines
 
 
