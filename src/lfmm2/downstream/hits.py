@@ -87,12 +87,13 @@ class Hits:
         """Return lines for the terminal, by name."""
         lines = {}
         per_table = dict.fromkeys(self.tables, 0)
+        alone = ", each of one SNP, because none has a place" if _find_placeless(self.table).all() else ""
         for name in self.table["VARIABLE"].to_pylist():
             per_table[name] += 1
         n_placeless = int(_find_placeless(self.table).sum())
         for name in self.tables:
             if self.counts[name]:
-                clumps = f" in {counted(per_table[name], 'clump')}" if self.clump is not None else ""
+                clumps = f" in {counted(per_table[name], 'clump')}{alone}" if self.clump is not None else ""
                 text = f"{counted(self.counts[name], 'SNP')} with {self.rate} < {self.level:g}{clumps}"
             elif np.isnan(self.smallest[name]):
                 text = f"no SNP has {self.rate}"

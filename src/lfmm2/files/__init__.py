@@ -2,7 +2,7 @@
 
 from lfmm2.files.categories import expand_categories
 from lfmm2.files.cell_numbers import as_floats
-from lfmm2.files.fill_values import check_numbers
+from lfmm2.files.fill_values import check_numbers, is_fill_value
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
 from lfmm2.files.id_spelling import spelling_hints
 from lfmm2.files.id_tables import IdTable, as_tables
@@ -58,10 +58,10 @@ __all__ = [
     "IdTable", "InputMemory", "MissingCodes", "OddPositions", "OutputSet", "RowStore", "Samples", "TableMatch",
     "Variables", "WholeFile", "as_floats", "as_paths", "as_tables", "check_free", "check_free_space",
     "check_numbers", "check_output_name", "check_outputs", "check_prefix_name", "check_variables", "checksum",
-    "expand_categories", "find_damaged_files", "first_two_columns", "id_files", "input_budget", "iter_id_lists",
-    "join_variables", "joined_ids", "matched_table", "matches", "note_input_memory", "open_regular",
-    "open_table", "pair_tables", "read_columns", "read_id_list", "read_note", "read_record", "read_sample_list",
-    "read_variables", "recut", "refuse_other_format", "repeated", "seal_json", "spelling_hints", "stream_bytes",
-    "stream_tables", "sync_folder", "text_options", "translated", "warn_of_classes", "warn_of_few_apart",
-    "warn_of_no_environment", "writing_bytes",
+    "expand_categories", "find_damaged_files", "first_two_columns", "id_files", "input_budget", "is_fill_value",
+    "iter_id_lists", "join_variables", "joined_ids", "matched_table", "matches", "note_input_memory",
+    "open_regular", "open_table", "pair_tables", "read_columns", "read_id_list", "read_note", "read_record",
+    "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated", "seal_json", "spelling_hints",
+    "stream_bytes", "stream_tables", "sync_folder", "text_options", "translated", "warn_of_classes",
+    "warn_of_few_apart", "warn_of_no_environment", "writing_bytes",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -245,18 +245,32 @@ def _read_list(path: AnyPath, option: str, samples: Samples, faults: list[str]) 
 
 
 def refuse_transposed(source: GenotypeSource, X: Any) -> None:
-    """Raise InconsistentInputError if genotypes in memory have a column, not a row, for each row of X.
+    """Raise InconsistentInputError if samples are columns, not rows, of genotypes in memory.
 
-    A table with the ID of any sample in its index is not compared, because it may have rows of other samples too.
+    They are if X has the names of columns as its IDs, or a row for each column; not if an ID of X is that of a row.
     """
-    in_memory = [part for part in as_tables(X) if not isinstance(part, str | os.PathLike)]
-    n_rows = {len(part) for part in in_memory if hasattr(part, "__len__") and getattr(part, "ndim", None) != 0}
-    if source.paths or n_rows != {source.n_snps} or source.n_snps == source.n_samples:
+    tables = [part for part in as_tables(X) if not isinstance(part, str | os.PathLike)]
+    labels = {label for table in tables for label in _labels(table)}
+    if source.paths or (source.has_ids and labels.intersection(source.samples.iid)):
         return
-    labels = {str(label) for part in in_memory if hasattr(part, "iloc") for label in part.index}
-    if not (source.has_ids and labels.intersection(source.samples.iid)):
-        fact = f"the genotypes have {source.n_samples} rows and {source.n_snps} columns, and X has {source.n_snps} rows"
+    n_rows = {len(table) for table in tables if hasattr(table, "__len__") and getattr(table, "ndim", None) != 0}
+    n_samples, n_snps = source.n_samples, source.n_snps
+    fact = f"the genotypes have {n_samples} rows and {n_snps} columns, and X has {n_snps} rows"
+    is_transposed = n_rows == {n_snps} and n_snps != n_samples
+    if labels and not is_transposed and not source.refusal("extract"):
+        names = {name for table in source.iter_variants() for name in table["ID"].to_pylist()}
+        is_transposed = 2 * len(names & labels) > len(names)
+        fact = f"the IDs of X are names of columns of the genotypes ({some_of(sorted(names & labels))})"
+    if is_transposed:
         raise InconsistentInputError(f"{fact}: samples must be rows; transpose the genotypes, as genotypes.T does")
+
+
+def _labels(table: Any) -> Iterator[str]:
+    """Give the labels of the index of a frame or Series, and the cells of columns of text."""
+    if hasattr(table, "iloc"):
+        yield from (str(label).strip() for label in table.index.get_level_values(-1))
+        columns = [table.iloc[:, j] for j in range(len(getattr(table, "columns", ())))]
+        yield from (cell.strip() for column in columns for cell in column.tolist() if isinstance(cell, str))
 
 
 def match_samples(wanted: AlignedVariables, other: GenotypeSource, other_name: str) -> Ints:
