@@ -56,7 +56,7 @@ CANARIES = (
         "files/whole_files.py",
         "            os.fsync(descriptor)\n",
         "            pass\n",
-        "files/test_whole_files.py::test_output_set_flushes_files_then_renames_then_flushes_the_folder",
+        "files/test_output_sets.py::test_output_set_flushes_files_then_renames_then_flushes_the_folder",
     ),
     Canary(
         "a full disk goes unnoticed",
@@ -125,14 +125,14 @@ CANARIES = (
     Canary(
         "the lock of a folder that was just removed is taken for one",
         "files/folder_lock.py",
-        "            if not os.path.samestat((self.folder / LOCK).stat(), os.fstat(descriptor)):\n",
+        "            if not os.path.samestat((self.folder / LOCK).lstat(), os.fstat(descriptor)):\n",
         "            if False:\n",
         "files/test_folder_lock.py::test_lock_of_a_folder_that_was_just_removed_is_not_taken_for_one",
     ),
     Canary(
         "a file that another run has just finished is emptied",
         "files/whole_files.py",
-        "            return os.path.samestat(self._part.stat(), os.fstat(descriptor))\n",
+        "            return os.path.samestat(self._part.lstat(), os.fstat(descriptor))\n",
         "            return True\n",
         "files/test_whole_files.py::test_whole_file_does_not_touch_a_file_that_took_its_name_meanwhile",
     ),

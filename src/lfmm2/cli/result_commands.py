@@ -56,16 +56,13 @@ def hits(
     Example: lfmm2 hits results --fdr 0.05 --clump 50kb
     """
     from lfmm2._words import aligned
-    from lfmm2.downstream import collect_hits, hits_paths, write_hits
-    from lfmm2.files import check_outputs
+    from lfmm2.downstream import check_hits_paths, collect_hits, write_hits
     from lfmm2.process import terminal_progress
     from lfmm2.results import StoredRun
 
     run = StoredRun(results)
     prefix = run.prefix if out is None else out
-    outputs = hits_paths(prefix).values()
-    run.refuse_as_outputs(outputs)
-    check_outputs(outputs, overwrite)
+    check_hits_paths(prefix, run, overwrite)
     found = collect_hits(run, fdr=fdr, clump=clump, variables=variables, by=by, progress=terminal_progress())
     paths = write_hits(prefix, found, overwrite)
     say(aligned(found.summary() | {f"{name} file": str(path) for name, path in paths.items()}))

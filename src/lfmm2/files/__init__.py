@@ -3,6 +3,8 @@
 from lfmm2.files.cell_numbers import as_floats
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
 from lfmm2.files.id_tables import as_tables, take_apart
+from lfmm2.files.output_sets import OutputSet, OwnFiles, Stamp, check_outputs, manifest_of
+from lfmm2.files.private_folders import check_private, warn_of_others
 from lfmm2.files.row_store import RowStore, checksum
 from lfmm2.files.samples import (
     SAMPLE_BYTES,
@@ -14,7 +16,7 @@ from lfmm2.files.samples import (
     read_id_list,
     read_sample_list,
 )
-from lfmm2.files.seals import find_damaged_files, matches, read_note, read_record, seal_json
+from lfmm2.files.seals import find_damaged_files, matches, read_note, read_record, seal_json, stamp_of
 from lfmm2.files.table_files import (
     GROUP_ROWS,
     TEXT_FORMATS,
@@ -36,21 +38,21 @@ from lfmm2.files.text_tables import (
 )
 from lfmm2.files.variable_tables import Variables, check_variables, join_variables, read_variables
 from lfmm2.files.whole_files import (
-    OutputSet,
     WholeFile,
     check_free_space,
-    check_outputs,
     check_prefix_name,
+    find_link,
     sync_folder,
     translated,
 )
 
 __all__ = [
     "CHUNK", "GROUP_ROWS", "LAST_POSITION", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS", "FolderLock", "OutputSet",
-    "RowStore", "Samples", "Variables", "WholeFile", "as_floats", "as_paths", "as_tables", "check_free",
-    "check_free_space", "check_outputs", "check_prefix_name", "check_variables", "checksum", "find_damaged_files",
-    "first_two_columns", "id_files", "join_variables", "joined_ids", "matches", "open_regular", "open_table",
-    "read_columns", "read_id_list", "read_note", "read_record", "read_sample_list", "read_variables", "recut",
-    "refuse_other_format", "repeated", "seal_json", "spelling_hints", "stream_bytes", "stream_tables",
-    "sync_folder", "take_apart", "text_options", "translated", "writing_bytes",
+    "OwnFiles", "RowStore", "Samples", "Stamp", "Variables", "WholeFile", "as_floats", "as_paths", "as_tables",
+    "check_free", "check_free_space", "check_outputs", "check_prefix_name", "check_private", "check_variables",
+    "checksum", "find_damaged_files", "find_link", "first_two_columns", "id_files", "join_variables", "joined_ids",
+    "manifest_of", "matches", "open_regular", "open_table", "read_columns", "read_id_list", "read_note",
+    "read_record", "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated", "seal_json",
+    "spelling_hints", "stamp_of", "stream_bytes", "stream_tables", "sync_folder", "take_apart", "text_options",
+    "translated", "warn_of_others", "writing_bytes",
 ]  # fmt: skip

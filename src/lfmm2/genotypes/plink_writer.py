@@ -145,7 +145,7 @@ def write_plink(
                 raise UsageError(f"{name} has {len(column)} values, but dosages have {n} {what}; pass one each")
     paths = [Path(f"{os.fspath(out)}.{name}") for name in ("bim", "fam", "bed")]
     check_outputs(paths, overwrite)
-    with OutputSet() as outputs:
+    with OutputSet(overwrite) as outputs:
         bim, fam, bed = map(outputs.open, paths)
         bim.write(bim_text(**snps))
         fam.write(fam_text(**samples))

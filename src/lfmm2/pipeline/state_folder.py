@@ -12,7 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -25,7 +25,18 @@ from lfmm2.errors import (
     UsageError,
     WriteError,
 )
-from lfmm2.files import LOCK, FolderLock, WholeFile, check_free, read_note, seal_json, translated
+from lfmm2.files import (
+    LOCK,
+    FolderLock,
+    WholeFile,
+    check_free,
+    check_private,
+    find_link,
+    read_note,
+    seal_json,
+    translated,
+    warn_of_others,
+)
 
 # A file is flushed to the disk when at least this many seconds of work would be lost without it. With fewer seconds
 # small runs wait for the disk longer than they compute, with more seconds a power cut costs more work. The end of the
@@ -54,17 +65,21 @@ class StateFolder:
     error. Otherwise it leaves the folder, and adds a note about ``--resume`` to the error.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, outputs: Sequence[str] = ()) -> None:
         self.path = path
-        self._lock = FolderLock(path)
+        self._lock = FolderLock(path, outputs)
         self._is_new = False
         self._is_complete = False
         self._flushed_at = time.monotonic()
         self._flush_seconds = 0.0
 
     @classmethod
-    def begin(cls, path: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> StateFolder:
+    def begin(
+        cls, path: Path, identity: dict[str, Any], resume: bool, overwrite: bool, outputs: Sequence[str] = ()
+    ) -> StateFolder:
         """Lock the folder; leave the work of an unfinished run there if this run resumes it, else empty the folder.
+
+        `outputs` are the names of the files that the run will write beside the folder.
 
         Raises
         ------
@@ -73,9 +88,10 @@ class StateFolder:
         WriteError
             If the folder cannot be made.
         """
-        folder = cls(path)
+        folder = cls(path, outputs)
         try:
             folder._lock.take()
+            warn_of_others(path)
             if not _check_kept_work(path, identity, resume, overwrite):
                 folder._is_new = True
                 folder._empty()
@@ -188,15 +204,24 @@ def check_state_folder(folder: Path, identity: dict[str, Any], resume: bool, ove
             return False
     names = _list_names(folder)
     check_free(folder)
-    strange = [name for name in names if not _NAMES.fullmatch(name) or (folder / name).is_dir()]
+    with translated(folder):
+        check_private(folder)
+        strange = [name for name in names if not _NAMES.fullmatch(name) or find_link((folder / name).lstat())]
     if not strange and names and LOCK not in names:
         strange = names  # A state folder has a lock as long as it has any other file.
     if strange:
         raise OutputExistsError(
-            f"{folder}: is needed for the state of the run, but holds {strange[0]}; move it away, "
-            "or choose another --out"
+            f"{folder}: is needed for the state of the run, but holds {strange[0]}, which no run has put there; "
+            "move it away, or choose another --out"
         )
     return _check_kept_work(folder, identity, resume, overwrite)
+
+
+def finished_outputs(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size and SHA-256 of the outputs that a run has finished, by what follows the prefix in their names."""
+    stamps = StateFolder(folder).load_note(PROGRESS_NOTE)
+    stamps = stamps if isinstance(stamps, dict) else {}
+    return {name: stamp for name, stamp in stamps.items() if isinstance(stamp, dict) and "sha256" in stamp}
 
 
 def _check_kept_work(folder: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> bool:
