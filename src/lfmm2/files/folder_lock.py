@@ -60,7 +60,12 @@ class FolderLock:
             try:
                 self._check_rivals()
             except BaseException:
+                with contextlib.suppress(OSError):
+                    if os.listdir(self.folder) == [LOCK]:
+                        (self.folder / LOCK).unlink()
                 self.release()
+                with contextlib.suppress(OSError):
+                    self.folder.rmdir()
                 raise
 
     def _take(self) -> None:
