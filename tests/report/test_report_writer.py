@@ -210,7 +210,9 @@ def test_pictures_are_written_beside_it(prefix: Path, tmp_path: Path) -> None:
 def test_variables_that_differ_in_signs_only_have_files_of_their_own(tmp_path: Path) -> None:
     write_results(tmp_path / "r", scores(3, 100), variables=("a b", "a_b", "A_B"))
     paths = write_report(tmp_path / "r", png=f"{tmp_path}/png/", dpi=30)
-    assert len({path.name.casefold() for path in paths}) == len(paths) == len(list((tmp_path / "png").glob("*.png"))) + 1
+    assert (
+        len({path.name.casefold() for path in paths}) == len(paths) == len(list((tmp_path / "png").glob("*.png"))) + 1
+    )
 
 
 def test_a_failure_leaves_nothing(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ _HITS = (
            help="One line per clump of hits nearer than this, such as 50kb."),
     Option("variables", "--variable", TEXT, repeatable=True, help="Only this one, or joint."),
     adapt_option("out", required=False, help="Prefix of the files; that of the results by default."),
-    adapt_option("overwrite", help="Replace existing files."),
+    adapt_option("overwrite", help="Replace files that lfmm2 wrote before."),
 )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ _OFFSET = (
            help="Axes for variables in standard deviations, as they are by default."),
     Option("no_scale", "--no-scale", FLAG, default=False, help="Axes for variables in their units."),
     adapt_option("missing_code"),
-    adapt_option("overwrite", help="Replace an existing file."),
+    adapt_option("overwrite", help="Replace a file that lfmm2 wrote before."),
 )  # fmt: skip
 
 
@@ -121,7 +121,7 @@ _REPORT = (
            help="Also each picture by itself: FOLDER/manhattan-env1.png and so on; without a slash at the end and "
            "where there is no such folder, a prefix: PREFIX.manhattan-env1.png. An HTML file that exists then stays as "
            "it is, unless --out or --overwrite is given."),
-    adapt_option("overwrite", help="Replace existing files."),
+    adapt_option("overwrite", help="Replace files that lfmm2 wrote before."),
 )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ class FolderLock:
                 self._check_rivals()
             except BaseException:
                 with contextlib.suppress(OSError):
-                    if os.listdir(self.folder) == [LOCK]:
+                    if [path.name for path in self.folder.iterdir()] == [LOCK]:
                         (self.folder / LOCK).unlink()
                 self.release()
                 with contextlib.suppress(OSError):
