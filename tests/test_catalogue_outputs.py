@@ -153,7 +153,7 @@ ROWS: list[tuple[str, Maker, dict[str, Any], type[Exception], str]] = [
     ("state is a link", link("result.state", "nowhere"), {}, OutputExistsError, r"result\.state: is no folder; move"),
     ("state holds a file of the user", state(lambda path: (path / "thesis.docx").touch()), REPLACE, OutputExistsError,
      r"result\.state: is needed .*holds thesis\.docx, which no run has put there; move it away"),
-    ("state holds a folder", state(lambda path: (path / "a.npz").mkdir()), REPLACE, OutputExistsError, "holds a.npz, wh"),
+    ("state holds a folder", state(lambda path: (path / "a.npz").mkdir()), REPLACE, OutputExistsError, "holds a.npz, "),
     ("lock is a symbolic link", state(lambda path: (path / "lock").symlink_to("../d.fam")), {}, OutputExistsError,
      r"holds lock, which no run has put there; move it away"),
     ("lock is a hard link", state(lambda path: os.link("d.fam", path / "lock")), {}, OutputExistsError, "holds lock, "),

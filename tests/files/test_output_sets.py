@@ -243,6 +243,28 @@ def test_output_set_that_fails_puts_back_what_it_replaced(
     write_set(tmp_path, b"new", overwrite=True)
 
 
+def test_output_set_says_where_a_file_is_that_cannot_be_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_set(tmp_path, b"old")
+    replace, n_calls = Path.replace, 0
+
+    def failing(path: Path, target: Path) -> Path:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls > 2:
+            raise OSError(5, "Input/output error")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(WriteError, match="Input/output error") as caught:
+        write_set(tmp_path, b"new", overwrite=True)
+    copies = {Path(note.rpartition(" ")[2]) for note in caught.value.__notes__}
+    assert {copy.name for copy in copies} == {"r.a", "r.lfmm2-made.json"}
+    assert next(copy for copy in copies if copy.name == "r.a").read_bytes() == b"old"
+    assert (tmp_path / "r.b").read_bytes() == b"old"
+
+
 @pytest.mark.parametrize("at", range(1, 4))
 def test_output_set_that_was_killed_leaves_nothing_that_is_not_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
@@ -260,7 +282,7 @@ def test_output_set_that_was_killed_leaves_nothing_that_is_not_known(
         return replace(path, target)
 
     monkeypatch.setattr(Path, "replace", killing)
-    monkeypatch.setattr(OutputSet, "abort", lambda _: None)
+    monkeypatch.setattr(OutputSet, "abort", lambda _: [])
     outputs = OutputSet(overwrite=True)
     for name in ("r.a", "r.b"):
         outputs.open(tmp_path / name, manifest_of(tmp_path / "r", "made")).write(b"new")

@@ -237,28 +237,29 @@ class OutputSet:
                 file.rename()
             for folder in sorted({file.target.parent for file in files}):
                 sync_folder(folder)
-        except BaseException:
-            self.abort()
+        except BaseException as error:
+            for copy, target in self.abort():
+                error.add_note(f"{target}: could not be put back, the earlier file is {copy}")
             raise
-        self._end()
-
-    def abort(self) -> None:
-        """Remove all that was written since the last commit, and put back what it has replaced."""
-        for copy, target in reversed(self._set_aside):
-            with contextlib.suppress(OSError):
-                # Nothing happens at the rename of a file to another of its own names: such a copy is removed.
-                copy.replace(target)
-                copy.unlink(missing_ok=True)
-        restored = {target for _, target in self._set_aside}
-        for file in [*self._manifests.values(), *(file for file, _ in self._files)]:
-            file.discard(renamed=file.target not in restored)
-        self._end()
-
-    def _end(self) -> None:
-        """Forget all files, and remove the copies of those that were replaced."""
         for copy, _ in self._set_aside:
             with contextlib.suppress(OSError):
                 copy.unlink(missing_ok=True)
+        self._end()
+
+    def abort(self) -> list[tuple[Path, Path]]:
+        """Remove all that was written since the last commit, and put back what it has replaced.
+
+        Return the copies that could not be put back, each with the path of the file.
+        """
+        lost = [pair for pair in reversed(self._set_aside) if not _put_back(*pair)]
+        set_aside = {target for _, target in self._set_aside}
+        for file in [*self._manifests.values(), *(file for file, _ in self._files)]:
+            file.discard(renamed=file.target not in set_aside)
+        self._end()
+        return lost
+
+    def _end(self) -> None:
+        """Forget all files, and remove the folders of copies, which stay while there is a copy."""
         for folder in self._folders.values():
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -298,3 +299,15 @@ class OutputSet:
                 os.link(target, copy, follow_symlinks=False)
             except (OSError, NotImplementedError):  # a disk without hard links
                 target.replace(copy)
+
+
+def _put_back(copy: Path, target: Path) -> bool:
+    """Give a copy the name of the file of which it is one; return False if it stays where it is."""
+    try:
+        if os.path.lexists(copy):
+            copy.replace(target)
+            # Nothing happened if the file has both names still.
+            copy.unlink(missing_ok=True)
+    except OSError:
+        return os.path.lexists(target) and copy.samefile(target)
+    return True
