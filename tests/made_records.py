@@ -36,6 +36,7 @@ def record_entries(
         "tested": used | source,
         "variables": variables,
         "nuisance_variables": [],
+        "categories": {},
         "factors": {
             "K": K,
             "n_estimated": K,

@@ -105,7 +105,7 @@ CASES = [
     ({"--bed": "."}, lfmm2.ReadError, "directory"),
     ({"--env": "absent.csv"}, lfmm2.ReadError, "absent.csv"),
     ({"--env": "empty.csv"}, lfmm2.MalformedInputError, "empty"),
-    ({"--env": "words.csv"}, lfmm2.MalformedInputError, "'warm' is not a number"),
+    ({"--env": "words.csv"}, lfmm2.MalformedInputError, r"column 'x': has words \(warm\), not numbers; name it with"),
     ({"--env": "noheader.csv"}, lfmm2.MalformedInputError, "is data, not a header"),
     ({"--env": "twice.csv"}, lfmm2.InconsistentInputError, "repeated IDs .i00."),
     ({"--env": "part.csv"}, lfmm2.InconsistentInputError, "3 of 40 samples have no row .i00, i01, i02."),

@@ -119,7 +119,12 @@ def test_iids_of_several_families_are_matched_by_both_ids():
             {"intersect": True},
             r"d\.bed: the last of 40 samples has two copies of A1 in all 300",
         ),
-        ("env.csv", column(lambda k: "-9" if k < 4 else f"{NUMBERS[k]}"), {}, "x: 11% of the values are exactly -9"),
+        (
+            "env.csv",
+            column(lambda k: "-9" if k < 4 else f"{NUMBERS[k]}"),
+            {},
+            "column 'x': 4 values are exactly -9",
+        ),
         ("env.csv", cell(6, 1, "NA"), {"missing": "drop"}, r"1 of 38 samples .* are left out \(x 1\)"),
         (
             "env.csv",

@@ -28,6 +28,11 @@ def some_of(items: Sequence[object]) -> str:
     return ", ".join(shortened(str(item)) for item in items[:5]) + (", …" if len(items) > 5 else "")
 
 
+def some_cells(cells: Sequence[str]) -> str:
+    """List up to three places of cells for a message: ``line 2, line 5, line 7 and 4 more``."""
+    return ", ".join(cells[:3]) + (f" and {with_spaces(len(cells) - 3)} more" if len(cells) > 3 else "")
+
+
 def aligned(lines: dict[str, str]) -> str:
     """Write names and values in two columns."""
     width = max(18, *(len(name) + 2 for name in lines)) if lines else 0

@@ -50,6 +50,7 @@ def run(
     missing_code: MissingCode | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
+    categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     loadings: bool = False,
     overwrite: bool = False,
@@ -124,12 +125,15 @@ def run(
     keep, remove : path or list of paths, optional
         Files of samples to use, or not to use; of several files, the samples that any of them lists.
     missing_code : float or str, or a list of these, optional
-        A value of X and `covar` that means missing, such as -9.
+        A value of X and `covar` that means missing, such as -9, beside an empty cell, NaN, NA, N/A, NULL and None.
     missing : {"error", "drop", "mean"}
         Treatment of samples that have a row of X or `covar` but lack a value: stop, leave them out, or take the mean
         of the variable over the samples in use that have it.
     variables : str or sequence of str, optional
         The columns of X to use, in this order: "temperature,rain". All by default, table by table.
+    categorical : str or sequence of str, optional
+        The columns of X and `covar` that are categories: "sex,batch". Each becomes an indicator (0 or 1) for each level
+        but the first in sorted order, named as "sex=M".
     intersect : bool
         Use the samples that have all variables, instead of raising an error when some have not.
     loadings : bool
@@ -198,6 +202,7 @@ def estimate_factors(
     missing_code: MissingCode | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
+    categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
 ) -> LatentFactors:
     """Estimate the latent factors alone; parameters as in `run`, and so are errors.
@@ -245,6 +250,7 @@ def test_associations(
     missing_code: MissingCode | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
+    categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     loadings: bool = False,
     overwrite: bool = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2._typing import Floats, MissingCode
-from lfmm2._words import counted, some_of
+from lfmm2._words import counted, some_cells, some_of
 from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
-from lfmm2.files import Samples, as_floats, joined_ids, repeated, spelling_hints, take_apart
+from lfmm2.files import (
+    MissingCodes,
+    Samples,
+    as_floats,
+    check_numbers,
+    joined_ids,
+    repeated,
+    spelling_hints,
+    take_apart,
+)
 from lfmm2.results import StoredRun
+
+# Distance from mean 0 and standard deviation 1 up to which a variable is standardised, which allows for numbers that
+# were rounded to three digits, and the least number of places for which this is no chance.
+_NEARLY, _FEWEST_PLACES = 2e-3, 10
+# End of the message about fill values, because an offset needs all values.
+_REMEDY = "and remove these rows of both tables"
 
 
 @dataclass(frozen=True)
@@ -69,18 +85,13 @@ def paired_environments(
         ids, rows = _match(old, new, others_allowed=env is None)
     if broken := [key for key in ids if any(mark in key for mark in "\t\n\r")]:
         raise InconsistentInputError(f"{old.label}: an ID holds a tab or a line end ({broken[0]!r}); rename it")
-    with np.errstate(over="ignore"):  # An overflow raises the error below instead.
-        change = old.values - new.values[rows]
-    if not np.isfinite(change).all():
-        raise InconsistentInputError(
-            f"{old.label} and {new.label}: a change is too large for a double; check the units"
-        )
+    change = old.values - new.values[rows]
     if not change.any():
         fact = f"{old.label} and {new.label} are the same at all places, so that nothing changes"
         warnings.warn(f"{fact}; check that they are the right tables", InputWarning, stacklevel=3)
-    # The spread of values near the largest double is not finite; only `covariance` needs it, which is then not finite.
-    with np.errstate(over="ignore", invalid="ignore"):
-        spread: Floats = old.values.std(axis=0, ddof=1) if n_old > 1 else np.full(change.shape[1], np.nan)
+    else:
+        _warn_of_own_scales(old, new, run.variables)
+    spread: Floats = old.values.std(axis=0, ddof=1) if n_old > 1 else np.full(change.shape[1], np.nan)
     return Places(tuple(ids), np.ascontiguousarray(change), spread)
 
 
@@ -105,25 +116,40 @@ def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode |
             ours = f"{counted(d, 'variable')} ({', '.join(run.variables)})"
             fact = f"{counted(values.shape[1], 'column')}, but the run has {ours}"
             raise InconsistentInputError(f"{what}: {fact}; give one column for each, in this order")
+        MissingCodes.of(missing_code).blank_numbers(values)
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
             raise InconsistentInputError(f"{what}: row {row + 1} is missing or infinite; complete it")
+        check_numbers(values, run.variables, what, lambda i: f"row {i + 1}", remedy=_REMEDY)
         return _Environment(what, None, None, values)
     table = take_apart(source, Samples((), ()), what)
     if absent := [name for name in run.variables if name not in table.columns]:
         known = some_of(list(table.columns)) or "none"
         fact = f"no column {some_of(absent)} among {known}"
-        raise InconsistentInputError(f"{table.label}: {fact}; name columns as the variables of the run")
-    columns: Floats = np.column_stack([as_floats(table, name, missing_code) for name in run.variables])
+        is_indicator = [name for name in absent if name.partition("=")[0] in table.columns]
+        remedy = "; write 1 where the place has this level, else 0" if is_indicator else ""
+        raise InconsistentInputError(f"{table.label}: {fact}; name columns as the variables of the run{remedy}")
+    columns: Floats = np.column_stack([as_floats(table, name, missing_code, False) for name in run.variables])
     if np.isnan(columns).any():
         cells = [table.at(i, run.variables[j]) for i, j in np.argwhere(np.isnan(columns))]
-        raise InconsistentInputError(f"{_list_cells(cells)}: missing; complete the table, or remove the row of both")
+        raise InconsistentInputError(f"{some_cells(cells)}: missing; complete the table, or remove the row of both")
+    check_numbers(columns, run.variables, table.label, table.row_at, remedy=_REMEDY)
     return _Environment(table.label, table.iid, table.fid, columns)
 
 
-def _list_cells(cells: list[str]) -> str:
-    """Name up to three cells of a table."""
-    return ", ".join(cells[:3]) + (f" and {len(cells) - 3} more" if len(cells) > 3 else "")
+def _warn_of_own_scales(old: _Environment, new: _Environment, variables: Sequence[str]) -> None:
+    """Warn if both environments have mean 0 and standard deviation 1, so that the change of the mean is lost."""
+    scaled = [
+        (np.abs(values.mean(axis=0)) < _NEARLY)
+        & (np.min([np.abs(values.std(axis=0, ddof=k) - 1) for k in (0, 1)], axis=0) < _NEARLY)
+        for values in (old.values, new.values)
+        if len(values) >= _FEWEST_PLACES
+    ]
+    if len(scaled) == 2 and (both := np.flatnonzero(scaled[0] & scaled[1]).tolist()):
+        names = some_of([variables[j] for j in both])
+        fact = f"{old.label} and {new.label}: {names} has mean 0 and standard deviation 1 in both"
+        remedy = "if each was standardised by itself, its change of mean is lost: scale both by the first"
+        warnings.warn(f"{fact}; {remedy}", InputWarning, stacklevel=4)
 
 
 def _be(items: list[str]) -> str:

@@ -42,8 +42,12 @@ class IdTable:
 
     def at(self, row: int, name: str) -> str:
         """Describe the place of a cell for a message."""
+        return f"{self.label}, {self.row_at(row)}, column {shortened(name)!r}"
+
+    def row_at(self, row: int) -> str:
+        """Describe a row of the table for a message."""
         line = f"row {row + 1}" if self.first_line is None else f"line {row + self.first_line}"
-        return f"{self.label}, {line} (sample {shortened(self.iid[row])}), column {shortened(name)!r}"
+        return f"{line} (sample {shortened(self.iid[row])})"
 
 
 def as_tables(source: Any) -> list[Any]:

@@ -74,7 +74,7 @@ def _cells(line: str, delimiter: str, where: str) -> list[str]:
 
 def is_number(text: str) -> bool:
     """Return True for a decimal number as programs write it; words such as nan and inf are none."""
-    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) is not None
+    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text, re.ASCII) is not None
 
 
 def _parse_body(body: bytes, names: list[str], delimiter: str, path: AnyPath) -> list[pa.ChunkedArray]:

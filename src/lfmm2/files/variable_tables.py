@@ -7,8 +7,8 @@ of another, is an error that names both sides.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 
 import numpy as np
@@ -16,19 +16,16 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import MissingCode
 from lfmm2._words import shortened, some_of
-from lfmm2.errors import DegenerateProblemError, InconsistentInputError, InputWarning, MalformedInputError, UsageError
+from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, UsageError
+from lfmm2.files.categories import as_levels
 from lfmm2.files.cell_numbers import as_floats
+from lfmm2.files.fill_values import check_numbers
 from lfmm2.files.id_tables import IdTable, as_tables, take_apart
 from lfmm2.files.samples import Samples, joined_ids
 from lfmm2.files.text_tables import repeated, spelling_hints
+from lfmm2.files.variable_checks import numbers_its_rows
 
 _RESERVED_NAMES = ("joint", "factors", "loadings")  # outputs are called <out>.<name>
-# Distance of a variable from the span of the others, relative to its norm, up to which it is collinear: the limit of
-# R's lm(). With a smaller limit, the effects of nearly collinear variables would be digits of rounding.
-_COLLINEAR = 1e-7
-# Range of a variable, relative to its largest magnitude, up to which it is constant: a few roundings of a double. A
-# larger limit would refuse variables of large mean and small spread.
-_CONSTANT = 16 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -42,11 +39,14 @@ class Variables:
         Finite, not centred, in the units of the table.
     sample_index : ndarray of shape (n_kept,), int64
         Row of each in the .fam, ascending.
+    levels : dict of str to tuple of str
+        Names of the levels of each category; its values are numbers of levels, which `expand_categories` replaces.
     """
 
     names: tuple[str, ...]
     values: NDArray[np.float64]
     sample_index: NDArray[np.int64]
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_variables(
@@ -59,6 +59,7 @@ def read_variables(
     missing: str = "error",
     intersect: bool = False,
     kept: NDArray[np.int64] | None = None,
+    categorical: Collection[str] = (),
 ) -> Variables:
     """Read variables and align them to samples by ID.
 
@@ -83,16 +84,19 @@ def read_variables(
         Leave out samples without a row or with a missing value, instead of raising.
     kept : ndarray of int64, optional
         Rows of the .fam that are in use, ascending; all by default.
+    categorical : collection of str
+        Names of the columns that are categories; others may be among them.
 
     Raises
     ------
     ReadError
         The file cannot be read.
     MalformedInputError
-        The table is empty or ragged, its column names are empty or repeated, a cell is no finite number.
+        The table is empty or ragged, its column names are empty or repeated, a cell is no finite number, is a fill
+        value of rasters or too large, or a column is one of words that `categorical` does not name.
     InconsistentInputError
         IDs are repeated or ambiguous, samples have no row or a missing value, a variable is missing in all of them,
-        an array has another length, no sample is in all of several tables.
+        an array has another length, no sample is in all of several tables, a value of a category is to be a mean.
     UsageError
         A name is unknown, is a column of two tables, or would clash with an output, `source` is of another type.
 
@@ -112,8 +116,17 @@ def read_variables(
     parts: list[Variables] = []
     for table in tables:
         own = [name for name in names if name in table.columns]
-        values = np.column_stack([np.empty((len(table.iid), 0)), *(as_floats(table, n, missing_code) for n in own)])
-        parts.append(_align(table, own, values, samples, kept, what, missing, intersect))
+        levels: dict[str, tuple[str, ...]] = {}
+        numbers: list[NDArray[np.float64]] = [np.empty((len(table.iid), 0))]
+        for name in own:
+            if name in categorical:
+                column, levels[name] = as_levels(table, name, missing_code)
+            else:
+                column = as_floats(table, name, missing_code)
+                _warn_of_row_numbers(table, name, column, chosen=columns is not None)
+            numbers.append(column)
+        part = _align(table, own, np.column_stack(numbers), samples, kept, what, missing, intersect, levels)
+        parts.append(part)
     return join_variables(parts, names, f"no sample is in all of {_labels(tables)}")
 
 
@@ -126,6 +139,7 @@ def _align(
     what: str,
     missing: str,
     intersect: bool,
+    levels: Mapping[str, tuple[str, ...]],
 ) -> Variables:
     """Return the variables of one table, `values` row by row, for the samples in use that have them."""
     used = Samples(tuple(samples.fid[i] for i in kept), tuple(samples.iid[i] for i in kept))
@@ -133,9 +147,38 @@ def _align(
     found = row_of_used >= 0
     rows = row_of_used[found]
     values = values[rows]
+    _check_cells(table, names, values, rows, levels, fills=missing == "mean")
     complete = _treat_missing(table, names, values, rows, "drop" if intersect else missing, what, quiet=intersect)
     index = kept[found][complete].astype(np.int64)
-    return Variables(tuple(names), np.ascontiguousarray(values[complete]), index)
+    return Variables(tuple(names), np.ascontiguousarray(values[complete]), index, levels)
+
+
+def _check_cells(
+    table: IdTable,
+    names: Sequence[str],
+    values: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    levels: Mapping[str, tuple[str, ...]],
+    fills: bool,
+) -> None:
+    """Check the numbers of the samples in use, and that no category is to be filled with a mean if `fills`."""
+    at = [j for j, name in enumerate(names) if name not in levels]
+    is_plink = table.fid is not None and table.first_line is not None
+    numbers = [names[j] for j in at]
+    check_numbers(values[:, at], numbers, table.label, lambda i: table.row_at(int(rows[i])), is_plink=is_plink)
+    for j in set(range(len(names))).difference(at) if fills else ():
+        if len(lacking := np.flatnonzero(np.isnan(values[:, j]))):
+            fact = f"{table.at(int(rows[lacking[0]]), names[j])}: is missing, and a category has no mean"
+            raise InconsistentInputError(f"{fact}; use --missing drop, or write a level for unknown")
+
+
+def _warn_of_row_numbers(table: IdTable, name: str, column: NDArray[np.float64], chosen: bool) -> None:
+    """Warn of a column that counts the rows, unless the user has chosen it by name or it is of an array."""
+    of_array = table.first_line is None and name.startswith("env")
+    if not chosen and not of_array and numbers_its_rows(column):
+        fact = f"{table.label}, column {shortened(name)!r}: numbers the rows from {column[0]:.0f} to {column[-1]:.0f}"
+        remedy = "if it is no measurement, choose columns with --variables, or remove it"
+        warnings.warn(f"{fact}; {remedy}", InputWarning, stacklevel=3)
 
 
 def join_variables(parts: Sequence[Variables], names: Sequence[str], fault: str) -> Variables:
@@ -152,7 +195,8 @@ def join_variables(parts: Sequence[Variables], names: Sequence[str], fault: str)
     values = np.hstack([part.values[np.searchsorted(part.sample_index, common)] for part in parts])
     joined_names = [name for part in parts for name in part.names]
     order = [joined_names.index(name) for name in names]
-    return Variables(tuple(names), np.ascontiguousarray(values[:, order]), common)
+    levels = {name: of_name for part in parts for name, of_name in part.levels.items()}
+    return Variables(tuple(names), np.ascontiguousarray(values[:, order]), common, levels)
 
 
 def _labels(tables: Sequence[IdTable]) -> str:
@@ -195,15 +239,9 @@ def _treat_missing(
         warnings.warn(f"{table.label}: {fact} ({', '.join(numbers)})", InputWarning, stacklevel=2)
     if missing == "mean":
         for column, absent in zip(values.T, lacking.T, strict=True):
-            column[absent] = _mean(column[~absent])
+            column[absent] = column[~absent].mean()
         return np.ones(len(values), bool)
     return ~incomplete
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    """Return the mean of finite values, whose sum may be too large for a double."""
-    scale = float(np.abs(values).max()) or 1.0
-    return float(np.clip((values / scale).mean(), -1, 1)) * scale
 
 
 def _choose_names(tables: Sequence[IdTable], columns: Sequence[str] | None) -> list[str]:
@@ -220,9 +258,14 @@ def _choose_names(tables: Sequence[IdTable], columns: Sequence[str] | None) -> l
     if twins := repeated(names):
         raise UsageError(f"{label}: {some_of(twins)} chosen more than once; choose it once")
     for name in names:
-        if "/" in name or not name.isprintable() or name.casefold() in _RESERVED_NAMES:
-            raise UsageError(f"{label}: {shortened(name)!r} cannot name an output file; rename the variable")
+        check_output_name(name, label)
     return names
+
+
+def check_output_name(name: str, label: str) -> None:
+    """Raise UsageError, which begins with `label`, if a variable of this name could not have a file of results."""
+    if "/" in name or not name.isprintable() or name.casefold() in _RESERVED_NAMES:
+        raise UsageError(f"{label}: {shortened(name)!r} cannot name an output file; rename the variable")
 
 
 def _match_samples(table: IdTable, samples: Samples, intersect: bool) -> NDArray[np.int64]:
@@ -252,56 +295,3 @@ def _unmatched_error(label: str, samples: Samples, lacking: list[str], extra: li
     facts = [f"{len(lacking)} of {len(samples)} samples have no row ({some_of(lacking)})"]
     facts += [f"{len(extra)} rows are of no sample ({some_of(extra)})"] if extra else []
     return InconsistentInputError(f"{label}: {'; '.join(facts + hints)}; {remedy}")
-
-
-def check_variables(values: NDArray[np.float64], names: Sequence[str]) -> None:
-    """Raise unless every variable varies and is independent of the others, whatever their scales.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_samples, n_variables), float64
-        Finite; scales may differ at will.
-    names : sequence of str
-
-    Raises
-    ------
-    DegenerateProblemError
-        A variable is constant, the same as another, or a linear function of others.
-
-    Warns
-    -----
-    InputWarning
-        A tenth or more of a variable's values are exactly -9, PLINK's code for missing.
-    """
-    n_samples, n_variables = values.shape
-    for name, share in zip(names, np.mean(values == -9, axis=0), strict=True):
-        if share >= 0.1:
-            fault = f"{name}: {share:.0%} of the values are exactly -9; if missing, use --missing-code -9"
-            warnings.warn(fault, InputWarning, stacklevel=2)
-    if n_variables >= n_samples:
-        raise DegenerateProblemError(f"{n_samples} samples for {n_variables} variables; choose fewer")
-    largest = np.abs(values).max(axis=0)
-    scaled = values / np.where(largest > 0, largest, 1.0)
-    if constant := [names[j] for j in np.flatnonzero(np.ptp(scaled, axis=0) <= _CONSTANT).tolist()]:
-        raise DegenerateProblemError(f"{some_of(constant)}: constant; leave out")
-    first_of: dict[bytes, str] = {}
-    for name, column in zip(names, values.T, strict=True):
-        twin = first_of.setdefault((column + 0.0).tobytes(), name)
-        if twin != name:
-            raise DegenerateProblemError(f"{twin} and {name} have the same values; leave out one")
-    _check_rank(scaled, names)
-
-
-def _check_rank(scaled: NDArray[np.float64], names: Sequence[str]) -> None:
-    """Raise DegenerateProblemError if a centred variable is a linear function of others, by QR with pivots."""
-    from scipy.linalg import qr, solve_triangular
-
-    Z = scaled - scaled.mean(axis=0)
-    Z /= np.linalg.norm(Z, axis=0)
-    R, pivots = qr(Z, mode="r", pivoting=True, overwrite_a=True)
-    rank = int(np.count_nonzero(np.abs(np.diagonal(R)) > _COLLINEAR))
-    if rank == len(names):
-        return
-    weights = np.abs(solve_triangular(R[:rank, :rank], R[:rank, rank]))
-    others = " and ".join(names[j] for j in sorted(pivots[:rank][weights > 1e-6 * weights.max()]))
-    raise DegenerateProblemError(f"{names[pivots[rank]]} is a linear function of {others}; leave out one")

@@ -7,9 +7,10 @@ the .fam of the tested fileset; the rows of the estimation fileset are put into 
 from __future__ import annotations
 
 import os
+import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from lfmm2.files import (
     Variables,
     as_paths,
     as_tables,
+    check_output_name,
     check_variables,
+    expand_categories,
     id_files,
     join_variables,
     open_regular,
@@ -32,6 +35,9 @@ from lfmm2.files import (
     read_variables,
     repeated,
     spelling_hints,
+    warn_of_classes,
+    warn_of_few_apart,
+    warn_of_no_environment,
 )
 from lfmm2.genotypes import GenotypeSource
 from lfmm2.pipeline.run_options import RunOptions, SampleOptions
@@ -52,6 +58,8 @@ class AlignedVariables:
         Rows of the .fam of the samples in use, ascending.
     has_ids : bool
         False where samples are only numbered, as rows of an array are.
+    categories : dict of str to dict of str to int
+        Number of samples of each level of each category; the first level is the reference.
     """
 
     names: tuple[str, ...]
@@ -61,6 +69,7 @@ class AlignedVariables:
     rows: Ints
 
     has_ids: bool = True
+    categories: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def iids(self) -> tuple[str, ...]:
@@ -96,12 +105,18 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
     InconsistentInputError
         If kept samples lack variables and `options.intersect` is off, or none is left.
     UsageError
-        If a variable is also a nuisance variable.
+        If a variable is also a nuisance variable; if a category is no column in use.
     DegenerateProblemError
         If variables are constant, repeated or collinear over the samples in use.
+
+    Warns
+    -----
+    InputWarning
+        If a variable is probably no measurement of an environment.
     """
     kept = _kept_samples(samples, options)
-    tables = [_read_table(X, samples, kept, "variables", options, _split_names(options.variables))]
+    chosen, categorical = _split_names(options.variables), _split_names(options.categorical, "categorical") or []
+    tables = [_read_table(X, samples, kept, "variables", options, chosen)]
     if covar is not None:
         tables.append(_name_nuisance(_read_table(covar, samples, kept, "nuisance variables", options), covar))
     names = tables[0].names
@@ -110,29 +125,70 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
     if twice:
         raise UsageError(f"{some_of(twice)}: both a variable and a nuisance variable; give it once")
     found = join_variables(tables, names + nuisance_names, "no sample has both variables and nuisance variables")
-    check_variables(found.values, found.names)
-    return AlignedVariables(names, nuisance_names, found.values, samples, found.sample_index)
+    if unknown := [name for name in categorical if name not in found.levels]:
+        fact = f"--categorical: no column {some_of(unknown)} among {some_of(found.names)}"
+        raise UsageError(f"{fact}, which are the variables in use; check the names")
+    iids = [samples.iid[i] for i in found.sample_index]
+    columns, values, categories = expand_categories(found.names, found.values, found.levels, iids)
+    names, nuisance_names = (tuple(new for name in old for new in columns[name]) for old in (names, nuisance_names))
+    for name in names:
+        check_output_name(name, "--categorical")
+    check_variables(values, names + nuisance_names)
+    _warn_of_doubtful(found, values, names, len(tables[0].names), iids, chosen is not None)
+    return AlignedVariables(names, nuisance_names, values, samples, found.sample_index, categories=categories)
+
+
+def _warn_of_doubtful(
+    found: Variables, values: Floats, names: tuple[str, ...], n_tables: int, iids: Sequence[str], are_chosen: bool
+) -> None:
+    """Warn of variables that are probably no measurements of an environment.
+
+    `found` has the variables as the tables have them, the first `n_tables` of which are tested; `values` has the
+    indicators of categories in their places, those of the tested ones called `names`.
+    """
+    # A level of one sample is told with its category.
+    told = [j for j, name in enumerate(names) if name not in found.names and values[:, j].sum() == 1]
+    warn_of_few_apart(np.delete(values[:, : len(names)], told, axis=1), np.delete(names, told).tolist(), iids)
+    tested = [j for j in range(n_tables) if found.names[j] not in found.levels]
+    if not are_chosen and n_tables > 1:
+        warn_of_no_environment(found.values[:, tested], [found.names[j] for j in tested])
+    warn_of_classes(found.values, found.names, found.levels)
 
 
 def _name_nuisance(table: Variables, source: Any) -> Variables:
     """Name columns without a name covar1, covar2, ..., because such columns of X are env1, env2, ..."""
-    unnamed = [isinstance(part, np.ndarray | list | tuple) for part in as_tables(source)]
-    if not any(unnamed) and getattr(source, "name", "") is not None:
+    if not _is_unnamed(source):
         return table
-    return replace(table, names=tuple(f"covar{j + 1}" for j in range(len(table.names))))
+    new_of = {name: f"covar{j + 1}" for j, name in enumerate(table.names)}
+    levels = {new_of[name]: of_name for name, of_name in table.levels.items()}
+    return replace(table, names=tuple(new_of.values()), levels=levels)
 
 
-def _split_names(variables: str | Sequence[str] | None) -> list[str] | None:
-    """Return the names in a text such as "rain, temperature", or in a sequence."""
-    if isinstance(variables, str):
-        return [name.strip() for name in variables.split(",")]
-    return None if variables is None else list(variables)
+def _is_unnamed(source: Any) -> bool:
+    """Return True for an array, and for a Series without a name."""
+    is_array = any(isinstance(part, np.ndarray | list | tuple) for part in as_tables(source))
+    return is_array or getattr(source, "name", "") is None
+
+
+def _split_names(names: str | Sequence[str] | None, option: str = "variables") -> list[str] | None:
+    """Return the names in a text such as "rain, temperature", or in a sequence; raise UsageError if it is no names."""
+    if names is None:
+        return None
+    if isinstance(names, str):
+        return [name.strip() for name in names.split(",")]
+    listed = list(names) if isinstance(names, Iterable) else [names]
+    if wrong := [name for name in listed if not isinstance(name, str)]:
+        raise UsageError(f"{option} has {wrong[0]!r}; give names of columns, such as 'rain,temperature'")
+    return listed
 
 
 def _read_table(
     source: Any, samples: Samples, kept: Ints, what: str, options: SampleOptions, columns: list[str] | None = None
 ) -> Variables:
     """Read variables of the kept samples; `what` names them in messages."""
+    categorical = _split_names(options.categorical, "categorical") or []
+    if what != "variables" and _is_unnamed(source):
+        categorical = [re.sub(r"^covar(?=\d+$)", "env", name) for name in categorical if not name.startswith("env")]
     return read_variables(
         source,
         samples,
@@ -142,6 +198,7 @@ def _read_table(
         missing=options.missing,
         intersect=options.intersect,
         kept=kept,
+        categorical=categorical,
     )
 
 

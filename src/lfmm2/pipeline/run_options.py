@@ -36,6 +36,7 @@ class SampleOptions:
     intersect: bool = DEFAULTS["intersect"]
     missing: Missing = DEFAULTS["missing"]
     variables: str | Sequence[str] | None = DEFAULTS["variables"]
+    categorical: str | Sequence[str] | None = DEFAULTS["categorical"]
 
     def __post_init__(self) -> None:
         _check(self)

@@ -49,6 +49,7 @@ def make_record(
         tested=GenotypesUsed(n_samples, choice.n_tested, inputs.tested_source.describe()),
         variables=list(variables.names),
         nuisance_variables=list(variables.nuisance_names),
+        categories=variables.categories,
         factors=_describe_factors(fit),
         df=tested.store.df,
         gif={name: test.gif for name, test in calibration.variables.items()},

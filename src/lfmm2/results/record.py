@@ -174,6 +174,8 @@ class RunRecord:
         Genotypes from which the factors were estimated, and those that were tested.
     variables, nuisance_variables : list of str
         Names of the variables that were tested, and of the others.
+    categories : dict of str to dict of str to int
+        Number of samples of each level of each category; the first level is the reference of the indicators.
     factors : FactorFacts
     df : int
         Residual degrees of freedom of t.
@@ -205,6 +207,7 @@ class RunRecord:
     tested: GenotypesUsed
     variables: list[str]
     nuisance_variables: list[str]
+    categories: dict[str, dict[str, int]]
     factors: FactorFacts
     df: int
     gif: dict[str, float]

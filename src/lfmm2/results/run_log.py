@@ -13,7 +13,8 @@ def result_lines(record: RunRecord) -> dict[str, str]:
     factors = record.factors
     residual = f", largest residual {max(factors.residuals):.1e}" if factors.residuals else ""
     status = record.status.items()
-    lines = _snp_lines(record) | {
+    lines = _category_lines(record) | _snp_lines(record)
+    lines |= {
         "factors": f"{factors.solver}, {factors.n_passes} pass(es){residual}"
         + ("" if factors.converged else " (NOT CONVERGED)"),
         "singular values": " ".join(f"{value:.6g}" for value in factors.singular_values),
@@ -27,6 +28,16 @@ def result_lines(record: RunRecord) -> dict[str, str]:
         lines["suggested K"] = f"{suggested}: {sweep.reason}"
         lines["K of the tables"] = str(factors.K)
     return lines | _test_lines(record)
+
+
+def _category_lines(record: RunRecord) -> dict[str, str]:
+    """Return the numbers of samples of the levels of each category, of at most twenty levels."""
+    lines = {}
+    for name, counts in record.categories.items():
+        first, *others = [f"{level} {with_spaces(count)}" for level, count in counts.items()]
+        more = f", and {len(others) - 19} more levels" if len(others) > 19 else ""
+        lines[f"category {name}"] = ", ".join([f"{first} (reference)", *others[:19]]) + more
+    return lines
 
 
 def _snp_lines(record: RunRecord) -> dict[str, str]:
