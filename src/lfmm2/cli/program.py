@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 import click
 
 from lfmm2.cli._interrupt import end_within, say_nothing
+from lfmm2.cli.hints import find_hint
 from lfmm2.cli.option_command import OptionCommand, adapt_option
 from lfmm2.cli.result_commands import hits, offset, report, verify
 from lfmm2.cli.run_command import run
-from lfmm2.cli.terminal import give_up_output, say, whisper
+from lfmm2.cli.terminal import give_up_output, occupy_standard_streams, say, whisper
 from lfmm2.errors import InsufficientMemoryError, LfmmError, LfmmWarning, ReadError, UsageError, WriteError
 from lfmm2.pipeline.options import NUMBER, PATH, WHOLE, Option
 
@@ -158,6 +159,7 @@ def _catch_signals() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the code of the error class."""
+    occupy_standard_streams()
     warnings.simplefilter("always", LfmmWarning)
     warnings.showwarning = _print_warning
     arguments = sys.argv[1:] if argv is None else argv
@@ -188,7 +190,8 @@ def _run_command(arguments: list[str], debug: bool) -> int:
         return _fail(error, error.exit_code, debug)
     except click.UsageError as error:
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
-        return _fail(error, UsageError.exit_code, debug, error.format_message() + where)
+        message = find_hint(error, arguments, cli.commands) or error.format_message()
+        return _fail(error, UsageError.exit_code, debug, message + where)
     except click.ClickException as error:
         return _fail(error, error.exit_code, debug, error.format_message())
     except _Stopped as stop:

@@ -22,18 +22,17 @@ from pyarrow import csv
 from lfmm2._typing import AnyPath
 from lfmm2._words import shortened, with_spaces
 from lfmm2.errors import MalformedInputError, ReadError
+from lfmm2.files.position_cells import LAST_POSITION, OddPositions, parse_positions, whole_position
 
 #: Function from the number of columns to the names of all of them; None where no such table has so many.
 Layout = Callable[[int], Sequence[str] | None]
 #: Bytes of text that are parsed at once. More takes more memory; much less would spend the time on calls of the parser.
 CHUNK = 1 << 22
-# Bytes held at the peak per byte of a piece of text: the text as read, its cleaned copies, and its columns. With a
+#: Bytes held at the peak per byte of a piece of text: the text as read, its cleaned copies, and its columns. With a
 # smaller number the memory plan of a run would promise too little.
-_CHUNK_COPIES = 8
-# Bytes of a line from which on a file is refused, so that one without line ends does not fill the memory.
-_LONGEST_LINE = 1 << 24
-#: Largest position, in base pairs, that PLINK takes.
-LAST_POSITION = 2**31 - 2
+CHUNK_COPIES = 8
+#: Bytes of a line from which on a file is refused, so that one without line ends does not fill the memory.
+LONGEST_LINE = 1 << 24
 _OTHER_FORMATS = {
     b"\x6c\x1b\x00": "a sample-major .bed; convert it with plink2 --make-bed",
     b"\x6c\x1b\x01": "a .bed; give a text file",
@@ -45,6 +44,29 @@ _OTHER_FORMATS = {
 _OTHER_FORMATS |= {
     b"\x6c\x1b" + bytes([mode]): "a .pgen; convert it with plink2 --pfile … --make-bed"
     for mode in (0x02, 0x03, 0x04, 0x10, 0x11, 0x20, 0x21, 0x30, 0x31)
+}
+# First bytes of files that are no text, as people give them in place of a table.
+_NOT_TEXT = {
+    b"PK\x03\x04": "an Excel workbook or a zip file; save the table as CSV, or unpack it",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook; save the table as CSV",
+    b"PAR1\x15": "a Parquet file; read it in Python and give the DataFrame, or save it as CSV",
+    b"ARROW1\0": "a Feather file; read it in Python and give the DataFrame, or save it as CSV",
+    b"\x89HDF": "an HDF5 or netCDF file; save the values of the samples as CSV",
+    b"CDF\x01": "a netCDF file; save the values of the samples as CSV",
+    b"CDF\x02": "a netCDF file; save the values of the samples as CSV",
+    b"CDF\x05": "a netCDF file; save the values of the samples as CSV",
+    b"II*\0": "a TIFF image; take the values at the samples and save them as CSV",
+    b"MM\0*": "a TIFF image; take the values at the samples and save them as CSV",
+    b"\x89PNG": "a picture; give a table",
+    b"SQLite format 3": "a database; save the table as CSV",
+    b"%PDF": "a PDF; save the table as CSV",
+    b"{\\rtf": "a document of a word processor; save the table as CSV",
+    b"<!DOCTYPE": "a web page; download the table itself",
+    b"<!doctype": "a web page; download the table itself",
+    b"<html": "a web page; download the table itself",
+    b"\x93NUMPY": "a NumPy array; load it in Python and give the array, or save it as CSV",
+    b"BZh91AY": "compressed with bzip2; decompress it first",
+    b"\xfd7zXZ": "compressed with xz; decompress it first",
 }
 _STRAY_BYTES = {
     b"\0": "a NUL byte: UTF-16, binary or damaged; save it as UTF-8 text",
@@ -114,6 +136,8 @@ def clean_text(text: bytes, path: AnyPath, line: int = 1) -> bytes:
     """Return text, which begins at `line` of the file, with Unix line ends and without a byte-order mark."""
     if line == 1:
         refuse_other_format(text, path)
+        if kind := next((kind for magic, kind in _NOT_TEXT.items() if text.startswith(magic)), None):
+            raise MalformedInputError(f"{path}: is {kind}")
         text = text.removeprefix(b"\xef\xbb\xbf")
     # A search for one byte is much faster than for two.
     if b"\r" in text:
@@ -133,13 +157,13 @@ def _text_chunks(path: AnyPath, chunk_bytes: int) -> Iterator[tuple[int, bytes]]
         while True:
             try:
                 chunk = file.read(chunk_bytes)
-                rest = file.readline(_LONGEST_LINE)
+                rest = file.readline(LONGEST_LINE)
             except OSError as error:
                 raise ReadError(f"{path}, after line {line}: {error.strerror}; check the disk") from error
             if not chunk:
                 return
             text = blank + single_tabs(clean_text(chunk + rest, path, line + len(blank)))
-            if len(rest) == _LONGEST_LINE:
+            if len(rest) == LONGEST_LINE:
                 raise MalformedInputError(f"{path}, after line {line}: over 16 MB in a line; give a table")
             lines = text.rstrip(b"\n")
             blank = text if not lines else text[len(lines) + 1 :]
@@ -154,39 +178,58 @@ def _text_chunks(path: AnyPath, chunk_bytes: int) -> Iterator[tuple[int, bytes]]
 
 def stream_bytes(text_bytes: int) -> int:
     """Return the bytes that `stream_tables` holds at its peak, of a file of `text_bytes`."""
-    return _CHUNK_COPIES * min(text_bytes, CHUNK)
+    return CHUNK_COPIES * min(text_bytes, CHUNK)
 
 
-def stream_tables(path: AnyPath, rule: str, layout: Layout, chunk: int = CHUNK) -> Iterator[pa.Table]:
+def stream_tables(
+    path: AnyPath, rule: str, layout: Layout, chunk: int = CHUNK, odd: OddPositions | None = None
+) -> Iterator[pa.Table]:
     """Yield a text table in pieces of about `chunk` bytes: its columns CHROM, POS, ID, A1, A2, or those called 0 and 1.
 
     `layout` gives the names of the columns, or None for a wrong number of them, and then the message holds `rule`.
+    Positions that are not written as whole numbers are counted in `odd`.
     Raises ReadError (unreadable) or MalformedInputError (empty, ragged, a blank line, not UTF-8, a faulty POS).
     """
     names: Sequence[str] | None = None
+    odd = OddPositions() if odd is None else odd
     for line, text in _text_chunks(path, chunk):
         if names is None:
             width = text.split(b"\n", 1)[0].count(b"\t") + 1
             if (names := layout(width)) is None:
                 raise MalformedInputError(f"{path}, line 1: {width} column(s), but {rule}; check the file")
-        kept = [name for name in _TYPES if name in names]
         try:
-            table = csv.read_csv(
-                pa.BufferReader(text),
-                csv.ReadOptions(column_names=names, use_threads=False, block_size=len(text) + 1),
-                csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
-                csv.ConvertOptions(column_types=_TYPES, include_columns=kept, null_values=[]),
-            )
+            table = _parse_text(text, names, line, odd)
         except pa.ArrowInvalid as error:
             _raise_fault(path, text, line, names)
             raise MalformedInputError(f"{path}, line {line} or after: {error}; correct it") from error
-        if "POS" in kept:
-            least, most = pc.min_max(table["POS"]).as_py().values()
-            if least < 0 or most > LAST_POSITION or _may_be_hexadecimal(text):
-                _raise_fault(path, text, line, names)
+        if "POS" in table.column_names and (pc.max(table["POS"]).as_py() > LAST_POSITION or _may_be_hexadecimal(text)):
+            _raise_fault(path, text, line, names)
         yield table
     if names is None:
         raise MalformedInputError(f"{path}: is empty, but {rule}; check the file")
+
+
+def _parse_text(text: bytes, names: Sequence[str], line: int, odd: OddPositions) -> pa.Table:
+    """Return the columns of some lines; positions are parsed from text only if they are not all plain numbers."""
+    kept = [name for name in _TYPES if name in names]
+
+    def parse(types: dict[str, pa.DataType]) -> pa.Table:
+        return csv.read_csv(
+            pa.BufferReader(text),
+            csv.ReadOptions(column_names=names, use_threads=False, block_size=len(text) + 1),
+            csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
+            csv.ConvertOptions(column_types=types, include_columns=kept, null_values=[]),
+        )
+
+    try:
+        return parse(_TYPES)
+    except pa.ArrowInvalid:
+        if "POS" not in kept:
+            raise
+        table = parse(_TYPES | {"POS": pa.string()})
+        if (positions := parse_positions(table["POS"], line, odd)) is None:
+            raise
+        return table.set_column(table.column_names.index("POS"), "POS", positions)
 
 
 def _may_be_hexadecimal(text: bytes) -> bool:
@@ -204,11 +247,13 @@ def _raise_fault(path: AnyPath, text: bytes, line: int, names: Sequence[str]) ->
         shown = row.decode("utf-8", "backslashreplace")
         fields = shown.split("\t")
         if len(fields) != len(names):
-            raise MalformedInputError(f"{where}: {len(fields)} column(s), line 1 has {len(names)}; check it")
+            remedy = "check it" if len(fields) < len(names) else "if an ID has blanks, put _ in their place"
+            raise MalformedInputError(f"{where}: {len(fields)} column(s), line 1 has {len(names)}; {remedy}")
         if shown.encode() != row:
             raise MalformedInputError(f"{where}: {shortened(shown)!r} is not UTF-8; convert the file to UTF-8")
         position = fields[names.index("POS")] if "POS" in names else "0"
-        if not re.fullmatch("-?[0-9]{1,18}", position) or not 0 <= int(position) <= LAST_POSITION:
-            remedy = "remove the header line" if number == 1 else "correct it"
+        if whole_position(position) is None:
+            is_name = number == 1 and re.match("[^0-9.+-]", position) is not None and position not in ("NA", "nan")
+            remedy = "remove the header line" if is_name else "correct it"
             fact = f"position {shortened(position)} is no integer from 0 to {with_spaces(LAST_POSITION)}"
             raise MalformedInputError(f"{where}: {fact}; {remedy}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from lfmm2.files import RowStore, checksum
 from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
 from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
 from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.missing_calls import CountedMatrix, MissingTally
 from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
 
 # SNPs of a block after the pass. Their columns, and arrays computed from them, take some MB; more take more memory, and
@@ -48,6 +50,8 @@ class StatisticsStore:
     checkpoints : Checkpoints
         Keeps the rows in files, and from time to time a note with their number and checksums. A resumed run tests only
         the SNPs after those of the note.
+    tally : MissingTally
+        Missing calls of each sample over the SNPs tested so far, which the note keeps too.
 
     Attributes
     ----------
@@ -73,8 +77,11 @@ class StatisticsStore:
         SNPs tested so far.
     """
 
-    def __init__(self, model: AssociationTest, n_snps: int, n_held_out: int, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, model: AssociationTest, n_snps: int, n_held_out: int, checkpoints: Checkpoints, tally: MissingTally
+    ) -> None:
         self._model = model
+        self.tally = tally
         self._checkpoints = checkpoints
         self.columns = model.columns
         self._shared, self._own = (self.columns.layout(per_variable) for per_variable in (False, True))
@@ -95,7 +102,7 @@ class StatisticsStore:
         self.close()
         self._stores = []
         for name, n_columns in self._shapes.items():
-            path = self._checkpoints.rows_path(f"{_NOTE}-{name}")
+            path = self._rows_path(name)
             self._stores.append(RowStore(self.n_snps, n_columns, path, n_kept))
         self.histograms = [MagnitudeHistogram() for _ in range(self._model.n_reported + 1)]
         self.status_counts = np.zeros(len(Status), np.int64)
@@ -104,6 +111,10 @@ class StatisticsStore:
         self._n_summed = 0
         self._sums = [0] * len(self._stores)
 
+    def _rows_path(self, name: str) -> Path | None:
+        """Return the file of a store; None if it is in memory, as one without columns is, so that fewer are open."""
+        return self._checkpoints.rows_path(f"{_NOTE}-{name}") if self._shapes[name] else None
+
     def _restore(self) -> bool:
         """Take over the rows of an unfinished run and return True, if they have the checksums of their note."""
         note = self._checkpoints.load_note(_NOTE)
@@ -111,8 +122,8 @@ class StatisticsStore:
             return False
         n_rows = note["n_rows"]
         for name, n_columns in self._shapes.items():
-            path = self._checkpoints.rows_path(f"{_NOTE}-{name}")
-            if path is None or not path.exists() or path.stat().st_size < n_rows * 8 * n_columns:
+            path = self._rows_path(name)
+            if n_columns and (path is None or not path.exists() or path.stat().st_size < n_rows * 8 * n_columns):
                 return False
         self._open(n_rows)
         try:
@@ -121,6 +132,7 @@ class StatisticsStore:
             return False
         if self._sums != note["checksums"]:
             return False
+        self.tally.restore(note["missing_calls"], n_rows)
         # Rows are counted after their checksums were compared, because damaged rows may have a status that is none.
         for common, *rows in zip(*self._parts(0, n_rows), strict=True):
             self._count(common, rows[: self._model.n_reported])
@@ -171,7 +183,8 @@ class StatisticsStore:
             return
         self._sum_up(end)
         rows = [store.file for store in self._stores if store.file is not None]
-        self._checkpoints.keep_note(_NOTE, {"n_rows": end, "checksums": self._sums}, rows)
+        note = {"n_rows": end, "checksums": self._sums, "missing_calls": self.tally.write(end)}
+        self._checkpoints.keep_note(_NOTE, note, rows)
 
     def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
         """Stream t of a variable, or sqrt(F) of the joint test if None, in the order of the SNPs."""
@@ -232,12 +245,14 @@ def collect_statistics(
     StatisticsStore
         To be closed by the caller.
     """
-    store = StatisticsStore(model, genotypes.n_snps, 0 if fill is None else N_COLUMNS, checkpoints)
+    tally = MissingTally(genotypes.n_samples)
+    counted = CountedMatrix(genotypes, tally)
+    store = StatisticsStore(model, genotypes.n_snps, 0 if fill is None else N_COLUMNS, checkpoints, tally)
     try:
         first = store.n_rows
         if first < genotypes.n_snps:
             label = f"tests from SNP {first + 1}" if first else "tests"
-            for block in model.statistics(genotypes, label, SnpRange(first), fill):
+            for block in model.statistics(counted, label, SnpRange(first), fill):
                 store.append(block)
     except BaseException:
         store.close()
