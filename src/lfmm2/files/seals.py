@@ -31,7 +31,7 @@ def matches(path: Path, stamp: dict[str, Any]) -> bool:
         If the file cannot be read.
     """
     try:
-        return path.stat().st_size == stamp["bytes"] and stamp_of(path) == stamp
+        return bool(path.stat().st_size == stamp["bytes"] and stamp_of(path)["sha256"] == stamp["sha256"])
     except OSError as error:
         raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check the disk") from error
 
