@@ -13,6 +13,7 @@ import pytest
 from lfmm2.errors import OutputExistsError, UsageError, WriteError
 from lfmm2.files import output_sets, whole_files
 from lfmm2.files.output_sets import OutputSet, OwnFiles, check_outputs, manifest_of
+from lfmm2.files.seals import seal_json
 
 
 def names_in(folder: Path) -> list[str]:
@@ -203,6 +204,30 @@ def test_output_set_does_not_replace_what_its_manifest_does_not_vouch_for(tmp_pa
     with pytest.raises(OutputExistsError, match=fact):  # noqa: PT012
         own = OwnFiles.of_manifest(manifest_of(tmp_path / "r", "made"))
         check_outputs([tmp_path / "r.a", tmp_path / "r.b"], overwrite=True, own=own)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {},
+        {"files": 3, "replaced": None},
+        {"files": {"a\0b": {"bytes": 1, "sha256": "0"}, "r.a": 3, "r.b": {"bytes": "x"}}},
+        {"files": {"../" * 30 + "etc/passwd": {"bytes": None, "sha256": []}}},
+    ],
+)
+def test_manifest_of_a_stranger_vouches_for_nothing(tmp_path: Path, entries: dict[str, object]) -> None:
+    manifest_of(tmp_path / "r", "made").write_bytes(seal_json(entries))
+    (tmp_path / "r.a").write_bytes(b"mine")
+    with pytest.raises(OutputExistsError, match=r"r\.a: not a file that lfmm2 has written here"):
+        write_set(tmp_path, b"new", overwrite=True)
+    (tmp_path / "r.a").unlink()
+    write_set(tmp_path, b"new", overwrite=True)
+
+
+def test_manifest_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(manifest_of(tmp_path / "r", "made"))
+    with pytest.raises(OutputExistsError, match=r"r\.lfmm2-made\.json: not a file"):
+        write_set(tmp_path, b"new", overwrite=True)
 
 
 def test_output_set_writes_again_what_was_removed(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ CANARIES = (
     Canary(
         'a link is written through',
         'files/whole_files.py',
-        '    if fault := find_link(before):\n',
+        '    if fault := find_link(path):\n',
         '    if fault := "":\n',
         'files/test_whole_files.py::test_whole_file_does_not_write_through_a_link',
     ),

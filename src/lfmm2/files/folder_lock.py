@@ -111,8 +111,9 @@ class FolderLock:
         """Raise OutputExistsError if a run with another folder beside this one is writing a file of the same name."""
         ours = {fold_name(name): name for name in self._outputs}
         for lock in self.folder.parent.glob(f"*{self.folder.suffix}/{LOCK}") if ours else ():
-            if lock.parent.name == self.folder.name:
-                continue
+            with contextlib.suppress(OSError):
+                if lock.parent.name == self.folder.name or find_link(lock):
+                    continue
             listed = _read_holder(lock).get("outputs")
             names = listed if isinstance(listed, list) else []
             theirs = {fold_name(name): name for name in names if isinstance(name, str)}
@@ -136,7 +137,7 @@ class FolderLock:
 def check_free(folder: Path, name: Path | None = None) -> None:
     """Raise OutputExistsError, with process and host, if a run holds the lock of a folder, and so writes `name`."""
     try:
-        if find_link((folder / LOCK).lstat()):
+        if find_link(folder / LOCK):
             return
         descriptor = open_plain(folder / LOCK, os.O_RDWR)
     except OSError:

@@ -53,7 +53,7 @@ class OwnFiles:
         OutputExistsError
             If the manifest is damaged, or is another file.
         """
-        entries = read_note(manifest)
+        entries = read_note(manifest) if manifest.is_file() else None
         if entries is None:
             if os.path.lexists(manifest):
                 raise _not_own([manifest])
@@ -74,7 +74,7 @@ class OwnFiles:
 
         A file that cannot be read has none.
         """
-        with contextlib.suppress(OSError, ReadError):
+        with contextlib.suppress(OSError, ReadError, ValueError):  # ValueError for a name that no file can have
             signature = _sign(path)
             if path in self._compared and self._compared[path][0] == signature:
                 return self._compared[path][1]

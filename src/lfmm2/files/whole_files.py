@@ -60,15 +60,21 @@ def check_free_space(folder: AnyPath, n_bytes: int) -> None:
         raise WriteError(f"{folder}: {fact}; {_REMEDIES[errno.ENOSPC]}")
 
 
-def find_link(status: os.stat_result) -> str:
-    """Return in words why a file may be another one than its name says; empty for a plain file of this user."""
+def find_link(path: AnyPath) -> str:
+    """Return in words why a file may be another one than its name says; empty for a plain file of this user.
+
+    A file of the owner of its folder is accepted: on some disks all files have one owner, and elsewhere the owner can
+    exchange the files in any case.
+    """
+    status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
         return "is a symbolic link"
     if not stat.S_ISREG(status.st_mode):
         return "is no file"
     if status.st_nlink > 1:
         return "has another name too (a hard link)"
-    return "" if status.st_uid == os.geteuid() else "belongs to another user"
+    owners = os.geteuid(), Path(path).parent.stat().st_uid
+    return "" if status.st_uid in owners else "belongs to another user"
 
 
 def open_plain(path: AnyPath, flags: int, mode: int = 0o666) -> int:
@@ -85,14 +91,15 @@ def open_plain(path: AnyPath, flags: int, mode: int = 0o666) -> int:
     with contextlib.suppress(FileExistsError):
         if flags & os.O_CREAT:
             return os.open(path, flags | os.O_EXCL, mode)
-    before = os.lstat(path)
-    if fault := find_link(before):
+    if fault := find_link(path):
         raise OutputExistsError(f"{os.fspath(path)}: {fault}; remove it, or choose another --out")
     descriptor = os.open(path, flags & ~os.O_CREAT)
-    now = os.fstat(descriptor)
-    if not os.path.samestat(before, now) or find_link(now):
+    try:
+        if find_link(path) or not os.path.samestat(os.lstat(path), os.fstat(descriptor)):
+            raise OutputExistsError(f"{os.fspath(path)}: another process has just replaced it; choose another --out")
+    except BaseException:
         os.close(descriptor)
-        raise OutputExistsError(f"{os.fspath(path)}: another process has just replaced it; choose another --out")
+        raise
     return descriptor
 
 

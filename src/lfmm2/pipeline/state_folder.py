@@ -206,7 +206,7 @@ def check_state_folder(folder: Path, identity: dict[str, Any], resume: bool, ove
     check_free(folder)
     with translated(folder):
         check_private(folder)
-        strange = [name for name in names if not _NAMES.fullmatch(name) or find_link((folder / name).lstat())]
+        strange = [name for name in names if not _NAMES.fullmatch(name) or find_link(folder / name)]
     if not strange and names and LOCK not in names:
         strange = names  # A state folder has a lock as long as it has any other file.
     if strange:
