@@ -110,11 +110,21 @@ def check_outputs(paths: Iterable[AnyPath], overwrite: bool, own: OwnFiles | Non
             raise WriteError(f"{path}: no permission to write to {path.parent}; choose another folder")
         if path.is_dir():
             raise WriteError(f"{path}: is a folder; choose another name")
-    existing = [path for path in outputs if os.path.lexists(path)]
+    existing = [path for path in outputs if _is_there(path)]
     if existing and not overwrite:
         raise _exists(existing)
     if own is not None and (strange := [path for path in existing if not own.holds(path)]):
         raise _not_own(strange)
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether a name is taken, also by a link to nothing; WriteError if the disk cannot tell."""
+    with translated(path):
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError for a name that no file can have
+            return False
+    return True
 
 
 def _exists(paths: list[Path]) -> OutputExistsError:
@@ -225,13 +235,14 @@ class OutputSet:
         try:
             for file, _ in self._files:
                 file.flush()
-            known = self._check_replaced()
+            known = {manifest: OwnFiles.of_manifest(manifest) for manifest in self._manifests}
+            replaced = self._find_replaced(known)
             for path, file in self._manifests.items():
-                self._streams[path].write(self._describe(path, known[path]))
+                self._streams[path].write(self._describe(path, known[path], replaced))
                 file.flush()
             files = [*self._manifests.values(), *(file for file, _ in self._files)]
             for file in files:
-                if os.path.lexists(file.target) and not file.target.is_dir():
+                if _is_there(file.target) and not file.target.is_dir():
                     self._keep_copy(file.target)
             for file in files:
                 file.rename()
@@ -265,28 +276,32 @@ class OutputSet:
                 folder.rmdir()
         self._files, self._manifests, self._streams, self._set_aside, self._folders = [], {}, {}, [], {}
 
-    def _check_replaced(self) -> dict[Path, OwnFiles]:
-        """Return the files of each manifest; raise OutputExistsError if a file is in the way that may not go."""
-        known = {manifest: OwnFiles.of_manifest(manifest) for manifest in self._manifests}
+    def _find_replaced(self, known: dict[Path, OwnFiles]) -> dict[Path, Stamp]:
+        """Return the stamps of the files that are replaced; raise OutputExistsError if one may not be."""
         targets = [(file.target, manifest) for file, manifest in self._files]
-        existing = [(path, manifest) for path, manifest in targets if os.path.lexists(path) and not path.is_dir()]
+        existing = [(path, manifest) for path, manifest in targets if _is_there(path) and not path.is_dir()]
         if existing and not self._overwrite:
             raise _exists([path for path, _ in existing])
-        if strange := [path for path, manifest in existing if manifest and not known[manifest].holds(path)]:
+        stamps = {path: known[manifest].find_stamp(path) for path, manifest in existing if manifest is not None}
+        if strange := [path for path, stamp in stamps.items() if stamp is None]:
             raise _not_own(strange)
-        return known
+        return {path: stamp for path, stamp in stamps.items() if stamp is not None}
 
-    def _describe(self, path: Path, known: OwnFiles) -> bytes:
+    def _describe(self, path: Path, known: OwnFiles, replaced: dict[Path, Stamp]) -> bytes:
         """Return a manifest of the new files, and of the others that it listed before.
 
         The manifest takes its name first, and lists what is replaced too: a process that ends between two renames
         leaves nothing that its manifest does not know.
         """
         new = {made.target: made.stamp for made, manifest in self._files if manifest == path}
-        old = {other: stamp for other in known.stamps if (stamp := known.find_stamp(other)) is not None}
-        listed = {os.path.relpath(name, path.parent): stamp for name, stamp in (old | new).items()}
-        replaced = {os.path.relpath(name, path.parent): stamp for name, stamp in old.items() if name in new}
-        return seal_json({"files": listed, "replaced": replaced})
+        others = {other: stamps[0] for other, stamps in known.stamps.items() if _is_there(other)}
+        parts = {"files": others | new, "replaced": {name: stamp for name, stamp in replaced.items() if name in new}}
+        return seal_json(
+            {
+                part: {os.path.relpath(name, path.parent): stamp for name, stamp in files.items()}
+                for part, files in parts.items()
+            }
+        )
 
     def _keep_copy(self, target: Path) -> None:
         """Give the file that is replaced a second name, from which it comes back if a later step fails."""
