@@ -247,7 +247,7 @@ def run(full: bool) -> dict[str, object]:
                 replacing += replacements.points_of(other, known)
             if not full:
                 points = runs.fixed_selection(points, N_QUICK)
-                replacing = runs.fixed_selection(replacing, N_QUICK // 4)
+                replacing = runs.fixed_selection(replacing, N_QUICK // 8)
             verdicts = [*pool.map(try_point, points), *pool.map(replacements.try_point, replacing)]
     counts = counts_of(verdicts) | {"seconds": round(time.monotonic() - began, 1)}
     bad = [f"{verdict.label}: {'; '.join(verdict.faults)}" for verdict in verdicts if verdict.faults]
