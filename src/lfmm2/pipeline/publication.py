@@ -5,12 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from lfmm2.errors import OutputExistsError, ReadError, WriteError
-from lfmm2.files import OwnFiles, WholeFile, matches, sync_folder, translated
-from lfmm2.pipeline.state_folder import OUTPUT, PREVIOUS, PROGRESS_NOTE, StateFolder, finished_outputs
+from lfmm2.files import OwnFiles, Stamp, WholeFile, matches, sync_folder, translated
+from lfmm2.pipeline.checkpoints import read_kept
+from lfmm2.pipeline.state_folder import OUTPUT, PREVIOUS, PROGRESS_NOTE, StateFolder
+from lfmm2.results import WrittenFile, from_json
+
+
+def finished_outputs(folder: StateFolder) -> dict[str, Stamp]:
+    """Return size and SHA-256 of the outputs that a run has finished, by what follows the prefix in their names."""
+    noted = folder.load_note(PROGRESS_NOTE)
+    stamps = read_kept(lambda: from_json(dict[str, WrittenFile], noted)) or {}
+    return {key: asdict(stamp) for key, stamp in stamps.items()}
 
 
 class Publication:
@@ -35,7 +45,7 @@ class Publication:
         self._former = former or OwnFiles({})
         self._folder = folder
         self._keys = {name: path.name.removeprefix(Path(prefix).name + ".") for name, path in targets.items()}
-        self._stamps = finished_outputs(folder.path)
+        self._stamps = finished_outputs(folder)
         self._verified: set[str] = set()
 
     @property

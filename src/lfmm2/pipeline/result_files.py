@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,10 @@ from lfmm2.files import OwnFiles, check_free_space, check_outputs, find_damaged_
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import CheckpointFiles, Checkpoints
 from lfmm2.pipeline.plan import RunPlan
-from lfmm2.pipeline.publication import Publication
+from lfmm2.pipeline.publication import Publication, finished_outputs
 from lfmm2.pipeline.run_options import OutputOptions
-from lfmm2.pipeline.state_folder import (
-    IDENTITY_NOTE,
-    PREVIOUS,
-    StateFolder,
-    check_state_folder,
-    find_differences,
-    finished_outputs,
-)
+from lfmm2.pipeline.state_folder import IDENTITY_NOTE, PREVIOUS, StateFolder, check_state_folder, find_differences
+from lfmm2.pipeline.statistics_store import read_rows_note
 from lfmm2.results import (
     FIXED_ENDINGS,
     SMALL_ENDINGS,
@@ -168,12 +162,12 @@ class ResultFiles:
         folder = StateFolder(self.state_folder)
         if folder.load_note(IDENTITY_NOTE) is None:
             return ""  # The folder is damaged, so all work is done again.
-        finished, tested = self._publication(folder).noted, folder.load_note("statistics")
+        finished, tested = self._publication(folder).noted, read_rows_note(folder.load_note("statistics"))
         n_passes = len(list(self.state_folder.glob("pass-???.npz")))
         parts = [f"{n_passes} pass(es)"] if n_passes else []
         parts += ["part of a pass"] if list(self.state_folder.glob("pass-???-begun.npz")) else []
         parts += ["the factors"] if "factors" in finished else []
-        parts += [f"{with_spaces(tested['n_rows'])} SNPs tested"] if tested else []
+        parts += [f"{with_spaces(tested.n_rows)} SNPs tested"] if tested else []
         n_tables = len(finished - {*FIXED_ENDINGS, *SMALL_ENDINGS})
         parts += [f"{n_tables} table(s)"] if n_tables else []
         return ", ".join(parts)
@@ -208,8 +202,12 @@ class ResultFiles:
             StateFolder.begin(self.state_folder, {}, resume=False, overwrite=False).give_up()
 
     @contextlib.contextmanager
-    def begin(self, identity: dict[str, Any]) -> Iterator[tuple[Checkpoints, Publication]]:
+    def begin(
+        self, identity: dict[str, Any], check_inputs: Callable[[], None] | None = None
+    ) -> Iterator[tuple[Checkpoints, Publication]]:
         """Lock the state folder until the block ends, and give the checkpoints and outputs that are kept there.
+
+        `check_inputs` is that of `StateFolder`.
 
         Raises
         ------
@@ -218,7 +216,7 @@ class ResultFiles:
         """
         options = self.options
         names = [path.name for path in self.paths.values()]
-        folder = StateFolder.begin(self.state_folder, identity, options.resume, options.overwrite, names)
+        folder = StateFolder.begin(self.state_folder, identity, options.resume, options.overwrite, check_inputs, names)
         try:
             publication = self._publication(folder)
             # Another run of the same prefix may have written its outputs after `check`.
@@ -260,7 +258,7 @@ class ResultFiles:
         # A run that ended between two renames has put the record aside, and has noted what it had finished.
         aside = state / f"{PREVIOUS}{FIXED_ENDINGS['record'].removeprefix('.')}"
         stamps = find_former_files(prefix, [aside]).stamps
-        finished = finished_outputs(state)
+        finished = finished_outputs(StateFolder(state))
         for path in self.paths.values():
             if stamp := finished.get(path.name.removeprefix(f"{prefix.name}.")):
                 stamps.setdefault(path, []).append(stamp)
