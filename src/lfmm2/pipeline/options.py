@@ -247,7 +247,7 @@ TABLE = (
     Option("loadings", "--loadings", FLAG, section=OUTPUT, default=False, functions=OF_TESTS,
            help="Write the loadings V too."),
     Option("overwrite", "--overwrite", FLAG, section=OUTPUT, default=False, functions=OF_TESTS, changes_results=False,
-           help="Replace existing result files."),
+           help="Replace result files of an earlier run."),
     Option("resume", "--resume", FLAG, section=OUTPUT, default=False, functions=OF_TESTS, changes_results=False,
            help="Go on with an unfinished run of the same command, if there is one."),
     Option("report", "--report", FLAG, section=OUTPUT, default=False, functions=NO_FUNCTION, changes_results=False,
