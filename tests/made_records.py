@@ -50,6 +50,8 @@ def record_entries(
         },
         "df": max(n_samples - len(variables) - K, 1),
         "gif": dict.fromkeys(variables, shown),
+        "sample_filter": None,
+        "missing_calls": None,
         "filters": None,
         "thinning": None,
         "calibration": {

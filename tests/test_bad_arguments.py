@@ -77,7 +77,11 @@ def changed(array: np.ndarray, place: object, value: float) -> np.ndarray:
         ({"full_bed": Y[None]}, InconsistentInputError, r"genotypes of shape \(1, 38, 60\); give"),
         ({"full_bed": Y[:0]}, InconsistentInputError, r"genotypes of shape \(0, 60\); give an array"),
         ({"full_bed": Y[:, :0]}, InconsistentInputError, "there is no SNP to test"),
-        ({"full_bed": Y.T}, InconsistentInputError, "array of 38 rows, but there are 60 samples"),
+        (
+            {"full_bed": Y.T},
+            InconsistentInputError,
+            r"60 rows and 38 columns, and X has 38 rows: .* transpose the genotypes, as genotypes\.T",
+        ),
         ({"full_bed": Y + 1j}, InconsistentInputError, "type complex128; give real numbers"),
         ({"full_bed": Y.astype(str)}, InconsistentInputError, "type <U32; give real numbers"),
         ({"full_bed": Y.astype(object)}, InconsistentInputError, "type object; give real numbers"),

@@ -25,6 +25,7 @@ class FormulaSource(NumberSource):
     """Dosages with one axis of structure; each `EVERY`-th SNP follows the variable."""
 
     name = "the formula"
+    ploidy = 2
 
     def __init__(self, n_samples=N, n_snps=P):
         self.n_samples, self.n_snps = n_samples, n_snps

@@ -22,3 +22,5 @@ Paths = AnyPath | Sequence[AnyPath]
 ListedSnps = AnyPath | Collection[str] | Collection[os.PathLike[str]]
 #: A value that means missing, or several.
 MissingCode = float | str | Sequence[float | str]
+#: A value of an array of genotypes that means missing, or several.
+MissingCalls = float | Sequence[float]

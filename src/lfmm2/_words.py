@@ -33,6 +33,14 @@ def some_cells(cells: Sequence[str]) -> str:
     return ", ".join(cells[:3]) + (f" and {with_spaces(len(cells) - 3)} more" if len(cells) > 3 else "")
 
 
+def name_of_snp(snp_id: str, chromosome: str, position: int | None) -> str:
+    """Return the ID of a SNP, or ``CHROM:POS`` where its ID is ".", which means that it has none.
+
+    Without a position the ID stays ".".
+    """
+    return f"{chromosome}:{position}" if snp_id == "." and position is not None and position > 0 else snp_id
+
+
 def aligned(lines: dict[str, str]) -> str:
     """Write names and values in two columns."""
     width = max(18, *(len(name) + 2 for name in lines)) if lines else 0

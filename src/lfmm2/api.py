@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, Solver, TableFormat
-from lfmm2._typing import AnyPath, ListedSnps, MissingCode, Paths
+from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.genotypes import GenotypesLike
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline import RunOptions, execute_estimation, execute_run, prepare_run
@@ -48,10 +48,13 @@ def run(
     keep: Paths | None = None,
     remove: Paths | None = None,
     missing_code: MissingCode | None = None,
+    ploidy: int | None = None,
+    missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
+    mind: float | None = None,
     loadings: bool = False,
     overwrite: bool = False,
     resume: bool = False,
@@ -66,8 +69,10 @@ def run(
     est_bed : path, BedFile, other source, ndarray (n_samples, n_snps) or None
         Genotypes from which the factors are estimated, such as an LD-pruned fileset; those of `full_bed` if None.
         Samples are matched by ID and may stand in any order.
-    full_bed : path, BedFile, other source or ndarray (n_samples, n_snps)
-        Genotypes to test: a PLINK .bed with its .bim and .fam, or numbers in memory with NaN where missing.
+    full_bed : path, BedFile, other source, or ndarray or DataFrame (n_samples, n_snps)
+        Genotypes to test: a PLINK .bed with its .bim and .fam, or numbers in memory with NaN (or the mask of a masked
+        array) where missing. The index of a DataFrame has sample IDs, by which X and `est_bed` are matched to it, and
+        its columns SNP IDs; a RangeIndex is none. See `ploidy`.
     X : path, DataFrame, pyarrow.Table, a list of these, or ndarray (n_samples,) or (n_samples, d)
         Variables: a CSV or TSV with sample IDs, a table indexed by IID, or an array in the order of the .fam. Several
         tables are joined by sample: a sample needs a row in each, and no two may have a column of one name.
@@ -126,6 +131,13 @@ def run(
         Files of samples to use, or not to use; of several files, the samples that any of them lists.
     missing_code : float or str, or a list of these, optional
         A value of X and `covar` that means missing, such as -9, beside an empty cell, NaN, NA, N/A, NULL and None.
+    ploidy : int, optional
+        Ploidy of genotypes given as an array: values outside of 0 to `ploidy` are refused, and frequencies of alleles
+        are mean / ploidy. None for numbers that are no dosages, such as methylation; frequencies are then missing,
+        unless all values are 0, 1 and 2, with a 2 among them.
+    missing_genotype : float or a list of these, optional
+        Values of such an array that mean missing, such as 9 (LEA) or -1 (scikit-allel). An empty list says that there
+        is none. By default an array with a value that looks like a code of missing calls is refused.
     missing : {"error", "drop", "mean"}
         Treatment of samples that have a row of X or `covar` but lack a value: stop, leave them out, or take the mean
         of the variable over the samples in use that have it.
@@ -136,6 +148,9 @@ def run(
         but the first in sorted order, named as "sex=M".
     intersect : bool
         Use the samples that have all variables, instead of raising an error when some have not.
+    mind : float, optional
+        Leave out samples whose share of missing calls, over the SNPs to test, is above this; PLINK takes 0.1. A sample
+        that lacks more than half of its calls is warned of in any case.
     loadings : bool
         Also compute the loadings V.
     overwrite : bool
@@ -158,7 +173,7 @@ def run(
     Notes
     -----
     Passes over the estimation set: 1 (exact), until convergence (krylov), q + 1 (power), one more for `est_thin`; one
-    over all SNPs for the tests of every K, one more for `maf` and `geno`.
+    over all SNPs for the tests of every K, one more for `maf` and `geno`, one more for `mind`.
     Memory: a few blocks of packed genotypes, and n × n numbers for exact or n × (K + oversampling) × passes for krylov.
 
     References
@@ -200,10 +215,13 @@ def estimate_factors(
     keep: Paths | None = None,
     remove: Paths | None = None,
     missing_code: MissingCode | None = None,
+    ploidy: int | None = None,
+    missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
+    mind: float | None = None,
 ) -> LatentFactors:
     """Estimate the latent factors alone; parameters as in `run`, and so are errors.
 
@@ -248,10 +266,13 @@ def test_associations(
     keep: Paths | None = None,
     remove: Paths | None = None,
     missing_code: MissingCode | None = None,
+    ploidy: int | None = None,
+    missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
+    mind: float | None = None,
     loadings: bool = False,
     overwrite: bool = False,
     resume: bool = False,

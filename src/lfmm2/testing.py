@@ -21,6 +21,7 @@ from lfmm2.genotypes import (
     NOTHING_HELD,
     RESTART_SNPS,
     VARIANT_SCHEMA,
+    CrossProducts,
     Engine,
     FactorFill,
     GenotypeMatrix,
@@ -152,6 +153,7 @@ def _read_blocks(matrix: GenotypeMatrix, W: Floats, fill: FactorFill | None = No
         same = np.array_equal(block.decode(rows), decoded[rows])
         _require(same, "decode(rows) gives other values for some rows of a block than for all of them")
         _check_block(block.n_called, block.mean, block.sum_squares, decoded)
+        _check_missing(block, n)
         blocks.append(_Blocks(decoded, block.n_called.copy(), block.mean.copy(), block.products.copy()))
         next_snp += b
     _require(
@@ -174,6 +176,19 @@ def _check_block(n_called: Ints, mean: Floats, sum_squares: Floats, decoded: Flo
         np.array_equal(sum_squares == 0, ~decoded.any(axis=1)),
         "sum_squares is not 0 at exactly those SNPs whose decoded values are all 0",
     )
+
+
+def _check_missing(block: CrossProducts, n_samples: int) -> None:
+    """Check that a block which counts missing values by sample counts as many as are missing in its SNPs."""
+    if block.count_missing is None:
+        return
+    b = len(block.n_called)
+    for rows in (slice(0, b), slice(0, b // 2), slice(b // 2, b)):
+        counts = block.count_missing(rows)
+        shown = f"shape {counts.shape} and type {counts.dtype}, not {(n_samples,)} and int64"
+        _require(counts.shape == (n_samples,) and counts.dtype == np.int64, f"count_missing(rows) has {shown}")
+        same = counts.sum() == (n_samples - block.n_called[rows]).sum()
+        _require(same, "count_missing counts other missing values by sample than n_called by SNP")
 
 
 def _compare_moments(dense: NDArray[np.floating], blocks: _Blocks) -> None:
@@ -286,6 +301,8 @@ def _check_facts(source: GenotypeSource) -> None:
         _require(facts == getattr(source, name)(), f"{name}() says something else the second time that it is asked")
     for path in source.paths:
         _require(path.exists(), f"paths names {path}, which is absent")
+    ploidy = source.ploidy
+    _require(ploidy is None or (isinstance(ploidy, int) and ploidy >= 1), f"ploidy is {ploidy!r}, no number of alleles")
     memory = source.memory
     _require(min(memory.snp_bytes, memory.variant_bytes, memory.held_variant_bytes) >= 0, "memory has negative bytes")
     for option in _OPTIONS:

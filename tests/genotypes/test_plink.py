@@ -14,7 +14,8 @@ from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputErr
 from lfmm2.files import text_tables
 from lfmm2.files.samples import Samples, read_id_list, read_sample_list
 from lfmm2.genotypes import plink
-from lfmm2.genotypes.plink import BedFile, open_bed, read_fam
+from lfmm2.genotypes.fam_file import read_fam
+from lfmm2.genotypes.plink import BedFile, open_bed
 
 MAGIC = b"\x6c\x1b\x01"
 
@@ -143,7 +144,7 @@ def test_variants_accepts_alleles_that_look_hexadecimal(tmp_path: Path) -> None:
         ("1 b 0 1.5 A C", "position 1.5 is no integer"),
         ("1 b 0 0x10 A C", "position 0x10 is no integer"),
         ("1 b 0 0X10 A C", "position 0X10 is no integer"),
-        ("1 b 0 -1 A C", "position -1 is no integer from 0"),
+        ("1 b 0 -1.5 A C", "position -1.5 is no integer from 0"),
         ("1 b 0 2147483647 A C", "position 2147483647 is no integer from 0 to 2 147 483 646"),
         ("1 b 0 99999999999999999999 A C", "position 9+ is no integer"),
         ("1 b 0 5 A", r"5 column\(s\), line 1 has 6"),
@@ -157,7 +158,7 @@ def test_variants_accepts_alleles_that_look_hexadecimal(tmp_path: Path) -> None:
 def test_open_bed_names_the_malformed_bim_line(
     tmp_path: Path, line: str | bytes, message: str, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (chunk,))
+    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (chunk, None))
     line = line if isinstance(line, bytes) else line.encode()
     bim = b"1 a 0 5 A C\n" * 3 + line + b"\n" + b"1 c 0 5 A C\n" * 3
     with pytest.raises(MalformedInputError, match=rf"x\.bim, line 4: .*{message}"):
@@ -179,7 +180,7 @@ def test_open_bed_refuses_bim(tmp_path: Path, bim: str, message: str) -> None:
 
 def test_open_bed_refuses_endless_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_tables, "_LONGEST_LINE", 50)
-    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (10,))
+    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (10, None))
     with pytest.raises(MalformedInputError, match="in a line"):
         open_bim(tmp_path, "A" * 100, 1)
 
@@ -442,7 +443,7 @@ def survey(folder: Path, rows: list[str]) -> list[str]:
 def test_open_bed_warns_of_disorder(
     tmp_path: Path, rows: list[str], fault: str | None, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (chunk,))
+    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (chunk, None))
     found = survey(tmp_path, rows)
     assert len(found) == (fault is not None)
     assert fault is None or fault in found[0]
@@ -464,7 +465,7 @@ def test_open_bed_warns_of_repeated_ids(tmp_path: Path, held: int, monkeypatch: 
 def test_open_bed_finds_ids_repeated_far_apart_where_the_bim_is_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (30,))
+    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (30, None))
     rows = [f"1 {'a' if j % 5 == 0 else f's{j}'} 0 {j}" for j in range(11)]
     assert survey(tmp_path, rows) == []  # no two in one chunk
     monkeypatch.setattr(plink, "_HELD_BIM", 1 << 24)
@@ -483,7 +484,7 @@ def test_open_bed_tells_ids_apart_whatever_their_end(
 
 
 def test_open_bed_counts_repeats_of_all_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (15,))
+    monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (15, None))
     (found,) = survey(tmp_path, [f"1 s{j // 2} 0 {j}" for j in range(8)])
     assert found.startswith("x.bim: at least 4 IDs stand for several SNPs (s0, s1, s2, s3)")
 

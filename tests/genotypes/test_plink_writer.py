@@ -113,6 +113,17 @@ def test_write_plink_refuses_names_of_another_length(tmp_path: Path, names: dict
         write_plink(tmp_path / "x", np.zeros((2, 2)), **names)
 
 
+def test_write_plink_takes_masked_dosages_as_missing(tmp_path: Path) -> None:
+    masked = np.ma.array([[0, 1, 2], [2, 9, 0]], mask=[[False, True, False], [False, True, False]])
+    bed = write_plink(tmp_path / "masked", masked)
+    assert np.array_equal(read_dosages(bed, 3), [[0, np.nan, 2], [2, np.nan, 0]], equal_nan=True)
+
+
+def test_write_plink_refuses_what_is_no_array(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"of type list are no array .*; pass numbers in an array"):
+        write_plink(tmp_path / "ragged", [[0, 1], [0]])
+
+
 def test_write_plink_refuses_existing_files(tmp_path: Path) -> None:
     write_plink(tmp_path / "x", [[0, 1]])
     with pytest.raises(OutputExistsError, match=r"x\.bim, .*x\.fam, .*x\.bed\b"):

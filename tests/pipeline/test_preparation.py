@@ -48,8 +48,8 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[str]]]:
     seen: dict[str, list[str]] = {"opened": [], "closed": []}
     open_source = preparation.open_source
 
-    def watch(genotypes: object) -> GenotypeSource:
-        source = open_source(genotypes)
+    def watch(genotypes: object, **options: object) -> GenotypeSource:
+        source = open_source(genotypes, **options)
         close, name = source.close, source.name
         seen["opened"].append(name)
 

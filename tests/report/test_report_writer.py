@@ -49,6 +49,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "warnings": [f"a warning of {EVIL}"],
         "imputation": {"method": "factors", "n_held_out": 1000, "rmse_mean": 0.5, "rmse_factors": 0.4, "ratio": 0.8}
         | {"n_left_at_mean": 0},
+        "sample_filter": {"mind": 0.2, "n_samples": 83, "n_kept": 80, "left_out": ["i<7>", "i31", "i9"]},
         "filters": {"n_snps": 9999, "no_call": 0, "below_maf": 12, "above_geno": 34, "n_passed": 9953},
         "thinning": {"r2": 0.2, "window": "200", "n_kept": 777, "n_snps": 2000},
     }
@@ -132,6 +133,7 @@ def test_summary_has_the_numbers_of_the_run(prefix: Path, page: str) -> None:
 
 def test_data_has_filters_imputation_and_thinning(page: str) -> None:
     text = Elements(page).text
+    assert "3 of 83 with more than 0.2 of their calls missing (--mind): i<7>, i31, i9" in text
     assert "9 999 SNPs in the file, 0 without a call, 12 below --maf, 34 above --geno" in text
     assert "of 1 000 calls held out: error 0.4 by the factors, 0.5 by the mean, ratio 0.8" in text
     assert "777 of 2 000 SNPs for the factors (r² 0.2, window 200)" in text

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from lfmm2.cli._interrupt import end_within, say_nothing
+from lfmm2.cli.hints import find_hint
 from lfmm2.cli.option_command import OptionCommand, adapt_option
 from lfmm2.cli.result_commands import hits, offset, report, verify
 from lfmm2.cli.run_command import run
@@ -188,7 +189,8 @@ def _run_command(arguments: list[str], debug: bool) -> int:
         return _fail(error, error.exit_code, debug)
     except click.UsageError as error:
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
-        return _fail(error, UsageError.exit_code, debug, error.format_message() + where)
+        message = find_hint(error, arguments, cli.commands) or error.format_message()
+        return _fail(error, UsageError.exit_code, debug, message + where)
     except click.ClickException as error:
         return _fail(error, error.exit_code, debug, error.format_message())
     except _Stopped as stop:

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from lfmm2._typing import AnyPath, Floats, Ints
-from lfmm2._words import counted, shortened, some_of
+from lfmm2._words import counted, name_of_snp, shortened, some_of
 from lfmm2.errors import UsageError
 from lfmm2.files import OutputSet, check_outputs, check_prefix_name, open_table
 from lfmm2.model import COLUMNS, Columns
@@ -87,6 +88,7 @@ class Hits:
         per_table = dict.fromkeys(self.tables, 0)
         for name in self.table["VARIABLE"].to_pylist():
             per_table[name] += 1
+        n_placeless = int(_find_placeless(self.table).sum())
         for name in self.tables:
             if self.counts[name]:
                 clumps = f" in {counted(per_table[name], 'clump')}" if self.clump is not None else ""
@@ -99,6 +101,13 @@ class Hits:
             test = self.run.record.calibration.tests[name]
             if test.method == "none" and test.gif > _INFLATED:
                 lines[f"calibration of {name}"] = f"none (GIF {test.gif:.2f})"
+        if n_placeless:
+            have = "has" if n_placeless == 1 else "have"
+            what = "hits" if self.clump is None else "lines"
+            lines["without a place"] = (
+                f"{n_placeless} of {len(self.table)} {what} {have} no position or no chromosome (0 in the .bim), and "
+                "are not in the .bed file"
+            )
         return lines
 
 
@@ -241,7 +250,7 @@ def write_hits(prefix: AnyPath, hits: Hits, overwrite: bool = False) -> dict[str
 
     A line of the BED file has chromosome, POS - 1, POS, ID, a score that grows by 50 with each unit of -log₁₀ p up to
     1000, ".", variable, and -log₁₀ of the calibrated p. Lines are in the order of the tables of the run. SNPs without a
-    position are left out, because BED cannot hold them.
+    chromosome ("0" or ".") or a position are left out, because BED cannot hold them; `Hits.summary` counts them.
 
     Raises
     ------
@@ -273,13 +282,12 @@ def _bed_lines(hits: Hits) -> Iterator[bytes]:
     """
     yield b"#chrom\tstart\tend\tname\tscore\tstrand\tvariable\tneg_log10_p\n"
     first, last = ("POS", "POS") if hits.clump is None else ("CLUMP_START", "CLUMP_END")
-    table = hits.table.take(pa.array(np.argsort(hits.order, kind="stable")))
+    in_order = np.argsort(hits.order, kind="stable")
+    table = hits.table.take(pa.array(in_order[~_find_placeless(hits.table)[in_order]]))
     names = ("CHROM", first, last, "ID", "VARIABLE", "NEG_LOG10_P_CAL")
     rows = list(zip(*(table[name].to_pylist() for name in names), strict=True))
     rank = {chromosome: i for i, chromosome in enumerate(dict.fromkeys(row[0] for row in rows))}
     for chromosome, start, end, name, variable, strength in sorted(rows, key=lambda row: (rank[row[0]], row[1])):
-        if start < 1:
-            continue
         score = min(1000, round(_SCORE_PER_DECADE * (strength or 0.0)))
         fields = (chromosome, start - 1, end, name, score, ".", variable, f"{strength or 0.0:.6g}")
         yield ("\t".join(map(str, fields)) + "\n").encode()
@@ -325,7 +333,16 @@ def _as_hits(block: pa.Table, name: str, schema: pa.Schema) -> pa.Table:
     columns: dict[str, pa.Array] = {field.name: pa.nulls(n, field.type) for field in schema}
     columns["VARIABLE"] = pa.array([name] * n, pa.string())
     columns |= {column: block[column] for column in block.column_names}
+    places = (block[column].to_pylist() for column in ("ID", "CHROM", "POS"))
+    columns["ID"] = pa.array(map(name_of_snp, *places), pa.string())
     return pa.table(columns, schema=schema)
+
+
+def _find_placeless(table: pa.Table) -> NDArray[np.bool_]:
+    """Return which rows have no chromosome or no position, and so no place in a genome."""
+    no_chromosome = pc.is_in(table["CHROM"], value_set=pa.array(_NO_CHROMOSOME)).to_numpy()
+    placeless: NDArray[np.bool_] = no_chromosome | (table["POS"].to_numpy() < 1)
+    return placeless
 
 
 def _clump_hits(table: pa.Table, order: Ints, distance: int) -> tuple[pa.Table, Ints]:
@@ -333,9 +350,8 @@ def _clump_hits(table: pa.Table, order: Ints, distance: int) -> tuple[pa.Table, 
     n = len(table)
     chromosomes = pc.dictionary_encode(table["CHROM"].combine_chunks())
     codes = chromosomes.indices.to_numpy().astype(np.int64) if n else np.empty(0, np.int64)
-    placeless = np.isin(np.array(chromosomes.dictionary.to_pylist(), object)[codes], _NO_CHROMOSOME)
+    placeless = _find_placeless(table)
     positions = table["POS"].to_numpy().astype(np.int64)
-    placeless = placeless.astype(bool) | (positions < 1)
     by_place = np.lexsort((positions, codes))
     sorted_codes, sorted_positions = codes[by_place], positions[by_place]
     first_of = np.searchsorted(sorted_codes, np.arange(codes.max(initial=-1) + 2))

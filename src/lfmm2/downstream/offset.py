@@ -59,7 +59,8 @@ class OffsetResult:
         The places, in the order of the first environment.
     variables : tuple of str
     gap, rona : ndarray of shape (m,), float64
-        Genetic gap in squared dosage, and RONA in dosage. Divide by 4 and by 2 for units of allele frequency.
+        Genetic gap in squared dosage, and RONA in dosage. For units of allele
+        frequency divide by 4 and by 2; genotypes of another ploidy by its square and by it.
     parts : ndarray of shape (m, d), float64
         Part of each variable in `gap`, δ_j (δ BᵀB/L)_j; negative if its change counteracts those of others.
     n_loci : int

@@ -22,6 +22,7 @@ from pyarrow import csv
 from lfmm2._typing import AnyPath
 from lfmm2._words import shortened, with_spaces
 from lfmm2.errors import MalformedInputError, ReadError
+from lfmm2.files.position_cells import LAST_POSITION, OddPositions, parse_positions, whole_position
 
 #: Function from the number of columns to the names of all of them; None where no such table has so many.
 Layout = Callable[[int], Sequence[str] | None]
@@ -32,8 +33,6 @@ CHUNK = 1 << 22
 _CHUNK_COPIES = 8
 # Bytes of a line from which on a file is refused, so that one without line ends does not fill the memory.
 _LONGEST_LINE = 1 << 24
-#: Largest position, in base pairs, that PLINK takes.
-LAST_POSITION = 2**31 - 2
 _OTHER_FORMATS = {
     b"\x6c\x1b\x00": "a sample-major .bed; convert it with plink2 --make-bed",
     b"\x6c\x1b\x01": "a .bed; give a text file",
@@ -157,36 +156,55 @@ def stream_bytes(text_bytes: int) -> int:
     return _CHUNK_COPIES * min(text_bytes, CHUNK)
 
 
-def stream_tables(path: AnyPath, rule: str, layout: Layout, chunk: int = CHUNK) -> Iterator[pa.Table]:
+def stream_tables(
+    path: AnyPath, rule: str, layout: Layout, chunk: int = CHUNK, odd: OddPositions | None = None
+) -> Iterator[pa.Table]:
     """Yield a text table in pieces of about `chunk` bytes: its columns CHROM, POS, ID, A1, A2, or those called 0 and 1.
 
     `layout` gives the names of the columns, or None for a wrong number of them, and then the message holds `rule`.
+    Positions that are not written as whole numbers are counted in `odd`.
     Raises ReadError (unreadable) or MalformedInputError (empty, ragged, a blank line, not UTF-8, a faulty POS).
     """
     names: Sequence[str] | None = None
+    odd = OddPositions() if odd is None else odd
     for line, text in _text_chunks(path, chunk):
         if names is None:
             width = text.split(b"\n", 1)[0].count(b"\t") + 1
             if (names := layout(width)) is None:
                 raise MalformedInputError(f"{path}, line 1: {width} column(s), but {rule}; check the file")
-        kept = [name for name in _TYPES if name in names]
         try:
-            table = csv.read_csv(
-                pa.BufferReader(text),
-                csv.ReadOptions(column_names=names, use_threads=False, block_size=len(text) + 1),
-                csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
-                csv.ConvertOptions(column_types=_TYPES, include_columns=kept, null_values=[]),
-            )
+            table = _parse_text(text, names, line, odd)
         except pa.ArrowInvalid as error:
             _raise_fault(path, text, line, names)
             raise MalformedInputError(f"{path}, line {line} or after: {error}; correct it") from error
-        if "POS" in kept:
-            least, most = pc.min_max(table["POS"]).as_py().values()
-            if least < 0 or most > LAST_POSITION or _may_be_hexadecimal(text):
-                _raise_fault(path, text, line, names)
+        if "POS" in table.column_names and (pc.max(table["POS"]).as_py() > LAST_POSITION or _may_be_hexadecimal(text)):
+            _raise_fault(path, text, line, names)
         yield table
     if names is None:
         raise MalformedInputError(f"{path}: is empty, but {rule}; check the file")
+
+
+def _parse_text(text: bytes, names: Sequence[str], line: int, odd: OddPositions) -> pa.Table:
+    """Return the columns of some lines; positions are parsed from text only if they are not all plain numbers."""
+    kept = [name for name in _TYPES if name in names]
+
+    def parse(types: dict[str, pa.DataType]) -> pa.Table:
+        return csv.read_csv(
+            pa.BufferReader(text),
+            csv.ReadOptions(column_names=names, use_threads=False, block_size=len(text) + 1),
+            csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
+            csv.ConvertOptions(column_types=types, include_columns=kept, null_values=[]),
+        )
+
+    try:
+        return parse(_TYPES)
+    except pa.ArrowInvalid:
+        if "POS" not in kept:
+            raise
+        table = parse(_TYPES | {"POS": pa.string()})
+        if (positions := parse_positions(table["POS"], line, odd)) is None:
+            raise
+        return table.set_column(table.column_names.index("POS"), "POS", positions)
 
 
 def _may_be_hexadecimal(text: bytes) -> bool:
@@ -204,11 +222,13 @@ def _raise_fault(path: AnyPath, text: bytes, line: int, names: Sequence[str]) ->
         shown = row.decode("utf-8", "backslashreplace")
         fields = shown.split("\t")
         if len(fields) != len(names):
-            raise MalformedInputError(f"{where}: {len(fields)} column(s), line 1 has {len(names)}; check it")
+            remedy = "check it" if len(fields) < len(names) else "if an ID has blanks, put _ in their place"
+            raise MalformedInputError(f"{where}: {len(fields)} column(s), line 1 has {len(names)}; {remedy}")
         if shown.encode() != row:
             raise MalformedInputError(f"{where}: {shortened(shown)!r} is not UTF-8; convert the file to UTF-8")
         position = fields[names.index("POS")] if "POS" in names else "0"
-        if not re.fullmatch("-?[0-9]{1,18}", position) or not 0 <= int(position) <= LAST_POSITION:
-            remedy = "remove the header line" if number == 1 else "correct it"
+        if whole_position(position) is None:
+            is_name = number == 1 and re.match("[^0-9.+-]", position) is not None and position not in ("NA", "nan")
+            remedy = "remove the header line" if is_name else "correct it"
             fact = f"position {shortened(position)} is no integer from 0 to {with_spaces(LAST_POSITION)}"
             raise MalformedInputError(f"{where}: {fact}; {remedy}")

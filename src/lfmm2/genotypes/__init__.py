@@ -1,12 +1,13 @@
 """Genotypes: a source (.bed, array) gives samples, variants and a matrix with three verbs; the engine streams it."""
 
 from lfmm2.genotypes import plink_writer
-from lfmm2.genotypes.array_source import NumberSource, digest_of
+from lfmm2.genotypes.array_source import NumberSource, check_ploidy, digest_of, parse_missing_calls
 from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
 from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
 from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint, doubles
 from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, FillSize, HeldOutError
 from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, GenotypeMatrix
+from lfmm2.genotypes.missing_calls import count_missing_calls, counting_footprint
 from lfmm2.genotypes.packed_bed import PackedBed
 from lfmm2.genotypes.plink import BedFile, open_bed
 from lfmm2.genotypes.segments import ALL_SNPS, NO_KEEPER, PassKeeper, SegmentSums, SnpRange, n_segments
@@ -19,7 +20,7 @@ from lfmm2.genotypes.source import (
     refuse,
     variant_tables,
 )
-from lfmm2.genotypes.source_kinds import GenotypesLike, open_source
+from lfmm2.genotypes.source_kinds import GenotypesLike, is_in_memory, open_source
 from lfmm2.genotypes.thinning import (
     THRESHOLD_MARGIN,
     ThinOptions,
@@ -31,9 +32,10 @@ from lfmm2.genotypes.thinning import (
 
 __all__ = [
     "ALL_SNPS", "COUNTING_BYTES", "NOTHING_HELD", "NO_KEEPER", "N_COLUMNS", "RESTART_SNPS", "THRESHOLD_MARGIN",
-    "VARIANT_SCHEMA", "BedFile", "CrossProducts", "Engine", "FactorFill", "FillSize", "Footprint",
-    "GenotypeMatrix", "GenotypeSource", "GenotypesLike", "HeldOutError", "NumberSource", "PackedBed",
-    "PackedMatrix", "PassKeeper", "PassRecord", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions",
-    "digest_of", "doubles", "kept_ids", "n_segments", "open_bed", "open_source", "packed_matrix", "parse_thinning",
-    "plan_block", "plink_writer", "refuse", "thin_snps", "thinning_footprint", "variant_tables",
+    "VARIANT_SCHEMA", "BedFile", "CrossProducts", "Engine", "FactorFill", "FillSize", "Footprint", "GenotypeMatrix",
+    "GenotypeSource", "GenotypesLike", "HeldOutError", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper",
+    "PassRecord", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "check_ploidy", "count_missing_calls",
+    "counting_footprint", "digest_of", "doubles", "is_in_memory", "kept_ids", "n_segments", "open_bed",
+    "open_source", "packed_matrix", "parse_missing_calls", "parse_thinning", "plan_block", "plink_writer", "refuse",
+    "thin_snps", "thinning_footprint", "variant_tables",
 ]  # fmt: skip

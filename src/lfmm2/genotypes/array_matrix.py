@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2._typing import Floats, Ints
-from lfmm2.errors import InconsistentInputError, MalformedInputError
+from lfmm2.errors import MalformedInputError
+from lfmm2.genotypes.array_input import check_numbers
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize
@@ -49,21 +50,43 @@ class NumberReader(Protocol):
 
 
 class HeldNumbers:
-    """Numbers in memory, checked to be real numbers in an array (n_samples, n_snps)."""
+    """Numbers in memory, checked to be real numbers in an array (n_samples, n_snps).
 
-    def __init__(self, values: NDArray[Any]) -> None:
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_snps)
+        Real numbers; not modified.
+    mask : ndarray of bool of the same shape, optional
+        True where a value is missing.
+    codes : sequence of float
+        Values that mean missing.
+    """
+
+    def __init__(
+        self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None, codes: Sequence[float] = ()
+    ) -> None:
         values = np.asarray(values)
-        if values.ndim != 2 or not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
-            raise InconsistentInputError(
-                f"genotypes of shape {values.shape} and type {values.dtype}; give real numbers (n_samples, n_snps)"
-            )
-        self.values = values
+        check_numbers(values)
+        self.values, self.mask, self.codes = values, mask, tuple(codes)
         self.n_samples, self.n_snps = values.shape
-        self.dtype = values.dtype
+        self.dtype = values.dtype if mask is None and not self.codes else np.dtype(np.float64)
 
     def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
-        """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples)."""
-        return self.values[np.ix_(samples, snps)].T
+        """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples), NaN where missing."""
+        return self.with_nan(np.ix_(samples, snps)).T
+
+    def with_nan(self, part: Any) -> NDArray[Any]:
+        """Return a part of the values, NaN where missing; `part` is any index of the array."""
+        values: NDArray[Any] = self.values[part]
+        if self.dtype == self.values.dtype and not self.codes and self.mask is None:
+            return values
+        numbers: NDArray[Any] = values.astype(np.float64)
+        with np.errstate(over="ignore"):
+            for code in self.codes:
+                numbers[values == code] = np.nan
+        if self.mask is not None:
+            numbers[self.mask[part]] = np.nan
+        return numbers
 
 
 class ArrayMatrix:
@@ -80,7 +103,7 @@ class ArrayMatrix:
     Raises
     ------
     InconsistentInputError
-        If `values` is an array, but not of real numbers in two dimensions.
+        If `values` is an array, but not of real numbers in two dimensions with at least one row.
 
     Notes
     -----
@@ -116,12 +139,12 @@ class ArrayMatrix:
             for first in snps[:: self.BLOCK_SNPS]:
                 columns = self.snps[first : min(first + self.BLOCK_SNPS, snps.stop)]
                 block = np.array(self.numbers.read(self.samples, columns), np.float64, order="C")
-                if np.isinf(block).any():
-                    raise MalformedInputError("genotypes contain infinite values; use NaN for missing ones")
                 called = ~np.isnan(block)
                 n_called = called.sum(1)
-                with np.errstate(invalid="ignore"):
+                with np.errstate(invalid="ignore", over="ignore"):
                     mean = np.where(called, block, 0.0).sum(1) / n_called
+                if not np.isfinite(mean[n_called > 0]).all():
+                    raise MalformedInputError("genotypes contain infinite values; use NaN for missing ones")
                 block = np.where(called, block - mean[:, None], 0.0)
                 # Equal values may differ from their mean by rounding; such a SNP is set to exactly 0.
                 constant = np.ptp(block, axis=1) <= 1e-14 * np.abs(np.nan_to_num(mean))
@@ -179,6 +202,10 @@ class ArrayMatrix:
         """Yield Yᵀ W by blocks."""
         for first, called, n_called, mean, block in self._blocks(label, snps.within(self.n_snps, RESTART_SNPS)):
 
+            def count_missing(rows: slice, called: NDArray[np.bool_] = called) -> Ints:
+                counts: Ints = np.sum(~called[rows], axis=0, dtype=np.int64)
+                return counts
+
             def products_of(
                 values: Floats,
                 imputation: Floats | None = None,
@@ -186,7 +213,9 @@ class ArrayMatrix:
                 facts: tuple[int, Ints, Floats] = (first, n_called, mean),
             ) -> CrossProducts:
                 sum_squares = np.einsum("ij,ij->i", values, values)
-                return CrossProducts(*facts, sum_squares, values @ W, values.__getitem__, imputation, by_mean)
+                return CrossProducts(
+                    *facts, sum_squares, values @ W, values.__getitem__, imputation, by_mean, count_missing
+                )
 
             if fill is None:
                 yield products_of(block)

@@ -15,6 +15,7 @@ from lfmm2.genotypes.engine import Engine, plan_tiling
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize, PackedFill
 from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, _padded, padded_columns
+from lfmm2.genotypes.missing_calls import MissingCounter
 from lfmm2.genotypes.packed_bed import PackedReader
 from lfmm2.genotypes.segments import (
     ALL_SNPS,
@@ -179,6 +180,7 @@ class BedMatrix:
             self._buffer_bytes() + doubles((2 * m + 16,)),
             plan_tiling(n, m).group_snps,
         )
+        own += MissingCounter.footprint(n, self.engine.n_threads)
         return own if fill is None else own + fill.footprint(n, m, self.engine.n_threads)
 
     def gram_product(
@@ -232,6 +234,7 @@ class BedMatrix:
         n_threads = self.engine.n_threads
         work = np.empty(self._tile_work_shape(m))
         filler = None if fill is None else PackedFill(fill, W, n_threads)
+        counter = MissingCounter(n, n_threads)
         footprint = self.footprint_of_cross_products(n_columns, None if filler is None else filler.size)
         for first, packed in self._blocks(label, snps.within(self.n_snps, RESTART_SNPS), footprint):
             counts = np.empty((len(packed), 4), np.int64)
@@ -239,7 +242,7 @@ class BedMatrix:
             _core.cross_products(
                 packed, n, self._coding, W, counts, products, tiling.tile_snps, tiling.chunk_samples, work, n_threads
             )  # fmt: skip
-            block = self._describe(first, packed, counts, products[:, :n_columns])
+            block = self._describe(first, packed, counts, products[:, :n_columns], counter)
             yield block if filler is None else self._fill(filler, block, packed, counts, products)
 
     def call_rates(self, label: str = "filters") -> Iterator[tuple[Ints, Floats]]:
@@ -263,7 +266,9 @@ class BedMatrix:
         """
         yield from self._blocks(label, range(self.n_snps), self.footprint_of_packed_blocks() + work)
 
-    def _describe(self, first: int, packed: Packed, counts: Ints, products: Floats) -> CrossProducts:
+    def _describe(
+        self, first: int, packed: Packed, counts: Ints, products: Floats, counter: MissingCounter
+    ) -> CrossProducts:
         """Return products with the moments of the SNPs, which follow from the counts of genotypes (n_snps_block, 4)."""
         n_called = counts[:, 0] + counts[:, 2] + counts[:, 3]
         dosage_sum = counts[:, 2] + 2 * counts[:, 3]
@@ -283,7 +288,11 @@ class BedMatrix:
             _core.decode_block(packed[rows], self.n_samples, self._coding, dosage, self.engine.n_threads)
             return dosage
 
-        return CrossProducts(first, n_called, mean, sum_squares, products, decode)
+        def count_missing(rows: slice) -> Ints:
+            # SNPs without a missing call are not read again.
+            return counter.count(packed[rows], np.flatnonzero(counts[rows, 1]))
+
+        return CrossProducts(first, n_called, mean, sum_squares, products, decode, count_missing=count_missing)
 
     def _fill(
         self, filler: PackedFill, block: CrossProducts, packed: Packed, counts: Ints, products: Floats

@@ -50,6 +50,9 @@ class CrossProducts:
         centred again.
     by_mean : CrossProducts, optional
         The same block with missing calls at the mean; None unless they are filled and ``fill.keeps_means``.
+    count_missing : callable, optional
+        ``count_missing(rows)`` returns the number of missing values of each sample over a slice of the block's SNPs,
+        shape (n_samples,), int64. It may be called until the next block is asked for. None if they are not counted.
     """
 
     first_snp: int
@@ -60,6 +63,7 @@ class CrossProducts:
     decode: Callable[[NDArray[np.intp]], Floats]
     imputation: Floats | None = None
     by_mean: CrossProducts | None = None
+    count_missing: Callable[[slice], Ints] | None = None
 
 
 class GenotypeMatrix(Protocol):

@@ -17,11 +17,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lfmm2._typing import AnyPath, Ints
-from lfmm2._words import some_of, with_spaces
-from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError
-from lfmm2.files import CHUNK, Samples, first_two_columns, joined_ids, repeated, stream_tables
+from lfmm2._words import counted, some_of, with_spaces
+from lfmm2.errors import InputWarning, ReadError
+from lfmm2.files import CHUNK, OddPositions, stream_tables
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.fam_file import read_fam
 from lfmm2.genotypes.packed_bed import FileStamp, PackedBed
 from lfmm2.genotypes.source import NO_ID, GenotypeSource, SourceMemory
 
@@ -35,31 +36,21 @@ _ID_GROUPS = 16
 _BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2"), 5: ("CHROM", "ID", "POS", "A1", "A2")}
 
 
-def read_fam(path: AnyPath) -> Samples:
-    """Read FID and IID from a .fam; more than six columns are accepted, since GEMMA keeps phenotypes there.
-
-    Raises
-    ------
-    ReadError
-        If the file cannot be read.
-    MalformedInputError
-        If it is empty, not UTF-8, has one column, a header, a blank line, or lines of different length.
-    InconsistentInputError
-        If two samples have the same FID and IID.
-    """
-    fid, iid = first_two_columns(path, "a .fam has 6 columns, FID and IID first", least=2)
-    if fid[0].lstrip("#").upper() in ("FID", "IID"):
-        raise MalformedInputError(f"{path}, line 1: is a header line, but a .fam has none; remove it")
-    if repeats := repeated(joined_ids(fid, iid)):
-        raise InconsistentInputError(f"{path}: {len(repeats)} repeated FID IID ({some_of(repeats)}); rename them")
-    return Samples(tuple(fid), tuple(iid))
-
-
 class _VariantSurvey:
-    """Number of SNPs in a .bim, and what is legal but probably a mistake: SNPs out of order, repeated IDs."""
+    """Number of SNPs in a .bim, and what is legal but probably a mistake: SNPs out of order, repeated IDs.
+
+    Attributes
+    ----------
+    n_snps : int
+    odd : OddPositions
+        Positions that are not written as whole numbers.
+    """
 
     def __init__(self) -> None:
         self.n_snps = 0
+        self.odd = OddPositions()
+        self._left_out: list[Ints] = []
+        self._left_out_ids: list[str] = []
         self._n_parts = 0
         self._chromosomes: set[str] = set()
         self._last: tuple[str, int] = ("", 0)
@@ -70,6 +61,7 @@ class _VariantSurvey:
     def add(self, tables: list[pa.Table]) -> None:
         """Add the next SNPs, in tables whose columns have one chunk each; IDs are compared within one call only."""
         for table in tables:
+            self._find_left_out(table)
             if self._disorder is None:
                 self._disorder = self._find_disorder(table["CHROM"].chunk(0), table["POS"].to_numpy())
             self.n_snps += table.num_rows
@@ -87,14 +79,34 @@ class _VariantSurvey:
                 self._n_repeated += len(names)
                 self._repeated += names[:6].to_pylist()
 
+    def _find_left_out(self, table: pa.Table) -> None:
+        """Add the SNPs with a negative position, which PLINK leaves out."""
+        rows = np.flatnonzero(table["POS"].to_numpy() < 0)
+        if len(rows):
+            self._left_out.append(self.n_snps + rows)
+            self._left_out_ids += table["ID"].take(rows[:6]).to_pylist()
+
+    @property
+    def left_out(self) -> Ints | None:
+        """Return the ascending positions in the .bim of the SNPs that are left out; None if there are none."""
+        return np.concatenate(self._left_out) if self._left_out else None
+
     def _find_disorder(self, chromosomes: pa.Array, positions: NDArray[np.int64]) -> str | None:
-        """Describe the first line where a chromosome comes again, or else where positions fall; None if in order."""
+        """Describe the first line where a chromosome comes again, or else where positions fall; None if in order.
+
+        SNPs that are left out do not count.
+        """
+        lines = self.n_snps + 1 + np.flatnonzero(positions >= 0)
+        if len(lines) < len(positions):
+            chromosomes, positions = chromosomes.filter(pa.array(positions >= 0)), positions[positions >= 0]
+        if not len(lines):
+            return None
         changed = pc.not_equal(chromosomes[1:], chromosomes[:-1]).to_numpy(zero_copy_only=False)
         starts = np.append(0, np.flatnonzero(changed) + 1)
         name, last_position = self._last
         for start, chromosome in zip(starts.tolist(), chromosomes.take(starts).to_pylist(), strict=True):
             if chromosome != name and chromosome in self._chromosomes:
-                return f"line {self.n_snps + start + 1}: chromosome {chromosome} comes again after {name}"
+                return f"line {lines[start]}: chromosome {chromosome} comes again after {name}"
             self._chromosomes.add(chromosome)
             name = chromosome
         falls = np.append(
@@ -106,11 +118,16 @@ class _VariantSurvey:
             return None
         row = int(np.argmax(falls))
         fall = f"position {positions[row]} after {positions[row - 1] if row else last_position}"
-        return f"line {self.n_snps + row + 1}: {fall} on chromosome {chromosomes[row]}"
+        return f"line {lines[row]}: {fall} on chromosome {chromosomes[row]}"
 
     def faults(self) -> list[str]:
         """Return a sentence for each fault that was found."""
         found = []
+        if (left_out := self.left_out) is not None:
+            fact = f"{counted(len(left_out), 'SNP')} with a negative position ({some_of(self._left_out_ids)})"
+            found.append(f"{fact}, left out as PLINK does; give positions from 0 on to use them")
+        if sentence := self.odd.sentence():
+            found.append(sentence)
         if self._disorder:
             found.append(f"is not sorted ({self._disorder}); results keep its order, PLINK 1.9 --make-bed sorts it")
         if self._repeated:
@@ -143,6 +160,8 @@ class BedFile(PackedBed, GenotypeSource):
         FID and IID of all samples.
     n_samples, n_snps, bytes_per_snp, n_bytes, name
         As of `PackedBed` and `GenotypeSource`.
+    ploidy : int
+        2: the hard calls of a .bed are of diploids.
 
     Raises
     ------
@@ -156,9 +175,11 @@ class BedFile(PackedBed, GenotypeSource):
     Warns
     -----
     InputWarning
-        If the .bim is not sorted or repeats IDs; or as `PackedBed`. A .bim of up to 16 MB is searched as a whole for
-        repeats, a larger one in pieces of 4 MB.
+        If the .bim is not sorted, repeats IDs, or has positions below 0 or with decimals; or as `PackedBed`. A .bim of
+        up to 16 MB is searched as a whole for repeats, a larger one in pieces of 4 MB.
     """
+
+    ploidy = 2
 
     def __init__(self, path: AnyPath) -> None:
         given = Path(path)
@@ -174,30 +195,31 @@ class BedFile(PackedBed, GenotypeSource):
             self._stamps += [bim_stamp, FileStamp(self.fam_path)]
             self.samples = read_fam(self.fam_path)
             self._held: list[pa.Table] | None = None
-            if bim_stamp.n_bytes <= _HELD_BIM:
-                self._held = list(self._stream_bim())
-            n_snps = self._survey_bim()
-            self._set_shape(len(self.samples), n_snps, self.fam_path.name, self.bim_path.name)
+            survey = self._survey_bim(is_held=bim_stamp.n_bytes <= _HELD_BIM)
+            self.left_out = survey.left_out
+            self._set_shape(len(self.samples), survey.n_snps, self.fam_path.name, self.bim_path.name)
         except BaseException:
             self.close()
             raise
 
-    def _survey_bim(self) -> int:
-        """Count the SNPs, and warn if they are not sorted or IDs are repeated."""
+    def _survey_bim(self, is_held: bool) -> _VariantSurvey:
+        """Count the SNPs, and warn of what is doubtful; a .bim that is held is searched for repeats as a whole."""
         survey = _VariantSurvey()
-        if self._held:
+        tables = self._stream_bim(odd=survey.odd)
+        if is_held:
+            self._held = list(tables)
             survey.add(self._held)
         else:
-            for table in self._stream_bim():
+            for table in tables:
                 survey.add([table])
         for fact in survey.faults():
             warnings.warn(f"{self.bim_path}: {fact}", InputWarning, stacklevel=4)
-        return survey.n_snps
+        return survey
 
-    def _stream_bim(self, chunk_bytes: int = CHUNK) -> Iterator[pa.Table]:
+    def _stream_bim(self, chunk_bytes: int = CHUNK, odd: OddPositions | None = None) -> Iterator[pa.Table]:
         """Stream the .bim from the disk."""
         rule = "a .bim has 6 columns, or 5 without the genetic position"
-        return stream_tables(self.bim_path, rule, _BIM_COLUMNS.get, chunk_bytes)
+        return stream_tables(self.bim_path, rule, _BIM_COLUMNS.get, chunk_bytes, odd)
 
     def iter_variants(self, chunk_bytes: int = CHUNK) -> Iterator[pa.Table]:
         """Stream the .bim as tables of CHROM, POS, ID, A1 and A2, each parsed from about `chunk_bytes` of text.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lfmm2._words import shortened
 from lfmm2.errors import UsageError
 from lfmm2.files import OutputSet, check_outputs
 
@@ -85,7 +86,7 @@ def write_plink(
     out : str or path
         Prefix of the three files; extensions are appended to it.
     dosages : array_like of shape (n_snps, n_samples)
-        Copies of A2: 0, 1 or 2, of any numeric type; −1, 255 or NaN where missing. Not modified.
+        Copies of A2: 0, 1 or 2, of any numeric type; −1, 255, NaN or masked where missing. Not modified.
     iid, fid : sequence of str, optional
         Per sample; s0001, s0002, … and 0 by default.
     snp_ids, chromosomes, positions : sequence, optional
@@ -119,7 +120,7 @@ def write_plink(
     ...     bed.read_bytes().hex(" ")
     '6c 1b 01 38 07'
     """
-    calls = np.asarray(dosages)
+    calls = _as_array(dosages)
     if calls.ndim != 2 or calls.dtype.kind not in "biuf":
         raise UsageError(
             f"dosages have shape {calls.shape} and dtype {calls.dtype}; "
@@ -152,6 +153,17 @@ def write_plink(
         bed.write(BED_MAGIC)
         bed.write(packed.data)
     return paths[2]
+
+
+def _as_array(dosages: ArrayLike) -> NDArray[Any]:
+    """Return dosages as an array, with NaN where a masked array is masked."""
+    try:
+        if isinstance(dosages, np.ma.MaskedArray):
+            return np.asarray(np.ma.filled(dosages.astype(np.float64), np.nan))
+        return np.asarray(dosages)
+    except (TypeError, ValueError) as error:
+        fact = f"dosages of type {type(dosages).__name__} are no array ({shortened(str(error))})"
+        raise UsageError(f"{fact}; pass numbers in an array of shape (n_snps, n_samples)") from error
 
 
 def pack_codes(codes: UInt8) -> UInt8:

@@ -60,8 +60,8 @@ class GenotypeSource(Protocol):
     """Genotypes of n samples at p SNPs, not yet read.
 
     To add a format, derive a class from this one (or from `NumberSource`, which needs only `read`), set the first four
-    attributes, write `iter_variants`, `matrix` and, where there are no files, `identity`, and name the class in
-    source_kinds.py. `lfmm2.testing.check_genotype_source` tells whether it keeps the rules.
+    attributes, write `iter_variants`, `matrix`, `ploidy` if it is known and, where there are no files, `identity`, and
+    name the class in source_kinds.py. `lfmm2.testing.check_genotype_source` tells whether it keeps the rules.
 
     Attributes
     ----------
@@ -73,6 +73,8 @@ class GenotypeSource(Protocol):
         IDs of all samples, in the order of the genotypes; no two share FID and IID.
     has_ids : bool
         False if samples are only numbered, so that variables are matched to them by order.
+    left_out : ndarray of int64 or None
+        Ascending positions of SNPs that no run uses, such as those with a negative position in a .bim; None for none.
     """
 
     name: str
@@ -80,12 +82,14 @@ class GenotypeSource(Protocol):
     n_snps: int
     samples: Samples
     has_ids: bool = True
+    left_out: Ints | None = None
 
     @abstractmethod
     def iter_variants(self) -> Iterator[pa.Table]:
         """Stream all SNPs in order, as tables of CHROM, POS (int64), ID, A1 and A2; each call begins anew.
 
-        The ID "." stands for a SNP without an ID. Results name A2 as the allele that dosages count.
+        The ID "." stands for a SNP without an ID, and POS 0 for one without a position, which is then drawn in the
+        order of the SNPs and near no other one. Results name A2 as the allele that dosages count.
         """
 
     @abstractmethod
@@ -130,6 +134,14 @@ class GenotypeSource(Protocol):
         "exclude" or "est_extract".
         """
         return ""
+
+    @property
+    def ploidy(self) -> int | None:
+        """Return the number of alleles that a dosage counts at most: 2 of diploids.
+
+        None if it is not known, or if the numbers are no dosages. Results then have no frequencies of alleles.
+        """
+        return None
 
     @property
     def stamps(self) -> tuple[FileStamp, ...]:

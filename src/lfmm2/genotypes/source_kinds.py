@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from numpy.typing import ArrayLike
 
-from lfmm2._typing import AnyPath
+from lfmm2._typing import AnyPath, MissingCalls
 from lfmm2.genotypes.array_source import ArraySource
 from lfmm2.genotypes.plink import open_bed
 from lfmm2.genotypes.source import GenotypeSource
@@ -20,13 +20,22 @@ KINDS_OF_FILE: dict[str, Callable[[AnyPath], GenotypeSource]] = {
 }
 
 
-def open_source(genotypes: GenotypesLike) -> GenotypeSource:
+def is_in_memory(genotypes: GenotypesLike) -> bool:
+    """Return True for numbers in memory, and False for a path or an open source."""
+    return not isinstance(genotypes, str | os.PathLike | GenotypeSource)
+
+
+def open_source(
+    genotypes: GenotypesLike, *, ploidy: int | None = None, missing_genotype: MissingCalls | None = None
+) -> GenotypeSource:
     """Open genotypes of any kind.
 
     Parameters
     ----------
     genotypes : path, GenotypeSource or array-like of shape (n_samples, n_snps)
         A path is opened and checked; an open source is returned as it is; all else is taken for numbers in memory.
+    ploidy, missing_genotype : optional
+        Ploidy of dosages in memory, and values that mean missing in them, see `ArraySource`; ignored for all else.
 
     Returns
     -------
@@ -41,4 +50,6 @@ def open_source(genotypes: GenotypesLike) -> GenotypeSource:
     if isinstance(genotypes, str | os.PathLike):
         name = os.fspath(genotypes)
         return next((opens for end, opens in KINDS_OF_FILE.items() if name.endswith(end)), open_bed)(genotypes)
-    return genotypes if isinstance(genotypes, GenotypeSource) else ArraySource(genotypes)
+    if isinstance(genotypes, GenotypeSource):
+        return genotypes
+    return ArraySource(genotypes, ploidy, missing_genotype)

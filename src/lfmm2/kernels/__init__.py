@@ -1,5 +1,5 @@
-"""Compiled loops over packed genotypes, beside those of `lfmm2._core`: filling of missing calls, linkage."""
+"""Compiled loops over packed genotypes, beside those of `lfmm2._core`: missing calls filled and counted, linkage."""
 
-from lfmm2.kernels import _impute, _ld
+from lfmm2.kernels import _impute, _ld, _missing
 
-__all__ = ["_impute", "_ld"]
+__all__ = ["_impute", "_ld", "_missing"]

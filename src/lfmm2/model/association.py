@@ -52,7 +52,7 @@ class BlockStatistics:
     n_called : ndarray of shape (b,), int64
         Number of called samples.
     frequency : ndarray of shape (b,), float64
-        Frequency of the counted allele among the called samples; NaN only if there are none.
+        Frequency of the counted allele among the called samples; NaN if there are none, or the ploidy is not known.
     beta, se, t, ridge_beta : ndarray of shape (b, d), float64
         Least-squares effect of each variable given factors and nuisance variables, its standard error, their
         ratio, and the ridge effect of Eq. 4. Units: dosage per unit of the variable.
@@ -201,6 +201,9 @@ class AssociationModel:
         Rule for the degrees of freedom, see `degrees_of_freedom`.
     loadings : bool
         True to compute V too.
+    ploidy : int, optional
+        Copies of an allele that a sample has at most, by which mean dosages are divided. None if it is not known, or if
+        the genotypes are no dosages: frequencies are then NaN.
 
     Attributes
     ----------
@@ -220,11 +223,18 @@ class AssociationModel:
     columns: ClassVar[Columns] = COLUMNS
 
     def __init__(
-        self, ridge: RidgeGeometry, factors: LatentFactors, n_reported: int, df: str, loadings: bool = False
+        self,
+        ridge: RidgeGeometry,
+        factors: LatentFactors,
+        n_reported: int,
+        df: str,
+        loadings: bool = False,
+        ploidy: int | None = 2,
     ) -> None:
         n, n_variables = ridge.X.shape
         self.df = degrees_of_freedom(n, n_variables, factors.n_factors, df)
         self.n_reported = n_reported
+        self.ploidy = ploidy
         self.ks: tuple[int, ...] = ()
         self.dfs: tuple[int, ...] = ()
         self.n_nuisance = n_variables - n_reported
@@ -298,7 +308,7 @@ class AssociationModel:
             first_snp=block.first_snp,
             status=status,
             n_called=block.n_called,
-            frequency=block.mean / 2,
+            frequency=np.full(len(z), np.nan) if self.ploidy is None else block.mean / self.ploidy,
             beta=beta,
             se=se,
             t=t,

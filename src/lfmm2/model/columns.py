@@ -208,11 +208,12 @@ _joint = partial(Column, tables=Tables.JOINT)
 COLUMNS = Columns(
     [
         _variant("CHROM", "chromosome, as in the .bim"),
-        _variant("POS", "position in bases, as in the .bim", dtype="int64"),
+        _variant("POS", "position in bases, as in the .bim; 0 for none, as in an array", dtype="int64"),
         _variant("ID", "name of the SNP, as in the .bim"),
         _variant("A1", "the allele that is counted, whose effect is given"),
         _variant("OMITTED", "the other allele"),
-        _shared("A1_FREQ", "frequency of A1 among the called samples", "frequency", in_hits=True),
+        _shared("A1_FREQ", "frequency of A1 among the called samples; missing if the ploidy is not known", "frequency",
+                in_hits=True),
         _shared("OBS_CT", "number of samples with a call", "n_called", dtype="int64"),
         Column("BETA", "least-squares effect given the factors, in dosage per unit of the variable", "beta",
                in_hits=True),

@@ -104,6 +104,8 @@ class SweepModel:
         Rule for the degrees of freedom, see `degrees_of_freedom`.
     loadings : bool
         True to compute V too.
+    ploidy : int, optional
+        As of `AssociationModel`.
 
     Attributes
     ----------
@@ -124,11 +126,12 @@ class SweepModel:
         n_reported: int,
         df: str,
         loadings: bool = False,
+        ploidy: int | None = 2,
     ) -> None:
         n, n_variables = ridge.X.shape
         self.ks = ks
         self.dfs = tuple(degrees_of_freedom(n, n_variables, k, df) for k in ks)
-        self.chosen = AssociationModel(ridge, factors.leading(n_factors), n_reported, df, loadings)
+        self.chosen = AssociationModel(ridge, factors.leading(n_factors), n_reported, df, loadings, ploidy)
         self.df = self.chosen.df
         self.n_reported, self.n_loadings = n_reported, self.chosen.n_loadings
         largest = factors.leading(max(n_factors, *ks))

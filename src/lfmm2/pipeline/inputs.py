@@ -227,6 +227,21 @@ def _read_list(path: AnyPath, option: str, samples: Samples, faults: list[str]) 
     return listed.mask
 
 
+def refuse_transposed(source: GenotypeSource, X: Any) -> None:
+    """Raise InconsistentInputError if genotypes in memory have a column, not a row, for each row of X.
+
+    A table with the ID of any sample in its index is not compared, because it may have rows of other samples too.
+    """
+    in_memory = [part for part in as_tables(X) if not isinstance(part, str | os.PathLike)]
+    n_rows = {len(part) for part in in_memory if hasattr(part, "__len__")}
+    if source.paths or n_rows != {source.n_snps} or source.n_snps == source.n_samples:
+        return
+    labels = {str(label) for part in in_memory if hasattr(part, "iloc") for label in part.index}
+    if not (source.has_ids and labels.intersection(source.samples.iid)):
+        fact = f"the genotypes have {source.n_samples} rows and {source.n_snps} columns, and X has {source.n_snps} rows"
+        raise InconsistentInputError(f"{fact}: samples must be rows; transpose the genotypes, as genotypes.T does")
+
+
 def match_samples(wanted: AlignedVariables, other: GenotypeSource, other_name: str) -> Ints:
     """Return the row of other genotypes that holds each sample in use, shape (n_samples,), int64.
 
@@ -241,9 +256,15 @@ def match_samples(wanted: AlignedVariables, other: GenotypeSource, other_name: s
     ours, theirs = wanted.samples, other.samples
     if not (wanted.has_ids and other.has_ids):
         if len(theirs) != len(ours):
+            transposed = "; are its samples columns? give it as .T" if other.n_snps == len(ours) else ""
             raise InconsistentInputError(
                 f"{other_name} has {len(theirs)} rows, but the tested genotypes have {len(ours)}; "
-                "rows of an array must be the same samples in the same order"
+                f"rows of an array must be the same samples in the same order{transposed}"
+            )
+        if theirs.iid != ours.iid and set(theirs.iid) == set(ours.iid):
+            raise InconsistentInputError(
+                f"{other_name} and the tested genotypes have the same sample IDs in another order, but on one side "
+                "they only count the rows; give sample IDs on both sides, or none and rows in the same order"
             )
         return wanted.rows
     in_use = set(wanted.iids)

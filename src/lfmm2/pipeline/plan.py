@@ -18,6 +18,7 @@ from lfmm2.genotypes import (
     GenotypeMatrix,
     PackedMatrix,
     ThinOptions,
+    counting_footprint,
     doubles,
     plan_block,
     thinning_footprint,
@@ -34,6 +35,7 @@ from lfmm2.model import (
     sweep_footprint,
 )
 from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.missing_calls import TALLY_BYTES
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix, keeping_bytes, state_bytes
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, store_columns
 from lfmm2.statistics import q_value_bytes, sorted_together, summary_bytes
@@ -161,10 +163,14 @@ def _plan_stage(own: Footprint, beside: Footprint, n_threads: int, memory: int, 
     return Stage((own + beside).of_block(n_snps), beside, beside.of_block(n_snps))
 
 
-def _plan_choice(size: RunSize, filtered: bool, thin: ThinOptions | None, n_threads: int, memory: int) -> Stage:
-    """Return the memory of the passes that choose SNPs, the larger of both; neither decodes genotypes."""
+def _plan_choice(
+    size: RunSize, counts_calls: bool, filtered: bool, thin: ThinOptions | None, n_threads: int, memory: int
+) -> Stage:
+    """Return the memory of the passes that choose samples and SNPs, the largest of all."""
     held = Footprint(size.held_bytes)
     stages = [Stage(size.reading_bytes, held)]
+    if counts_calls:
+        stages.append(_plan_stage(counting_footprint(size.tested, n_threads), held, n_threads, memory))
     if filtered:
         assert isinstance(size.tested, PackedMatrix)
         own = size.tested.footprint_of_packed_blocks() + Footprint(0, COUNTING_BYTES)
@@ -193,7 +199,7 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
     `kept_bytes` are those of results that stay in memory; `n_tables` is the number of tables to write.
     """
     d, n_columns = size.n_variables, size.n_variables + size.n_nuisance + size.n_factors
-    beside = Footprint(size.held_bytes + kept_bytes)
+    beside = Footprint(size.held_bytes + kept_bytes + TALLY_BYTES * size.n_samples)
     beside += association_footprint(size.n_samples, n_columns, d, size.n_loadings)
     if size.n_sweep:
         beside += sweep_footprint(n_columns, d, size.n_sweep)
@@ -226,6 +232,8 @@ class RunPlan:
         Numbers in use: samples, SNPs to test and to estimate from, variables, nuisance variables, factors to estimate.
     n_samples_read, n_snps_read : int
         Samples and SNPs of the fileset that is tested.
+    counts_calls : bool
+        True if samples are still to be left out by mind: their number is then an upper bound.
     filtered : bool
         True if maf or geno are still to drop SNPs: numbers of SNPs are then upper bounds.
     thinned : bool
@@ -264,6 +272,7 @@ class RunPlan:
     n_variables: int
     n_nuisance: int
     n_factors: int
+    counts_calls: bool
     filtered: bool
     thinned: bool
     model: str
@@ -305,11 +314,12 @@ class RunPlan:
         """Return the plan as the lines of --dry-run and of the log."""
         about = "about " if self.solver == "krylov" else ""
         most = "at most " if self.filtered else ""
-        passes = ["1 for the filters"] if self.filtered else []
+        passes = ["1 to count missing calls"] if self.counts_calls else []
+        passes += ["1 for the filters"] if self.filtered else []
         passes += ["1 to thin"] if self.thinned else []
         passes += [f"{about}{self.n_passes} for the factors"] if self.n_passes else []
         lines = {
-            "samples": _share(self.n_samples, self.n_samples_read),
+            "samples": ("at most " if self.counts_calls else "") + _share(self.n_samples, self.n_samples_read),
             "SNPs to test": most + _share(self.n_snps, self.n_snps_read),
             "SNPs for factors": ("at most " if self.thinned else most) + with_spaces(self.n_estimation_snps),
             **({"counted allele": f"{self.allele} of the .bim"} if self.allele else {}),
@@ -351,6 +361,7 @@ def make_plan(
     out_format: str | None,
     *,
     given: bool = False,
+    counts_calls: bool = False,
     filtered: bool = False,
     thin: ThinOptions | None = None,
     tests: bool = True,
@@ -370,6 +381,8 @@ def make_plan(
         Format of the tables; None keeps the results in memory.
     given : bool
         True if the factors are given, and need no pass.
+    counts_calls : bool
+        True if a pass that counts missing calls of samples comes first.
     filtered : bool
         True if a pass that filters SNPs by maf or geno comes first.
     thin : ThinOptions, optional
@@ -392,14 +405,14 @@ def make_plan(
 
     def stages(memory: int) -> tuple[Stage, Stage, int]:
         """Return the stages of the factors and of the tests with this budget, and the peak of all stages in bytes."""
-        choice = _plan_choice(size, filtered, thin, n_threads, memory)
+        choice = _plan_choice(size, counts_calls, filtered, thin, n_threads, memory)
         factors = _plan_estimation(size, solver, options, n_threads, memory)
         testing = _plan_tests(size, kept, n_tables, n_threads, memory) if tests else factors
         return factors, testing, max(choice.peak, factors.peak, testing.peak)
 
     factors, testing, peak = stages(memory)
     least = memory if peak <= memory else _find_least_budget(lambda budget: stages(budget)[2])
-    n_tested_reads, n_estimation_reads = tests + filtered, n_passes + (thin is not None)
+    n_tested_reads, n_estimation_reads = tests + counts_calls + filtered, n_passes + (thin is not None)
     output_bytes = temporary_bytes = 0
     if out_format is not None:
         output_bytes = n_tables * ROW_BYTES[out_format] * size.n_snps + (thin is not None) * ID_BYTES * n_estimation
@@ -414,6 +427,7 @@ def make_plan(
         n_variables=size.n_variables,
         n_nuisance=size.n_nuisance,
         n_factors=size.n_factors,
+        counts_calls=counts_calls,
         filtered=filtered,
         thinned=thin is not None,
         model=model or describe_model(size.n_variables, size.n_nuisance, f"K = {size.n_factors}"),

@@ -17,6 +17,7 @@ from lfmm2.genotypes import (
     GenotypesLike,
     GenotypeSource,
     ThinOptions,
+    is_in_memory,
     open_source,
     parse_thinning,
     refuse,
@@ -30,11 +31,13 @@ from lfmm2.pipeline.inputs import (
     check_readable,
     check_size,
     match_samples,
+    refuse_transposed,
 )
 from lfmm2.pipeline.options import TABLE
-from lfmm2.pipeline.run_options import RunOptions
+from lfmm2.pipeline.run_options import RunOptions, SnpOptions
 from lfmm2.pipeline.snps import listed_snps, select_snps
 from lfmm2.process import Progress, parse_memory, resolve_threads, single_threaded_blas, software, terminal_progress
+from lfmm2.results import SampleFilterFacts
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,8 @@ class RunInputs:
     n_threads : int
     opened : tuple of GenotypeSource
         Sources that were opened for this run, and that `close` closes.
+    sample_filter : SampleFilterFacts or None
+        Samples that `mind` has left out; None before that pass, or without one.
     """
 
     options: RunOptions
@@ -132,6 +137,12 @@ class RunInputs:
     memory: int
     n_threads: int
     opened: tuple[GenotypeSource, ...]
+    sample_filter: SampleFilterFacts | None = None
+
+    @property
+    def to_count(self) -> bool:
+        """True while the pass that counts missing calls, to leave out samples by `mind`, is still to come."""
+        return self.options.samples.mind is not None and self.sample_filter is None
 
     def make_engine(self) -> Engine:
         """Return an engine with the whole budget and an empty record of passes."""
@@ -225,8 +236,10 @@ def read_inputs(
     opened: list[GenotypeSource] = []
     try:
         # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
-        tested = _open_genotypes(full_bed, opened)
-        estimation = tested if est_bed is None else _open_genotypes(est_bed, opened)
+        _check_array_options(est_bed, full_bed, options.snps)
+        tested = _open_genotypes(full_bed, opened, options.snps)
+        estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options.snps)
+        refuse_transposed(tested, X)
         if thin is not None and numbers.given is not None:
             raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
         if thin is not None:
@@ -249,9 +262,18 @@ def read_inputs(
     )  # fmt: skip
 
 
-def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource]) -> GenotypeSource:
+def _check_array_options(est_bed: GenotypesLike | None, full_bed: GenotypesLike, options: SnpOptions) -> None:
+    """Raise UsageError if options are given that describe an array, but no genotypes are one."""
+    if any(is_in_memory(genotypes) for genotypes in (est_bed, full_bed) if genotypes is not None):
+        return
+    if given := [name for name in ("ploidy", "missing_genotype") if getattr(options, name) is not None]:
+        fact = f"{' and '.join(given)} tell how to read an array of genotypes, and none is given"
+        raise UsageError(f"{fact}; leave out, a .bed has diploid calls and a code of its own for missing ones")
+
+
+def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource], options: SnpOptions) -> GenotypeSource:
     """Open genotypes, and add the source to `opened` unless it was open before."""
-    source = open_source(genotypes)
+    source = open_source(genotypes, ploidy=options.ploidy, missing_genotype=options.missing_genotype)
     if source is not genotypes:
         opened.append(source)
     return source
@@ -263,15 +285,24 @@ def _align_to_samples(
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
     variables = align_variables(source.samples, X, covar, options.samples)
     variables = replace(variables, has_ids=source.has_ids)
+    # With mind the samples of given factors are known after the pass that counts missing calls.
+    return variables, *fit_to_samples(variables, numbers, options, order_given=options.samples.mind is None)
+
+
+def fit_to_samples(
+    variables: AlignedVariables, numbers: FactorNumbers, options: RunOptions, order_given: bool = True
+) -> tuple[FactorNumbers, RidgeGeometry]:
+    """Check the size of the problem, put factors that are given in the order of the samples, and make the geometry."""
     n, n_all = variables.values.shape
     check_size(n, n_all, numbers.n_factors)
     degrees_of_freedom(n, n_all, numbers.n_factors, options.test.df)
     lambda_ = options.lambda_
     if numbers.given is not None:
-        given = _order_factors(numbers.given, variables)
-        numbers, lambda_ = replace(numbers, given=given), given.lambda_
+        lambda_ = numbers.given.lambda_
+        if order_given:
+            numbers = replace(numbers, given=_order_factors(numbers.given, variables))
     with single_threaded_blas():
-        return variables, numbers, ridge_geometry(variables.values, lambda_)
+        return numbers, ridge_geometry(variables.values, lambda_)
 
 
 def join_numbers(ks: tuple[int, ...]) -> str:

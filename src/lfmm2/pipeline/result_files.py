@@ -7,6 +7,7 @@ finished, all outputs take their final names.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -102,6 +103,12 @@ class ResultFiles:
         for path in self.paths.values():
             if os.path.realpath(path) in taken:
                 raise UsageError(f"{path} is an input of this run; choose another --out")
+
+    def with_design(self, design: Floats) -> ResultFiles:
+        """Return these files with the variables of fewer samples."""
+        files = copy.copy(self)
+        files._design = design
+        return files
 
     @property
     def state_folder(self) -> Path:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
 
+from lfmm2._typing import Floats
 from lfmm2.genotypes import Engine, Footprint, GenotypesLike, kept_ids, variant_tables
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
@@ -24,6 +25,7 @@ from lfmm2.pipeline.result_files import ResultFiles
 from lfmm2.pipeline.result_writer import ResultWriter
 from lfmm2.pipeline.run_options import RunOptions
 from lfmm2.pipeline.run_record import describe_calibration, describe_imputation, make_record
+from lfmm2.pipeline.sample_filter import filter_samples
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
 from lfmm2.pipeline.stages import Fit, Tested, choose_number_of_factors, estimate_factors, run_snp_tests
 from lfmm2.process import single_threaded_blas
@@ -84,8 +86,7 @@ def prepare_run(
         choice = choose_listed(inputs)
         plan = plan_run(inputs, choice)
         names = inputs.variables.names
-        design = inputs.variables.values[:, : len(names)]
-        files = ResultFiles(options.output, names, design, _extra_files(inputs), inputs.input_paths())
+        files = ResultFiles(options.output, names, _design(inputs), _extra_files(inputs), inputs.input_paths())
         identity = {} if files.prefix is None else inputs.identity()
         files.check(plan, identity)
     except BaseException:
@@ -126,7 +127,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
     )
     plan = make_plan(
         size, inputs.options.solver, inputs.memory, inputs.n_threads, None if output.out is None else output.format,
-        given=numbers.given is not None, filtered=choice.to_filter,
+        given=numbers.given is not None, counts_calls=inputs.to_count, filtered=choice.to_filter,
         thin=inputs.thin if choice.to_thin else None, tests=inputs.options.tests,
         model=describe_model(
             len(variables.names), len(variables.nuisance_names), numbers.describe(), variables.names
@@ -135,6 +136,11 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
     )  # fmt: skip
     plan.check()
     return plan
+
+
+def _design(inputs: RunInputs) -> Floats:
+    """Return the values of the variables that are tested, (n_samples, d)."""
+    return inputs.variables.values[:, : len(inputs.variables.names)]
 
 
 def _extra_files(inputs: RunInputs) -> list[str]:
@@ -162,9 +168,14 @@ class _Run:
 
 
 def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
-    """Make the passes that choose SNPs, and plan again with the SNPs that they leave."""
+    """Make the passes that choose samples and SNPs, and plan again with those that they leave."""
     inputs, choice, plan = prepared.inputs, prepared.choice, prepared.plan
     engine = inputs.make_engine().with_beside(Footprint(plan.held_bytes))
+    if (mind := inputs.options.samples.mind) is not None:
+        inputs = filter_samples(inputs, mind, choice, engine, checkpoints)
+        choice = choose_listed(inputs)
+        plan = plan_run(inputs, choice)
+        prepared = replace(prepared, inputs=inputs, files=prepared.files.with_design(_design(inputs)))
     if choice.to_filter:
         choice = apply_filters(inputs, choice, engine, checkpoints)
         plan = plan_run(inputs, choice)
@@ -199,7 +210,7 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
         if files.prefix is None:
             checkpoints = Checkpoints()
             run = _choose_snps(prepared, checkpoints)
-            fit = choose_number_of_factors(prepared.inputs.numbers, _estimate(run, checkpoints))
+            fit = choose_number_of_factors(run.prepared.inputs.numbers, _estimate(run, checkpoints))
             return _result_in_memory(run, fit, _test(run, fit, checkpoints))
         if files.is_complete:
             files.remove_rest()
@@ -208,9 +219,9 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
                 if not publication.is_complete():
                     run = _choose_snps(prepared, checkpoints)
                     factors = _estimate(run, checkpoints, files.read_factors(publication))
-                    files.write_factors(publication, factors)
+                    run.prepared.files.write_factors(publication, factors)
                     checkpoints.remove("pass-*.npz")
-                    fit = choose_number_of_factors(prepared.inputs.numbers, factors)
+                    fit = choose_number_of_factors(run.prepared.inputs.numbers, factors)
                     _write(run, fit, checkpoints, publication)
                 files.publish(publication)
     return read_results(str(files.prefix))

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, TableFormat
-from lfmm2._typing import AnyPath, ListedSnps, MissingCode, Paths
+from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.errors import UsageError
 from lfmm2.files import check_prefix_name
+from lfmm2.genotypes import check_ploidy, parse_missing_calls
 from lfmm2.model import SolverOptions, parse_sweep
 from lfmm2.pipeline.options import OPTIONS, TABLE
 from lfmm2.process import Progress
@@ -37,17 +38,21 @@ class SampleOptions:
     missing: Missing = DEFAULTS["missing"]
     variables: str | Sequence[str] | None = DEFAULTS["variables"]
     categorical: str | Sequence[str] | None = DEFAULTS["categorical"]
+    mind: float | None = DEFAULTS["mind"]
 
     def __post_init__(self) -> None:
         _check(self)
         if self.intersect and self.missing == "mean":
             fact = "--intersect leaves out samples with missing values, and --missing mean would fill these"
             raise UsageError(f"{fact}; give one of them, and --keep for samples that have rows")
+        if self.mind is not None and self.missing == "mean":
+            fact = "--mind leaves out samples after --missing mean has taken means with them"
+            raise UsageError(f"{fact}; give one of them, and --remove for samples with missing calls")
 
 
 @dataclass(frozen=True)
 class SnpOptions:
-    """Options that choose the SNPs to test and to estimate from; see `lfmm2.run`."""
+    """Options that say how to read genotypes, and choose the SNPs to test and to estimate from; see `lfmm2.run`."""
 
     extract: ListedSnps | None = DEFAULTS["extract"]
     exclude: ListedSnps | None = DEFAULTS["exclude"]
@@ -58,11 +63,15 @@ class SnpOptions:
     scale: Scale | None = DEFAULTS["scale"]
     count_allele: Allele = DEFAULTS["count_allele"]
     est_thin: Any = DEFAULTS["est_thin"]
+    ploidy: int | None = DEFAULTS["ploidy"]
+    missing_genotype: MissingCalls | None = DEFAULTS["missing_genotype"]
 
     def __post_init__(self) -> None:
         choices = [name for name in ("est_rate", "est_extract", "est_thin") if getattr(self, name) is not None]
         if len(choices) > 1:
             raise UsageError(f"{' and '.join(choices)} both choose the estimation SNPs; give one of them")
+        check_ploidy(self.ploidy)
+        parse_missing_calls(self.missing_genotype)
         _check(self)
 
     @property

@@ -13,10 +13,10 @@ from lfmm2.genotypes import Engine, PassRecord, ThinOptions, thin_snps
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.inputs import check_size
 from lfmm2.pipeline.preparation import RunInputs
-from lfmm2.pipeline.snps import estimation_snps, filter_snps
-from lfmm2.results import FilterFacts, ThinningFacts
+from lfmm2.pipeline.snps import estimation_snps, filter_snps, usable_snps
+from lfmm2.results import FilterFacts, SampleFilterFacts, ThinningFacts
 
-Facts = TypeVar("Facts", FilterFacts, ThinningFacts)
+Facts = TypeVar("Facts", FilterFacts, SampleFilterFacts, ThinningFacts)
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def choose_listed(inputs: RunInputs) -> SnpChoice:
 
 def _make_choice(inputs: RunInputs, tested: Ints | None, to_filter: bool) -> SnpChoice:
     """Return the choice of these SNPs to test; without ``est_bed``, the estimation SNPs are a subset of them."""
-    base = tested if inputs.estimation_source is inputs.tested_source else None
-    options = inputs.options
+    options, is_same = inputs.options, inputs.estimation_source is inputs.tested_source
+    base = tested if is_same else usable_snps(inputs.estimation_source, None)
     estimation = estimation_snps(inputs.estimation_source, base, inputs.est_listed, options.snps, options.seed)
     choice = SnpChoice(
         tested,
@@ -80,7 +80,7 @@ def _check_numbers(inputs: RunInputs, choice: SnpChoice) -> None:
 
 def apply_filters(inputs: RunInputs, choice: SnpChoice, engine: Engine, checkpoints: Checkpoints) -> SnpChoice:
     """Drop SNPs by maf and geno among the samples in use, in one pass that only counts."""
-    passed, facts = _load_or_compute(
+    passed, facts = load_or_compute(
         checkpoints,
         "filters",
         engine,
@@ -99,20 +99,20 @@ def thin_estimation_set(
         kept = thin_snps(inputs.estimation_source, engine, inputs.estimation_rows, choice.estimation, thin)
         return kept, ThinningFacts(thin.r2, thin.window_text, choice.n_estimation, len(kept))
 
-    kept, facts = _load_or_compute(checkpoints, "thinned", engine, ThinningFacts, compute)
+    kept, facts = load_or_compute(checkpoints, "thinned", engine, ThinningFacts, compute)
     thinned = replace(choice, estimation=kept, n_estimation=len(kept), to_thin=False, thinning=facts)
     _check_numbers(inputs, thinned)
     return thinned
 
 
-def _load_or_compute(
+def load_or_compute(
     checkpoints: Checkpoints,
     name: str,
     engine: Engine,
     kind: type[Facts],
     compute: Callable[[], tuple[Ints, Facts]],
 ) -> tuple[Ints, Facts]:
-    """Return the SNPs that a pass chooses, and its facts: kept by an unfinished run, or computed now."""
+    """Return the SNPs or samples that a pass chooses, and its facts: kept by an unfinished run, or computed now."""
     kept = checkpoints.load_arrays(name)
     if kept is not None and {"positions", "facts", "record"} <= kept.keys():
         engine.passes.append(PassRecord.from_json(str(kept["record"])))

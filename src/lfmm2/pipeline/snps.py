@@ -67,11 +67,25 @@ def select_snps(source: GenotypeSource, options: SnpOptions) -> Ints | None:
     if options.extract is not None:
         chosen = listed_snps(source, options.extract, "--extract")
     if options.exclude is not None:
-        dropped = listed_snps(source, options.exclude, "--exclude")
-        chosen = np.setdiff1d(np.arange(source.n_snps) if chosen is None else chosen, dropped, assume_unique=True)
+        chosen = _leave_out(source, chosen, listed_snps(source, options.exclude, "--exclude"))
     if chosen is not None and len(chosen) == 0:
         raise InconsistentInputError("--extract and --exclude leave no SNP; check the lists")
-    return chosen
+    return usable_snps(source, chosen)
+
+
+def usable_snps(source: GenotypeSource, chosen: Ints | None) -> Ints | None:
+    """Return the chosen SNPs without those that the source itself leaves out; None for all."""
+    if source.left_out is None:
+        return chosen
+    usable = _leave_out(source, chosen, source.left_out)
+    if len(usable) == 0:
+        raise InconsistentInputError(f"{source.name}: all SNPs have a negative position; give positions from 0 on")
+    return usable
+
+
+def _leave_out(source: GenotypeSource, chosen: Ints | None, dropped: Ints) -> Ints:
+    """Return the chosen SNPs, or all if `chosen` is None, without the dropped ones."""
+    return np.setdiff1d(np.arange(source.n_snps) if chosen is None else chosen, dropped, assume_unique=True)
 
 
 def filter_snps(

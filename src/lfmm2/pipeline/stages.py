@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 
 from lfmm2._typing import Ints
-from lfmm2.errors import CalibrationWarning, DegenerateProblemError
+from lfmm2.errors import CalibrationWarning, DegenerateProblemError, InputWarning
 from lfmm2.genotypes import Engine, FactorFill, HeldOutError, PassRecord
 from lfmm2.model import (
     AssociationModel,
@@ -21,9 +21,11 @@ from lfmm2.model import (
     warn_unless_converged,
 )
 from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_note, missing_calls_note
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
+from lfmm2.results import MissingCallFacts
 from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_table, sweep_table
 
 
@@ -60,7 +62,9 @@ class Tested:
     held_out : HeldOutError or None
         Errors of filled calls; None unless missing calls were filled from the factors.
     notes : list of str
-        Warnings about the calibrations.
+        Warnings about missing calls and the calibrations.
+    missing_calls : MissingCallFacts or None
+        Missing rates of the samples; None where genotypes do not count missing calls by sample.
     """
 
     store: StatisticsStore
@@ -68,6 +72,7 @@ class Tested:
     sweep: Sweep | None
     held_out: HeldOutError | None
     notes: list[str]
+    missing_calls: MissingCallFacts | None
 
 
 def estimate_factors(
@@ -84,6 +89,10 @@ def estimate_factors(
     elif given is None:
         engine.passes[:] = [PassRecord.from_json(text) for text in checkpoints.load_note("passes") or []]
         warn_unless_converged(factors, inputs.options.solver.tol)
+    # Samples without calls in the genotypes to test are counted in the pass of the tests.
+    is_counted = inputs.options.tests and inputs.estimation_source is inputs.tested_source
+    if given is None and not is_counted and (doubt := empty_samples_note(factors.U, inputs.variables.iids)):
+        warnings.warn(doubt, InputWarning, stacklevel=5)
     return factors
 
 
@@ -102,11 +111,12 @@ def choose_number_of_factors(numbers: FactorNumbers, factors: LatentFactors) -> 
 def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine, checkpoints: Checkpoints) -> Tested:
     """Test all SNPs in one pass, and calibrate the statistics."""
     test, ks, d = inputs.options.test, inputs.numbers.ks, len(inputs.variables.names)
+    ploidy = inputs.tested_source.ploidy
     model: AssociationTest
     if ks:
-        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings)
+        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings, ploidy)
     else:
-        model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings)
+        model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings, ploidy)
     fill = None
     if test.impute == "factors":
         fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))
@@ -119,9 +129,13 @@ def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine
 
 
 def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Tested:
-    """Calibrate the statistics of every test, with warnings, and sum up the sweep and the held-out calls."""
+    """Calibrate the statistics of every test, with warnings, and sum up missing calls, the sweep and held-out calls."""
     test, names = inputs.options.test, inputs.variables.names
     calibrations = store.calibrations(test.calibrate)
+    missing_calls = describe_missing_calls(store.tally, inputs.variables.iids)
+    doubt = missing_calls_note(missing_calls, len(inputs.variables.rows))
+    if doubt:
+        warnings.warn(doubt, InputWarning, stacklevel=6)
     notes = [
         note
         for name, calibration in zip([*names, "joint"], calibrations, strict=True)
@@ -132,7 +146,7 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
         warnings.warn(note, CalibrationWarning, stacklevel=6)
     sweep = _summarise_sweep(inputs, fit, store) if inputs.numbers.ks else None
     held_out = store.held_out_error() if test.impute == "factors" else None
-    return Tested(store, calibrations, sweep, held_out, notes)
+    return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls)
 
 
 def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Sweep:

@@ -13,6 +13,7 @@ from lfmm2.files import RowStore, checksum
 from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
 from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
 from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.missing_calls import CountedMatrix, MissingTally
 from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
 
 # SNPs of a block after the pass. Their columns, and arrays computed from them, take some MB; more take more memory, and
@@ -48,6 +49,8 @@ class StatisticsStore:
     checkpoints : Checkpoints
         Keeps the rows in files, and from time to time a note with their number and checksums. A resumed run tests only
         the SNPs after those of the note.
+    tally : MissingTally
+        Missing calls of each sample over the SNPs tested so far, which the note keeps too.
 
     Attributes
     ----------
@@ -73,8 +76,11 @@ class StatisticsStore:
         SNPs tested so far.
     """
 
-    def __init__(self, model: AssociationTest, n_snps: int, n_held_out: int, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, model: AssociationTest, n_snps: int, n_held_out: int, checkpoints: Checkpoints, tally: MissingTally
+    ) -> None:
         self._model = model
+        self.tally = tally
         self._checkpoints = checkpoints
         self.columns = model.columns
         self._shared, self._own = (self.columns.layout(per_variable) for per_variable in (False, True))
@@ -121,6 +127,7 @@ class StatisticsStore:
             return False
         if self._sums != note["checksums"]:
             return False
+        self.tally.restore(note["missing_calls"], n_rows)
         # Rows are counted after their checksums were compared, because damaged rows may have a status that is none.
         for common, *rows in zip(*self._parts(0, n_rows), strict=True):
             self._count(common, rows[: self._model.n_reported])
@@ -171,7 +178,8 @@ class StatisticsStore:
             return
         self._sum_up(end)
         rows = [store.file for store in self._stores if store.file is not None]
-        self._checkpoints.keep_note(_NOTE, {"n_rows": end, "checksums": self._sums}, rows)
+        note = {"n_rows": end, "checksums": self._sums, "missing_calls": self.tally.write(end)}
+        self._checkpoints.keep_note(_NOTE, note, rows)
 
     def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
         """Stream t of a variable, or sqrt(F) of the joint test if None, in the order of the SNPs."""
@@ -232,12 +240,14 @@ def collect_statistics(
     StatisticsStore
         To be closed by the caller.
     """
-    store = StatisticsStore(model, genotypes.n_snps, 0 if fill is None else N_COLUMNS, checkpoints)
+    tally = MissingTally(genotypes.n_samples)
+    counted = CountedMatrix(genotypes, tally)
+    store = StatisticsStore(model, genotypes.n_snps, 0 if fill is None else N_COLUMNS, checkpoints, tally)
     try:
         first = store.n_rows
         if first < genotypes.n_snps:
             label = f"tests from SNP {first + 1}" if first else "tests"
-            for block in model.statistics(genotypes, label, SnpRange(first), fill):
+            for block in model.statistics(counted, label, SnpRange(first), fill):
                 store.append(block)
     except BaseException:
         store.close()

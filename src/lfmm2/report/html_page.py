@@ -23,7 +23,7 @@ from lfmm2.report.report_words import (
     suggestion,
 )
 from lfmm2.report.summaries import NEIGHBOURHOOD, BriefSummary, Locus, SnpSummary, TableSummary
-from lfmm2.results import StoredRun
+from lfmm2.results import StoredRun, sample_lines
 
 # Characters of the record that the page shows; a run of many variables has a record of many megabytes.
 _MOST_RECORD = 200_000
@@ -71,9 +71,10 @@ def _summary(contents: Contents) -> str:
     run, record = contents.run, contents.run.record
     factors = record.factors
     n_contigs = len(contents.tables[0].layout.names) if contents.tables else 0
+    where = f"on {counted(n_contigs, 'contig')}" if _has_positions(contents) else "without positions"
     parts = [
-        f"{counted(contents.snps.n_samples, 'sample')}, {counted(run.n_snps, 'SNP')} on "
-        f"{counted(n_contigs, 'contig')}, {counted(len(run.variables), 'variable')}"
+        f"{counted(contents.snps.n_samples, 'sample')}, {counted(run.n_snps, 'SNP')} {where}, "
+        f"{counted(len(run.variables), 'variable')}"
         + (f" and {counted(n_nuisance, 'nuisance variable')}" if (n_nuisance := len(record.nuisance_variables)) else "")
         + f", K = {run.n_factors} latent factor{'s' if run.n_factors != 1 else ''}. ",
         f"Factors by the solver {escaped(factors.solver)} in {counted_as(factors.n_passes, 'pass', 'passes')}"
@@ -131,6 +132,11 @@ def _results_table(contents: Contents) -> str:
     which = "of calibrated p" if has_calibrated else "of p"
     caption = f"SNPs found at a false discovery rate (Benjamini–Hochberg, {which}){more}"
     return html_table(caption, columns, rows, text=(0, columns.index("strongest SNP"), len(columns) - 1))
+
+
+def _has_positions(contents: Contents) -> bool:
+    """Tell whether any SNP has a position; the SNPs of an array have none."""
+    return not contents.tables or bool(contents.tables[0].layout.has_positions.any())
 
 
 def _strength(locus: Locus) -> float:
@@ -213,7 +219,7 @@ def _factors(contents: Contents) -> str:
 
 
 def _data(contents: Contents) -> str:
-    """Write the section of the data: missing calls, filters, thinning, and numbers of SNPs by status."""
+    """Write the section of the data: missing calls, samples left out, filters, thinning, SNPs by status."""
     record, snps = contents.run.record, contents.snps
     imputation = record.imputation
     items: dict[str, object] = {
@@ -224,6 +230,7 @@ def _data(contents: Contents) -> str:
         errors = (number(value, ".4g") for value in (imputation.rmse_factors, imputation.rmse_mean, imputation.ratio))
         line = "error {} by the factors, {} by the mean, ratio {}".format(*errors)
         items["imputation"] = f"of {counted(imputation.n_held_out, 'call')} held out: {line}"
+    items |= sample_lines(record)
     if (filters := record.filters) is not None:
         items["filters"] = (
             f"{counted(filters.n_snps, 'SNP')} in the file, {with_spaces(filters.no_call)} without a call, "
@@ -241,13 +248,15 @@ def _data(contents: Contents) -> str:
 
 def _top_loci(contents: Contents) -> str:
     """Write the section of the top loci, a table for each variable."""
-    kb = NEIGHBOURHOOD // 1000
     which = "the calibrated " if any(of.is_calibrated for of in contents.tables) else ""
+    kb = NEIGHBOURHOOD // 1000
     parts = [
         f"<p>The strongest SNPs, each the strongest within {kb} kb; bold: q &lt; 0.05. Neighbours are other SNPs "
         f"within {kb} kb that are strong themselves (−log<sub>10</sub> of {which}p at least 3, or as the table says); "
         "the nearest is named with its distance.</p>\n"
     ]
+    if not _has_positions(contents):
+        parts = ["<p>The strongest SNPs; bold: q &lt; 0.05. They have no positions, so none is near another.</p>\n"]
     for of in contents.tables:
         if not of.loci:
             continue
@@ -256,11 +265,11 @@ def _top_loci(contents: Contents) -> str:
         columns += ["F"] if is_joint else ["effect", "SE"]
         columns += ["p", *(["p, calibrated"] if of.is_calibrated else []), "q", "local fdr", "neighbours", "nearest"]
         rows = [(_locus(locus, of), locus.values.get("Q", 1.0) < 0.05) for locus in of.loci]
-        strong = f"neighbours from −log<sub>10</sub> p = {of.strong_from:.3g}"
+        strong = f"; neighbours from −log<sub>10</sub> p = {of.strong_from:.3g}" if _has_positions(contents) else ""
         parts.append(
             f"<h3>{escaped(of.name)}</h3>\n"
             + html_table(
-                f"{counted_as(len(rows), 'locus', 'loci')}; {strong}",
+                f"{counted_as(len(rows), 'locus', 'loci')}{strong}",
                 columns,
                 rows,
                 text=(0, 1, 2, 3, len(columns) - 1),
@@ -275,7 +284,7 @@ def _locus(locus: Locus, of: TableSummary) -> list[str]:
     is_joint = "BETA" not in values
     names = ((locus.snp, 40), (locus.contig, 25), (locus.a1, 10), (locus.omitted, 10))
     cells = [escaped(text if len(text) <= most else text[: most - 1] + "…") for text, most in names]
-    cells += [with_spaces(locus.position), number(values.get("A1_FREQ"), ".3f")]
+    cells += [with_spaces(locus.position) if locus.position else NO_NUMBER, number(values.get("A1_FREQ"), ".3f")]
     cells += [number(values.get("F_STAT"), ".2f")] if is_joint else []
     cells += [] if is_joint else [number(values.get(key), "#.3g") for key in ("BETA", "SE")]
     cells += [small_p(values["NEG_LOG10_P"])]

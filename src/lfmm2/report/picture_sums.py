@@ -75,7 +75,7 @@ class Layout:
     @property
     def has_positions(self) -> NDArray[np.bool_]:
         """True for each contig whose SNPs have positions; SNPs of the others are placed in the order of the file."""
-        placed: NDArray[np.bool_] = (self.last > self.first) | (self.counts == 1)
+        placed: NDArray[np.bool_] = (self.last > self.first) | ((self.counts == 1) & (self.last > 0))
         return placed
 
     def place(self, codes: Ints, positions: Ints, orders: Ints) -> Floats:

@@ -132,7 +132,7 @@ def _fdr_lines(axes: Any, table: TableSummary, top: float) -> None:
 def _contig_axis(axes: Any, layout: Layout) -> None:
     """Write the names of contigs below their middles; if there is no room for all, the widest contigs are named.
 
-    A single contig has an axis of its positions instead.
+    A single contig has an axis of its positions instead, or of the numbers of its SNPs if these have no positions.
     """
     if len(layout.names) == 1 and layout.last[0] > layout.first[0]:
         from matplotlib.ticker import MaxNLocator
@@ -141,6 +141,14 @@ def _contig_axis(axes: Any, layout: Layout) -> None:
         ticks = [tick for tick in MaxNLocator(8).tick_values(low, high) if low <= tick <= high]
         axes.set_xticks([(tick - low) / (high - low) * layout.total for tick in ticks], [f"{t:.6g}" for t in ticks])
         axes.set_xlabel(f"position on {plain(layout.names[0])} (Mb)")
+        return
+    if len(layout.names) == 1 and not layout.has_positions[0]:
+        from matplotlib.ticker import MaxNLocator
+
+        n_snps = int(layout.counts[0])
+        ticks = [tick for tick in MaxNLocator(8, integer=True).tick_values(1, n_snps) if 1 <= tick <= n_snps]
+        axes.set_xticks([(tick - 0.5) / n_snps * layout.total for tick in ticks], [f"{t:.0f}" for t in ticks])
+        axes.set_xlabel("number of the SNP, in the order of the genotypes")
         return
     centres = layout.starts + layout.widths / 2
     names = [plain(name, 16) for name in layout.names]
@@ -297,6 +305,9 @@ def frequencies(run: AnyRun | SnpSummary, ax: Axes | None = None) -> Axes:
     snps = run if isinstance(run, SnpSummary) else summarise_snps(run)
     with canvas(ax, 4.6, 3.2) as axes:
         axes.set_title(f"Allele frequency of {counted(int(snps.frequency_counts.sum()), 'SNP')}")
+        if not snps.frequency_counts.any():
+            say(axes, "no frequencies: the ploidy is not known, or these are no alleles")
+            return axes
         axes.stairs(snps.frequency_counts, snps.frequency_edges, fill=True, color="#9DBBD8")
         axes.set_xlim(0, 1)
         axes.set_xlabel("frequency of A1")

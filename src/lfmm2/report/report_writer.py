@@ -276,9 +276,11 @@ def _draw_table(kind: str, table: TableSummary) -> tuple[Axes, str, str]:
     sets = "raw and calibrated p" if table.is_calibrated else "p"
     if kind == "manhattan":
         top = table.loci[0] if table.loci else None
-        strongest = f", the strongest is {top.snp} on contig {top.contig}" if top else ""
+        strongest = f", the strongest is {top.snp}" if top else ""
+        strongest += f" on contig {top.contig}" if top and table.layout.has_positions.any() else ""
         have = "has" if found[1].count == 1 else "have"
-        caption = f"Contigs in the order of the file. Orange: q < 0.05 ({counted(found[0].count, 'SNP')}"
+        order = "Contigs in the order of the file" if table.layout.has_positions.any() else "SNPs in their order"
+        caption = f"{order}. Orange: q < 0.05 ({counted(found[0].count, 'SNP')}"
         caption += f"; {with_spaces(found[1].count)} {have} q < 0.1). "
         points = table.manhattan
         if points.full_from:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lfmm2._typing import Floats, Ints
+from lfmm2._words import name_of_snp
 from lfmm2.model import COLUMNS, Origin
 from lfmm2.report.picture_sums import (
     STRONG,
@@ -239,9 +240,11 @@ def _find_loci(strongest: Strongest, manhattan: ManhattanSums, contigs: Contigs,
             n_near = len(near)
             if n_near:
                 closest = near[np.argmin(np.abs(positions[near] - position))]
-                nearest, distance = ids[int(closest)].as_py(), int(positions[closest] - position)
+                at = int(positions[closest])
+                nearest, distance = name_of_snp(ids[int(closest)].as_py(), row["CHROM"], at), at - position
         values = {k: np.nan if v is None else float(v) for k, v in row.items() if k not in _TEXTS}
-        yield Locus(row["CHROM"], position, row["ID"], row["A1"], row["OMITTED"], values, n_near, nearest, distance)
+        snp = name_of_snp(row["ID"], row["CHROM"], position)
+        yield Locus(row["CHROM"], position, snp, row["A1"], row["OMITTED"], values, n_near, nearest, distance)
         if len(chosen) == N_LOCI:
             return
 
@@ -269,14 +272,14 @@ def summarise_briefly(run: AnyRun, name: str) -> BriefSummary:
     is_calibrated = run.record.calibration.method != "none"
     y_column = "NEG_LOG10_P_CAL" if is_calibrated else "NEG_LOG10_P"
     discoveries, strongest, n_tested = DiscoveryCounts(), Strongest(1), 0
-    wanted = list(dict.fromkeys(["ID", "NEG_LOG10_P", y_column, "Q"]))
+    wanted = list(dict.fromkeys(["CHROM", "POS", "ID", "NEG_LOG10_P", y_column, "Q"]))
     for block in run.blocks(name, wanted, dictionaries=True):
         y = _numbers(block, y_column)
         n_tested += int(np.isfinite(y).sum())
         discoveries.add(y, _numbers(block, "Q"))
         strongest.add(y, block)
     rows = [] if strongest.rows is None else strongest.rows.to_pylist()
-    none = {"ID": "", "NEG_LOG10_P": np.nan, y_column: np.nan}
+    none = {"CHROM": "", "POS": None, "ID": "", "NEG_LOG10_P": np.nan, y_column: np.nan}
     top: dict[str, Any] = rows[0] if rows else none
     return BriefSummary(
         name=name,
@@ -284,7 +287,7 @@ def summarise_briefly(run: AnyRun, name: str) -> BriefSummary:
         is_calibrated=is_calibrated,
         gif=run.record.calibration.tests[name].gif,
         discoveries=discoveries.finish(),
-        snp=top["ID"],
+        snp=name_of_snp(top["ID"], top["CHROM"], top["POS"]),
         neg_log10_p_raw=top["NEG_LOG10_P"],
         neg_log10_p=top[y_column],
     )

@@ -90,6 +90,42 @@ class FilterFacts:
 
 
 @dataclass(frozen=True)
+class SampleFilterFacts:
+    """Largest missing rate of --mind, numbers of samples before and after it, and IIDs of those left out."""
+
+    mind: float
+    n_samples: int
+    n_kept: int
+    left_out: list[str]
+
+
+@dataclass(frozen=True)
+class MissingCallFacts:
+    """Missing rates of the samples in use over the SNPs that were tested.
+
+    Attributes
+    ----------
+    n_snps : int
+        Number of these SNPs.
+    median, highest : float
+        Median and largest rate.
+    sample : str
+        IID of a sample with the largest rate.
+    samples : list of str
+        IIDs of the samples with a rate above one half, those with the largest first.
+    rates : list of float
+        Their rates.
+    """
+
+    n_snps: int
+    median: float
+    highest: float
+    sample: str
+    samples: list[str]
+    rates: list[float]
+
+
+@dataclass(frozen=True)
 class ThinningFacts:
     """Threshold and window of --est-thin, and numbers of SNPs before and after it."""
 
@@ -181,6 +217,9 @@ class RunRecord:
         Residual degrees of freedom of t.
     gif : dict of str to float
         Genomic inflation factor of each variable, as in `calibration`.
+    sample_filter, missing_calls : optional
+        Samples left out by --mind, and missing rates of the samples in use; None without --mind, or where genotypes do
+        not count missing calls by sample.
     filters, thinning, scree, sweep, imputation : optional
         None where the run had no such thing.
     calibration : CalibrationFacts
@@ -211,6 +250,8 @@ class RunRecord:
     factors: FactorFacts
     df: int
     gif: dict[str, float]
+    sample_filter: SampleFilterFacts | None
+    missing_calls: MissingCallFacts | None
     filters: FilterFacts | None
     thinning: ThinningFacts | None
     calibration: CalibrationFacts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lfmm2._words import aligned, with_spaces
+from lfmm2._words import aligned, some_of, with_spaces
 from lfmm2.results.record import RunRecord
 
 
@@ -13,7 +13,7 @@ def result_lines(record: RunRecord) -> dict[str, str]:
     factors = record.factors
     residual = f", largest residual {max(factors.residuals):.1e}" if factors.residuals else ""
     status = record.status.items()
-    lines = _category_lines(record) | _snp_lines(record)
+    lines = _category_lines(record) | sample_lines(record) | _snp_lines(record)
     lines |= {
         "factors": f"{factors.solver}, {factors.n_passes} pass(es){residual}"
         + ("" if factors.converged else " (NOT CONVERGED)"),
@@ -37,6 +37,26 @@ def _category_lines(record: RunRecord) -> dict[str, str]:
         first, *others = [f"{level} {with_spaces(count)}" for level, count in counts.items()]
         more = f", and {len(others) - 19} more levels" if len(others) > 19 else ""
         lines[f"category {name}"] = ", ".join([f"{first} (reference)", *others[:19]]) + more
+    return lines
+
+
+def _percent(rate: float) -> str:
+    """Return a rate as a percentage with two digits."""
+    return f"{100 * rate:{'.2g' if rate < 0.1 else '.0f'}} %"
+
+
+def sample_lines(record: RunRecord) -> dict[str, str]:
+    """Return which samples were left out by their missing calls, and the missing rates of the others, by name."""
+    lines: dict[str, str] = {}
+    if (left := record.sample_filter) is not None:
+        names = f": {some_of(left.left_out)}" if left.left_out else ""
+        lines["samples left out"] = (
+            f"{with_spaces(len(left.left_out))} of {with_spaces(left.n_samples)} with more than {left.mind:.3g} of "
+            f"their calls missing (--mind){names}"
+        )
+    if (missing := record.missing_calls) is not None:
+        rates = f"{_percent(missing.median)} of the calls of the median sample, at most {_percent(missing.highest)}"
+        lines["missing rates"] = f"{rates} ({missing.sample})" if missing.highest > 0 else "no call is missing"
     return lines
 
 

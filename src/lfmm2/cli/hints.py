@@ -1,0 +1,119 @@
+"""Sentences for options that other programs have: what to write in their place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import click
+
+_MAKE_BED = "convert the genotypes with {} --make-bed --out NAME, and give --bed NAME"
+_NOT_NEEDED = "it is not needed, leave it out"
+_CUT = "make a smaller fileset with plink2 {} … --make-bed, or list IDs of SNPs and give --extract FILE"
+_TRAITS = "variables and traits are columns of a table, give it with --env FILE"
+_COLUMNS = "choose columns of --env with --variables NAMES"
+_NUISANCE = "all columns of --covar are used, save a table with those wanted"
+_FACTORS = "the latent factors stand for population structure and relatedness, give their number with -K"
+_HITS = "after the run, lfmm2 hits RESULTS --fdr 0.05 lists the SNPs with q below 0.05"
+_CHAINS = "LFMM2 has an exact solution and no chains, leave it out"
+_HELP = "lfmm2 COMMAND --help shows all options"
+
+# Sentence for each option of plink, plink2, regenie, GEMMA, vcftools, LEA and lfmm, without hyphens at its beginning.
+_SENTENCES: Mapping[str, str] = {
+    option: sentence
+    for options, sentence in (
+        ("bfile bed-prefix genotype genotypes input input-file i", "give genotypes with --bed PREFIX"),
+        ("bim fam", "the .bim and .fam are found beside the .bed, give only --bed PREFIX"),
+        ("pfile pgen bpfile psam pvar", _MAKE_BED.format("plink2 --pfile PREFIX")),
+        ("vcf gzvcf", _MAKE_BED.format("plink2 --vcf FILE")),
+        ("bcf", _MAKE_BED.format("plink2 --bcf FILE")),
+        ("bgen gen data sample", _MAKE_BED.format("plink2 --bgen FILE")),
+        ("file ped map tfile tped", _MAKE_BED.format("plink --file PREFIX")),
+        ("lfmm", "write the genotypes as a PLINK .bed, or give the matrix to lfmm2.run in Python"),
+        ("pheno phenofile pheno-file p envfile env-file environment x variable-file", _TRAITS),
+        ("pheno-name pheno-col phenocol phenocollist mpheno env-name variable n columns", _COLUMNS),
+        ("covar-name covar-col covarcol covarcollist covar-number", _NUISANCE),
+        ("covarfile covar-file covariates covars c", "give nuisance variables with --covar FILE"),
+        ("catcovarlist cat-covar", "write categories as columns of 0 and 1 in the table of --covar"),
+        ("k n-factors factor latent-factors nfactors", "give the number of latent factors with -K NUMBER"),
+        ("pca pcs pc grm kinship km lmm mlma loco", _FACTORS),
+        ("glm linear logistic assoc test step bsize qt bt", "lfmm2 run tests every SNP, leave it out"),
+        ("chr chrom not-chr autosome autosome-num from-bp to-bp from to", _CUT.format("--chr")),
+        ("snps snp snps-only max-alleles", _CUT.format("--snps")),
+        ("mac min-maf", "drop rare SNPs with --maf RATE"),
+        ("max-missing call-rate miss", "drop SNPs with --geno RATE, the highest share of missing calls"),
+        ("hwe", "filter with plink2 --hwe … --make-bed before the run"),
+        ("indep-pairwise indep ld-prune prune", "thin the SNPs of the factors with --est-thin r2=0.2,window=200"),
+        ("keep-fam indv keep-indv", "list the samples and give --keep FILE"),
+        ("remove-fam remove-indv", "list the samples and give --remove FILE"),
+        ("exclude-snps", "give --exclude FILE"),
+        ("missing-phenotype input-missing-phenotype na", "give the code with --missing-code"),
+        ("q-value qvalue q fdr alpha p-value pvalue threshold pthresh clump", _HITS),
+        ("gif gc genomic-control adjust", "choose the calibration with --calibrate gif, empirical-null or none"),
+        ("ref-first ref-allele a1-allele keep-allele-order reference", "choose the counted allele with --count-allele"),
+        ("allow-extra-chr aec allow-no-sex chr-set dog cow horse sheep double-id const-fid id-delim", _NOT_NEEDED),
+        ("covar-variance-standardize variance-standardize quantile-normalize", "scale columns in the table itself"),
+        ("rep reps iterations it burnin b seed-chain cpu-chain", _CHAINS),
+        ("output o output-prefix outdir prefix", "give the prefix of the results with --out PREFIX"),
+        ("thread num-threads nthreads t cpu cpus cores ncores n-cores j", "give the number of threads with --threads"),
+        ("mem ram max-memory", "give the budget with --memory, as --memory 4GB"),
+        ("force f replace", "replace existing results with --overwrite"),
+        ("continue restart", "go on with an unfinished run with --resume"),
+        ("sep delim delimiter", "commas, tabs and blanks between columns are found by themselves, leave it out"),
+        ("help-me usage man h help-all", _HELP),
+        ("verbose v quiet silent s log", "progress goes to standard error, and the log is written beside the results"),
+    )
+    for option in options.split()
+}  # fmt: skip
+
+
+def find_hint(error: click.UsageError, arguments: Sequence[str], commands: Mapping[str, click.Command]) -> str | None:
+    """Return the message for an error of the command line, with the sentence that helps; None if none is known.
+
+    Parameters
+    ----------
+    error : click.UsageError
+    arguments : sequence of str
+        The command line.
+    commands : mapping of str to click.Command
+        All commands of the program, in which an option is looked up that stands at the wrong command.
+    """
+    where = error.ctx.command_path if error.ctx else "lfmm2"
+    if isinstance(error, click.NoSuchOption):
+        written = _find_written(error.option_name, arguments)
+        owners = [name for name, command in commands.items() if _has_option(command, written)]
+        sentence = None if error.ctx and error.ctx.command.name in owners else _SENTENCES.get(_simplify(written))
+        if where == "lfmm2" and owners:
+            sentence = f"options stand after the command, as in lfmm2 {owners[0]} {written}"
+        elif sentence is None and owners:
+            sentence = f"it is one of lfmm2 {' and '.join(owners)}"
+        if sentence is None:
+            return None
+        if where == "lfmm2" and not owners:
+            sentence += "; options stand after the command, as in lfmm2 run --bed PREFIX"
+        return f"{written} is no option of {where}; {sentence}"
+    if isinstance(error, click.BadParameter) and error.param is not None and error.param.name == "K":
+        if sweep := re.search(r"'(\d+\s*[:,-]\s*\d[\d:,\s-]*)'", error.message):
+            ks = sweep[1].replace("-", ":").replace(" ", "")
+            return f"-K is {sweep[1]}, but it is one number of factors; use --sweep {ks} to compare several"
+    elif "unexpected extra argument" in error.message and where == "lfmm2 run":
+        return f"{error.message.rstrip('.')}; give genotypes with --bed, variables with --env, lists in one option each"
+    return None
+
+
+def _find_written(option: str, arguments: Sequence[str]) -> str:
+    """Return an option as it was written: click takes ``-bfile`` for ``-b`` with a value."""
+    if option.startswith("--"):
+        return option
+    words = [argument.partition("=")[0] for argument in arguments]
+    return next((word for word in words if word.startswith(option) and _simplify(word) in _SENTENCES), option)
+
+
+def _simplify(option: str) -> str:
+    """Return the name of an option as the table of sentences has it."""
+    return option.lstrip("-").replace("_", "-").replace(".", "-").lower()
+
+
+def _has_option(command: click.Command, option: str) -> bool:
+    """Return True if a command has an option of this name."""
+    return any(option in parameter.opts for parameter in command.params)

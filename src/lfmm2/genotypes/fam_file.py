@@ -1,0 +1,59 @@
+"""The .fam of a PLINK 1 fileset: the IDs of its samples."""
+
+from __future__ import annotations
+
+from lfmm2._typing import AnyPath
+from lfmm2._words import shortened, some_of
+from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError
+from lfmm2.files import Samples, first_two_columns, joined_ids, open_regular, repeated
+
+# Columns of a .fam as PLINK writes it. GEMMA keeps further phenotypes after them.
+_FAM_COLUMNS = 6
+# Bytes that are searched for the end of the first line. A longer line is judged by its beginning alone.
+_FIRST_LINE_BYTES = 1 << 16
+
+
+def read_fam(path: AnyPath) -> Samples:
+    """Read FID and IID from a .fam; more than six columns are accepted, since GEMMA keeps phenotypes there.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read.
+    MalformedInputError
+        If it is empty, not UTF-8, has one column, a header, a blank line, lines of different length, or an ID with a
+        blank in it.
+    InconsistentInputError
+        If two samples have the same FID and IID.
+    """
+    n_columns = _count_columns(path)
+    fid, iid = first_two_columns(path, "a .fam has 6 columns, FID and IID first", least=2)
+    if fid[0].lstrip("#").upper() in ("FID", "IID"):
+        raise MalformedInputError(f"{path}, line 1: is a header line, but a .fam has none; remove it")
+    if repeats := repeated(joined_ids(fid, iid)):
+        fact = f"{path}: {len(repeats)} repeated FID IID ({some_of(repeats)})"
+        if n_columns > _FAM_COLUMNS:
+            fact += f", and {n_columns} columns where a .fam has 6; if IDs have blanks, put _ in their place, or else"
+            raise InconsistentInputError(f"{fact} rename them")
+        raise InconsistentInputError(f"{fact}; rename them")
+    return Samples(tuple(fid), tuple(iid))
+
+
+def _count_columns(path: AnyPath) -> int:
+    """Return the number of columns of the first line; raise MalformedInputError if one of its IDs has a blank in it.
+
+    A blank in an ID is seen where columns are separated by tabs. PLINK splits lines at blanks too, so all columns after
+    the ID would be shifted. Lines with another number of columns than the first are refused when they are read.
+    """
+    with open_regular(path) as file:
+        try:
+            line = file.read(_FIRST_LINE_BYTES).partition(b"\n")[0].decode("utf-8", "replace")
+        except OSError as error:
+            raise ReadError(f"{path}: {error.strerror}; check the disk") from error
+    cells, columns = [cell.strip() for cell in line.strip().split("\t")], line.split()
+    if len(cells) >= _FAM_COLUMNS and (blank := next((cell for cell in cells[:2] if " " in cell), None)) is not None:
+        raise MalformedInputError(
+            f"{path}, line 1: the ID {shortened(blank)!r} has a blank in it, so PLINK reads {len(columns)} columns "
+            f"where a .fam has 6; put _ in place of the blanks, in the tables too"
+        )
+    return len(columns)

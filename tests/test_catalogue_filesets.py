@@ -1,0 +1,112 @@
+"""The catalogue of bad input, filesets: what .fam and .bim may not hold, and rates of missing calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from catalogue import check_refused
+from input_cases import Edit, N, P, cell, line, text
+
+from lfmm2.errors import DegenerateProblemError, InconsistentInputError, MalformedInputError, UsageError
+
+
+def fam(row: str) -> Edit:
+    return text("".join(row.replace("{}", f"i{k:02d}") + "\n" for k in range(N)))
+
+
+def bim(row: str) -> Edit:
+    return text("".join(row.replace("{}", str(j + 1)) + "\n" for j in range(P)))
+
+
+# file, edit, error, what the message says
+FILE_CASES: list[tuple[str, str, Edit, type[Exception], str]] = [
+    (
+        "fam blank in FID", "d.fam", fam("Pop A\t{}\t0\t0\t0\t-9"), MalformedInputError,
+        r"d\.fam, line 1: the ID 'Pop A' has a blank in it, so PLINK reads 7 columns where a \.fam has 6; put _",
+    ),
+    (
+        "fam blank in IID", "d.fam", fam("0\tplant {}\t0\t0\t0\t-9"), MalformedInputError,
+        r"line 1: the ID 'plant i00' has a blank .* 7 columns where a \.fam has 6; put _ .* in the tables too",
+    ),
+    (
+        "fam blanks in both IDs", "d.fam", fam("Pop A 1\tplant {}\t0\t0\t0\t-9"), MalformedInputError,
+        "the ID 'Pop A 1' has a blank in it, so PLINK reads 9 columns",
+    ),
+    (
+        "fam blank in a later ID", "d.fam", line(4, lambda _: ["0", "i 03", "0", "0", "0", "-9"]), MalformedInputError,
+        r"line 4: 7 column\(s\), line 1 has 6; if an ID has blanks, put _ in their place",
+    ),
+    (
+        "fam blanks, split at blanks", "d.fam", fam("Pop A {} 0 0 0 -9"), InconsistentInputError,
+        r"1 repeated FID IID \(Pop A\), and 7 columns where a \.fam has 6; if IDs have blanks, put _ in their place",
+    ),
+    (
+        "fam IID all 0", "d.fam", fam("{} 0 0 0 0 -9"), InconsistentInputError,
+        r"38 of 38 samples have no row \(0, 0, 0, .* 38 are FIDs; give IIDs; check the IDs",
+    ),
+    ("fam all 0", "d.fam", fam("0 0 0 0 0 -9"), InconsistentInputError, r"1 repeated FID IID \(0 0\); rename them"),
+    ("bim position 1001.5", "d.bim", cell(7, 3, "1001.5"), MalformedInputError, "7: position 1001.5 is no integer"),
+    ("bim position 1e-05", "d.bim", cell(7, 3, "1e-05"), MalformedInputError, "7: position 1e-05 is no integer from"),
+    ("bim position 1e+10", "d.bim", cell(7, 3, "1e+10"), MalformedInputError, r"7: position 1e\+10 .*2 147 483 646"),
+    ("bim position 1e+99", "d.bim", cell(7, 3, "1e+99"), MalformedInputError, r"7: position 1e\+99 is no integer"),
+    ("bim position 1e9999", "d.bim", cell(7, 3, "1e9999"), MalformedInputError, "7: position 1e9999 is no integer"),
+    ("bim position NA", "d.bim", cell(1, 3, "NA"), MalformedInputError, "line 1: position NA .*; correct it"),
+    ("bim position nan", "d.bim", cell(7, 3, "nan"), MalformedInputError, "line 7: position nan .*; correct it"),
+    ("bim position inf", "d.bim", cell(7, 3, "inf"), MalformedInputError, "line 7: position inf is no integer"),
+    ("bim position 1,000", "d.bim", cell(7, 3, "1,000"), MalformedInputError, "line 7: position 1,000 is no integer"),
+    ("bim position 1.5 first", "d.bim", cell(1, 3, "1.5"), MalformedInputError, "line 1: position 1.5 .*; correct it"),
+    ("bim position +5", "d.bim", cell(7, 3, "+5"), MalformedInputError, r"line 7: position \+5 is no integer"),
+    ("bim odd and bad", "d.bim", lambda b: cell(9, 3, "x")(cell(7, 3, "7e2")(b)), MalformedInputError, "9: position x"),
+    (
+        "bim header of R", "d.bim", lambda b: b"V1 V2 V3 V4 V5 V6\n" + b, MalformedInputError,
+        "line 1: position V4 is no integer .*; remove the header line",
+    ),
+    (
+        "bim blank in an ID", "d.bim", cell(7, 1, "snp 7"), MalformedInputError,
+        r"d\.bim, line 7: 7 column\(s\), line 1 has 6; if an ID has blanks, put _",
+    ),
+    (
+        "bim all negative", "d.bim", bim("1\tsnp{}\t0\t-{}\tA\tC"), InconsistentInputError,
+        r"d\.bim: all SNPs have a negative position; give positions from 0 on",
+    ),
+    (
+        "bim negative but two", "d.bim", lambda b: b"".join(
+            row if j < 2 else row.replace(b"\t0\t", b"\t0\t-", 1) for j, row in enumerate(b.splitlines(True))
+        ),
+        DegenerateProblemError, "K = 3 .* 2 SNPs to estimate from; .* lower K",
+    ),
+]  # fmt: skip
+
+# options, parameters, error, what the message says
+OPTION_CASES: list[tuple[str, list[str], dict[str, Any], type[Exception], str]] = [
+    ("mind below 0", ["--mind", "-0.1"], {"mind": -0.1}, UsageError, "mind is -0.1; a missing rate lies between"),
+    ("mind in percent", ["--mind", "10"], {"mind": 10}, UsageError, "mind is 10(.0)?; a missing rate lies between"),
+    ("mind NaN", ["--mind", "nan"], {"mind": float("nan")}, UsageError, "mind is nan; a missing rate lies between"),
+    (
+        "mind and means", ["--mind", "0.1", "--missing", "mean"], {"mind": 0.1, "missing": "mean"}, UsageError,
+        "--mind leaves out samples after --missing mean has taken means with them; give one of them",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["command", "function"])
+@pytest.mark.parametrize(
+    ("name", "edit", "error", "match"), [c[1:] for c in FILE_CASES], ids=[c[0] for c in FILE_CASES]
+)
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.InputWarning")
+@pytest.mark.usefixtures("no_pass")
+def test_fault_of_a_fileset(folder, capsys, name, edit, error, match, way):
+    path = Path(name)
+    path.write_bytes(edit(path.read_bytes()))
+    check_refused(folder, capsys, way, error, match)
+
+
+@pytest.mark.parametrize("way", ["command", "function"])
+@pytest.mark.parametrize(
+    ("options", "parameters", "error", "match"), [c[1:] for c in OPTION_CASES], ids=[c[0] for c in OPTION_CASES]
+)
+@pytest.mark.usefixtures("no_pass")
+def test_fault_of_an_option(folder, capsys, options, parameters, error, match, way):
+    check_refused(folder, capsys, way, error, match, options=options, **parameters)
