@@ -109,7 +109,8 @@ def run(
     n_threads : int, optional
         All available processors by default. Results do not depend on it.
     memory : int or str, optional
-        Budget in bytes, or text such as "4GB"; half of the free memory by default. Results do not depend on it.
+        Budget in bytes, or text such as "4GB"; half of what is free for the process by default. Results do not depend
+        on it.
     out : path, optional
         Prefix of the result files. Without it the results stay in memory.
     format : {"parquet", "tsv", "tsv.gz", "tsv.zst"}

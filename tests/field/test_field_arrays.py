@@ -99,6 +99,7 @@ def test_rows_are_matched_by_the_index_on_both_sides(covar):
     assert same(t_of(FRAME.iloc[ORDER], x[ORDER], covar=None if covar is None else age[ORDER]), expected)
 
 
+@pytest.mark.filterwarnings("ignore:.*lack more than half of the calls:lfmm2.errors.InputWarning")
 def test_results_have_the_ids_of_the_frame():
     result = lfmm2.run(None, FRAME.iloc[ORDER], TABLE, K=2)
     assert list(result.sample_ids) == [IDS[i] for i in ORDER]

@@ -179,7 +179,7 @@ def test_open_bed_refuses_bim(tmp_path: Path, bim: str, message: str) -> None:
 
 
 def test_open_bed_refuses_endless_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_tables, "_LONGEST_LINE", 50)
+    monkeypatch.setattr(text_tables, "LONGEST_LINE", 50)
     monkeypatch.setattr(plink.BedFile._stream_bim, "__defaults__", (10, None))
     with pytest.raises(MalformedInputError, match="in a line"):
         open_bim(tmp_path, "A" * 100, 1)

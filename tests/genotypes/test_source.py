@@ -105,7 +105,7 @@ def test_memory_of_a_fileset_is_that_of_its_files(bed, monkeypatch, held):
     n_bytes = bed.bim_path.stat().st_size
     if not held:
         monkeypatch.setattr(bed, "_held", None)
-    assert bed.memory == SourceMemory(bed.bytes_per_snp, n_bytes, 2 * n_bytes if held else 0)
+    assert bed.memory == SourceMemory(bed.bytes_per_snp, n_bytes, 2 * n_bytes if held else 0, 32)
     assert ArraySource(np.ones((2, 3), np.float32)).memory == SourceMemory()
 
 

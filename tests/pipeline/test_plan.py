@@ -11,7 +11,7 @@ import lfmm2
 from lfmm2._words import aligned, decimal_bytes, mebibytes, with_spaces
 from lfmm2.model.eigensolvers import SolverOptions
 from lfmm2.pipeline.plan import make_plan
-from lfmm2.process.limits import available_memory, parse_memory
+from lfmm2.process.limits import parse_memory
 
 SIZE = size_of_run(
     990, 50_000, 5000, n_samples_read=1000, n_snps_read=60_000, n_variables=2, n_nuisance=1, variant_bytes=10**6
@@ -38,18 +38,6 @@ def test_parse_memory_refuses_the_rest(text):
 def test_parse_memory_takes_half_of_what_is_free(monkeypatch):
     monkeypatch.setattr("lfmm2.process.limits.available_memory", lambda: 1000)
     assert parse_memory(None) == 500
-
-
-def test_available_memory_respects_the_control_group(monkeypatch):
-    files = {
-        "/proc/meminfo": ["MemTotal: 100 kB", "MemAvailable:   50 kB"],
-        "/sys/fs/cgroup/memory.max": ["40960"],
-        "/sys/fs/cgroup/memory.current": ["10240"],
-    }
-    monkeypatch.setattr("lfmm2.process.limits._lines", lambda path: files.get(path, []))
-    assert available_memory() == 30720
-    files["/sys/fs/cgroup/memory.max"] = ["max"]
-    assert available_memory() == 50 << 10
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,10 @@ sys.exit(code)
 
 @dataclass(frozen=True)
 class Case:
-    """One problem; `share` scales the budget, from 0 (the least that is accepted) to 1 (256 MiB more)."""
+    """One problem; `share` scales the budget, from 0 (the least that is accepted) to 1 (256 MiB more).
+
+    `inputs` names an input whose size is not that of the genotypes, as `enlarge` makes it.
+    """
 
     n_samples: int
     n_snps: int
@@ -110,11 +113,12 @@ class Case:
     n_factors: int = 3
     format: str = "parquet"
     more: tuple[str, ...] = ()
+    inputs: str = ""
 
     @property
     def name(self) -> str:
         sizes = f"{self.n_samples} × {self.n_snps}, K = {self.n_factors}, {self.n_threads} threads"
-        return f"{sizes}, {self.solver}, {self.format} {' '.join(self.more)}".rstrip()
+        return f"{sizes}, {self.solver}, {self.format} {' '.join(self.more)} {self.inputs}".rstrip()
 
 
 CASES = (
@@ -134,9 +138,19 @@ CASES = (
     Case(60, 200_000, 2, 0, "exact", 20, more=EVERY_CHOICE),
     Case(1500, 20_000, 2, 0.1, "krylov", 20, more=("--sweep", "1:20", "--impute", "factors")),
 )
+CASES += (
+    Case(120, 6_000, 2, 0, inputs="columns", more=("--variables", "x")),
+    Case(120, 6_000, 2, 0, inputs="rows"),
+    Case(120, 6_000, 2, 0, inputs="SNP list", more=("--extract", "list")),
+    Case(120, 6_000, 2, 0, inputs="sample list", more=("--keep", "list")),
+    Case(120, 6_000, 2, 0, inputs="alleles"),
+    Case(120, 6_000, 2, 0, inputs="alleles", format="tsv"),
+    Case(120, 6_000, 2, 0, inputs="IDs"),
+)
 QUICK_CASES = (
     Case(60, 20_000, 2, 0),
     Case(603, 6_000, 4, 0, "krylov", 10, "tsv"),
+    Case(120, 2_000, 2, 0, inputs="alleles"),
 )
 
 
@@ -182,6 +196,34 @@ def make_data(folder: Path, case: Case) -> None:
     (folder / "env.csv").write_text("IID,x\n" + "".join(f"i{i},{v!r}\n" for i, v in enumerate(x.tolist())))
 
 
+def enlarge(folder: Path, case: Case) -> None:
+    """Make an input large that has another size than the genotypes: 50 to 100 MB of text."""
+    ids = [f"i{i}" for i in range(case.n_samples)]
+    if case.inputs == "columns":
+        rng = np.random.default_rng(5)
+        header, *rows = (folder / "env.csv").read_text().splitlines()
+        with (folder / "env.csv").open("w") as file:
+            file.write(f"{header},{','.join(f'bio{j}' for j in range(60_000))}\n")
+            for row in rows:
+                file.write(f"{row},{','.join(map(str, rng.standard_normal(60_000).round(6).tolist()))}\n")
+    elif case.inputs == "rows":
+        with (folder / "env.csv").open("a") as file:
+            file.writelines(f"other{i:08d},1.5\n" for i in range(1_000_000))
+    elif case.inputs == "SNP list":
+        names = [f"rs{j}" for j in range(case.n_snps)] + [f"absent{j:09d}" for j in range(3_000_000)]
+        (folder / "list").write_text("\n".join(names) + "\n")
+    elif case.inputs == "sample list":
+        (folder / "list").write_text("\n".join([*ids, *(f"absent{j:09d}" for j in range(3_000_000))]) + "\n")
+    elif case.inputs in ("alleles", "IDs"):
+        lines = [line.split("\t") for line in (folder / "d.bim").read_text().splitlines()]
+        for j, line in enumerate(lines):
+            if case.inputs == "IDs":
+                line[1] += "x" * 10_000
+            elif j % 8 == 0:
+                line[4] = "ACGT" * 25_000
+        (folder / "d.bim").write_text("".join("\t".join(line) + "\n" for line in lines))
+
+
 class Bench:
     """Runs of one case, and the results that all of them must give."""
 
@@ -189,12 +231,14 @@ class Bench:
         self.folder, self.case = folder, case
         self.results: dict[str, str] = {}
         make_data(folder, case)
+        enlarge(folder, case)
 
     def arguments(self, memory: int) -> list[str]:
         case = self.case
         return [
             "run", "--bed", str(self.folder / "d"), "--env", str(self.folder / "env.csv"), "-K", str(case.n_factors),
-            "--threads", str(case.n_threads), "--solver", case.solver, "--format", case.format, *case.more,
+            "--threads", str(case.n_threads), "--solver", case.solver, "--format", case.format,
+            *(str(self.folder / "list") if word == "list" else word for word in case.more),
             "--out", str(self.folder / "r"), "--memory", f"{memory}B",
         ]  # fmt: skip
 
@@ -213,7 +257,7 @@ class Bench:
         assert ended.code == INSUFFICIENT_MEMORY, f"{what}: exit code {ended.code}: {ended.errors}"
         assert ended.passes == [], f"{what}: refused after the passes {ended.passes}"
         assert self.left() == [], f"{what}: leaves {self.left()}"
-        named = re.search(r"need (?:at least )?([0-9 ]+) MiB", ended.errors)
+        named = re.search(r"(?:need at least|takes about) ([0-9 ]+) MiB", ended.errors)
         assert named is not None, f"{what}: names no minimum: {ended.errors}"
         return int(named[1].replace(" ", "")) * MIB
 
@@ -250,9 +294,10 @@ def check(folder: Path, case: Case) -> dict[str, object]:
     """All runs of a case: refused below the least budget, complete with it and with more, and under the hard limit."""
     bench = Bench(folder, case)
     least = bench.refused(MIB)
-    # just below what was named, which is rounded up to a MiB
-    again = bench.refused(least - 2 * MIB)
-    assert again <= least, f"{case.name}: {least} named with a budget of 1 MiB, {again} just below it"
+    if case.inputs not in ("rows", "columns"):  # what a large table takes is an estimate, made before it is read
+        # just below what was named, which is rounded up to a MiB
+        again = bench.refused(least - 2 * MIB)
+        assert again <= least, f"{case.name}: {least} named with a budget of 1 MiB, {again} just below it"
     peak = bench.completes(least)
     memory = least + round(case.share * 256 * MIB)
     peaks = {least: peak} if memory == least else {least: peak, memory: bench.completes(memory)}

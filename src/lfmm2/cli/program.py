@@ -17,7 +17,7 @@ from lfmm2.cli.hints import find_hint
 from lfmm2.cli.option_command import OptionCommand, adapt_option
 from lfmm2.cli.result_commands import hits, offset, report, verify
 from lfmm2.cli.run_command import run
-from lfmm2.cli.terminal import give_up_output, say, whisper
+from lfmm2.cli.terminal import give_up_output, occupy_standard_streams, say, whisper
 from lfmm2.errors import InsufficientMemoryError, LfmmError, LfmmWarning, ReadError, UsageError, WriteError
 from lfmm2.pipeline.options import NUMBER, PATH, WHOLE, Option
 
@@ -159,6 +159,7 @@ def _catch_signals() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the code of the error class."""
+    occupy_standard_streams()
     warnings.simplefilter("always", LfmmWarning)
     warnings.showwarning = _print_warning
     arguments = sys.argv[1:] if argv is None else argv

@@ -11,6 +11,18 @@ import click
 from lfmm2.errors import WriteError
 
 
+def occupy_standard_streams() -> None:
+    """Open the null device in place of each standard stream that was closed before the program began.
+
+    Otherwise the next file that is opened has the number of the closed stream, and messages of libraries go into it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # The system gives the lowest number that is free, which is this one.
+
+
 def give_up_output() -> None:
     """Discard the text in the buffer of standard output, which Python would try to write again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -24,6 +36,8 @@ def say(text: str) -> None:
     WriteError
         If standard output cannot be written.
     """
+    if sys.stdout is None:
+        raise WriteError("standard output is closed; send it to a file, or to /dev/null")
     try:
         click.echo(text)
     except OSError as error:

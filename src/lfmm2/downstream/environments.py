@@ -124,7 +124,7 @@ def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode |
             raise InconsistentInputError(f"{what}: row {row + 1} is missing or infinite; complete it")
         check_numbers(values, run.variables, what, lambda i: f"row {i + 1}", remedy=_REMEDY)
         return _Environment(what, None, None, values)
-    table = take_apart(source, Samples((), ()), what)
+    table = take_apart(source, Samples((), ()), what, [*run.variables, *run.record.categories])
     indicators = _read_categories(table, run, missing_code)
     if absent := [name for name in run.variables if name not in table.columns and name not in indicators]:
         known = some_of(list(table.columns)) or "none"

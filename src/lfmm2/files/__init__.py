@@ -5,15 +5,18 @@ from lfmm2.files.cell_numbers import as_floats
 from lfmm2.files.fill_values import check_numbers
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
 from lfmm2.files.id_tables import IdTable, as_tables, take_apart
+from lfmm2.files.input_memory import InputMemory, input_budget, note_input_memory
 from lfmm2.files.missing_codes import MissingCodes
 from lfmm2.files.position_cells import LAST_POSITION, OddPositions
 from lfmm2.files.row_store import RowStore, checksum
 from lfmm2.files.samples import (
+    LIST_CHUNK,
     SAMPLE_BYTES,
     Samples,
     as_paths,
     first_two_columns,
     id_files,
+    iter_id_lists,
     joined_ids,
     read_id_list,
     read_sample_list,
@@ -50,12 +53,13 @@ from lfmm2.files.whole_files import (
 )
 
 __all__ = [
-    "CHUNK", "GROUP_ROWS", "LAST_POSITION", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS", "FolderLock", "IdTable",
-    "MissingCodes", "OddPositions", "OutputSet", "RowStore", "Samples", "Variables", "WholeFile", "as_floats",
-    "as_levels", "as_paths", "as_tables", "check_free", "check_free_space", "check_numbers", "check_output_name",
-    "check_outputs", "check_prefix_name", "check_variables", "checksum", "expand_categories", "find_damaged_files",
-    "first_two_columns", "id_files", "join_variables", "joined_ids", "matches", "open_regular", "open_table",
-    "read_columns", "read_id_list", "read_note", "read_record", "read_sample_list", "read_variables", "recut",
+    "CHUNK", "GROUP_ROWS", "LAST_POSITION", "LIST_CHUNK", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS", "FolderLock",
+    "IdTable", "InputMemory", "MissingCodes", "OddPositions", "OutputSet", "RowStore", "Samples", "Variables",
+    "WholeFile", "as_floats", "as_levels", "as_paths", "as_tables", "check_free", "check_free_space",
+    "check_numbers", "check_output_name", "check_outputs", "check_prefix_name", "check_variables", "checksum",
+    "expand_categories", "find_damaged_files", "first_two_columns", "id_files", "input_budget", "iter_id_lists",
+    "join_variables", "joined_ids", "matches", "note_input_memory", "open_regular", "open_table", "read_columns",
+    "read_id_list", "read_note", "read_record", "read_sample_list", "read_variables", "recut",
     "refuse_other_format", "repeated", "seal_json", "spelling_hints", "stream_bytes", "stream_tables",
     "sync_folder", "take_apart", "text_options", "translated", "warn_of_classes", "warn_of_few_apart",
     "warn_of_no_environment", "writing_bytes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,10 +66,13 @@ def _is_table(source: Any) -> bool:
     return is_frame or isinstance(source, str | os.PathLike | pa.Table)
 
 
-def take_apart(source: Any, samples: Samples, what: str) -> IdTable:
-    """Take a file, frame, pyarrow table or array apart into IDs and columns; `what` names a table in memory."""
+def take_apart(source: Any, samples: Samples, what: str, wanted: Collection[str] | None = None) -> IdTable:
+    """Take a file, frame, pyarrow table or array apart into IDs and columns; `what` names a table in memory.
+
+    Of a long file, only the `wanted` columns are sure to be there; others may be nulls.
+    """
     if isinstance(source, str | os.PathLike):
-        return _split_ids(os.fspath(source), 2, *read_text_table(source, samples.iid))
+        return _split_ids(os.fspath(source), 2, *read_text_table(source, samples.iid, wanted))
     if isinstance(source, pa.Table):
         return _split_ids(what, None, source.column_names, source.columns)
     if isinstance(source, np.ndarray | list | tuple):

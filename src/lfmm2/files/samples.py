@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2._typing import AnyPath, Paths
-from lfmm2._words import some_of
+from lfmm2._words import some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, UsageError
-from lfmm2.files.text_tables import repeated, spelling_hints, stream_tables
+from lfmm2.files.input_memory import note_input_memory
+from lfmm2.files.text_tables import repeated, spelling_hints, stream_bytes, stream_tables
 
 # Bytes of memory that the IDs of one sample take as Python strings, those of the .fam and those of the tables. With a
 # smaller number the memory plan of a run would promise too little.
 SAMPLE_BYTES = 500
+#: Bytes of the text of a list that are parsed at once. More take more memory, because each ID becomes a Python string.
+LIST_CHUNK = 1 << 20
+# Number of IDs of no sample that are held for the message about them.
+_MOST_UNKNOWN = 50_000
+# Bytes that an ID of no sample takes, with those that are made of it in the search for another spelling.
+_LISTED_BYTES = 400
 
 
 @dataclass(frozen=True)
@@ -67,22 +74,46 @@ class SampleList:
 
 
 def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
-    """Read a list of IIDs, or of FID and IID, with or without a PLINK header line.
+    """Read a list of IIDs, or of FID and IID, with or without a PLINK header line; only IDs of no sample are held.
 
     Raises InconsistentInputError if a listed ID is of several samples, and the errors of `stream_tables`.
     """
-    first, second = first_two_columns(path, "a list of samples has an ID per line")
-    start = int(first[0] in ("#FID", "#IID", "FID", "IID"))
-    pairs = bool(second) and first[0] not in ("#IID", "IID")
-    keys = joined_ids(samples.fid, samples.iid) if pairs else list(samples.iid)
-    listed = set((joined_ids(first, second) if pairs else first)[start:])
-    if twins := [iid for iid in repeated(keys) if iid in listed]:
+    rule = "a list of samples has an ID per line"
+    keys: list[str] = []
+    row_of: dict[str, int] = {}
+    listed: set[int] = set()
+    unknown: set[str] = set()
+    is_first, pairs, more = True, False, ""
+    for table in stream_tables(path, rule, _numbered, LIST_CHUNK):
+        first, *second = (column.to_pylist() for column in table.columns[:2])
+        if is_first:
+            pairs = bool(second) and first[0] not in ("#IID", "IID")
+            keys = joined_ids(samples.fid, samples.iid) if pairs else list(samples.iid)
+            row_of = {key: row for row, key in enumerate(keys)}
+        names = joined_ids(first, second[0]) if pairs else first
+        if is_first and first[0] in ("#FID", "#IID", "FID", "IID"):
+            del names[0]
+        rows = list(map(row_of.get, names))
+        listed.update(row for row in rows if row is not None)
+        if len(unknown) < _MOST_UNKNOWN:
+            unknown.update(name for name, row in zip(names, rows, strict=True) if row is None)
+        else:
+            more = more or "over " * (None in rows)
+        is_first = False
+        note_input_memory(path, stream_bytes(LIST_CHUNK) + _LISTED_BYTES * len(unknown))
+    found = {keys[row] for row in listed}
+    if twins := [iid for iid in repeated(keys) if iid in found]:
         raise InconsistentInputError(f"{path}: {some_of(twins)}: several samples each; list FID and IID")
-    mask = np.array([key in listed for key in keys], dtype=np.bool_)
-    unknown = sorted(listed.difference(keys))
-    hints = spelling_hints(unknown, [key for key in keys if key not in listed]) if unknown else []
-    fact = f"{len(unknown)} IDs are not in the .fam ({some_of(unknown)})"
-    return SampleList(mask, len(unknown), "; ".join([fact, *hints]) if unknown else "")
+    mask = np.array([key in found for key in keys], dtype=np.bool_)
+    names = sorted(unknown)
+    hints = spelling_hints(names, [key for key in keys if key not in found]) if names and not more else []
+    fact = f"{more}{with_spaces(len(names)) if more else len(names)} IDs are not in the .fam ({some_of(names)})"
+    return SampleList(mask, len(names), "; ".join([fact, *hints]) if names else "")
+
+
+def _numbered(n_columns: int) -> list[str]:
+    """Return the names of the columns of a list, which are their numbers."""
+    return [str(i) for i in range(n_columns)]
 
 
 def as_paths(paths: Paths | None) -> list[AnyPath]:
@@ -104,12 +135,33 @@ def id_files(ids: object) -> list[AnyPath]:
     return files
 
 
-def read_id_list(ids: str | os.PathLike[str] | Iterable[object]) -> list[str]:
-    """Return SNP IDs, those of several files together.
+def iter_id_lists(ids: str | os.PathLike[str] | Iterable[object], n_ids: int) -> Iterator[list[str]]:
+    """Yield SNP IDs, those of several files together, in lists of `n_ids`, the last one shorter; one list at least.
 
     A file has them in the first column, without a header, as PLINK's prune.in.
     """
+    waiting: list[str] = []
+    is_first = True
+    for part in _iter_ids(ids):
+        waiting += part
+        while len(waiting) >= n_ids:
+            yield waiting[:n_ids]
+            del waiting[:n_ids]
+            is_first = False
+    if waiting or is_first:
+        yield waiting
+
+
+def _iter_ids(ids: str | os.PathLike[str] | Iterable[object]) -> Iterator[list[str]]:
+    """Yield SNP IDs as they are read."""
     files = id_files(ids)
     if not files:
-        return [str(name) for name in ids]  # type: ignore[union-attr]
-    return [name for file in files for name in first_two_columns(file, "a list of SNPs has an ID per line")[0]]
+        yield [str(name) for name in ids]  # type: ignore[union-attr]
+    for file in files:
+        for table in stream_tables(file, "a list of SNPs has an ID per line", _numbered, LIST_CHUNK):
+            yield table.column(0).to_pylist()
+
+
+def read_id_list(ids: str | os.PathLike[str] | Iterable[object]) -> list[str]:
+    """Return all SNP IDs that `iter_id_lists` yields."""
+    return [name for part in _iter_ids(ids) for name in part]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
@@ -24,21 +25,32 @@ GROUP_ROWS = 131_072
 # compressed copy and its text. `writing_bytes` adds to them for further columns. With a smaller number the memory plan
 # of a run would promise too little.
 GROUP_BYTES, USUAL_COLUMNS = 48 << 20, 12
+# Bytes of text from which on a group is written with fewer rows, so that long alleles and IDs do not fill the memory.
+# With a larger value they take more memory, with a smaller one usual IDs make small groups.
+GROUP_TEXT = 1 << 23
+# Bytes of the text of a usual group, which are in GROUP_BYTES, and bytes at the peak of writing for each byte above it.
+USUAL_TEXT, TEXT_COPIES = 1 << 22, 5
 # Bytes that each file adds: its buffer, and memory that the writer of a table leaves with the allocator. Measured with
 # 1 to 41 tables.
 FILE_BYTES = 17 << 17
 
 
-def writing_bytes(n_rows: int, n_columns: int, n_files: int) -> int:
-    """Return the bytes at the peak of writing tables one after the other, the widest with `n_columns` of numbers."""
+def writing_bytes(n_rows: int, n_columns: int, n_files: int, text_bytes: int = 0) -> int:
+    """Return the bytes at the peak of writing tables one after the other, the widest with `n_columns` of numbers.
+
+    `text_bytes` is the text of a row where it is longest, as with long alleles.
+    """
     group = GROUP_BYTES + max(n_columns - USUAL_COLUMNS, 0) * 3 * 8 * GROUP_ROWS
-    return group * min(n_rows, GROUP_ROWS) // GROUP_ROWS + FILE_BYTES * n_files
+    n_rows = min(n_rows, GROUP_ROWS)
+    text = TEXT_COPIES * max(min(text_bytes * n_rows, 2 * GROUP_TEXT) - USUAL_TEXT, 0)
+    return group * n_rows // GROUP_ROWS + FILE_BYTES * n_files + text
 
 
 class TableWriter:
     """A table written block by block to `file`, which stays open and is the caller's to commit.
 
-    Rows are gathered into groups of `group_rows`, so the bytes do not depend on how the caller cuts blocks.
+    Rows are gathered into groups of `group_rows`, or of fewer rows with `GROUP_TEXT` bytes of text, so the bytes do not
+    depend on how the caller cuts blocks.
     As a context manager it closes at the end of the block; after an exception nothing more is written.
     """
 
@@ -51,6 +63,7 @@ class TableWriter:
         self._schema = schema
         self._group_rows = group_rows
         self._waiting = schema.empty_table()
+        self._text_columns = [field.name for field in schema if pa.types.is_string(field.type)]
 
     def __enter__(self) -> TableWriter:
         return self
@@ -64,10 +77,18 @@ class TableWriter:
         """Add rows: all columns of the schema, in any order and of any type that casts to theirs."""
         rows = table.select(self._schema.names).cast(self._schema)
         self._waiting = pa.concat_tables([self._waiting, rows])
-        while self._waiting.num_rows >= self._group_rows:
+        while n_rows := self._rows_of_group():
             # One chunk, because pages of Parquet also end where a chunk does.
-            self._write_group(_with_nulls(self._waiting.slice(0, self._group_rows).combine_chunks()))
-            self._waiting = self._waiting.slice(self._group_rows)
+            self._write_group(_with_nulls(self._waiting.slice(0, n_rows).combine_chunks()))
+            self._waiting = self._waiting.slice(n_rows)
+
+    def _rows_of_group(self) -> int:
+        """Return the rows of the next group; 0 if it is not complete."""
+        lengths = [pc.binary_length(self._waiting[name]).fill_null(0) for name in self._text_columns]
+        if sum(pc.sum(length).as_py() or 0 for length in lengths) <= GROUP_TEXT:
+            return self._group_rows if self._waiting.num_rows >= self._group_rows else 0
+        ends = np.cumsum(sum(length.to_numpy().astype(np.int64) for length in lengths))
+        return min(max(int(np.searchsorted(ends, GROUP_TEXT, "right")), 1), self._group_rows)
 
     def close(self) -> None:
         """Write the rows gathered and the end of the table."""
@@ -236,19 +257,21 @@ class _Sink:
         self.closed = True
 
 
-def recut(tables: Iterable[pa.Table], n_rows: int) -> Iterator[pa.Table]:
-    """Cut a stream of tables anew into tables of `n_rows`, the last one shorter."""
+def recut(tables: Iterable[pa.Table], n_rows: int, n_bytes: int = 1 << 62) -> Iterator[pa.Table]:
+    """Cut a stream of tables anew into tables of `n_rows`, fewer where these take over `n_bytes` and in the last."""
     held: list[pa.Table] = []
-    n_held = 0
+    n_held = bytes_held = 0
     for table in tables:
         held.append(table)
         n_held += len(table)
-        if n_held < n_rows:
+        bytes_held += table.nbytes
+        if n_held < n_rows and bytes_held < n_bytes:
             continue
         joined = pa.concat_tables(held)
-        n_whole = n_held // n_rows * n_rows
+        n_whole = n_held // n_rows * n_rows or n_held
         for first in range(0, n_whole, n_rows):
             yield joined.slice(first, n_rows).combine_chunks()
         held, n_held = [joined.slice(n_whole)], n_held - n_whole
+        bytes_held = held[0].nbytes
     if n_held:
         yield pa.concat_tables(held).combine_chunks()

@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.csv
 
 from lfmm2._typing import AnyPath
 from lfmm2.errors import MalformedInputError, ReadError
-from lfmm2.files.text_tables import clean_text, open_regular, single_tabs
+from lfmm2.files.input_memory import note_input_memory
+from lfmm2.files.text_tables import CHUNK, CHUNK_COPIES, LONGEST_LINE, clean_text, open_regular, single_tabs
+
+# Rows from which the kind of a column is judged. With fewer, a column whose first cells are missing is kept.
+_JUDGED_ROWS = 10
+# Pieces of columns from which on they are joined: Arrow holds some hundred bytes for each piece of each column.
+_MOST_CHUNKS = 1 << 17
+# Bytes that a row takes beside its text while its ID is matched, as a Python string and in tables of IDs. With a
+# smaller number the memory plan of a run would promise too little.
+_ROW_BYTES = 400
+# Bytes that a column takes beside its cells, kept or not: its name, and its place in the parser and in tables.
+_COLUMN_BYTES = 600
 
 
-def read_text_table(path: AnyPath, known_ids: Collection[str]) -> tuple[list[str], list[pa.ChunkedArray]]:
-    """Return the column names of a text table and its columns as strings.
+def read_text_table(
+    path: AnyPath, known_ids: Collection[str], columns: Collection[str] | None = None
+) -> tuple[list[str], list[pa.ChunkedArray]]:
+    """Return the column names of a text table and its columns as strings; the text is read in pieces.
 
     Numbers are converted later, to name the cell at fault. A first line that has one of `known_ids` is data, not a
     header. The first row is line 2 of the file.
+
+    Parameters
+    ----------
+    path : path
+    known_ids : collection of str
+        IDs of the samples.
+    columns : collection of str, optional
+        Names of the variables in use; all by default. In a table of several pieces, columns that are neither in use
+        nor may hold IDs are not kept, and come as columns of nulls.
 
     Raises
     ------
@@ -26,29 +50,169 @@ def read_text_table(path: AnyPath, known_ids: Collection[str]) -> tuple[list[str
         The file cannot be read.
     MalformedInputError
         The table is empty, ragged, without a header, or no text.
+    InsufficientMemoryError
+        The columns take more than the memory budget.
     """
-    with open_regular(path) as file:
-        try:
-            text = clean_text(file.read(), path)
-        except OSError as error:
-            raise ReadError(f"{path}: {error.strerror}; check the disk") from error
-    end = text.find(b"\n", len(text.rstrip()))  # blank lines at the end go, but not a row's empty last cells
-    text = text[:end] if end >= 0 else text
-    try:
-        header = text.decode("utf-8").partition("\n")[0]
-    except UnicodeDecodeError as error:
-        line = text.count(b"\n", 0, error.start) + 1
-        raise MalformedInputError(f"{path}, line {line}: is not UTF-8; save the file as UTF-8") from None
-    delimiter = _delimiter(header, path)
+    pieces = _read_pieces(path)
+    piece = next(pieces, None)
+    if piece is None:
+        raise MalformedInputError(f"{path}: is empty; give a table with a header line")
+    header, _, body = piece.text.partition(b"\n")
+    delimiter = _delimiter(header.decode(), path)
     if delimiter == " ":
-        text, delimiter = single_tabs(text), "\t"
-    header_row, _, body = text.partition(b"\n")
-    names = [name.strip() for name in _cells(header_row.decode(), delimiter, f"{path}, line 1")]
+        header = single_tabs(header)
+    names = [name.strip() for name in _cells(header.decode(), delimiter.replace(" ", "\t"), f"{path}, line 1")]
     if set(names[:2]) & set(known_ids) or all(map(is_number, names)):
         raise MalformedInputError(f"{path}, line 1: is data, not a header; add one, such as IID and names")
-    if not body:
+    rows = _Rows(path, names, delimiter)
+    if not piece.is_last and columns is not None:
+        rows.choose_columns(body, columns)
+    if body:
+        rows.add(replace(piece, text=body, line=2))
+    for piece in pieces:
+        rows.add(piece)
+    if not rows.n_rows:
         raise MalformedInputError(f"{path}: has a header line only; add one line per sample")
-    return names, _parse_body(body, names, delimiter, path)
+    return names, rows.columns()
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Whole lines of a text, without the line end of the last.
+
+    Attributes
+    ----------
+    text : bytes
+    line : int
+        Line of the file with which the text begins.
+    share_read : float
+        Share of the file that is read with this piece.
+    is_last : bool
+    """
+
+    text: bytes
+    line: int
+    share_read: float
+    is_last: bool
+
+
+def _read_pieces(path: AnyPath) -> Iterator[_Piece]:
+    """Yield a text in pieces of about `CHUNK` bytes, UTF-8 with Unix line ends, without the blank lines at its end."""
+    line, done = 1, 0
+    blank = b""  # blank lines after the last line so far: harmless, unless more text follows
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        while True:
+            try:
+                chunk = file.read(CHUNK)
+                rest = file.readline(LONGEST_LINE)
+            except OSError as error:
+                raise ReadError(f"{path}: {error.strerror}; check the disk") from error
+            if not chunk:
+                return
+            done += len(chunk) + len(rest)
+            text = blank + clean_text(chunk + rest, path, line + blank.count(b"\n"))
+            if max(len(rest), len(blank)) >= LONGEST_LINE:
+                raise MalformedInputError(f"{path}, after line {line}: over 16 MB without a row; give a table")
+            lines = text.rstrip()
+            if not lines:
+                blank = text
+                continue
+            end = text.find(b"\n", len(lines))  # the empty last cells of a row stay
+            lines, blank = (text[:end], text[end + 1 :]) if end >= 0 else (text, b"")
+            _check_utf8(lines, path, line)
+            yield _Piece(lines, line, done / max(size, done), done >= size)
+            line += lines.count(b"\n") + 1
+
+
+def _check_utf8(text: bytes, path: AnyPath, line: int) -> None:
+    """Raise MalformedInputError unless text that begins at this line of the file is UTF-8."""
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line += text.count(b"\n", 0, error.start)
+        raise MalformedInputError(f"{path}, line {line}: is not UTF-8; save the file as UTF-8") from None
+
+
+class _Rows:
+    """The rows of a table, gathered piece by piece as columns of text.
+
+    Attributes
+    ----------
+    n_rows : int
+    """
+
+    def __init__(self, path: AnyPath, names: list[str], delimiter: str) -> None:
+        self._path = path
+        self._names = names
+        self._delimiter = delimiter
+        self._kept = list(range(len(names)))
+        self._parts: list[pa.Table] = []
+        self._n_bytes = 0
+        self.n_rows = 0
+
+    def choose_columns(self, rows: bytes, wanted: Collection[str]) -> None:
+        """Keep the wanted columns, and those that may hold IDs: only fractions in these first rows cannot be IDs."""
+        lines = rows.split(b"\n", _JUDGED_ROWS)[:_JUDGED_ROWS]
+        separator = None if self._delimiter == " " else self._delimiter
+        measured = {
+            j
+            for line in lines
+            for j, cell in enumerate(line.decode().split(separator))
+            if _is_fraction(cell.strip('"'))
+        }
+        self._kept = [
+            j for j, name in enumerate(self._names)
+            if j == 0 or j not in measured or name in wanted or name.lstrip("#").upper() in ("FID", "IID")
+        ]  # fmt: skip
+
+    def add(self, piece: _Piece) -> None:
+        """Add the rows of a piece; note the memory that they take here and while their IDs are matched."""
+        text, delimiter = piece.text, self._delimiter
+        if delimiter == " ":
+            text, delimiter = single_tabs(text), "\t"
+        table = self._parse(text, delimiter, piece.line)
+        self._parts.append(table)
+        if len(self._parts) * len(self._kept) > _MOST_CHUNKS:
+            self._parts = [pa.concat_tables(self._parts).combine_chunks()]
+        self.n_rows += table.num_rows
+        self._n_bytes += table.get_total_buffer_size()
+        growing = self._n_bytes + self.n_rows * (_ROW_BYTES + 8 * len(self._kept))
+        fixed = CHUNK_COPIES * len(text) + _COLUMN_BYTES * len(self._names)
+        remedy = "name the columns in use with --variables, and leave out rows of other samples"
+        note_input_memory(self._path, growing + fixed, int(growing / piece.share_read) + fixed, remedy)
+
+    def columns(self) -> list[pa.ChunkedArray]:
+        """Return all columns; those that were not kept share one column of nulls."""
+        table = pa.concat_tables(self._parts)
+        nulls = pa.chunked_array([pa.nulls(self.n_rows)])
+        kept = dict(zip(self._kept, table.columns, strict=True))
+        return [kept.get(j, nulls) for j in range(len(self._names))]
+
+    def _parse(self, text: bytes, delimiter: str, line: int) -> pa.Table:
+        """Return the kept columns of lines; raise MalformedInputError at the first faulty line."""
+        numbers = [str(j) for j in range(len(self._names))]  # pyarrow wants unique names
+        kept = [str(j) for j in self._kept]
+        try:
+            table = pyarrow.csv.read_csv(
+                pa.BufferReader(text),
+                pyarrow.csv.ReadOptions(column_names=numbers, use_threads=False, block_size=len(text) + 1),
+                pyarrow.csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False),
+                pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(kept, pa.string()), include_columns=kept),
+            )
+        except pa.ArrowInvalid as error:
+            fault = str(error)
+        else:
+            if table.num_rows == text.count(b"\n") + 1 and b"\n\n" not in b"\n" + text:
+                return table
+            fault = "a quoted cell goes over several lines"
+        for number, row in enumerate(text.decode().split("\n"), line):
+            n_cells = len(_cells(row, delimiter, f"{self._path}, line {number}"))
+            if n_cells != len(numbers):
+                remedy = "in R use write.csv, not write.table" if n_cells == len(numbers) + 1 else "correct it"
+                fact = f"{n_cells} cell(s), but the header has {len(numbers)}"
+                raise MalformedInputError(f"{self._path}, line {number}: {fact}; {remedy}")
+        raise MalformedInputError(f"{self._path}: {fault}; correct it")
 
 
 def _delimiter(header: str, path: AnyPath) -> str:
@@ -77,26 +241,6 @@ def is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text, re.ASCII) is not None
 
 
-def _parse_body(body: bytes, names: list[str], delimiter: str, path: AnyPath) -> list[pa.ChunkedArray]:
-    """Return the columns of the lines after the header as text; raise MalformedInputError at the first faulty line."""
-    numbers = [str(j) for j in range(len(names))]  # pyarrow wants unique names
-    try:
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(body),
-            pyarrow.csv.ReadOptions(column_names=numbers, use_threads=False, block_size=len(body) + 1),
-            pyarrow.csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False),
-            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(numbers, pa.string())),
-        )
-    except pa.ArrowInvalid as error:
-        fault = str(error)
-    else:
-        if table.num_rows == body.count(b"\n") + 1 and b"\n\n" not in b"\n" + body:
-            return list(table.columns)
-        fault = "a quoted cell goes over several lines"
-    for number, line in enumerate(body.decode().split("\n"), 2):
-        n_cells = len(_cells(line, delimiter, f"{path}, line {number}"))
-        if n_cells != len(names):
-            remedy = "in R use write.csv, not write.table" if n_cells == len(names) + 1 else "correct it"
-            fact = f"{n_cells} cell(s), but the header has {len(names)}"
-            raise MalformedInputError(f"{path}, line {number}: {fact}; {remedy}")
-    raise MalformedInputError(f"{path}: {fault}; correct it")
+def _is_fraction(text: str) -> bool:
+    """Return True for a number with digits other than 0 after its point, as measurements have and IDs have not."""
+    return re.fullmatch(r"[-+]?\d*\.\d*[1-9]\d*([eE][-+]?\d+)?", text) is not None

@@ -28,11 +28,11 @@ from lfmm2.files.position_cells import LAST_POSITION, OddPositions, parse_positi
 Layout = Callable[[int], Sequence[str] | None]
 #: Bytes of text that are parsed at once. More takes more memory; much less would spend the time on calls of the parser.
 CHUNK = 1 << 22
-# Bytes held at the peak per byte of a piece of text: the text as read, its cleaned copies, and its columns. With a
+#: Bytes held at the peak per byte of a piece of text: the text as read, its cleaned copies, and its columns. With a
 # smaller number the memory plan of a run would promise too little.
-_CHUNK_COPIES = 8
-# Bytes of a line from which on a file is refused, so that one without line ends does not fill the memory.
-_LONGEST_LINE = 1 << 24
+CHUNK_COPIES = 8
+#: Bytes of a line from which on a file is refused, so that one without line ends does not fill the memory.
+LONGEST_LINE = 1 << 24
 _OTHER_FORMATS = {
     b"\x6c\x1b\x00": "a sample-major .bed; convert it with plink2 --make-bed",
     b"\x6c\x1b\x01": "a .bed; give a text file",
@@ -44,6 +44,29 @@ _OTHER_FORMATS = {
 _OTHER_FORMATS |= {
     b"\x6c\x1b" + bytes([mode]): "a .pgen; convert it with plink2 --pfile … --make-bed"
     for mode in (0x02, 0x03, 0x04, 0x10, 0x11, 0x20, 0x21, 0x30, 0x31)
+}
+# First bytes of files that are no text, as people give them in place of a table.
+_NOT_TEXT = {
+    b"PK\x03\x04": "an Excel workbook or a zip file; save the table as CSV, or unpack it",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook; save the table as CSV",
+    b"PAR1\x15": "a Parquet file; read it in Python and give the DataFrame, or save it as CSV",
+    b"ARROW1\0": "a Feather file; read it in Python and give the DataFrame, or save it as CSV",
+    b"\x89HDF": "an HDF5 or netCDF file; save the values of the samples as CSV",
+    b"CDF\x01": "a netCDF file; save the values of the samples as CSV",
+    b"CDF\x02": "a netCDF file; save the values of the samples as CSV",
+    b"CDF\x05": "a netCDF file; save the values of the samples as CSV",
+    b"II*\0": "a TIFF image; take the values at the samples and save them as CSV",
+    b"MM\0*": "a TIFF image; take the values at the samples and save them as CSV",
+    b"\x89PNG": "a picture; give a table",
+    b"SQLite format 3": "a database; save the table as CSV",
+    b"%PDF": "a PDF; save the table as CSV",
+    b"{\\rtf": "a document of a word processor; save the table as CSV",
+    b"<!DOCTYPE": "a web page; download the table itself",
+    b"<!doctype": "a web page; download the table itself",
+    b"<html": "a web page; download the table itself",
+    b"\x93NUMPY": "a NumPy array; load it in Python and give the array, or save it as CSV",
+    b"BZh91AY": "compressed with bzip2; decompress it first",
+    b"\xfd7zXZ": "compressed with xz; decompress it first",
 }
 _STRAY_BYTES = {
     b"\0": "a NUL byte: UTF-16, binary or damaged; save it as UTF-8 text",
@@ -113,6 +136,8 @@ def clean_text(text: bytes, path: AnyPath, line: int = 1) -> bytes:
     """Return text, which begins at `line` of the file, with Unix line ends and without a byte-order mark."""
     if line == 1:
         refuse_other_format(text, path)
+        if kind := next((kind for magic, kind in _NOT_TEXT.items() if text.startswith(magic)), None):
+            raise MalformedInputError(f"{path}: is {kind}")
         text = text.removeprefix(b"\xef\xbb\xbf")
     # A search for one byte is much faster than for two.
     if b"\r" in text:
@@ -132,13 +157,13 @@ def _text_chunks(path: AnyPath, chunk_bytes: int) -> Iterator[tuple[int, bytes]]
         while True:
             try:
                 chunk = file.read(chunk_bytes)
-                rest = file.readline(_LONGEST_LINE)
+                rest = file.readline(LONGEST_LINE)
             except OSError as error:
                 raise ReadError(f"{path}, after line {line}: {error.strerror}; check the disk") from error
             if not chunk:
                 return
             text = blank + single_tabs(clean_text(chunk + rest, path, line + len(blank)))
-            if len(rest) == _LONGEST_LINE:
+            if len(rest) == LONGEST_LINE:
                 raise MalformedInputError(f"{path}, after line {line}: over 16 MB in a line; give a table")
             lines = text.rstrip(b"\n")
             blank = text if not lines else text[len(lines) + 1 :]
@@ -153,7 +178,7 @@ def _text_chunks(path: AnyPath, chunk_bytes: int) -> Iterator[tuple[int, bytes]]
 
 def stream_bytes(text_bytes: int) -> int:
     """Return the bytes that `stream_tables` holds at its peak, of a file of `text_bytes`."""
-    return _CHUNK_COPIES * min(text_bytes, CHUNK)
+    return CHUNK_COPIES * min(text_bytes, CHUNK)
 
 
 def stream_tables(

@@ -110,7 +110,7 @@ def read_variables(
     """
     sources = as_tables(source)
     names_of_tables = [what] if len(sources) == 1 else [f"{what}, table {i + 1}" for i in range(len(sources))]
-    tables = [take_apart(part, samples, name) for part, name in zip(sources, names_of_tables, strict=True)]
+    tables = [take_apart(part, samples, name, columns) for part, name in zip(sources, names_of_tables, strict=True)]
     names = _choose_names(tables, columns)
     if kept is None:
         kept = np.arange(len(samples))

@@ -195,6 +195,7 @@ class BedFile(PackedBed, GenotypeSource):
             self._stamps += [bim_stamp, FileStamp(self.fam_path)]
             self.samples = read_fam(self.fam_path)
             self._held: list[pa.Table] | None = None
+            self._row_bytes = 0
             survey = self._survey_bim(is_held=bim_stamp.n_bytes <= _HELD_BIM)
             self.left_out = survey.left_out
             self._set_shape(len(self.samples), survey.n_snps, self.fam_path.name, self.bim_path.name)
@@ -219,7 +220,9 @@ class BedFile(PackedBed, GenotypeSource):
     def _stream_bim(self, chunk_bytes: int = CHUNK, odd: OddPositions | None = None) -> Iterator[pa.Table]:
         """Stream the .bim from the disk."""
         rule = "a .bim has 6 columns, or 5 without the genetic position"
-        return stream_tables(self.bim_path, rule, _BIM_COLUMNS.get, chunk_bytes, odd)
+        for table in stream_tables(self.bim_path, rule, _BIM_COLUMNS.get, chunk_bytes, odd):
+            self._row_bytes = max(self._row_bytes, table.nbytes // len(table))
+            yield table
 
     def iter_variants(self, chunk_bytes: int = CHUNK) -> Iterator[pa.Table]:
         """Stream the .bim as tables of CHROM, POS, ID, A1 and A2, each parsed from about `chunk_bytes` of text.
@@ -248,7 +251,7 @@ class BedFile(PackedBed, GenotypeSource):
     def memory(self) -> SourceMemory:
         """Return the bytes of a SNP in the .bed and of the .bim, whose tables take about twice its text."""
         n_bytes = self.stamps[1].n_bytes
-        return SourceMemory(self.bytes_per_snp, n_bytes, 0 if self._held is None else 2 * n_bytes)
+        return SourceMemory(self.bytes_per_snp, n_bytes, 0 if self._held is None else 2 * n_bytes, self._row_bytes)
 
     def describe(self) -> dict[str, Any]:
         """Return path, size and shape of the .bed."""

@@ -35,6 +35,9 @@ NO_ID = "."
 # a much larger upper limit would fail.
 COMPARED_IDS, MOST_COMPARED_IDS = 1 << 17, 1 << 23
 
+# Bytes of IDs from which on fewer are searched at a time, unless the wanted IDs take more, for the sake of long IDs.
+COMPARED_BYTES = 1 << 22
+
 
 @dataclass(frozen=True)
 class SourceMemory:
@@ -48,11 +51,14 @@ class SourceMemory:
         Bytes of the text that lists the variants, which is read in pieces.
     held_variant_bytes : int
         Bytes of the tables of variants that the source keeps in memory while it is open.
+    row_bytes : int
+        Bytes of a variant in its table where the text is longest, as an average over a piece.
     """
 
     snp_bytes: int = 0
     variant_bytes: int = 0
     held_variant_bytes: int = 0
+    row_bytes: int = 0
 
 
 @runtime_checkable
@@ -194,7 +200,8 @@ class GenotypeSource(Protocol):
         found_ids: list[str] = []
         first_snp = 0
         n_compared = min(max(COMPARED_IDS, len(wanted)), MOST_COMPARED_IDS)
-        for table in recut((table.select(["ID"]) for table in self.iter_variants()), n_compared):
+        tables = (table.select(["ID"]) for table in self.iter_variants())
+        for table in recut(tables, n_compared, max(COMPARED_BYTES, wanted.nbytes)):
             rows = np.flatnonzero(pc.is_in(table["ID"], value_set=searched).to_numpy())
             found.append(first_snp + rows)
             found_ids += table["ID"].take(rows).to_pylist()

@@ -230,9 +230,9 @@ TABLE = (
     Option("dry_run", "--dry-run", FLAG, section=OUTPUT, default=False, functions=NO_FUNCTION, changes_results=False,
            help="Check all inputs, print the plan, and stop."),
     Option("n_threads", "--threads", WHOLE, section=RESOURCES, range=Range(1, 1024), changes_results=False,
-           help="Threads; all processors by default."),
+           help="Threads; all processors that the process may use by default."),
     Option("memory", "--memory", TEXT, section=RESOURCES, changes_results=False,
-           help="Budget in MiB, or with a unit such as 4GB; half of the free memory by default."),
+           help="Budget in MiB, or with a unit such as 4GB; half of what is free for the process by default."),
     Option("progress", "", FLAG, section=RESOURCES, default=False, changes_results=False,
            help="Show progress on stderr; the command line always does."),
 )  # fmt: skip

@@ -81,6 +81,10 @@ class RunSize:
     variant_bytes, held_variant_bytes : int
         Bytes of the text of the larger table of variants, which is streamed, and of the tables of variants that are
         kept in memory.
+    variant_row_bytes : int
+        Bytes of a tested variant in its table where its text is longest.
+    input_bytes : int
+        Bytes that the largest table of variables or list took while it was read, before any pass.
     """
 
     tested: GenotypeMatrix
@@ -98,6 +102,8 @@ class RunSize:
     n_listed: int = 0
     variant_bytes: int = 0
     held_variant_bytes: int = 0
+    variant_row_bytes: int = 0
+    input_bytes: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -127,10 +133,24 @@ class RunSize:
         return self.held_bytes + stream_bytes(self.variant_bytes)
 
     @property
+    def peak_of_inputs(self) -> int:
+        """Bytes at the peak of memory before the first pass, while variants, tables and lists are read."""
+        return max(self.reading_bytes, self.held_bytes + self.input_bytes)
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of the statistics of a SNP, kept from the pass of the tests until the tables are written."""
+        return 8 * sum(self._columns_of_stores())
+
+    @property
+    def n_store_files(self) -> int:
+        """Number of files that keep these statistics, all of which are open at once."""
+        return sum(n_columns > 0 for n_columns in self._columns_of_stores())
+
+    def _columns_of_stores(self) -> list[int]:
+        """Return the number of columns of each store of statistics."""
         n_held_out = N_COLUMNS if self.filled else 0
-        return 8 * sum(store_columns(COLUMNS, self.n_variables, self.n_loadings, n_held_out, self.n_sweep).values())
+        return list(store_columns(COLUMNS, self.n_variables, self.n_loadings, n_held_out, self.n_sweep).values())
 
 
 @dataclass(frozen=True)
@@ -168,7 +188,7 @@ def _plan_choice(
 ) -> Stage:
     """Return the memory of the passes that choose samples and SNPs, the largest of all."""
     held = Footprint(size.held_bytes)
-    stages = [Stage(size.reading_bytes, held)]
+    stages = [Stage(size.peak_of_inputs, held)]
     if counts_calls:
         stages.append(_plan_stage(counting_footprint(size.tested, n_threads), held, n_threads, memory))
     if filtered:
@@ -218,7 +238,7 @@ def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: in
     if n_tables == 0:
         return size.reading_bytes + kept_bytes + sweep
     # Three more files are written: the log, the record and the factors.
-    writing = writing_bytes(size.n_snps, size.n_loadings, n_tables + 3)
+    writing = writing_bytes(size.n_snps, size.n_loadings, n_tables + 3, size.variant_row_bytes)
     return size.reading_bytes + max(writing + q_value_bytes(size.n_snps, sorted_together(memory)), sweep)
 
 
@@ -262,6 +282,8 @@ class RunPlan:
         Bytes that stay in memory for the whole run.
     beside_factors, beside_tests : Footprint
         Memory held beside the passes for the factors, and beside the pass of the tests.
+    n_store_files : int
+        Files that keep statistics and are open at once; 0 without `out`.
     """
 
     n_samples: int
@@ -292,10 +314,11 @@ class RunPlan:
     held_bytes: int
     beside_factors: Footprint
     beside_tests: Footprint
+    n_store_files: int
 
     def for_record(self) -> dict[str, Any]:
         """Return the plan for the record of a run, without the attributes that only the engine needs."""
-        engine_only = ("held_bytes", "beside_factors", "beside_tests")
+        engine_only = ("held_bytes", "beside_factors", "beside_tests", "n_store_files")
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
     def check(self) -> None:
@@ -448,6 +471,7 @@ def make_plan(
         held_bytes=size.held_bytes,
         beside_factors=factors.beside,
         beside_tests=testing.beside,
+        n_store_files=0 if out_format is None else size.n_store_files,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from lfmm2._typing import Ints
 from lfmm2.errors import InconsistentInputError, UsageError
+from lfmm2.files import InputMemory
 from lfmm2.genotypes import (
     Engine,
     GenotypeMatrix,
@@ -36,7 +37,15 @@ from lfmm2.pipeline.inputs import (
 from lfmm2.pipeline.options import TABLE
 from lfmm2.pipeline.run_options import RunOptions, SnpOptions
 from lfmm2.pipeline.snps import listed_snps, select_snps
-from lfmm2.process import Progress, parse_memory, resolve_threads, single_threaded_blas, software, terminal_progress
+from lfmm2.process import (
+    Progress,
+    check_threads,
+    parse_memory,
+    resolve_threads,
+    single_threaded_blas,
+    software,
+    terminal_progress,
+)
 from lfmm2.results import SampleFilterFacts
 
 
@@ -117,6 +126,8 @@ class RunInputs:
     memory : int
         Budget in bytes.
     n_threads : int
+    input_bytes : int
+        Bytes of memory that the largest table or list took while it was read.
     opened : tuple of GenotypeSource
         Sources that were opened for this run, and that `close` closes.
     sample_filter : SampleFilterFacts or None
@@ -136,6 +147,7 @@ class RunInputs:
     tables: list[Path]
     memory: int
     n_threads: int
+    input_bytes: int
     opened: tuple[GenotypeSource, ...]
     sample_filter: SampleFilterFacts | None = None
 
@@ -232,33 +244,36 @@ def read_inputs(
     thin = options.snps.est_thin
     thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
     memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
+    check_threads(n_threads)
     tables = check_readable(X, covar, options)
+    input_memory = InputMemory(memory)
     opened: list[GenotypeSource] = []
     try:
-        # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
-        _check_array_options(est_bed, full_bed, options.snps)
-        tested = _open_genotypes(full_bed, opened, options.snps)
-        estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options.snps)
-        refuse_transposed(tested, X)
-        if thin is not None and numbers.given is not None:
-            raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
-        if thin is not None:
-            refuse(estimation, "est_thin")
-        variables, numbers, ridge = _align_to_samples(tested, X, covar, numbers, options)
-        estimation_rows = variables.rows
-        if est_bed is not None:
-            name = str(os.fspath(est_bed)) if isinstance(est_bed, str | os.PathLike) else "the estimation set"
-            estimation_rows = match_samples(variables, estimation, name)
-        listed, est_listed = select_snps(tested, options.snps), None
-        if options.snps.est_extract is not None:
-            est_listed = listed_snps(estimation, options.snps.est_extract, "--est-extract")
+        with input_memory.watched():
+            # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
+            _check_array_options(est_bed, full_bed, options.snps)
+            tested = _open_genotypes(full_bed, opened, options.snps)
+            estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options.snps)
+            refuse_transposed(tested, X)
+            if thin is not None and numbers.given is not None:
+                raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
+            if thin is not None:
+                refuse(estimation, "est_thin")
+            variables, numbers, ridge = _align_to_samples(tested, X, covar, numbers, options)
+            estimation_rows = variables.rows
+            if est_bed is not None:
+                name = str(os.fspath(est_bed)) if isinstance(est_bed, str | os.PathLike) else "the estimation set"
+                estimation_rows = match_samples(variables, estimation, name)
+            listed, est_listed = select_snps(tested, options.snps), None
+            if options.snps.est_extract is not None:
+                est_listed = listed_snps(estimation, options.snps.est_extract, "--est-extract")
     except BaseException:
         for source in opened:
             source.close()
         raise
     return RunInputs(
         options, numbers, thin, tested, estimation, variables, ridge, estimation_rows, listed, est_listed, tables,
-        memory, n_threads, tuple(opened),
+        memory, n_threads, input_memory.peak, tuple(opened),
     )  # fmt: skip
 
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from lfmm2._typing import Floats
 from lfmm2._words import with_spaces
-from lfmm2.errors import InputWarning
-from lfmm2.files import GROUP_ROWS, open_table, recut, seal_json
+from lfmm2.errors import InputWarning, ReadError
+from lfmm2.files import GROUP_ROWS, RowStore, open_table, recut, seal_json
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.result_files import ResultFiles
@@ -32,6 +32,8 @@ from lfmm2.statistics import Calibration, StreamedQValues, sorted_together
 # SNPs of one write of a text table. More take more memory, fewer more calls of the compressor. Parquet is written in
 # the larger groups of `GROUP_ROWS`, because a reader seeks to a group and each has its own header.
 TEXT_ROWS = 16_384
+# Bytes of variants in a block above which it has fewer rows. A larger value takes more memory with long alleles.
+BLOCK_TEXT = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,15 @@ class ResultWriter:
         finally:
             self.progress.finish()
 
-    def _cut_variants(self) -> Iterator[pa.Table]:
-        """Stream the variants in blocks of the same rows as those of the statistics."""
-        return recut(self.variants(), BLOCK_ROWS)
+    def _stream_blocks(self, *stores: RowStore) -> Iterator[tuple[pa.Table, list[Floats]]]:
+        """Stream the variants in blocks, each with the rows of the same SNPs in the stores."""
+        first = 0
+        for variants in recut(self.variants(), BLOCK_ROWS, BLOCK_TEXT):
+            end = first + len(variants)
+            yield variants, [next(store.part(first, end, len(variants))) for store in stores]
+            first = end
+        if first != self.store.n_snps:
+            raise ReadError(f"{first} SNPs are listed, but {self.store.n_snps} were tested; start again")
 
     def _stream_statistics(self, variable: int | None) -> Iterator[pa.Table]:
         """Compute the table of a variable, or of the joint test if None, block by block."""
@@ -132,8 +140,7 @@ class ResultWriter:
         calibration = self.calibrations[-1 if variable is None else variable]
         stores = [store.common, *([] if variable is None else [store.rows[variable]])]
         with self._compute_q_values(calibration, store.magnitude_blocks(variable)) as q_values:
-            blocks = zip(self._cut_variants(), *(each.blocks(BLOCK_ROWS) for each in stores), strict=True)
-            for variants, common, *own in blocks:
+            for variants, (common, *own) in self._stream_blocks(*stores):
                 rows = own[0] if own else None
                 yield statistics_table(
                     store.columns, variants, common, rows, calibration, self.counts_a1, q_values.take
@@ -141,8 +148,8 @@ class ResultWriter:
 
     def _stream_loadings(self) -> Iterator[pa.Table]:
         """Stream the table of loadings, block by block."""
-        blocks = zip(self._cut_variants(), self.store.loadings.blocks(BLOCK_ROWS), strict=True)
-        return (loadings_table(variants, loadings, self.counts_a1) for variants, loadings in blocks)
+        for variants, (loadings,) in self._stream_blocks(self.store.loadings):
+            yield loadings_table(variants, loadings, self.counts_a1)
 
     def _compute_q_values(self, calibration: Calibration, blocks: Iterator[Floats]) -> StreamedQValues:
         """Compute the q-values of all SNPs in a pass over their statistics; the caller closes them."""

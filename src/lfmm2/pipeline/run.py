@@ -28,7 +28,7 @@ from lfmm2.pipeline.run_record import describe_calibration, describe_imputation,
 from lfmm2.pipeline.sample_filter import filter_samples
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
 from lfmm2.pipeline.stages import Fit, Tested, choose_number_of_factors, estimate_factors, run_snp_tests
-from lfmm2.process import single_threaded_blas
+from lfmm2.process import open_files_allowed, single_threaded_blas
 from lfmm2.results import AssociationResult, MemorySource, read_results
 
 
@@ -89,6 +89,8 @@ def prepare_run(
         files = ResultFiles(options.output, names, _design(inputs), _extra_files(inputs), inputs.input_paths())
         identity = {} if files.prefix is None else inputs.identity()
         files.check(plan, identity)
+        with open_files_allowed(plan.n_store_files):
+            pass  # A limit that is too low is told before the passes.
     except BaseException:
         inputs.close()
         raise
@@ -122,6 +124,8 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         n_listed=n_listed,
         variant_bytes=max(of_tested.variant_bytes, of_estimation.variant_bytes),
         held_variant_bytes=held_variant_bytes,
+        variant_row_bytes=of_tested.row_bytes,
+        input_bytes=inputs.input_bytes,
         filled=test.impute == "factors",
         loadings=test.loadings,
     )
@@ -215,7 +219,8 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
         if files.is_complete:
             files.remove_rest()
         else:
-            with files.begin(prepared.identity) as (checkpoints, publication):
+            allowed = open_files_allowed(prepared.plan.n_store_files)
+            with allowed, files.begin(prepared.identity) as (checkpoints, publication):
                 if not publication.is_complete():
                     run = _choose_snps(prepared, checkpoints)
                     factors = _estimate(run, checkpoints, files.read_factors(publication))

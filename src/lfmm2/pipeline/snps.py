@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from lfmm2._typing import Floats, Ints, ListedSnps
 from lfmm2._words import with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning
-from lfmm2.files import id_files, read_id_list, spelling_hints
+from lfmm2.files import (
+    LIST_CHUNK,
+    id_files,
+    input_budget,
+    iter_id_lists,
+    note_input_memory,
+    spelling_hints,
+    stream_bytes,
+)
 from lfmm2.genotypes import THRESHOLD_MARGIN, Engine, GenotypeSource, packed_matrix, refuse
 from lfmm2.pipeline.run_options import SnpOptions
 from lfmm2.results import FilterFacts
@@ -20,6 +28,13 @@ NUMPY_HYPERGEOMETRIC_LIMIT = 900_000_000
 # Number of SNPs up to which other spellings of an absent ID are looked for. The search holds all IDs in memory, so a
 # larger value takes more memory than the plan allows for.
 MOST_COMPARED_SNPS = 100_000
+# Number of listed IDs up to which other spellings of absent ones are looked for, for the same reason.
+MOST_DOUBTFUL = 50_000
+# Bytes that a listed ID takes while it is searched: as a Python string, and in the tables of Arrow.
+LISTED_ID_BYTES = 400
+# Fewest and most listed IDs that are searched together; between them, as many as take an eighth of the budget. Each
+# search reads the IDs of the source once.
+FEWEST_TOGETHER, MOST_TOGETHER = 1 << 16, 1 << 23
 
 
 def listed_snps(source: GenotypeSource, ids: ListedSnps, option: str) -> Ints:
@@ -40,12 +55,25 @@ def listed_snps(source: GenotypeSource, ids: ListedSnps, option: str) -> Ints:
         If SNPs of this source have no IDs.
     """
     refuse(source, option.removeprefix("--").replace("-", "_"))
-    wanted, files = read_id_list(ids), ", ".join(map(str, id_files(ids)))
+    files = ", ".join(map(str, id_files(ids)))
     where = f"{option} {files}" if files else option
-    found, n_absent = source.find(wanted)
-    hints = "".join(f"; {hint}" for hint in _spelling_hints(source, wanted)) if n_absent else ""
+    budget = input_budget()
+    n_together = MOST_TOGETHER if budget is None else max(budget // (8 * LISTED_ID_BYTES), FEWEST_TOGETHER)
+    parts, doubtful = [], list[str]()
+    n_wanted = n_absent = 0
+    for wanted in iter_id_lists(ids, min(n_together, MOST_TOGETHER)):
+        found, n_lacking = source.find(wanted)
+        parts.append(found)
+        n_wanted += len(wanted)
+        n_absent += n_lacking
+        if n_lacking and n_wanted <= MOST_DOUBTFUL:
+            doubtful += wanted
+        n_bytes = LISTED_ID_BYTES * (len(wanted) + len(doubtful)) + 16 * sum(map(len, parts))
+        note_input_memory(files or option, n_bytes + stream_bytes(LIST_CHUNK))
+    found = parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))
+    hints = "".join(f"; {hint}" for hint in _spelling_hints(source, doubtful)) if doubtful else ""
     if len(found) == 0:
-        fact = f"none of {len(wanted)} IDs is in {source.name}"
+        fact = f"none of {n_wanted} IDs is in {source.name}"
         raise InconsistentInputError(f"{where}: {fact}{hints}; check the IDs")
     if n_absent:
         warnings.warn(f"{where}: {n_absent} IDs are not in {source.name}{hints}", InputWarning, stacklevel=5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -101,7 +102,7 @@ class StatisticsStore:
         self.close()
         self._stores = []
         for name, n_columns in self._shapes.items():
-            path = self._checkpoints.rows_path(f"{_NOTE}-{name}")
+            path = self._rows_path(name)
             self._stores.append(RowStore(self.n_snps, n_columns, path, n_kept))
         self.histograms = [MagnitudeHistogram() for _ in range(self._model.n_reported + 1)]
         self.status_counts = np.zeros(len(Status), np.int64)
@@ -110,6 +111,10 @@ class StatisticsStore:
         self._n_summed = 0
         self._sums = [0] * len(self._stores)
 
+    def _rows_path(self, name: str) -> Path | None:
+        """Return the file of a store; None if it is in memory, as one without columns is, so that fewer are open."""
+        return self._checkpoints.rows_path(f"{_NOTE}-{name}") if self._shapes[name] else None
+
     def _restore(self) -> bool:
         """Take over the rows of an unfinished run and return True, if they have the checksums of their note."""
         note = self._checkpoints.load_note(_NOTE)
@@ -117,8 +122,8 @@ class StatisticsStore:
             return False
         n_rows = note["n_rows"]
         for name, n_columns in self._shapes.items():
-            path = self._checkpoints.rows_path(f"{_NOTE}-{name}")
-            if path is None or not path.exists() or path.stat().st_size < n_rows * 8 * n_columns:
+            path = self._rows_path(name)
+            if n_columns and (path is None or not path.exists() or path.stat().st_size < n_rows * 8 * n_columns):
                 return False
         self._open(n_rows)
         try:

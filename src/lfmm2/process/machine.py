@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from lfmm2 import _core
-from lfmm2.process.limits import available_memory
-from lfmm2.process.threads import available_cpus
+from lfmm2.process.limits import memory_and_limit
+from lfmm2.process.threads import cpus_and_limit
 from lfmm2.process.versions import software
 
 # SIMD instruction sets that make a difference to BLAS or to the kernels, as Linux spells them.
@@ -45,6 +45,7 @@ def describe_machine() -> str:
     """Describe versions, BLAS, processor, SIMD, threads and memory, a line each."""
     name, simd = processor()
     versions = software()
+    (cpus, by), (memory, source) = cpus_and_limit(), memory_and_limit()
     lines = [
         f"lfmm2:     {versions['lfmm2']}",
         f"python:    {versions['python']} ({platform.system()} {platform.machine()})",
@@ -52,8 +53,9 @@ def describe_machine() -> str:
         f"BLAS:      {versions['blas']}, integers of {8 * _core.BLAS_INT_BYTES} bits",
         f"processor: {name}",
         f"SIMD:      {' '.join(simd) or 'unknown'}; genotypes are decoded by {_core.DECODER}",
-        f"threads:   {available_cpus()} available, OpenMP {'on' if _core.OPENMP else 'off: kernels run serially'}",
-        f"memory:    {available_memory() / 2**30:.1f} GiB free",
+        f"threads:   {cpus} available{by and f' ({by})'}, "
+        f"OpenMP {'on' if _core.OPENMP else 'off: kernels run serially'}",
+        f"memory:    {memory / 2**30:.1f} GiB {source}; a run takes at most half by default",
     ]
     warning = emulation()
     if warning is not None:

@@ -121,6 +121,9 @@ class _TolerantStream:
 
 
 def terminal_progress(stream: TextIO | None = None) -> Progress:
-    """Return progress that suits a stream, stderr by default: a bar on a terminal, else lines."""
-    tolerant: Any = _TolerantStream(sys.stderr if stream is None else stream)
+    """Return progress for a stream, stderr by default: a bar on a terminal, else lines; silent if it is closed."""
+    stream = sys.stderr if stream is None else stream
+    if stream is None:  # Standard error was closed before Python began.
+        return Progress()
+    tolerant: Any = _TolerantStream(stream)
     return BarProgress(tolerant) if tolerant.isatty() else PlainProgress(tolerant)

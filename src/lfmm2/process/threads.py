@@ -7,24 +7,44 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from math import ceil
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Any
 
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
 from lfmm2 import _core
+from lfmm2._words import counted
 from lfmm2.errors import LfmmWarning, UsageError
+from lfmm2.process.control_groups import cpu_limit, thread_limit
+from lfmm2.process.limits import environment_number, soft_limit
 
 # Process that imported this module. A process of another number was forked from it.
 _IMPORTED_IN = os.getpid()
 
 
+# Variables in which batch systems tell a job how many processors it has on its machine: Slurm, Grid Engine, PBS, LSF.
+_GRANTED_CPUS = ("SLURM_CPUS_PER_TASK", "NSLOTS", "NCPUS", "LSB_DJOB_NUMPROC")
+
+
 def available_cpus() -> int:
-    """Return the number of processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return the number of processors that this process may use."""
+    return cpus_and_limit()[0]
+
+
+def cpus_and_limit() -> tuple[int, str]:
+    """Return the number of processors that this process may use, and what sets that limit, in words.
+
+    It is the least of those that the process may run on, of the quotas of control groups, rounded up, and of what a
+    batch system has granted.
+    """
+    n_own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limits = [(n_own, "" if n_own == os.cpu_count() else f"of {os.cpu_count()} of this machine")]
+    if (group := cpu_limit()) is not None:
+        limits.append((max(ceil(group.left), 1), f"by the quota in {group.file}"))
+    limits += [(granted, f"by {name}") for name in _GRANTED_CPUS if (granted := environment_number(name))]
+    return min(limits, key=lambda limit: limit[0])
 
 
 def resolve_threads(n_threads: int | None) -> int:
@@ -44,6 +64,36 @@ def resolve_threads(n_threads: int | None) -> int:
             _warn_of_fork()
         return 1
     return available_cpus() if n_threads is None else n_threads
+
+
+# Threads that a run starts beside those of the kernels: one that reads genotypes, and some of Arrow for the tables.
+# With a smaller number OpenMP or Arrow may fail during a run, with a larger one limits that are enough are refused.
+_OTHER_THREADS = 4
+
+
+def check_threads(n_threads: int) -> None:
+    """Raise UsageError unless the threads of a run can be started now.
+
+    Without this check the OpenMP of gcc would end the process where the system refuses a thread.
+    """
+    end, started = Event(), []
+    try:
+        for _ in range(n_threads + _OTHER_THREADS):
+            thread = Thread(target=end.wait, name="lfmm2-probe", daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError as error:
+        causes = [f"limit in {group.file}"] if (group := thread_limit()) is not None else []
+        causes += [f"ulimit -u is {most}"] if (most := soft_limit("RLIMIT_NPROC")) is not None else []
+        fact = f"a run with {counted(n_threads, 'thread')} starts {n_threads + _OTHER_THREADS} in all, but the system "
+        fact += f"allows only {len(started)} more ({', '.join(causes) or error})"
+        fewer = len(started) - _OTHER_THREADS
+        remedy = f"use --threads {fewer}, or end other programs" if fewer > 0 else "raise the limit, or end programs"
+        raise UsageError(f"{fact}; {remedy}") from error
+    finally:
+        end.set()
+        for thread in started:
+            thread.join()
 
 
 @cache
