@@ -195,7 +195,7 @@ WARNED: list[tuple[str, Edit, dict[str, Any], str]] = [
     ("coordinates", columns("IID,lon,lat,x", lambda k: f"{k * k},{k**3},{NUMBERS[k]}"), {},
      "lon, lat: coordinates are tested like the other variables of the table; .* choose columns with --variables"),
     ("IDs", columns("IID,OBJECTID,x", lambda k: f"{7 * k + 100},{NUMBERS[k]}"), {},
-     "OBJECTID: another whole number in every sample, as IDs are, is tested as a variable; choose"),
+     "OBJECTID taken for other IDs or row numbers, not for variables; rename a column that is"),
     ("land cover", column(lambda k: str((11, 21, 41)[k % 3])), {},
      r"x \(11, 21, 41\): whole numbers that look like codes of classes .*; if they are classes, use --categorical x"),
     ("soil type", column(lambda k: str((1, 2, 3, 4)[k % 4]), "soil_type"), {}, r"soil_type \(1, 2, 3, 4\): wh"),

@@ -13,9 +13,11 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from lfmm2._checks import check_flag, check_number, quoted
 from lfmm2._typing import Floats, Ints, Packed
+from lfmm2._words import with_spaces
 from lfmm2.errors import UsageError
-from lfmm2.files import LAST_POSITION, OutputSet, check_outputs
+from lfmm2.files import LAST_POSITION, OutputSet, check_outputs, check_prefix_name
 from lfmm2.genotypes import plink_writer
 
 __all__ = ["Simulation", "simulate"]
@@ -28,6 +30,8 @@ SNPS_PER_CHUNK = 1024
 # Genotypes drawn at once by default: two float32 workspaces of this size stay in a cache of 1 MB. The genotypes do not
 # depend on it.
 GENOTYPES_PER_BLOCK = 1 << 17
+# Most samples, SNPs or other things of a kind. With more, arrays that are made of them could not be addressed.
+MOST = 10**10
 
 # Mean and standard deviation of env1, env2, …, repeated when there are more: °C, mm, m, pH.
 UNITS = ((12.0, 6.0), (900.0, 220.0), (1500.0, 350.0), (6.4, 0.7))
@@ -183,6 +187,12 @@ def simulate(
     if block_size is None:
         block_size = max(1, GENOTYPES_PER_BLOCK // n_samples)
     block_size = min(SNPS_PER_CHUNK, _check_integer("block_size", block_size, 1))
+    rates = {
+        "effect_size": effect_size, "missing_rate": missing_rate, "monomorphic_rate": monomorphic_rate, "fst": fst,
+        "confounding": confounding, "admixture": admixture,
+    }  # fmt: skip
+    for name, rate in rates.items():
+        check_number(rate, name)
     _check_number("effect_size", effect_size, "not negative and finite", 0 <= effect_size < np.inf)
     _check_number("missing_rate", missing_rate, "in [0, 1]", 0 <= missing_rate <= 1)
     _check_number("monomorphic_rate", monomorphic_rate, "in [0, 1]", 0 <= monomorphic_rate <= 1)
@@ -223,6 +233,8 @@ def simulate(
     )
 
     names = {"bim": "bim", "fam": "fam", "env": "env.csv", "truth": "truth.tsv", "bed": "bed"}
+    check_flag(overwrite, "overwrite")
+    check_prefix_name(out)
     paths = {field: Path(f"{os.fspath(out)}.{name}") for field, name in names.items()}
     check_outputs(paths.values(), overwrite)
     _write_files(paths, genome, home, variables, block_size)
@@ -425,6 +437,8 @@ def _check_integer(name: str, value: int, least: int) -> int:
         raise UsageError(f"{name} is {value!r}; it must be an integer") from None
     if number < least:
         raise UsageError(f"{name} is {number}; it must be at least {least}")
+    if name.startswith("n_") and number > MOST:
+        raise UsageError(f"{name} is {quoted(number)}; it must be at most {with_spaces(MOST)}")
     return number
 
 

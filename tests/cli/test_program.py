@@ -10,6 +10,7 @@ import time
 
 import click
 import pytest
+from machine_load import slowdown
 
 import lfmm2
 from lfmm2.cli.program import cli, main
@@ -182,7 +183,8 @@ def test_interrupted_run_ends_within_a_second_and_can_be_resumed(slow, tmp_path,
     assert process.returncode == code, err
     assert "Traceback" not in err
     # a second, and what a busy machine takes to run the handler and to collect the process
-    assert time.monotonic() - started < 2
+    seconds = time.monotonic() - started
+    assert seconds < 2 * slowdown()
     assert [path.name for path in tmp_path.iterdir()] == ["r.state"]
     assert "r.state keeps what is done; the same command with --resume goes on from there" in err
 
@@ -223,8 +225,9 @@ def test_factorisation_that_python_cannot_interrupt_is_ended(tmp_path):
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
+    seconds = time.monotonic() - started
     assert process.returncode == 143, err
-    assert time.monotonic() - started < 2
+    assert seconds < 2 * slowdown()
     assert "Interrupted." in err
 
 

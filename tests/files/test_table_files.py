@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lfmm2.errors import MalformedInputError, ReadError, UsageError, WriteError
-from lfmm2.files.table_files import open_table, read_columns
+from lfmm2.files.table_files import GROUP_ROWS, USUAL_COLUMNS, open_table, read_columns, writing_bytes
 from lfmm2.files.whole_files import OutputSet
 from lfmm2.model.columns import COLUMNS
 from lfmm2.results.tables import table_schema
@@ -264,3 +264,26 @@ def test_read_columns_refuses_a_parquet_file_cut_short(tmp_path: Path) -> None:
 def test_read_columns_names_an_absent_file(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="cannot be read, No such file"):
         read_columns(tmp_path / "a")
+
+
+class Watched(io.BytesIO):
+    """Drops what is written, and notes the most that Arrow holds at any write."""
+
+    most = 0
+
+    def write(self, data: object) -> int:
+        self.most = max(self.most, pa.total_allocated_bytes())
+        return memoryview(data).nbytes
+
+
+def test_plan_counts_the_memory_that_writing_a_group_takes() -> None:
+    rows = result_rows(GROUP_ROWS // 4)
+    while rows.num_columns < USUAL_COLUMNS + 5:
+        rows = rows.append_column(f"MORE_{rows.num_columns}", rows["T_STAT"])
+    before = pa.total_allocated_bytes()
+    file = Watched()
+    with open_table(file, rows.schema, "parquet") as writer:
+        for _ in range(4):
+            writer.write(rows)
+    taken = file.most - before
+    assert 8 * USUAL_COLUMNS * GROUP_ROWS < taken < writing_bytes(GROUP_ROWS, USUAL_COLUMNS, 0)

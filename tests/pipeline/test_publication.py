@@ -159,9 +159,8 @@ def test_failed_publication_is_taken_back_and_can_be_repeated(
     assert names == {name: b"new " + name.encode() for name in ("x", "y", "json")}
 
 
-@pytest.mark.parametrize("at", range(1, 4))
-def test_publication_that_was_killed_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    """As after a SIGKILL: nothing is taken back, and the state has part of the files only."""
+def killed_in_publication(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Leave what a SIGKILL leaves: `at` outputs have their names, nothing is taken back."""
 
     class Killed(BaseException):
         pass
@@ -184,10 +183,27 @@ def test_publication_that_was_killed_is_completed(tmp_path: Path, monkeypatch: p
         write_and_publish(state)
     monkeypatch.undo()
     assert len([path for path in tmp_path.iterdir() if path.is_file()]) == at
+
+
+@pytest.mark.parametrize("at", range(1, 4))
+def test_publication_that_was_killed_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    killed_in_publication(tmp_path, monkeypatch, at)
     with begin(tmp_path / "s", resume=True) as state:
         assert outputs_of(state).is_complete()
         write_and_publish(state)
     assert names_in(tmp_path) == ["json", "x", "y"]
+
+
+def test_output_that_changed_under_its_name_is_not_taken_for_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_in_publication(tmp_path, monkeypatch, 2)
+    (tmp_path / "x").write_bytes(b"new z")  # of the same size
+    with begin(tmp_path / "s", resume=True) as state:
+        outputs = outputs_of(state)
+        assert not outputs.is_finished("x")
+        assert outputs.is_finished("y")
+        assert not outputs.is_complete()
 
 
 def test_interrupt_right_after_a_rename_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

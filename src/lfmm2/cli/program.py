@@ -223,7 +223,7 @@ def _fail(error: BaseException, code: int, debug: bool, text: str | None = None)
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        whisper("".join(traceback.format_exception(error)).rstrip(), in_lines=True)
     whisper(f"Error: {text or error}")
     _print_notes(error)
     return code

@@ -16,14 +16,14 @@ from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import (
     IdTable,
     MissingCodes,
-    Samples,
     as_floats,
     as_levels,
     check_numbers,
     joined_ids,
+    matched_table,
+    pair_tables,
     repeated,
     spelling_hints,
-    take_apart,
 )
 from lfmm2.results import StoredRun
 
@@ -74,8 +74,16 @@ def paired_environments(
     run: StoredRun, env: object, new_env: object, missing_code: MissingCode | None = None
 ) -> Places:
     """Read two environments of the same places and match them; see `lfmm2.downstream.offset.genetic_offset`."""
-    new = _read(new_env, run, "new environments", missing_code)
-    old = _read_from_run(run) if env is None else _read(env, run, "environments", missing_code)
+    if env is None:
+        old = _read_from_run(run)
+        assert old.iid is not None
+        new = _read(new_env, run, "new environments", missing_code, old.iid)
+    elif _is_array(env) or _is_array(new_env):
+        new = _read(new_env, run, "new environments", missing_code)
+        old = _read(env, run, "environments", missing_code)
+    else:
+        tables = pair_tables(env, new_env, ("environments", "new environments"), _name_columns(run))
+        old, new = (_take_variables(table, run, missing_code) for table in tables)
     n_old, n_new = len(old.values), len(new.values)
     if old.iid is None or new.iid is None:
         if n_old != n_new:
@@ -106,10 +114,17 @@ def _read_from_run(run: StoredRun) -> _Environment:
     return _Environment(str(run.prefix), list(ids), None, X[:, [names.index(name) for name in run.variables]])
 
 
-def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode | None) -> _Environment:
-    """Read the variables of the run from an array or a table; `what` names an array in messages."""
+def _is_array(source: object) -> bool:
+    """Return True for numbers without IDs."""
+    return isinstance(source, np.ndarray | list | tuple)
+
+
+def _read(
+    source: object, run: StoredRun, what: str, missing_code: MissingCode | None, known: Sequence[str] = ()
+) -> _Environment:
+    """Read the variables of the run from an array, or a table with `known` IDs; `what` names an array in messages."""
     d = len(run.variables)
-    if isinstance(source, np.ndarray | list | tuple):
+    if _is_array(source):
         array: Any = np.ma.asarray(source)
         if array.dtype.kind not in "biuf" or array.ndim not in (1, 2) or not array.size:
             raise UsageError(f"{what}: array of {array.dtype} and shape {array.shape}; give numbers, 1-D or 2-D")
@@ -124,7 +139,16 @@ def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode |
             raise InconsistentInputError(f"{what}: row {row + 1} is missing or infinite; complete it")
         check_numbers(values, run.variables, what, lambda i: f"row {i + 1}", remedy=_REMEDY)
         return _Environment(what, None, None, values)
-    table = take_apart(source, Samples((), ()), what, [*run.variables, *run.record.categories])
+    return _take_variables(matched_table(source, known, what, _name_columns(run)), run, missing_code)
+
+
+def _name_columns(run: StoredRun) -> list[str]:
+    """Return the names of the columns that may hold the variables of the run: the variables and the categories."""
+    return [*run.variables, *run.record.categories]
+
+
+def _take_variables(table: IdTable, run: StoredRun, missing_code: MissingCode | None) -> _Environment:
+    """Take the variables of the run from a table."""
     indicators = _read_categories(table, run, missing_code)
     if absent := [name for name in run.variables if name not in table.columns and name not in indicators]:
         known = some_of(list(table.columns)) or "none"

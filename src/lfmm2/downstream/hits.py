@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lfmm2._checks import check_word
 from lfmm2._typing import AnyPath, Floats, Ints
 from lfmm2._words import counted, name_of_snp, shortened, some_of
 from lfmm2.errors import UsageError
@@ -102,12 +103,9 @@ class Hits:
             if test.method == "none" and test.gif > _INFLATED:
                 lines[f"calibration of {name}"] = f"none (GIF {test.gif:.2f})"
         if n_placeless:
-            have = "has" if n_placeless == 1 else "have"
             what = "hits" if self.clump is None else "lines"
-            lines["without a place"] = (
-                f"{n_placeless} of {len(self.table)} {what} {have} no position or no chromosome (0 in the .bim), and "
-                "are not in the .bed file"
-            )
+            fact = f"{n_placeless} of {len(self.table)} {what} have no chromosome or no position"
+            lines["without a place"] = f"{fact}, and are not in the .bed file"
         return lines
 
 
@@ -173,8 +171,7 @@ def collect_hits(
     Tables are streamed. Of Parquet files, the other columns are read only where the column of the rate has a hit. Each
     hit takes about 500 bytes of memory, ten million hits 5 GB.
     """
-    if by not in tuple(RATES):
-        raise UsageError(f"by is {by!r}; it is one of {', '.join(RATES)}")
+    check_word(by, "by", RATES)
     if isinstance(fdr, bool) or not isinstance(fdr, Real) or not 0 < fdr <= 1:
         raise UsageError(f"fdr is {fdr!r}; a rate lies above 0 and at most at 1")
     distance = _read_distance(clump)

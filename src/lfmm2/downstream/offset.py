@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lfmm2._checks import are, check_flag, check_missing_code, check_progress, check_word, quoted
 from lfmm2._typing import AnyPath, Floats, ListedSnps, MissingCode
 from lfmm2._words import counted, with_spaces
 from lfmm2.downstream.environments import Places, paired_environments
@@ -146,7 +147,8 @@ def genetic_offset(
         averaged; the runs must have the same SNPs, counted alleles and variables.
     env, new_env : path, DataFrame, pyarrow.Table or array
         One row per place and one column per variable of the run, in the same units; other columns are ignored. Places
-        are matched by ID, in any order. Rows of an array are in the order of the rows of the other environment, and its
+        are matched by ID, in any order: the column IID, else one that both tables have, or the coordinates of cells (x
+        and y, longitude and latitude). Rows of an array are in the order of the rows of the other environment, and its
         columns in the order of the variables. If `env` is None, the places are the samples of the (first) run, with its
         variables.
     effects : {"ridge", "ols"}
@@ -196,9 +198,14 @@ def genetic_offset(
     >>> offset.ids, float((offset.gap[0] / offset.gap[1]).round(6))
     (('site2', 'site1'), 4.0)
     """
-    if effects not in tuple(EFFECTS):
-        raise UsageError(f"effects is {effects!r}; it is one of {', '.join(EFFECTS)}")
+    check_word(effects, "effects", EFFECTS)
+    for name, flag in (("joint", joint), ("scale", scale), ("overwrite", overwrite)):
+        check_flag(flag, name)
+    check_progress(progress, or_flag=False)
+    check_missing_code(missing_code)
     several = isinstance(results, Iterable) and not isinstance(results, str | os.PathLike | StoredRun)
+    if several and not are(results, lambda _: True):
+        raise UsageError(f"results are {quoted(results)}; give the --out of a run, or several in a list")
     given: list[AnyRun] = list(results) if several else [results]  # type: ignore[arg-type,list-item]
     runs = [open_run(run) for run in given]
     _check_runs(runs)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from lfmm2._typing import AnyPath, Paths
 from lfmm2._words import some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, UsageError
+from lfmm2.files.id_spelling import spelling_hints
 from lfmm2.files.input_memory import note_input_memory
-from lfmm2.files.text_tables import repeated, spelling_hints, stream_bytes, stream_tables
+from lfmm2.files.text_tables import repeated, stream_bytes, stream_tables
 
 # Bytes of memory that the IDs of one sample take as Python strings, those of the .fam and those of the tables. With a
 # smaller number the memory plan of a run would promise too little.
@@ -105,10 +106,29 @@ def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
     if twins := [iid for iid in repeated(keys) if iid in found]:
         raise InconsistentInputError(f"{path}: {some_of(twins)}: several samples each; list FID and IID")
     mask = np.array([key in found for key in keys], dtype=np.bool_)
+    if not unknown:
+        return SampleList(mask, 0)
     names = sorted(unknown)
-    hints = spelling_hints(names, [key for key in keys if key not in found]) if names and not more else []
     fact = f"{more}{with_spaces(len(names)) if more else len(names)} IDs are not in the .fam ({some_of(names)})"
-    return SampleList(mask, len(names), "; ".join([fact, *hints]) if names else "")
+    if more:
+        return SampleList(mask, len(names), fact)
+    fid_of = dict(zip(samples.iid, samples.fid, strict=True))
+    hints = spelling_hints(names, [key for key in keys if key not in found], fid_of)
+    hints += _hints_of_columns(names, samples)
+    return SampleList(mask, len(names), "; ".join([fact, *hints]))
+
+
+def _hints_of_columns(unknown: Sequence[str], samples: Samples) -> list[str]:
+    """Say how many IDs are IIDs in one column of a list, as beside row numbers, and that commas part no columns."""
+    parts = [key.split(" ", 1) for key in unknown if " " in key]
+    hints = ["columns of a list are separated by blanks or tabs, not by commas"] * any("," in key for key in unknown)
+    for what, column in (("second", {part[1] for part in parts}), ("first", {part[0] for part in parts})):
+        if n_alike := len(column & set(samples.iid)):
+            hints.append(
+                f"{n_alike} are IIDs in the {what} column alone; list IIDs only, or FID and IID as in the .fam"
+            )
+            break
+    return hints
 
 
 def _numbered(n_columns: int) -> list[str]:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lfmm2._checks import check_path
 from lfmm2._typing import AnyPath
 from lfmm2._words import with_spaces
 from lfmm2.errors import LfmmError, OutputExistsError, UsageError, WriteError
@@ -43,6 +44,7 @@ def translated(path: Path) -> Iterator[None]:
 
 def check_prefix_name(out: AnyPath) -> None:
     """Raise UsageError if a prefix ends without the beginning of a file name, as ``folder/`` and an empty one do."""
+    check_path(out, "out")
     text = os.fspath(out)
     if os.path.basename(text) in ("", ".", ".."):  # noqa: PTH119, pathlib drops a slash at the end
         raise UsageError(f"out is {text!r}; give a folder and the beginning of a file name")

@@ -22,6 +22,7 @@ from lfmm2._words import some_of
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import (
     Samples,
+    TableMatch,
     Variables,
     as_paths,
     as_tables,
@@ -58,6 +59,8 @@ class AlignedVariables:
         Rows of the .fam of the samples in use, ascending.
     has_ids : bool
         False where samples are only numbered, as rows of an array are.
+    matches : tuple of TableMatch
+        How the tables were matched to the samples.
     categories : dict of str to dict of str to int
         Number of samples of each level of each category; the first level is the reference.
     """
@@ -67,8 +70,8 @@ class AlignedVariables:
     values: Floats
     samples: Samples
     rows: Ints
-
     has_ids: bool = True
+    matches: tuple[TableMatch, ...] = ()
     categories: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
@@ -97,8 +100,12 @@ def check_readable(X: Any, covar: Any, options: RunOptions) -> list[Path]:
     return paths
 
 
-def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions) -> AlignedVariables:
+def align_variables(
+    samples: Samples, X: Any, covar: Any, options: SampleOptions, has_ids: bool = True
+) -> AlignedVariables:
     """Read variables and nuisance variables and match them to the samples that are kept.
+
+    Without `has_ids`, samples are only numbered, as rows of an array are.
 
     Raises
     ------
@@ -116,9 +123,10 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
     """
     kept = _kept_samples(samples, options)
     chosen, categorical = _split_names(options.variables), _split_names(options.categorical, "categorical") or []
-    tables = [_read_table(X, samples, kept, "variables", options, chosen)]
+    tables = [_read_table(X, samples, has_ids, kept, "variables", options, chosen)]
     if covar is not None:
-        tables.append(_name_nuisance(_read_table(covar, samples, kept, "nuisance variables", options), covar))
+        nuisance = _read_table(covar, samples, has_ids, kept, "nuisance variables", options)
+        tables.append(_name_nuisance(nuisance, covar))
     names = tables[0].names
     nuisance_names = tables[1].names if covar is not None else ()
     twice = sorted(set(names) & set(nuisance_names))
@@ -135,7 +143,9 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
         check_output_name(name, "--categorical")
     check_variables(values, names + nuisance_names)
     _warn_of_doubtful(found, values, names, len(tables[0].names), iids, chosen is not None)
-    return AlignedVariables(names, nuisance_names, values, samples, found.sample_index, categories=categories)
+    return AlignedVariables(
+        names, nuisance_names, values, samples, found.sample_index, has_ids, found.matches, categories
+    )
 
 
 def _warn_of_doubtful(
@@ -183,7 +193,13 @@ def _split_names(names: str | Sequence[str] | None, option: str = "variables") -
 
 
 def _read_table(
-    source: Any, samples: Samples, kept: Ints, what: str, options: SampleOptions, columns: list[str] | None = None
+    source: Any,
+    samples: Samples,
+    has_ids: bool,
+    kept: Ints,
+    what: str,
+    options: SampleOptions,
+    columns: list[str] | None = None,
 ) -> Variables:
     """Read variables of the kept samples; `what` names them in messages."""
     categorical = _split_names(options.categorical, "categorical") or []
@@ -198,6 +214,7 @@ def _read_table(
         missing=options.missing,
         intersect=options.intersect,
         kept=kept,
+        has_ids=has_ids,
         categorical=categorical,
     )
 
@@ -233,7 +250,7 @@ def refuse_transposed(source: GenotypeSource, X: Any) -> None:
     A table with the ID of any sample in its index is not compared, because it may have rows of other samples too.
     """
     in_memory = [part for part in as_tables(X) if not isinstance(part, str | os.PathLike)]
-    n_rows = {len(part) for part in in_memory if hasattr(part, "__len__")}
+    n_rows = {len(part) for part in in_memory if hasattr(part, "__len__") and getattr(part, "ndim", None) != 0}
     if source.paths or n_rows != {source.n_snps} or source.n_snps == source.n_samples:
         return
     labels = {str(label) for part in in_memory if hasattr(part, "iloc") for label in part.index}
@@ -279,7 +296,9 @@ def match_samples(wanted: AlignedVariables, other: GenotypeSource, other_name: s
     absent = [wanted.samples.iid[i] for i, row in zip(wanted.rows, rows, strict=True) if row < 0]
     if absent:
         compared = ", compared by FID and IID since IIDs repeat" if ambiguous else ""
-        hints = "".join(f"; {hint}" for hint in spelling_hints(absent, set(theirs.iid).difference(in_use)))
+        fid_of = dict(zip(theirs.iid + ours.iid, theirs.fid + ours.fid, strict=True))
+        others = set(theirs.iid).difference(in_use)
+        hints = "".join(f"; {hint}" for hint in spelling_hints(absent, others, fid_of))
         raise InconsistentInputError(
             f"{other_name}: {len(absent)} of {len(rows)} samples in use are not in it ({some_of(absent)}){compared}"
             f"{hints}; factors need the genotypes of every sample that is tested"

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Any
 
+from lfmm2._checks import are, is_flag, is_id, is_number, is_path, is_whole, quoted
 from lfmm2._choices import (
     ALLELES,
     CALIBRATIONS,
@@ -117,13 +118,23 @@ class Option:
     functions: tuple[str, ...] = ALL_FUNCTIONS
     changes_results: bool = True
 
-    def check(self, value: Any) -> None:
-        """Raise UsageError if a value is none of the words or outside of the range."""
+    def check_type(self, value: Any) -> None:
+        """Raise UsageError if a value is of another type than the option."""
         if value is None and self.default is None:
             return
-        if isinstance(self.kind, tuple) and value not in self.kind:
-            rule = self.rule or f"it is one of {', '.join(self.kind)}"
-            raise UsageError(f"{self.name} is {value!r}; {rule}")
+        if isinstance(self.kind, tuple):
+            fits, remedy = isinstance(value, str) and value in self.kind, f"it is one of {', '.join(self.kind)}"
+        else:
+            is_one, remedy = _TYPES_OF_KINDS[self.kind]
+            fits = is_one(value) or ((self.repeatable or self.kind == NAMES) and are(value, is_one))
+        if not fits:
+            raise UsageError(f"{self.name} is {quoted(value)}; {self.rule or remedy}")
+
+    def check(self, value: Any) -> None:
+        """Raise UsageError if a value is of another type, none of the words or outside of the range."""
+        self.check_type(value)
+        if value is None and self.default is None:
+            return
         if self.range is not None and value not in self.range:
             raise UsageError(f"{self.name} is {value}; {self.rule or f'it is a number {self.range}'}")
 
@@ -141,6 +152,19 @@ class Option:
             return f"{len(value)} IDs"
         items = [self.plain(item) for item in value]
         return ",".join(items) if self.kind == NAMES else items
+
+
+# The rule of each kind for one value, and the remedy. TEXT has none, because options of this kind may be of other
+# types, and are checked where they are read.
+_TYPES_OF_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    PATH: (is_path, "give the name of a file as text or pathlib.Path, without NUL"),
+    SNP_LIST: (lambda value: is_path(value) or are(value, is_id), "give a file of SNP IDs, or the IDs"),
+    NAMES: (lambda value: isinstance(value, str), "give names as text"),
+    WHOLE: (is_whole, "give a whole number"),
+    NUMBER: (is_number, "give a number"),
+    FLAG: (is_flag, "give True or False"),
+    TEXT: (lambda value: True, ""),
+}
 
 
 TABLE = (

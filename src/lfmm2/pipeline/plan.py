@@ -8,7 +8,7 @@ from typing import Any
 
 from lfmm2._words import aligned, counted, decimal_bytes, mebibytes, with_spaces
 from lfmm2.errors import InsufficientMemoryError
-from lfmm2.files import SAMPLE_BYTES, stream_bytes, writing_bytes
+from lfmm2.files import SAMPLE_BYTES, TableMatch, stream_bytes, writing_bytes
 from lfmm2.genotypes import (
     COUNTING_BYTES,
     N_COLUMNS,
@@ -282,6 +282,8 @@ class RunPlan:
         Bytes that stay in memory for the whole run.
     beside_factors, beside_tests : Footprint
         Memory held beside the passes for the factors, and beside the pass of the tests.
+    matches : tuple of TableMatch
+        How the rows of the tables were matched to the samples.
     n_store_files : int
         Files that keep statistics and are open at once; 0 without `out`.
     """
@@ -315,6 +317,7 @@ class RunPlan:
     beside_factors: Footprint
     beside_tests: Footprint
     n_store_files: int
+    matches: tuple[TableMatch, ...] = ()
 
     def for_record(self) -> dict[str, Any]:
         """Return the plan for the record of a run, without the attributes that only the engine needs."""
@@ -343,6 +346,7 @@ class RunPlan:
         passes += [f"{about}{self.n_passes} for the factors"] if self.n_passes else []
         lines = {
             "samples": ("at most " if self.counts_calls else "") + _share(self.n_samples, self.n_samples_read),
+            **({"sample IDs": "; ".join(match.describe() for match in self.matches)} if self.matches else {}),
             "SNPs to test": most + _share(self.n_snps, self.n_snps_read),
             "SNPs for factors": ("at most " if self.thinned else most) + with_spaces(self.n_estimation_snps),
             **({"counted allele": f"{self.allele} of the .bim"} if self.allele else {}),
@@ -390,6 +394,7 @@ def make_plan(
     tests: bool = True,
     model: str = "",
     allele: str = "",
+    matches: tuple[TableMatch, ...] = (),
 ) -> RunPlan:
     """Predict passes, bytes read, memory and disk space.
 
@@ -416,6 +421,8 @@ def make_plan(
         Variables and numbers of factors, in words; made from `size` if empty.
     allele : str
         Column of the .bim whose copies are counted; empty for an array.
+    matches : tuple of TableMatch
+        How the rows of the tables were matched to the samples.
     """
     solver, reason = "given", "estimated before"
     n, n_estimation = size.n_samples, size.estimation.n_snps
@@ -471,6 +478,7 @@ def make_plan(
         held_bytes=size.held_bytes,
         beside_factors=factors.beside,
         beside_tests=testing.beside,
+        matches=matches,
         n_store_files=0 if out_format is None else size.n_store_files,
     )
 

@@ -178,6 +178,12 @@ class RunInputs:
         """Return every file that this run reads, each once."""
         return list(dict.fromkeys([*self.tested_source.paths, *self.estimation_source.paths, *self.tables]))
 
+    def check_unchanged(self) -> None:
+        """Raise ChangedInputError, or ReadError, if a file of the genotypes has changed since it was opened."""
+        for source in (self.tested_source, self.estimation_source):
+            for stamp in source.stamps:
+                stamp.check()
+
     def identity(self) -> dict[str, Any]:
         """Return what an unfinished run must share with this one to be resumed by it."""
         others = {option.name for option in TABLE if not option.changes_results}
@@ -298,8 +304,7 @@ def _align_to_samples(
     source: GenotypeSource, X: Any, covar: Any, numbers: FactorNumbers, options: RunOptions
 ) -> tuple[AlignedVariables, FactorNumbers, RidgeGeometry]:
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
-    variables = align_variables(source.samples, X, covar, options.samples)
-    variables = replace(variables, has_ids=source.has_ids)
+    variables = align_variables(source.samples, X, covar, options.samples, source.has_ids)
     # With mind the samples of given factors are known after the pass that counts missing calls.
     return variables, *fit_to_samples(variables, numbers, options, order_given=options.samples.mind is None)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from lfmm2.errors import ReadError, WriteError
 from lfmm2.files import WholeFile, matches, sync_folder, translated
+from lfmm2.pipeline.checkpoints import read_kept
 from lfmm2.pipeline.state_folder import OUTPUT, PREVIOUS, PROGRESS_NOTE, StateFolder
+from lfmm2.results import WrittenFile, from_json
 
 
 class Publication:
@@ -30,7 +33,8 @@ class Publication:
         self._folder = folder
         self._keys = {name: path.name.removeprefix(Path(prefix).name + ".") for name, path in targets.items()}
         noted = folder.load_note(PROGRESS_NOTE)
-        self._stamps: dict[str, dict[str, Any]] = noted if isinstance(noted, dict) else {}
+        stamps = read_kept(lambda: from_json(dict[str, WrittenFile], noted)) or {}
+        self._stamps: dict[str, dict[str, Any]] = {key: asdict(stamp) for key, stamp in stamps.items()}
         self._verified: set[str] = set()
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.run_options import OutputOptions
 from lfmm2.pipeline.state_folder import IDENTITY_NOTE, StateFolder, check_state_folder, find_differences
+from lfmm2.pipeline.statistics_store import read_rows_note
 from lfmm2.results import FIXED_ENDINGS, SMALL_ENDINGS, open_record, read_factors, write_factors
 
 
@@ -149,12 +150,12 @@ class ResultFiles:
         folder = StateFolder(self.state_folder)
         if folder.load_note(IDENTITY_NOTE) is None:
             return ""  # The folder is damaged, so all work is done again.
-        finished, tested = self._publication(folder).noted, folder.load_note("statistics")
+        finished, tested = self._publication(folder).noted, read_rows_note(folder.load_note("statistics"))
         n_passes = len(list(self.state_folder.glob("pass-???.npz")))
         parts = [f"{n_passes} pass(es)"] if n_passes else []
         parts += ["part of a pass"] if list(self.state_folder.glob("pass-???-begun.npz")) else []
         parts += ["the factors"] if "factors" in finished else []
-        parts += [f"{with_spaces(tested['n_rows'])} SNPs tested"] if tested else []
+        parts += [f"{with_spaces(tested.n_rows)} SNPs tested"] if tested else []
         n_tables = len(finished - {*FIXED_ENDINGS, *SMALL_ENDINGS})
         parts += [f"{n_tables} table(s)"] if n_tables else []
         return ", ".join(parts)
@@ -189,8 +190,12 @@ class ResultFiles:
             StateFolder.begin(self.state_folder, {}, resume=False, overwrite=False).give_up()
 
     @contextlib.contextmanager
-    def begin(self, identity: dict[str, Any]) -> Iterator[tuple[Checkpoints, Publication]]:
+    def begin(
+        self, identity: dict[str, Any], check_inputs: Callable[[], None] | None = None
+    ) -> Iterator[tuple[Checkpoints, Publication]]:
         """Lock the state folder until the block ends, and give the checkpoints and outputs that are kept there.
+
+        `check_inputs` is that of `StateFolder`.
 
         Raises
         ------
@@ -198,7 +203,7 @@ class ResultFiles:
             If another run holds the lock, or an output exists that is not one of the run to be resumed.
         """
         options = self.options
-        folder = StateFolder.begin(self.state_folder, identity, options.resume, options.overwrite)
+        folder = StateFolder.begin(self.state_folder, identity, options.resume, options.overwrite, check_inputs)
         try:
             publication = self._publication(folder)
             # Another run of the same prefix may have written its outputs after `check`.

@@ -17,6 +17,7 @@ from lfmm2.results.record import (
     SweepFacts,
     ThinningFacts,
     WrittenFile,
+    from_json,
 )
 from lfmm2.results.run_log import as_log, result_lines, sample_lines
 from lfmm2.results.stored_record import open_record, verify
@@ -27,7 +28,7 @@ __all__ = [
     "BLOCK_ROWS", "FIXED_ENDINGS", "SMALL_ENDINGS", "AnyRun", "AssociationResult", "CalibrationFacts",
     "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "MemorySource",
     "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun", "SweepFacts",
-    "ThinningFacts", "WrittenFile", "as_log", "loadings_schema", "loadings_table", "open_record", "open_run",
-    "read_factors", "read_results", "result_lines", "sample_lines", "statistics_table", "table_schema", "verify",
-    "write_factors",
+    "ThinningFacts", "WrittenFile", "as_log", "from_json", "loadings_schema", "loadings_table", "open_record",
+    "open_run", "read_factors", "read_results", "result_lines", "sample_lines", "statistics_table", "table_schema",
+    "verify", "write_factors",
 ]  # fmt: skip
