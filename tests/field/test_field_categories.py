@@ -166,7 +166,7 @@ def test_order_of_rows_does_not_matter() -> None:
 @pytest.mark.parametrize("names", [5, True, ["sex", 2], [None]])
 @pytest.mark.parametrize("option", ["categorical", "variables"])
 def test_what_is_no_name_is_refused(option: str, names: Any) -> None:
-    with pytest.raises(UsageError, match=rf"{option} has .*; give names of columns"):
+    with pytest.raises(UsageError, match=rf"{option} is .*; give names as text"):
         lfmm2.run(None, "d", frame(x=X, sex=SEX), 2, **{option: names})
 
 
