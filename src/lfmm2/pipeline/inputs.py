@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def align_variables(
         If a variable is probably no measurement of an environment.
     """
     kept = _kept_samples(samples, options)
-    chosen, categorical = _split_names(options.variables), _split_names(options.categorical, "categorical") or []
+    chosen, categorical = _split_names(options.variables), _split_names(options.categorical) or []
     tables = [_read_table(X, samples, has_ids, kept, "variables", options, chosen)]
     if covar is not None:
         nuisance = _read_table(covar, samples, has_ids, kept, "nuisance variables", options)
@@ -180,16 +180,11 @@ def _is_unnamed(source: Any) -> bool:
     return is_array or getattr(source, "name", "") is None
 
 
-def _split_names(names: str | Sequence[str] | None, option: str = "variables") -> list[str] | None:
-    """Return the names in a text such as "rain, temperature", or in a sequence; raise UsageError if it is no names."""
-    if names is None:
-        return None
+def _split_names(names: str | Sequence[str] | None) -> list[str] | None:
+    """Return the names in a text such as "rain, temperature", or in a sequence."""
     if isinstance(names, str):
         return [name.strip() for name in names.split(",")]
-    listed = list(names) if isinstance(names, Iterable) else [names]
-    if wrong := [name for name in listed if not isinstance(name, str)]:
-        raise UsageError(f"{option} has {wrong[0]!r}; give names of columns, such as 'rain,temperature'")
-    return listed
+    return None if names is None else list(names)
 
 
 def _read_table(
@@ -202,7 +197,7 @@ def _read_table(
     columns: list[str] | None = None,
 ) -> Variables:
     """Read variables of the kept samples; `what` names them in messages."""
-    categorical = _split_names(options.categorical, "categorical") or []
+    categorical = _split_names(options.categorical) or []
     if what != "variables" and _is_unnamed(source):
         categorical = [re.sub(r"^covar(?=\d+$)", "env", name) for name in categorical if not name.startswith("env")]
     return read_variables(
