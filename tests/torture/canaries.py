@@ -195,8 +195,8 @@ CANARIES = (
     Canary(
         "rows that a note counts on are not flushed",
         "pipeline/statistics_store.py",
-        "self._checkpoints.keep_note(_NOTE, note, rows)",
-        "self._checkpoints.keep_note(_NOTE, note)",
+        "self._checkpoints.keep_note(_NOTE, asdict(note), rows)",
+        "self._checkpoints.keep_note(_NOTE, asdict(note))",
         "pipeline/test_checkpoints.py::test_every_note_of_a_run_about_rows_comes_after_they_are_on_the_disk",
     ),
     Canary(
