@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-def slowdown(seconds: float = 0.1) -> float:
+def slowdown(seconds: float = 0.2) -> float:
     """Return how many times longer work takes now than on an idle processor, at least 1."""
     began, spent = time.monotonic(), time.process_time()
     while time.process_time() - spent < seconds:

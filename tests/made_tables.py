@@ -111,8 +111,8 @@ def _write_ids(
     decorated = np.full(len(iid), way.has("decorated IDs"))
     if way.has("half of the IDs decorated"):
         decorated = rng.permutation(len(iid)) < len(iid) // 2
-        has_row &= ~decorated
     decorate = DECORATIONS.get(way.decoration, lambda _, i: i)
+    has_row &= ~(decorated & np.array([decorate(f, i) != i for f, i in zip(fid, iid, strict=True)]))
     ids = [(fid[i], decorate(fid[i], iid[i]) if decorated[i] else iid[i]) for i in rows]
     if way.has("no header"):
         has_row[rows[0]] = False

@@ -309,6 +309,8 @@ def intended(way: Way, given: Given) -> np.ndarray | None:
                 hole[:] = False
         kept &= found.has_row & ~hole
         values.append(here)
+    if kept.sum() < N // 4:
+        return None
     d = sum(found.values.shape[1] for found in given.X)
     return dense_t(given.dosage[kept], np.hstack(values)[kept], K)[:, :d]
 

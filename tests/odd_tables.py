@@ -137,7 +137,7 @@ DECORATIONS = {
     "zeros": lambda fid, iid: iid.zfill(5),
     "zeros lost": lambda fid, iid: str(int(iid)),
     "no-break space": lambda fid, iid: f"{iid[:1]}\u00a0{iid[1:] or 1}",
-    "one more": lambda fid, iid: str(int(iid) + 1) if iid.isdecimal() else f"{iid}x",
+    "one more": lambda fid, iid: f"{iid}x",
 }
 FILES = {"CSV": ",", "TSV": "\t", "blanks": " "}
 STYLES = {

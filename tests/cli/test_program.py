@@ -184,7 +184,7 @@ def test_interrupted_run_ends_within_a_second_and_can_be_resumed(slow, tmp_path,
     assert "Traceback" not in err
     # a second, and what a busy machine takes to run the handler and to collect the process
     seconds = time.monotonic() - started
-    assert seconds < 2 * slowdown()
+    assert seconds < 3 * slowdown()
     assert [path.name for path in tmp_path.iterdir()] == ["r.state"]
     assert "r.state keeps what is done; the same command with --resume goes on from there" in err
 
@@ -227,7 +227,7 @@ def test_factorisation_that_python_cannot_interrupt_is_ended(tmp_path):
     _, err = process.communicate(timeout=30)
     seconds = time.monotonic() - started
     assert process.returncode == 143, err
-    assert seconds < 2 * slowdown()
+    assert seconds < 3 * slowdown()
     assert "Interrupted." in err
 
 

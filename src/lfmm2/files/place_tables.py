@@ -90,15 +90,7 @@ def pair_tables(env: Any, new_env: Any, names: tuple[str, str], variables: Seque
 def _pair_by_content(old: RawTable, new: RawTable, variables: Sequence[str]) -> tuple[IdTable, IdTable]:
     """Match two tables without IID by columns of the same name, by coordinates, or by row numbers on both sides."""
     pairs = _shared_columns(old, new, variables)
-    candidates: list[tuple[Candidate, Column]] = []
-    for ours, theirs in pairs:
-        texts = id_texts(ours.cells)
-        if texts is None or texts.null_count or (len(texts.unique()) < len(texts) and not ours.is_called_id):
-            continue
-        keys = texts.to_pylist()
-        if (found := find_candidate(theirs, keys, set(keys))) is not None:
-            is_number = is_row_numbers(ours) and is_row_numbers(theirs)
-            candidates.append((replace(found, column=theirs, is_row_numbers=is_number), ours))
+    candidates = _find_candidates(pairs)
     chosen = decide(new.label, [candidate for candidate, _ in candidates], "places")
     if chosen is not None:
         ours = next(column for candidate, column in candidates if candidate is chosen)
@@ -116,6 +108,27 @@ def _pair_by_content(old: RawTable, new: RawTable, variables: Sequence[str]) -> 
         return _pair_by_row_numbers(old, new, *candidates[0])
     fact = "no column but the variables and row numbers"
     raise InconsistentInputError(f"{old.label}: {fact}; give each place an ID, in a column IID")
+
+
+def _find_candidates(pairs: Sequence[tuple[Column, Column]]) -> list[tuple[Candidate, Column]]:
+    """Return the columns of the new table that have the cells of those of the old one, which tell places apart.
+
+    A site stands in many rows. So a column that is called as IDs are and repeats counts only if there is no other.
+    """
+    apart: list[tuple[Candidate, Column]] = []
+    repeating: list[tuple[Candidate, Column]] = []
+    for ours, theirs in pairs:
+        texts = id_texts(ours.cells)
+        if texts is None or texts.null_count:
+            continue
+        repeats = len(texts.unique()) < len(texts)
+        keys = texts.to_pylist()
+        if (repeats and not ours.is_called_id) or (found := find_candidate(theirs, keys, set(keys))) is None:
+            continue
+        is_number = is_row_numbers(ours) and is_row_numbers(theirs)
+        candidate = replace(found, column=theirs, is_row_numbers=is_number)
+        (repeating if repeats else apart).append((candidate, ours))
+    return apart if any(not candidate.is_row_numbers for candidate, _ in apart) else apart + repeating
 
 
 def _has_some(raw: RawTable, known: Sequence[str], variables: Sequence[str]) -> bool:
