@@ -301,9 +301,19 @@ class CountsOneSampleMore(Numbers):
         self.n_samples += 1
 
 
+class TellsALowerPloidy(Numbers):
+    ploidy = 1  # type: ignore[assignment]
+
+
+class TellsNoNumberOfAlleles(Numbers):
+    ploidy = 2.5  # type: ignore[assignment]
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
+        (TellsALowerPloidy, "ploidy is 1, but values are outside of 0 to 1"),
+        (TellsNoNumberOfAlleles, "ploidy is 2.5, no number of alleles"),
         (LosesTheLastSnp, "iter_variants gives 299 SNPs, but n_snps is 300"),
         (StreamsOnce, "each call begins anew"),
         (PositionsAsText, "iter_variants gives columns"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import gzip
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lfmm2.errors import MalformedInputError, ReadError, UsageError, WriteError
+from lfmm2.files.output_sets import OutputSet
 from lfmm2.files.table_files import GROUP_ROWS, USUAL_COLUMNS, open_table, read_columns, writing_bytes
-from lfmm2.files.whole_files import OutputSet
 from lfmm2.model.columns import COLUMNS
 from lfmm2.results.tables import table_schema
 
@@ -129,15 +131,21 @@ def test_table_keeps_names_that_look_missing(tmp_path: Path, format: str, column
     assert read_columns(tmp_path / "a", types=TYPES).equals(with_nulls(table))
 
 
+def on_full_disk(file: BinaryIO) -> BinaryIO:
+    """Let an open file write to a device that is always full."""
+    with Path("/dev/full").open("wb") as full:
+        os.dup2(full.fileno(), file.fileno())
+    return file
+
+
 @needs_dev_full
 @pytest.mark.parametrize("format", FORMATS)
 def test_table_on_a_full_disk_leaves_nothing(tmp_path: Path, format: str) -> None:
-    (tmp_path / "a.part").symlink_to("/dev/full")
     table = pa.concat_tables([result_rows(10_000)] * 2)
     with (
         pytest.raises(WriteError, match="No space left"),
         OutputSet() as outputs,
-        open_table(outputs.open(tmp_path / "a"), RESULT_SCHEMA, format, 1000) as writer,
+        open_table(on_full_disk(outputs.open(tmp_path / "a")), RESULT_SCHEMA, format, 1000) as writer,
     ):
         writer.write(table)
     gc.collect()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from lfmm2._words import shortened, some_of
 from lfmm2.errors import InconsistentInputError
+from lfmm2.files.column_cells import as_arrow
 
 # Names of columns of IDs, without case, blanks and marks between words.
 _ID_NAMES = {
@@ -123,14 +124,14 @@ def _plain(name: str) -> str:
 def id_texts(cells: Any) -> pa.StringArray | None:
     """Return the cells of a column of text or whole numbers as text; None for any other kind, which has no IDs."""
     try:
-        array = cells if isinstance(cells, pa.ChunkedArray | pa.Array) else pa.array(cells, from_pandas=True)
+        array = as_arrow(cells)
         array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
         kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
         if not (pa.types.is_integer(kind) or "string" in str(kind)):
             return None
         return pc.utf8_trim_whitespace(array.cast(kind).cast(pa.string()))
-    except pa.ArrowException:  # words and numbers in one column
-        return pc.utf8_trim_whitespace(pa.array([None if cell is None else str(cell) for cell in cells], pa.string()))
+    except pa.ArrowException:  # Arrow cannot write this type, such as an interval, as text.
+        return None
 
 
 def find_candidate(column: Column, keys: Sequence[str], known: set[str], keys_repeat: bool = False) -> Candidate | None:

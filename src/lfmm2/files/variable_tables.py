@@ -6,6 +6,7 @@ of another, is an error that names both sides.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -218,7 +219,7 @@ def _check_cells(
 
 def _warn_of_row_numbers(table: IdTable, name: str, column: NDArray[np.float64], chosen: bool) -> None:
     """Warn of a column that counts the rows, unless the user has chosen it by name or it is of an array."""
-    of_array = table.first_line is None and name.startswith("env")
+    of_array = table.first_line is None and re.fullmatch(r"env\d+", name) is not None
     if not chosen and not of_array and numbers_its_rows(column):
         fact = f"{table.label}, column {shortened(name)!r}: numbers the rows from {column[0]:.0f} to {column[-1]:.0f}"
         remedy = "if it is no measurement, choose columns with --variables, or remove it"

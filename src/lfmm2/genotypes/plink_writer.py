@@ -150,7 +150,7 @@ def write_plink(
     _check_names(samples, snps)
     paths = [Path(f"{os.fspath(out)}.{name}") for name in ("bim", "fam", "bed")]
     check_outputs(paths, overwrite)
-    with OutputSet() as outputs:
+    with OutputSet(overwrite) as outputs:
         bim, fam, bed = map(outputs.open, paths)
         bim.write(bim_text(**snps))
         fam.write(fam_text(**samples))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def align_variables(
         If a variable is probably no measurement of an environment.
     """
     kept = _kept_samples(samples, options)
-    chosen, categorical = _split_names(options.variables), _split_names(options.categorical, "categorical") or []
+    chosen, categorical = _split_names(options.variables), _split_names(options.categorical) or []
     tables = [_read_table(X, samples, has_ids, kept, "variables", options, chosen)]
     if covar is not None:
         nuisance = _read_table(covar, samples, has_ids, kept, "nuisance variables", options)
@@ -180,16 +180,11 @@ def _is_unnamed(source: Any) -> bool:
     return is_array or getattr(source, "name", "") is None
 
 
-def _split_names(names: str | Sequence[str] | None, option: str = "variables") -> list[str] | None:
-    """Return the names in a text such as "rain, temperature", or in a sequence; raise UsageError if it is no names."""
-    if names is None:
-        return None
+def _split_names(names: str | Sequence[str] | None) -> list[str] | None:
+    """Return the names in a text such as "rain, temperature", or in a sequence."""
     if isinstance(names, str):
         return [name.strip() for name in names.split(",")]
-    listed = list(names) if isinstance(names, Iterable) else [names]
-    if wrong := [name for name in listed if not isinstance(name, str)]:
-        raise UsageError(f"{option} has {wrong[0]!r}; give names of columns, such as 'rain,temperature'")
-    return listed
+    return None if names is None else list(names)
 
 
 def _read_table(
@@ -202,7 +197,7 @@ def _read_table(
     columns: list[str] | None = None,
 ) -> Variables:
     """Read variables of the kept samples; `what` names them in messages."""
-    categorical = _split_names(options.categorical, "categorical") or []
+    categorical = _split_names(options.categorical) or []
     if what != "variables" and _is_unnamed(source):
         categorical = [re.sub(r"^covar(?=\d+$)", "env", name) for name in categorical if not name.startswith("env")]
     return read_variables(
@@ -245,18 +240,32 @@ def _read_list(path: AnyPath, option: str, samples: Samples, faults: list[str]) 
 
 
 def refuse_transposed(source: GenotypeSource, X: Any) -> None:
-    """Raise InconsistentInputError if genotypes in memory have a column, not a row, for each row of X.
+    """Raise InconsistentInputError if samples are columns, not rows, of genotypes in memory.
 
-    A table with the ID of any sample in its index is not compared, because it may have rows of other samples too.
+    They are if X has the names of columns as its IDs, or a row for each column; not if an ID of X is that of a row.
     """
-    in_memory = [part for part in as_tables(X) if not isinstance(part, str | os.PathLike)]
-    n_rows = {len(part) for part in in_memory if hasattr(part, "__len__") and getattr(part, "ndim", None) != 0}
-    if source.paths or n_rows != {source.n_snps} or source.n_snps == source.n_samples:
+    tables = [part for part in as_tables(X) if not isinstance(part, str | os.PathLike)]
+    labels = {label for table in tables for label in _labels(table)}
+    if source.paths or (source.has_ids and labels.intersection(source.samples.iid)):
         return
-    labels = {str(label) for part in in_memory if hasattr(part, "iloc") for label in part.index}
-    if not (source.has_ids and labels.intersection(source.samples.iid)):
-        fact = f"the genotypes have {source.n_samples} rows and {source.n_snps} columns, and X has {source.n_snps} rows"
+    n_rows = {len(table) for table in tables if hasattr(table, "__len__") and getattr(table, "ndim", None) != 0}
+    n_samples, n_snps = source.n_samples, source.n_snps
+    fact = f"the genotypes have {n_samples} rows and {n_snps} columns, and X has {n_snps} rows"
+    is_transposed = n_rows == {n_snps} and n_snps != n_samples
+    if labels and not is_transposed and not source.refusal("extract"):
+        names = {name for table in source.iter_variants() for name in table["ID"].to_pylist()}
+        is_transposed = 2 * len(names & labels) > len(names)
+        fact = f"the IDs of X are names of columns of the genotypes ({some_of(sorted(names & labels))})"
+    if is_transposed:
         raise InconsistentInputError(f"{fact}: samples must be rows; transpose the genotypes, as genotypes.T does")
+
+
+def _labels(table: Any) -> Iterator[str]:
+    """Give the labels of the index of a frame or Series, and the cells of columns of text."""
+    if hasattr(table, "iloc"):
+        yield from (str(label).strip() for label in table.index.get_level_values(-1))
+        columns = [table.iloc[:, j] for j in range(len(getattr(table, "columns", ())))]
+        yield from (cell.strip() for column in columns for cell in column.tolist() if isinstance(cell, str))
 
 
 def match_samples(wanted: AlignedVariables, other: GenotypeSource, other_name: str) -> Ints:

@@ -140,7 +140,7 @@ class Option:
 
     def plain(self, value: Any) -> Any:
         """Return a value as the record shows it, in terms of JSON."""
-        if hasattr(value, "item"):  # This is a scalar of NumPy.
+        if hasattr(value, "item") and not getattr(value, "ndim", 0):  # This is a scalar of NumPy.
             value = value.item()
         if value is None or isinstance(value, bool | int | float | str):
             return value
@@ -184,8 +184,9 @@ TABLE = (
     Option("count_allele", "--count-allele", ALLELES, section=INPUT, default="a2", functions=OF_TESTS,
            rule="it is 'a2' or 'a1'", help="Allele of the .bim whose copies are counted."),
     Option("ploidy", "", WHOLE, section=INPUT, range=Range(1, 128),
+           rule="it is a whole number from 1 to 128, or None for numbers that are no dosages",
            help="Ploidy of an array of dosages; without it only an array of 0, 1 and 2 has frequencies of alleles."),
-    Option("missing_genotype", "", NUMBER, section=INPUT,
+    Option("missing_genotype", "", TEXT, section=INPUT,
            help="A value of an array of genotypes that means missing, such as 9 or -1, or a list of these."),
     Option("keep", "--keep", PATH, section=SAMPLES, repeatable=True, changes_results=False,
            help="Use only the samples listed, in any of several lists."),
@@ -246,7 +247,7 @@ TABLE = (
     Option("loadings", "--loadings", FLAG, section=OUTPUT, default=False, functions=OF_TESTS,
            help="Write the loadings V too."),
     Option("overwrite", "--overwrite", FLAG, section=OUTPUT, default=False, functions=OF_TESTS, changes_results=False,
-           help="Replace existing result files."),
+           help="Replace result files of an earlier run."),
     Option("resume", "--resume", FLAG, section=OUTPUT, default=False, functions=OF_TESTS, changes_results=False,
            help="Go on with an unfinished run of the same command, if there is one."),
     Option("report", "--report", FLAG, section=OUTPUT, default=False, functions=NO_FUNCTION, changes_results=False,

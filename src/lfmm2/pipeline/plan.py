@@ -52,6 +52,8 @@ ID_BYTES = 24
 POSITION_BYTES = 8
 # Bytes on disk of the score of a SNP (float64) while q-values are computed.
 Q_VALUE_DISK_BYTES = 8
+# Characters of a sample ID up to which it is part of SAMPLE_BYTES.
+USUAL_ID = 40
 # Number of variables that the plan names; more names would not fit in a line.
 MOST_NAMED = 6
 
@@ -85,6 +87,8 @@ class RunSize:
         Bytes of a tested variant in its table where its text is longest.
     input_bytes : int
         Bytes that the largest table of variables or list took while it was read, before any pass.
+    longest_id : int
+        Characters of the longest ID of a sample.
     """
 
     tested: GenotypeMatrix
@@ -104,6 +108,7 @@ class RunSize:
     held_variant_bytes: int = 0
     variant_row_bytes: int = 0
     input_bytes: int = 0
+    longest_id: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -124,7 +129,9 @@ class RunSize:
     def held_bytes(self) -> int:
         """Bytes held for the whole run: samples, variables, factors, positions of chosen SNPs, tables of variants."""
         n, d = self.n_samples, self.n_variables + self.n_nuisance
-        samples = SAMPLE_BYTES * self.n_samples_read + geometry_bytes(n, d) + factor_bytes(n, self.n_factors)
+        # NumPy gives all IDs the width of the longest, four bytes a character, and copies them when it writes.
+        ids = 2 * 4 * n * self.longest_id if self.longest_id > USUAL_ID else 0
+        samples = SAMPLE_BYTES * self.n_samples_read + ids + geometry_bytes(n, d) + factor_bytes(n, self.n_factors)
         return SMALL_BYTES + samples + 2 * POSITION_BYTES * self.n_listed + self.held_variant_bytes
 
     @property

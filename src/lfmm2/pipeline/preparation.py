@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -254,29 +256,24 @@ def read_inputs(
     tables = check_readable(X, covar, options)
     input_memory = InputMemory(memory)
     opened: list[GenotypeSource] = []
-    try:
-        with input_memory.watched():
-            # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
-            _check_array_options(est_bed, full_bed, options.snps)
-            tested = _open_genotypes(full_bed, opened, options.snps)
-            estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options.snps)
-            refuse_transposed(tested, X)
-            if thin is not None and numbers.given is not None:
-                raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
-            if thin is not None:
-                refuse(estimation, "est_thin")
-            variables, numbers, ridge = _align_to_samples(tested, X, covar, numbers, options)
-            estimation_rows = variables.rows
-            if est_bed is not None:
-                name = str(os.fspath(est_bed)) if isinstance(est_bed, str | os.PathLike) else "the estimation set"
-                estimation_rows = match_samples(variables, estimation, name)
-            listed, est_listed = select_snps(tested, options.snps), None
-            if options.snps.est_extract is not None:
-                est_listed = listed_snps(estimation, options.snps.est_extract, "--est-extract")
-    except BaseException:
-        for source in opened:
-            source.close()
-        raise
+    with input_memory.watched(), _closed_on_error(opened):
+        # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
+        _check_array_options(est_bed, full_bed, options.snps)
+        tested = _open_genotypes(full_bed, opened, options.snps)
+        estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options.snps)
+        refuse_transposed(tested, X)
+        if thin is not None and numbers.given is not None:
+            raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
+        if thin is not None:
+            refuse(estimation, "est_thin")
+        variables, numbers, ridge = _align_to_samples(tested, X, covar, numbers, options)
+        estimation_rows = variables.rows
+        if est_bed is not None:
+            name = str(os.fspath(est_bed)) if isinstance(est_bed, str | os.PathLike) else "the estimation set"
+            estimation_rows = match_samples(variables, estimation, name)
+        listed, est_listed = select_snps(tested, options.snps), None
+        if options.snps.est_extract is not None:
+            est_listed = listed_snps(estimation, options.snps.est_extract, "--est-extract")
     return RunInputs(
         options, numbers, thin, tested, estimation, variables, ridge, estimation_rows, listed, est_listed, tables,
         memory, n_threads, input_memory.peak, tuple(opened),
@@ -290,6 +287,17 @@ def _check_array_options(est_bed: GenotypesLike | None, full_bed: GenotypesLike,
     if given := [name for name in ("ploidy", "missing_genotype") if getattr(options, name) is not None]:
         fact = f"{' and '.join(given)} tell how to read an array of genotypes, and none is given"
         raise UsageError(f"{fact}; leave out, a .bed has diploid calls and a code of its own for missing ones")
+
+
+@contextmanager
+def _closed_on_error(opened: list[GenotypeSource]) -> Iterator[None]:
+    """Close the sources that are opened in the block if it ends with an error."""
+    try:
+        yield
+    except BaseException:
+        for source in opened:
+            source.close()
+        raise
 
 
 def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource], options: SnpOptions) -> GenotypeSource:

@@ -126,6 +126,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         held_variant_bytes=held_variant_bytes,
         variant_row_bytes=of_tested.row_bytes,
         input_bytes=inputs.input_bytes,
+        longest_id=variables.samples.longest_id,
         filled=test.impute == "factors",
         loadings=test.loadings,
     )

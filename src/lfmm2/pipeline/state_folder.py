@@ -12,7 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -28,7 +28,18 @@ from lfmm2.errors import (
     UsageError,
     WriteError,
 )
-from lfmm2.files import LOCK, FolderLock, WholeFile, check_free, read_note, seal_json, translated
+from lfmm2.files import (
+    LOCK,
+    FolderLock,
+    WholeFile,
+    check_free,
+    check_private,
+    find_link,
+    read_note,
+    seal_json,
+    translated,
+    warn_of_others,
+)
 
 # A file is flushed to the disk when at least this many seconds of work would be lost without it. With fewer seconds
 # small runs wait for the disk longer than they compute, with more seconds a power cut costs more work. The end of the
@@ -61,17 +72,19 @@ class StateFolder:
     path : Path
     check_inputs : callable, optional
         Raises ChangedInputError if the genotypes have changed since they were opened.
+    outputs : sequence of str
+        Names of the files that the run will write beside the folder.
 
     Attributes
     ----------
     path, check_inputs
-        The parameters.
+        The parameters of these names.
     """
 
-    def __init__(self, path: Path, check_inputs: Callable[[], None] | None = None) -> None:
+    def __init__(self, path: Path, check_inputs: Callable[[], None] | None = None, outputs: Sequence[str] = ()) -> None:
         self.path = path
         self.check_inputs = check_inputs or (lambda: None)
-        self._lock = FolderLock(path)
+        self._lock = FolderLock(path, outputs)
         self._is_new = False
         self._is_complete = False
         self._flushed_at = time.monotonic()
@@ -85,8 +98,11 @@ class StateFolder:
         resume: bool,
         overwrite: bool,
         check_inputs: Callable[[], None] | None = None,
+        outputs: Sequence[str] = (),
     ) -> StateFolder:
         """Lock the folder; leave the work of an unfinished run there if this run resumes it, else empty the folder.
+
+        `outputs` are the names of the files that the run will write beside the folder.
 
         Raises
         ------
@@ -95,9 +111,10 @@ class StateFolder:
         WriteError
             If the folder cannot be made.
         """
-        folder = cls(path, check_inputs)
+        folder = cls(path, check_inputs, outputs)
         try:
             folder._lock.take()
+            warn_of_others(path)
             if not _check_kept_work(path, identity, resume, overwrite):
                 folder._is_new = True
                 folder._empty()
@@ -226,13 +243,15 @@ def check_state_folder(folder: Path, identity: dict[str, Any], resume: bool, ove
             return False
     names = _list_names(folder)
     check_free(folder)
-    strange = [name for name in names if not _NAMES.fullmatch(name) or (folder / name).is_dir()]
+    with translated(folder):
+        check_private(folder)
+        strange = [name for name in names if not _NAMES.fullmatch(name) or find_link(folder / name)]
     if not strange and names and LOCK not in names:
         strange = names  # A state folder has a lock as long as it has any other file.
     if strange:
         raise OutputExistsError(
-            f"{folder}: is needed for the state of the run, but holds {strange[0]}; move it away, "
-            "or choose another --out"
+            f"{folder}: is needed for the state of the run, but holds {strange[0]}, which no run has put there; "
+            "move it away, or choose another --out"
         )
     return _check_kept_work(folder, identity, resume, overwrite)
 

@@ -36,7 +36,7 @@ def find_record(results: str | os.PathLike[str]) -> Path:
         # The name of the root folder and of "." is empty.
         if given.name and record_of(given).is_file():
             return record_of(given)
-        if given.name and read_note(earlier_record_of(given)) is not None:
+        if given.name and earlier_record_of(given).is_file() and read_note(earlier_record_of(given)) is not None:
             return earlier_record_of(given)
         if given.is_dir():
             raise ReadError(f"{given}: is a folder; give the --out of a run")
@@ -57,7 +57,7 @@ def _record_beside(file: Path) -> Path:
         record, earlier = record_of(file.with_name(beginning)), earlier_record_of(file.with_name(beginning))
         if record.is_file() and file.name in read_record(record)["files"]:
             return record
-        listed = (read_note(earlier) or {}).get("files")
+        listed = (read_note(earlier) or {}).get("files") if earlier.is_file() else None
         if isinstance(listed, dict) and file.name in listed:
             return earlier
     raise ReadError(f"{file}: no record (.lfmm2.json) beside it lists this file; give the --out of a run")
