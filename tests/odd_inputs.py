@@ -309,7 +309,7 @@ def intended(way: Way, given: Given) -> np.ndarray | None:
                 hole[:] = False
         kept &= found.has_row & ~hole
         values.append(here)
-    if kept.sum() < N // 3:  # too few for a test, or for a run
+    if kept.sum() < sum(part.shape[1] for part in values) + K + 2:  # too few samples for a test
         return None
     d = sum(found.values.shape[1] for found in given.X)
     t = dense_t(given.dosage[kept], np.hstack(values)[kept], K)[:, :d]

@@ -59,7 +59,7 @@ ODDITIES = {
     "index of floats": Oddity(IDS),
     "IIDs that need FIDs": Oddity("FID|repeated"),
     "decorated IDs": Oddity("ID|would match|no row"),
-    "half of the IDs decorated": Oddity("ID|would match|no row|K = 2 with"),
+    "half of the IDs decorated": Oddity("ID|would match|no row|K = 2 with|samples for"),
     "rows of others": Oddity("row|not in", is_sound=True),
     "samples without a row": Oddity("no row|lack|absent|without|not there|not in"),
     "a row twice": Oddity("repeated|twice|same"),
