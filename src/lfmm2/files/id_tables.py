@@ -211,7 +211,8 @@ def _numbered_table(raw: RawTable, samples: Samples) -> IdTable:
     if index is None or not is_row_numbers(index):
         column = raw.called("IID") or next(iter(raw.data_columns))
         table = split_ids(raw, column)
-        if table.iid != list(samples.iid) and _id_name(column.name) != "IID":
+        is_number = _id_name(column.name) == "IID" and set(samples.iid).issuperset(table.iid)
+        if table.iid != list(samples.iid) and not is_number:
             raise _only_numbered_error(raw, column.shown, table.iid)
         return table
     if other := next((column for column in raw.data_columns if _is_other_id(column)), None):
