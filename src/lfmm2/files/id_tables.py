@@ -214,6 +214,9 @@ def _numbered_table(raw: RawTable, samples: Samples) -> IdTable:
         is_number = _id_name(column.name) == "IID" and set(samples.iid).issuperset(table.iid)
         if table.iid != list(samples.iid) and not is_number:
             raise _only_numbered_error(raw, column.shown, table.iid)
+        others = [] if is_number else [c for c in raw.data_columns if c is not column and _is_other_id(c)]
+        if others:
+            raise _only_numbered_error(raw, others[0].shown, _as_ids(raw.label, others[0].cells))
         return table
     if other := next((column for column in raw.data_columns if _is_other_id(column)), None):
         raise _only_numbered_error(raw, other.shown, _as_ids(raw.label, other.cells))
