@@ -15,6 +15,7 @@ from machine_load import slowdown
 import lfmm2
 from lfmm2.cli.program import cli, main
 from lfmm2.files.table_files import read_columns
+from lfmm2.pipeline.options import TABLE
 from lfmm2.simulation import simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
@@ -295,7 +296,8 @@ def test_options_of_run_are_those_of_the_function():
         "bed": "full_bed", "env": "X", "n_factors": "K", "power_iter": "n_power_iter", "threads": "n_threads",
         "format_": "format",
     }  # fmt: skip
-    assert {renamed.get(name, name) for name in names} == set(inspect.signature(lfmm2.run).parameters) - {"progress"}
+    of_python_alone = {option.name for option in TABLE if not option.flags}
+    assert {renamed.get(name, name) for name in names} == set(inspect.signature(lfmm2.run).parameters) - of_python_alone
 
 
 @pytest.mark.parametrize("place", [0, 1, 3])

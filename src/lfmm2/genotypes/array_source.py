@@ -22,6 +22,8 @@ from lfmm2.genotypes.array_scan import LARGEST_NUMBER, NumberFacts, find_codes, 
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.source import VARIANT_SCHEMA, GenotypeSource, SourceMemory, refuse
 
+# Largest number that a double holds.
+_LARGEST = float(np.finfo(np.float64).max)
 # Columns of an array that are numbered in one table of variants, which then takes a few MB.
 DESCRIBED_COLUMNS = 1 << 16
 # Numbers that are looked at together: a few MB, which stay in the cache of a processor.
@@ -289,7 +291,8 @@ def parse_missing_calls(missing: Any) -> tuple[float, ...] | None:
         return None
     values = [missing] if np.ndim(missing) == 0 else list(missing)
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
+        # A number beyond the range of a double, as 10**400, is not in an array.
+        if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= _LARGEST:
             rule = "give a number such as 9 or -1, or several; NaN is missing anyway"
             raise UsageError(f"missing_genotype is {shortened(repr(missing))}; {rule}")
     return tuple(map(float, values))
