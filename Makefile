@@ -23,7 +23,7 @@ unexport PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD
 unexport PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV PIP_NO_BUILD_ISOLATION
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint test-checked test-serial torture bench tutorial options dist clean
+.PHONY: help demo test lint test-checked test-serial test-loaded torture bench tutorial options dist clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,9 @@ test-checked: $(VENV)/checked/.installed $(VENV)/.test  ## Kernel tests with bou
 
 test-serial: $(VENV)/serial/.installed $(VENV)/.test  ## Kernel and factor tests on a build without OpenMP
 	PYTHONPATH=$(VENV)/serial/package $(BIN)/python -m pytest $(CORE_TESTS) tests/model/test_factors.py $(ARGS)
+
+test-loaded: $(VENV)/.package $(VENV)/.test  ## Tests that depend on the clock, 50 times beside 8 busy loops
+	PYTHONPATH=tests $(BIN)/python -m torture.beside_load $(ARGS)
 
 torture: $(VENV)/.package $(VENV)/.torture  ## Faults, kills, full disks, sanitizers, fuzzing: writes reliability.json
 	PYTHONPATH=tests $(BIN)/python -m torture $(ARGS)

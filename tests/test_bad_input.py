@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from catalogue import MOST_SECONDS
 
 import lfmm2
 import lfmm2.pipeline.run  # imported before the clock runs
@@ -191,10 +192,10 @@ def test_bad_input_ends_the_command_with_its_exit_code_and_no_file(folder, capsy
     before = sorted(folder.iterdir())
     options = {"--bed": "good", "--env": "env.csv", "-K": 3, "--out": "result"} | change
     arguments = [str(part) for item in options.items() for part in item if part is not None]
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SystemExit) as ended:
         main(["run", *arguments])
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < MOST_SECONDS
     _, err = capsys.readouterr()
     assert ended.value.code == error.exit_code, err
     assert re.search(rf"^Error: .*{match}", err, re.MULTILINE), err
@@ -215,10 +216,10 @@ def as_parameters(change):
 def test_bad_input_raises_its_error_and_leaves_no_file(folder, change, error, match):
     before = sorted(folder.iterdir())
     arguments = {"est_bed": None, "full_bed": "good", "X": "env.csv", "K": 3, "out": "result"} | as_parameters(change)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(error, match=match):
         lfmm2.run(**arguments)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < MOST_SECONDS
     assert sorted(folder.iterdir()) == before
 
 

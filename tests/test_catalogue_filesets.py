@@ -46,6 +46,15 @@ FILE_CASES: list[tuple[str, str, Edit, type[Exception], str]] = [
         "fam IID all 0", "d.fam", fam("{} 0 0 0 0 -9"), InconsistentInputError,
         r"38 of 38 samples have no row \(0, 0, 0, .* 38 are FIDs; give IIDs; check the IDs",
     ),
+    ("fam commas", "d.fam", fam("0,{},0,0,0,-9"), MalformedInputError, r"1 column\(s\), .*; write tabs .* of its"),
+    (
+        "fam no FID", "d.fam", fam("\t{}\t0\t0\t0\t-9"), MalformedInputError,
+        r"d\.fam, line 1: has no FID or no IID between its tabs; write 0 where there is no FID",
+    ),
+    (
+        "fam quotes of R", "d.fam", fam('"0" "{}" 0 0 0 -9'), MalformedInputError,
+        r'd\.fam: the IDs are in quotes \("i00", .*; take them off, in R with write.table\(quote = FALSE\)',
+    ),
     ("fam all 0", "d.fam", fam("0 0 0 0 0 -9"), InconsistentInputError, r"1 repeated FID IID \(0 0\); rename them"),
     ("bim position 1001.5", "d.bim", cell(7, 3, "1001.5"), MalformedInputError, "7: position 1001.5 is no integer"),
     ("bim position 1e-05", "d.bim", cell(7, 3, "1e-05"), MalformedInputError, "7: position 1e-05 is no integer from"),
@@ -63,13 +72,18 @@ FILE_CASES: list[tuple[str, str, Edit, type[Exception], str]] = [
         "bim header of R", "d.bim", lambda b: b"V1 V2 V3 V4 V5 V6\n" + b, MalformedInputError,
         "line 1: position V4 is no integer .*; remove the header line",
     ),
+    ("bim commas", "d.bim", bim("1,snp{},0,{},A,C"), MalformedInputError, r"1 column\(s\), .* in place of its commas"),
+    (
+        "bim columns of a pvar", "d.bim", bim("1\t{}\tsnp{}\tA\tC"), MalformedInputError,
+        r"line 1: position snp1 .*; columns are CHROM ID POS A1 A2, convert a \.pvar with plink2 --pfile … --make-bed",
+    ),
     (
         "bim blank in an ID", "d.bim", cell(7, 1, "snp 7"), MalformedInputError,
         r"d\.bim, line 7: 7 column\(s\), line 1 has 6; if an ID has blanks, put _",
     ),
     (
         "bim all negative", "d.bim", bim("1\tsnp{}\t0\t-{}\tA\tC"), InconsistentInputError,
-        r"d\.bim: all SNPs have a negative position; give positions from 0 on",
+        r"d\.bim: no SNP to use has a position from 0 on; correct the positions",
     ),
     (
         "bim negative but two", "d.bim", lambda b: b"".join(

@@ -20,10 +20,11 @@ SOURCE = ROOT / "src" / "lfmm2"
 
 # Lowest first: a folder, or a module beside the folders, imports from those before it.
 FLOORS = (
+    "_words",
     "errors",
+    "_checks",
     "_choices",
     "_typing",
-    "_words",
     "_version",
     "_lazy",
     "_core",

@@ -211,8 +211,11 @@ def test_outputs_that_are_not_of_the_unfinished_run_are_not_overwritten(data: Si
     (tmp_path / "r.env1.parquet").write_text("mine")
     with pytest.raises(lfmm2.OutputExistsError, match=r"output exists: .*r\.env1\.parquet"):
         run(data, tmp_path / "r", CASES["exact"], resume=True)
+    with pytest.raises(lfmm2.OutputExistsError, match=r"r\.env1\.parquet: not a file that lfmm2 has written here"):
+        run(data, tmp_path / "r", CASES["exact"], resume=True, overwrite=True)
     assert (tmp_path / "r.env1.parquet").read_text() == "mine"
-    run(data, tmp_path / "r", CASES["exact"], resume=True, overwrite=True)
+    (tmp_path / "r.env1.parquet").unlink()
+    run(data, tmp_path / "r", CASES["exact"], resume=True)
     assert len(lfmm2.verify(tmp_path / "r")) == 7
 
 

@@ -53,7 +53,8 @@ def dosages(default: Simulation) -> NDArray[np.float64]:
 
 def test_simulate_writes_five_whole_files(default: Simulation) -> None:
     folder = default.bed.parent
-    assert sorted(path.name for path in folder.iterdir()) == sorted(f"demo{suffix}" for suffix in SUFFIXES)
+    names = [f"demo{suffix}" for suffix in (*SUFFIXES, ".lfmm2-simulate.json")]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
     paths = (default.bed, default.bim, default.fam, default.env, default.truth)
     assert paths == tuple(folder / f"demo{suffix}" for suffix in SUFFIXES)
     assert default.bed.stat().st_size == 3 + 10_000 * 125
@@ -394,7 +395,7 @@ def test_simulate_overwrites_if_told(tmp_path: Path) -> None:
     first = read_set(tmp_path / "x")
     simulate(tmp_path / "x", 31, 200, seed=2, overwrite=True)
     assert all(old != new for old, new in zip(first, read_set(tmp_path / "x"), strict=True))
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(list(tmp_path.iterdir())) == 6
 
 
 def test_simulate_needs_an_existing_folder(tmp_path: Path) -> None:
@@ -425,7 +426,7 @@ def test_simulate_leaves_nothing_when_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     def interrupt(*_: object) -> None:
-        assert len(list(tmp_path.glob("x.*.part"))) == 5
+        assert len(list(tmp_path.glob("x.*.part"))) == 6
         raise error
 
     monkeypatch.setattr(sys.modules["lfmm2.genotypes.plink_writer"], "pack_codes", interrupt)

@@ -122,7 +122,21 @@ class CountsEveryone(Wrong):
     def cross_products(self, W: Floats, *args: Any, **options: Any) -> Iterator[CrossProducts]:
         for block in super().cross_products(W, *args, **options):
             n_called = np.where(block.n_called > 0, self.n_samples, 0)
-            yield replace(block, n_called=n_called)
+            yield replace(block, n_called=n_called, count_missing=None)
+
+
+class CountsMissingValuesTwice(Wrong):
+    def cross_products(self, W: Floats, *args: Any, **options: Any) -> Iterator[CrossProducts]:
+        for block in super().cross_products(W, *args, **options):
+            once = block.count_missing
+            assert once is not None
+            yield replace(block, count_missing=lambda rows, once=once: 2 * once(rows))
+
+
+class CountsMissingValuesBySnp(Wrong):
+    def cross_products(self, W: Floats, *args: Any, **options: Any) -> Iterator[CrossProducts]:
+        for block in super().cross_products(W, *args, **options):
+            yield replace(block, count_missing=lambda rows, block=block: self.n_samples - block.n_called[rows])
 
 
 class DividesByTheWrongNumber(Wrong):
@@ -162,6 +176,8 @@ class IgnoresTheFilling(Wrong):
         (HalfOfTheGramMatrix, r"gram\(\) is off by"),
         (GapInTheBlocks, "a block that begins with SNP 1, but SNP 0 is the next"),
         (CountsEveryone, "n_called does not count the values that are there"),
+        (CountsMissingValuesTwice, "count_missing counts other missing values by sample than n_called by SNP"),
+        (CountsMissingValuesBySnp, r"count_missing\(rows\) has shape"),
         (DividesByTheWrongNumber, "sum_squares is off by"),
         (NewBitsEveryTime, "gram_product gives other bits the second time"),
         (SinglePrecision, r"products of a block has shape .* and type float32"),
@@ -285,9 +301,19 @@ class CountsOneSampleMore(Numbers):
         self.n_samples += 1
 
 
+class TellsALowerPloidy(Numbers):
+    ploidy = 1  # type: ignore[assignment]
+
+
+class TellsNoNumberOfAlleles(Numbers):
+    ploidy = 2.5  # type: ignore[assignment]
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
+        (TellsALowerPloidy, "ploidy is 1, but values are outside of 0 to 1"),
+        (TellsNoNumberOfAlleles, "ploidy is 2.5, no number of alleles"),
         (LosesTheLastSnp, "iter_variants gives 299 SNPs, but n_snps is 300"),
         (StreamsOnce, "each call begins anew"),
         (PositionsAsText, "iter_variants gives columns"),

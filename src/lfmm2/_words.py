@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 # Characters that a message quotes from a file: enough to find the place, and no more than a line of a terminal.
 _MOST_QUOTED = 60
+# Categories of Unicode that a terminal or a browser obeys or hides instead of showing them: control characters, marks
+# of format such as those that turn the direction of writing, halves of characters, line and paragraph separators.
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def visible(text: str, in_lines: bool = False) -> str:
+    r"""Write characters that would act on a terminal or a page instead of being seen as escapes, such as ``\x1b``.
+
+    Names and cells of files may hold any character: commands for the terminal, ends of lines that make a false message
+    of their own, marks that turn the direction of writing. With `in_lines` the ends of lines of `text` stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape", "surrogatepass").decode()
+        if unicodedata.category(char) in _UNSEEN and not (in_lines and char == "\n")
+        else char
+        for char in text
+    )
 
 
 def with_spaces(number: int) -> str:
@@ -42,7 +62,8 @@ def name_of_snp(snp_id: str, chromosome: str, position: int | None) -> str:
 
 
 def aligned(lines: dict[str, str]) -> str:
-    """Write names and values in two columns."""
+    """Write names and values in two columns, each on a line of its own."""
+    lines = {visible(name): visible(value) for name, value in lines.items()}
     width = max(18, *(len(name) + 2 for name in lines)) if lines else 0
     return "\n".join(f"{name + ':':<{width}}{value}" for name, value in lines.items())
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from lfmm2._checks import is_whole, quoted
 from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, Solver, TableFormat
 from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
+from lfmm2.errors import UsageError
 from lfmm2.genotypes import GenotypesLike
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline import RunOptions, execute_estimation, execute_run, prepare_run
@@ -76,8 +78,10 @@ def run(
         array) where missing. The index of a DataFrame has sample IDs, by which X and `est_bed` are matched to it, and
         its columns SNP IDs; a RangeIndex is none. See `ploidy`.
     X : path, DataFrame, pyarrow.Table, a list of these, or ndarray (n_samples,) or (n_samples, d)
-        Variables: a CSV or TSV with sample IDs, a table indexed by IID, or an array in the order of the .fam. Several
-        tables are joined by sample: a sample needs a row in each, and no two may have a column of one name.
+        Variables: a CSV or TSV with sample IDs, a table with sample IDs in a column or as its index, or an array in the
+        order of the .fam. The IDs are in the column IID, else in the one that has those of the .fam; the index that
+        pandas makes is none. Several tables are joined by sample: a sample needs a row in each, and no two may have a
+        column of one name.
     K : int, optional
         Number of latent factors. In a sweep it may be left to the scree.
     sweep : str or sequence of int, optional
@@ -194,6 +198,9 @@ def run(
     >>> result.t.shape
     (2000, 2)
     """
+    if is_whole(X):
+        fact = f"X, the variables, is the number {quoted(X)}, and the genotypes of the factors come first"
+        raise UsageError(f"{fact}; write lfmm2.run(None, genotypes, variables, K={quoted(X)})")
     options = RunOptions.from_arguments(locals(), "lfmm2.run")
     with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
         return execute_run(prepared)

@@ -7,11 +7,24 @@ names the file with its line or byte offset.
 
 from __future__ import annotations
 
+from lfmm2._words import visible
+
+
+def _as_visible(args: tuple[object, ...]) -> list[object]:
+    """Return the arguments of an exception, in which texts can be seen."""
+    return [visible(value) if isinstance(value, str) else value for value in args]
+
 
 class LfmmError(Exception):
-    """Base of all errors raised by lfmm2; ``exit_code`` is what the command line ends with."""
+    """Base of all errors raised by lfmm2; ``exit_code`` is what the command line ends with.
+
+    A message is one line of text that can be seen: characters of files that a terminal would obey are escaped.
+    """
 
     exit_code = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*_as_visible(args))
 
 
 class UsageError(LfmmError, ValueError):
@@ -44,6 +57,10 @@ class ReadError(LfmmError, OSError):
     exit_code = 6
 
 
+class ChangedInputError(ReadError):
+    """A file of genotypes changed while the run read it: what was computed from it cannot be trusted."""
+
+
 class WriteError(LfmmError, OSError):
     """An output cannot be written; nothing was left under its final name."""
 
@@ -70,7 +87,10 @@ class OutputExistsError(LfmmError, FileExistsError):
 
 
 class LfmmWarning(UserWarning):
-    """Base of all warnings of lfmm2."""
+    """Base of all warnings of lfmm2; a message is one line of text that can be seen, as that of `LfmmError`."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*_as_visible(args))
 
 
 class ConvergenceWarning(LfmmWarning):

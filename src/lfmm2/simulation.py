@@ -7,15 +7,18 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from lfmm2._checks import check_flag, check_number, quoted
 from lfmm2._typing import Floats, Ints, Packed
+from lfmm2._words import with_spaces
 from lfmm2.errors import UsageError
-from lfmm2.files import LAST_POSITION, OutputSet, check_outputs
+from lfmm2.files import LAST_POSITION, OutputSet, OwnFiles, check_outputs, check_prefix_name, manifest_of
 from lfmm2.genotypes import plink_writer
 
 __all__ = ["Simulation", "simulate"]
@@ -28,6 +31,8 @@ SNPS_PER_CHUNK = 1024
 # Genotypes drawn at once by default: two float32 workspaces of this size stay in a cache of 1 MB. The genotypes do not
 # depend on it.
 GENOTYPES_PER_BLOCK = 1 << 17
+# Most samples, SNPs or other things of a kind. With more, arrays that are made of them could not be addressed.
+MOST = 10**10
 
 # Mean and standard deviation of env1, env2, …, repeated when there are more: °C, mm, m, pH.
 UNITS = ((12.0, 6.0), (900.0, 220.0), (1500.0, 350.0), (6.4, 0.7))
@@ -183,6 +188,12 @@ def simulate(
     if block_size is None:
         block_size = max(1, GENOTYPES_PER_BLOCK // n_samples)
     block_size = min(SNPS_PER_CHUNK, _check_integer("block_size", block_size, 1))
+    rates = {
+        "effect_size": effect_size, "missing_rate": missing_rate, "monomorphic_rate": monomorphic_rate, "fst": fst,
+        "confounding": confounding, "admixture": admixture,
+    }  # fmt: skip
+    for name, rate in rates.items():
+        check_number(rate, name)
     _check_number("effect_size", effect_size, "not negative and finite", 0 <= effect_size < np.inf)
     _check_number("missing_rate", missing_rate, "in [0, 1]", 0 <= missing_rate <= 1)
     _check_number("monomorphic_rate", monomorphic_rate, "in [0, 1]", 0 <= monomorphic_rate <= 1)
@@ -223,38 +234,42 @@ def simulate(
     )
 
     names = {"bim": "bim", "fam": "fam", "env": "env.csv", "truth": "truth.tsv", "bed": "bed"}
+    check_flag(overwrite, "overwrite")
+    check_prefix_name(out)
     paths = {field: Path(f"{os.fspath(out)}.{name}") for field, name in names.items()}
-    check_outputs(paths.values(), overwrite)
-    _write_files(paths, genome, home, variables, block_size)
+    manifest = manifest_of(out, "simulate")
+    check_outputs(paths.values(), overwrite, OwnFiles.of_manifest(manifest))
+    with OutputSet(overwrite) as outputs:
+        streams = [outputs.open(path, manifest) for path in paths.values()]
+        _write_files(streams, genome, home, variables, block_size)
     return Simulation(**paths, variables=variables, causal=causal, effects=effects, ancestry=ancestry)
 
 
-def _write_files(paths: dict[str, Path], genome: _Genome, home: Ints, variables: Floats, block_size: int) -> None:
-    """Draw the SNPs chunk by chunk, and write the fileset, the variables and the truth, all or none.
+def _write_files(streams: list[BinaryIO], genome: _Genome, home: Ints, variables: Floats, block_size: int) -> None:
+    """Draw the SNPs chunk by chunk, and write .bim, .fam, variables, truth and .bed.
 
-    `home` is the home population of each sample; `paths` are by the attributes of `Simulation`.
+    `home` is the home population of each sample.
     """
     n_samples, n_variables = variables.shape
-    with OutputSet() as outputs:
-        bim, fam, env, truth, bed = map(outputs.open, paths.values())
-        iid = plink_writer.default_sample_ids(n_samples)
-        fam.write(plink_writer.fam_text([f"pop{k + 1}" for k in home.tolist()], iid))
-        env_header = ["IID", *(f"env{j + 1}" for j in range(n_variables))]
-        env_rows = ([sample, *row] for sample, row in zip(iid, variables.tolist(), strict=True))
-        env.write(plink_writer.table_text(env_header, env_rows, ","))
-        bed.write(plink_writer.BED_MAGIC)
-        sites = {}
-        for chunk in range(-(-genome.n_snps // SNPS_PER_CHUNK)):
-            loci = genome.draw_loci(chunk)
-            for packed in genome.draw_genotypes(loci, block_size):
-                bed.write(packed.data)
-            bim.write(plink_writer.bim_text(loci.chromosomes, loci.ids, loci.positions, loci.alleles))
-            for row in loci.causal_rows:
-                snp = loci.first + row
-                sites[snp] = (loci.ids[row], snp, loci.chromosomes[row], loci.positions[row])
-        truth_header = ("variable", "ID", "index", "CHROM", "POS", "effect")
-        truth_rows = ((f"env{j + 1}", *sites[snp], effect) for snp, (j, effect) in genome.selection.items())
-        truth.write(plink_writer.table_text(truth_header, truth_rows, "\t"))
+    bim, fam, env, truth, bed = streams
+    iid = plink_writer.default_sample_ids(n_samples)
+    fam.write(plink_writer.fam_text([f"pop{k + 1}" for k in home.tolist()], iid))
+    env_header = ["IID", *(f"env{j + 1}" for j in range(n_variables))]
+    env_rows = ([sample, *row] for sample, row in zip(iid, variables.tolist(), strict=True))
+    env.write(plink_writer.table_text(env_header, env_rows, ","))
+    bed.write(plink_writer.BED_MAGIC)
+    sites = {}
+    for chunk in range(-(-genome.n_snps // SNPS_PER_CHUNK)):
+        loci = genome.draw_loci(chunk)
+        for packed in genome.draw_genotypes(loci, block_size):
+            bed.write(packed.data)
+        bim.write(plink_writer.bim_text(loci.chromosomes, loci.ids, loci.positions, loci.alleles))
+        for row in loci.causal_rows:
+            snp = loci.first + row
+            sites[snp] = (loci.ids[row], snp, loci.chromosomes[row], loci.positions[row])
+    truth_header = ("variable", "ID", "index", "CHROM", "POS", "effect")
+    truth_rows = ((f"env{j + 1}", *sites[snp], effect) for snp, (j, effect) in genome.selection.items())
+    truth.write(plink_writer.table_text(truth_header, truth_rows, "\t"))
 
 
 @dataclass(frozen=True)
@@ -425,6 +440,8 @@ def _check_integer(name: str, value: int, least: int) -> int:
         raise UsageError(f"{name} is {value!r}; it must be an integer") from None
     if number < least:
         raise UsageError(f"{name} is {number}; it must be at least {least}")
+    if name.startswith("n_") and number > MOST:
+        raise UsageError(f"{name} is {quoted(number)}; it must be at most {with_spaces(MOST)}")
     return number
 
 

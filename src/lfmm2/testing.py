@@ -264,6 +264,9 @@ def check_genotype_source(source: GenotypeSource) -> None:
     facts = source.identity(), source.describe()
     with single_threaded_blas():
         dense = np.array([_values_of_sample(source, engine, row, snps) for row in samples])
+        if (ploidy := source.ploidy) is not None:
+            inside = np.isnan(dense) | ((dense >= -_TOLERANCE) & (dense <= ploidy * (1 + _TOLERANCE)))
+            _require(inside.all(), f"ploidy is {ploidy}, but values are outside of 0 to {ploidy}")
         reordered = np.random.default_rng(1).permutation(len(samples))
         some = reordered[: max(2, len(samples) // 2)]
         for rows, columns in ((reordered, np.arange(len(snps))), (some, np.arange(0, len(snps), 3))):

@@ -10,10 +10,12 @@ import time
 
 import click
 import pytest
+from machine_load import slowdown
 
 import lfmm2
 from lfmm2.cli.program import cli, main
 from lfmm2.files.table_files import read_columns
+from lfmm2.pipeline.options import TABLE
 from lfmm2.simulation import simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
@@ -182,7 +184,8 @@ def test_interrupted_run_ends_within_a_second_and_can_be_resumed(slow, tmp_path,
     assert process.returncode == code, err
     assert "Traceback" not in err
     # a second, and what a busy machine takes to run the handler and to collect the process
-    assert time.monotonic() - started < 2
+    seconds = time.monotonic() - started
+    assert seconds < 3 * slowdown()
     assert [path.name for path in tmp_path.iterdir()] == ["r.state"]
     assert "r.state keeps what is done; the same command with --resume goes on from there" in err
 
@@ -223,8 +226,9 @@ def test_factorisation_that_python_cannot_interrupt_is_ended(tmp_path):
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
+    seconds = time.monotonic() - started
     assert process.returncode == 143, err
-    assert time.monotonic() - started < 2
+    assert seconds < 3 * slowdown()
     assert "Interrupted." in err
 
 
@@ -292,7 +296,8 @@ def test_options_of_run_are_those_of_the_function():
         "bed": "full_bed", "env": "X", "n_factors": "K", "power_iter": "n_power_iter", "threads": "n_threads",
         "format_": "format",
     }  # fmt: skip
-    assert {renamed.get(name, name) for name in names} == set(inspect.signature(lfmm2.run).parameters) - {"progress"}
+    of_python_alone = {option.name for option in TABLE if not option.flags}
+    assert {renamed.get(name, name) for name in names} == set(inspect.signature(lfmm2.run).parameters) - of_python_alone
 
 
 @pytest.mark.parametrize("place", [0, 1, 3])

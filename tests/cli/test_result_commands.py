@@ -103,7 +103,7 @@ def test_hits_wrong_options_end_with_2(folder: Path, capsys: Capture, options: l
         (["--out", ""], 2, "out is ''; give a folder"),
         (["--out", "sub/"], 2, "out is 'sub/'; give a folder"),
         (["r"], 2, "r: given twice; average over runs that differ in K"),
-        (["--new-env", "far.csv"], 4, "is too large for a double: env1 changes by 1e+200; check the units"),
+        (["--new-env", "far.csv"], 3, "1e+200 is too large, because sums of squares of it are no double; use another"),
     ],
 )
 def test_offset_bad_input_ends_with_its_exit_code(

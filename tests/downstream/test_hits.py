@@ -303,6 +303,11 @@ def test_both_files_are_written_or_none(tmp_path: Path) -> None:
         write_hits(tmp_path / "o", hits)
     assert not (tmp_path / "o.hits.tsv").exists()
     assert (tmp_path / "o.hits.bed").read_text() == "mine"
+    with pytest.raises(lfmm2.OutputExistsError, match=r"o\.hits\.bed: not a file that lfmm2 has written here"):
+        write_hits(tmp_path / "o", hits, overwrite=True)
+    assert (tmp_path / "o.hits.bed").read_text() == "mine"
+    (tmp_path / "o.hits.bed").unlink()
+    write_hits(tmp_path / "o", hits)
     write_hits(tmp_path / "o", hits, overwrite=True)
     assert (tmp_path / "o.hits.bed").read_text().startswith("#chrom")
 

@@ -512,6 +512,11 @@ def test_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(lfmm2.OutputExistsError, match=r"o\.offset\.tsv"):
         genetic_offset(prefix, x, x_new, out=tmp_path / "o")
     assert (tmp_path / "o.offset.tsv").read_text() == "mine"
+    with pytest.raises(lfmm2.OutputExistsError, match="not a file that lfmm2 has written here"):
+        genetic_offset(prefix, x, x_new, out=tmp_path / "o", overwrite=True)
+    assert (tmp_path / "o.offset.tsv").read_text() == "mine"
+    (tmp_path / "o.offset.tsv").unlink()
+    genetic_offset(prefix, x, x_new, out=tmp_path / "o")
     genetic_offset(prefix, x, x_new, out=tmp_path / "o", overwrite=True)
     assert (tmp_path / "o.offset.tsv").read_text().startswith("ID\tGENETIC_GAP\tRONA\n")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import lfmm2
 from lfmm2.downstream import collect_hits, write_hits
 from lfmm2.errors import InconsistentInputError, MalformedInputError, UsageError
 from lfmm2.report import write_report
+from lfmm2.report.figure_style import as_png
 from lfmm2.report.plots import manhattan
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")
@@ -105,7 +108,7 @@ def test_results_have_the_ids_of_the_frame():
     assert list(result.sample_ids) == [IDS[i] for i in ORDER]
     assert result.table("rain")["ID"].to_pylist() == list(FRAME.columns)
     few = ["snp399", "snp3", "snp17"]
-    chosen = lfmm2.run(FRAME, FRAME, TABLE, K=2, extract=few).table("rain")
+    chosen = lfmm2.run(FRAME, FRAME.fillna(0), TABLE, K=2, extract=few).table("rain")
     assert chosen["ID"].to_pylist() == ["snp3", "snp17", "snp399"]
     with pytest.raises(UsageError, match="--extract needs SNP IDs, and an array has none"):
         lfmm2.run(None, G, x, K=2, extract=few)
@@ -124,6 +127,14 @@ def test_frames_and_filesets_stand_beside_each_other(tmp_path):
 def test_a_table_of_more_samples_than_the_frame_is_no_transposed_one():
     more = pd.DataFrame({"rain": np.r_[x, np.arange(P - N)]}, index=[*IDS, *(f"o{i}" for i in range(P - N))])
     assert same(t_of(FRAME, more), RIGHT)
+
+
+def test_samples_that_are_columns_of_a_frame_are_known_by_their_ids():
+    square, climate = FRAME.iloc[:, :N], pd.DataFrame({"rain": x, "site": "a"}, index=IDS)
+    other = climate.rename(index={"s001": "another"})
+    for table in (climate, other, climate.reset_index(names="plant"), climate["rain"].iloc[ORDER[:50]]):
+        with pytest.raises(InconsistentInputError, match=r"the IDs of X are names of columns .*genotypes\.T"):
+            lfmm2.run(None, square.T, table, K=2)
 
 
 def test_ids_that_count_rows_on_one_side_only_are_refused():
@@ -160,10 +171,16 @@ def test_features_of_an_array_have_no_places(written, tmp_path):
     assert hits.table["A1_FREQ"].null_count == len(hits.table)
     bed = write_hits(tmp_path / "h", hits)["bed"].read_text().splitlines()
     assert len(bed) == 1
+    said = hits.summary()
+    assert re.search(r"in \d clumps?, each of one SNP, because none has a place", said["hits of env1"])
+    assert "no position, and are not in the .bed file" in said["without a place"]
+    assert "clump" not in collect_hits(written).summary()["hits of env1"]
 
 
-def test_report_of_an_array_has_no_bases(written, tmp_path):
+def test_report_of_an_array_has_no_bases(written, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
+    once = lru_cache(lambda: as_png(manhattan(written, "env1"), 20))
+    monkeypatch.setattr("lfmm2.report.report_writer.as_png", lambda *_: once())  # most of the time is for pictures
     (page,) = write_report(written, tmp_path / "r.html", dpi=20)
     text = page.read_text()
     assert "without positions" in text
@@ -172,3 +189,56 @@ def test_report_of_an_array_has_no_bases(written, tmp_path):
     axes = manhattan(written, "env1")
     assert "number of the SNP" in axes.get_xlabel()
     assert [tick.get_text() for tick in axes.get_xticklabels()][:2] == ["50", "100"]
+
+
+def made_array(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """An array (30, 80) of one kind of numbers, of samples from three populations."""
+    f = np.clip(rng.uniform(0.2, 0.8, 80) + rng.normal(0, 0.1, (3, 80)), 0.05, 0.95)[np.arange(30) % 3]
+    return {
+        "haploid": lambda: rng.binomial(1, f),
+        "diploid": lambda: rng.binomial(2, f),
+        "tetraploid": lambda: rng.binomial(4, f),
+        "octoploid": lambda: rng.binomial(8, f),
+        "pools": lambda: np.clip(f + 0.1 * rng.normal(size=f.shape), 0, 1),
+        "dosages": lambda: np.clip(2 * f + 0.3 * rng.normal(size=f.shape), 0, 2),
+        "M values": lambda: rng.normal(0, 2, f.shape) + 3 * f,
+        "expression": lambda: np.abs(rng.normal(6, 2, f.shape)) + f,
+        "counts": lambda: rng.poisson(20 * f),
+    }[kind]().astype(float)
+
+
+@pytest.mark.parametrize(
+    ("kind", "container"),
+    [
+        ("haploid", "array"),
+        ("diploid", "columns first"),
+        ("tetraploid", "nullable"),
+        ("octoploid", "masked"),
+        ("pools", "frame"),
+        ("dosages", "array"),
+        ("M values", "nullable"),
+        ("expression", "columns first"),
+        ("counts", "masked"),
+    ],
+)
+def test_any_array_has_the_right_t_or_is_asked_about(kind, container):
+    rng = np.random.default_rng(len(kind) + 7 * len(container))
+    complete, X = made_array(kind, rng), rng.normal(size=30) + np.arange(30) % 3
+    is_missing = rng.random(complete.shape) < 0.03
+    values = np.where(is_missing, np.nan, complete)
+    code = rng.choice([-9, -1, 9, 255, -127, -9999])
+    if np.isin(code, complete):
+        code = -9
+    coded = np.where(is_missing, code, complete)
+    make = {
+        "array": lambda Y: Y,
+        "columns first": np.asfortranarray,
+        "frame": pd.DataFrame,
+        "masked": lambda Y: np.ma.array(coded, mask=is_missing) if Y is values else Y,
+        "nullable": lambda Y: pd.DataFrame(Y).convert_dtypes(),
+    }[container]
+    right = dense_t(values, X, 2)
+    assert same(t_of(make(values), X), right)
+    with pytest.raises(MalformedInputError, match=f"missing_genotype={code}"):
+        t_of(make(coded), X)
+    assert same(t_of(make(coded), X, missing_genotype=code), right)

@@ -98,6 +98,26 @@ def test_category_may_be_tested() -> None:
     assert set(hits["VARIABLE"].to_pylist()) == {f"soil={levels[1]}"}
 
 
+def test_offset_takes_tables_with_the_category() -> None:
+    soil = np.array(["clay", "loam", "sand"])[(K * K + K // 7) % 3]
+    lfmm2.run(None, "d", frame(soil=soil, x=X), 2, categorical="soil", out="r")
+    later = np.roll(soil, 1)
+    by_hand = pd.DataFrame({"soil=loam": later == "loam", "soil=sand": later == "sand", "x": X}, index=IDS).astype(
+        float
+    )
+    expected = lfmm2.genetic_offset("r", None, by_hand)
+    found = lfmm2.genetic_offset("r", frame(soil=soil, x=X), frame(soil=later, x=X))
+    np.testing.assert_allclose(found.gap, expected.gap, rtol=1e-12)
+    only_clay = lfmm2.genetic_offset("r", None, frame(soil=["clay"] * N, x=X))
+    assert np.array_equal(only_clay.gap == 0, soil == "clay")
+    with pytest.raises(InconsistentInputError, match=r"level peat is not among those of the run \(clay, loam, sand\)"):
+        lfmm2.genetic_offset("r", None, frame(soil=["peat"] + ["clay"] * (N - 1), x=X))
+    with pytest.raises(InconsistentInputError, match=r"row 2 \(sample s002\), column 'soil=loam'.*: missing"):
+        lfmm2.genetic_offset("r", None, frame(soil=["clay", ""] + ["loam"] * (N - 2), x=X))
+    with pytest.raises(InconsistentInputError, match="no column soil=loam, soil=sand among x; name columns as"):
+        lfmm2.genetic_offset("r", None, frame(x=X))
+
+
 def test_levels_are_those_of_the_samples_in_use() -> None:
     site = np.where(K < 3, "elsewhere", BATCH)
     write_text("out", IDS[:3])
@@ -146,7 +166,7 @@ def test_order_of_rows_does_not_matter() -> None:
 @pytest.mark.parametrize("names", [5, True, ["sex", 2], [None]])
 @pytest.mark.parametrize("option", ["categorical", "variables"])
 def test_what_is_no_name_is_refused(option: str, names: Any) -> None:
-    with pytest.raises(UsageError, match=rf"{option} has .*; give names of columns"):
+    with pytest.raises(UsageError, match=rf"{option} is .*; give names as text"):
         lfmm2.run(None, "d", frame(x=X, sex=SEX), 2, **{option: names})
 
 

@@ -77,9 +77,9 @@ def test_a_file_never_takes_the_number_of_a_closed_stream() -> None:
 
 @pytest.fixture
 def few_files() -> Iterator[int]:
-    """Let this process open 57 more files, fewer than the 16 of a run and 48 beside; yield the limit."""
+    """Let this process open 12 more files, fewer than the 16 of a run; yield the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = limits.count_open_files() + 57
+    few = limits.count_open_files() + 12
     resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
     yield few
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -108,6 +108,8 @@ def test_too_few_open_files_are_told_before_the_passes(
             lfmm2.run(None, "w", "w.csv", 2, out="o", sweep=sweep)
         needed = int(str(error.value).split(" ")[0])
         assert abs(needed - n_files - 48 - limits.count_open_files()) < 10
+        dry = ["--sweep", sweep, "--dry-run"] if sweep else ["--dry-run"]
+        assert ended("run", "--bed", "w", "--env", "w.csv", "-K", "2", "--out", "o", *dry) == WriteError.exit_code
         assert sorted(Path().iterdir()) == before
     # sound neighbours: few variables, or results in memory
     lfmm2.run(None, "w", "w.csv", 2, variables="v0", out="few")

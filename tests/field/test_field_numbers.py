@@ -172,8 +172,10 @@ def test_minus_nine_in_a_plink_table_is_told_once(capsys: pytest.CaptureFixture[
         (pd.Categorical(POPULATION), r"has categories \(0, 1, 2\), not numbers"),
         ([1.5, "warm", *TEMPERATURE[2:]], "'warm' is not a number; correct it; if it means missing"),
         ([True, *TEMPERATURE[1:]], "'True' is not a number"),
+        (pd.Series(["\udc80", "b"] * 30, index=IDS, dtype=object), "has words"),
+        ([10**30, *range(1, N)], r"1e\+30 is a fill value"),
     ],
-    ids=str.split("dates periods durations lists intervals bool nullable Categorical word mixed"),
+    ids=str.split("dates periods durations lists intervals bool nullable Categorical word mixed surrogate huge"),
 )
 def test_columns_that_are_no_numbers_are_told_by_their_kind(values: Any, message: str) -> None:
     with pytest.raises(MalformedInputError, match=message):

@@ -51,6 +51,29 @@ def test_lock_of_a_folder_that_was_just_removed_is_not_taken_for_one(
     check_free(folder)
 
 
+def test_runs_with_a_name_in_common_do_not_go_on_both(tmp_path: Path) -> None:
+    first, second = FolderLock(tmp_path / "a.state", ["a.b.x.tsv"]), FolderLock(tmp_path / "a.b.state", ["a.b.x.tsv"])
+    first.take()
+    with pytest.raises(OutputExistsError, match=r"a\.b\.x\.tsv: another run is writing it \(process"):
+        second.take()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.state"]
+    first.release()
+    second.take()
+    second.release()
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"outputs": 3}', '{"outputs": [null, 3, "a.x.tsv"]}'])
+def test_locks_of_strangers_are_not_in_the_way(tmp_path: Path, text: str) -> None:
+    for name in ("pipe.state", "text.state", "link.state"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "pipe.state" / LOCK)
+    (tmp_path / "text.state" / LOCK).write_text(text)
+    (tmp_path / "link.state" / LOCK).symlink_to("lock")
+    lock = FolderLock(tmp_path / "a.state", ["a.x.tsv"])
+    lock.take()
+    lock.release()
+
+
 def test_lock_is_free_after_its_release(tmp_path: Path) -> None:
     for _ in range(2):
         lock = FolderLock(tmp_path / "s")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from lfmm2.errors import ReadError, WriteError
+from lfmm2.files import row_store
 from lfmm2.files.row_store import RowStore, checksum
 
 ROWS = np.random.default_rng(0).standard_normal((23, 4))
@@ -154,13 +155,13 @@ def test_row_store_refuses_a_folder_that_does_not_exist(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_row_store_says_that_the_disk_is_full(tmp_path: Path) -> None:
-    # close() removes the link, not the device
-    (tmp_path / "rows").symlink_to("/dev/full")
     store = RowStore(23, 4, tmp_path / "rows")
+    assert store.file is not None
+    with Path("/dev/full").open("wb") as full:
+        os.dup2(full.fileno(), store.file.fileno())
     with pytest.raises(WriteError, match=r"rows: No space left on device after 0 of 23 SNPs; free some space"):
         store.append(ROWS)
     store.close()
-    assert Path("/dev/full").exists()
 
 
 class Sparing(FileIO):
@@ -171,7 +172,7 @@ class Sparing(FileIO):
 
 
 def test_row_store_goes_on_after_a_short_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "open", lambda path, mode, buffering: Sparing(path, mode.replace("b", "")))
+    monkeypatch.setattr(row_store.io, "FileIO", Sparing)
     with closing(RowStore(23, 4, tmp_path / "rows")) as store:
         store.append(ROWS)
         np.testing.assert_array_equal(next(store.blocks(100)), ROWS)

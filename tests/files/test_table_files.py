@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import gzip
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lfmm2.errors import MalformedInputError, ReadError, UsageError, WriteError
-from lfmm2.files.table_files import open_table, read_columns
-from lfmm2.files.whole_files import OutputSet
+from lfmm2.files.output_sets import OutputSet
+from lfmm2.files.table_files import GROUP_ROWS, USUAL_COLUMNS, open_table, read_columns, writing_bytes
 from lfmm2.model.columns import COLUMNS
 from lfmm2.results.tables import table_schema
 
@@ -129,15 +131,21 @@ def test_table_keeps_names_that_look_missing(tmp_path: Path, format: str, column
     assert read_columns(tmp_path / "a", types=TYPES).equals(with_nulls(table))
 
 
+def on_full_disk(file: BinaryIO) -> BinaryIO:
+    """Let an open file write to a device that is always full."""
+    with Path("/dev/full").open("wb") as full:
+        os.dup2(full.fileno(), file.fileno())
+    return file
+
+
 @needs_dev_full
 @pytest.mark.parametrize("format", FORMATS)
 def test_table_on_a_full_disk_leaves_nothing(tmp_path: Path, format: str) -> None:
-    (tmp_path / "a.part").symlink_to("/dev/full")
     table = pa.concat_tables([result_rows(10_000)] * 2)
     with (
         pytest.raises(WriteError, match="No space left"),
         OutputSet() as outputs,
-        open_table(outputs.open(tmp_path / "a"), RESULT_SCHEMA, format, 1000) as writer,
+        open_table(on_full_disk(outputs.open(tmp_path / "a")), RESULT_SCHEMA, format, 1000) as writer,
     ):
         writer.write(table)
     gc.collect()
@@ -264,3 +272,26 @@ def test_read_columns_refuses_a_parquet_file_cut_short(tmp_path: Path) -> None:
 def test_read_columns_names_an_absent_file(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="cannot be read, No such file"):
         read_columns(tmp_path / "a")
+
+
+class Watched(io.BytesIO):
+    """Drops what is written, and notes the most that Arrow holds at any write."""
+
+    most = 0
+
+    def write(self, data: object) -> int:
+        self.most = max(self.most, pa.total_allocated_bytes())
+        return memoryview(data).nbytes
+
+
+def test_plan_counts_the_memory_that_writing_a_group_takes() -> None:
+    rows = result_rows(GROUP_ROWS // 4)
+    while rows.num_columns < USUAL_COLUMNS + 5:
+        rows = rows.append_column(f"MORE_{rows.num_columns}", rows["T_STAT"])
+    before = pa.total_allocated_bytes()
+    file = Watched()
+    with open_table(file, rows.schema, "parquet") as writer:
+        for _ in range(4):
+            writer.write(rows)
+    taken = file.most - before
+    assert 8 * USUAL_COLUMNS * GROUP_ROWS < taken < writing_bytes(GROUP_ROWS, USUAL_COLUMNS, 0)

@@ -345,7 +345,7 @@ def test_read_variables_refuses_name_unfit_for_files(name: str) -> None:
         (np.zeros((3, 1, 1)), UsageError, "give numbers, 1-D or 2-D"),
         (np.zeros((3, 0)), UsageError, "give numbers, 1-D or 2-D"),
         (np.zeros(3, complex), UsageError, "array of complex128"),
-        ({"t": [1]}, UsageError, "unknown type dict"),
+        ({"t": [1]}, UsageError, "a dict; give a pandas Series"),
         (None, UsageError, "unknown type NoneType"),
         (
             pa.table({"IID": ["I1"], "t": pa.array([1], pa.timestamp("s"))}),

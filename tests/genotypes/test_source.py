@@ -95,7 +95,7 @@ def test_numbers_do_not_pass_for_hard_calls(bed, engine):
 def test_facts_of_files_come_from_their_stamps(bed):
     assert bed.paths == (bed.path, bed.bim_path, bed.fam_path)
     names = [f"(.{kind}), {fact}" for fact in ("bytes", "time of change in ns") for kind in ("bed", "bim", "fam")]
-    assert list(bed.identity()) == names
+    assert list(bed.identity()) == [*names, "(.bed), SHA-256 of sampled SNPs"]
     assert bed.identity()["(.bed), bytes"] == bed.path.stat().st_size
     assert bed.identity()["(.bim), time of change in ns"] == bed.bim_path.stat().st_mtime_ns
 

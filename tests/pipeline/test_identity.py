@@ -137,7 +137,7 @@ def test_file_that_was_touched_is_another(data: Simulation, variables: np.ndarra
 def test_estimation_set_has_fields_of_its_own(data: Simulation, variables: np.ndarray, tmp_path: Path) -> None:
     estimation = simulate(tmp_path / "e", n_samples=N_SAMPLES, n_snps=100, n_causal=3, seed=5)
     fields = changed_fields(identity(data.bed, variables), identity(data.bed, variables, est=estimation.bed))
-    assert len(fields) == 6
+    assert len(fields) == 7
     assert all(field.startswith("estimation genotypes (.") for field in fields)
 
 

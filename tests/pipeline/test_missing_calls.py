@@ -188,6 +188,16 @@ def test_stored_variables_are_of_the_samples_that_are_left(fileset: Path, tmp_pa
     assert np.array_equal(values[:, 0], np.delete(x, NONE))
 
 
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.InputWarning")
+def test_levels_of_categories_are_counted_in_the_samples_that_are_left(fileset: Path, tmp_path: Path) -> None:
+    soil = [("clay", "sand", "peat")[k % 3] for k in range(N)]
+    rows = [f"{i},{k * k % 7},{of}" for k, (i, of) in enumerate(zip(sample_ids(N), soil, strict=True))]
+    write_text(str(tmp_path / "env.csv"), ["ID,x,soil", *rows])
+    lfmm2.run(None, fileset / "d.bed", tmp_path / "env.csv", K, mind=0.1, out=tmp_path / "r", categorical="soil")
+    left = [of for k, of in enumerate(soil) if k not in (FEW, NONE)]
+    assert record_of(tmp_path / "r")["categories"] == {"soil": {of: left.count(of) for of in ("clay", "peat", "sand")}}
+
+
 def test_rates_are_of_the_snps_to_test(fileset: Path, G: np.ndarray) -> None:
     called = [f"snp{j}" for j in np.flatnonzero(~np.isnan(G[FEW]))]
     result = lfmm2.run(None, fileset / "d.bed", fileset / "env.csv", K, mind=0.1, extract=called)
@@ -210,6 +220,12 @@ def test_samples_without_calls_are_named_once(fileset: Path, G: np.ndarray, x: n
     with pytest.warns(InputWarning, match=message) as seen:
         lfmm2.run(None, genotypes_, fileset / "env.csv" if kind == "bed" else x, K)
     assert len([w for w in seen if w.category is InputWarning]) == 1
+
+
+def test_where_most_samples_lack_calls_snps_are_to_be_dropped_first() -> None:
+    G, _ = genotypes(20, 300, seed=4, missing=0.6)
+    with pytest.warns(InputWarning, match=r"20 of 20 samples lack .*; drop SNPs with few calls first, with --geno"):
+        lfmm2.run(None, G, np.random.default_rng(0).normal(size=20), K)
 
 
 @pytest.mark.parametrize("solver", ["exact", "krylov", "power"])
@@ -262,6 +278,7 @@ def test_rates_that_leave_nothing_are_refused(
         lfmm2.run(None, fileset / "d.bed", fileset / "env.csv", **{"K": K} | parameters)
 
 
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.InputWarning")
 def test_a_variable_that_varies_in_samples_without_calls_alone_is_refused(fileset: Path) -> None:
     x = np.zeros(N)
     x[[FEW, NONE]] = 1, 2

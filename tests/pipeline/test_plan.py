@@ -97,6 +97,8 @@ def test_aligned_makes_room_for_long_names():
 def test_record_has_the_plan_by_the_names_that_it_had():
     kept = json.loads((Path(__file__).parents[1] / "data" / "record" / "array.json").read_text())["plan"]
     plan = make_plan(SIZE, SolverOptions("krylov"), 1 << 32, 2, "parquet").for_record()
+    assert plan["matches"] == ()
+    plan["matches"] = []  # as JSON has it
     assert [(name, type(value)) for name, value in plan.items()] == [(name, type(kept[name])) for name in kept]
     assert plan["factor_reserve"] < plan["test_reserve"] < plan["peak_memory"]
 

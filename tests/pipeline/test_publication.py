@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lfmm2.errors import ReadError, WriteError
+from lfmm2.errors import OutputExistsError, ReadError, WriteError
+from lfmm2.files import OwnFiles
 from lfmm2.pipeline import publication, state_folder
 from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.state_folder import StateFolder
@@ -23,9 +24,11 @@ def names_in(folder: Path) -> list[str]:
 
 
 def outputs_of(state: StateFolder, names: tuple[str, ...] = ("x", "y", "json")) -> Publication:
-    """Return outputs whose final names are in the folder that holds the state folder."""
+    """Return outputs whose final names are in the folder that holds the state folder; an earlier run wrote "old"."""
     folder = state.path.parent
-    return Publication(state, str(folder / "r"), {name: folder / name for name in names})
+    targets = {name: folder / name for name in names}
+    old = {"bytes": 3, "sha256": hashlib.sha256(b"old").hexdigest()}
+    return Publication(state, str(folder / "r"), targets, OwnFiles({path: [old] for path in targets.values()}))
 
 
 def write(outputs: Publication, name: str, content: bytes) -> None:
@@ -159,9 +162,8 @@ def test_failed_publication_is_taken_back_and_can_be_repeated(
     assert names == {name: b"new " + name.encode() for name in ("x", "y", "json")}
 
 
-@pytest.mark.parametrize("at", range(1, 4))
-def test_publication_that_was_killed_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    """As after a SIGKILL: nothing is taken back, and the state has part of the files only."""
+def killed_in_publication(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Leave what a SIGKILL leaves: `at` outputs have their names, nothing is taken back."""
 
     class Killed(BaseException):
         pass
@@ -184,10 +186,27 @@ def test_publication_that_was_killed_is_completed(tmp_path: Path, monkeypatch: p
         write_and_publish(state)
     monkeypatch.undo()
     assert len([path for path in tmp_path.iterdir() if path.is_file()]) == at
+
+
+@pytest.mark.parametrize("at", range(1, 4))
+def test_publication_that_was_killed_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    killed_in_publication(tmp_path, monkeypatch, at)
     with begin(tmp_path / "s", resume=True) as state:
         assert outputs_of(state).is_complete()
         write_and_publish(state)
     assert names_in(tmp_path) == ["json", "x", "y"]
+
+
+def test_output_that_changed_under_its_name_is_not_taken_for_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_in_publication(tmp_path, monkeypatch, 2)
+    (tmp_path / "x").write_bytes(b"new z")  # of the same size
+    with begin(tmp_path / "s", resume=True) as state:
+        outputs = outputs_of(state)
+        assert not outputs.is_finished("x")
+        assert outputs.is_finished("y")
+        assert not outputs.is_complete()
 
 
 def test_interrupt_right_after_a_rename_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +226,25 @@ def test_interrupt_right_after_a_rename_is_taken_back(tmp_path: Path, monkeypatc
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == dict.fromkeys(
         ("x", "y", "json"), b"old"
     )
+
+
+@pytest.mark.parametrize("name", ["x", "json"])
+def test_publication_does_not_replace_what_appeared_meanwhile(tmp_path: Path, name: str) -> None:
+    with (  # noqa: PT012
+        pytest.raises(OutputExistsError, match=rf"{name}: was put there, or changed, while .*; move it away"),
+        begin(tmp_path / "s") as state,
+    ):
+        outputs = outputs_of(state)
+        for each in outputs.targets:
+            write(outputs, each, b"new " + each.encode())
+        (tmp_path / name).write_bytes(b"of the user")
+        outputs.publish()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == {name: b"of the user"}
+    (tmp_path / name).unlink()
+    with begin(tmp_path / "s", resume=True) as state:
+        assert outputs_of(state).is_complete()
+        write_and_publish(state)
+    assert names_in(tmp_path) == ["json", "x", "y"]
 
 
 def test_manifest_comes_last_and_after_the_others_are_on_the_disk(

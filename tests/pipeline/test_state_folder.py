@@ -74,11 +74,12 @@ def test_damaged_note_is_as_if_it_were_absent(tmp_path: Path, at: int) -> None:
 
 def test_resume_refuses_another_run_field_by_field(tmp_path: Path) -> None:
     unfinished(tmp_path / "s")
-    before = {path: path.read_bytes() for path in (tmp_path / "s").iterdir()}
+    before = {path: path.read_bytes() for path in (tmp_path / "s").iterdir() if path.name != "lock"}
     for look in (begin, lambda folder, **change: check_state_folder(folder, IDENTITY | change, True, False)):
         with pytest.raises(InconsistentInputError, match="K was 3, is 4; seed was absent, is 1; resume it as it was"):
             look(tmp_path / "s", **({"resume": True} if look is begin else {}), K=4, seed=1)
-    assert {path: path.read_bytes() for path in (tmp_path / "s").iterdir()} == before
+    assert {path: path.read_bytes() for path in before} == before
+    assert names_in(tmp_path / "s") == sorted(["lock", *(path.name for path in before)])
 
 
 def test_unfinished_run_is_neither_lost_nor_taken_for_another(tmp_path: Path) -> None:
@@ -194,9 +195,10 @@ def test_file_is_flushed_only_when_that_is_due(tmp_path: Path, monkeypatch: pyte
 
     with begin(tmp_path / "s") as state:
         monkeypatch.setattr(os, "fsync", recorded)
+        now = state._flushed_at
+        monkeypatch.setattr(state_folder.time, "monotonic", lambda: now)
         state.keep_note("early", 1)
         assert flushed == []
-        now = state._flushed_at
         monkeypatch.setattr(state_folder.time, "monotonic", lambda: now + state_folder.KEEP_AFTER_SECONDS)
         state.keep_note("late", 2)
         assert flushed == ["late.json.part", "s"]

@@ -160,6 +160,6 @@ def test_threads_that_cannot_start_are_refused_with_the_number_that_can(
     monkeypatch.setattr(threads, "Thread", Few)
     monkeypatch.setattr(threads, "thread_limit", lambda: control_groups.Limit(most, Path("/pids.max")))
     monkeypatch.setattr(threads, "soft_limit", lambda name: None)
-    with pytest.raises(UsageError, match=rf"starts 20 .* only {most} more \(limit in /pids.max\); {remedy}"):
+    with pytest.raises(UsageError, match=rf"starts 20 .* only {most} more \(see /pids.max\); {remedy}"):
         check_threads(16)
     assert not any(thread.is_alive() for thread in started)

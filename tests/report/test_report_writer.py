@@ -164,6 +164,11 @@ def test_existing_files_need_overwrite(prefix: Path, tmp_path: Path) -> None:
         write_report(prefix, path)
     assert error.value.exit_code == 9
     assert path.read_text() == "mine"
+    with pytest.raises(OutputExistsError, match="not a file that lfmm2 has written here"):
+        write_report(prefix, path, overwrite=True)
+    assert path.read_text() == "mine"
+    path.unlink()
+    assert write_report(prefix, path, dpi=30) == [path]
     assert write_report(prefix, path, overwrite=True, dpi=40) == [path]
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
@@ -192,7 +197,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(prefix: Path, tmp_path: Path) 
 
 def test_pictures_are_written_beside_it(prefix: Path, tmp_path: Path) -> None:
     path, *pictures = write_report(prefix, tmp_path / "a.html", png=f"{tmp_path}/png/", dpi=40)
-    assert sorted(pictures) == sorted((tmp_path / "png").iterdir())
+    assert sorted(pictures) == sorted((tmp_path / "png").glob("*.png"))
     names = {picture.name for picture in pictures}
     assert {"manhattan-env1.png", "manhattan-joint.png", "scree.png", "histograms-by-k-env1.png"} <= names
     assert all(re.fullmatch(r"[a-zA-Z0-9.+_-]+", name) for name in names)
@@ -207,7 +212,9 @@ def test_pictures_are_written_beside_it(prefix: Path, tmp_path: Path) -> None:
 def test_variables_that_differ_in_signs_only_have_files_of_their_own(tmp_path: Path) -> None:
     write_results(tmp_path / "r", scores(3, 100), variables=("a b", "a_b", "A_B"))
     paths = write_report(tmp_path / "r", png=f"{tmp_path}/png/", dpi=30)
-    assert len({path.name.casefold() for path in paths}) == len(paths) == len(list((tmp_path / "png").iterdir())) + 1
+    assert (
+        len({path.name.casefold() for path in paths}) == len(paths) == len(list((tmp_path / "png").glob("*.png"))) + 1
+    )
 
 
 def test_a_failure_leaves_nothing(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,12 +389,15 @@ def test_pictures_alone_leave_the_page_as_it_is(tmp_path: Path) -> None:
     page.write_text("mine")
     pictures = write_report(prefix, png=f"{tmp_path}/b/", dpi=30)
     assert page.read_text() == "mine"
-    assert sorted(pictures) == sorted((tmp_path / "b").iterdir())
+    assert sorted(pictures) == sorted((tmp_path / "b").glob("*.png"))
     with pytest.raises(OutputExistsError):
         write_report(prefix, png=f"{tmp_path}/b/", dpi=30)
     with pytest.raises(OutputExistsError):
         write_report(prefix, page, png=f"{tmp_path}/c/", dpi=30)
     assert not (tmp_path / "c").exists()
+    with pytest.raises(OutputExistsError, match=r"r\.report\.html: not a file that lfmm2 has written here"):
+        write_report(prefix, png=f"{tmp_path}/b/", overwrite=True, dpi=30)
+    page.unlink()
     assert write_report(prefix, png=f"{tmp_path}/b/", overwrite=True, dpi=30)[0] == page
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
@@ -424,7 +434,8 @@ def test_check_report_says_before_a_run_what_would_stop_the_report(
     (tmp_path / "r.report.html").write_text("mine")
     with pytest.raises(OutputExistsError):
         check_report(tmp_path / "r")
-    check_report(tmp_path / "r", overwrite=True)
+    with pytest.raises(OutputExistsError, match="not a file that lfmm2 has written here"):
+        check_report(tmp_path / "r", overwrite=True)
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(UsageError, match="pip install"):
         check_report(tmp_path / "r", overwrite=True)

@@ -32,6 +32,7 @@ TOPICS = (
     "big_offsets",
     "sanitizers",
     "properties",
+    "odd_inputs",
     "fuzz",
     "canaries",
 )

@@ -22,9 +22,12 @@ UNPRIVILEGED = (
     "--inh-caps",
     "-dac_override,-dac_read_search",
 )
-FILES = tuple(
-    f"tests/test_{name}.py"
-    for name in ("bad_input", "input_catalogue", "input_changes", "bad_arguments", "sound_input")
+FILES = (
+    *(
+        f"tests/test_{name}.py"
+        for name in ("bad_input", "input_catalogue", "input_changes", "bad_arguments", "sound_input")
+    ),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_catalogue_*.py")),
 )
 
 

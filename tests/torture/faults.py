@@ -223,6 +223,8 @@ def counts_of(verdicts: list[Verdict]) -> dict[str, object]:
 
 def run(full: bool) -> dict[str, object]:
     """Inject faults, at every call or at a fixed selection, and count what happened."""
+    from torture import replacements  # which uses this module
+
     tracing.check_strace()
     began = time.monotonic()
     with runs.work_folder() as root:
@@ -239,9 +241,14 @@ def run(full: bool) -> dict[str, object]:
             points = []
             for scene, found in zip(scenes, pool.map(survey, scenes), strict=True):
                 points += points_of(scene, found)
+            replacing = []
+            others = replacements.scenes_of(root, data)
+            for other, known in zip(others, pool.map(replacements.survey, others), strict=True):
+                replacing += replacements.points_of(other, known)
             if not full:
                 points = runs.fixed_selection(points, N_QUICK)
-            verdicts = list(pool.map(try_point, points))
+                replacing = runs.fixed_selection(replacing, N_QUICK // 8)
+            verdicts = [*pool.map(try_point, points), *pool.map(replacements.try_point, replacing)]
     counts = counts_of(verdicts) | {"seconds": round(time.monotonic() - began, 1)}
     bad = [f"{verdict.label}: {'; '.join(verdict.faults)}" for verdict in verdicts if verdict.faults]
     if bad:

@@ -150,7 +150,6 @@ CASES += (
 QUICK_CASES = (
     Case(60, 20_000, 2, 0),
     Case(603, 6_000, 4, 0, "krylov", 10, "tsv"),
-    Case(120, 2_000, 2, 0, inputs="alleles"),
 )
 
 

@@ -50,6 +50,9 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"* {shown(n_tests)} kernel tests under ASAN with UBSAN and under TSAN: no report; {n_bugs} seeded bugs found.",
         f"* {shown(n_executions)} inputs made by atheris: only errors of lfmm2 came out. "
         f"{shown(topics['properties']['examples'])} examples of Hypothesis agree with the dense reference.",
+        f"* {shown(topics['odd_inputs']['examples'])} ways to give the same data, with "
+        f"{topics['odd_inputs']['kinds of oddity']} kinds of oddity: right, or an error or a warning that names the "
+        f"fault; {topics['odd_inputs']['silent and wrong']} silent and wrong.",
         f"* {topics['canaries']['breakages']} deliberate breakages: each found by its test.",
     ]
 

@@ -3,7 +3,8 @@
 * A .bed of 1 KiB cut at every byte, and extended by 1 to 300: an error of the right kind before any pass.
 * Every byte of a .bed, .bim, .fam, table of variables and .factors.npz with a bit flipped: an error of lfmm2, or a run
   on legal other values; never another exception.
-* A .bed shrunk, grown, replaced, removed or touched at every block of every pass: exit code 6 and no result file.
+* A .bed shrunk, grown, rewritten, replaced, removed or touched at every block of every pass: exit code 6 and no result
+  file; once the right file is back with its old time, ``--resume`` gives the files of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -196,11 +197,18 @@ def _touch(bed: Path) -> None:
     os.utime(bed, ns=(now, now))
 
 
+def _rewrite_in_time(bed: Path) -> None:
+    """Other genotypes, and the old time put back: size, inode and mtime are those of before."""
+    seen = bed.stat()
+    _rewrite(bed)
+    os.utime(bed, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+
+
 def _remove(bed: Path) -> None:
     bed.unlink()
 
 
-CHANGES = (_shrink, _shrink_by_one, _empty, _grow, _replace, _rewrite, _touch, _remove)
+CHANGES = (_shrink, _shrink_by_one, _empty, _grow, _replace, _rewrite, _rewrite_in_time, _touch, _remove)
 
 
 class Changing(Progress):
@@ -259,31 +267,53 @@ class Scene:
             shutil.copy2(path, folder / path.name)
         bed = folder / self.data.bed.name
         progress = MakeChanging(bed, change, at, None if change else folder / "events")
-        # blocks of two groups
-        settings = {"lfmm2.pipeline.preparation:terminal_progress": progress, "lfmm2.genotypes.engine:BLOCK_BYTES": 1}
+        # blocks of two groups, and everything that can be kept is kept at once
+        settings = {
+            "lfmm2.pipeline.preparation:terminal_progress": progress,
+            "lfmm2.genotypes.engine:BLOCK_BYTES": 1,
+            "lfmm2.pipeline.state_folder:KEEP_AFTER_SECONDS": 0,
+        }
         data = runs.Data(bed, self.data.env)
         return runs.run_command(data, folder / "r", "--maf", "0.01", "--solver", self.solver, settings=settings)
 
 
-def count_events(scene: Scene, root: Path) -> int:
+def count_events(scene: Scene, root: Path) -> tuple[int, runs.Straight]:
+    """Number of events of an undisturbed run, and the files that it leaves."""
     folder = root / f"count-{scene.solver}"
     folder.mkdir()
     ended = runs.run(scene.command(folder, None), folder / "notes")
     assert ended.code == 0, ended.errors
-    return int((folder / "events").read_text())
+    return int((folder / "events").read_text()), runs.Straight.of(folder / "r")
 
 
-def changed_run(scene: Scene, root: Path, change: Callable[[Path], None], at: int) -> str | None:
-    """What is wrong with a run whose .bed changes at an event; None if nothing is."""
+def changed_run(
+    scene: Scene, root: Path, straight: runs.Straight, change: Callable[[Path], None], at: int
+) -> str | None:
+    """What is wrong with a run whose .bed changes at an event, or with its resumption; None if nothing is."""
     folder = root / f"{scene.solver}{change.__name__}-{at}"
     folder.mkdir()
+    try:
+        fault = _changed_run(scene, folder, straight, change, at)
+    finally:
+        shutil.rmtree(folder)
+    return None if fault is None else f"{scene.solver}, {change.__name__.strip('_')} at event {at}: {fault}"
+
+
+def _changed_run(
+    scene: Scene, folder: Path, straight: runs.Straight, change: Callable[[Path], None], at: int
+) -> str | None:
     ended = runs.run(scene.command(folder, change, at), folder / "notes")
     left = sorted(path.name for path in folder.glob("r.*") if path.is_file())
-    shutil.rmtree(folder)
-    what = f"{scene.solver}, {change.__name__.strip('_')} at event {at}"
     if ended.code != READ_FAILED:
-        return f"{what}: exit code {ended.code}: {ended.errors[-500:]}"
-    return f"{what}: leaves {left}" if left else None
+        return f"exit code {ended.code}: {ended.errors[-500:]}"
+    if left:
+        return f"leaves {left}"
+    has_state = runs.state_folder(folder / "r").exists()
+    if not has_state and "--resume goes on" in ended.errors:
+        return "promises kept work where there is none"
+    # the right file comes back with its old time, as cp -p and rsync -a do
+    again = scene.command(folder, None).resumed()
+    return "; ".join(runs.resumed_faults(again, folder / "r", straight, folder / "notes")) or None
 
 
 def check_changes(root: Path, n_points: int | None) -> dict[str, int]:
@@ -291,17 +321,17 @@ def check_changes(root: Path, n_points: int | None) -> dict[str, int]:
     data = runs.make_data(root, 60, 4000)
     with runs.workers() as pool:
         scenes = [Scene(data, solver) for solver in ("exact", "krylov")]
-        events = list(pool.map(count_events, scenes, [root] * len(scenes)))
+        counted = list(pool.map(count_events, scenes, [root] * len(scenes)))
         points = [
-            (scene, root, change, at)
-            for scene, n in zip(scenes, events, strict=True)
+            (scene, root, straight, change, at)
+            for scene, (n, straight) in zip(scenes, counted, strict=True)
             for change in CHANGES
             for at in range(n)
         ]
         chosen = points if n_points is None else runs.fixed_selection(points, n_points)
         faults = [fault for fault in pool.map(changed_run, *zip(*chosen, strict=True)) if fault is not None]
     assert not faults, f"{len(faults)} of {len(chosen)} runs: " + "\n".join(faults[:10])
-    return {"events": sum(events), "kinds of change": len(CHANGES), "runs": len(chosen)}
+    return {"events": sum(n for n, _ in counted), "kinds of change": len(CHANGES), "runs": len(chosen)}
 
 
 def run(full: bool) -> dict[str, object]:

@@ -25,7 +25,7 @@ def run_demo(out: Path, seed: int, write: Callable[[str], None]) -> AssociationR
     Parameters
     ----------
     out : Path
-        Prefix of all files; existing ones are replaced.
+        Prefix of all files; those of an earlier demonstration are replaced.
     seed : int
         Seed of the simulation.
     write : callable

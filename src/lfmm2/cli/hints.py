@@ -34,7 +34,7 @@ _SENTENCES: Mapping[str, str] = {
         ("pheno-name pheno-col phenocol phenocollist mpheno env-name variable n columns", _COLUMNS),
         ("covar-name covar-col covarcol covarcollist covar-number", _NUISANCE),
         ("covarfile covar-file covariates covars c", "give nuisance variables with --covar FILE"),
-        ("catcovarlist cat-covar", "write categories as columns of 0 and 1 in the table of --covar"),
+        ("catcovarlist cat-covar category factor-columns", "name the categories with --categorical NAMES"),
         ("k n-factors factor latent-factors nfactors", "give the number of latent factors with -K NUMBER"),
         ("pca pcs pc grm kinship km lmm mlma loco", _FACTORS),
         ("glm linear logistic assoc test step bsize qt bt", "lfmm2 run tests every SNP, leave it out"),

@@ -76,7 +76,7 @@ _SIMULATE = (
     Option("n_causal", "--causal", WHOLE, default=20, help="Causal SNPs per variable."),
     Option("missing_rate", "--missing-rate", NUMBER, default=0.01, help="Share of missing calls."),
     adapt_option("seed", help="Seed of the random numbers."),
-    adapt_option("overwrite", help="Replace existing files."),
+    adapt_option("overwrite", help="Replace files that lfmm2 wrote before."),
 )  # fmt: skip
 _DEMO = (
     Option("out", "--out", PATH, default=Path("lfmm2-demo/demo"), help="Prefix of the files."),
@@ -223,7 +223,7 @@ def _fail(error: BaseException, code: int, debug: bool, text: str | None = None)
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        whisper("".join(traceback.format_exception(error)).rstrip(), in_lines=True)
     whisper(f"Error: {text or error}")
     _print_notes(error)
     return code

@@ -38,7 +38,7 @@ _HITS = (
            help="One line per clump of hits nearer than this, such as 50kb."),
     Option("variables", "--variable", TEXT, repeatable=True, help="Only this one, or joint."),
     adapt_option("out", required=False, help="Prefix of the files; that of the results by default."),
-    adapt_option("overwrite", help="Replace existing files."),
+    adapt_option("overwrite", help="Replace files that lfmm2 wrote before."),
 )  # fmt: skip
 
 
@@ -56,16 +56,13 @@ def hits(
     Example: lfmm2 hits results --fdr 0.05 --clump 50kb
     """
     from lfmm2._words import aligned
-    from lfmm2.downstream import collect_hits, hits_paths, write_hits
-    from lfmm2.files import check_outputs
+    from lfmm2.downstream import check_hits_paths, collect_hits, write_hits
     from lfmm2.process import terminal_progress
     from lfmm2.results import StoredRun
 
     run = StoredRun(results)
     prefix = run.prefix if out is None else out
-    outputs = hits_paths(prefix).values()
-    run.refuse_as_outputs(outputs)
-    check_outputs(outputs, overwrite)
+    check_hits_paths(prefix, run, overwrite)
     found = collect_hits(run, fdr=fdr, clump=clump, variables=variables, by=by, progress=terminal_progress())
     paths = write_hits(prefix, found, overwrite)
     say(aligned(found.summary() | {f"{name} file": str(path) for name, path in paths.items()}))
@@ -83,7 +80,7 @@ _OFFSET = (
            help="Axes for variables in standard deviations, as they are by default."),
     Option("no_scale", "--no-scale", FLAG, default=False, help="Axes for variables in their units."),
     adapt_option("missing_code"),
-    adapt_option("overwrite", help="Replace an existing file."),
+    adapt_option("overwrite", help="Replace a file that lfmm2 wrote before."),
 )  # fmt: skip
 
 
@@ -124,7 +121,7 @@ _REPORT = (
            help="Also each picture by itself: FOLDER/manhattan-env1.png and so on; without a slash at the end and "
            "where there is no such folder, a prefix: PREFIX.manhattan-env1.png. An HTML file that exists then stays as "
            "it is, unless --out or --overwrite is given."),
-    adapt_option("overwrite", help="Replace existing files."),
+    adapt_option("overwrite", help="Replace files that lfmm2 wrote before."),
 )  # fmt: skip
 
 

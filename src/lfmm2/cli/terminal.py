@@ -1,4 +1,7 @@
-"""Printing: that standard output cannot be written is an error, that standard error cannot be written is not."""
+"""Printing: that standard output cannot be written is an error, that standard error cannot be written is not.
+
+All text for people passes through here, and no character of a file that a terminal would obey does.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import sys
 
 import click
 
+from lfmm2._words import visible
 from lfmm2.errors import WriteError
 
 
@@ -29,7 +33,7 @@ def give_up_output() -> None:
 
 
 def say(text: str) -> None:
-    """Print a line on standard output.
+    """Print lines on standard output.
 
     Raises
     ------
@@ -39,7 +43,7 @@ def say(text: str) -> None:
     if sys.stdout is None:
         raise WriteError("standard output is closed; send it to a file, or to /dev/null")
     try:
-        click.echo(text)
+        click.echo(visible(text, in_lines=True))
     except OSError as error:
         give_up_output()
         if isinstance(error, BrokenPipeError):
@@ -49,7 +53,7 @@ def say(text: str) -> None:
         raise WriteError(f"standard output cannot be written, {error.strerror}; send it elsewhere") from error
 
 
-def whisper(text: str) -> None:
-    """Print a line on standard error; if that cannot be written, go on."""
+def whisper(text: str, in_lines: bool = False) -> None:
+    """Print a line, or several with `in_lines`, on standard error; if that cannot be written, go on."""
     with contextlib.suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(visible(text, in_lines), err=True)

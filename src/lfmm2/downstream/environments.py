@@ -14,14 +14,16 @@ from lfmm2._typing import Floats, MissingCode
 from lfmm2._words import counted, some_cells, some_of
 from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import (
+    IdTable,
     MissingCodes,
-    Samples,
     as_floats,
+    as_levels,
     check_numbers,
     joined_ids,
+    matched_table,
+    pair_tables,
     repeated,
     spelling_hints,
-    take_apart,
 )
 from lfmm2.results import StoredRun
 
@@ -72,8 +74,16 @@ def paired_environments(
     run: StoredRun, env: object, new_env: object, missing_code: MissingCode | None = None
 ) -> Places:
     """Read two environments of the same places and match them; see `lfmm2.downstream.offset.genetic_offset`."""
-    new = _read(new_env, run, "new environments", missing_code)
-    old = _read_from_run(run) if env is None else _read(env, run, "environments", missing_code)
+    if env is None:
+        old = _read_from_run(run)
+        assert old.iid is not None
+        new = _read(new_env, run, "new environments", missing_code, old.iid)
+    elif _is_array(env) or _is_array(new_env):
+        new = _read(new_env, run, "new environments", missing_code)
+        old = _read(env, run, "environments", missing_code)
+    else:
+        tables = pair_tables(env, new_env, ("environments", "new environments"), _name_columns(run))
+        old, new = (_take_variables(table, run, missing_code) for table in tables)
     n_old, n_new = len(old.values), len(new.values)
     if old.iid is None or new.iid is None:
         if n_old != n_new:
@@ -104,10 +114,17 @@ def _read_from_run(run: StoredRun) -> _Environment:
     return _Environment(str(run.prefix), list(ids), None, X[:, [names.index(name) for name in run.variables]])
 
 
-def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode | None) -> _Environment:
-    """Read the variables of the run from an array or a table; `what` names an array in messages."""
+def _is_array(source: object) -> bool:
+    """Return True for numbers without IDs."""
+    return isinstance(source, np.ndarray | list | tuple)
+
+
+def _read(
+    source: object, run: StoredRun, what: str, missing_code: MissingCode | None, known: Sequence[str] = ()
+) -> _Environment:
+    """Read the variables of the run from an array, or a table with `known` IDs; `what` names an array in messages."""
     d = len(run.variables)
-    if isinstance(source, np.ndarray | list | tuple):
+    if _is_array(source):
         array: Any = np.ma.asarray(source)
         if array.dtype.kind not in "biuf" or array.ndim not in (1, 2) or not array.size:
             raise UsageError(f"{what}: array of {array.dtype} and shape {array.shape}; give numbers, 1-D or 2-D")
@@ -122,19 +139,51 @@ def _read(source: object, run: StoredRun, what: str, missing_code: MissingCode |
             raise InconsistentInputError(f"{what}: row {row + 1} is missing or infinite; complete it")
         check_numbers(values, run.variables, what, lambda i: f"row {i + 1}", remedy=_REMEDY)
         return _Environment(what, None, None, values)
-    table = take_apart(source, Samples((), ()), what, run.variables)
-    if absent := [name for name in run.variables if name not in table.columns]:
+    return _take_variables(matched_table(source, known, what, _name_columns(run)), run, missing_code)
+
+
+def _name_columns(run: StoredRun) -> list[str]:
+    """Return the names of the columns that may hold the variables of the run: the variables and the categories."""
+    return [*run.variables, *run.record.categories]
+
+
+def _take_variables(table: IdTable, run: StoredRun, missing_code: MissingCode | None) -> _Environment:
+    """Take the variables of the run from a table."""
+    indicators = _read_categories(table, run, missing_code)
+    if absent := [name for name in run.variables if name not in table.columns and name not in indicators]:
         known = some_of(list(table.columns)) or "none"
         fact = f"no column {some_of(absent)} among {known}"
-        is_indicator = [name for name in absent if name.partition("=")[0] in table.columns]
-        remedy = "; write 1 where the place has this level, else 0" if is_indicator else ""
-        raise InconsistentInputError(f"{table.label}: {fact}; name columns as the variables of the run{remedy}")
-    columns: Floats = np.column_stack([as_floats(table, name, missing_code, False) for name in run.variables])
+        raise InconsistentInputError(f"{table.label}: {fact}; name columns as the variables of the run")
+    columns: Floats = np.column_stack(
+        [
+            indicators[name] if name in indicators else as_floats(table, name, missing_code, False)
+            for name in run.variables
+        ]
+    )
     if np.isnan(columns).any():
         cells = [table.at(i, run.variables[j]) for i, j in np.argwhere(np.isnan(columns))]
         raise InconsistentInputError(f"{some_cells(cells)}: missing; complete the table, or remove the row of both")
     check_numbers(columns, run.variables, table.label, table.row_at, remedy=_REMEDY)
     return _Environment(table.label, table.iid, table.fid, columns)
+
+
+def _read_categories(table: IdTable, run: StoredRun, missing_code: MissingCode | None) -> dict[str, Floats]:
+    """Return the indicators of the categories of the run that are columns of the table, by name; NaN where missing."""
+    indicators: dict[str, Floats] = {}
+    for category, counts in run.record.categories.items():
+        is_tested = any(f"{category}={level}" in run.variables for level in counts)
+        if category not in table.columns or not is_tested:
+            continue
+        number, levels = as_levels(table, category, missing_code)
+        if unknown := [level for level in levels if level not in counts]:
+            fact = f"{table.label}, column {category!r}: level {some_of(unknown)} is not among those of the run"
+            raise InconsistentInputError(
+                f"{fact} ({some_of(list(counts))}), so it has no effect; leave these places out"
+            )
+        for level in counts:
+            is_level = number == levels.index(level) if level in levels else np.zeros(len(number))
+            indicators[f"{category}={level}"] = np.where(np.isnan(number), np.nan, is_level)
+    return indicators
 
 
 def _warn_of_own_scales(old: _Environment, new: _Environment, variables: Sequence[str]) -> None:

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lfmm2._checks import check_word
 from lfmm2._typing import AnyPath, Floats, Ints
 from lfmm2._words import counted, name_of_snp, shortened, some_of
 from lfmm2.errors import UsageError
-from lfmm2.files import OutputSet, check_outputs, check_prefix_name, open_table
+from lfmm2.files import OutputSet, OwnFiles, check_outputs, check_prefix_name, manifest_of, open_table
 from lfmm2.model import COLUMNS, Columns
 from lfmm2.process import Progress
 from lfmm2.results import AnyRun, StoredRun, open_run
@@ -86,12 +87,13 @@ class Hits:
         """Return lines for the terminal, by name."""
         lines = {}
         per_table = dict.fromkeys(self.tables, 0)
+        alone = ", each of one SNP, because none has a place" if _find_placeless(self.table).all() else ""
         for name in self.table["VARIABLE"].to_pylist():
             per_table[name] += 1
         n_placeless = int(_find_placeless(self.table).sum())
         for name in self.tables:
             if self.counts[name]:
-                clumps = f" in {counted(per_table[name], 'clump')}" if self.clump is not None else ""
+                clumps = f" in {counted(per_table[name], 'clump')}{alone}" if self.clump is not None else ""
                 text = f"{counted(self.counts[name], 'SNP')} with {self.rate} < {self.level:g}{clumps}"
             elif np.isnan(self.smallest[name]):
                 text = f"no SNP has {self.rate}"
@@ -102,12 +104,9 @@ class Hits:
             if test.method == "none" and test.gif > _INFLATED:
                 lines[f"calibration of {name}"] = f"none (GIF {test.gif:.2f})"
         if n_placeless:
-            have = "has" if n_placeless == 1 else "have"
             what = "hits" if self.clump is None else "lines"
-            lines["without a place"] = (
-                f"{n_placeless} of {len(self.table)} {what} {have} no position or no chromosome (0 in the .bim), and "
-                "are not in the .bed file"
-            )
+            fact = f"{n_placeless} of {len(self.table)} {what} have no chromosome or no position"
+            lines["without a place"] = f"{fact}, and are not in the .bed file"
         return lines
 
 
@@ -173,8 +172,7 @@ def collect_hits(
     Tables are streamed. Of Parquet files, the other columns are read only where the column of the rate has a hit. Each
     hit takes about 500 bytes of memory, ten million hits 5 GB.
     """
-    if by not in tuple(RATES):
-        raise UsageError(f"by is {by!r}; it is one of {', '.join(RATES)}")
+    check_word(by, "by", RATES)
     if isinstance(fdr, bool) or not isinstance(fdr, Real) or not 0 < fdr <= 1:
         raise UsageError(f"fdr is {fdr!r}; a rate lies above 0 and at most at 1")
     distance = _read_distance(clump)
@@ -255,24 +253,26 @@ def write_hits(prefix: AnyPath, hits: Hits, overwrite: bool = False) -> dict[str
     Raises
     ------
     OutputExistsError
-        If a file exists and `overwrite` is false.
+        If a file exists and `overwrite` is false, or is not as `write_hits` has written it.
     UsageError, WriteError
         If a file belongs to the run itself; if it cannot be written.
     """
-    paths = hits_paths(prefix)
-    hits.run.refuse_as_outputs(paths.values())
-    check_outputs(paths.values(), overwrite)
-    with OutputSet() as outputs:
-        with open_table(outputs.open(paths["hits"]), hits.table.schema, "tsv") as writer:
+    paths = check_hits_paths(prefix, hits.run, overwrite)
+    manifest = manifest_of(prefix, "hits")
+    with OutputSet(overwrite) as outputs:
+        with open_table(outputs.open(paths["hits"], manifest), hits.table.schema, "tsv") as writer:
             writer.write(hits.table)
-        outputs.open(paths["bed"]).writelines(_bed_lines(hits))
+        outputs.open(paths["bed"], manifest).writelines(_bed_lines(hits))
     return paths
 
 
-def hits_paths(prefix: AnyPath) -> dict[str, Path]:
-    """Return the paths of the files that `write_hits` writes, by the names "hits" and "bed"."""
+def check_hits_paths(prefix: AnyPath, run: StoredRun, overwrite: bool) -> dict[str, Path]:
+    """Return the paths of the files of `write_hits`, by the names "hits" and "bed"; raise as it does if it will."""
     check_prefix_name(prefix)
-    return {"hits": Path(f"{os.fspath(prefix)}.hits.tsv"), "bed": Path(f"{os.fspath(prefix)}.hits.bed")}
+    paths = {"hits": Path(f"{os.fspath(prefix)}.hits.tsv"), "bed": Path(f"{os.fspath(prefix)}.hits.bed")}
+    run.refuse_as_outputs(paths.values())
+    check_outputs(paths.values(), overwrite, OwnFiles.of_manifest(manifest_of(prefix, "hits")))
+    return paths
 
 
 def _bed_lines(hits: Hits) -> Iterator[bytes]:

@@ -21,20 +21,22 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lfmm2._checks import are, check_flag, check_missing_code, check_progress, check_word, quoted
 from lfmm2._typing import AnyPath, Floats, ListedSnps, MissingCode
 from lfmm2._words import counted, with_spaces
 from lfmm2.downstream.environments import Places, paired_environments
 from lfmm2.downstream.offset_loci import LociChoice
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, UsageError
-from lfmm2.files import WholeFile, check_outputs, check_prefix_name, open_table, repeated
+from lfmm2.files import OutputSet, OwnFiles, check_outputs, check_prefix_name, manifest_of, open_table, repeated
 from lfmm2.process import Progress, single_threaded_blas
-from lfmm2.results import BLOCK_ROWS, AnyRun, StoredRun, open_run
+from lfmm2.results import BLOCK_ROWS, AnyRun, StoredRun, find_inputs, open_run
 
 Bools = NDArray[np.bool_]
 
@@ -146,7 +148,8 @@ def genetic_offset(
         averaged; the runs must have the same SNPs, counted alleles and variables.
     env, new_env : path, DataFrame, pyarrow.Table or array
         One row per place and one column per variable of the run, in the same units; other columns are ignored. Places
-        are matched by ID, in any order. Rows of an array are in the order of the rows of the other environment, and its
+        are matched by ID, in any order: the column IID, else one that both tables have, or the coordinates of cells (x
+        and y, longitude and latitude). Rows of an array are in the order of the rows of the other environment, and its
         columns in the order of the variables. If `env` is None, the places are the samples of the (first) run, with its
         variables.
     effects : {"ridge", "ols"}
@@ -177,7 +180,7 @@ def genetic_offset(
     DegenerateProblemError
         If no locus is left to average over.
     OutputExistsError, WriteError
-        If the file exists and `overwrite` is false; if it cannot be written.
+        If the file exists and `overwrite` is false, or is not as this function has written it; if it cannot be written.
 
     Notes
     -----
@@ -196,20 +199,19 @@ def genetic_offset(
     >>> offset.ids, float((offset.gap[0] / offset.gap[1]).round(6))
     (('site2', 'site1'), 4.0)
     """
-    if effects not in tuple(EFFECTS):
-        raise UsageError(f"effects is {effects!r}; it is one of {', '.join(EFFECTS)}")
+    check_word(effects, "effects", EFFECTS)
+    for name, flag in (("joint", joint), ("scale", scale), ("overwrite", overwrite)):
+        check_flag(flag, name)
+    check_progress(progress, or_flag=False)
+    check_missing_code(missing_code)
     several = isinstance(results, Iterable) and not isinstance(results, str | os.PathLike | StoredRun)
+    if several and not are(results, lambda _: True):
+        raise UsageError(f"results are {quoted(results)}; give the --out of a run, or several in a list")
     given: list[AnyRun] = list(results) if several else [results]  # type: ignore[arg-type,list-item]
     runs = [open_run(run) for run in given]
     _check_runs(runs)
     choice = LociChoice(loci, joint, runs)
-    path = None
-    if out is not None:
-        check_prefix_name(out)
-        path = Path(f"{os.fspath(out)}.offset.tsv")
-        for run in runs:
-            run.refuse_as_outputs([path])
-        check_outputs([path], overwrite)
+    path = None if out is None else _check_offset_path(out, runs, [env, new_env, loci], overwrite)
     places = paired_environments(runs[0], env, new_env, missing_code)
     sums = _Sums(places.change)
     progress = progress or Progress()
@@ -232,9 +234,23 @@ def genetic_offset(
     with np.errstate(over="ignore", invalid="ignore"):
         result = _make_result(places, runs[0].variables, sums, scale, {} if path is None else {"offset": path})
     _check_finite(result, places)
-    if path is not None:
-        write_offset(path, result)
+    if path is not None and out is not None:
+        write_offset(out, path, result, overwrite)
     return result
+
+
+def _check_offset_path(out: AnyPath, runs: list[StoredRun], inputs: list[Any], overwrite: bool) -> Path:
+    """Return the path of the file, or raise an error if it may not be written there."""
+    check_prefix_name(out)
+    path = Path(f"{os.fspath(out)}.offset.tsv")
+    for run in runs:
+        run.refuse_as_outputs([path])
+    given = [item for each in inputs for item in (each if isinstance(each, list | tuple | set | frozenset) else [each])]
+    # A text may also be the ID of a SNP, which is then no file of this name.
+    if find_inputs([path], [Path(item) for item in given if isinstance(item, str | os.PathLike)]):
+        raise UsageError(f"{path} is an input of this offset; choose another --out")
+    check_outputs([path], overwrite, OwnFiles.of_manifest(manifest_of(out, "offset")))
+    return path
 
 
 def _check_finite(result: OffsetResult, places: Places) -> None:
@@ -247,9 +263,12 @@ def _check_finite(result: OffsetResult, places: Places) -> None:
         raise InconsistentInputError(f"{fact} {abs(places.change[i, j]):.3g}; check the units of the environments")
 
 
-def write_offset(path: Path, result: OffsetResult) -> None:
+def write_offset(out: AnyPath, path: Path, result: OffsetResult, overwrite: bool) -> None:
     """Write ID, GENETIC_GAP and RONA as TSV; the file appears complete or not at all."""
-    with WholeFile(path) as file, open_table(file, OFFSET_SCHEMA, "tsv") as writer:
+    with (
+        OutputSet(overwrite) as outputs,
+        open_table(outputs.open(path, manifest_of(out, "offset")), OFFSET_SCHEMA, "tsv") as writer,
+    ):
         writer.write(result.table())
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lfmm2._checks import are, is_id, is_number, is_path, quoted
 from lfmm2._typing import Floats, ListedSnps
 from lfmm2._words import counted, some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
@@ -48,8 +49,9 @@ class LociChoice:
         self.tests: tuple[str, ...] = ()
         self._found: list[str] = []
         self._smallest = np.nan
-        if isinstance(loci, bool) or not isinstance(loci, Real | os.PathLike | Iterable):
-            raise UsageError(f"loci is {loci!r}; give 'all', a level of q such as 0.05, or SNP IDs")
+        fits = is_number(loci) or is_path(loci) or are(loci, is_id)
+        if not fits or not isinstance(loci, Real | os.PathLike | Iterable):
+            raise UsageError(f"loci is {quoted(loci)}; give 'all', a level of q such as 0.05, or SNP IDs")
         if isinstance(loci, Real):
             self.level = float(loci)
             if not 0 < self.level <= 1:

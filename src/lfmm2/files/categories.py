@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lfmm2._typing import MissingCode
 from lfmm2._words import some_of
 from lfmm2.errors import DegenerateProblemError, InputWarning, MalformedInputError, UsageError
-from lfmm2.files.cell_numbers import as_arrow, as_texts, is_text
+from lfmm2.files.column_cells import as_arrow, as_texts, is_text
 from lfmm2.files.fill_values import is_fill_value
 from lfmm2.files.id_tables import IdTable
 from lfmm2.files.missing_codes import MissingCodes, suggest
@@ -37,8 +37,8 @@ def as_levels(
     Levels that are all numbers are sorted as numbers, and 1 and 1.0 are the same level.
     """
     codes = MissingCodes.of(missing_code)
-    cells = as_arrow(table, name)
-    texts = cells.to_pylist() if is_text(cells) else as_texts(table, name)
+    cells = as_arrow(table.columns[name])
+    texts = cells.to_pylist() if is_text(cells) else as_texts(table.columns[name])
     texts = codes.blank_text(pa.array(texts, pa.string())).to_pylist()
     present = {text for text in texts if text is not None}
     if all(map(is_number, present)):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lfmm2._typing import MissingCode
 from lfmm2._words import shortened, some_of
 from lfmm2.errors import MalformedInputError
+from lfmm2.files.column_cells import as_arrow, as_texts, is_text
 from lfmm2.files.id_tables import IdTable
 from lfmm2.files.missing_codes import MissingCodes, suggest
 
@@ -28,30 +29,6 @@ _KNOWN_CELLS: tuple[tuple[str, str], ...] = (
 )
 # Cells up to this length are shown as a possible code for missing; longer ones are surely none.
 _LONGEST_CODE = 20
-
-
-def as_arrow(table: IdTable, name: str) -> Any:
-    """Return a column as an Arrow array; cells of several types in one column become text."""
-    cells = table.columns[name]
-    if isinstance(cells, pa.ChunkedArray | pa.Array):
-        return cells
-    try:
-        return pa.array(cells, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        return pa.array(as_texts(table, name), pa.string())
-
-
-def as_texts(table: IdTable, name: str) -> list[str | None]:
-    """Return the cells of a column as Python writes them, None where missing."""
-    column = table.columns[name]
-    cells = column.to_pylist() if isinstance(column, pa.ChunkedArray | pa.Array) else column
-    texts = (None if cell is None else str(cell).encode("utf-8", "backslashreplace").decode() for cell in cells)
-    return [None if text in ("nan", "<NA>", "NaT") else text for text in texts]
-
-
-def is_text(cells: Any) -> bool:
-    """Return True for an Arrow array of text: string, large_string or string_view."""
-    return "string" in str(cells.type) and not pa.types.is_nested(cells.type)
 
 
 def as_floats(
@@ -75,9 +52,9 @@ def as_floats(
         If a cell is no finite number, or if the column is one of words, categories or True and False.
     """
     codes = MissingCodes.of(missing_code)
-    cells = as_arrow(table, name)
+    cells = as_arrow(table.columns[name])
     if pa.types.is_dictionary(cells.type) or pa.types.is_boolean(cells.type):
-        raise _category_error(table, name, "categories", as_texts(table, name), may_be_category)
+        raise _category_error(table, name, "categories", as_texts(table.columns[name]), may_be_category)
     if is_text(cells):
         cells = codes.blank_text(cells)
     try:

@@ -31,8 +31,12 @@ _LARGE_FILL_VALUES = (
     1e20, 9.999e20, 1e30, -1e30, 1e34, -1e34, 9.96921e36, -9.96921e36, 1.70141e38, -1.70141e38, 3.4e38, -3.4e38,
     1.7e308, -1.7e308, 1.79769e308, -1.79769e308,
 )  # fmt: skip
-# Fill values of some programs that are measurements elsewhere. Where one is isolated, a warning is given.
-_DOUBTFUL_VALUES = (-9.0, -99.0, -99.9, -128.0, 99.0, 127.0, 255.0, 999.0, 9999.0, 99999.0, 32767.0, 999.9, 9999.9, 0.0)
+# Fill values of some programs, also times a scale of 0.1, that are measurements elsewhere. Where one is isolated, a
+# warning is given.
+_DOUBTFUL_VALUES = (
+    -9.0, -99.0, -99.9, -99.99, -128.0, -999.9, -3276.8, 0.0, 99.0, 127.0, 255.0, 999.0, 999.9, 6553.5, 9999.0, 9999.9,
+    32767.0, 99999.0,
+)  # fmt: skip
 _PLINK_MISSING = -9.0
 # Distance of 0 from the other values, in their ranges, from which on it is taken for an empty cell.
 _FAR_OF_ZERO = 2.0
@@ -126,10 +130,13 @@ def _find_codes(values: Floats, is_plink: bool) -> tuple[list[_Doubt], list[_Dou
     """Return the isolated codes of all columns: those that are fill values, and those that may be measurements."""
     sure: list[_Doubt] = []
     doubtful: list[_Doubt] = []
-    is_code = np.isin(values, _FILL_VALUES + _DOUBTFUL_VALUES) | (np.abs(values) >= _LARGE_FILL_VALUES[0])
+    is_code = np.abs(values) >= _LARGE_FILL_VALUES[0]
+    for code in _FILL_VALUES + _DOUBTFUL_VALUES:
+        is_code |= values == code
     for j in np.flatnonzero(is_code.any(axis=0)).tolist():
-        enough = np.count_nonzero(~np.isnan(values[:, j])) >= _FEWEST
-        for doubt in _isolated_codes(values[:, j], j, is_plink):
+        column, mask = values[:, j], is_code[:, j]
+        enough = np.count_nonzero(~np.isnan(column)) >= _FEWEST
+        for doubt in _isolated_codes(column, _known_codes(column, mask), j, is_plink):
             if is_fill_value(doubt.value):
                 sure.append(doubt)
             elif enough:
@@ -137,25 +144,28 @@ def _find_codes(values: Floats, is_plink: bool) -> tuple[list[_Doubt], list[_Dou
     return sure, doubtful
 
 
-def _isolated_codes(column: Floats, j: int, is_plink: bool) -> list[_Doubt]:
-    """Return the known codes in a column that are isolated from its values that are no codes."""
-    found: list[tuple[float, NDArray[np.bool_]]] = []
-    is_code = np.zeros(len(column), np.bool_)
-    for code in (*_FILL_VALUES, *_DOUBTFUL_VALUES, *_LARGE_FILL_VALUES):
-        mask = are_code(column, code) & ~is_code
-        if mask.any():
-            found.append((float(column[mask][0]), mask))
-            is_code |= mask
+def _known_codes(column: Floats, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of the values in `mask`, which are codes or very large, are known codes."""
+    known = mask.copy()
+    if (large := np.flatnonzero(mask & (np.abs(column) >= _LARGE_FILL_VALUES[0]))).size:
+        known[large] = np.logical_or.reduce([are_code(column[large], code) for code in _LARGE_FILL_VALUES])
+    return known
+
+
+def _isolated_codes(column: Floats, is_code: NDArray[np.bool_], j: int, is_plink: bool) -> list[_Doubt]:
+    """Return the codes in a column that are isolated from its values that are no codes."""
     rest = column[~is_code & ~np.isnan(column)]
-    if not len(rest):
+    if not len(rest) or not is_code.any():
         return []
     low, high = float(rest.min()), float(rest.max())
+    codes, times = np.unique(column[is_code], return_counts=True)
+    outside = [(code, n) for code, n in zip(codes.tolist(), times.tolist(), strict=True) if code < low or code > high]
     # Values of populations are repeated whatever they mean, and have large gaps between them.
-    are_of_samples = 2 * len(np.unique(rest)) > len(rest)
+    are_of_samples = bool(outside) and 2 * len(np.unique(rest)) > len(rest)
     return [
-        _Doubt(j, np.flatnonzero(mask), value, low, high)
-        for value, mask in found
-        if _is_isolated(value, int(mask.sum()), low, high, are_of_samples, is_plink)
+        _Doubt(j, np.flatnonzero(column == code), code, low, high)
+        for code, n in outside
+        if _is_isolated(code, n, low, high, are_of_samples, is_plink)
     ]
 
 
@@ -163,8 +173,6 @@ def _is_isolated(value: float, times: int, low: float, high: float, are_of_sampl
     """Return True if a code that occurs `times` times is too far from the range of the other values to be of them."""
     gap = max(low - value, value - high)
     width = high - low
-    if gap <= 0:
-        return False
     if value == 0:
         # A site at the sea is 0 m high; a population of such sites is not far enough from the others to tell.
         return are_of_samples and gap > _FAR_OF_ZERO * width > 0
@@ -185,22 +193,29 @@ def _find_far(column: Floats, j: int) -> _Doubt | None:
     n = len(ordered)
     if n < _FEWEST:
         return None
-    for k in range(1, max(1, int(_FAR_SHARE * n)) + 1):
-        # The k largest values against the rest, then the k smallest.
-        for low, high, edge in ((ordered[0], ordered[-k - 1], ordered[-k]), (ordered[k], ordered[-1], ordered[k - 1])):
-            if _is_far(float(edge), float(low), float(high)):
-                rows = np.flatnonzero((column < low) | (column > high))
-                return _Doubt(j, rows, float(edge), float(low), float(high))
+    k = np.arange(1, max(1, int(_FAR_SHARE * n)) + 1)
+    # The k largest values against the rest, then the k smallest: the ends of the rest, and the value next to it.
+    sides = ((ordered[0], ordered[-k - 1], ordered[-k]), (ordered[k], ordered[-1], ordered[k - 1]))
+    for low, high, edge in (np.broadcast_arrays(*side) for side in sides):
+        for i in np.flatnonzero(_are_far(low, high, edge))[:1]:
+            rows = np.flatnonzero((column < low[i]) | (column > high[i]))
+            return _Doubt(j, rows, float(edge[i]), float(low[i]), float(high[i]))
     return None
 
 
-def _is_far(edge: float, low: float, high: float) -> bool:
-    """Return True if a value is many times the range from `low` to `high` away from it."""
-    gaps = max(low - edge, edge - high) / (high - low) if high > low else 0.0
-    if min(low, edge) <= 0 or gaps <= _FAR_OF_POSITIVE:
-        return gaps > _FAR
-    gap_of_logarithms = max(math.log(low / edge), math.log(edge / high))
-    return gap_of_logarithms > _FAR_OF_LOGARITHMS * math.log(high / low)
+def _are_far(low: Floats, high: Floats, edge: Floats) -> NDArray[np.bool_]:
+    """Return which values `edge` are many times the range from `low` to `high` away from it."""
+    width = high - low
+    gap = np.maximum(low - edge, edge - high)
+    far = (width > 0) & (gap > _FAR_OF_POSITIVE * width)
+    positive = np.minimum(low, edge) > 0
+    for i in np.flatnonzero(far).tolist():
+        if positive[i]:
+            gap_of_logarithms = max(math.log(low[i] / edge[i]), math.log(edge[i] / high[i]))
+            far[i] = gap_of_logarithms > _FAR_OF_LOGARITHMS * math.log(high[i] / low[i])
+        else:
+            far[i] = gap[i] > _FAR * width[i]
+    return np.asarray(far)
 
 
 def _plain(value: float) -> str:

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from lfmm2._words import shortened, some_of
-from lfmm2.errors import InconsistentInputError, MalformedInputError, UsageError
+from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, UsageError
+from lfmm2.files.id_columns import (
+    Candidate,
+    Column,
+    decide,
+    find_candidate,
+    id_texts,
+    is_key,
+    is_row_numbers,
+    may_count_rows,
+    same_rows,
+)
+from lfmm2.files.id_spelling import spelling_hints
 from lfmm2.files.samples import Samples
 from lfmm2.files.table_text import read_text_table
 from lfmm2.files.text_tables import repeated
+
+# Columns that are tried for IDs in another spelling, once no column has the IDs themselves.
+_MOST_TRIED = 20
+#: Place of the IDs of an array, which has none.
+ROWS = "the rows"
 
 
 @dataclass(frozen=True)
@@ -32,6 +50,17 @@ class IdTable:
         IDs of the rows.
     columns : dict
         Variables by name, each an array of any kind.
+    id_place : str
+        The column of the IDs, in words: ``column 'sample'``.
+    counts_rows : bool
+        True if the IDs may be numbers of rows though they are not called so: 0, 1, 2, ... or 1, 2, 3, ... in this
+        order, or ascending numbers in a column or index without a name.
+    is_called_id : bool
+        True if the column is called IID, or as IDs often are.
+    hint : str
+        What another column has, where that may explain why samples have no row.
+    set_aside : tuple of str
+        Names of other IDs and of row numbers among `columns`, which are no variables unless chosen by name.
     """
 
     label: str
@@ -39,6 +68,11 @@ class IdTable:
     iid: list[str]
     fid: list[str] | None
     columns: dict[str, Any]
+    id_place: str = ROWS
+    counts_rows: bool = False
+    is_called_id: bool = True
+    hint: str = ""
+    set_aside: tuple[str, ...] = ()
 
     def at(self, row: int, name: str) -> str:
         """Describe the place of a cell for a message."""
@@ -62,32 +96,245 @@ def as_tables(source: Any) -> list[Any]:
 
 def _is_table(source: Any) -> bool:
     """Return True for a path, a frame and a pyarrow table."""
-    is_frame = hasattr(source, "iloc") and hasattr(source, "columns")
+    is_frame = hasattr(source, "columns") and (hasattr(source, "iloc") or hasattr(source, "__arrow_c_stream__"))
     return is_frame or isinstance(source, str | os.PathLike | pa.Table)
 
 
-def take_apart(source: Any, samples: Samples, what: str, wanted: Collection[str] | None = None) -> IdTable:
+@dataclass(frozen=True)
+class RawTable:
+    """The columns of a file or frame as they are, with those of its index first; `first_line` as in `IdTable`."""
+
+    label: str
+    first_line: int | None
+    columns: list[Column]
+
+    def called(self, kind: str) -> Column | None:
+        """Return the first column called IID or FID, whatever its case."""
+        return next((column for column in self.columns if _id_name(column.name) == kind), None)
+
+    @property
+    def data_columns(self) -> list[Column]:
+        """Return the columns that may hold IDs: not the FIDs, and no index where a column is called IID."""
+        return [column for column in self.columns if _id_name(column.name) != "FID"]
+
+
+def take_apart(
+    source: Any, samples: Samples, what: str, wanted: Collection[str] | None = None, *, has_ids: bool = True
+) -> IdTable:
     """Take a file, frame, pyarrow table or array apart into IDs and columns; `what` names a table in memory.
+
+    The IDs are in the column IID, else in the column or index whose cells are the IIDs of `samples`. Without `has_ids`,
+    the samples are only numbered, and so may be the rows of a frame. Of a long file, only the `wanted` columns are sure
+    to be there; others may be nulls.
+
+    Raises
+    ------
+    InconsistentInputError
+        If only row numbers look like IDs, or several columns do.
+
+    Warns
+    -----
+    InputWarning
+        If the IDs are in a column that is neither called IID nor the first.
+    """
+    if isinstance(source, np.ndarray | list | tuple):
+        return _number_columns(np.ma.asarray(source), samples, what)
+    raw = read_raw_table(source, samples.iid, what, wanted)
+    if not has_ids:
+        return _numbered_table(raw, samples)
+    if column := raw.called("IID"):
+        return replace(split_ids(raw, column), hint=_compare_with_others(raw, column, samples.iid))
+    return split_ids(raw, find_id_column(raw, samples.iid))
+
+
+def _compare_with_others(raw: RawTable, iid: Column, known: Sequence[str]) -> str:
+    """Return which other column has IDs that IID lacks; warn if IID counts rows and another column has other rows."""
+    ids = set(known)
+    ours = find_candidate(iid, known, ids)
+    counts = ours is not None and ours.counts
+    if ours is not None and not counts and 2 * ours.n_found >= min(len(ids), len(iid.cells)):
+        return ""
+    columns = [column for column in raw.data_columns if column is not iid and not is_row_numbers(column, ids)]
+    others = [c for column in columns if (c := find_candidate(column, known, ids)) is not None]
+    best = max(others, key=lambda candidate: candidate.n_found, default=None)
+    if best is None or (ours is not None and best.n_found < ours.n_found):
+        return ""
+    fact = f"{best.column.shown} has the IDs of {best.n_found} samples"
+    if counts and ours is not None and best.column.is_called_id and not same_rows(ours, best):
+        message = f"{raw.label}: column IID only counts rows, and {fact} in other rows; check which has the sample IDs"
+        warnings.warn(message, InputWarning, stacklevel=2)
+    return fact
+
+
+def read_raw_table(source: Any, known_ids: Sequence[str], what: str, wanted: Collection[str] | None = None) -> RawTable:
+    """Read a file, frame, Series or pyarrow table into columns; a first line with one of `known_ids` is no header.
 
     Of a long file, only the `wanted` columns are sure to be there; others may be nulls.
     """
     if isinstance(source, str | os.PathLike):
-        return _split_ids(os.fspath(source), 2, *read_text_table(source, samples.iid, wanted))
+        return _raw_table(os.fspath(source), 2, *read_text_table(source, known_ids, wanted))
     if isinstance(source, pa.Table):
-        return _split_ids(what, None, source.column_names, source.columns)
-    if isinstance(source, np.ndarray | list | tuple):
-        return _number_columns(np.ma.asarray(source), samples, what)
-    if hasattr(source, "to_frame"):  # a pandas Series
+        return _raw_table(what, None, source.column_names, source.columns)
+    if hasattr(source, "to_frame") and hasattr(source, "index"):  # a pandas Series
         source = source.to_frame("env1" if source.name is None else source.name)
     if hasattr(source, "iloc") and source.index.nlevels <= 2:
         names = [str(name) for name in source.columns]
-        columns = [source.iloc[:, j] for j in range(len(names))]
-        if "IID" not in map(_id_name, names):
-            levels = range(source.index.nlevels)
-            names = [*("FID", "IID")[-len(levels) :], *names]
-            columns = [*(source.index.get_level_values(level) for level in levels), *columns]
-        return _split_ids(what, None, names, columns)
+        raw = _raw_table(what, None, names, [source.iloc[:, j] for j in range(len(names))])
+        return raw if raw.called("IID") else RawTable(what, None, [*_index_columns(source.index), *raw.columns])
+    if hasattr(source, "__arrow_c_stream__"):  # a frame of polars and others
+        return read_raw_table(pa.table(source), known_ids, what)
+    if isinstance(source, dict):
+        raise UsageError(f"{what}: a dict; give a pandas Series or DataFrame with the sample IDs as its index")
     raise UsageError(f"{what}: unknown type {type(source).__name__}; give a path, DataFrame, Table or array")
+
+
+def _raw_table(label: str, first_line: int | None, names: Sequence[str], columns: Sequence[Any]) -> RawTable:
+    """Return a table with its columns numbered from 1; raise MalformedInputError if names repeat."""
+    if twins := [name for name in repeated(names) if name]:
+        raise MalformedInputError(f"{label}: repeated column names ({some_of(twins)}); rename them")
+    pairs = zip(names, columns, strict=True)
+    return RawTable(label, first_line, [Column(name, cells, j + 1) for j, (name, cells) in enumerate(pairs)])
+
+
+def _index_columns(index: Any) -> list[Column]:
+    """Return the index of a frame as columns: its last level has the IDs, and the first of two the FIDs."""
+    last = index.get_level_values(index.nlevels - 1)
+    if index.nlevels == 2:
+        return [Column("FID", index.get_level_values(0), 0), Column(str(last.name or "IID"), last, 0)]
+    is_default = type(index).__name__ == "RangeIndex" and index.name is None
+    return [Column("" if index.name is None else str(index.name), last, 0, is_default)]
+
+
+def _numbered_table(raw: RawTable, samples: Samples) -> IdTable:
+    """Match a table to samples that have no IDs: by the order of its rows, or by their numbers in a column IID."""
+    index = next((column for column in raw.columns if column.place == 0), None)
+    if index is None or not is_row_numbers(index):
+        column = raw.called("IID") or next(iter(raw.data_columns))
+        table = split_ids(raw, column)
+        is_number = _id_name(column.name) == "IID" and set(samples.iid).issuperset(table.iid)
+        if table.iid != list(samples.iid) and not is_number:
+            raise _only_numbered_error(raw, column.shown, table.iid)
+        others = [] if is_number else [c for c in raw.data_columns if c is not column and _is_other_id(c)]
+        if others:
+            raise _only_numbered_error(raw, others[0].shown, _as_ids(raw.label, others[0].cells))
+        return table
+    if other := next((column for column in raw.data_columns if _is_other_id(column)), None):
+        raise _only_numbered_error(raw, other.shown, _as_ids(raw.label, other.cells))
+    numbers = [int(number) for number in index.cells]
+    if len(numbers) != len(samples):
+        fact = f"table of {len(numbers)} rows, but there are {len(samples)} samples, which have no IDs"
+        raise InconsistentInputError(f"{raw.label}: {fact}; give a row for each sample, in the same order")
+    if numbers != sorted(numbers):
+        fact = f"the index does not go up ({some_of(numbers)}), and the samples of the genotypes have no IDs"
+        remedy = "bring the rows into the order of the genotypes, and give them as an array"
+        raise InconsistentInputError(f"{raw.label}: {fact}; {remedy}")
+    table = split_ids(raw, Column(index.name, pa.array(samples.iid), 0))
+    return replace(table, id_place=ROWS)
+
+
+def _only_numbered_error(raw: RawTable, place: str, ids: Sequence[str]) -> InconsistentInputError:
+    """Return the error about a table with IDs beside genotypes without."""
+    fact = f"has sample IDs in {place} ({some_of(ids)}), but the samples of the genotypes are only numbered"
+    remedy = "give genotypes with IDs, or variables without, as an array with its rows in the same order"
+    return InconsistentInputError(f"{raw.label}: {fact}; {remedy}")
+
+
+def find_id_column(raw: RawTable, known: Sequence[str], skip: Sequence[str] = ()) -> Column:
+    """Return the column of a table without IID that has the IDs; `skip` names columns that have none.
+
+    Raises
+    ------
+    InconsistentInputError
+        If several columns hold IDs in different rows, or only row numbers look like IDs.
+
+    Warns
+    -----
+    InputWarning
+        If it is not the first column.
+    """
+    keys_repeat = raw.called("FID") is not None and len(set(known)) < len(known)
+    columns = [column for column in raw.data_columns if column.name not in skip or not column.name]
+    ids = set(known)
+    found = [c for column in columns if (c := find_candidate(column, known, ids, keys_repeat)) is not None]
+    chosen = decide(raw.label, found, "samples")
+    n_expected = min(len(ids), len(raw.columns[0].cells))
+    if chosen is not None and 2 * chosen.n_found >= n_expected:
+        _tell_column(raw, chosen, columns)
+        return chosen.column
+    likely = _likely_column(columns, known)
+    if chosen is not None:
+        if likely is not None and (likely.is_called_id or likely.place == 0):
+            return likely
+        fact = f"only {chosen.n_found} of {len(ids)} samples have their ID in {chosen.column.shown}"
+        remedy = "call the column that has the sample IDs IID"
+        warnings.warn(f"{raw.label}: {fact}, and no column has more; {remedy}", InputWarning, stacklevel=2)
+        return chosen.column
+    if found and likely is not None:
+        raise _row_number_error(raw, found[0], likely, known)
+    if raw.called("FID") is not None and not (likely is not None and likely.is_called_id):
+        raise MalformedInputError(f"{raw.label}: has a column FID but none IID; add it, or rename FID")
+    if likely is None:
+        raise _no_id_error(raw, columns, found)
+    return likely
+
+
+def _likely_column(columns: Sequence[Column], known: Sequence[str]) -> Column | None:
+    """Return the column that was probably meant though its cells are not the IDs; None if it cannot be told.
+
+    That is an index, then a column called as IDs are, then one with IDs in another spelling, then the first of a file.
+    """
+    known_set = set(known)
+    possible = [column for column in columns if not is_row_numbers(column, known_set)]
+    if named := [column for column in possible if column.place == 0 or column.is_called_id]:
+        return named[0]
+    for column in possible[:_MOST_TRIED]:
+        hints = [] if may_count_rows(column) else _spelling_hints_of(column, known)
+        # A hint begins with its number of IDs. Some numbers of any variable look like IDs in another form.
+        if any(2 * int(hint.split(" ", 1)[0]) >= min(len(known_set), len(column.cells)) for hint in hints):
+            return column
+    has_index = bool(columns) and columns[0].place == 0
+    return None if has_index or not possible else possible[0]
+
+
+def _spelling_hints_of(column: Column, known: Sequence[str]) -> list[str]:
+    """Return how the cells of a column differ from the IDs of the samples, if in spelling alone."""
+    texts = id_texts(column.cells)
+    cells = map(str, column.cells) if texts is None else texts.to_pylist()
+    return spelling_hints(known, set(filter(None, cells)))
+
+
+def _no_id_error(raw: RawTable, columns: Sequence[Column], found: Sequence[Candidate]) -> InconsistentInputError:
+    """Return the error about a table of which no column but row numbers can have the IDs."""
+    if columns and columns[0].place == 0:
+        fact = "the index only counts rows, and no column has the sample IDs"
+        remedy = "set them as the index, as in df.set_index('sample'), or name the index IID if it has them"
+        return InconsistentInputError(f"{raw.label}: {fact}; {remedy}")
+    only = (found[0].column if found else columns[0]).shown if columns else "none"
+    fact = f"no column has the sample IDs; {only} only counts rows"
+    return InconsistentInputError(f"{raw.label}: {fact}; add the IDs, or call it IID if these numbers are the IDs")
+
+
+def _row_number_error(
+    raw: RawTable, numbers: Candidate, likely: Column, known: Sequence[str]
+) -> InconsistentInputError:
+    """Return the error about row numbers that look like IDs, beside a column `likely` that may have them."""
+    fact = f"{numbers.column.shown} only counts rows, though {numbers.n_found} of {len(known)} samples have such IDs"
+    hints = _spelling_hints_of(likely, known)
+    if hints:
+        fact += f"; in {likely.shown} {', '.join(hints)}"
+    return InconsistentInputError(f"{raw.label}: {fact}; call the column that has the sample IDs IID")
+
+
+def _tell_column(raw: RawTable, chosen: Candidate, columns: Sequence[Column]) -> None:
+    """Warn if the IDs are not in the first column; an index that pandas made, or that has no name, is none."""
+    is_id = chosen.column.is_called_id
+    first = next(c for c in columns if c.place or not (is_row_numbers(c) or (is_id and not c.name)))
+    if chosen.column is first:
+        return
+    fact = f"the sample IDs are in {chosen.column.shown} ({chosen.n_found} of {len(chosen.rows)} samples)"
+    rows = f", and {first.shown} only counts rows" if is_row_numbers(first) and not first.name else ""
+    remedy = "call the right column IID to be sure"
+    warnings.warn(f"{raw.label}: {fact}{rows}; {remedy}", InputWarning, stacklevel=2)
 
 
 def _number_columns(array: Any, samples: Samples, what: str) -> IdTable:
@@ -98,8 +345,8 @@ def _number_columns(array: Any, samples: Samples, what: str) -> IdTable:
         fact = f"array of {len(array)} rows, but there are {len(samples)} samples"
         raise InconsistentInputError(f"{what}: {fact}; give a row for each, or a table with sample IDs")
     values = array.astype(np.float64).filled(np.nan).reshape(len(array), -1)
-    names = ["FID", "IID", *(f"env{j + 1}" for j in range(values.shape[1]))]
-    return _split_ids(what, None, names, [samples.fid, samples.iid, *np.ascontiguousarray(values.T)])
+    columns = {f"env{j + 1}": column for j, column in enumerate(np.ascontiguousarray(values.T))}
+    return IdTable(what, None, list(samples.iid), list(samples.fid), columns)
 
 
 def _id_name(name: str) -> str:
@@ -107,27 +354,52 @@ def _id_name(name: str) -> str:
     return name.strip().removeprefix("#").upper()
 
 
-def _split_ids(label: str, first_line: int | None, names: Sequence[str], columns: Sequence[Any]) -> IdTable:
-    """Separate the ID columns from the variables: IID and FID by name, else the first column is the IID."""
-    if twins := repeated(names):
-        raise MalformedInputError(f"{label}: repeated column names ({some_of(twins)}); rename them")
-    kinds = [_id_name(name) for name in names]
-    if "FID" in kinds and "IID" not in kinds:
-        raise MalformedInputError(f"{label}: has a column FID but none IID; add it, or rename FID")
-    at = kinds.index("IID") if "IID" in kinds else 0
-    taken = [j for j, kind in enumerate(kinds) if j == at or kind in ("FID", "IID")]
-    if unnamed := [j + 1 for j, name in enumerate(names) if not name and j not in taken]:
-        raise MalformedInputError(f"{label}: no name for column {some_of(unnamed)}; name it or remove it")
-    iid = _as_ids(label, columns[at])
-    fid = _as_ids(label, columns[kinds.index("FID")]) if "FID" in kinds else None
-    variables = {names[j]: columns[j] for j in range(len(names)) if j not in taken}
-    return IdTable(label, first_line, iid, fid, variables)
+def split_ids(raw: RawTable, ids: Column) -> IdTable:
+    """Separate the IDs of a table, which are in the column `ids`, from the variables."""
+    label, fids = raw.label, raw.called("FID")
+    if fids is not None and _id_name(ids.name) != "IID" and is_row_numbers(fids):
+        fids = None  # the key of a GIS, not a family
+    others = [c for c in raw.columns if c.place and c.place != ids.place and _id_name(c.name) not in ("FID", "IID")]
+    set_aside = [column for column in others if is_key(column) or _is_other_id(column)]
+    unnamed = [column for column in others if not column.name and column not in set_aside]
+    if unnamed := [column for column in unnamed if not _is_empty(column)]:
+        fact = f"no name for column {some_of([column.place for column in unnamed])}"
+        raise MalformedInputError(f"{label}: {fact}; name it or remove it")
+    return IdTable(
+        label,
+        raw.first_line,
+        iid=_as_ids(label, ids.cells),
+        fid=None if fids is None else _as_ids(label, fids.cells),
+        columns={column.name: column.cells for column in others if column.name},
+        id_place=ids.shown,
+        counts_rows=_id_name(ids.name) != "IID" and may_count_rows(ids),
+        is_called_id=ids.is_called_id,
+        set_aside=tuple(column.name for column in set_aside if column.name),
+    )
+
+
+def _is_empty(column: Column) -> bool:
+    """Return True for a column without a cell that is filled, as spreadsheets leave them behind a table."""
+    texts = id_texts(column.cells)
+    return texts is not None and not any(texts.to_pylist())
+
+
+def _is_other_id(column: Column) -> bool:
+    """Return True for a column that is called as IDs are, and has another text or whole number in every row."""
+    if not column.is_called_id or (texts := id_texts(column.cells)) is None:
+        return False
+    return len(texts) > 1 and len(texts.unique()) == len(texts)
 
 
 def _as_ids(label: str, column: Any) -> list[str]:
     """Return the IDs of a column as text; raise MalformedInputError if one is empty."""
     cells: Iterable[object] = column.to_pylist() if hasattr(column, "to_pylist") else column
-    ids = ["" if cell is None else str(cell).strip() for cell in cells]
+    ids = ["" if _is_absent(cell) else str(cell).strip() for cell in cells]
     if "" in ids:
         raise MalformedInputError(f"{label}: no sample ID in row {ids.index('') + 1} of the data; add it")
     return ids
+
+
+def _is_absent(cell: object) -> bool:
+    """Return True for None, NaN, and the NA and NaT of pandas, which are not equal to themselves."""
+    return cell is None or type(cell).__name__ == "NAType" or (not isinstance(cell, str) and bool(cell != cell))

@@ -66,14 +66,18 @@ def note_input_memory(path: AnyPath, n_bytes: int, expected: int | None = None, 
         If they are more than the budget; `remedy` says what can be done beside raising it.
     """
     memory = _watching.get()
-    if memory is None:
-        return
-    memory.peak = max(memory.peak, n_bytes)
-    if n_bytes > max(memory.budget, _SMALL_INPUT):
+    if memory is not None:
+        memory.peak = max(memory.peak, n_bytes)
+        check_input_memory(path, n_bytes, expected, remedy)
+
+
+def check_input_memory(path: AnyPath, n_bytes: int, expected: int | None = None, remedy: str = "") -> None:
+    """Raise InsufficientMemoryError as `note_input_memory`, for an input that the plan of the run counts by itself."""
+    memory = _watching.get()
+    if memory is not None and n_bytes > max(memory.budget, _SMALL_INPUT):
         needed = (n_bytes if expected is None else expected) + _BESIDE
-        fact = (
-            f"a run that reads it takes about {mebibytes(needed)}, but the memory budget is {mebibytes(memory.budget)}"
-        )
+        fact = f"a run that reads it takes about {mebibytes(needed)}"
+        fact += f", but the memory budget is {mebibytes(memory.budget)}"
         error = InsufficientMemoryError(f"{path}: {fact}; raise --memory{remedy and f', or {remedy}'}")
         error.minimum = needed
         raise error

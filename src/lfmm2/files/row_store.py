@@ -6,6 +6,7 @@ genomic inflation factor is known.
 
 from __future__ import annotations
 
+import io
 import os
 import zlib
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from typing import BinaryIO
 import numpy as np
 
 from lfmm2._typing import Floats
-from lfmm2.errors import ReadError, WriteError
+from lfmm2.errors import LfmmError, ReadError, WriteError
+from lfmm2.files.whole_files import open_plain
 
 
 class RowStore:
@@ -41,10 +43,12 @@ class RowStore:
         if path is not None:
             try:
                 # The file is unbuffered, because blocks are large and the write that fails must raise the error.
-                self._file = path.open("r+b" if n_kept else "w+b", buffering=0)
-                if n_kept:
-                    self._file.truncate(n_kept * 8 * n_columns)
-                    self._file.seek(0, os.SEEK_END)
+                mode = "r+" if n_kept else "w+"
+                self._file = io.FileIO(path, mode, opener=lambda name, flags: open_plain(name, flags & ~os.O_TRUNC))
+                self._file.truncate(n_kept * 8 * n_columns)
+                self._file.seek(0, os.SEEK_END)
+            except LfmmError:
+                raise
             except OSError as error:
                 raise WriteError(f"{path}: {error.strerror}; choose an output folder that can be written") from error
 

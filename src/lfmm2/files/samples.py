@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from lfmm2._typing import AnyPath, Paths
 from lfmm2._words import some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, UsageError
-from lfmm2.files.input_memory import note_input_memory
-from lfmm2.files.text_tables import repeated, spelling_hints, stream_bytes, stream_tables
+from lfmm2.files.id_spelling import spelling_hints
+from lfmm2.files.input_memory import check_input_memory, note_input_memory
+from lfmm2.files.text_tables import repeated, stream_bytes, stream_tables
 
 # Bytes of memory that the IDs of one sample take as Python strings, those of the .fam and those of the tables. With a
 # smaller number the memory plan of a run would promise too little.
 SAMPLE_BYTES = 500
 #: Bytes of the text of a list that are parsed at once. More take more memory, because each ID becomes a Python string.
 LIST_CHUNK = 1 << 20
-# Number of IDs of no sample that are held for the message about them.
+# Number of IDs of no sample from which on only lines are counted, because IDs would fill the memory.
 _MOST_UNKNOWN = 50_000
 # Bytes that an ID of no sample takes, with those that are made of it in the search for another spelling.
 _LISTED_BYTES = 400
@@ -36,6 +37,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.iid)
 
+    @property
+    def longest_id(self) -> int:
+        """Number of characters of the longest IID."""
+        return max(map(len, self.iid), default=0)
+
 
 def first_two_columns(path: AnyPath, rule: str, least: int = 1) -> tuple[list[str], list[str]]:
     """Return the first column of a file and, if there is one, the second.
@@ -46,6 +52,7 @@ def first_two_columns(path: AnyPath, rule: str, least: int = 1) -> tuple[list[st
     for table in stream_tables(path, rule, lambda n: [str(i) for i in range(n)] if n >= least else None):
         for values, column in zip(columns, table.columns, strict=False):
             values.extend(column.to_pylist())
+        check_input_memory(path, SAMPLE_BYTES * len(columns[0]))
     return columns
 
 
@@ -83,7 +90,7 @@ def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
     row_of: dict[str, int] = {}
     listed: set[int] = set()
     unknown: set[str] = set()
-    is_first, pairs, more = True, False, ""
+    is_first, pairs, n_lines = True, False, 0
     for table in stream_tables(path, rule, _numbered, LIST_CHUNK):
         first, *second = (column.to_pylist() for column in table.columns[:2])
         if is_first:
@@ -95,20 +102,40 @@ def read_sample_list(path: AnyPath, samples: Samples) -> SampleList:
             del names[0]
         rows = list(map(row_of.get, names))
         listed.update(row for row in rows if row is not None)
+        n_lines += rows.count(None)
         if len(unknown) < _MOST_UNKNOWN:
             unknown.update(name for name, row in zip(names, rows, strict=True) if row is None)
-        else:
-            more = more or "over " * (None in rows)
         is_first = False
         note_input_memory(path, stream_bytes(LIST_CHUNK) + _LISTED_BYTES * len(unknown))
     found = {keys[row] for row in listed}
     if twins := [iid for iid in repeated(keys) if iid in found]:
         raise InconsistentInputError(f"{path}: {some_of(twins)}: several samples each; list FID and IID")
     mask = np.array([key in found for key in keys], dtype=np.bool_)
+    if not unknown:
+        return SampleList(mask, 0)
     names = sorted(unknown)
-    hints = spelling_hints(names, [key for key in keys if key not in found]) if names and not more else []
-    fact = f"{more}{with_spaces(len(names)) if more else len(names)} IDs are not in the .fam ({some_of(names)})"
-    return SampleList(mask, len(names), "; ".join([fact, *hints]) if names else "")
+    if len(names) >= _MOST_UNKNOWN:
+        return SampleList(
+            mask, n_lines, f"{with_spaces(n_lines)} lines are of no sample in the .fam ({some_of(names)})"
+        )
+    fact = f"{len(names)} IDs are not in the .fam ({some_of(names)})"
+    fid_of = dict(zip(samples.iid, samples.fid, strict=True))
+    hints = spelling_hints(names, [key for key in keys if key not in found], fid_of)
+    hints += _hints_of_columns(names, samples)
+    return SampleList(mask, len(names), "; ".join([fact, *hints]))
+
+
+def _hints_of_columns(unknown: Sequence[str], samples: Samples) -> list[str]:
+    """Say how many IDs are IIDs in one column of a list, as beside row numbers, and that commas part no columns."""
+    parts = [key.split(" ", 1) for key in unknown if " " in key]
+    hints = ["columns of a list are separated by blanks or tabs, not by commas"] * any("," in key for key in unknown)
+    for what, column in (("second", {part[1] for part in parts}), ("first", {part[0] for part in parts})):
+        if n_alike := len(column & set(samples.iid)):
+            hints.append(
+                f"{n_alike} are IIDs in the {what} column alone; list IIDs only, or FID and IID as in the .fam"
+            )
+            break
+    return hints
 
 
 def _numbered(n_columns: int) -> list[str]:

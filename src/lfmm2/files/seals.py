@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ _SEAL = "sha256"
 _NOT_SEALED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
+def stamp_of(path: Path) -> dict[str, Any]:
+    """Return the size and the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return {"bytes": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
 def matches(path: Path, stamp: dict[str, Any]) -> bool:
     """Return True if a file has the size and the SHA-256 of a stamp.
 
@@ -24,10 +31,7 @@ def matches(path: Path, stamp: dict[str, Any]) -> bool:
         If the file cannot be read.
     """
     try:
-        if path.stat().st_size != stamp["bytes"]:
-            return False
-        with path.open("rb") as file:
-            return bool(hashlib.file_digest(file, "sha256").hexdigest() == stamp["sha256"])
+        return bool(path.stat().st_size == stamp["bytes"] and stamp_of(path)["sha256"] == stamp["sha256"])
     except OSError as error:
         raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check the disk") from error
 

@@ -209,7 +209,8 @@ class _Rows:
         for number, row in enumerate(text.decode().split("\n"), line):
             n_cells = len(_cells(row, delimiter, f"{self._path}, line {number}"))
             if n_cells != len(numbers):
-                remedy = "in R use write.csv, not write.table" if n_cells == len(numbers) + 1 else "correct it"
+                of_r = "in R use write.csv(…, row.names = FALSE), with the IDs in a column"
+                remedy = of_r if n_cells == len(numbers) + 1 else "correct it"
                 fact = f"{n_cells} cell(s), but the header has {len(numbers)}"
                 raise MalformedInputError(f"{self._path}, line {number}: {fact}; {remedy}")
         raise MalformedInputError(f"{self._path}: {fault}; correct it")

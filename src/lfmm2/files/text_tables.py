@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from lfmm2._checks import quoted
 from lfmm2._typing import AnyPath
 from lfmm2._words import shortened, with_spaces
-from lfmm2.errors import MalformedInputError, ReadError
+from lfmm2.errors import MalformedInputError, ReadError, UsageError
 from lfmm2.files.position_cells import LAST_POSITION, OddPositions, parse_positions, whole_position
 
 #: Function from the number of columns to the names of all of them; None where no such table has so many.
@@ -73,34 +73,11 @@ _STRAY_BYTES = {
     b"\r": "a carriage return without line feed; save it with Unix line ends",
 }
 _TYPES = dict.fromkeys(("CHROM", "POS", "ID", "A1", "A2", "0", "1"), pa.string()) | {"POS": pa.int64()}
-# IDs that are compared in other spellings for the hint of a message; so many take 0.3 s.
-_MOST_RESPELLED = 200_000
-# Changes that IDs often suffer on the way through a spreadsheet, each with a function that undoes it.
-_SPELLINGS: dict[str, Callable[[str], str]] = {
-    "upper and lower case": str.casefold,
-    "leading zeros": lambda key: re.sub(r"\b0+(?=\w)", "", key),
-    "Unicode form (NFC)": lambda key: unicodedata.normalize("NFC", key),
-}
 
 
 def repeated(items: Sequence[str]) -> list[str]:
     """Return the items that occur more than once, in order."""
     return [item for item, times in Counter(items).items() if times > 1]
-
-
-def spelling_hints(lacking: Collection[str], extra: Collection[str]) -> list[str]:
-    """Say how many of the IDs not found are there in another spelling: ``1 would match but for leading zeros``.
-
-    Beyond 200 000 IDs, which take 0.3 s, nothing is said.
-    """
-    hints: list[str] = []
-    if len(lacking) + len(extra) > _MOST_RESPELLED:
-        return hints
-    for difference, respell in _SPELLINGS.items():
-        respelled = set(map(respell, extra))
-        if n_alike := sum(respell(key) in respelled for key in lacking):
-            hints.append(f"{n_alike} would match but for {difference}")
-    return hints
 
 
 def open_regular(path: AnyPath) -> BinaryIO:
@@ -110,6 +87,10 @@ def open_regular(path: AnyPath) -> BinaryIO:
         mode = os.fstat(descriptor).st_mode
     except OSError as error:
         raise ReadError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{quoted(str(path))} is no name of a file; give it as text or pathlib.Path, without NUL"
+        ) from None
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         raise ReadError(f"{path}: is a directory, a pipe or a device; give the path of a regular file")
@@ -196,7 +177,9 @@ def stream_tables(
         if names is None:
             width = text.split(b"\n", 1)[0].count(b"\t") + 1
             if (names := layout(width)) is None:
-                raise MalformedInputError(f"{path}, line 1: {width} column(s), but {rule}; check the file")
+                has_commas = width == 1 and b"," in text.split(b"\n", 1)[0]
+                remedy = "write tabs or blanks in place of its commas" if has_commas else "check the file"
+                raise MalformedInputError(f"{path}, line 1: {width} column(s), but {rule}; {remedy}")
         try:
             table = _parse_text(text, names, line, odd)
         except pa.ArrowInvalid as error:
@@ -253,7 +236,19 @@ def _raise_fault(path: AnyPath, text: bytes, line: int, names: Sequence[str]) ->
             raise MalformedInputError(f"{where}: {shortened(shown)!r} is not UTF-8; convert the file to UTF-8")
         position = fields[names.index("POS")] if "POS" in names else "0"
         if whole_position(position) is None:
-            is_name = number == 1 and re.match("[^0-9.+-]", position) is not None and position not in ("NA", "nan")
-            remedy = "remove the header line" if is_name else "correct it"
             fact = f"position {shortened(position)} is no integer from 0 to {with_spaces(LAST_POSITION)}"
+            remedy = _position_remedy(text, names) if number == 1 else "correct it"
             raise MalformedInputError(f"{where}: {fact}; {remedy}")
+
+
+def _position_remedy(text: bytes, names: Sequence[str]) -> str:
+    """Return the remedy for a first line whose position is none: it is a header, or the columns are in another order.
+
+    Columns are those of a .pvar, which has CHROM POS ID, where the second one has positions.
+    """
+    rows = [row.decode("utf-8", "replace").split("\t") for row in text.split(b"\n", 2)[:2]]
+    if all(len(row) > 1 and whole_position(row[1]) is not None for row in rows):
+        return f"columns are {' '.join(names)}, convert a .pvar with plink2 --pfile … --make-bed"
+    at = names.index("POS")
+    is_name = re.match("[A-Za-z#]", rows[0][at]) is not None and rows[0][at] not in ("NA", "nan")
+    return "remove the header line" if is_name else "correct it"

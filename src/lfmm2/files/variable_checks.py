@@ -92,7 +92,8 @@ def warn_of_few_apart(values: NDArray[np.float64], names: Sequence[str], iids: S
     """Warn of variables that have one value in all samples but one or two, which alone decide every test."""
     if len(values) < _FEWEST_SAMPLES:
         return
-    middle: NDArray[np.float64] = np.sort(values, axis=0)[len(values) // 2]
+    # If all samples but two have one value, so have three of any five, whose median it is.
+    middle: NDArray[np.float64] = np.median(values[: 2 * _FEW_APART + 1], axis=0)
     differs = values != middle
     for j in np.flatnonzero(np.count_nonzero(differs, axis=0) <= _FEW_APART).tolist():
         who = [iids[i] for i in np.flatnonzero(differs[:, j]).tolist()]

@@ -6,6 +6,7 @@ of another, is an error that names both sides.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,17 +16,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2._typing import MissingCode
-from lfmm2._words import shortened, some_of
+from lfmm2._words import shortened, some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, UsageError
 from lfmm2.files.categories import as_levels
 from lfmm2.files.cell_numbers import as_floats
 from lfmm2.files.fill_values import check_numbers
-from lfmm2.files.id_tables import IdTable, as_tables, take_apart
+from lfmm2.files.id_spelling import spelling_hints
+from lfmm2.files.id_tables import ROWS, IdTable, as_tables, take_apart
 from lfmm2.files.samples import Samples, joined_ids
-from lfmm2.files.text_tables import repeated, spelling_hints
+from lfmm2.files.text_tables import repeated
 from lfmm2.files.variable_checks import numbers_its_rows
 
 _RESERVED_NAMES = ("joint", "factors", "loadings")  # outputs are called <out>.<name>
+
+
+@dataclass(frozen=True)
+class TableMatch:
+    """How the rows of one table were matched to the samples.
+
+    Attributes
+    ----------
+    table : str
+        Path or name of the table.
+    ids : str
+        The column of the sample IDs, in words.
+    n_rows, n_of_no_sample : int
+        Rows of the table, and those of them that belong to no sample of the genotypes.
+    """
+
+    table: str
+    ids: str
+    n_rows: int
+    n_of_no_sample: int
+
+    def describe(self) -> str:
+        """Return the match in words: ``IDs in column 'sample' of env.csv, rows of no sample: 100 of 300``."""
+        others = f", rows of no sample: {with_spaces(self.n_of_no_sample)} of {with_spaces(self.n_rows)}"
+        return f"IDs in {self.ids} of {self.table}" + (others if self.n_of_no_sample else "")
 
 
 @dataclass(frozen=True)
@@ -41,12 +68,15 @@ class Variables:
         Row of each in the .fam, ascending.
     levels : dict of str to tuple of str
         Names of the levels of each category; its values are numbers of levels, which `expand_categories` replaces.
+    matches : tuple of TableMatch
+        How each table with IDs was matched; none for an array.
     """
 
     names: tuple[str, ...]
     values: NDArray[np.float64]
     sample_index: NDArray[np.int64]
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    matches: tuple[TableMatch, ...] = ()
 
 
 def read_variables(
@@ -59,6 +89,7 @@ def read_variables(
     missing: str = "error",
     intersect: bool = False,
     kept: NDArray[np.int64] | None = None,
+    has_ids: bool = True,
     categorical: Collection[str] = (),
 ) -> Variables:
     """Read variables and align them to samples by ID.
@@ -67,7 +98,8 @@ def read_variables(
     ----------
     source : path, DataFrame, pyarrow.Table, array, or a list of paths, DataFrames and Tables
         A file has a header and is separated by commas, tabs or blanks. IDs are the column IID (with FID; or
-        #IID, #FID), else the index of a DataFrame, else the first column. An array of shape (n_samples,) or
+        #IID, #FID), else the column, or the index of a DataFrame, whose cells are the IDs of the samples; row numbers
+        are no IDs, nor is the index that pandas makes. An array of shape (n_samples,) or
         (n_samples, n_variables) is in .fam order; its variables are called env1, env2, ... Several tables are joined
         by sample: a sample needs a row in each, and no two have a column of one name.
     samples : Samples
@@ -84,6 +116,8 @@ def read_variables(
         Leave out samples without a row or with a missing value, instead of raising.
     kept : ndarray of int64, optional
         Rows of the .fam that are in use, ascending; all by default.
+    has_ids : bool
+        False if the samples are only numbered, as the rows of an array are.
     categorical : collection of str
         Names of the columns that are categories; others may be among them.
 
@@ -96,7 +130,8 @@ def read_variables(
         value of rasters or too large, or a column is one of words that `categorical` does not name.
     InconsistentInputError
         IDs are repeated or ambiguous, samples have no row or a missing value, a variable is missing in all of them,
-        an array has another length, no sample is in all of several tables, a value of a category is to be a mean.
+        an array has another length, no sample is in all of several tables, several columns may be the IDs, a value of
+        a category is to be a mean.
     UsageError
         A name is unknown, is a column of two tables, or would clash with an output, `source` is of another type.
 
@@ -109,8 +144,11 @@ def read_variables(
     """
     sources = as_tables(source)
     names_of_tables = [what] if len(sources) == 1 else [f"{what}, table {i + 1}" for i in range(len(sources))]
-    tables = [take_apart(part, samples, name, columns) for part, name in zip(sources, names_of_tables, strict=True)]
-    names = _choose_names(tables, columns)
+    tables = [
+        take_apart(part, samples, name, columns, has_ids=has_ids)
+        for part, name in zip(sources, names_of_tables, strict=True)
+    ]
+    names = _choose_names(tables, columns, categorical)
     if kept is None:
         kept = np.arange(len(samples))
     parts: list[Variables] = []
@@ -150,7 +188,14 @@ def _align(
     _check_cells(table, names, values, rows, levels, fills=missing == "mean")
     complete = _treat_missing(table, names, values, rows, "drop" if intersect else missing, what, quiet=intersect)
     index = kept[found][complete].astype(np.int64)
-    return Variables(tuple(names), np.ascontiguousarray(values[complete]), index, levels)
+    matches = (_describe_match(table, samples),) if table.id_place != ROWS else ()
+    return Variables(tuple(names), np.ascontiguousarray(values[complete]), index, levels, matches)
+
+
+def _describe_match(table: IdTable, samples: Samples) -> TableMatch:
+    """Count the rows of a table that belong to no sample of the genotypes, in use or not."""
+    known = set(samples.iid)
+    return TableMatch(table.label, table.id_place, len(table.iid), sum(iid not in known for iid in table.iid))
 
 
 def _check_cells(
@@ -174,7 +219,7 @@ def _check_cells(
 
 def _warn_of_row_numbers(table: IdTable, name: str, column: NDArray[np.float64], chosen: bool) -> None:
     """Warn of a column that counts the rows, unless the user has chosen it by name or it is of an array."""
-    of_array = table.first_line is None and name.startswith("env")
+    of_array = table.first_line is None and re.fullmatch(r"env\d+", name) is not None
     if not chosen and not of_array and numbers_its_rows(column):
         fact = f"{table.label}, column {shortened(name)!r}: numbers the rows from {column[0]:.0f} to {column[-1]:.0f}"
         remedy = "if it is no measurement, choose columns with --variables, or remove it"
@@ -196,7 +241,8 @@ def join_variables(parts: Sequence[Variables], names: Sequence[str], fault: str)
     joined_names = [name for part in parts for name in part.names]
     order = [joined_names.index(name) for name in names]
     levels = {name: of_name for part in parts for name, of_name in part.levels.items()}
-    return Variables(tuple(names), np.ascontiguousarray(values[:, order]), common, levels)
+    matches = tuple(match for part in parts for match in part.matches)
+    return Variables(tuple(names), np.ascontiguousarray(values[:, order]), common, levels, matches)
 
 
 def _labels(tables: Sequence[IdTable]) -> str:
@@ -244,12 +290,19 @@ def _treat_missing(
     return ~incomplete
 
 
-def _choose_names(tables: Sequence[IdTable], columns: Sequence[str] | None) -> list[str]:
+def _choose_names(
+    tables: Sequence[IdTable], columns: Sequence[str] | None, categorical: Collection[str] = ()
+) -> list[str]:
     """Return the variables to take, checked against the columns of all tables."""
     label, known = _labels(tables), [name for table in tables for name in table.columns]
-    if twins := repeated(known):
+    others = {name for table in tables for name in table.set_aside}.difference(categorical, columns or ())
+    if twins := [name for name in repeated(known) if name not in others]:
         raise UsageError(f"{label}: {some_of(twins)} is a column of several tables; rename it, or leave a table out")
     names = list(known if columns is None else columns)
+    if columns is None and others:
+        names = [name for name in names if name not in others]
+        fact = f"{some_of(sorted(others))} taken for other IDs or row numbers, not for variables"
+        warnings.warn(f"{label}: {fact}; rename a column that is a variable", InputWarning, stacklevel=2)
     if not names or not all(table.columns for table in tables):
         bare = _labels([table for table in tables if not table.columns] or tables)
         raise MalformedInputError(f"{bare}: no variables beside the sample IDs; add or choose some")
@@ -280,18 +333,26 @@ def _match_samples(table: IdTable, samples: Samples, intersect: bool) -> NDArray
         raise InconsistentInputError(f"{table.label}: IID {some_of(twins)} stands for several samples; add FID")
     rows = np.array([row_of_id.get(key, -1) for key in ours], dtype=np.int64)
     lacking = [ours[i] for i in np.flatnonzero(rows < 0)]
-    if lacking and (not intersect or len(lacking) == len(ours)):
+    is_doubtful = table.counts_rows and not table.is_called_id
+    if lacking and (not intersect or is_doubtful or len(lacking) == len(ours)):
         known = set(ours)
-        raise _unmatched_error(table.label, samples, lacking, [key for key in theirs if key not in known])
+        raise _unmatched_error(table, samples, lacking, [key for key in theirs if key not in known])
     return rows
 
 
-def _unmatched_error(label: str, samples: Samples, lacking: list[str], extra: list[str]) -> InconsistentInputError:
+def _unmatched_error(table: IdTable, samples: Samples, lacking: list[str], extra: list[str]) -> InconsistentInputError:
     """Return the error that tells samples without a row, rows without a sample, and the likely cause."""
-    hints = spelling_hints(lacking, extra)
+    hints = spelling_hints(lacking, extra, dict(zip(samples.iid, samples.fid, strict=True)))
     if n_families := len(set(extra) & set(samples.fid)):
         hints.append(f"{n_families} are FIDs; give IIDs")
-    remedy = "check the IDs" if len(lacking) == len(samples) else "complete the table, or use --intersect"
+    hints += [table.hint] if table.hint else []
+    if len(lacking) == len(samples):
+        remedy = f"check the IDs in {table.id_place}, or call the column that has them IID"
+    elif table.counts_rows:
+        hints.append(f"{table.id_place} may only count rows")
+        remedy = "check that it has the sample IDs, and call it IID if so, else add them"
+    else:
+        remedy = "complete the table, or use --intersect"
     facts = [f"{len(lacking)} of {len(samples)} samples have no row ({some_of(lacking)})"]
     facts += [f"{len(extra)} rows are of no sample ({some_of(extra)})"] if extra else []
-    return InconsistentInputError(f"{label}: {'; '.join(facts + hints)}; {remedy}")
+    return InconsistentInputError(f"{table.label}: {'; '.join(facts + hints)}; {remedy}")

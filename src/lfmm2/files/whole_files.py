@@ -13,14 +13,18 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lfmm2._checks import check_path
 from lfmm2._typing import AnyPath
 from lfmm2._words import with_spaces
 from lfmm2.errors import LfmmError, OutputExistsError, UsageError, WriteError
 
+# A symbolic link is not followed where a file is opened to be written: it may lead to a file of the user.
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _REMEDIES = {
     errno.ENOSPC: "free space on that disk, or write elsewhere",
     errno.EDQUOT: "free part of your quota, or write elsewhere",
@@ -43,34 +47,10 @@ def translated(path: Path) -> Iterator[None]:
 
 def check_prefix_name(out: AnyPath) -> None:
     """Raise UsageError if a prefix ends without the beginning of a file name, as ``folder/`` and an empty one do."""
+    check_path(out, "out")
     text = os.fspath(out)
     if os.path.basename(text) in ("", ".", ".."):  # noqa: PTH119, pathlib drops a slash at the end
         raise UsageError(f"out is {text!r}; give a folder and the beginning of a file name")
-
-
-def check_outputs(paths: Iterable[AnyPath], overwrite: bool) -> None:
-    """Check, before any work, that files of these final names can be written.
-
-    Raises
-    ------
-    UsageError, WriteError, OutputExistsError
-        If two outputs have the same name; if a folder is absent or cannot be written, or an output is a
-        folder; if outputs exist and `overwrite`, which lets complete new ones replace them, is false.
-    """
-    outputs = [Path(path) for path in paths]
-    for number, path in enumerate(outputs):
-        if path in outputs[:number]:
-            raise UsageError(f"{path} would be written twice; give the variables different names")
-        if not path.parent.is_dir():
-            raise WriteError(f"{path}: there is no folder {path.parent}; create it first")
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise WriteError(f"{path}: no permission to write to {path.parent}; choose another folder")
-        if path.is_dir():
-            raise WriteError(f"{path}: is a folder; choose another name")
-    existing = [str(path) for path in outputs if path.exists() or path.is_symlink()]
-    if existing and not overwrite:
-        names = ", ".join(existing[:5]) + (f" and {len(existing) - 5} more" if len(existing) > 5 else "")
-        raise OutputExistsError(f"output exists: {names}; choose another name, or replace with --overwrite")
 
 
 def check_free_space(folder: AnyPath, n_bytes: int) -> None:
@@ -80,6 +60,49 @@ def check_free_space(folder: AnyPath, n_bytes: int) -> None:
     if n_bytes > free:
         fact = f"outputs need {with_spaces(n_bytes)} bytes, {with_spaces(free)} are free"
         raise WriteError(f"{folder}: {fact}; {_REMEDIES[errno.ENOSPC]}")
+
+
+def find_link(path: AnyPath) -> str:
+    """Return in words why a file may be another one than its name says; empty for a plain file of this user.
+
+    A file of the owner of its folder is accepted: on some disks all files have one owner, and elsewhere the owner can
+    exchange the files in any case.
+    """
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
+        return "is a symbolic link"
+    if not stat.S_ISREG(status.st_mode):
+        return "is no file"
+    if status.st_nlink > 1:
+        return "has another name too (a hard link)"
+    owners = os.geteuid(), Path(path).parent.stat().st_uid
+    return "" if status.st_uid in owners else "belongs to another user"
+
+
+def open_plain(path: AnyPath, flags: int, mode: int = 0o666) -> int:
+    """Create a file, or open the one that an interrupted run has left; return the descriptor.
+
+    Raises
+    ------
+    OutputExistsError
+        If the file is a link or belongs to another user: what is written would change another file.
+    OSError
+        If the system cannot open it; FileNotFoundError if it has just been removed.
+    """
+    flags |= os.O_CLOEXEC | _NO_FOLLOW | os.O_NONBLOCK
+    with contextlib.suppress(FileExistsError):
+        if flags & os.O_CREAT:
+            return os.open(path, flags | os.O_EXCL, mode)
+    if fault := find_link(path):
+        raise OutputExistsError(f"{os.fspath(path)}: {fault}; remove it, or choose another --out")
+    descriptor = os.open(path, flags & ~os.O_CREAT)
+    try:
+        if find_link(path) or not os.path.samestat(os.lstat(path), os.fstat(descriptor)):
+            raise OutputExistsError(f"{os.fspath(path)}: another process has just replaced it; choose another --out")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 class WholeFile:
@@ -138,9 +161,12 @@ class WholeFile:
         return {"bytes": self._raw.n_bytes, "sha256": self._raw.digest.hexdigest()}
 
     def begin(self) -> BinaryIO:
-        """Create the part, or empty what an earlier run left of it; refuse one that another run is writing."""
+        """Create the part, or empty that of an earlier run; refuse a link, and a part that another run is writing."""
         with translated(self.target):
-            self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                self._descriptor = open_plain(self._part, os.O_RDWR | os.O_CREAT)
+            except FileNotFoundError:  # The other run that had the part has just finished it.
+                self._descriptor = open_plain(self._part, os.O_RDWR | os.O_CREAT)
             if not self._lock(self._descriptor):
                 raise OutputExistsError(f"{self.target}: another run is writing it; wait, or choose another name")
             if os.fstat(self._descriptor).st_size:
@@ -160,6 +186,8 @@ class WholeFile:
     def rename(self) -> None:
         """Give the part its final name, and only then close it, because closing frees the lock."""
         with translated(self.target):
+            if self._raw is not None and not os.path.samestat(self._part.lstat(), os.fstat(self._raw.fileno())):
+                raise WriteError(f"{self._part}: was replaced by another process; write to another folder")
             self._part.replace(self.target)
             self._is_renamed = True
             if self._raw is not None:
@@ -170,7 +198,7 @@ class WholeFile:
         with contextlib.suppress(OSError):
             if self._raw is None and self._descriptor is None:
                 # An interrupt may have come before the descriptor was known here: the part may exist all the same.
-                self._descriptor = os.open(self._part, os.O_RDWR | os.O_CLOEXEC)
+                self._descriptor = open_plain(self._part, os.O_RDWR)
             if self._is_renamed:
                 if renamed:
                     self.target.unlink()
@@ -188,72 +216,12 @@ class WholeFile:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Another run may have renamed its part after this run opened it: then the descriptor is a finished file.
-            return os.path.samestat(self._part.stat(), os.fstat(descriptor))
+            return os.path.samestat(self._part.lstat(), os.fstat(descriptor))
         except (BlockingIOError, FileNotFoundError):
             return False
         except OSError:
             # A file system without locks lets a second run go unnoticed.
             return True
-
-
-class OutputSet:
-    """Files that appear together: all complete on the disk before the first takes its name.
-
-    As a context manager it commits at the end of the block, and on an exception removes all it wrote.
-
-    Raises
-    ------
-    OutputExistsError, WriteError
-        From `open`, if another run is writing the same file; on any failure to create, write, flush or
-        rename, after which nothing new is left under the final names.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, OutputSet() as outputs:
-    ...     outputs.open(folder + "/a.txt").write(b"first")
-    ...     outputs.open(folder + "/b.txt").write(b"second")
-    5
-    6
-    """
-
-    def __init__(self) -> None:
-        self._files: list[WholeFile] = []
-
-    def __enter__(self) -> OutputSet:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.commit()
-        else:
-            self.abort()
-
-    def open(self, path: AnyPath) -> BinaryIO:
-        """Begin the file of this final name, as ``<path>.part``; what an earlier run left there is lost."""
-        # The set knows the file before it exists, because an interrupt may come at any point.
-        self._files.append(WholeFile(path))
-        return self._files[-1].begin()
-
-    def commit(self) -> None:
-        """Flush all, then rename all in the order of `open`; on failure remove them all."""
-        try:
-            for file in self._files:
-                file.flush()
-            for file in self._files:
-                file.rename()
-            for folder in sorted({file.target.parent for file in self._files}):
-                sync_folder(folder)
-        except BaseException:
-            self.abort()
-            raise
-        self._files = []
-
-    def abort(self) -> None:
-        """Remove all that was written since the last commit."""
-        for file in self._files:
-            file.discard(renamed=True)
-        self._files = []
 
 
 def sync_folder(folder: Path) -> None:

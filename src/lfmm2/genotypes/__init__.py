@@ -6,11 +6,11 @@ from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
 from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
 from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint, doubles
 from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, FillSize, HeldOutError
-from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, GenotypeMatrix
+from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, GenotypeMatrix, padded_columns
 from lfmm2.genotypes.missing_calls import count_missing_calls, counting_footprint
 from lfmm2.genotypes.packed_bed import PackedBed
 from lfmm2.genotypes.plink import BedFile, open_bed
-from lfmm2.genotypes.segments import ALL_SNPS, NO_KEEPER, PassKeeper, SegmentSums, SnpRange, n_segments
+from lfmm2.genotypes.segments import ALL_SNPS, NO_KEEPER, PassKeeper, SegmentSums, SnpRange, n_segments, names_of_sums
 from lfmm2.genotypes.source import (
     VARIANT_SCHEMA,
     GenotypeSource,
@@ -35,7 +35,7 @@ __all__ = [
     "VARIANT_SCHEMA", "BedFile", "CrossProducts", "Engine", "FactorFill", "FillSize", "Footprint", "GenotypeMatrix",
     "GenotypeSource", "GenotypesLike", "HeldOutError", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper",
     "PassRecord", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "check_ploidy", "count_missing_calls",
-    "counting_footprint", "digest_of", "doubles", "is_in_memory", "kept_ids", "n_segments", "open_bed",
-    "open_source", "packed_matrix", "parse_missing_calls", "parse_thinning", "plan_block", "plink_writer", "refuse",
-    "thin_snps", "thinning_footprint", "variant_tables",
+    "counting_footprint", "digest_of", "doubles", "is_in_memory", "kept_ids", "n_segments", "names_of_sums",
+    "open_bed", "open_source", "packed_matrix", "padded_columns", "parse_missing_calls", "parse_thinning",
+    "plan_block", "plink_writer", "refuse", "thin_snps", "thinning_footprint", "variant_tables",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lfmm2._words import shortened, some_of
 from lfmm2.errors import InconsistentInputError, MalformedInputError
-from lfmm2.files import Samples, joined_ids, repeated
+from lfmm2.files import Samples, joined_ids, note_input_memory, repeated
 from lfmm2.genotypes.source import NO_ID
 
 # Kinds of NumPy types that are real numbers: signed and unsigned integers, and floats.
@@ -68,13 +68,13 @@ def take_apart_array(given: Any) -> ArrayInput:
         raise InconsistentInputError(f"{fact}; give an array (n_samples, n_snps)") from error
     if values.ndim == 0:
         raise InconsistentInputError(f"genotypes are of type {type(given).__name__}; give a path, or an array or frame")
-    check_numbers(values)
+    check_real_numbers(values)
     numbers = tuple(str(i + 1) for i in range(len(values)))
     mask = np.ma.getmaskarray(values) if np.ma.is_masked(values) else None
     return ArrayInput(np.ma.getdata(values), mask, Samples(numbers, numbers))
 
 
-def check_numbers(values: NDArray[Any]) -> None:
+def check_real_numbers(values: NDArray[Any]) -> None:
     """Raise InconsistentInputError unless an array holds real numbers, in two dimensions with at least one row."""
     if values.ndim == 2 and len(values) and values.dtype.kind in NUMBER_KINDS:
         return
@@ -115,8 +115,10 @@ def _of_frame(frame: Any) -> ArrayInput:
         # in the smaller type.
         plain = [np.dtype(getattr(kind, "numpy_dtype", np.float64)) for kind in kinds]
         is_small = all(kind.kind in "iu" and kind.itemsize <= 2 for kind in plain)
-        values = frame.to_numpy(dtype=np.float32 if is_small else np.float64, na_value=np.nan)
-    check_numbers(values)
+        kind = np.dtype(np.float32 if is_small else np.float64)
+        note_input_memory("genotypes", kind.itemsize * len(frame) * len(kinds), remedy="give an array of a small type")
+        values = frame.to_numpy(dtype=kind, na_value=np.nan)
+    check_real_numbers(values)
     if frame.index.nlevels > 2:
         fact = f"genotypes: the index of the frame has {frame.index.nlevels} levels"
         raise InconsistentInputError(f"{fact}; give it one, the sample IDs (IID), or two, FID and IID")
@@ -141,7 +143,7 @@ def _of_table(table: pa.Table) -> ArrayInput:
             raise _no_numbers([name], len(table.column_names), column.to_pylist(), column.type)
     columns = [np.asarray(column.to_numpy()) for column in table.columns]
     values = np.column_stack(columns) if columns else np.empty((table.num_rows, 0))
-    check_numbers(values)
+    check_real_numbers(values)
     numbers = tuple(str(i + 1) for i in range(len(values)))
     snp_ids = _names(table.column_names, "SNP", "column", unnamed=NO_ID)
     return ArrayInput(values, None, Samples(numbers, numbers), False, snp_ids)

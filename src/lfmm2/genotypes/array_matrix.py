@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import Floats, Ints
 from lfmm2.errors import MalformedInputError
-from lfmm2.genotypes.array_input import check_numbers
+from lfmm2.genotypes.array_input import check_real_numbers
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize
@@ -66,7 +66,7 @@ class HeldNumbers:
         self, values: NDArray[Any], mask: NDArray[np.bool_] | None = None, codes: Sequence[float] = ()
     ) -> None:
         values = np.asarray(values)
-        check_numbers(values)
+        check_real_numbers(values)
         self.values, self.mask, self.codes = values, mask, tuple(codes)
         self.n_samples, self.n_snps = values.shape
         self.dtype = values.dtype if mask is None and not self.codes else np.dtype(np.float64)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lfmm2.files import is_fill_value
+
 # Gives all numbers of an array piece by piece, NaN where missing; each call begins anew.
 Pieces = Callable[[], Iterator[NDArray[Any]]]
 
@@ -25,10 +27,8 @@ LARGEST_NUMBER = 1e60
 _MOST_VALUES = 12
 # Largest ploidy whose dosages are recognised by their values. The values of a higher one are rather counts.
 _LARGEST_PLOIDY = 8
-# Magnitudes of the codes of a missing call or value: readers of genotypes, then grids, databases and netCDF.
+# Magnitudes of the codes that readers of genotypes use for a missing call; those of grids are in `is_fill_value`.
 _CALL_CODES = (9, 99, 127, 128, 254, 255, 999, 9999)
-_FILLS = (99, 999, 9999, 99999, 999999, 32767, 32768, 65535, 2**31 - 1, 2**31)
-_LEAST_HUGE = 9.9e19
 # A known code that occurs several times is isolated if the gap to the next number is this share of the range of the
 # others; whole numbers have gaps by chance, and clipped numbers have none.
 _GAP, _GAP_OF_WHOLE = 0.03, 0.1
@@ -178,8 +178,8 @@ def _count(value: float, pieces: Pieces) -> int:
 
 
 def _is_known(value: float) -> bool:
-    """Tell whether a value or its negative is a known code."""
-    return abs(value) in (*_CALL_CODES, *_FILLS) or abs(value) >= _LEAST_HUGE
+    """Tell whether a value is a known code."""
+    return abs(value) in _CALL_CODES or is_fill_value(value)
 
 
 def _is_isolated(end: float, pieces: Pieces, is_whole: bool) -> bool:
@@ -196,7 +196,7 @@ def _is_isolated(end: float, pieces: Pieces, is_whole: bool) -> bool:
         return True  # All other numbers are 0 or above.
     times = abs(end) / max(abs(low), abs(high))
     if n_equal == 1:
-        return _is_known(end) and abs(end) > min(_FILLS) and times >= _MUCH_FARTHER
+        return is_fill_value(end) and times >= _MUCH_FARTHER
     gap = low - end if end < low else end - high
     if _is_known(end) and gap >= (_GAP_OF_WHOLE if is_whole else _GAP) * (high - low):
         return True

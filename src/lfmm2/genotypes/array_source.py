@@ -20,8 +20,10 @@ from lfmm2.genotypes.array_input import take_apart_array
 from lfmm2.genotypes.array_matrix import ArrayMatrix, HeldNumbers
 from lfmm2.genotypes.array_scan import LARGEST_NUMBER, NumberFacts, find_codes, scan
 from lfmm2.genotypes.engine import Engine
-from lfmm2.genotypes.source import VARIANT_SCHEMA, GenotypeSource, refuse
+from lfmm2.genotypes.source import VARIANT_SCHEMA, GenotypeSource, SourceMemory, refuse
 
+# Largest number that a double holds.
+_LARGEST = float(np.finfo(np.float64).max)
 # Columns of an array that are numbered in one table of variants, which then takes a few MB.
 DESCRIBED_COLUMNS = 1 << 16
 # Numbers that are looked at together: a few MB, which stay in the cache of a processor.
@@ -29,6 +31,8 @@ SCANNED_VALUES = 1 << 18
 # Amount, as a share of the ploidy, by which dosages may leave their range: sums of probabilities in single precision
 # are rounded.
 DOSAGE_ROUNDING = 1e-6
+# Bytes of memory of the name of a SNP, as text of Python in a list.
+NAME_BYTES = 80
 # Largest ploidy, above that of any organism; a larger number is a mistake.
 MOST_PLOIDY = 128
 
@@ -40,6 +44,8 @@ class NumberSource(GenotypeSource, Protocol):
     ----------
     dtype : numpy.dtype
         Type of the numbers that `read` returns; float64 by default.
+    ploidy : int or None
+        2 if the numbers are dosages of diploids; None by default, without frequencies of alleles.
     """
 
     dtype: np.dtype[Any] = np.dtype(np.float64)
@@ -140,6 +146,11 @@ class ArraySource(HeldNumbers, NumberSource):
             name = option.replace("_", "-")
             return f"--{name} needs SNP IDs, and an array has none; choose columns before the call"
         return sentences.get(option, "")
+
+    @property
+    def memory(self) -> SourceMemory:
+        """Return the bytes of the names of the SNPs; the numbers are the caller's."""
+        return SourceMemory(held_variant_bytes=0 if self.snp_ids is None else NAME_BYTES * self.n_snps)
 
     def identity(self) -> dict[str, Any]:
         """Return shape, type and SHA-256 of the values, of the mask and of the names of the SNPs."""
@@ -280,7 +291,8 @@ def parse_missing_calls(missing: Any) -> tuple[float, ...] | None:
         return None
     values = [missing] if np.ndim(missing) == 0 else list(missing)
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(float(value)):
+        # A number beyond the range of a double, as 10**400, is not in an array.
+        if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= _LARGEST:
             rule = "give a number such as 9 or -1, or several; NaN is missing anyway"
             raise UsageError(f"missing_genotype is {shortened(repr(missing))}; {rule}")
     return tuple(map(float, values))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lfmm2 import _core
 from lfmm2._typing import Floats, Ints, Packed
-from lfmm2.errors import UsageError
+from lfmm2.errors import MalformedInputError, ReadError, UsageError
 from lfmm2.genotypes.engine import Engine, plan_tiling
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize, PackedFill
@@ -142,9 +142,14 @@ class BedMatrix:
     def _blocks(self, label: str, snps: range, footprint: Footprint) -> Iterator[tuple[int, Packed]]:
         self.bed.check_unchanged()
         block_snps = self.engine.block_snps(footprint)
-        yield from self.engine.blocks(
-            label, self._make_reader(), snps, self.bytes_per_snp, block_snps, self.bed.bytes_per_snp
-        )
+        try:
+            yield from self.engine.blocks(
+                label, self._make_reader(), snps, self.bytes_per_snp, block_snps, self.bed.bytes_per_snp
+            )
+        except (MalformedInputError, ReadError):
+            # A file that was changed is the cause of what was found in it, and is what the user must know of.
+            self.bed.check_unchanged()
+            raise
         self.bed.check_unchanged()
 
     def _tile_work_shape(self, n_columns: int) -> tuple[int, int]:

@@ -97,11 +97,6 @@ class PassRecord:
         """Return the record as text for the state of a run."""
         return json.dumps(asdict(self))
 
-    @classmethod
-    def from_json(cls, text: str) -> PassRecord:
-        """Return the record that `to_json` has written."""
-        return cls(**json.loads(text))
-
 
 @dataclass(frozen=True)
 class Engine:

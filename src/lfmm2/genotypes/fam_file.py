@@ -21,8 +21,8 @@ def read_fam(path: AnyPath) -> Samples:
     ReadError
         If the file cannot be read.
     MalformedInputError
-        If it is empty, not UTF-8, has one column, a header, a blank line, lines of different length, or an ID with a
-        blank in it.
+        If it is empty, not UTF-8, has one column, a header, a blank line, lines of different length, an ID with a blank
+        in it, no ID, or all IDs in quotes.
     InconsistentInputError
         If two samples have the same FID and IID.
     """
@@ -30,6 +30,9 @@ def read_fam(path: AnyPath) -> Samples:
     fid, iid = first_two_columns(path, "a .fam has 6 columns, FID and IID first", least=2)
     if fid[0].lstrip("#").upper() in ("FID", "IID"):
         raise MalformedInputError(f"{path}, line 1: is a header line, but a .fam has none; remove it")
+    if all(len(name) > 1 and name[0] == name[-1] == '"' for name in iid):
+        fact = f"{path}: the IDs are in quotes ({some_of(iid)}), which PLINK takes for part of them"
+        raise MalformedInputError(f"{fact}; take them off, in R with write.table(quote = FALSE)")
     if repeats := repeated(joined_ids(fid, iid)):
         fact = f"{path}: {len(repeats)} repeated FID IID ({some_of(repeats)})"
         if n_columns > _FAM_COLUMNS:
@@ -42,14 +45,20 @@ def read_fam(path: AnyPath) -> Samples:
 def _count_columns(path: AnyPath) -> int:
     """Return the number of columns of the first line; raise MalformedInputError if one of its IDs has a blank in it.
 
-    A blank in an ID is seen where columns are separated by tabs. PLINK splits lines at blanks too, so all columns after
-    the ID would be shifted. Lines with another number of columns than the first are refused when they are read.
+    A blank in an ID, or no ID, is seen where columns are separated by tabs. PLINK takes runs of tabs and blanks for one
+    mark, so all columns after the ID would be shifted. Lines with another number of columns than the first are refused
+    when they are read.
     """
     with open_regular(path) as file:
         try:
-            line = file.read(_FIRST_LINE_BYTES).partition(b"\n")[0].decode("utf-8", "replace")
+            text = file.read(_FIRST_LINE_BYTES).partition(b"\n")[0].decode("utf-8", "replace")
         except OSError as error:
             raise ReadError(f"{path}: {error.strerror}; check the disk") from error
+    line = text.removeprefix("\ufeff").rstrip()
+    if line.count("\t") == _FAM_COLUMNS - 1 and "" in [cell.strip() for cell in line.split("\t")[:2]]:
+        raise MalformedInputError(
+            f"{path}, line 1: has no FID or no IID between its tabs; write 0 where there is no FID"
+        )
     cells, columns = [cell.strip() for cell in line.strip().split("\t")], line.split()
     if len(cells) >= _FAM_COLUMNS and (blank := next((cell for cell in cells[:2] if " " in cell), None)) is not None:
         raise MalformedInputError(

@@ -6,19 +6,28 @@ Pad bits, those of a SNP's last byte beyond the last sample, must be zero; other
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import warnings
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol, Self
+from typing import BinaryIO, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lfmm2._checks import check_path
 from lfmm2._typing import AnyPath
 from lfmm2._words import with_spaces
-from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError, UsageError
+from lfmm2.errors import (
+    ChangedInputError,
+    InconsistentInputError,
+    InputWarning,
+    MalformedInputError,
+    ReadError,
+    UsageError,
+)
 from lfmm2.files import open_regular, refuse_other_format
 
 _MAGIC = b"\x6c\x1b\x01"
@@ -36,27 +45,45 @@ _PAGE_BYTES = 4096
 
 
 class FileStamp:
-    """Size, inode and time of change of a file, by which `check` tells later if the file has changed."""
+    """Size, inode and times of a file, by which `check` tells later if the file has changed.
 
-    def __init__(self, path: AnyPath) -> None:
+    The time of the last change of status (ctime) is one of them, because programs that copy a file put back its time
+    of change of contents (mtime), but none can put back its ctime.
+
+    Parameters
+    ----------
+    path : path
+    file : binary file, optional
+        The file, if it is open already: what is read from it is what the stamp is of.
+    """
+
+    def __init__(self, path: AnyPath, file: BinaryIO | None = None) -> None:
         self.path = Path(path)
         try:
-            self._seen = self.path.stat()
+            self._seen = self.path.stat() if file is None else os.fstat(file.fileno())
         except OSError as error:
             raise ReadError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
         self.n_bytes = self._seen.st_size
         self.mtime_ns = self._seen.st_mtime_ns
 
     def check(self) -> None:
-        """Raise ReadError if the file is gone or has changed since it was opened."""
+        """Raise ChangedInputError if the file has changed since it was opened, or ReadError if it is gone."""
         then = self._seen
         try:
             now = self.path.stat()
         except OSError as error:
             raise ReadError(f"{self.path}: is gone ({error.strerror}); put it back") from error
-        if (now.st_size, now.st_ino, now.st_mtime_ns) != (then.st_size, then.st_ino, then.st_mtime_ns):
-            sizes = f"{with_spaces(then.st_size)} bytes then, {with_spaces(now.st_size)} now"
-            raise ReadError(f"{self.path}: was changed since it was opened ({sizes}); start again")
+        if now.st_size != then.st_size:
+            how = f"{with_spaces(then.st_size)} bytes then, {with_spaces(now.st_size)} now"
+        elif now.st_ino != then.st_ino:
+            how = "another file has its name now"
+        elif now.st_mtime_ns != then.st_mtime_ns:
+            how = "it was written or touched"
+        elif now.st_ctime_ns != then.st_ctime_ns:
+            how = "it was written and its old time put back, or its permissions or links were changed"
+        else:
+            return
+        raise ChangedInputError(f"{self.path}: was changed since it was opened ({how}); start again")
 
 
 class PackedReader(Protocol):
@@ -99,6 +126,9 @@ class PackedBed:
         ceil(n_samples / 4).
     n_bytes : int
         Size of the file.
+    sample_digest : str
+        SHA-256 of the bytes that are read when the file is opened: those of all SNPs up to 4 096, or of 4 096 evenly
+        spread ones; of more than 16 384 samples only the last four. A file of other genotypes has another one.
 
     Raises
     ------
@@ -122,8 +152,10 @@ class PackedBed:
     n_snps: int
     bytes_per_snp: int
     n_bytes: int
+    sample_digest: str
 
     def __init__(self, path: AnyPath, n_samples: int, n_snps: int) -> None:
+        check_path(path, "the .bed")
         self._open(Path(path))
         try:
             self._set_shape(n_samples, n_snps)
@@ -136,7 +168,7 @@ class PackedBed:
         self.path = path
         self._file = open_regular(path)
         try:
-            self._stamps = [FileStamp(path)]
+            self._stamps = [FileStamp(path, self._file)]
             self.n_bytes = self._stamps[0].n_bytes
             self._check_first_bytes(self._pread(32, 0))
         except BaseException:
@@ -152,6 +184,7 @@ class PackedBed:
         self.bytes_per_snp = (self.n_samples + 3) // 4
         # A last byte of at least this value has pad bits set; without a meaning where no byte is padded.
         self._least_dirty = 1 << (2 * (self.n_samples % 4))
+        self._digest = hashlib.sha256()
         self._check_size(samples_from and f" ({samples_from})", snps_from and f" ({snps_from})")
         self._check_number_of_samples()
 
@@ -216,6 +249,7 @@ class PackedBed:
             firsts = np.linspace(0, self.n_snps - _SAMPLED_RUN, n_runs).astype(np.int64)
             runs = [(first, _SAMPLED_RUN) for first in firsts.tolist()]
         seen = np.concatenate([np.empty(0, np.uint8), *(self._last_bytes(*run) for run in runs)])
+        self.sample_digest = self._digest.hexdigest()
         within_byte = (self.n_samples - 1) % 4
         union = int(np.bitwise_or.reduce(seen))
         if within_byte and len(seen) >= _FEWEST_SNPS_FOR_WARNING and union and not union >> 2 * within_byte:
@@ -230,9 +264,11 @@ class PackedBed:
         if self.bytes_per_snp <= _PAGE_BYTES:
             packed = np.empty((n_snps, self.bytes_per_snp), np.uint8)
             self.read_packed(first_snp, packed)
+            self._digest.update(packed.data)
             return packed[:, -1].copy()
         offset = len(_MAGIC) + first_snp * self.bytes_per_snp - 1
         last = b"".join(self._pread(1, offset + (j + 1) * self.bytes_per_snp) for j in range(n_snps))
+        self._digest.update(last)
         last_bytes = np.frombuffer(last, np.uint8)
         self._check_pad_bits(last_bytes, first_snp)
         return last_bytes
@@ -243,7 +279,7 @@ class PackedBed:
         return tuple(self._stamps)
 
     def check_unchanged(self) -> None:
-        """Raise ReadError if the size, inode or time of change of a file is not the one at opening."""
+        """Raise ReadError if the size, the inode or a time of a file is not the one at opening; see `FileStamp`."""
         for stamp in self._stamps:
             stamp.check()
 

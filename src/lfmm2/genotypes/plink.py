@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lfmm2._checks import check_path
 from lfmm2._typing import AnyPath, Ints
 from lfmm2._words import counted, some_of, with_spaces
 from lfmm2.errors import InputWarning, ReadError
@@ -182,6 +183,7 @@ class BedFile(PackedBed, GenotypeSource):
     ploidy = 2
 
     def __init__(self, path: AnyPath) -> None:
+        check_path(path, "the fileset")
         given = Path(path)
         # os.path takes errors of the system for absence; opening the file reports them.
         if (not os.path.exists(path) or os.path.isdir(path)) and os.path.exists(f"{path}.bed"):  # noqa: PTH110, PTH112
@@ -252,6 +254,10 @@ class BedFile(PackedBed, GenotypeSource):
         """Return the bytes of a SNP in the .bed and of the .bim, whose tables take about twice its text."""
         n_bytes = self.stamps[1].n_bytes
         return SourceMemory(self.bytes_per_snp, n_bytes, 0 if self._held is None else 2 * n_bytes, self._row_bytes)
+
+    def identity(self) -> dict[str, Any]:
+        """Return size and time of change of the files, and the SHA-256 of a sample of the SNPs of the .bed."""
+        return super().identity() | {"(.bed), SHA-256 of sampled SNPs": self.sample_digest}
 
     def describe(self) -> dict[str, Any]:
         """Return path, size and shape of the .bed."""

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lfmm2._words import shortened
+from lfmm2._checks import check_flag, check_path, is_whole, quoted
+from lfmm2._words import shortened, some_of, with_spaces
 from lfmm2.errors import UsageError
-from lfmm2.files import OutputSet, check_outputs
+from lfmm2.files import LAST_POSITION, OutputSet, check_outputs, joined_ids, repeated
 
 __all__ = ["encode_bed", "write_plink"]
 
@@ -104,8 +105,8 @@ def write_plink(
     Raises
     ------
     UsageError
-        If dosages are not numbers in two dimensions or one has another value, or the length of a sequence is not the
-        number of samples or SNPs.
+        If dosages are not numbers in two dimensions or one has another value, if the length of a sequence is not the
+        number of samples or SNPs, or if a name could not be read again: an empty one, or one with a blank.
     OutputExistsError
         If one of the three files exists and `overwrite` is not set.
     WriteError
@@ -120,6 +121,8 @@ def write_plink(
     ...     bed.read_bytes().hex(" ")
     '6c 1b 01 38 07'
     """
+    check_path(out, "out")
+    check_flag(overwrite, "overwrite")
     calls = _as_array(dosages)
     if calls.ndim != 2 or calls.dtype.kind not in "biuf":
         raise UsageError(
@@ -144,15 +147,52 @@ def write_plink(
         for name, column in columns.items():
             if len(column) != n:
                 raise UsageError(f"{name} has {len(column)} values, but dosages have {n} {what}; pass one each")
+    _check_names(samples, snps)
     paths = [Path(f"{os.fspath(out)}.{name}") for name in ("bim", "fam", "bed")]
     check_outputs(paths, overwrite)
-    with OutputSet() as outputs:
+    with OutputSet(overwrite) as outputs:
         bim, fam, bed = map(outputs.open, paths)
         bim.write(bim_text(**snps))
         fam.write(fam_text(**samples))
         bed.write(BED_MAGIC)
         bed.write(packed.data)
     return paths[2]
+
+
+def _check_names(samples: dict[str, Sequence[Any]], snps: dict[str, Sequence[Any]]) -> None:
+    """Raise UsageError for samples and SNPs that could be written, but not be read again as they are."""
+    if not len(samples["iid"]) or not len(snps["snp_ids"]):
+        raise UsageError("there are no samples or no SNPs, and no program reads such a fileset; give at least one each")
+    pairs = list(map(_as_pair, snps["alleles"]))
+    alleles = {"alleles (A1)": [pair[0] for pair in pairs], "alleles (A2)": [pair[1] for pair in pairs]}
+    words = samples | alleles | {name: snps[name] for name in ("chromosomes", "snp_ids")}
+    for name, column in words.items():
+        for row, value in enumerate(column):
+            if not (isinstance(value, str) or is_whole(value)) or not _is_word(str(value)):
+                fact = f"{name}: number {row} (counted from 0) is {quoted(value)}"
+                raise UsageError(f"{fact}; give at least one letter, and no blanks or control characters")
+    for row, position in enumerate(snps["positions"]):
+        if not is_whole(position) or not 0 <= position <= LAST_POSITION:
+            fact = f"positions: number {row} (counted from 0) is {quoted(position)}"
+            raise UsageError(f"{fact}; give a whole number from 0 to {with_spaces(LAST_POSITION)}")
+    if str(samples["fid"][0]).lstrip("#").upper() in ("FID", "IID"):
+        raise UsageError(
+            f"the first fid is {quoted(samples['fid'][0])}, as in a header, which a .fam has not; rename it"
+        )
+    if twins := repeated(joined_ids(list(map(str, samples["fid"])), list(map(str, samples["iid"])))):
+        raise UsageError(f"{some_of(twins)}: FID and IID stand for several samples; give each sample its own IID")
+
+
+def _as_pair(alleles: object) -> tuple[Any, Any]:
+    """Return the two alleles of a SNP, or raise UsageError."""
+    if isinstance(alleles, bytes) or not isinstance(alleles, Sequence | np.ndarray) or len(alleles) != 2:
+        raise UsageError(f"alleles has {quoted(alleles)}; give A1 and A2 of each SNP")
+    return alleles[0], alleles[1]
+
+
+def _is_word(text: str) -> bool:
+    """Return True if a text is one word of a line: not empty, without blanks, and without what cannot be seen."""
+    return bool(text) and text.isprintable() and not any(map(str.isspace, text))
 
 
 def _as_array(dosages: ArrayLike) -> NDArray[Any]:

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from lfmm2._typing import Arrays, Floats
 from lfmm2.errors import UsageError
 
@@ -120,6 +122,19 @@ class SegmentSums:
                 break
             level, index = level + 1, index // 2
         self._nodes[level, index] = total
+
+
+def names_of_sums(snps: range, n_snps: int) -> set[str]:
+    """Return the names of the arrays that a pass over whole segments offers to its keeper when it has added `snps`.
+
+    The pass is one over a matrix of `n_snps` SNPs, and began at the first of `snps`.
+    """
+    sums = SegmentSums(n_segments(n_snps))
+    is_whole = snps.stop == n_snps or snps.stop % SEGMENT_SNPS == 0
+    end = n_segments(n_snps) if snps.stop == n_snps else snps.stop // SEGMENT_SNPS
+    for segment in range(snps.start // SEGMENT_SNPS, end):
+        sums.add(segment, np.empty(0))
+    return {*sums.arrays(), *([] if is_whole else ["segment"])}
 
 
 class PassKeeper:

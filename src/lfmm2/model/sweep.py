@@ -66,7 +66,10 @@ def parse_sweep(sweep: Any) -> tuple[int, ...]:
         sweep = sweep.split(",")
     if isinstance(sweep, bytes | int | np.integer) or not isinstance(sweep, Iterable):
         raise UsageError(f"sweep is {sweep!r}; {_EXAMPLE}, or give a sequence of numbers of factors")
-    numbers = list(sweep)
+    try:
+        numbers = list(sweep)
+    except TypeError as error:  # An array of NumPy without dimensions can seem to be a sequence.
+        raise UsageError(f"sweep is {sweep!r}; {_EXAMPLE}, or give a sequence of numbers of factors") from error
     if any(isinstance(k, bool) or not isinstance(k, int | np.integer | str) for k in numbers):
         raise UsageError(f"sweep is {sweep!r}; {_EXAMPLE}, or give a sequence of numbers of factors")
     try:

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2.pipeline.state_folder import StateFolder
+from lfmm2.results import from_json
 
 Arrays = dict[str, NDArray[Any]]
+T = TypeVar("T")
+
+
+def read_kept(read: Callable[[], T]) -> T | None:
+    """Return what `read` makes of kept values; None if a run keeps no such values, so that they must be made again.
+
+    A file may be readable and sealed, and yet be of another version, or written by somebody else.
+    """
+    try:
+        return read()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError):
+        return None
+
+
+def read_text(kind: Any, text: Any) -> Any:
+    """Return a dataclass of the record that was kept as the text of its JSON, see `lfmm2.results.from_json`."""
+    return from_json(kind, json.loads(str(text)))
 
 
 class Checkpoints:
@@ -45,7 +64,11 @@ class Checkpoints:
 
 
 class CheckpointFiles(Checkpoints):
-    """Checkpoints in the state folder of a run."""
+    """Checkpoints in the state folder of a run.
+
+    Before anything is kept, the genotypes are compared with what they were when the run began: what was computed from
+    a file that changed meanwhile is not kept, and ends in a ChangedInputError.
+    """
 
     def __init__(self, folder: StateFolder) -> None:
         self._folder = folder
@@ -54,6 +77,7 @@ class CheckpointFiles(Checkpoints):
         return self._folder.is_due()
 
     def keep_arrays(self, name: str, **arrays: Any) -> None:
+        self._folder.check_inputs()
         with self._folder.open_file(f"{name}.npz") as file:
             np.savez(file, **arrays)
 
@@ -67,6 +91,7 @@ class CheckpointFiles(Checkpoints):
             return None
 
     def keep_note(self, name: str, value: Any, rows: Iterable[BinaryIO] = ()) -> None:
+        self._folder.check_inputs()
         self._folder.keep_note(name, value, rows)
 
     def load_note(self, name: str) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from lfmm2._words import some_of
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import (
     Samples,
+    TableMatch,
     Variables,
     as_paths,
     as_tables,
@@ -58,6 +59,8 @@ class AlignedVariables:
         Rows of the .fam of the samples in use, ascending.
     has_ids : bool
         False where samples are only numbered, as rows of an array are.
+    matches : tuple of TableMatch
+        How the tables were matched to the samples.
     categories : dict of str to dict of str to int
         Number of samples of each level of each category; the first level is the reference.
     """
@@ -67,8 +70,8 @@ class AlignedVariables:
     values: Floats
     samples: Samples
     rows: Ints
-
     has_ids: bool = True
+    matches: tuple[TableMatch, ...] = ()
     categories: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
@@ -97,8 +100,12 @@ def check_readable(X: Any, covar: Any, options: RunOptions) -> list[Path]:
     return paths
 
 
-def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions) -> AlignedVariables:
+def align_variables(
+    samples: Samples, X: Any, covar: Any, options: SampleOptions, has_ids: bool = True
+) -> AlignedVariables:
     """Read variables and nuisance variables and match them to the samples that are kept.
+
+    Without `has_ids`, samples are only numbered, as rows of an array are.
 
     Raises
     ------
@@ -115,10 +122,11 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
         If a variable is probably no measurement of an environment.
     """
     kept = _kept_samples(samples, options)
-    chosen, categorical = _split_names(options.variables), _split_names(options.categorical, "categorical") or []
-    tables = [_read_table(X, samples, kept, "variables", options, chosen)]
+    chosen, categorical = _split_names(options.variables), _split_names(options.categorical) or []
+    tables = [_read_table(X, samples, has_ids, kept, "variables", options, chosen)]
     if covar is not None:
-        tables.append(_name_nuisance(_read_table(covar, samples, kept, "nuisance variables", options), covar))
+        nuisance = _read_table(covar, samples, has_ids, kept, "nuisance variables", options)
+        tables.append(_name_nuisance(nuisance, covar))
     names = tables[0].names
     nuisance_names = tables[1].names if covar is not None else ()
     twice = sorted(set(names) & set(nuisance_names))
@@ -135,7 +143,9 @@ def align_variables(samples: Samples, X: Any, covar: Any, options: SampleOptions
         check_output_name(name, "--categorical")
     check_variables(values, names + nuisance_names)
     _warn_of_doubtful(found, values, names, len(tables[0].names), iids, chosen is not None)
-    return AlignedVariables(names, nuisance_names, values, samples, found.sample_index, categories=categories)
+    return AlignedVariables(
+        names, nuisance_names, values, samples, found.sample_index, has_ids, found.matches, categories
+    )
 
 
 def _warn_of_doubtful(
@@ -170,23 +180,24 @@ def _is_unnamed(source: Any) -> bool:
     return is_array or getattr(source, "name", "") is None
 
 
-def _split_names(names: str | Sequence[str] | None, option: str = "variables") -> list[str] | None:
-    """Return the names in a text such as "rain, temperature", or in a sequence; raise UsageError if it is no names."""
-    if names is None:
-        return None
+def _split_names(names: str | Sequence[str] | None) -> list[str] | None:
+    """Return the names in a text such as "rain, temperature", or in a sequence."""
     if isinstance(names, str):
         return [name.strip() for name in names.split(",")]
-    listed = list(names) if isinstance(names, Iterable) else [names]
-    if wrong := [name for name in listed if not isinstance(name, str)]:
-        raise UsageError(f"{option} has {wrong[0]!r}; give names of columns, such as 'rain,temperature'")
-    return listed
+    return None if names is None else list(names)
 
 
 def _read_table(
-    source: Any, samples: Samples, kept: Ints, what: str, options: SampleOptions, columns: list[str] | None = None
+    source: Any,
+    samples: Samples,
+    has_ids: bool,
+    kept: Ints,
+    what: str,
+    options: SampleOptions,
+    columns: list[str] | None = None,
 ) -> Variables:
     """Read variables of the kept samples; `what` names them in messages."""
-    categorical = _split_names(options.categorical, "categorical") or []
+    categorical = _split_names(options.categorical) or []
     if what != "variables" and _is_unnamed(source):
         categorical = [re.sub(r"^covar(?=\d+$)", "env", name) for name in categorical if not name.startswith("env")]
     return read_variables(
@@ -198,6 +209,7 @@ def _read_table(
         missing=options.missing,
         intersect=options.intersect,
         kept=kept,
+        has_ids=has_ids,
         categorical=categorical,
     )
 
@@ -228,18 +240,32 @@ def _read_list(path: AnyPath, option: str, samples: Samples, faults: list[str]) 
 
 
 def refuse_transposed(source: GenotypeSource, X: Any) -> None:
-    """Raise InconsistentInputError if genotypes in memory have a column, not a row, for each row of X.
+    """Raise InconsistentInputError if samples are columns, not rows, of genotypes in memory.
 
-    A table with the ID of any sample in its index is not compared, because it may have rows of other samples too.
+    They are if X has the names of columns as its IDs, or a row for each column; not if an ID of X is that of a row.
     """
-    in_memory = [part for part in as_tables(X) if not isinstance(part, str | os.PathLike)]
-    n_rows = {len(part) for part in in_memory if hasattr(part, "__len__")}
-    if source.paths or n_rows != {source.n_snps} or source.n_snps == source.n_samples:
+    tables = [part for part in as_tables(X) if not isinstance(part, str | os.PathLike)]
+    labels = {label for table in tables for label in _labels(table)}
+    if source.paths or (source.has_ids and labels.intersection(source.samples.iid)):
         return
-    labels = {str(label) for part in in_memory if hasattr(part, "iloc") for label in part.index}
-    if not (source.has_ids and labels.intersection(source.samples.iid)):
-        fact = f"the genotypes have {source.n_samples} rows and {source.n_snps} columns, and X has {source.n_snps} rows"
+    n_rows = {len(table) for table in tables if hasattr(table, "__len__") and getattr(table, "ndim", None) != 0}
+    n_samples, n_snps = source.n_samples, source.n_snps
+    fact = f"the genotypes have {n_samples} rows and {n_snps} columns, and X has {n_snps} rows"
+    is_transposed = n_rows == {n_snps} and n_snps != n_samples
+    if labels and not is_transposed and not source.refusal("extract"):
+        names = {name for table in source.iter_variants() for name in table["ID"].to_pylist()}
+        is_transposed = 2 * len(names & labels) > len(names)
+        fact = f"the IDs of X are names of columns of the genotypes ({some_of(sorted(names & labels))})"
+    if is_transposed:
         raise InconsistentInputError(f"{fact}: samples must be rows; transpose the genotypes, as genotypes.T does")
+
+
+def _labels(table: Any) -> Iterator[str]:
+    """Give the labels of the index of a frame or Series, and the cells of columns of text."""
+    if hasattr(table, "iloc"):
+        yield from (str(label).strip() for label in table.index.get_level_values(-1))
+        columns = [table.iloc[:, j] for j in range(len(getattr(table, "columns", ())))]
+        yield from (cell.strip() for column in columns for cell in column.tolist() if isinstance(cell, str))
 
 
 def match_samples(wanted: AlignedVariables, other: GenotypeSource, other_name: str) -> Ints:
@@ -279,7 +305,9 @@ def match_samples(wanted: AlignedVariables, other: GenotypeSource, other_name: s
     absent = [wanted.samples.iid[i] for i, row in zip(wanted.rows, rows, strict=True) if row < 0]
     if absent:
         compared = ", compared by FID and IID since IIDs repeat" if ambiguous else ""
-        hints = "".join(f"; {hint}" for hint in spelling_hints(absent, set(theirs.iid).difference(in_use)))
+        fid_of = dict(zip(theirs.iid + ours.iid, theirs.fid + ours.fid, strict=True))
+        others = set(theirs.iid).difference(in_use)
+        hints = "".join(f"; {hint}" for hint in spelling_hints(absent, others, fid_of))
         raise InconsistentInputError(
             f"{other_name}: {len(absent)} of {len(rows)} samples in use are not in it ({some_of(absent)}){compared}"
             f"{hints}; factors need the genotypes of every sample that is tested"

@@ -147,8 +147,12 @@ def missing_calls_note(facts: MissingCallFacts | None, n_samples: int) -> str:
     ]
     more = ", …" if len(facts.samples) > len(named) else ""
     verb = "lacks" if len(facts.samples) == 1 else "lack"
+    remedy = f"leave out such samples with --mind {MOST_MISSING}, as in PLINK"
+    if facts.median > MOST_MISSING:
+        # With low coverage this is so in most samples, and --mind would leave few.
+        remedy = "drop SNPs with few calls first, with --geno, then such samples, with --mind"
     return (
         f"{with_spaces(len(facts.samples))} of {counted(n_samples, 'sample')} {verb} more than half of the calls: "
         f"{', '.join(named)}{more}; missing calls are set to the mean of the SNP and tell nothing, but the sample "
-        f"counts as others do; leave out such samples with --mind {MOST_MISSING}, as in PLINK"
+        f"counts as others do; {remedy}"
     )

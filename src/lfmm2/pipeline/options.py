@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Any
 
+from lfmm2._checks import are, is_flag, is_id, is_number, is_path, is_whole, quoted
 from lfmm2._choices import (
     ALLELES,
     CALIBRATIONS,
@@ -119,19 +120,29 @@ class Option:
     functions: tuple[str, ...] = ALL_FUNCTIONS
     changes_results: bool = True
 
-    def check(self, value: Any) -> None:
-        """Raise UsageError if a value is none of the words or outside of the range."""
+    def check_type(self, value: Any) -> None:
+        """Raise UsageError if a value is of another type than the option."""
         if value is None and self.default is None:
             return
-        if isinstance(self.kind, tuple) and value not in self.kind:
-            rule = self.rule or f"it is one of {', '.join(self.kind)}"
-            raise UsageError(f"{self.name} is {value!r}; {rule}")
+        if isinstance(self.kind, tuple):
+            fits, remedy = isinstance(value, str) and value in self.kind, f"it is one of {', '.join(self.kind)}"
+        else:
+            is_one, remedy = _TYPES_OF_KINDS[self.kind]
+            fits = is_one(value) or ((self.repeatable or self.kind == NAMES) and are(value, is_one))
+        if not fits:
+            raise UsageError(f"{self.name} is {quoted(value)}; {self.rule or remedy}")
+
+    def check(self, value: Any) -> None:
+        """Raise UsageError if a value is of another type, none of the words or outside of the range."""
+        self.check_type(value)
+        if value is None and self.default is None:
+            return
         if self.range is not None and value not in self.range:
             raise UsageError(f"{self.name} is {value}; {self.rule or f'it is a number {self.range}'}")
 
     def plain(self, value: Any) -> Any:
         """Return a value as the record shows it, in terms of JSON."""
-        if hasattr(value, "item"):  # This is a scalar of NumPy.
+        if hasattr(value, "item") and not getattr(value, "ndim", 0):  # This is a scalar of NumPy.
             value = value.item()
         if value is None or isinstance(value, bool | int | float | str):
             return value
@@ -143,6 +154,20 @@ class Option:
             return f"{len(value)} IDs"
         items = [self.plain(item) for item in value]
         return ",".join(items) if self.kind == NAMES else items
+
+
+# The rule of each kind for one value, and the remedy. TEXT has none, because options of this kind may be of other
+# types, and are checked where they are read.
+_TYPES_OF_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    PATH: (is_path, "give the name of a file as text or pathlib.Path, without NUL"),
+    SNP_LIST: (lambda value: is_path(value) or are(value, is_id), "give a file of SNP IDs, or the IDs"),
+    NAMES: (lambda value: isinstance(value, str), "give names as text"),
+    WHOLE: (is_whole, "give a whole number"),
+    NUMBER: (is_number, "give a number"),
+    PENALTY: (lambda value: isinstance(value, str) or is_number(value), "give a number, or a multiple such as 1x"),
+    FLAG: (is_flag, "give True or False"),
+    TEXT: (lambda value: True, ""),
+}
 
 
 TABLE = (
@@ -162,8 +187,9 @@ TABLE = (
     Option("count_allele", "--count-allele", ALLELES, section=INPUT, default="a2", functions=OF_TESTS,
            rule="it is 'a2' or 'a1'", help="Allele of the .bim whose copies are counted."),
     Option("ploidy", "", WHOLE, section=INPUT, range=Range(1, 128),
+           rule="it is a whole number from 1 to 128, or None for numbers that are no dosages",
            help="Ploidy of an array of dosages; without it only an array of 0, 1 and 2 has frequencies of alleles."),
-    Option("missing_genotype", "", NUMBER, section=INPUT,
+    Option("missing_genotype", "", TEXT, section=INPUT,
            help="A value of an array of genotypes that means missing, such as 9 or -1, or a list of these."),
     Option("keep", "--keep", PATH, section=SAMPLES, repeatable=True, changes_results=False,
            help="Use only the samples listed, in any of several lists."),
@@ -227,7 +253,7 @@ TABLE = (
     Option("loadings", "--loadings", FLAG, section=OUTPUT, default=False, functions=OF_TESTS,
            help="Write the loadings V too."),
     Option("overwrite", "--overwrite", FLAG, section=OUTPUT, default=False, functions=OF_TESTS, changes_results=False,
-           help="Replace existing result files."),
+           help="Replace result files of an earlier run."),
     Option("resume", "--resume", FLAG, section=OUTPUT, default=False, functions=OF_TESTS, changes_results=False,
            help="Go on with an unfinished run of the same command, if there is one."),
     Option("report", "--report", FLAG, section=OUTPUT, default=False, functions=NO_FUNCTION, changes_results=False,

@@ -8,7 +8,7 @@ from typing import Any
 
 from lfmm2._words import aligned, counted, decimal_bytes, mebibytes, with_spaces
 from lfmm2.errors import InsufficientMemoryError
-from lfmm2.files import SAMPLE_BYTES, stream_bytes, writing_bytes
+from lfmm2.files import SAMPLE_BYTES, TableMatch, stream_bytes, writing_bytes
 from lfmm2.genotypes import (
     COUNTING_BYTES,
     N_COLUMNS,
@@ -52,6 +52,8 @@ ID_BYTES = 24
 POSITION_BYTES = 8
 # Bytes on disk of the score of a SNP (float64) while q-values are computed.
 Q_VALUE_DISK_BYTES = 8
+# Characters of a sample ID up to which it is part of SAMPLE_BYTES.
+USUAL_ID = 40
 # Number of variables that the plan names; more names would not fit in a line.
 MOST_NAMED = 6
 
@@ -85,6 +87,8 @@ class RunSize:
         Bytes of a tested variant in its table where its text is longest.
     input_bytes : int
         Bytes that the largest table of variables or list took while it was read, before any pass.
+    longest_id : int
+        Characters of the longest ID of a sample.
     """
 
     tested: GenotypeMatrix
@@ -104,6 +108,7 @@ class RunSize:
     held_variant_bytes: int = 0
     variant_row_bytes: int = 0
     input_bytes: int = 0
+    longest_id: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -124,7 +129,9 @@ class RunSize:
     def held_bytes(self) -> int:
         """Bytes held for the whole run: samples, variables, factors, positions of chosen SNPs, tables of variants."""
         n, d = self.n_samples, self.n_variables + self.n_nuisance
-        samples = SAMPLE_BYTES * self.n_samples_read + geometry_bytes(n, d) + factor_bytes(n, self.n_factors)
+        # NumPy gives all IDs the width of the longest, four bytes a character, and copies them when it writes.
+        ids = 2 * 4 * n * self.longest_id if self.longest_id > USUAL_ID else 0
+        samples = SAMPLE_BYTES * self.n_samples_read + ids + geometry_bytes(n, d) + factor_bytes(n, self.n_factors)
         return SMALL_BYTES + samples + 2 * POSITION_BYTES * self.n_listed + self.held_variant_bytes
 
     @property
@@ -282,6 +289,8 @@ class RunPlan:
         Bytes that stay in memory for the whole run.
     beside_factors, beside_tests : Footprint
         Memory held beside the passes for the factors, and beside the pass of the tests.
+    matches : tuple of TableMatch
+        How the rows of the tables were matched to the samples.
     n_store_files : int
         Files that keep statistics and are open at once; 0 without `out`.
     """
@@ -315,6 +324,7 @@ class RunPlan:
     beside_factors: Footprint
     beside_tests: Footprint
     n_store_files: int
+    matches: tuple[TableMatch, ...] = ()
 
     def for_record(self) -> dict[str, Any]:
         """Return the plan for the record of a run, without the attributes that only the engine needs."""
@@ -343,6 +353,7 @@ class RunPlan:
         passes += [f"{about}{self.n_passes} for the factors"] if self.n_passes else []
         lines = {
             "samples": ("at most " if self.counts_calls else "") + _share(self.n_samples, self.n_samples_read),
+            **({"sample IDs": "; ".join(match.describe() for match in self.matches)} if self.matches else {}),
             "SNPs to test": most + _share(self.n_snps, self.n_snps_read),
             "SNPs for factors": ("at most " if self.thinned else most) + with_spaces(self.n_estimation_snps),
             **({"counted allele": f"{self.allele} of the .bim"} if self.allele else {}),
@@ -390,6 +401,7 @@ def make_plan(
     tests: bool = True,
     model: str = "",
     allele: str = "",
+    matches: tuple[TableMatch, ...] = (),
 ) -> RunPlan:
     """Predict passes, bytes read, memory and disk space.
 
@@ -416,6 +428,8 @@ def make_plan(
         Variables and numbers of factors, in words; made from `size` if empty.
     allele : str
         Column of the .bim whose copies are counted; empty for an array.
+    matches : tuple of TableMatch
+        How the rows of the tables were matched to the samples.
     """
     solver, reason = "given", "estimated before"
     n, n_estimation = size.n_samples, size.estimation.n_snps
@@ -471,6 +485,7 @@ def make_plan(
         held_bytes=size.held_bytes,
         beside_factors=factors.beside,
         beside_tests=testing.beside,
+        matches=matches,
         n_store_files=0 if out_format is None else size.n_store_files,
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,12 @@ class RunInputs:
         """Return every file that this run reads, each once."""
         return list(dict.fromkeys([*self.tested_source.paths, *self.estimation_source.paths, *self.tables]))
 
+    def check_unchanged(self) -> None:
+        """Raise ChangedInputError, or ReadError, if a file of the genotypes has changed since it was opened."""
+        for source in (self.tested_source, self.estimation_source):
+            for stamp in source.stamps:
+                stamp.check()
+
     def identity(self) -> dict[str, Any]:
         """Return what an unfinished run must share with this one to be resumed by it."""
         others = {option.name for option in TABLE if not option.changes_results}
@@ -248,29 +256,24 @@ def read_inputs(
     tables = check_readable(X, covar, options)
     input_memory = InputMemory(memory)
     opened: list[GenotypeSource] = []
-    try:
-        with input_memory.watched():
-            # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
-            _check_array_options(est_bed, full_bed, options.snps)
-            tested = _open_genotypes(full_bed, opened, options.snps)
-            estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options.snps)
-            refuse_transposed(tested, X)
-            if thin is not None and numbers.given is not None:
-                raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
-            if thin is not None:
-                refuse(estimation, "est_thin")
-            variables, numbers, ridge = _align_to_samples(tested, X, covar, numbers, options)
-            estimation_rows = variables.rows
-            if est_bed is not None:
-                name = str(os.fspath(est_bed)) if isinstance(est_bed, str | os.PathLike) else "the estimation set"
-                estimation_rows = match_samples(variables, estimation, name)
-            listed, est_listed = select_snps(tested, options.snps), None
-            if options.snps.est_extract is not None:
-                est_listed = listed_snps(estimation, options.snps.est_extract, "--est-extract")
-    except BaseException:
-        for source in opened:
-            source.close()
-        raise
+    with input_memory.watched(), _closed_on_error(opened):
+        # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
+        _check_array_options(est_bed, full_bed, options.snps)
+        tested = _open_genotypes(full_bed, opened, options.snps)
+        estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options.snps)
+        refuse_transposed(tested, X)
+        if thin is not None and numbers.given is not None:
+            raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
+        if thin is not None:
+            refuse(estimation, "est_thin")
+        variables, numbers, ridge = _align_to_samples(tested, X, covar, numbers, options)
+        estimation_rows = variables.rows
+        if est_bed is not None:
+            name = str(os.fspath(est_bed)) if isinstance(est_bed, str | os.PathLike) else "the estimation set"
+            estimation_rows = match_samples(variables, estimation, name)
+        listed, est_listed = select_snps(tested, options.snps), None
+        if options.snps.est_extract is not None:
+            est_listed = listed_snps(estimation, options.snps.est_extract, "--est-extract")
     return RunInputs(
         options, numbers, thin, tested, estimation, variables, ridge, estimation_rows, listed, est_listed, tables,
         memory, n_threads, input_memory.peak, tuple(opened),
@@ -286,6 +289,17 @@ def _check_array_options(est_bed: GenotypesLike | None, full_bed: GenotypesLike,
         raise UsageError(f"{fact}; leave out, a .bed has diploid calls and a code of its own for missing ones")
 
 
+@contextmanager
+def _closed_on_error(opened: list[GenotypeSource]) -> Iterator[None]:
+    """Close the sources that are opened in the block if it ends with an error."""
+    try:
+        yield
+    except BaseException:
+        for source in opened:
+            source.close()
+        raise
+
+
 def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource], options: SnpOptions) -> GenotypeSource:
     """Open genotypes, and add the source to `opened` unless it was open before."""
     source = open_source(genotypes, ploidy=options.ploidy, missing_genotype=options.missing_genotype)
@@ -298,8 +312,7 @@ def _align_to_samples(
     source: GenotypeSource, X: Any, covar: Any, numbers: FactorNumbers, options: RunOptions
 ) -> tuple[AlignedVariables, FactorNumbers, RidgeGeometry]:
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
-    variables = align_variables(source.samples, X, covar, options.samples)
-    variables = replace(variables, has_ids=source.has_ids)
+    variables = align_variables(source.samples, X, covar, options.samples, source.has_ids)
     # With mind the samples of given factors are known after the pass that counts missing calls.
     return variables, *fit_to_samples(variables, numbers, options, order_given=options.samples.mind is None)
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lfmm2.errors import ReadError, WriteError
-from lfmm2.files import WholeFile, matches, sync_folder, translated
+from lfmm2.errors import OutputExistsError, ReadError, WriteError
+from lfmm2.files import OwnFiles, Stamp, WholeFile, matches, sync_folder, translated
+from lfmm2.pipeline.checkpoints import read_kept
 from lfmm2.pipeline.state_folder import OUTPUT, PREVIOUS, PROGRESS_NOTE, StateFolder
+from lfmm2.results import WrittenFile, from_json
+
+
+def finished_outputs(folder: StateFolder) -> dict[str, Stamp]:
+    """Return size and SHA-256 of the outputs that a run has finished, by what follows the prefix in their names."""
+    noted = folder.load_note(PROGRESS_NOTE)
+    stamps = read_kept(lambda: from_json(dict[str, WrittenFile], noted)) or {}
+    return {key: asdict(stamp) for key, stamp in stamps.items()}
 
 
 class Publication:
@@ -23,14 +34,18 @@ class Publication:
         Beginning of all final names, which the names in the folder lack.
     targets : dict of str to Path
         Final path of each output, the manifest last.
+    former : OwnFiles
+        Files of an earlier run, which outputs may replace.
     """
 
-    def __init__(self, folder: StateFolder, prefix: str, targets: dict[str, Path]) -> None:
+    def __init__(
+        self, folder: StateFolder, prefix: str, targets: dict[str, Path], former: OwnFiles | None = None
+    ) -> None:
         self.targets = targets
+        self._former = former or OwnFiles({})
         self._folder = folder
         self._keys = {name: path.name.removeprefix(Path(prefix).name + ".") for name, path in targets.items()}
-        noted = folder.load_note(PROGRESS_NOTE)
-        self._stamps: dict[str, dict[str, Any]] = noted if isinstance(noted, dict) else {}
+        self._stamps = finished_outputs(folder)
         self._verified: set[str] = set()
 
     @property
@@ -93,7 +108,7 @@ class Publication:
         folders = sorted({target.parent for target in self.targets.values()})
         moves: list[tuple[Path, Path]] = []
         try:
-            if self._waiting_path(manifest).exists() and self.targets[manifest].exists():
+            if self._waiting_path(manifest).exists() and os.path.lexists(self.targets[manifest]):
                 self._put_aside(manifest, moves)
             for name in names:
                 self._move_to_final_name(name, moves)
@@ -114,14 +129,17 @@ class Publication:
         """Give an output its final name, unless it got that before an interruption."""
         waiting, target = self._waiting_path(name), self.targets[name]
         if waiting.exists():
-            if target.exists() or target.is_symlink():
+            if os.path.lexists(target):
                 self._put_aside(name, moves)
             _move(waiting, target, moves)
         elif not (target.exists() and matches(target, self.stamp(name))):
             raise WriteError(f"{waiting}: was removed by another process; go on with --resume")
 
     def _put_aside(self, name: str, moves: list[tuple[Path, Path]]) -> None:
-        """Move the file that an output replaces into the state folder."""
+        """Move the file that an output replaces into the state folder; refuse one that is not of an earlier run."""
+        if not self._former.holds(self.targets[name]):
+            fact = f"{self.targets[name]}: was put there, or changed, while the run went on"
+            raise OutputExistsError(f"{fact}; move it away, and go on with --resume")
         _move(self.targets[name], self._folder.path / f"{PREVIOUS}{self._keys[name]}", moves)
 
     def _waiting_path(self, name: str) -> Path:

@@ -9,29 +9,38 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from lfmm2._typing import Floats
 from lfmm2._words import with_spaces
 from lfmm2.errors import LfmmError, MalformedInputError, OutputExistsError, UsageError, WriteError
-from lfmm2.files import check_free_space, check_outputs, find_damaged_files, translated
+from lfmm2.files import OwnFiles, check_free_space, check_outputs, find_damaged_files, translated
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import CheckpointFiles, Checkpoints
 from lfmm2.pipeline.plan import RunPlan
-from lfmm2.pipeline.publication import Publication
+from lfmm2.pipeline.publication import Publication, finished_outputs
 from lfmm2.pipeline.run_options import OutputOptions
-from lfmm2.pipeline.state_folder import IDENTITY_NOTE, StateFolder, check_state_folder, find_differences
-from lfmm2.results import FIXED_ENDINGS, SMALL_ENDINGS, open_record, read_factors, write_factors
+from lfmm2.pipeline.state_folder import IDENTITY_NOTE, PREVIOUS, StateFolder, check_state_folder, find_differences
+from lfmm2.pipeline.statistics_store import read_rows_note
+from lfmm2.results import (
+    FIXED_ENDINGS,
+    SMALL_ENDINGS,
+    find_former_files,
+    find_inputs,
+    open_record,
+    read_factors,
+    write_factors,
+)
 
 
-def _check_paths(paths: list[Path], overwrite: bool) -> None:
+def _check_paths(paths: list[Path], overwrite: bool, own: OwnFiles | None) -> None:
     """Check paths as `check_outputs` does, and refuse names that are too long in the state folder."""
     if not paths:
         return
     try:
-        check_outputs(paths, overwrite)
+        check_outputs(paths, overwrite, own)
         longest = os.pathconf(paths[0].parent, "PC_NAME_MAX")
     except OSError as error:
         if isinstance(error, LfmmError):
@@ -83,6 +92,8 @@ class ResultFiles:
         self.options = options
         self.variables = variables
         self._design = design
+        self._inputs = inputs
+        self._former = OwnFiles({})
         self.paths: dict[str, Path] = {}
         self.is_complete = False
         self.prefix = options.prefix
@@ -99,10 +110,8 @@ class ResultFiles:
         self.paths = {name: Path(f"{self.prefix}.{name}.{options.format}") for name in tables}
         self.paths |= {name: Path(self.prefix + end) for name, end in SMALL_ENDINGS.items() if name in extras}
         self.paths |= {name: Path(self.prefix + end) for name, end in FIXED_ENDINGS.items()}
-        taken = {os.path.realpath(path) for path in inputs}
-        for path in self.paths.values():
-            if os.path.realpath(path) in taken:
-                raise UsageError(f"{path} is an input of this run; choose another --out")
+        for path in find_inputs(self.paths.values(), inputs):
+            raise UsageError(f"{path} is an input of this run; choose another --out")
 
     def with_design(self, design: Floats) -> ResultFiles:
         """Return these files with the variables of fewer samples."""
@@ -135,7 +144,11 @@ class ResultFiles:
             goes_on = check_state_folder(self.state_folder, identity, options.resume, options.overwrite)
             # Outputs of a run to be resumed may be there already: `begin` compares them.
             self.is_complete = not goes_on and self._is_completed(identity)
-            _check_paths(list(self.paths.values()), options.overwrite or goes_on or self.is_complete)
+            if options.overwrite and not self.is_complete:
+                self._former = self._find_former()
+                self._check_outdated()
+            resumed = goes_on or self.is_complete
+            _check_paths(list(self.paths.values()), options.overwrite or resumed, None if resumed else self._former)
             if not self.is_complete:
                 # The bytes in the folder are used again, or are removed before the run writes others.
                 there = self.state_folder.is_dir()
@@ -149,12 +162,12 @@ class ResultFiles:
         folder = StateFolder(self.state_folder)
         if folder.load_note(IDENTITY_NOTE) is None:
             return ""  # The folder is damaged, so all work is done again.
-        finished, tested = self._publication(folder).noted, folder.load_note("statistics")
+        finished, tested = self._publication(folder).noted, read_rows_note(folder.load_note("statistics"))
         n_passes = len(list(self.state_folder.glob("pass-???.npz")))
         parts = [f"{n_passes} pass(es)"] if n_passes else []
         parts += ["part of a pass"] if list(self.state_folder.glob("pass-???-begun.npz")) else []
         parts += ["the factors"] if "factors" in finished else []
-        parts += [f"{with_spaces(tested['n_rows'])} SNPs tested"] if tested else []
+        parts += [f"{with_spaces(tested.n_rows)} SNPs tested"] if tested else []
         n_tables = len(finished - {*FIXED_ENDINGS, *SMALL_ENDINGS})
         parts += [f"{n_tables} table(s)"] if n_tables else []
         return ", ".join(parts)
@@ -189,8 +202,12 @@ class ResultFiles:
             StateFolder.begin(self.state_folder, {}, resume=False, overwrite=False).give_up()
 
     @contextlib.contextmanager
-    def begin(self, identity: dict[str, Any]) -> Iterator[tuple[Checkpoints, Publication]]:
+    def begin(
+        self, identity: dict[str, Any], check_inputs: Callable[[], None] | None = None
+    ) -> Iterator[tuple[Checkpoints, Publication]]:
         """Lock the state folder until the block ends, and give the checkpoints and outputs that are kept there.
+
+        `check_inputs` is that of `StateFolder`.
 
         Raises
         ------
@@ -198,12 +215,13 @@ class ResultFiles:
             If another run holds the lock, or an output exists that is not one of the run to be resumed.
         """
         options = self.options
-        folder = StateFolder.begin(self.state_folder, identity, options.resume, options.overwrite)
+        names = [path.name for path in self.paths.values()]
+        folder = StateFolder.begin(self.state_folder, identity, options.resume, options.overwrite, check_inputs, names)
         try:
             publication = self._publication(folder)
             # Another run of the same prefix may have written its outputs after `check`.
             new = [path for name, path in self.paths.items() if publication.find_finished(name) != path]
-            _check_paths(new, options.overwrite)
+            _check_paths(new, options.overwrite, self._former)
         except BaseException:
             folder.give_up()
             raise
@@ -213,7 +231,7 @@ class ResultFiles:
     def _publication(self, folder: StateFolder) -> Publication:
         """Return the outputs of this run, the record last because it is the manifest of the others."""
         names = sorted(self.paths, key=lambda name: name == "record")
-        return Publication(folder, str(self.prefix), {name: self.paths[name] for name in names})
+        return Publication(folder, str(self.prefix), {name: self.paths[name] for name in names}, self._former)
 
     def read_factors(self, publication: Publication) -> LatentFactors | None:
         """Return the factors that an unfinished run has written; None if they have to be estimated."""
@@ -234,20 +252,27 @@ class ResultFiles:
             for path in outdated:
                 path.unlink(missing_ok=True)
 
-    def _list_outdated(self) -> list[Path]:
-        """Return the files that this run does not write, but that an earlier run with the same prefix wrote.
+    def _find_former(self) -> OwnFiles:
+        """Find the files of earlier runs that this one may replace."""
+        prefix, state = Path(str(self.prefix)), self.state_folder
+        # A run that ended between two renames has put the record aside, and has noted what it had finished.
+        aside = state / f"{PREVIOUS}{FIXED_ENDINGS['record'].removeprefix('.')}"
+        stamps = find_former_files(prefix, [aside]).stamps
+        finished = finished_outputs(StateFolder(state))
+        for path in self.paths.values():
+            if stamp := finished.get(path.name.removeprefix(f"{prefix.name}.")):
+                stamps.setdefault(path, []).append(stamp)
+        return OwnFiles(stamps)
 
-        Files whose size has changed since are left out, because the earlier run did not write them so.
-        """
-        record = self.paths["record"]
-        try:
-            files = open_record(record).files if record.exists() else {}
-            sizes = {record.with_name(name): stamp.bytes for name, stamp in files.items()}
-        except LfmmError:
-            return []
+    def _list_outdated(self) -> list[Path]:
+        """Return the files that this run does not write, but that an earlier run with the same prefix wrote."""
         ours = set(self.paths.values())
-        return [
-            path
-            for path, size in sizes.items()
-            if path.parent == record.parent and path not in ours and path.is_file() and path.stat().st_size == size
-        ]
+        return [path for path in self._former.stamps if path not in ours and self._former.holds(path)]
+
+    def _check_outdated(self) -> None:
+        """Raise OutputExistsError if a file of an earlier run, which this one would remove, is one of its inputs."""
+        for path in find_inputs(self._list_outdated(), self._inputs):
+            raise OutputExistsError(
+                f"{path}: an input of this run, and a file of the earlier run that --overwrite removes; "
+                "copy it to another name, or choose another --out"
+            )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,8 +30,13 @@ from lfmm2.genotypes import (
     SnpRange,
     doubles,
     n_segments,
+    names_of_sums,
+    padded_columns,
 )
-from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.checkpoints import Checkpoints, read_kept, read_text
+from lfmm2.results import from_json
+
+T = TypeVar("T")
 
 # Bytes of the buffer that NumPy takes at most to write an array to a file. A smaller value breaks the promise of
 # --memory, a larger one refuses budgets that are enough.
@@ -91,7 +98,10 @@ class ResumableMatrix:
         self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER
     ) -> SegmentSums:
         """Compute G(S) = Y (Yᵀ S) over a range of SNPs, as sums of its segments."""
-        sums = self._load_or_compute(S, snps, lambda keeper: self._matrix.gram_product(S, label, snps, keeper).arrays())
+        expected = _Sums((self.n_samples, S.shape[1]), lambda done: names_of_sums(done, self.n_snps))
+        sums = self._load_or_compute(
+            S, snps, expected, lambda keeper: self._matrix.gram_product(S, label, snps, keeper).arrays()
+        )
         return SegmentSums.from_arrays(n_segments(self.n_snps), sums)
 
     def gram(
@@ -103,7 +113,10 @@ class ResumableMatrix:
     ) -> Floats:
         """Return C = Y Yᵀ of all SNPs up to the end of the range."""
         arrays = self._load_or_compute(
-            before, snps, lambda keeper: {"sum": self._matrix.gram(label, snps, keeper, before)}
+            before,
+            snps,
+            _Sums((self.n_samples, self.n_samples), lambda _: {"sum"}),
+            lambda keeper: {"sum": self._matrix.gram(label, snps, keeper, before)},
         )
         C: Floats = arrays["sum"]
         return C
@@ -114,41 +127,68 @@ class ResumableMatrix:
         """Stream Yᵀ W by blocks, which are not kept."""
         return self._matrix.cross_products(W, label, snps, fill)
 
-    def _load_or_compute(self, array: Floats | None, snps: SnpRange, run: Callable[[PassKeeper], Arrays]) -> Arrays:
+    def _load_or_compute(
+        self, array: Floats | None, snps: SnpRange, expected: _Sums, run: Callable[[PassKeeper], Arrays]
+    ) -> Arrays:
         """Return the sums of the next pass: those that an unfinished run kept, or those that `run` computes."""
         self._n_passes += 1
-        kept_pass = _KeptPass(self._checkpoints, f"pass-{self._n_passes:03d}", array, snps.within(self.n_snps, 1))
+        name = f"pass-{self._n_passes:03d}"
+        kept_pass = _KeptPass(self._checkpoints, name, array, snps.within(self.n_snps, 1), expected)
         kept = kept_pass.load_complete()
         if kept is not None:
-            self._engine.passes.append(PassRecord.from_json(str(kept.pop("record"))))
-            return kept
+            sums, record = kept
+            self._engine.passes.append(record)
+            return sums
         sums = run(kept_pass)
         kept_pass.end(sums, self._engine.passes[-1])
         return sums
 
 
-class _KeptPass(PassKeeper):
-    """One pass in the state of a run: its sums when it is complete, and before that from time to time partial sums."""
+@dataclass(frozen=True)
+class _Sums:
+    """Shape of each sum that a pass keeps, and the function that returns their names after a range of SNPs."""
 
-    def __init__(self, checkpoints: Checkpoints, name: str, array: Floats | None, snps: range) -> None:
+    shape: tuple[int, int]
+    names: Callable[[range], set[str]]
+
+
+class _KeptPass(PassKeeper):
+    """One pass in the state of a run: its sums when it is complete, and before that from time to time partial sums.
+
+    `array` and `snps` are those of the pass, and `sums` tells the arrays that it keeps.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, name: str, array: Floats | None, snps: range, sums: _Sums) -> None:
         text = b"" if array is None else np.ascontiguousarray(array).tobytes()
         self._checkpoints = checkpoints
         self._name = name
-        self._end = snps.stop
+        self._snps = snps
+        self._sums = sums
         self._key = hashlib.sha256(repr(snps).encode() + text).hexdigest()
 
-    def load_complete(self) -> Arrays | None:
+    def load_complete(self) -> tuple[Arrays, PassRecord] | None:
         """Return the sums and the record of the pass if the unfinished run has completed it."""
-        return self._load(self._name, "record")
+
+        def read(kept: Arrays) -> tuple[Arrays, PassRecord]:
+            record = read_text(PassRecord, kept.pop("record"))
+            return self._check_sums(kept, self._snps.stop), record
+
+        return self._load(self._name, read)
 
     def begin(self) -> tuple[int, Arrays] | None:
         """Return the next SNP and the partial sums of a pass that the unfinished run has begun."""
-        kept = self._load(f"{self._name}-begun", "next_snp")
-        return None if kept is None else (int(kept.pop("next_snp")), kept)
+
+        def read(kept: Arrays) -> tuple[int, Arrays]:
+            next_snp = int(from_json(int, kept.pop("next_snp").item()))
+            if next_snp not in self._snps or next_snp % RESTART_SNPS:
+                raise ValueError("no pass can begin there")
+            return next_snp, self._check_sums(kept, next_snp)
+
+        return self._load(f"{self._name}-begun", read)
 
     def offer(self, next_snp: int, arrays: Arrays) -> None:
         """Keep partial sums if a pass can begin at the next SNP, and if a flush to the disk is due."""
-        if next_snp < self._end and next_snp % RESTART_SNPS == 0 and self._checkpoints.is_due():
+        if next_snp < self._snps.stop and next_snp % RESTART_SNPS == 0 and self._checkpoints.is_due():
             self._checkpoints.keep_arrays(f"{self._name}-begun", key=self._key, next_snp=next_snp, **arrays)
 
     def end(self, sums: Arrays, record: PassRecord) -> None:
@@ -157,9 +197,21 @@ class _KeptPass(PassKeeper):
         self._checkpoints.keep_arrays(self._name, key=self._key, record=record.to_json(), **sums)
         self._checkpoints.remove(f"{self._name}-begun.npz")
 
-    def _load(self, name: str, needed: str) -> Arrays | None:
-        """Return kept arrays, without their key; None unless they are of the same pass and one is called `needed`."""
+    def _load(self, name: str, read: Callable[[Arrays], T]) -> T | None:
+        """Return what `read` makes of kept arrays, without their key; None unless they are of the same pass."""
         kept = self._checkpoints.load_arrays(name)
-        if kept is None or needed not in kept or str(kept.pop("key", None)) != self._key:
+        if kept is None or str(kept.pop("key", None)) != self._key:
             return None
-        return kept
+        return read_kept(lambda: read(kept))
+
+    def _check_sums(self, sums: Arrays, end: int) -> Arrays:
+        """Return the sums over the SNPs of the pass before `end`; raise ValueError if they are others."""
+        if sums.keys() != self._sums.names(range(self._snps.start, end)):
+            raise ValueError("these are not the sums of the segments")
+        n_samples, n_columns = self._sums.shape
+        for name, total in sums.items():
+            # The sum over a segment that is not finished has columns of padding.
+            padded = padded_columns(n_columns) if name == "segment" else n_columns
+            if total.dtype != np.float64 or total.shape not in ((n_samples, n_columns), (n_samples, padded)):
+                raise ValueError("these are no sums over SNPs")
+        return sums

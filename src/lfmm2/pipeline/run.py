@@ -126,6 +126,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         held_variant_bytes=held_variant_bytes,
         variant_row_bytes=of_tested.row_bytes,
         input_bytes=inputs.input_bytes,
+        longest_id=variables.samples.longest_id,
         filled=test.impute == "factors",
         loadings=test.loadings,
     )
@@ -137,6 +138,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
             len(variables.names), len(variables.nuisance_names), numbers.describe(), variables.names
         ),
         allele="" if tested_source.refusal("count_allele") else "A1" if inputs.counts_a1 else "A2",
+        matches=variables.matches,
     )  # fmt: skip
     plan.check()
     return plan
@@ -220,7 +222,8 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
             files.remove_rest()
         else:
             allowed = open_files_allowed(prepared.plan.n_store_files)
-            with allowed, files.begin(prepared.identity) as (checkpoints, publication):
+            begun = files.begin(prepared.identity, prepared.inputs.check_unchanged)
+            with allowed, begun as (checkpoints, publication):
                 if not publication.is_complete():
                     run = _choose_snps(prepared, checkpoints)
                     factors = _estimate(run, checkpoints, files.read_factors(publication))

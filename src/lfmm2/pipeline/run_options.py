@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from lfmm2._checks import check_missing_code, check_progress
 from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, TableFormat
 from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.errors import UsageError
@@ -18,6 +19,8 @@ from lfmm2.process import Progress
 
 G = TypeVar("G")
 
+# Options that take data, which are checked where they are read; progress may be a flag or a receiver.
+DATA = {"full_bed", "est_bed", "X", "covar", "K", "progress"}
 DEFAULTS: dict[str, Any] = {option.name: option.default for option in TABLE}
 
 
@@ -159,6 +162,11 @@ class RunOptions:
         tests : bool
             True if SNPs are tested, False if only the factors are estimated.
         """
+        for name in OPTIONS.keys() & arguments.keys() - DATA:
+            OPTIONS[name].check_type(arguments[name])
+        if "progress" in arguments:
+            check_progress(arguments["progress"], or_flag=True)
+        check_missing_code(arguments.get("missing_code"))
         own = ("lambda_", "standardize", "seed", "n_threads", "memory", "progress")
         return cls(
             **{name: arguments[name] for name in own if name in arguments},

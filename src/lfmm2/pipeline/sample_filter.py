@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lfmm2._typing import Ints
+from lfmm2._typing import Floats, Ints
 from lfmm2._words import with_spaces
 from lfmm2.errors import InconsistentInputError
 from lfmm2.files import check_variables
 from lfmm2.genotypes import THRESHOLD_MARGIN, Engine, count_missing_calls
 from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.inputs import AlignedVariables
 from lfmm2.pipeline.preparation import RunInputs, fit_to_samples
 from lfmm2.pipeline.snp_choice import SnpChoice, load_or_compute
 from lfmm2.results import SampleFilterFacts
@@ -46,14 +47,16 @@ def filter_samples(
             )
         return np.flatnonzero(kept), SampleFilterFacts(mind, len(kept), int(kept.sum()), left_out)
 
-    rows, facts = load_or_compute(checkpoints, "samples", engine, SampleFilterFacts, compute)
+    before = None, len(inputs.variables.rows)
+    rows, facts = load_or_compute(checkpoints, "samples", engine, SampleFilterFacts, before, compute)
     return _keep_samples(inputs, rows, facts)
 
 
 def _keep_samples(inputs: RunInputs, rows: NDArray[np.int64], facts: SampleFilterFacts) -> RunInputs:
     """Return the inputs with some of the samples in use, given by their numbers among these."""
     whole = inputs.variables
-    variables = replace(whole, values=np.ascontiguousarray(whole.values[rows]), rows=whole.rows[rows])
+    values = np.ascontiguousarray(whole.values[rows])
+    variables = replace(whole, values=values, rows=whole.rows[rows], categories=_count_levels(whole, values))
     if len(rows) < len(whole.rows):
         check_variables(variables.values, [*variables.names, *variables.nuisance_names])
     numbers, ridge = fit_to_samples(variables, inputs.numbers, inputs.options)
@@ -61,3 +64,16 @@ def _keep_samples(inputs: RunInputs, rows: NDArray[np.int64], facts: SampleFilte
         inputs, variables=variables, numbers=numbers, ridge=ridge, estimation_rows=inputs.estimation_rows[rows],
         sample_filter=facts,
     )  # fmt: skip
+
+
+def _count_levels(variables: AlignedVariables, values: Floats) -> dict[str, dict[str, int]]:
+    """Return the number of samples of each level of each category, from the indicators in `values`.
+
+    The first level of a category is the reference, and has no indicator.
+    """
+    column_of = dict(zip([*variables.names, *variables.nuisance_names], values.T, strict=True))
+    counts = {}
+    for category, (reference, *levels) in variables.categories.items():
+        n_of = {level: int(column_of[f"{category}={level}"].sum()) for level in levels}
+        counts[category] = {reference: len(values) - sum(n_of.values()), **n_of}
+    return counts

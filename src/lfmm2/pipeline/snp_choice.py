@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
+import numpy as np
+
 from lfmm2._typing import Ints
 from lfmm2.errors import InconsistentInputError
 from lfmm2.genotypes import Engine, PassRecord, ThinOptions, thin_snps
-from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.checkpoints import Arrays, Checkpoints, read_kept, read_text
 from lfmm2.pipeline.inputs import check_size
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.snps import estimation_snps, filter_snps, usable_snps
@@ -85,6 +87,7 @@ def apply_filters(inputs: RunInputs, choice: SnpChoice, engine: Engine, checkpoi
         "filters",
         engine,
         FilterFacts,
+        (choice.tested, choice.n_tested),
         lambda: filter_snps(inputs.tested_source, engine, inputs.variables.rows, choice.tested, inputs.options.snps),
     )
     return replace(_make_choice(inputs, passed, to_filter=False), filters=facts)
@@ -99,7 +102,8 @@ def thin_estimation_set(
         kept = thin_snps(inputs.estimation_source, engine, inputs.estimation_rows, choice.estimation, thin)
         return kept, ThinningFacts(thin.r2, thin.window_text, choice.n_estimation, len(kept))
 
-    kept, facts = load_or_compute(checkpoints, "thinned", engine, ThinningFacts, compute)
+    before = choice.estimation, choice.n_estimation
+    kept, facts = load_or_compute(checkpoints, "thinned", engine, ThinningFacts, before, compute)
     thinned = replace(choice, estimation=kept, n_estimation=len(kept), to_thin=False, thinning=facts)
     _check_numbers(inputs, thinned)
     return thinned
@@ -110,14 +114,39 @@ def load_or_compute(
     name: str,
     engine: Engine,
     kind: type[Facts],
+    before: tuple[Ints | None, int],
     compute: Callable[[], tuple[Ints, Facts]],
 ) -> tuple[Ints, Facts]:
-    """Return the SNPs or samples that a pass chooses, and its facts: kept by an unfinished run, or computed now."""
+    """Return the SNPs or samples that a pass chooses, and its facts: kept by an unfinished run, or computed now.
+
+    `before` are those from which the pass chooses, None for all, and their number.
+    """
     kept = checkpoints.load_arrays(name)
-    if kept is not None and {"positions", "facts", "record"} <= kept.keys():
-        engine.passes.append(PassRecord.from_json(str(kept["record"])))
-        return kept["positions"], kind(**json.loads(str(kept["facts"])))
+    if kept is not None and (chosen := read_kept(lambda: _read_choice(kept, kind, *before))) is not None:
+        positions, facts, made = chosen
+        engine.passes.append(made)
+        return positions, facts
     positions, facts = compute()
     record = engine.passes[-1].to_json()
     checkpoints.keep_arrays(name, positions=positions, facts=json.dumps(asdict(facts)), record=record)
     return positions, facts
+
+
+def _read_choice(kept: Arrays, kind: type[Facts], before: Ints | None, n_before: int) -> tuple[Ints, Facts, PassRecord]:
+    """Return the SNPs or samples that an unfinished run chose from others, the facts and the record of its pass.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If these are not chosen from them, or do not agree with the facts.
+    """
+    positions, facts = kept["positions"], read_text(kind, kept["facts"])
+    n_kept = facts.n_passed if isinstance(facts, FilterFacts) else facts.n_kept
+    n_all = facts.n_samples if isinstance(facts, SampleFilterFacts) else facts.n_snps
+    if positions.dtype != np.int64 or positions.shape != (n_kept,) or n_all != n_before:
+        raise ValueError("positions and facts do not agree")
+    ascend = n_kept > 0 and positions[0] >= 0 and bool(np.all(np.diff(positions) > 0))
+    within = positions[-1] < n_before if before is None else np.isin(positions, before, assume_unique=True).all()
+    if not (ascend and within):
+        raise ValueError("the positions are not some of those before")
+    return positions, facts, read_text(PassRecord, kept["record"])

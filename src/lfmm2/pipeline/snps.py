@@ -107,7 +107,7 @@ def usable_snps(source: GenotypeSource, chosen: Ints | None) -> Ints | None:
         return chosen
     usable = _leave_out(source, chosen, source.left_out)
     if len(usable) == 0:
-        raise InconsistentInputError(f"{source.name}: all SNPs have a negative position; give positions from 0 on")
+        raise InconsistentInputError(f"{source.name}: no SNP to use has a position from 0 on; correct the positions")
     return usable
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
+import numpy as np
+
 from lfmm2._typing import Ints
-from lfmm2.errors import CalibrationWarning, DegenerateProblemError, InputWarning
+from lfmm2.errors import CalibrationWarning, DegenerateProblemError, InputWarning, MalformedInputError
 from lfmm2.genotypes import Engine, FactorFill, HeldOutError, PassRecord
 from lfmm2.model import (
     AssociationModel,
@@ -20,7 +22,7 @@ from lfmm2.model import (
     variance_on_factors,
     warn_unless_converged,
 )
-from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.checkpoints import Checkpoints, read_kept, read_text
 from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_note, missing_calls_note
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
@@ -86,14 +88,27 @@ def estimate_factors(
         options = inputs.options.solver
         factors = estimate_from_matrix(matrix, inputs.ridge, inputs.numbers.n_factors, options, inputs.variables.iids)
         checkpoints.keep_note("passes", [record.to_json() for record in engine.passes])
-    elif given is None:
-        engine.passes[:] = [PassRecord.from_json(text) for text in checkpoints.load_note("passes") or []]
+    elif given is None and kept is not None:
+        noted = checkpoints.load_note("passes")
+        engine.passes[:] = read_kept(lambda: [read_text(PassRecord, text) for text in noted]) or []
+        _check_kept(kept, inputs)
         warn_unless_converged(factors, inputs.options.solver.tol)
     # Samples without calls in the genotypes to test are counted in the pass of the tests.
     is_counted = inputs.options.tests and inputs.estimation_source is inputs.tested_source
     if given is None and not is_counted and (doubt := empty_samples_note(factors.U, inputs.variables.iids)):
         warnings.warn(doubt, InputWarning, stacklevel=5)
     return factors
+
+
+def _check_kept(kept: LatentFactors, inputs: RunInputs) -> None:
+    """Raise MalformedInputError if the factors of an unfinished run are not those that this run estimates."""
+    shape = (len(inputs.variables.rows), inputs.numbers.n_factors)
+    shapes = {np.shape(kept.U), np.shape(kept.loadings_map)}
+    if kept.sample_ids != inputs.variables.iids or shapes != {shape} or not np.isfinite(kept.U).all():
+        raise MalformedInputError(
+            "the factors that the unfinished run kept are not of this run; start from the beginning with --overwrite "
+            "and without --resume"
+        )
 
 
 def choose_number_of_factors(numbers: FactorNumbers, factors: LatentFactors) -> Fit:

@@ -12,20 +12,34 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from lfmm2._words import visible
 from lfmm2.errors import (
+    ChangedInputError,
     DegenerateProblemError,
     InconsistentInputError,
     MalformedInputError,
     OutputExistsError,
+    ReadError,
     UsageError,
     WriteError,
 )
-from lfmm2.files import LOCK, FolderLock, WholeFile, check_free, read_note, seal_json, translated
+from lfmm2.files import (
+    LOCK,
+    FolderLock,
+    WholeFile,
+    check_free,
+    check_private,
+    find_link,
+    read_note,
+    seal_json,
+    translated,
+    warn_of_others,
+)
 
 # A file is flushed to the disk when at least this many seconds of work would be lost without it. With fewer seconds
 # small runs wait for the disk longer than they compute, with more seconds a power cut costs more work. The end of the
@@ -50,21 +64,45 @@ _PASSING_ERRORS = (MalformedInputError, InconsistentInputError)
 class StateFolder:
     """The state folder of one run, held by a lock from `begin` on.
 
-    As a context manager it removes the folder if the run is complete, or if a resumed run would end with the same
-    error. Otherwise it leaves the folder, and adds a note about ``--resume`` to the error.
+    As a context manager it removes the folder if the run is complete, if a resumed run would end with the same error,
+    or if an input has changed. Otherwise it leaves the folder, and adds a note about ``--resume`` to the error.
+
+    Parameters
+    ----------
+    path : Path
+    check_inputs : callable, optional
+        Raises ChangedInputError if the genotypes have changed since they were opened.
+    outputs : sequence of str
+        Names of the files that the run will write beside the folder.
+
+    Attributes
+    ----------
+    path, check_inputs
+        The parameters of these names.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, check_inputs: Callable[[], None] | None = None, outputs: Sequence[str] = ()) -> None:
         self.path = path
-        self._lock = FolderLock(path)
+        self.check_inputs = check_inputs or (lambda: None)
+        self._lock = FolderLock(path, outputs)
         self._is_new = False
         self._is_complete = False
         self._flushed_at = time.monotonic()
         self._flush_seconds = 0.0
 
     @classmethod
-    def begin(cls, path: Path, identity: dict[str, Any], resume: bool, overwrite: bool) -> StateFolder:
+    def begin(
+        cls,
+        path: Path,
+        identity: dict[str, Any],
+        resume: bool,
+        overwrite: bool,
+        check_inputs: Callable[[], None] | None = None,
+        outputs: Sequence[str] = (),
+    ) -> StateFolder:
         """Lock the folder; leave the work of an unfinished run there if this run resumes it, else empty the folder.
+
+        `outputs` are the names of the files that the run will write beside the folder.
 
         Raises
         ------
@@ -73,9 +111,10 @@ class StateFolder:
         WriteError
             If the folder cannot be made.
         """
-        folder = cls(path)
+        folder = cls(path, check_inputs, outputs)
         try:
             folder._lock.take()
+            warn_of_others(path)
             if not _check_kept_work(path, identity, resume, overwrite):
                 folder._is_new = True
                 folder._empty()
@@ -94,8 +133,14 @@ class StateFolder:
         try:
             if self._is_complete or self._is_useless_after(error):
                 self._remove()
+            elif error is not None and self._are_inputs_changed(error):
+                self._remove()
+                error.add_note(f"{visible(str(self.path))} is removed, because genotypes changed meanwhile; run again")
             elif error is not None:
-                error.add_note(f"{self.path} keeps what is done; the same command with --resume goes on from there")
+                note = (
+                    f"{visible(str(self.path))} keeps what is done; the same command with --resume goes on from there"
+                )
+                error.add_note(note)
         finally:
             self._release()
 
@@ -116,6 +161,16 @@ class StateFolder:
                 isinstance(error, _PASSING_ERRORS) and not _holds_work(self.path)
             )
         return False
+
+    def _are_inputs_changed(self, error: BaseException) -> bool:
+        """Return True if the genotypes have changed, also where the run has ended with another error before it saw."""
+        try:
+            self.check_inputs()
+        except ChangedInputError:
+            return True
+        except ReadError:
+            pass  # The file is gone. What was kept was computed while it was there, and a resumed run needs it again.
+        return isinstance(error, ChangedInputError)
 
     def _empty(self) -> None:
         """Remove all files but the lock; last the notes from which a later run learns how far this one came."""
@@ -188,13 +243,15 @@ def check_state_folder(folder: Path, identity: dict[str, Any], resume: bool, ove
             return False
     names = _list_names(folder)
     check_free(folder)
-    strange = [name for name in names if not _NAMES.fullmatch(name) or (folder / name).is_dir()]
+    with translated(folder):
+        check_private(folder)
+        strange = [name for name in names if not _NAMES.fullmatch(name) or find_link(folder / name)]
     if not strange and names and LOCK not in names:
         strange = names  # A state folder has a lock as long as it has any other file.
     if strange:
         raise OutputExistsError(
-            f"{folder}: is needed for the state of the run, but holds {strange[0]}; move it away, "
-            "or choose another --out"
+            f"{folder}: is needed for the state of the run, but holds {strange[0]}, which no run has put there; "
+            "move it away, or choose another --out"
         )
     return _check_kept_work(folder, identity, resume, overwrite)
 
@@ -205,7 +262,7 @@ def _check_kept_work(folder: Path, identity: dict[str, Any], resume: bool, overw
         return False
     if resume:
         before = StateFolder(folder).load_note(IDENTITY_NOTE)
-        if before is None:
+        if not isinstance(before, dict):
             return False  # The identity is damaged, so all work is done again.
         if fields := find_differences(before, identity):
             raise InconsistentInputError(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +15,9 @@ from lfmm2.errors import ReadError
 from lfmm2.files import RowStore, checksum
 from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
 from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
-from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.checkpoints import Checkpoints, read_kept
 from lfmm2.pipeline.missing_calls import CountedMatrix, MissingTally
+from lfmm2.results import from_json
 from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
 
 # SNPs of a block after the pass. Their columns, and arrays computed from them, take some MB; more take more memory, and
@@ -24,6 +27,20 @@ BLOCK_ROWS = 1 << 15
 SUM_BYTES = 1 << 20
 # Name of the note on the rows that are kept, and beginning of the names of their files.
 _NOTE = "statistics"
+
+
+@dataclass(frozen=True)
+class RowsNote:
+    """The note on kept rows: their number, the checksum of each store, and the missing calls as a `MissingTally`."""
+
+    n_rows: int
+    checksums: list[int]
+    missing_calls: str | None
+
+
+def read_rows_note(value: Any) -> RowsNote | None:
+    """Return the note that a value of JSON is; None if it is none."""
+    return read_kept(lambda: from_json(RowsNote, value))
 
 
 def store_columns(columns: Columns, n_variables: int, n_loadings: int, n_held_out: int, n_sweep: int) -> dict[str, int]:
@@ -117,10 +134,9 @@ class StatisticsStore:
 
     def _restore(self) -> bool:
         """Take over the rows of an unfinished run and return True, if they have the checksums of their note."""
-        note = self._checkpoints.load_note(_NOTE)
-        if note is None:
+        note = read_rows_note(self._checkpoints.load_note(_NOTE))
+        if note is None or (n_rows := note.n_rows) > self.n_snps or (n_rows < self.n_snps and n_rows % RESTART_SNPS):
             return False
-        n_rows = note["n_rows"]
         for name, n_columns in self._shapes.items():
             path = self._rows_path(name)
             if n_columns and (path is None or not path.exists() or path.stat().st_size < n_rows * 8 * n_columns):
@@ -130,13 +146,17 @@ class StatisticsStore:
             self._sum_up(n_rows)
         except ReadError:
             return False
-        if self._sums != note["checksums"]:
+        if self._sums != note.checksums:
             return False
-        self.tally.restore(note["missing_calls"], n_rows)
         # Rows are counted after their checksums were compared, because damaged rows may have a status that is none.
+        return read_kept(lambda: self._count_kept(n_rows, note.missing_calls)) is not None
+
+    def _count_kept(self, n_rows: int, missing_calls: str | None) -> int:
+        """Count the rows and missing calls that an unfinished run kept, and return the number of rows."""
+        self.tally.restore(missing_calls, n_rows)
         for common, *rows in zip(*self._parts(0, n_rows), strict=True):
             self._count(common, rows[: self._model.n_reported])
-        return True
+        return n_rows
 
     def _parts(self, first: int, end: int) -> list[Iterator[Floats]]:
         """Stream rows `first` to `end` - 1 of each store, by blocks that take about `SUM_BYTES` in all stores."""
@@ -183,8 +203,8 @@ class StatisticsStore:
             return
         self._sum_up(end)
         rows = [store.file for store in self._stores if store.file is not None]
-        note = {"n_rows": end, "checksums": self._sums, "missing_calls": self.tally.write(end)}
-        self._checkpoints.keep_note(_NOTE, note, rows)
+        note = RowsNote(end, self._sums, self.tally.write(end))
+        self._checkpoints.keep_note(_NOTE, asdict(note), rows)
 
     def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
         """Stream t of a variable, or sqrt(F) of the joint test if None, in the order of the SNPs."""

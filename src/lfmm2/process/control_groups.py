@@ -85,7 +85,7 @@ def _groups(controller: str) -> Iterator[tuple[Path, int]]:
     """Yield the folders of the groups that limit this process, the innermost first, each with its version."""
     mounts = list(_mounts())
     for line in _lines(PROC / "cgroup"):
-        _, controllers, path = line.split(":", 2)
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
         version = 1 if controllers else 2
         if version == 1 and controller not in controllers.split(","):
             continue
@@ -111,7 +111,7 @@ def _mounts() -> Iterator[tuple[int, str, Path, list[str]]]:
 def _lines(path: Path) -> list[str]:
     """Return the lines of a file; none if it cannot be read."""
     try:
-        return path.read_text().splitlines()
+        return path.read_text("utf-8", "replace").splitlines()
     except OSError:
         return []
 

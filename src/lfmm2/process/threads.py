@@ -83,10 +83,11 @@ def check_threads(n_threads: int) -> None:
             thread.start()
             started.append(thread)
     except RuntimeError as error:
-        causes = [f"limit in {group.file}"] if (group := thread_limit()) is not None else []
-        causes += [f"ulimit -u is {most}"] if (most := soft_limit("RLIMIT_NPROC")) is not None else []
+        limits = [str(group.file)] if (group := thread_limit()) is not None else []
+        limits += ["ulimit -v"] if soft_limit("RLIMIT_AS") is not None else []
+        limits += ["ulimit -u"] if soft_limit("RLIMIT_NPROC") is not None else []
         fact = f"a run with {counted(n_threads, 'thread')} starts {n_threads + _OTHER_THREADS} in all, but the system "
-        fact += f"allows only {len(started)} more ({', '.join(causes) or error})"
+        fact += f"allows only {len(started)} more ({'see ' + ', '.join(limits) if limits else error})"
         fewer = len(started) - _OTHER_THREADS
         remedy = f"use --threads {fewer}, or end other programs" if fewer > 0 else "raise the limit, or end programs"
         raise UsageError(f"{fact}; {remedy}") from error

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import struct
-import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+
+from lfmm2._words import visible
 
 # Pixels of the page (CSS px) for an inch of a picture. With this value the text of pictures is about as large as that
 # of the page; a larger value makes it larger.
@@ -86,9 +87,8 @@ class Picture:
 
 
 def escaped(value: object) -> str:
-    """Escape a text for the body or an attribute; control characters and lone surrogates become �."""
-    shown = "".join("�" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c for c in str(value))
-    return html.escape(shown, quote=True)
+    """Escape a text for the body or an attribute, and characters that cannot be seen."""
+    return html.escape(visible(str(value), in_lines=True), quote=True)
 
 
 def figure(picture: Picture) -> str:

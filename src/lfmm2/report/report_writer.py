@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lfmm2._typing import AnyPath
 from lfmm2._words import counted, with_spaces
 from lfmm2.errors import UsageError
-from lfmm2.files import OutputSet, check_outputs, translated
+from lfmm2.files import OutputSet, OwnFiles, check_outputs, manifest_of, translated
 from lfmm2.model import LEVEL
 from lfmm2.report import plots
 from lfmm2.report.figure_style import as_png, require_matplotlib
@@ -57,12 +57,18 @@ def check_report(prefix: AnyPath, overwrite: bool = False) -> None:
         If ``<prefix>.report.html`` exists and `overwrite` is false; if it cannot be written.
     """
     require_matplotlib()
-    check_outputs([_page_path(prefix)], overwrite)
+    page = _page_path(prefix)
+    check_outputs([page], overwrite, OwnFiles.of_manifest(_page_manifest(page)))
 
 
 def _page_path(prefix: AnyPath) -> Path:
     """Return the path of the HTML file of a run."""
     return Path(f"{os.fspath(prefix)}.report.html")
+
+
+def _page_manifest(page: Path) -> Path:
+    """Return the path of the manifest that vouches for a page."""
+    return manifest_of(page.with_name(page.name.removesuffix(".html").removesuffix(".report") or page.name), "report")
 
 
 def write_report(
@@ -120,18 +126,21 @@ def write_report(
     run.refuse_as_outputs([page])
     is_kept = png is not None and out is None and not overwrite and page.is_file()
     pages = [] if is_kept else [page]
-    check_outputs(pages, overwrite)
+    own_pages = OwnFiles.of_manifest(_page_manifest(page))
+    check_outputs(pages, overwrite, own_pages)
     plans = list(_plan_pictures(run))
     with _make_folder(png):
         files = {} if png is None else {plan: _png_path(png, plan.file) for plan in plans}
-        check_outputs([*pages, *files.values()], overwrite)
+        pictures = None if png is None else _pictures_manifest(png)
+        own_pictures = {} if pictures is None else OwnFiles.of_manifest(pictures).stamps
+        check_outputs([*pages, *files.values()], overwrite, OwnFiles(own_pages.stamps | own_pictures))
         contents = _draw_contents(run, plans, dpi)
-        with OutputSet() as outputs:
+        with OutputSet(overwrite) as outputs:
             for path in pages:
-                outputs.open(path).write(as_html(contents))
+                outputs.open(path, _page_manifest(page)).write(as_html(contents))
             drawn = {(picture.kind, picture.of): picture.png for picture in contents.pictures}
             for plan, path in files.items():
-                outputs.open(path).write(drawn[plan.kind, plan.of])
+                outputs.open(path, pictures).write(drawn[plan.kind, plan.of])
     return [*pages, *files.values()]
 
 
@@ -163,6 +172,12 @@ def _png_path(png: AnyPath, name: str) -> Path:
     """Return the path of a picture, in the folder `png` or with the prefix `png`."""
     folder = Path(png)
     return folder / f"{name}.png" if folder.is_dir() else folder.with_name(f"{folder.name}.{name}.png")
+
+
+def _pictures_manifest(png: AnyPath) -> Path:
+    """Return the path of the manifest of the pictures in the folder `png`, or with the prefix `png`."""
+    folder = Path(png)
+    return folder / "lfmm2-pictures.json" if folder.is_dir() else manifest_of(png, "pictures")
 
 
 def _variables_with_pictures(run: StoredRun) -> tuple[str, ...]:

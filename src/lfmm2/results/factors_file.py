@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from lfmm2._checks import check_path
 from lfmm2.errors import MalformedInputError, ReadError
 from lfmm2.model import LatentFactors, Spectrum
 
@@ -93,6 +94,7 @@ def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
     MalformedInputError
         If it is not a factors file of lfmm2.
     """
+    check_path(path, "the factors file")
     try:
         with Path(path).open("rb") as file:
             stored = np.load(file, allow_pickle=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 #: Endings of the files that every run writes beside its tables. The program stands in the names of log and record,
@@ -13,6 +14,14 @@ EARLIER_ENDINGS = {"log": ".log", "record": ".json"}
 SMALL_ENDINGS = {
     "scree": ".scree.tsv", "sweep": ".sweep.tsv", "sweep-histograms": ".sweep-histograms.tsv", "prune": ".prune.in",
 }  # fmt: skip
+
+
+def own_names(prefix: Path, tables: Iterable[str], formats: Iterable[str]) -> set[str]:
+    """Return every name that a file of a run with this prefix and these tables can have."""
+    endings = {*FIXED_ENDINGS.values(), *EARLIER_ENDINGS.values(), *SMALL_ENDINGS.values()}
+    return {prefix.name + ending for ending in endings} | {
+        f"{prefix.name}.{table}.{form}" for table in tables for form in formats
+    }
 
 
 def record_of(prefix: Path) -> Path:

@@ -281,7 +281,7 @@ class RunRecord:
             If an entry is absent or of another type; the message names it, and `origin`.
         """
         try:
-            record: RunRecord = _from_json(cls, entries, "")
+            record: RunRecord = from_json(cls, entries, "")
         except ValueError as error:
             raise MalformedInputError(f"{origin}: {error}; no record as lfmm2 writes it, run again") from error
         return record
@@ -317,13 +317,13 @@ _TYPE_WORDS = {
 }
 
 
-def _from_json(kind: Any, value: Any, where: str) -> Any:
+def from_json(kind: Any, value: Any, where: str = "") -> Any:
     """Return a value of JSON as `kind`, the type of a field; raise ValueError with its place `where` if it is not."""
     if kind is Any:
         return value
     if isinstance(kind, UnionType):
         # Every union in these dataclasses is of one type and None.
-        return None if value is None else _from_json(get_args(kind)[0], value, where)
+        return None if value is None else from_json(get_args(kind)[0], value, where)
     if kind is float and value is None:
         return math.nan
     plain = dict if is_dataclass(kind) else get_origin(kind) or kind
@@ -333,24 +333,24 @@ def _from_json(kind: Any, value: Any, where: str) -> Any:
     if plain in (int, float) and not abs(value) <= _LARGEST_NUMBER:
         raise ValueError(f"{where} is {shortened(str(value))}, beyond any that a run has")
     if is_dataclass(kind):
-        return _dataclass_from_json(kind, value, where)
+        return _dataclass_of(kind, value, where)
     if plain is list:
-        return [_from_json(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return [from_json(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
     if plain is dict:
         return {
-            name: _from_json(get_args(kind)[1], entry, f"{where}.{shortened(name)}") for name, entry in value.items()
+            name: from_json(get_args(kind)[1], entry, f"{where}.{shortened(name)}") for name, entry in value.items()
         }
     return value
 
 
-def _dataclass_from_json(kind: Any, entries: dict[str, Any], where: str) -> Any:
+def _dataclass_of(kind: Any, entries: dict[str, Any], where: str) -> Any:
     """Return an object of JSON as the dataclass `kind`; entries that are not its fields go to its inline field."""
     values, rest = {}, dict(entries)
     for name, of in _named_fields(kind).items():
         inside = f"{where}.{name}" if where else name
         if name not in entries:
             raise ValueError(f"{inside} is absent")
-        values[name] = _from_json(of, rest.pop(name), inside)
+        values[name] = from_json(of, rest.pop(name), inside)
     inline = {of.name: rest for of in fields(kind) if of.metadata == _INLINE}
     return kind(**values, **inline)
 

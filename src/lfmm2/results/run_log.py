@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lfmm2._words import aligned, some_of, with_spaces
+from lfmm2._words import aligned, some_of, visible, with_spaces
 from lfmm2.results.record import RunRecord
 
 
@@ -104,9 +104,9 @@ def as_log(record: RunRecord, plan: str) -> bytes:
     """Return the text of the log, in UTF-8; `plan` is the plan of the run in words."""
     lines = [
         f"lfmm2 {record.software['lfmm2']}, finished {record.finished}",
-        record.command,
+        visible(record.command),
         "",
-        ", ".join(f"{name} {value}" for name, value in record.software.items() if name != "lfmm2"),
+        visible(", ".join(f"{name} {value}" for name, value in record.software.items() if name != "lfmm2")),
         "",
         plan,
         "",
@@ -114,5 +114,5 @@ def as_log(record: RunRecord, plan: str) -> bytes:
         "",
         aligned({p.label: f"{p.seconds:.2f} s, {with_spaces(p.n_snps)} SNPs" for p in record.passes}),
     ]
-    lines += [f"Warning: {text}" for text in record.warnings]
+    lines += [f"Warning: {visible(text)}" for text in record.warnings]
     return ("\n".join(lines) + "\n").encode(errors="backslashreplace")

@@ -7,6 +7,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+
+from lfmm2._checks import check_path
 from lfmm2._words import some_of
 from lfmm2.errors import LfmmError, MalformedInputError, ReadError, UsageError
 from lfmm2.files import find_damaged_files, read_note, read_record, repeated
@@ -23,16 +26,17 @@ def find_record(results: str | os.PathLike[str]) -> Path:
         UsageError if the name is empty; ReadError if there is no record, as when the run is not complete, or a folder
         cannot be read.
     """
+    check_path(results, "results")
     if not os.fspath(results):
         raise UsageError("the name of the results is empty; give the --out of a run")
     given = Path(results)
-    with _translate_errors(given):
+    with translated_reading(given):
         if given.suffix == ".json" and given.is_file():
             return given
         # The name of the root folder and of "." is empty.
         if given.name and record_of(given).is_file():
             return record_of(given)
-        if given.name and read_note(earlier_record_of(given)) is not None:
+        if given.name and earlier_record_of(given).is_file() and read_note(earlier_record_of(given)) is not None:
             return earlier_record_of(given)
         if given.is_dir():
             raise ReadError(f"{given}: is a folder; give the --out of a run")
@@ -53,7 +57,7 @@ def _record_beside(file: Path) -> Path:
         record, earlier = record_of(file.with_name(beginning)), earlier_record_of(file.with_name(beginning))
         if record.is_file() and file.name in read_record(record)["files"]:
             return record
-        listed = (read_note(earlier) or {}).get("files")
+        listed = (read_note(earlier) or {}).get("files") if earlier.is_file() else None
         if isinstance(listed, dict) and file.name in listed:
             return earlier
     raise ReadError(f"{file}: no record (.lfmm2.json) beside it lists this file; give the --out of a run")
@@ -69,7 +73,7 @@ def open_record(path: Path) -> RunRecord:
     MalformedInputError
         If it has changed since it was written, or is not the record of a run.
     """
-    with _translate_errors(path), path.open("rb"):
+    with translated_reading(path), path.open("rb"):
         pass  # for its message: `read_record` takes a file that cannot be opened for a run that is not complete
     record = RunRecord.from_json(read_record(path), path)
     if fault := _find_fault(record):
@@ -138,11 +142,14 @@ def _is_file_name(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _translate_errors(path: Path) -> Iterator[None]:
-    """Raise errors of the file system as ReadError."""
+def translated_reading(path: Path) -> Iterator[None]:
+    """Raise errors of the system as ReadError, and those of pyarrow and of what it reads as MalformedInputError."""
     try:
         yield
     except LfmmError:
         raise
-    except OSError as error:
-        raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check path and disk") from error
+    except (pa.ArrowException, ValueError, KeyError, OSError) as error:
+        # Errors of decompression come from pyarrow as OSErrors without a number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check path and disk") from error
+        raise MalformedInputError(f"{path}: damaged, or no table ({error}); copy it again, or run again") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,13 +13,13 @@ import pyarrow as pa
 from pyarrow import csv
 
 from lfmm2._typing import AnyPath, Floats
-from lfmm2._words import counted, some_of, with_spaces
-from lfmm2.errors import InconsistentInputError, InputWarning, LfmmError, MalformedInputError, ReadError, UsageError
+from lfmm2._words import counted, some_of, visible, with_spaces
+from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError, UsageError
 from lfmm2.files import TEXT_FORMATS, recut, text_options
 from lfmm2.model import COLUMNS, Columns, LatentFactors
 from lfmm2.results.factors_file import read_factors
 from lfmm2.results.file_names import EARLIER_ENDINGS, FIXED_ENDINGS, SMALL_ENDINGS, prefix_of, record_of
-from lfmm2.results.stored_record import find_record, open_record
+from lfmm2.results.stored_record import find_record, open_record, translated_reading
 from lfmm2.results.tables import column_types
 
 # SNPs of a block, and of a row group of Parquet files: a block is then read with one call, and nothing is read twice.
@@ -115,7 +114,7 @@ class StoredRun:
 
     def __repr__(self) -> str:
         names = ", ".join(self.variables)
-        return f"<StoredRun {self.prefix}: {counted(self.n_snps, 'SNP')}, K={self.n_factors}, {names}>"
+        return visible(f"<StoredRun {self.prefix}: {counted(self.n_snps, 'SNP')}, K={self.n_factors}, {names}>")
 
     def _find_beginning(self, path: Path) -> str:
         """Return the common beginning of the names of all files, also if the record was renamed after the run."""
@@ -180,7 +179,7 @@ class StoredRun:
     def columns(self, name: str) -> tuple[str, ...]:
         """Return the names of the columns in the file of a table, one of `tables` or "loadings"."""
         path = self._table_path(name)
-        with _translate_errors(path):
+        with translated_reading(path):
             if self.format == "parquet":
                 from pyarrow import parquet
 
@@ -257,7 +256,7 @@ class StoredRun:
         """Tell whether each row group of a Parquet file is one block, as in all files that a run writes."""
         from pyarrow import parquet
 
-        with _translate_errors(path):
+        with translated_reading(path):
             metadata = parquet.read_metadata(path)
             sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         whole, rest = divmod(self.n_snps, BLOCK_ROWS)
@@ -270,7 +269,7 @@ class StoredRun:
         """Stream the row groups of a Parquet file, or some of them; `encoded` columns become dictionaries."""
         from pyarrow import parquet
 
-        with _translate_errors(path), parquet.ParquetFile(path, read_dictionary=encoded) as stored:
+        with translated_reading(path), parquet.ParquetFile(path, read_dictionary=encoded) as stored:
             for group in range(stored.num_row_groups) if only is None else only:
                 table = stored.read_row_group(group, columns, use_threads=False)
                 yield table.select(columns).combine_chunks()
@@ -280,7 +279,7 @@ class StoredRun:
         if self.format == "parquet":
             yield from self._read_row_groups(path, columns, encoded, None)
             return
-        with _translate_errors(path):
+        with translated_reading(path):
             types = {c: self._types.get(c, pa.float64()) for c in columns}
             types |= {c: pa.dictionary(pa.int32(), pa.string()) for c in encoded}
             with _open_text(path, self.format) as stream:
@@ -331,7 +330,7 @@ class StoredRun:
         if path is None:
             raise InconsistentInputError(f"{self.prefix}: has no {name} table; it comes with {_ORIGINS[name]}")
         types = _SMALL_TYPES | (_HISTOGRAM_TYPES if name == "sweep-histograms" else {})
-        with _translate_errors(path):
+        with translated_reading(path):
             columns = _read_names(path, "tsv")
             with _open_text(path, "tsv") as stream:
                 blocks = list(
@@ -382,18 +381,3 @@ def _read_text(stream: Any, columns: Sequence[str], types: dict[str, pa.DataType
     with csv.open_csv(stream, reading, **text_options(columns, types)) as reader:
         for batch in reader:
             yield pa.Table.from_batches([batch]).rename_columns(list(columns))
-
-
-@contextlib.contextmanager
-def _translate_errors(path: Path) -> Iterator[None]:
-    """Raise errors of pyarrow and of the system as errors of lfmm2."""
-    try:
-        yield
-    except LfmmError:
-        raise
-    except (pa.ArrowException, ValueError, KeyError, OSError) as error:
-        # Errors of decompression come from pyarrow as OSErrors without a number.
-        if isinstance(error, OSError) and error.errno is not None:
-            fact = f"{path}: cannot be read, {error.strerror or error}"
-            raise ReadError(f"{fact}; check path and disk") from error
-        raise MalformedInputError(f"{path}: damaged, or no table ({error}); copy it again, or run again") from error

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from lfmm2._typing import Floats, Ints
+from lfmm2._words import visible
 from lfmm2.statistics.calibration import Calibration, StudentStatistic, fit_null
 from lfmm2.statistics.order_statistics import MagnitudeHistogram, magnitudes_of
 
@@ -354,7 +355,7 @@ SWEEP_COLUMNS = (
 
 def sweep_lines(sweep: Sweep, variables: tuple[str, ...]) -> list[str]:
     """Return GIF and discoveries of each number of factors as lines of text, for up to four variables."""
-    shown = variables[:MOST_SHOWN]
+    shown = [visible(name) for name in variables[:MOST_SHOWN]]
     width = max(16, *(len(name) for name in shown))
     lines = [f"{'K':>4}" + "".join(f"  {name:>{width}}" for name in shown)]
     lines += [f"{'':>4}" + f"  {'GIF    q<0.05':>{width}}" * len(shown)]
