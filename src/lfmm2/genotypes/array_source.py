@@ -291,8 +291,9 @@ def parse_missing_calls(missing: Any) -> tuple[float, ...] | None:
         return None
     values = [missing] if np.ndim(missing) == 0 else list(missing)
     for value in values:
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
         # A number beyond the range of a double, as 10**400, is not in an array.
-        if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= _LARGEST:
+        if not (is_number and -_LARGEST <= value <= _LARGEST):
             rule = "give a number such as 9 or -1, or several; NaN is missing anyway"
             raise UsageError(f"missing_genotype is {shortened(repr(missing))}; {rule}")
     return tuple(map(float, values))
