@@ -50,19 +50,19 @@ def write_text(name: str, lines: Sequence[str]) -> None:
 
 
 def dense_t(G: Floats, X: ArrayLike, K: int, lambda_: float = 1e-5) -> Floats:
-    """Statistics t (p, d) by whole matrices, with n - d - K degrees of freedom."""
+    """Statistics t (p, d) by whole matrices, of standardised variables, n - 1 - d - K degrees of freedom."""
     X = np.asarray(X, float).reshape(len(G), -1)
     n, d = X.shape
     mean = np.nanmean(G, axis=0)
     Y = np.where(np.isnan(G), mean, G) - mean
-    X = X - X.mean(axis=0)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
     Q, s, _ = np.linalg.svd(X, full_matrices=False)
     P = np.eye(n) - Q @ np.diag(1 - np.sqrt(lambda_ / (lambda_ + s**2))) @ Q.T
     U = np.linalg.solve(P, np.linalg.svd(P @ Y, full_matrices=False)[0][:, :K])
     C = np.hstack([X, U])
     inverse = np.linalg.inv(C.T @ C)
     effects = inverse @ C.T @ Y
-    variance = ((Y - C @ effects) ** 2).sum(axis=0) / (n - d - K)
+    variance = ((Y - C @ effects) ** 2).sum(axis=0) / (n - 1 - d - K)
     with np.errstate(all="ignore"):
         return (effects / np.sqrt(np.outer(np.diag(inverse), variance)))[:d].T
 
