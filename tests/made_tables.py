@@ -85,7 +85,7 @@ def make_table(
     rows = _choose_rows(way, iid, found.has_row, rng)
     ids = _write_ids(way, fid, iid, rows, found.has_row, rng)
     table = [cells[i] for i in rows]
-    places = [_place(i) for i in rows]
+    places = [place_of(i) for i in rows]
     _add_rows(way, ids, table, places, rng)
     sheet = _lay_out(way, ids, table, list(variables), rng)
     if way.beside:
@@ -138,7 +138,7 @@ def _add_rows(
         numeric = ids[0][1].isdecimal()
         ids += [("other", str(1000 + k) if numeric else f"other{k}") for k in range(N_OTHERS)]
         table += [table[k] for k in rng.choice(n, N_OTHERS)]
-        places += [_place(100 + k) for k in range(N_OTHERS)]
+        places += [place_of(100 + k) for k in range(N_OTHERS)]
 
 
 def _lay_out(
@@ -154,7 +154,7 @@ def _lay_out(
     return sheet
 
 
-def _place(i: int) -> tuple[str, float, float]:
+def place_of(i: int) -> tuple[str, float, float]:
     """Return site, longitude and latitude of a sample."""
     return f"P{i % 4}", round(7 + 0.01 * float(i), 2), round(45.3 - 0.02 * float(i) ** 2, 2)
 

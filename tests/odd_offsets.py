@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from made_tables import make_table
+from made_tables import make_table, place_of
 from odd_inputs import FOLDER, ID_KINDS, K, N, judge_values, sample_names, truth_of, values_of
 from odd_tables import ARRAYS, CATEGORIES, CONTAINERS, ODDITIES, Oddity, TableWay, table_ways
 
@@ -112,8 +112,10 @@ def judge(way: OffsetWay) -> str:
 
 def _order(way: OffsetWay, ids: tuple[str, ...], iid: list[str]) -> list[int]:
     """Return the row of each sample in the result; none where it lacks some. Places of no sample are not looked at."""
-    if set(iid) <= set(ids):
-        return [ids.index(name) for name in iid]
+    cells = [f"{lon:g} {lat:g}" for _, lon, lat in map(place_of, range(N))]  # of tables that share nothing but places
+    for names in (iid, cells):
+        if set(names) <= set(ids):
+            return [ids.index(name) for name in names]
     without = [table is not None and table.has("index that counts rows, and no IDs") for table in (way.new, way.old)]
     return list(range(N)) if all(without) and len(ids) == N else []
 

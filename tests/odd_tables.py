@@ -60,7 +60,7 @@ ODDITIES = {
     "IIDs that need FIDs": Oddity("FID|repeated"),
     "decorated IDs": Oddity("ID|would match|no row"),
     "half of the IDs decorated": Oddity("ID|would match|no row|K = 2 with|samples for"),
-    "rows of others": Oddity("row|not in", is_sound=True),
+    "rows of others": Oddity("row|not in|not there", is_sound=True),
     "samples without a row": Oddity("no row|lack|absent|without|not there|not in"),
     "a row twice": Oddity("repeated|twice|same"),
     "two rows of a sample": Oddity("repeated|twice"),
