@@ -39,7 +39,7 @@ RUN = ["run", "--bed", "d", "--env", "env.csv"]
         ([*RUN, "-K", "three", "--out", "r"], "'three' is not a valid integer"),
         (
             [*RUN, "-K", "3", "--out", "r", "--lambda", "x"],
-            "'x' is not a valid float",
+            "lambda is x; the ridge penalty must be a positive number",
         ),
         ([*RUN, "-K", "3"], "Missing option '--out'"),
         ([*RUN, "-K", "3", "--out", "r", "surplus"], "unexpected extra argument"),

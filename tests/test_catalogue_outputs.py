@@ -128,7 +128,7 @@ ROWS: list[tuple[str, Maker, dict[str, Any], type[Exception], str]] = [
      rf"^result\.x\.parquet, result\.scree\.tsv, .*: {MINE}"),
     ("record was cut", changed("result.lfmm2.json", lambda b: b[:-40]), REPLACE, OutputExistsError,
      rf"result\.x\.parquet.*: {MINE}"),
-    ("record was edited", changed("result.lfmm2.json", lambda b: b.replace(b'"df": 34', b'"df": 33')), REPLACE,
+    ("record was edited", changed("result.lfmm2.json", lambda b: b.replace(b'"df": 33', b'"df": 32')), REPLACE,
      OutputExistsError, rf"result\.x\.parquet.*: {MINE}"),
     ("table was edited", changed("result.scree.tsv", lambda b: b + b"my remark\n"), REPLACE, OutputExistsError,
      rf"^result\.scree\.tsv: {MINE}"),

@@ -25,7 +25,7 @@ FUNCTION_ROWS: list[tuple[str, Any, str]] = [
     ("maf", True, "^maf is True; a minor allele frequency"),
     ("geno", [0.1], r"^geno is \[0.1\]; a missing rate lies between 0 and 1"),
     ("est_rate", "half", "^est_rate is 'half'; it is a share of the SNPs"),
-    ("lambda_", "1e-5", "^lambda_ is '1e-5'; give a number"),
+    ("lambda_", [1e-5], r"^lambda_ is \[1e-05\]; give a number, or a multiple such as 1x"),
     ("tol", None, "^tol is None; give a number"),
     ("tol", 10**400, "^tol is 1000+…; give a number"),
     ("seed", 1.5, "^seed is 1.5; give a whole number"),
@@ -35,7 +35,7 @@ FUNCTION_ROWS: list[tuple[str, Any, str]] = [
     ("n_threads", "2", "^n_threads is '2'; give a whole number"),
     ("memory", object(), "^memory is <object object at .*>; give a positive number of bytes"),
     ("solver", np.array(["exact", "power"]), r"^solver is array\(\['exact', 'power'\].*\); it is one of"),
-    ("calibrate", pd.NA, "^calibrate is <NA>; it is one of gif"),
+    ("calibrate", pd.NA, "^calibrate is <NA>; it is one of student"),
     ("df", b"paper", "^df is b'paper'; "),
     ("loadings", "no", "^loadings is 'no'; give True or False"),
     ("overwrite", "false", "^overwrite is 'false'; give True or False"),
@@ -55,7 +55,7 @@ FUNCTION_ROWS: list[tuple[str, Any, str]] = [
     ("covar", "\ud800", r"^'\\ud800' is no name of a file; give it as text"),
 ]
 COMMAND_ROWS: list[tuple[str, str]] = [
-    ("--maf", "a tenth"), ("--geno", "x"), ("--lambda", "one"), ("--tol", "1e-4x"), ("--seed", "1.5"),
+    ("--maf", "a tenth"), ("--geno", "x"), ("--tol", "1e-4x"), ("--seed", "1.5"),
     ("--threads", "two"), ("--power-iter", "1e3"),
 ]  # fmt: skip
 

@@ -84,7 +84,7 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "lambda": ({"lambda_": 0.1}, {"lambda"}),
     "seed": ({"seed": 3, "solver": SolverOptions(seed=3)}, {"seed"}),
     "tol": ({"solver": SolverOptions(tol=1e-6)}, {"tol"}),
-    "df": ({"test": TestOptions(df="intercept")}, {"df"}),
+    "df": ({"test": TestOptions(df="paper")}, {"df"}),
     "sweep": ({"test": TestOptions(sweep="1:3")}, {"sweep"}),
     "calibrate": ({"test": TestOptions(calibrate="none")}, {"calibrate"}),
     "maf": ({"snps": SnpOptions(maf=0.1)}, {"maf"}),
