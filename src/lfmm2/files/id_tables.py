@@ -328,7 +328,8 @@ def _row_number_error(
 def _tell_column(raw: RawTable, chosen: Candidate, columns: Sequence[Column]) -> None:
     """Warn if the IDs are not in the first column; an index that pandas made, or that has no name, is none."""
     is_id = chosen.column.is_called_id
-    first = next(c for c in columns if c.place or not (is_row_numbers(c) or (is_id and not c.name)))
+    others = (c for c in columns if c.place or not (is_row_numbers(c) or (is_id and not c.name)))
+    first = next(others, chosen.column)
     if chosen.column is first:
         return
     fact = f"the sample IDs are in {chosen.column.shown} ({chosen.n_found} of {len(chosen.rows)} samples)"
