@@ -113,10 +113,12 @@ def _pair_by_content(old: RawTable, new: RawTable, variables: Sequence[str]) -> 
 def _find_candidates(pairs: Sequence[tuple[Column, Column]]) -> list[tuple[Candidate, Column]]:
     """Return the columns of the new table that have the cells of those of the old one, which tell places apart.
 
-    A site stands in many rows. So a column that is called as IDs are and repeats counts only if there is no other.
+    A site stands in many rows. So a column that is called as IDs are and repeats counts only if there is no other, and
+    then only if it tells as many rows apart as any.
     """
     apart: list[tuple[Candidate, Column]] = []
     repeating: list[tuple[Candidate, Column]] = []
+    most = 0
     for ours, theirs in pairs:
         texts = id_texts(ours.cells)
         if texts is None or texts.null_count:
@@ -127,7 +129,11 @@ def _find_candidates(pairs: Sequence[tuple[Column, Column]]) -> list[tuple[Candi
             continue
         is_number = is_row_numbers(ours) and is_row_numbers(theirs)
         candidate = replace(found, column=theirs, is_row_numbers=is_number)
-        (repeating if repeats else apart).append((candidate, ours))
+        if not repeats:
+            apart.append((candidate, ours))
+        elif (n_apart := len(texts.unique())) >= most:
+            repeating = [*(repeating if n_apart == most else ()), (candidate, ours)]
+            most = n_apart
     return apart if any(not candidate.is_row_numbers for candidate, _ in apart) else apart + repeating
 
 

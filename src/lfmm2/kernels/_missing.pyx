@@ -94,7 +94,8 @@ def count_missing(
 
 
 cdef void count_rows(
-    const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_words, const int64_t* snps, Py_ssize_t n_snps, uint64_t* work
+    const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_words, const int64_t* snps, Py_ssize_t n_snps,
+    uint64_t* work
 ) noexcept nogil:
     """Count the missing calls of some SNPs in the counters of one thread."""
     cdef uint64_t* pairs = work
