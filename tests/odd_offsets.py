@@ -112,8 +112,9 @@ def judge(way: OffsetWay) -> str:
 
 def _order(way: OffsetWay, ids: tuple[str, ...], iid: list[str]) -> list[int]:
     """Return the row of each sample in the result; none where it lacks some. Places of no sample are not looked at."""
-    cells = [f"{lon:g} {lat:g}" for _, lon, lat in map(place_of, range(N))]  # of tables that share nothing but places
-    for names in (iid, cells):
+    # Tables that share no IDs are matched by their places, of which the longitude is different in each.
+    places = [(f"{lon:g}", f"{lat:g}") for _, lon, lat in map(place_of, range(N))]
+    for names in (iid, [lon for lon, _ in places], list(map(" ".join, places))):
         if set(names) <= set(ids):
             return [ids.index(name) for name in names]
     without = [table is not None and table.has("index that counts rows, and no IDs") for table in (way.new, way.old)]
