@@ -290,6 +290,17 @@ def test_cells_are_called_by_their_coordinates(run):
     assert lfmm2.genetic_offset(run, cells(frame()), cells(later())).ids[:2] == ("0.5 0.25", "0.5 1.25")
 
 
+def test_places_whose_ids_differ_are_matched_by_their_coordinates_aloud(run, gap):
+    old, new = (
+        cells(frame()).assign(sample=[f"t{k}" for k in range(N)]),
+        shuffled(cells(later()).assign(sample=[f"P_t{k}" for k in range(N)])),
+    )
+    message = "column 'sample' has other IDs than in .*, so places are matched by x and y; correct the IDs, or leave"
+    with pytest.warns(InputWarning, match=message):
+        found = lfmm2.genetic_offset(run, old, new)
+    np.testing.assert_allclose(np.sort(found.gap), gap)
+
+
 def test_new_environments_of_the_samples_are_matched_by_id(run):
     expected = lfmm2.genetic_offset(run, None, later().set_index("sample"))
     found, said = quietly(lambda: lfmm2.genetic_offset(run, None, shuffled(later()).reset_index(drop=True)))

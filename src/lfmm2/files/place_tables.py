@@ -94,6 +94,8 @@ def _pair_by_content(old: RawTable, new: RawTable, variables: Sequence[str]) -> 
     chosen = decide(new.label, [candidate for candidate, _ in candidates], "places")
     if chosen is not None:
         ours = next(column for candidate, column in candidates if candidate is chosen)
+        if not ours.is_called_id:
+            _warn_of_other_ids(old, new, pairs, ours)
         return split_ids(old, ours), split_ids(new, chosen.column)
     is_named = any(column.is_called_id and column.name not in variables for column in old.data_columns)
     coordinates = [pair for pair in pairs if pair[0].name == COORDINATES]
@@ -108,6 +110,18 @@ def _pair_by_content(old: RawTable, new: RawTable, variables: Sequence[str]) -> 
         return _pair_by_row_numbers(old, new, *candidates[0])
     fact = "no column but the variables and row numbers"
     raise InconsistentInputError(f"{old.label}: {fact}; give each place an ID, in a column IID")
+
+
+def _warn_of_other_ids(old: RawTable, new: RawTable, pairs: Sequence[tuple[Column, Column]], by: Column) -> None:
+    """Warn if a column of both tables that is called as IDs are has other IDs in each, so that `by` matches places."""
+    for ours, theirs in pairs:
+        texts = id_texts(ours.cells) if ours.is_called_id and ours.name else None
+        if texts is None or is_row_numbers(ours) or is_row_numbers(theirs):
+            continue
+        if find_candidate(theirs, texts.to_pylist(), set(texts.to_pylist())) is None:
+            key = by.name if by.name == COORDINATES else by.shown
+            fact = f"{ours.shown} has other IDs than in {old.label}, so places are matched by {key}"
+            warnings.warn(f"{new.label}: {fact}; correct the IDs, or leave the column out", InputWarning, stacklevel=5)
 
 
 def _find_candidates(pairs: Sequence[tuple[Column, Column]]) -> list[tuple[Candidate, Column]]:
