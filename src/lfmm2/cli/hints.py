@@ -49,7 +49,7 @@ _SENTENCES: Mapping[str, str] = {
         ("exclude-snps", "give --exclude FILE"),
         ("missing-phenotype input-missing-phenotype na", "give the code with --missing-code"),
         ("q-value qvalue q fdr alpha p-value pvalue threshold pthresh clump", _HITS),
-        ("gif gc genomic-control adjust", "choose the calibration with --calibrate gif, empirical-null or none"),
+        ("gif gc genomic-control adjust", "use --calibrate student, chi2, empirical-null or none"),
         ("ref-first ref-allele a1-allele keep-allele-order reference", "choose the counted allele with --count-allele"),
         ("allow-extra-chr aec allow-no-sex chr-set dog cow horse sheep double-id const-fid id-delim", _NOT_NEEDED),
         ("covar-variance-standardize variance-standardize quantile-normalize", "scale columns in the table itself"),
