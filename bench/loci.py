@@ -18,6 +18,7 @@ import numpy as np
 
 import lfmm2
 from lfmm2.downstream import find_hits
+from lfmm2.genotypes.plink_writer import write_plink
 
 N_SAMPLES, N_CHROMOSOMES, SNPS_OF_CHROMOSOME, SPACING, K = 200, 5, 1600, 1000, 4
 # Reach of linkage in bases, distance of clumps in bases, number of causal SNPs, share of variance of each.
@@ -77,7 +78,7 @@ def one_set(scenario: tuple[int, int, int, float], level: float, rng: np.random.
     x = standardised(parts + noise)
     number = np.arange(Y.shape[1])
     varies = np.ptp(Y, axis=0) > 0
-    lfmm2.write_plink(
+    write_plink(
         folder / "d", Y[:, varies].T, chromosomes=[str(1 + i // SNPS_OF_CHROMOSOME) for i in number[varies]],
         positions=SPACING * (1 + number[varies] % SNPS_OF_CHROMOSOME), overwrite=True,
     )  # fmt: skip

@@ -145,34 +145,34 @@ def collect_hits(
 ) -> Hits:
     """Find the SNPs of a run below a rate of false discoveries, by variable, the strongest first.
 
-        Parameters
-        ----------
-        run : path, StoredRun, or an AssociationResult that was written to files
-        fdr : float
-            Level: SNPs with a smaller rate are hits.
-        clump : int or str, optional
-            Distance in bases, from 1 to 10¹², or a text as `parse_distance` takes it. Hits are visited from the strongest
-            to the weakest. A hit that is in no clump yet begins one, and takes all hits of its variable and chromosome that
-            are in no clump and nearer than this. plink's --clump with --clump-kb does the same if linkage is left out.
-            A SNP without a chromosome ("0" or ".") or a position is a clump of its own. Q_LOCUS of a clump is the rate of
-            false discoveries among clumps, see `lfmm2.downstream.locus_rates`; `by` is a rate among SNPs.
-        variables : str or sequence of str, optional
-            Variables, and "joint"; by default all there are.
-        by : {"q", "q_storey", "lfdr"}
-            The rate: Benjamini-Hochberg, Storey, or local.
-        progress : Progress, optional
+    Parameters
+    ----------
+    run : path, StoredRun, or an AssociationResult that was written to files
+    fdr : float
+        Level: SNPs with a smaller rate are hits.
+    clump : int or str, optional
+        Distance in bases, from 1 to 10¹², or a text as `parse_distance` takes it. Hits are visited from the strongest
+        to the weakest. A hit that is in no clump yet begins one, and takes all hits of its variable and chromosome that
+        are in no clump and nearer than this. plink's --clump with --clump-kb does the same if linkage is left out.
+        A SNP without a chromosome ("0" or ".") or a position is a clump of its own. Q_LOCUS of a clump is the rate of
+        false discoveries among clumps, see `lfmm2.downstream.locus_rates`; `by` is a rate among SNPs.
+    variables : str or sequence of str, optional
+        Variables, and "joint"; by default all there are.
+    by : {"q", "q_storey", "lfdr"}
+        The rate: Benjamini-Hochberg, Storey, or local.
+    progress : Progress, optional
 
-        Raises
-        ------
-        UsageError
-            If a parameter is out of range, or the run has no such variable.
-        InconsistentInputError
-            If a table lacks a column.
+    Raises
+    ------
+    UsageError
+        If a parameter is out of range, or the run has no such variable.
+    InconsistentInputError
+        If a table lacks a column.
 
-        Notes
-        -----
-    XX
-        hit takes about 500 bytes of memory, ten million hits 5 GB.
+    Notes
+    -----
+    Tables are streamed, with clumps a second time. Of Parquet files, the other columns are read only where the column
+    of the rate has a hit. Each hit takes about 500 bytes of memory, ten million hits 5 GB.
     """
     check_word(by, "by", RATES)
     if isinstance(fdr, bool) or not isinstance(fdr, Real) or not 0 < fdr <= 1:
