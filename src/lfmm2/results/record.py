@@ -62,6 +62,8 @@ class FactorFacts:
         Singular values of P Y, decreasing.
     residuals : list of float
         Relative residual of each factor, see `LatentFactors`.
+    gap : float
+        (s²_K - s²_{K+1}) / s²_K; NaN where no next eigenvalue was seen.
     angle_bound : float
         Upper bound on the sine of the angle between the estimated and the exact span of the factors; infinite, or NaN
         once read from JSON, if there is none.
@@ -75,6 +77,7 @@ class FactorFacts:
     converged: bool
     singular_values: list[float]
     residuals: list[float]
+    gap: float
     angle_bound: float
 
 
@@ -102,6 +105,25 @@ class CollinearityFacts:
         if len(self.others) == 1 and math.isfinite(self.correlation):
             return f"{text}, r = {self.correlation:.3f} with {shortened(self.others[0])}"
         return f"{text}, explained by {some_of(self.others)}" if self.others else text
+
+
+@dataclass(frozen=True)
+class StructureFacts:
+    """How far a variable follows structure.
+
+    Attributes
+    ----------
+    r2_factors : float
+        R² of the variable on the K factors.
+    r2_pcs : float
+        R² of the variable on the leading axes of the genotypes, which know nothing of the variables; NaN if unknown.
+    n_pcs : int
+        Number of these axes.
+    """
+
+    r2_factors: float
+    r2_pcs: float
+    n_pcs: int
 
 
 @dataclass(frozen=True)
@@ -241,6 +263,8 @@ class RunRecord:
     collinearity : dict of str to CollinearityFacts
         Variance inflation of each variable by the others; empty where there is one variable alone.
     factors : FactorFacts
+    structure : dict of str to StructureFacts
+        How far each variable follows structure.
     df : int
         Residual degrees of freedom of t.
     gif : dict of str to float
@@ -277,6 +301,7 @@ class RunRecord:
     categories: dict[str, dict[str, int]]
     collinearity: dict[str, CollinearityFacts]
     factors: FactorFacts
+    structure: dict[str, StructureFacts]
     df: int
     gif: dict[str, float]
     sample_filter: SampleFilterFacts | None
