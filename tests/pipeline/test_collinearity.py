@@ -64,6 +64,14 @@ def test_others_are_the_variables_that_explain_one(climate: pd.DataFrame) -> Non
     assert found["own"].others == []
 
 
+def test_variable_that_only_resembles_one_does_not_explain_it() -> None:
+    """Of a = wet − b, c is the nearest to a, but wet and b explain it."""
+    a, b, noise, rest = np.random.default_rng(7).normal(size=(4, 80))
+    found = facts_of(frame(a=a, b=b, wet=a + b + 0.02 * noise, c=a + 0.1 * rest))
+    assert sorted(found["a"].others) == ["b", "wet"]
+    assert found["c"].others == ["a"]
+
+
 def test_nuisance_variables_explain_too(climate: pd.DataFrame) -> None:
     rain = climate[["IID", "rain", "own"]]
     altitude = frame(altitude=climate["rain"].to_numpy() + 0.05 * climate["snow"].to_numpy())
@@ -143,9 +151,10 @@ def test_run_warns_before_the_passes_and_records_the_factors(tmp_path: Path) -> 
     data = lfmm2.simulate(tmp_path / "d", n_samples=60, n_snps=300, seed=2)
     first = data.variables[:, 0]
     X = np.column_stack([first, first + 0.1 * first.std() * np.random.default_rng(0).normal(size=60)])
-    with pytest.warns(lfmm2.InputWarning, match="VIF") as caught:
-        lfmm2.run(None, data.bed, X, 2, out=tmp_path / "r")
-    assert sum("VIF" in str(w.message) for w in caught) == 1
+    for mind in (0.9, None):  # with mind the samples are known only after its pass
+        with pytest.warns(lfmm2.InputWarning, match="VIF") as caught:
+            lfmm2.run(None, data.bed, X, 2, out=tmp_path / "r", mind=mind, overwrite=True)
+        assert sum("VIF" in str(w.message) for w in caught) == 1
     record = StoredRun(tmp_path / "r").record
     assert record.collinearity["env1"].others == ["env2"]
     r = record.collinearity["env1"].correlation

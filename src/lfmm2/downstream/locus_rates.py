@@ -29,8 +29,9 @@ from lfmm2.statistics import benjamini_hochberg
 
 # Names of a chromosome that mean that it is unknown; a SNP with one of them is never near another.
 _NO_CHROMOSOME = ("0", ".")
-# Bits of the number of a window in a chromosome: positions are below 2³¹, and no window is shorter than a base.
-_WINDOW_BITS = 32
+# Bits of the number of a window in a chromosome: positions in files are below 2³¹, and no window is shorter than a
+# base. The other bits are for 2²³ chromosomes or contigs.
+_WINDOW_BITS = 40
 
 
 def find_placeless(table: pa.Table) -> NDArray[np.bool_]:

@@ -30,6 +30,8 @@ from lfmm2.results import CollinearityFacts
 MOST_INFLATED = 5.0
 # Variables that a warning names; the log has all of them.
 _MOST_NAMED = 3
+# Variables that are sought to explain one. More are no explanation, and the time grows with their square.
+_MOST_PARTNERS = 10
 
 
 def describe_collinearity(variables: AlignedVariables, X: Floats) -> dict[str, CollinearityFacts]:
@@ -80,10 +82,14 @@ def inflation(R: Floats, columns: Sequence[int], others: Sequence[int]) -> float
 
 
 def _find_partners(R: Floats, columns: Sequence[int], others: Sequence[int], vif: float) -> list[int]:
-    """Return the few other columns that explain at least half of a variance inflation, the most important first."""
+    """Return the few other columns that explain at least half of a variance inflation, the most important first.
+
+    Columns are added one by one, each the one that explains most, up to `_MOST_PARTNERS`. Those that are not needed
+    once all are there are dropped: of x = a + b, the first that is added may be a third one that resembles x.
+    """
     target = np.linalg.qr(R[:, columns])[0]  # (D, g)
     left, candidates, chosen = R.copy(), list(others), list[int]()
-    while candidates and (not chosen or inflation(R, columns, chosen) < vif / 2):
+    while candidates and len(chosen) < _MOST_PARTNERS and (not chosen or inflation(R, columns, chosen) < vif / 2):
         lengths = np.linalg.norm(left[:, candidates], axis=0)
         # A column that the chosen ones explain to the last digits is rounding error, and adds nothing.
         lengths[lengths < 1e-9] = np.inf
@@ -93,6 +99,12 @@ def _find_partners(R: Floats, columns: Sequence[int], others: Sequence[int], vif
         along = left[:, best] / np.linalg.norm(left[:, best])
         left -= np.outer(along, along @ left)
         target -= np.outer(along, along @ target)
+    while len(chosen) > 1:
+        without = {j: inflation(R, columns, [k for k in chosen if k != j]) for j in chosen}
+        least = max(chosen, key=lambda j: without[j])
+        if without[least] < vif / 2:
+            break
+        chosen.remove(least)
     return chosen
 
 
