@@ -102,13 +102,14 @@ def main() -> None:
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     level = float(sys.argv[2]) if len(sys.argv) > 2 else 0.05
     print(f"{repeats} data sets of {N_SAMPLES} samples and {N_CHROMOSOMES * SNPS_OF_CHROMOSOME} SNPs, level {level:g}")
-    print(f"{'':28}{'false: SNPs':>12}{'clumps':>8}{'Q_LOCUS':>9}{'found: clumps':>15}{'Q_LOCUS':>9}")
+    print(f"{'':28}{'false: SNPs':>12}{'clumps':>8}{'Q_LOCUS':>9}{'(s.e.)':>8}{'found: clumps':>15}{'Q_LOCUS':>9}")
     for name, scenario in SCENARIOS.items():
         with tempfile.TemporaryDirectory() as folder:
             rng = np.random.default_rng(list(SCENARIOS).index(name))
             sets = [one_set(scenario, level, rng, Path(folder)) for _ in range(repeats)]
         snps, _, clumps, found, loci, found_loci = np.mean(sets, axis=0)
-        print(f"{name:28}{snps:12.3f}{clumps:8.3f}{loci:9.3f}{found:15.2f}{found_loci:9.2f}", flush=True)
+        error = np.std(sets, axis=0)[4] / np.sqrt(repeats)
+        print(f"{name:28}{snps:12.3f}{clumps:8.3f}{loci:9.3f}{error:8.3f}{found:15.2f}{found_loci:9.2f}", flush=True)
 
 
 if __name__ == "__main__":
