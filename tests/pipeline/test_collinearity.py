@@ -81,8 +81,11 @@ def test_nuisance_variables_explain_too(climate: pd.DataFrame) -> None:
     assert found["rain"].vif > 100
 
 
-def test_one_variable_alone_has_no_factor() -> None:
+def test_one_variable_or_category_alone_has_no_factor() -> None:
     assert facts_of(frame(rain=np.arange(20.0) ** 2)) == {}
+    soil = frame(x=np.ones(20)).assign(soil=list("abcab" * 4))[["IID", "soil"]]
+    assert facts_of(soil, categorical="soil") == {}
+    assert list(facts_of(soil, frame(rain=np.arange(20.0) ** 2), categorical="soil")) == ["soil=b", "soil=c"]
 
 
 def test_no_unit_changes_a_factor(climate: pd.DataFrame) -> None:

@@ -35,7 +35,7 @@ _MOST_PARTNERS = 10
 
 
 def describe_collinearity(variables: AlignedVariables, X: Floats) -> dict[str, CollinearityFacts]:
-    """Return the facts of each variable that is tested; empty if it is the only column of X.
+    """Return the facts of each variable that is tested; empty if there is but one variable, or one category.
 
     Parameters
     ----------
@@ -44,11 +44,12 @@ def describe_collinearity(variables: AlignedVariables, X: Floats) -> dict[str, C
         Centred variables and nuisance variables of the samples in use, in the order of `variables`.
     """
     names = [*variables.names, *variables.nuisance_names]
-    if len(names) == 1:
+    groups = _groups(variables.names, variables.categories)
+    if len(groups[0]) == len(names):
         return {}
     R = np.linalg.qr(X / np.linalg.norm(X, axis=0))[1]  # (d + c, d + c)
     facts: dict[str, CollinearityFacts] = {}
-    for group in _groups(variables.names, variables.categories):
+    for group in groups:
         columns = [names.index(name) for name in group]
         others = [j for j in range(len(names)) if j not in columns]
         vif = inflation(R, columns, others)
