@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import lfmm2
+from lfmm2.cli.program import main
 from lfmm2.pipeline.collinearity import describe_collinearity, inflation, warn_of_collinearity
 from lfmm2.pipeline.inputs import align_variables
 from lfmm2.pipeline.run_options import SampleOptions
@@ -168,3 +169,22 @@ def test_run_warns_before_the_passes_and_records_the_factors(tmp_path: Path) -> 
         warnings.simplefilter("error", lfmm2.InputWarning)
         lfmm2.run(None, data.bed, data.env, 2)
         lfmm2.estimate_factors(data.bed, X, 2)  # no test is weakened where none is made
+
+
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
+def test_terminal_shows_factors_only_where_they_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lfmm2.simulate("d", n_samples=60, n_snps=200, seed=2)
+    climate = pd.read_csv("d.env.csv")
+    near = climate["env1"] + 0.1 * climate["env1"].std() * np.random.default_rng(0).normal(size=60)
+    climate.assign(near=near).to_csv("near.csv", index=False)
+    shown = {}
+    for table in ("d.env.csv", "near.csv"):
+        with pytest.raises(SystemExit, match="^0$"):
+            main(["run", "--bed", "d", "--env", table, "-K", "2", "--out", "r", "--overwrite"])
+        shown[table] = capsys.readouterr().out
+        assert "VIF:" in Path("r.lfmm2.log").read_text()
+    assert "VIF:" not in shown["d.env.csv"]
+    assert "r = 0.99" in shown["near.csv"].split("VIF:")[1].split("\n")[0]
