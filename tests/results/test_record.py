@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import lfmm2
+from lfmm2._words import with_error
 from lfmm2.files import read_record, seal_json
 from lfmm2.process.versions import software
 from lfmm2.results.record import RunRecord
@@ -75,7 +76,7 @@ def test_record_holds_certificate_inflation_and_passes(run):
     assert labels[-1] == "tests"
     assert len(labels) == result.factors.n_passes + 2
     assert all(entry["seconds"] > 0 for entry in record["passes"])
-    assert f"GIF of env1:      {result.gif[0]:.4f}" in log
+    assert f"GIF of env1:      {with_error(result.gif[0], result.gif_se[0])}\n" in log
 
 
 def test_record_holds_versions_command_and_parameters(run):

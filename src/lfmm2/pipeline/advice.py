@@ -78,11 +78,11 @@ class Evidence:
     @property
     def is_below(self) -> bool:
         """True if the GIF is below 1 by more than chance makes it, and by enough to matter."""
-        return self.test.gif < _NEAR[0] and self.test.gif + _ERRORS * self.test.gif_se < 1
+        return self.test.gif < _NEAR[0] and self._errors_above(Inflation(1.0, 0.0)) < -_ERRORS
 
     def is_above(self, limit: float) -> bool:
         """Return True if the GIF is above a limit by more than chance makes it."""
-        return self.test.gif - _ERRORS * self.test.gif_se > limit
+        return self._errors_above(Inflation(limit, 0.0)) > _ERRORS
 
     @property
     def best_k(self) -> int | None:
@@ -91,8 +91,18 @@ class Evidence:
 
     def differs_from(self, k: int) -> bool:
         """Return True if the GIF with k factors differs from that of the test by more than chance makes it."""
-        other = self.by_k[k]
-        return abs(self.test.gif - other.gif) > _ERRORS * math.hypot(self.test.gif_se, other.se)
+        return abs(self._errors_above(self.by_k[k])) > _ERRORS
+
+    def _errors_above(self, other: Inflation) -> float:
+        """Return how many standard errors ln GIF lies above that of another; NaN if an error is not known.
+
+        The error of a GIF is in proportion to it, so that one which is small by chance has too small an error. Its
+        logarithm does not: it halves the number of false warnings of a GIF below 1.
+        """
+        if not (self.test.gif > 0 and other.gif > 0):
+            return math.nan
+        error = math.hypot(self.test.gif_se / self.test.gif, other.se / other.gif)
+        return math.log(self.test.gif / other.gif) / error if error > 0 else math.nan
 
 
 Rule = Callable[[Evidence], str | None]

@@ -36,6 +36,9 @@ Blocks = Callable[[], Iterable[Floats]]
 
 #: Median of χ² with one degree of freedom, 2·erfinv(½)²; the rounded 0.456 in use elsewhere is 0.23 % off.
 CHI2_1_MEDIAN = 0.454936423119572752
+# Standard error of the GIF of m independent null tests, times √m: 1 / (2 f(x) x) with the density f of χ²₁ at its median
+# x. Linkage makes it larger only, so that a smaller error of the jackknife is chance.
+_INDEPENDENT_ERROR = 2.33
 # p-values above which tests are counted for Storey's share of nulls.
 _STOREY_THRESHOLDS = np.arange(1, 20) / 20
 # Of the edges of the histogram, one in so many may stand for such a threshold; p of all edges would take longer.
@@ -377,8 +380,8 @@ def fit_null(
     null = fit_empirical_null(z_edges, counts, "mle")
     matched = fit_empirical_null(z_edges, counts, "central") if central else None
     used = "student" if method == "empirical-null" and null.problem else method
-    gif, gif_se = inflation(middle, statistic.median_square), error_of_square / statistic.median_square
-    return Calibration(statistic, used, gif, gif_se, null, matched, histogram=histogram)
+    found = _judge_inflation(statistic, middle, error_of_square, histogram.n)
+    return Calibration(statistic, used, *found, null, matched, histogram=histogram)
 
 
 def measure_inflation(statistic: TestStatistic, method: str, blocks: Blocks) -> Inflation:
@@ -386,9 +389,18 @@ def measure_inflation(statistic: TestStatistic, method: str, blocks: Blocks) -> 
     histogram = MagnitudeHistogram()
     for block in blocks():
         histogram.add(block)
-    expected, medians = statistic.for_method(method).median_square, BlockMedians(histogram)
+    medians = BlockMedians(histogram)
     middle = middle_pair(histogram, medians.watch(blocks()))
-    return Inflation(inflation(middle, expected), medians.error_of_square() / expected)
+    return _judge_inflation(statistic.for_method(method), middle, medians.error_of_square(), histogram.n)
+
+
+def _judge_inflation(
+    statistic: TestStatistic, middle: tuple[float, float], error_of_square: float, n_tests: int
+) -> Inflation:
+    """Return the GIF with its standard error: that of the jackknife, or of independent tests if that is larger."""
+    gif = inflation(middle, statistic.median_square)
+    least = gif * _INDEPENDENT_ERROR / max(n_tests, 1) ** 0.5
+    return Inflation(gif, float(np.maximum(error_of_square / statistic.median_square, least)))
 
 
 def _signed_counts(statistic: TestStatistic, histogram: MagnitudeHistogram) -> tuple[Floats, Ints]:
