@@ -10,13 +10,14 @@ import pytest
 
 from lfmm2.pipeline import Evidence, meaning_of_gif
 from lfmm2.pipeline import advice as rules
+from lfmm2.results import StructureFacts
 from lfmm2.statistics import CalibrationSummary, Inflation
 
 
 def evidence(gif: float, se: float = 0.02, method: str = "student", **known: Any) -> Evidence:
     rest = (math.nan,) * 8
     fit = CalibrationSummary(method, gif, se, *rest, 10_000)
-    return Evidence(fit, **{"n_factors": 3, "most_factors": 50} | known)
+    return Evidence(fit, **{"n_factors": 3, "most_factors": 50, "n_samples": 100} | known)
 
 
 def by_k(**gifs: float) -> dict[int, Inflation]:
@@ -84,22 +85,27 @@ def test_smallest_k_is_never_to_be_lowered() -> None:
 
 
 def test_structure_that_factors_do_not_see_asks_for_no_other_k() -> None:
-    text = warned(evidence(3.0, r2_factors=0.05, r2_pcs=0.82, n_axes=20))
-    assert "R² 0.82 on the leading axes of the genotypes, 0.05 on the factors" in text
-    assert "--lambda 1x" in text
-    assert "larger" not in text
-    for factors, pcs in ((0.5, 0.8), (0.05, 0.2), (None, 0.9), (0.05, None)):
-        assert rules.unseen_structure(evidence(3.0, r2_factors=factors, r2_pcs=pcs)) is None
+    unseen = evidence(3.0, structure=StructureFacts(0.05, 0.82, 10), n_axes=20)
+    text = warned(unseen)
+    assert "R² 0.82 on 10 axes of the genotypes, 0.05 on the factors" in text
+    assert text.endswith("so other numbers of factors do not mend it")
+    for factors, pcs in ((0.5, 0.8), (0.05, 0.2), (0.05, math.nan)):
+        assert rules.unseen_structure(replace(unseen, structure=StructureFacts(factors, pcs, 10))) is None
+    assert rules.unseen_structure(replace(unseen, structure=None)) is None
 
 
 def test_absorbed_variable_is_named() -> None:
+    absorbed = StructureFacts(0.93, 0.95, 10)
     for gif in (0.7, 3.0):
-        assert "the factors explain 0.93 of the variable" in warned(evidence(gif, r2_factors=0.93, n_axes=20))
-    assert rules.absorbed_by_factors(evidence(3.0, r2_factors=0.5)) is None
+        assert "the factors explain 0.93 of the variable" in warned(evidence(gif, structure=absorbed, n_axes=20))
+    assert rules.absorbed_by_factors(evidence(3.0, structure=StructureFacts(0.7, 0.75, 10))) is None
+    # Thirty factors explain much of any variable of forty samples.
+    many = evidence(3.0, structure=StructureFacts(0.85, 0.9, 10), n_factors=30, n_samples=40)
+    assert rules.absorbed_by_factors(many) is None
 
 
 def test_repeated_genotypes_come_first() -> None:
-    text = warned(evidence(1500.0, 40.0, n_factors=18, by_k=GROWING, has_sweep=True, n_repeated=60, r2_factors=0.9))
+    text = warned(evidence(1500.0, 40.0, n_factors=18, by_k=GROWING, has_sweep=True, n_repeated=60))
     assert text.endswith("60 samples repeat the genotype of another and count as independent ones; keep one of each")
 
 

@@ -237,12 +237,13 @@ def test_json_of_a_record_takes_paths_that_are_no_utf8():
 
 
 def test_warnings_are_in_record_and_log(tmp_path):
-    data = simulate(tmp_path / "d", n_samples=60, n_snps=800, n_causal=0, n_variables=1, seed=1)
+    data = simulate(tmp_path / "d", n_samples=60, n_snps=4000, n_causal=0, n_variables=1, seed=1)
     with pytest.warns(lfmm2.CalibrationWarning):
         lfmm2.run(None, data.bed, np.sort(np.random.default_rng(0).standard_normal(60)), 1, out=tmp_path / "r")
     record = strict((tmp_path / "r.lfmm2.json").read_text())
-    assert "genomic inflation factor" in record["warnings"][0]
-    assert f"Warning: {record['warnings'][0]}" in (tmp_path / "r.lfmm2.log").read_text()
+    assert any("genomic inflation factor" in text for text in record["warnings"])
+    log = (tmp_path / "r.lfmm2.log").read_text()
+    assert all(f"Warning: {text}" in log for text in record["warnings"])
 
 
 def test_array_genotypes_are_described(tmp_path):

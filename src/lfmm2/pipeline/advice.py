@@ -13,7 +13,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lfmm2._words import with_error, with_spaces
+from lfmm2._words import visible, with_error, with_spaces
+from lfmm2.pipeline.structure import adjusted, is_unseen
+from lfmm2.results import StructureFacts
 from lfmm2.statistics import CalibrationSummary, Inflation
 
 # Standard errors by which a GIF, or the difference of two, has to exceed a limit. Of 20 blocks, three of them are
@@ -26,10 +28,8 @@ _REMOVABLE, _TOO_LARGE = 1.5, 2.0
 # GIF of a sweep that would be enough. With a smaller limit sound runs are said to be confounded, with a larger one
 # confounding is missed.
 _ENOUGH = 1.4
-# R² of a variable on the factors above which hardly anything is left to test.
+# Adjusted R² of a variable on the factors above which hardly anything is left to test.
 _ABSORBED = 0.8
-# R² on the leading axes of the genotypes that matters, and how many times that on the factors it has to be.
-_STRUCTURED, _TIMES = 0.3, 2.0
 
 _REMOVED = {
     "student": "some inflation, which the calibration removes",
@@ -48,14 +48,15 @@ class Evidence:
     test : CalibrationSummary
     n_factors, most_factors : int
         K of the test, and the largest K that its samples and variables allow.
+    n_samples : int
     by_k : dict of int to Inflation
         GIF of the same variable at every K of a sweep for which it is defined; empty without a sweep.
     has_sweep : bool
         True if the run had a sweep, in which the joint test is not.
     n_axes : int, optional
         Number of axes of population structure that stand out in the scree.
-    r2_factors, r2_pcs : float, optional
-        R² of the variable on the factors, and on as many leading axes of the genotypes without regard to variables.
+    structure : StructureFacts, optional
+        How far the variable follows structure; None for the joint test.
     n_repeated : int
         Number of samples that repeat the genotype of another.
     """
@@ -63,11 +64,11 @@ class Evidence:
     test: CalibrationSummary
     n_factors: int
     most_factors: int
+    n_samples: int
     by_k: dict[int, Inflation] = field(default_factory=dict)
     has_sweep: bool = False
     n_axes: int | None = None
-    r2_factors: float | None = None
-    r2_pcs: float | None = None
+    structure: StructureFacts | None = None
     n_repeated: int = 0
 
     @property
@@ -124,6 +125,17 @@ def fallback_note(name: str, problem: str | None) -> str:
     return f"{name}: {problem}; calibrated by the genomic inflation factor"
 
 
+def confounding_notes(structure: dict[str, StructureFacts], K: int, n_samples: int) -> list[str]:
+    """Return a sentence for each variable that follows structure which the factors do not see."""
+    return [
+        f"{visible(name)}: {of.n_pcs} axes of the genotypes explain {of.r2_pcs:.2f} of it, the K = {K} factors "
+        f"only {of.r2_factors:.2f}: it follows population structure that the factors do not see, so hits may "
+        "be false; compare --lambda 1x, or leave the variable out"
+        for name, of in structure.items()
+        if is_unseen(of, K, n_samples)
+    ]
+
+
 def meaning_of_gif(evidence: Evidence) -> str:
     """Return what the GIF of a test means, in a few words for a table."""
     test = evidence.test
@@ -136,7 +148,7 @@ def meaning_of_gif(evidence: Evidence) -> str:
     if test.gif < _NEAR[0] or (test.gif <= _REMOVABLE and not evidence.is_above(1.0)):
         return "1 within its error: the raw p are as expected"
     if test.gif <= _REMOVABLE:
-        return f"above 1: {_REMOVED[test.method]}"
+        return f"above 1: {_REMOVED.get(test.method, 'some inflation')}"
     reliance = "do not rely on calibration alone; " if test.gif > _TOO_LARGE and test.method != "none" else ""
     uncalibrated = "; these p are not calibrated" if test.method == "none" else ""
     level = "above 2" if test.gif > _TOO_LARGE else "well above 1"
@@ -169,24 +181,24 @@ def grows_with_k(evidence: Evidence) -> str | None:
 
 
 def unseen_structure(evidence: Evidence) -> str | None:
-    """Say that the variable follows structure which factors do not see, where PCs explain far more of it."""
-    pcs, factors = evidence.r2_pcs, evidence.r2_factors
-    if pcs is None or factors is None or not pcs > max(_STRUCTURED, _TIMES * factors):
+    """Say that no number of factors helps where the variable follows structure which factors do not see."""
+    of = evidence.structure
+    if of is None or not is_unseen(of, evidence.n_factors, evidence.n_samples):
         return None
-    shares = f"R² {pcs:.2f} on the leading axes of the genotypes, {factors:.2f} on the factors"
     return (
-        f"the variable follows structure that the factors do not see ({shares}), which other numbers of factors do not "
-        "mend: compare --lambda 1x, or leave the variable out"
+        f"the variable follows structure that the factors do not see (R² {of.r2_pcs:.2f} on {of.n_pcs} axes of the "
+        f"genotypes, {of.r2_factors:.2f} on the factors), so other numbers of factors do not mend it"
     )
 
 
 def absorbed_by_factors(evidence: Evidence) -> str | None:
     """Say that hardly anything of the variable is left to test, where the factors explain it."""
-    if evidence.r2_factors is None or not evidence.r2_factors > _ABSORBED:
+    of = evidence.structure
+    if of is None or not adjusted(of.r2_factors, evidence.n_factors, evidence.n_samples) > _ABSORBED:
         return None
     return (
-        f"the factors explain {evidence.r2_factors:.2f} of the variable, so little is left to test; only samples in "
-        "which variable and structure differ can help"
+        f"the factors explain {of.r2_factors:.2f} of the variable, so little is left to test; only samples in which "
+        "variable and structure differ can help"
     )
 
 

@@ -19,10 +19,11 @@ from lfmm2.model import (
     compute_scree,
     estimate_from_matrix,
     suggest_factors,
+    variance_on_axes,
     variance_on_factors,
     warn_unless_converged,
 )
-from lfmm2.pipeline.advice import Evidence, calibration_warning, fallback_note
+from lfmm2.pipeline.advice import Evidence, calibration_warning, confounding_notes, fallback_note
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept, read_text
 from lfmm2.pipeline.inputs import most_factors
 from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_note, missing_calls_note
@@ -30,7 +31,8 @@ from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.snp_choice import SnpChoice
 from lfmm2.pipeline.statistics_store import StatisticsStore, ThinnedRows, collect_statistics
-from lfmm2.results import MissingCallFacts
+from lfmm2.pipeline.structure import describe_structure, tie_notes
+from lfmm2.results import MissingCallFacts, StructureFacts
 from lfmm2.statistics import Calibration, Inflation, Sweep, SweepRow, histogram_table, sweep_table
 
 
@@ -67,9 +69,11 @@ class Tested:
     held_out : HeldOutError or None
         Errors of filled calls; None unless missing calls were filled from the factors.
     notes : list of str
-        Warnings about missing calls and the calibrations.
+        Warnings about the fit, missing calls and the calibrations.
     missing_calls : MissingCallFacts or None
         Missing rates of the samples; None where genotypes do not count missing calls by sample.
+    structure : dict of str to StructureFacts
+        How far each variable follows structure.
     """
 
     store: StatisticsStore
@@ -78,6 +82,7 @@ class Tested:
     held_out: HeldOutError | None
     notes: list[str]
     missing_calls: MissingCallFacts | None
+    structure: dict[str, StructureFacts]
 
 
 def estimate_factors(
@@ -148,19 +153,22 @@ def run_snp_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, engine: Engine
 
 def calibrate_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, store: StatisticsStore) -> Tested:
     """Calibrate the statistics of every test, with warnings, and sum up missing calls, the sweep and held-out calls."""
-    test = inputs.options.test
+    test, names = inputs.options.test, inputs.variables.names
     calibrations = store.calibrations(test.calibrate, _thinned_rows(inputs, choice))
     missing_calls = describe_missing_calls(store.tally, inputs.variables.iids)
     doubt = missing_calls_note(missing_calls, len(inputs.variables.rows))
     if doubt:
         warnings.warn(doubt, InputWarning, stacklevel=6)
-    rows = store.sweep(test.calibrate) if inputs.numbers.ks else []
-    notes = _calibration_notes(inputs, fit, calibrations, rows)
+    n_samples, ks = len(inputs.variables.rows), inputs.numbers.ks
+    structure = describe_structure(inputs.ridge, fit.factors, fit.K, names)
+    rows = store.sweep(test.calibrate) if ks else []
+    notes = tie_notes(fit.factors, fit.K, ks) + confounding_notes(structure, fit.K, n_samples)
+    notes += _calibration_notes(inputs, fit, calibrations, rows, structure)
     for note in notes:
         warnings.warn(note, CalibrationWarning, stacklevel=6)
     sweep = _summarise_sweep(inputs, fit, rows) if rows else None
     held_out = store.held_out_error() if test.impute == "factors" else None
-    return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls)
+    return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls, structure)
 
 
 def _thinned_rows(inputs: RunInputs, choice: SnpChoice) -> ThinnedRows | None:
@@ -171,13 +179,16 @@ def _thinned_rows(inputs: RunInputs, choice: SnpChoice) -> ThinnedRows | None:
 
 
 def _calibration_notes(
-    inputs: RunInputs, fit: Fit, calibrations: list[Calibration], rows: list[list[SweepRow]]
+    inputs: RunInputs,
+    fit: Fit,
+    calibrations: list[Calibration],
+    rows: list[list[SweepRow]],
+    structure: dict[str, StructureFacts],
 ) -> list[str]:
     """Return the warnings about the calibrations of all tests, judged on what the run has found."""
-    names, n_samples = inputs.variables.names, len(inputs.variables.rows)
-    r2_factors = variance_on_factors(inputs.ridge, fit.factors, len(names))[fit.K]
+    names, (n_samples, n_variables) = inputs.variables.names, inputs.variables.values.shape
     common = Evidence(
-        calibrations[-1].summary, fit.K, most_factors(n_samples, inputs.variables.values.shape[1]),
+        calibrations[-1].summary, fit.K, most_factors(n_samples, n_variables), n_samples,
         has_sweep=bool(rows), n_axes=None if fit.scree is None else fit.scree.n_axes,
     )  # fmt: skip
     notes = []
@@ -189,7 +200,7 @@ def _calibration_notes(
             evidence = replace(
                 evidence,
                 by_k={k: Inflation(of.gif, of.gif_se) for k, of in by_k.items() if np.isfinite(of.gif)},
-                r2_factors=float(r2_factors[j]),
+                structure=structure[name],
             )
         notes.append(calibration_warning(name, evidence))
         if calibration.method != inputs.options.test.calibrate:
@@ -201,6 +212,8 @@ def _summarise_sweep(inputs: RunInputs, fit: Fit, of_variables: list[list[SweepR
     """Summarise the tests with each number of factors of a sweep."""
     names = inputs.variables.names
     rows = dict(zip(names, of_variables, strict=True))
-    shares = variance_on_factors(inputs.ridge, fit.factors, len(names))
+    of_factors = variance_on_factors(inputs.ridge, fit.factors, len(names))
+    of_axes = variance_on_axes(inputs.ridge.X[:, : len(names)], fit.factors.axes)
+    gaps = np.append(np.nan, fit.factors.gaps)  # k from 0
     suggested, reason = suggest_factors(fit.scree, inputs.numbers.ks)
-    return Sweep(sweep_table(rows, shares), histogram_table(rows), suggested, reason)
+    return Sweep(sweep_table(rows, of_factors, of_axes, gaps), histogram_table(rows), suggested, reason)

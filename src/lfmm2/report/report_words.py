@@ -99,14 +99,14 @@ def gif_cells(run: StoredRun, table: str, sweep: list[dict[str, Any]]) -> tuple[
     record = run.record
     n_variables = len(record.variables) + len(record.nuisance_variables)
     rows = [row for row in sweep if row["VARIABLE"] == table and row["K"] is not None and row["GIF"] is not None]
-    shares = [row["R2_FACTORS"] for row in rows if row["K"] == run.n_factors]
     evidence = Evidence(
         record.calibration.tests[table],
         run.n_factors,
         most_factors(record.tested.n_samples_used, n_variables),
+        record.tested.n_samples_used,
         {row["K"]: Inflation(row["GIF"], math.nan if (se := row["GIF_SE"]) is None else se) for row in rows},
         bool(sweep),
         _n_axes(run),
-        shares[0] if shares else None,
+        record.structure.get(table),
     )
     return evidence.shown, meaning_of_gif(evidence)

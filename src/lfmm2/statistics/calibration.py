@@ -36,8 +36,8 @@ Blocks = Callable[[], Iterable[Floats]]
 
 #: Median of χ² with one degree of freedom, 2·erfinv(½)²; the rounded 0.456 in use elsewhere is 0.23 % off.
 CHI2_1_MEDIAN = 0.454936423119572752
-# Standard error of the GIF of m independent null tests, times √m: 1 / (2 f(x) x) with the density f of χ²₁ at its median
-# x. Linkage makes it larger only, so that a smaller error of the jackknife is chance.
+# Standard error of the GIF of m independent null tests, times √m: 1 / (2 f(x) x) with the density f of χ²₁ at its
+# median x. Linkage makes it larger only, so that a smaller error of the jackknife is chance.
 _INDEPENDENT_ERROR = 2.33
 # p-values above which tests are counted for Storey's share of nulls.
 _STOREY_THRESHOLDS = np.arange(1, 20) / 20
