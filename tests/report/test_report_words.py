@@ -10,6 +10,7 @@ from made_results import write_results
 
 from lfmm2.report.report_words import (
     counted_as,
+    gif_cells,
     number,
     scree_sentence,
     small_p,
@@ -55,6 +56,17 @@ def test_numbers_may_have_as_many_digits_each() -> None:
 
 def test_one_is_singular() -> None:
     assert [counted_as(n, "axis", "axes") for n in (0, 1, 2000)] == ["0 axes", "1 axis", "2 000 axes"]
+
+
+def test_gif_of_a_table_is_judged_on_the_sweep_and_the_structure_of_its_run(tmp_path: Path) -> None:
+    prefix = write_results(tmp_path / "r", np.zeros((40, 2)), gif=2.5, K=3, sweep=(1, 3))
+    run = StoredRun(prefix)
+    rows = [{"K": k, "VARIABLE": "env1", "GIF": gif, "GIF_SE": 0.01} for k, gif in ((1, 1.5), (3, 2.5))]
+    shown, meaning = gif_cells(run, "env1", rows)
+    assert shown == "2.500 ± 0.010"
+    assert "it grows from 1.500 ± 0.010 (K = 1) to 2.500 ± 0.010 (K = 3): take fewer factors" in meaning
+    assert "compare the variables by K" in gif_cells(run, "joint", rows)[1]
+    assert "compare numbers of factors" in gif_cells(run, "env2", [])[1]
 
 
 @pytest.mark.parametrize(

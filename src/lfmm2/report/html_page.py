@@ -180,6 +180,7 @@ def _sweep_tables(contents: Contents) -> dict[str, str]:
     columns = {
         "K": ("K", ".0f"),
         "GIF": ("GIF", ".3f"),
+        "GIF_SE": ("± its error", ".2g"),
         "MEDIAN_ABS_T": ("median |t|", ".3f"),
         "Q999_ABS_T": ("99.9 % of |t|", ".2f"),
         "N_FDR05": ("FDR 5 %", ".0f"),

@@ -104,7 +104,7 @@ def gif_cells(run: StoredRun, table: str, sweep: list[dict[str, Any]]) -> tuple[
         run.n_factors,
         most_factors(record.tested.n_samples_used, n_variables),
         record.tested.n_samples_used,
-        {row["K"]: Inflation(row["GIF"], math.nan if (se := row["GIF_SE"]) is None else se) for row in rows},
+        {row["K"]: Inflation(row["GIF"], math.nan if (se := row.get("GIF_SE")) is None else se) for row in rows},
         bool(sweep),
         _n_axes(run),
         record.structure.get(table),
