@@ -8,6 +8,11 @@ of 20 chromosomes of a coalescent with recombination (msprime), independent ones
 Printed for each kind of data and λ: mean and standard deviation (sd) of the GIF; mean and sd of z = (GIF - 1) / SE by
 the jackknife over 20 and over 100 blocks; and the number of runs with a warning of the GIF, by the rule that took SNPs
 for independent (GIF < 1 - 3 · 2.33 / √m of m SNPs), and as lfmm2 gives it.
+
+    python bench/gif_error.py --by-k
+
+The mean GIF of random variables by K over 10 sets of 3 000 independent SNPs without structure, and the smallest and
+largest GIF over 20 variables where three populations are left to K = 1.
 """
 
 from __future__ import annotations
@@ -69,12 +74,37 @@ def error(t: np.ndarray, n_blocks: int, median: float) -> float:
     return blocks.error_of_square() / median
 
 
+def print_gif_by_k(lambda_: str) -> None:
+    """Print the GIF by K without structure, and with structure that too few factors leave."""
+    options = {"lambda_": lambda_, "ploidy": 2, "missing_genotype": [], "n_threads": 1}
+    for n, ks in ((30, [1, 5, 10, 20]), (60, [1, 10, 20, 40])):
+        gifs = []
+        for seed in range(10):
+            rng = np.random.default_rng(seed)
+            Y = rng.binomial(2, rng.uniform(0.1, 0.9, 3000), (n, 3000)).astype(float)
+            gifs.append(lfmm2.run(None, Y, rng.standard_normal((n, 1)), 1, sweep=ks, **options).sweep.table["GIF"])
+        means = np.mean([of.to_pylist() for of in gifs], axis=0)
+        shown = "  ".join(f"K={k} {gif:.2f}" for k, gif in zip(ks, means, strict=True))
+        print(f"λ {lambda_}, {n} samples without structure: {shown}", flush=True)
+    rng = np.random.default_rng(0)
+    Y = rng.binomial(2, np.repeat(rng.uniform(0.1, 0.9, (3, 3000)), 20, axis=0)).astype(float)
+    for K in (1, 2):
+        gif = [lfmm2.run(None, Y, rng.standard_normal((60, 1)), K, **options).gif[0] for _ in range(20)]
+        print(f"λ {lambda_}, 60 samples of 3 populations, K={K}: {min(gif):.2f} to {max(gif):.2f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", type=int, default=6)
     parser.add_argument("--variables", type=int, default=12)
     parser.add_argument("--lambdas", default="1e-5,1x")
+    parser.add_argument("--by-k", action="store_true")
     given = parser.parse_args()
+    if given.by_k:
+        warnings.simplefilter("ignore", lfmm2.LfmmWarning)
+        for lambda_ in given.lambdas.split(","):
+            print_gif_by_k(lambda_)
+        return
     kinds = {
         "independent": independent,
         "linked, one population": lambda seed: linked(1, 1e-8, seed),
