@@ -85,10 +85,15 @@ def test_smallest_k_is_never_to_be_lowered() -> None:
 
 
 def test_structure_that_factors_do_not_see_asks_for_no_other_k() -> None:
-    unseen = evidence(3.0, structure=StructureFacts(0.05, 0.82, 10), n_axes=20)
+    unseen = evidence(3.0, structure=StructureFacts(0.05, 0.82, 10), n_axes=3)
     text = warned(unseen)
-    assert "R² 0.82 on 10 axes of the genotypes, 0.05 on the factors" in text
-    assert text.endswith("so other numbers of factors do not mend it")
+    assert "follows structure that the K = 3 factors do not see, and other numbers of factors do not mend that" in text
+    assert text.endswith("; compare --lambda 1x, or leave the variable out")
+    flat = replace(unseen, n_axes=20, by_k=by_k(k3=3.0, k6=2.9), has_sweep=True)
+    assert "other numbers of factors do not mend that" in warned(flat)
+    assert "K = 6 of the sweep has 1.20" in warned(replace(flat, by_k=by_k(k3=3.0, k6=1.2)))
+    # Axes that are left may be those that the variable follows.
+    assert "compare the GIF by K, --sweep 1:6, and --lambda 1x" in warned(replace(unseen, n_axes=5))
     for factors, pcs in ((0.5, 0.8), (0.05, 0.2), (0.05, math.nan)):
         assert rules.unseen_structure(replace(unseen, structure=StructureFacts(factors, pcs, 10))) is None
     assert rules.unseen_structure(replace(unseen, structure=None)) is None
@@ -130,7 +135,7 @@ def test_falling_gif_at_the_end_of_the_sweep_asks_for_a_longer_one() -> None:
 
 
 def test_without_a_sweep_the_scree_decides() -> None:
-    assert "K is 3, and 6 axes of structure exceed chance: compare larger K, --sweep 1:6" in warned(
+    assert "K is 3, and 6 axes of structure exceed chance: compare K up to there and beyond, --sweep 1:6" in warned(
         evidence(3.0, n_axes=6)
     )
     assert "compare numbers of factors, --sweep 1:10" in warned(evidence(3.0, n_axes=2))

@@ -86,6 +86,11 @@ class Evidence:
         return self._errors_above(Inflation(limit, 0.0)) > _ERRORS
 
     @property
+    def has_more_axes(self) -> bool:
+        """True if more axes of structure stand out than factors were taken, and more factors are possible."""
+        return self.n_factors < min(self.n_axes or 0, self.most_factors)
+
+    @property
     def best_k(self) -> int | None:
         """K of the sweep with the smallest GIF; None without a sweep."""
         return min(self.by_k, key=lambda k: self.by_k[k].gif) if self.by_k else None
@@ -181,14 +186,14 @@ def grows_with_k(evidence: Evidence) -> str | None:
 
 
 def unseen_structure(evidence: Evidence) -> str | None:
-    """Say that no number of factors helps where the variable follows structure which factors do not see."""
-    of = evidence.structure
-    if of is None or not is_unseen(of, evidence.n_factors, evidence.n_samples):
+    """Say that the variable follows structure which factors do not see; more of them help only if axes are left."""
+    of, K = evidence.structure, evidence.n_factors
+    if of is None or not is_unseen(of, K, evidence.n_samples):
         return None
-    return (
-        f"the variable follows structure that the factors do not see (R² {of.r2_pcs:.2f} on {of.n_pcs} axes of the "
-        f"genotypes, {of.r2_factors:.2f} on the factors), so other numbers of factors do not mend it"
-    )
+    fact = f"the variable follows structure that the K = {K} factors do not see"
+    if not evidence.by_k and evidence.has_more_axes:
+        return f"{fact}; compare the GIF by K, {_sweep_to(evidence, evidence.n_axes or 0)}, and --lambda 1x"
+    return f"{fact}, and other numbers of factors do not mend that; compare --lambda 1x, or leave the variable out"
 
 
 def absorbed_by_factors(evidence: Evidence) -> str | None:
@@ -240,10 +245,11 @@ def compare_variables(evidence: Evidence) -> str | None:
 
 def more_axes_than_factors(evidence: Evidence) -> str | None:
     """Recommend to compare more factors where more axes of structure stand out than factors were taken."""
-    n_axes, K = evidence.n_axes, evidence.n_factors
-    if n_axes is None or not min(n_axes, evidence.most_factors) > K:
+    n_axes = evidence.n_axes or 0
+    if not evidence.has_more_axes:
         return None
-    return f"K is {K}, and {_count_axes(n_axes)} exceed chance: compare larger K, {_sweep_to(evidence, n_axes)}"
+    fact = f"K is {evidence.n_factors}, and {_count_axes(n_axes)} exceed chance"
+    return f"{fact}: compare K up to there and beyond, {_sweep_to(evidence, n_axes)}"
 
 
 def largest_k(evidence: Evidence) -> str | None:
@@ -289,7 +295,7 @@ def _sweep_to(evidence: Evidence, least: int) -> str:
 
 # Rules for a GIF that is too large and for one that is too small, in the order in which they are asked.
 _ABOVE: tuple[Rule, ...] = (
-    repeated_genotypes, grows_with_k, unseen_structure, absorbed_by_factors, better_k_of_sweep, sweep_ends_early,
+    repeated_genotypes, grows_with_k, better_k_of_sweep, unseen_structure, absorbed_by_factors, sweep_ends_early,
     flat_over_k, compare_variables, largest_k, more_axes_than_factors, look_by_k,
 )  # fmt: skip
 _BELOW: tuple[Rule, ...] = (absorbed_by_factors, nearer_k_of_sweep, more_axes_than_factors, stay_cautious)
