@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lfmm2._words import with_error
 from lfmm2.pipeline import Evidence, meaning_of_gif
 from lfmm2.pipeline import advice as rules
 from lfmm2.results import StructureFacts
@@ -48,6 +49,28 @@ def warned(given: Evidence) -> str:
 )
 def test_warning_needs_three_standard_errors(gif: float, se: float, warns: bool) -> None:
     assert (rules.calibration_warning("bio1", evidence(gif, se)) is not None) == warns
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "shown"),
+    [
+        (1.3123, 0.0512, "1.31 ± 0.05"),
+        (1.3123, 0.0142, "1.312 ± 0.014"),
+        (1.3123, 0.0196, "1.31 ± 0.02"),
+        (1.3123, 0.0099, "1.312 ± 0.010"),
+        (1.3123, 0.27, "1.3 ± 0.3"),
+        (12.3, 1.9, "12.3 ± 1.9"),
+        (1523.0, 41.0, "1 520 ± 40"),
+        (1523.0, 141.0, "1 520 ± 140"),
+        (1.0, 1e-9, "1.000000 ± 0.000000"),
+        (1.3123, math.nan, "1.312"),
+        (1.3123, None, "1.312"),
+        (1.0, 0.0, "1.000"),
+        (math.nan, math.nan, "not defined"),
+    ],
+)
+def test_error_decides_on_the_digits(value: float, error: float | None, shown: str) -> None:
+    assert with_error(value, error) == shown
 
 
 def test_warning_states_the_factor_with_its_error() -> None:
@@ -111,7 +134,8 @@ def test_absorbed_variable_is_named() -> None:
 
 def test_repeated_genotypes_come_first() -> None:
     text = warned(evidence(1500.0, 40.0, n_factors=18, by_k=GROWING, has_sweep=True, n_repeated=60))
-    assert text.endswith("60 samples repeat the genotype of another and count as independent ones; keep one of each")
+    assert "; 60 samples repeat the genotype of another and count as independent ones, which no number of" in text
+    assert text.endswith("factors mends; keep one of each (--drop-duplicates) before K is judged")
 
 
 def test_smaller_gif_of_the_sweep_is_named() -> None:

@@ -97,3 +97,10 @@ def test_inflation_of_a_calibration_has_its_error(method: str) -> None:
     error = max(block_medians(t).error_of_square() / expected, found.gif * 2.33 / found.histogram.n**0.5)
     assert found.gif_se == found.summary.gif_se == error
     assert measure_inflation(statistic, method, lambda: [t]) == (found.gif, found.gif_se)
+
+
+def test_error_is_at_least_that_of_independent_tests() -> None:
+    t = np.tile(np.random.default_rng(8).standard_normal(200), N_BLOCKS)
+    assert block_medians(t).error_of_square() == pytest.approx(0, abs=1e-12)
+    gif, se = measure_inflation(StudentStatistic(30), "student", lambda: [t])
+    assert se == pytest.approx(gif * 2.33 / np.sqrt(len(t)))

@@ -170,7 +170,7 @@ def repeated_genotypes(evidence: Evidence) -> str | None:
     if evidence.n_repeated == 0:
         return None
     fact = f"{with_spaces(evidence.n_repeated)} samples repeat the genotype of another and count as independent ones"
-    return f"{fact}; keep one of each"
+    return f"{fact}, which no number of factors mends; keep one of each (--drop-duplicates) before K is judged"
 
 
 def grows_with_k(evidence: Evidence) -> str | None:
