@@ -50,6 +50,8 @@ def record_entries(
         },
         "df": max(n_samples - len(variables) - K, 1),
         "gif": dict.fromkeys(variables, shown),
+        "n_environments": n_samples,
+        "comparison": None,
         "sample_filter": None,
         "missing_calls": None,
         "filters": None,

@@ -38,6 +38,7 @@ from lfmm2.pipeline.inputs import (
 )
 from lfmm2.pipeline.options import TABLE
 from lfmm2.pipeline.run_options import RunOptions, SnpOptions
+from lfmm2.pipeline.sample_comparison import SampleComparison
 from lfmm2.pipeline.snps import listed_snps, select_snps
 from lfmm2.process import (
     Progress,
@@ -134,6 +135,8 @@ class RunInputs:
         Sources that were opened for this run, and that `close` closes.
     sample_filter : SampleFilterFacts or None
         Samples that `mind` has left out; None before that pass, or without one.
+    comparison : SampleComparison or None
+        Samples that repeat others, and relatives; None before that pass, or without one.
     """
 
     options: RunOptions
@@ -152,11 +155,17 @@ class RunInputs:
     input_bytes: int
     opened: tuple[GenotypeSource, ...]
     sample_filter: SampleFilterFacts | None = None
+    comparison: SampleComparison | None = None
 
     @property
     def to_count(self) -> bool:
         """True while the pass that counts missing calls, to leave out samples by `mind`, is still to come."""
         return self.options.samples.mind is not None and self.sample_filter is None
+
+    @property
+    def n_environments(self) -> int:
+        """Number of different rows among the values of the variables."""
+        return len(np.unique(self.variables.values[:, : len(self.variables.names)], axis=0))
 
     def make_engine(self) -> Engine:
         """Return an engine with the whole budget and an empty record of passes."""
@@ -313,8 +322,9 @@ def _align_to_samples(
 ) -> tuple[AlignedVariables, FactorNumbers, RidgeGeometry]:
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
     variables = align_variables(source.samples, X, covar, options.samples, source.has_ids)
-    # With mind the samples of given factors are known after the pass that counts missing calls.
-    return variables, *fit_to_samples(variables, numbers, options, order_given=options.samples.mind is None)
+    # The samples of given factors are known after the passes that leave some out.
+    to_choose = options.samples.mind is not None or options.samples.drop_duplicates
+    return variables, *fit_to_samples(variables, numbers, options, order_given=not to_choose)
 
 
 def fit_to_samples(

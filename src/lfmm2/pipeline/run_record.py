@@ -53,6 +53,8 @@ def make_record(
         factors=_describe_factors(fit),
         df=tested.store.df,
         gif={name: test.gif for name, test in calibration.variables.items()},
+        n_environments=inputs.n_environments,
+        comparison=None if inputs.comparison is None else inputs.comparison.facts,
         sample_filter=inputs.sample_filter,
         missing_calls=tested.missing_calls,
         filters=choice.filters,

@@ -26,6 +26,7 @@ from lfmm2.pipeline.checkpoints import Checkpoints, read_kept, read_text
 from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_note, missing_calls_note
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
+from lfmm2.pipeline.sample_comparison import repeats_note
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
 from lfmm2.results import MissingCallFacts
 from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_table, sweep_table
@@ -151,6 +152,7 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
     doubt = missing_calls_note(missing_calls, len(inputs.variables.rows))
     if doubt:
         warnings.warn(doubt, InputWarning, stacklevel=6)
+    comparison = None if inputs.comparison is None else inputs.comparison.facts
     notes = [
         note
         for name, calibration in zip([*names, "joint"], calibrations, strict=True)
@@ -161,7 +163,8 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
         warnings.warn(note, CalibrationWarning, stacklevel=6)
     sweep = _summarise_sweep(inputs, fit, store) if inputs.numbers.ks else None
     held_out = store.held_out_error() if test.impute == "factors" else None
-    return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls)
+    about_samples = [note for note in (repeats_note(comparison), doubt) if note]
+    return Tested(store, calibrations, sweep, held_out, about_samples + notes, missing_calls)
 
 
 def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Sweep:
