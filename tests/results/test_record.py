@@ -73,7 +73,7 @@ def test_record_holds_certificate_inflation_and_passes(run):
     labels = [entry["label"] for entry in record["passes"]]
     assert labels[:2] == ["pairs of samples", "filters"]
     assert labels[-1] == "tests"
-    assert len(labels) == result.factors.n_passes + 2
+    assert len(labels) == result.factors.n_passes + 3
     assert all(entry["seconds"] > 0 for entry in record["passes"])
     assert f"GIF of env1:      {result.gif[0]:.4f}" in log
 

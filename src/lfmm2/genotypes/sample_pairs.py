@@ -1,14 +1,14 @@
 """Samples that repeat the genotype of another, and first-degree relatives, from a part of the SNPs in one pass.
 
 Two samples differ at a SNP if both are called and their calls are not the same. A pair is a *repeat* (a duplicate, a
-clone, an inbred line that was taken twice) if it differs at few of its calls, and at few of those at which two samples
-differ on average. Where the samples have heterozygous calls, their KING-robust kinship must say the same:
+clone, an inbred line that was taken twice) by its KING-robust kinship, where both have heterozygous calls enough:
 
     φ = 1/2 - Σ (g_i - g_j)² / (4 min(het_i, het_j))
 
 which is 1/2 for a repeat, 1/4 for parent and child or full siblings, and 0 for two samples of one population, however
-much or little that population varies. Without heterozygous calls (haploids, inbred lines) φ is far below 0, and tells
-nothing. A plain relationship matrix would take samples of one island for kin, because it compares them with all others.
+much or little that population varies. A plain relationship matrix would take samples of one island for kin, because it
+compares them with all others. Without heterozygous calls (haploids, inbred lines) φ is far below 0 and tells nothing;
+there a repeat is a pair that differs at few of its calls, and at few of those at which two samples differ on average.
 
 Numbers that are no calls of haploids or diploids (methylation, dosages of polyploids) have no φ. There a repeat is a
 pair whose squared distance, with every SNP scaled to variance 1, is a small share of the median one.
@@ -51,10 +51,11 @@ _PAIR_CALLS = 200_000_000_000
 _MOST_NUMBERS, _FEWEST_NUMBERS = 8_000_000, 512
 # SNPs in a row that are read together. A file is read in few places, and yet from all chromosomes.
 _RUN_SNPS = 32
-# Largest share of calls at which repeats may differ. Chips and sequencing at high coverage err in 0.1-1 % of the calls.
-MOST_DIFFERENT = 0.03
-# Largest share of calls at which repeats may differ, relative to the mean over all pairs: where all samples are alike,
-# as in variants of which most are rare, unrelated samples differ at few calls too.
+# Largest share of calls at which repeats may differ, with the kinship of repeats and without one. Chips, and
+# sequencing at high coverage, err in 0.1-1 % of the calls, sequencing at low coverage in 5 %.
+MOST_DIFFERENT, _MOST_DIFFERENT_HOMOZYGOUS = 0.1, 0.03
+# Largest share of calls at which repeats without a kinship may differ, relative to the mean over all pairs: where all
+# samples are alike, as near-isogenic lines, others than repeats differ at few calls too.
 _MOST_RELATIVE = 0.1
 # Expected number of differences between two samples below which repeats cannot be told from chance.
 FEWEST_DIFFERENCES = 100
@@ -90,8 +91,9 @@ class SamplePairs:
         Number of SNPs compared.
     missing : ndarray of shape (n,), float64
         Share of missing calls of each sample over these SNPs.
-    mean_difference : float
-        Mean share of calls at which two samples differ; NaN for numbers that are no calls.
+    mean_difference, repeat_difference : float
+        Share of calls at which two samples differ on average, and at which two repeats differ at most; NaN for numbers
+        that are no calls.
     group : ndarray of shape (n,), int64
         Number of the group of repeats of each sample, from 1 on in the order of their first samples; 0 for none.
     relatives : ndarray of shape (r, 2), int64
@@ -103,6 +105,7 @@ class SamplePairs:
     n_snps: int
     missing: Floats
     mean_difference: float
+    repeat_difference: float
     group: Ints
     relatives: Ints
     n_relatives: int
@@ -243,7 +246,7 @@ def _compare_calls(planes: _Planes, n_threads: int) -> SamplePairs:
     mean = planes.differences / max(n_snps, 1)
     links: list[Ints] = [np.empty((0, 2), np.int64)]
     relatives: list[Ints] = [np.empty((0, 2), np.int64)]
-    n_relatives = 0
+    n_relatives, farthest = 0, 0.0
     for first in range(0, n, _BAND):
         stop = min(first + _BAND, n)
         both, one_step, opposite = (np.empty((stop - first, n), np.int32) for _ in range(3))
@@ -254,15 +257,20 @@ def _compare_calls(planes: _Planes, n_threads: int) -> SamplePairs:
         with np.errstate(divide="ignore", invalid="ignore"):
             kinship = 0.5 - (one_step + 4.0 * opposite) / (4 * least)
             share = (one_step + opposite) / both
-        is_repeat = (share <= min(MOST_DIFFERENT, _MOST_RELATIVE * mean)) & (both * mean >= FEWEST_DIFFERENCES)
-        is_repeat &= ~((kinship >= _UNDEFINED_KINSHIP) & (kinship < REPEAT_KINSHIP))
-        is_kin = (kinship >= FIRST_DEGREE) & ~is_repeat & (least >= _FEWEST_HETEROZYGOUS)
+        has_kinship = least >= _FEWEST_HETEROZYGOUS
+        is_repeat = has_kinship & (kinship >= REPEAT_KINSHIP) & (share <= MOST_DIFFERENT)
+        is_alike = share <= min(_MOST_DIFFERENT_HOMOZYGOUS, _MOST_RELATIVE * mean)
+        is_repeat |= is_alike & ~(has_kinship & (kinship >= _UNDEFINED_KINSHIP))
+        is_repeat &= both * mean >= FEWEST_DIFFERENCES
+        is_kin = has_kinship & (kinship >= FIRST_DEGREE) & ~is_repeat
         links.append(_first_of_each(is_repeat, first))
+        if len(links[-1]):
+            farthest = max(farthest, float(share[links[-1][:, 0] - first, links[-1][:, 1]].max()))
         n_relatives += int(np.count_nonzero(is_kin))
         if sum(map(len, relatives)) < MOST_PAIRS:
             relatives.append(np.argwhere(is_kin)[:MOST_PAIRS] + np.array([first, 0]))
     return SamplePairs(
-        n_snps, 1 - called / max(n_snps, 1), mean, _number_groups(n, np.concatenate(links)),
+        n_snps, 1 - called / max(n_snps, 1), mean, farthest, _number_groups(n, np.concatenate(links)),
         np.concatenate(relatives)[:MOST_PAIRS], n_relatives,
     )  # fmt: skip
 
@@ -294,7 +302,7 @@ def _compare_numbers(source: NumberSource, engine: Engine, samples: Ints, snps: 
         is_repeat = (distances <= _MOST_DISTANT * median) & is_known & is_known[band, None]
         links.append(_first_of_each(np.triu(is_repeat, first + 1), first))
     return SamplePairs(
-        len(snps), rates, np.nan, _number_groups(n, np.concatenate(links)), np.empty((0, 2), np.int64), 0
+        len(snps), rates, np.nan, np.nan, _number_groups(n, np.concatenate(links)), np.empty((0, 2), np.int64), 0
     )
 
 

@@ -150,8 +150,8 @@ def _read_pairs(kept: Arrays, n_samples: int) -> tuple[SamplePairs, PassRecord]:
         If they are not of so many samples.
     """
     pairs = SamplePairs(
-        int(kept["n_snps"]), kept["missing"], float(kept["mean_difference"]), kept["group"], kept["relatives"],
-        int(kept["n_relatives"]),
+        int(kept["n_snps"]), kept["missing"], float(kept["mean_difference"]), float(kept["repeat_difference"]),
+        kept["group"], kept["relatives"], int(kept["n_relatives"]),
     )  # fmt: skip
     group, relatives = pairs.group, pairs.relatives
     if group.shape != (n_samples,) or pairs.missing.shape != (n_samples,) or relatives.shape[1:] != (2,):

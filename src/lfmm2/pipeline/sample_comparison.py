@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,7 @@ def describe_pairs(pairs: SamplePairs, iids: list[str], drops: bool) -> SampleCo
     expected = pairs.n_snps * (1.0 if np.isnan(pairs.mean_difference) else pairs.mean_difference)
     facts = ComparisonFacts(
         n_samples=len(iids), n_snps=pairs.n_snps, mean_difference=pairs.mean_difference,
+        repeat_difference=pairs.repeat_difference,
         decided=bool(expected >= FEWEST_DIFFERENCES), n_groups=len(sizes) - 1,
         n_repeated=int(sizes.sum()) - (len(sizes) - 1), largest=largest, n_first_degree=pairs.n_relatives,
         left_out=[iids[row] for row in np.flatnonzero(~is_kept).tolist()],
@@ -84,10 +86,11 @@ def repeats_note(facts: ComparisonFacts | None) -> str:
         return ""
     verb, groups = "repeats" if facts.n_repeated == 1 else "repeat", counted(facts.n_groups, "group")
     which = "" if facts.n_groups == 1 else "the largest is "
+    most = "" if math.isnan(facts.repeat_difference) else f", at most {facts.repeat_difference:.1%} of calls differ"
     return (
         f"{with_spaces(facts.n_repeated)} of {counted(facts.n_samples, 'sample')} {verb} the genotype of another "
-        f"({groups}, {which}{some_of(facts.largest)}), but p-values count all samples as independent; keep one of each "
-        "with --drop-duplicates, or test one row per genotype with the mean of its variables"
+        f"({groups}, {which}{some_of(facts.largest)}{most}), but p-values count all samples as independent; keep one "
+        "of each with --drop-duplicates, or test one row per genotype with the mean of its variables"
     )
 
 

@@ -107,8 +107,9 @@ class ComparisonFacts:
     ----------
     n_samples, n_snps : int
         Numbers of samples and SNPs that were compared.
-    mean_difference : float
-        Mean share of calls at which two samples differ; NaN for numbers that are no calls of haploids or diploids.
+    mean_difference, repeat_difference : float
+        Share of calls at which two samples differ on average, and at which two repeats differ at most; NaN for numbers
+        that are no calls of haploids or diploids.
     decided : bool
         False if two samples differ at so few of these SNPs that repeats cannot be told from chance.
     n_groups, n_repeated : int
@@ -124,6 +125,7 @@ class ComparisonFacts:
     n_samples: int
     n_snps: int
     mean_difference: float
+    repeat_difference: float
     decided: bool
     n_groups: int
     n_repeated: int

@@ -1,0 +1,190 @@
+"""Runs with samples that repeat a genotype: what they say, what they leave out, and what they write."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.csv
+import pytest
+from conftest import WriteFileset
+from numpy.typing import NDArray
+
+import lfmm2
+from lfmm2.cli import main
+from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
+from lfmm2.genotypes import sample_pairs
+from lfmm2.pipeline import prepare_run, repeated_samples
+from lfmm2.pipeline.checkpoints import Arrays, Checkpoints
+from lfmm2.pipeline.repeated_samples import find_repeats
+from lfmm2.pipeline.run_options import RunOptions
+
+Floats = NDArray[np.float64]
+N, P = 40, 600
+# Samples 30 to 39 repeat samples 0 to 4, two of each.
+OF = np.concatenate([np.arange(30), np.repeat(np.arange(5), 2)])
+REPEAT = "10 of 40 samples repeat the genotype of another"
+
+
+def clones(missing: float = 0.0) -> tuple[Floats, Floats]:
+    """Dosages (N, P) of samples of which some are clones with errors, and a variable of each genotype."""
+    rng = np.random.default_rng(1)
+    G = rng.binomial(2, rng.uniform(0.2, 0.8, P), (30, P)).astype(float)[OF]
+    wrong = rng.random(G.shape) < 0.01
+    G[wrong] = rng.binomial(2, 0.5, wrong.sum())
+    G[rng.random(G.shape) < missing] = np.nan
+    return G, rng.normal(size=(30, 1))[OF]
+
+
+def test_run_warns_of_repeats_and_lists_them(tmp_path: Path, write_fileset: WriteFileset) -> None:
+    G, X = clones()
+    with pytest.warns(
+        InputWarning, match=REPEAT + r" \(5 groups, the largest is i1, i31, i32, at most [\d.]+%.*--drop"
+    ):
+        result = lfmm2.run(write_fileset(G), X, K=2, out=tmp_path / "r")
+    record = lfmm2.results.open_record(tmp_path / "r.lfmm2.json")
+    facts = record.comparison
+    assert facts is not None
+    assert (facts.n_samples, facts.n_groups, facts.n_repeated, facts.left_out) == (N, 5, 10, [])
+    assert any(REPEAT in note for note in record.warnings)
+    assert record.n_environments == 30
+    table = pyarrow.csv.read_csv(
+        tmp_path / "r.samples.tsv", parse_options=pyarrow.csv.ParseOptions(delimiter="\t")
+    ).to_pydict()
+    assert table["IID"] == result.sample_ids
+    assert table["REPEAT_GROUP"][30:] == [f"{k}" for k in (1, 1, 2, 2, 3, 3, 4, 4, 5, 5)]
+    assert table["REPEAT_GROUP"][5:30] == ["NA"] * 25
+    assert set(table["KEPT"]) == {"yes"}
+    log = (tmp_path / "r.lfmm2.log").read_text()
+    assert "30 distinct, of 40 samples" in log
+    assert "10 of 40 samples over 600 SNPs, in 5 group(s): i1, i31, i32" in log
+
+
+@pytest.mark.parametrize("solver", ["exact", "krylov"])
+def test_run_without_repeats_is_that_of_the_samples_kept(solver: Any, write_fileset: WriteFileset) -> None:
+    G, X = clones()
+    result = lfmm2.run(write_fileset(G), X, K=2, drop_duplicates=True, solver=solver)
+    right = lfmm2.run(write_fileset(G[:30]), X[:30], K=2, solver=solver)
+    assert result.sample_ids == right.sample_ids
+    np.testing.assert_array_equal(result.t, right.t)
+
+
+def test_sample_with_most_calls_is_kept(tmp_path: Path, write_fileset: WriteFileset) -> None:
+    G, X = clones()
+    G[[0, 31], :60] = np.nan
+    G[1, :30] = np.nan
+    G[32:34, :20] = np.nan
+    result = lfmm2.run(write_fileset(G), X, K=2, drop_duplicates=True, out=tmp_path / "r")
+    kept = {int(iid[1:]) - 1 for iid in result.sample_ids}
+    assert kept == {*range(2, 30), 30, 32}
+    table = (tmp_path / "r.samples.tsv").read_text().splitlines()
+    assert [row.split("\t")[-1] for row in table[1:]] == ["yes" if i in kept else "no" for i in range(N)]
+    assert (
+        "10 of 40 samples over 600 SNPs, in 5 group(s): i1, i31, i32, left out (--drop"
+        in (tmp_path / "r.lfmm2.log").read_text()
+    )
+
+
+def test_factors_of_samples_without_repeats_are_taken_by_the_tests(write_fileset: WriteFileset) -> None:
+    G, X = clones()
+    bed = write_fileset(G)
+    factors = lfmm2.estimate_factors(bed, X, 2, drop_duplicates=True)
+    result = lfmm2.test_associations(bed, X, factors, drop_duplicates=True)
+    np.testing.assert_array_equal(result.t, lfmm2.run(bed, X, K=2, drop_duplicates=True).t)
+
+
+def test_arrays_are_compared_too() -> None:
+    G, X = clones(missing=0.1)
+    with pytest.warns(InputWarning, match=REPEAT):
+        lfmm2.estimate_factors(G, X, 2)
+    with pytest.warns(InputWarning, match=r"5 of 35 samples repeat .* \(5 groups, the largest is 1, 31\), but"):
+        lfmm2.run(np.vstack([G[:30], G[:5]]) + 0.25, X[:35], K=2)
+
+
+def test_repeats_are_compared_over_the_larger_set(write_fileset: WriteFileset) -> None:
+    G, X = clones()
+    tested, rest = write_fileset(G[:, :20]), write_fileset(G)
+    with pytest.warns(InputWarning, match=REPEAT):
+        lfmm2.run(tested, X, K=2, est_bed=rest)
+
+
+def test_too_few_snps_tell_no_repeats(tmp_path: Path, write_fileset: WriteFileset) -> None:
+    G, X = clones()
+    bed = write_fileset(G[:, :60])
+    lfmm2.run(bed, X, K=2, out=tmp_path / "r")
+    assert "cannot be told from chance over 60 SNPs" in (tmp_path / "r.lfmm2.log").read_text()
+    with pytest.raises(InconsistentInputError, match=r"--drop-duplicates: two samples differ at \d+ of 60 SNPs"):
+        lfmm2.run(bed, X, K=2, drop_duplicates=True)
+
+
+def test_more_samples_than_can_be_compared_are_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(repeated_samples, "MOST_COMPARED_SAMPLES", N - 1)
+    G, X = clones()
+    lfmm2.run(G, X, K=2, out=tmp_path / "r")
+    assert not (tmp_path / "r.samples.tsv").exists()
+    with pytest.raises(UsageError, match="--drop-duplicates compares at most 39 samples, of 40"):
+        lfmm2.run(G, X, K=2, drop_duplicates=True)
+
+
+def test_means_of_variables_and_repeats_left_out_do_not_go_together() -> None:
+    G, X = clones()
+    with pytest.raises(UsageError, match="--missing mean has taken means"):
+        lfmm2.run(G, X, K=2, drop_duplicates=True, missing="mean")
+
+
+class Held(Checkpoints):
+    """Checkpoints in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Arrays] = {}
+
+    def keep_arrays(self, name: str, **arrays: Any) -> None:
+        self.kept[name] = {key: np.asarray(value) for key, value in arrays.items()}
+
+    def load_arrays(self, name: str) -> Arrays | None:
+        return self.kept.get(name)
+
+
+def test_resumed_run_does_not_compare_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    G, X = clones()
+    checkpoints = Held()
+    options = RunOptions.from_arguments({"drop_duplicates": True, "n_threads": 1}, "test")
+    calls = []
+    monkeypatch.setattr(
+        repeated_samples, "compare_samples", lambda *of: calls.append(1) or sample_pairs.compare_samples(*of)
+    )
+    found = []
+    for damaged in (None, None, "group", "relatives"):
+        if damaged:
+            checkpoints.kept["pairs"][damaged] = np.zeros((3, 3), np.int64)
+        with prepare_run(None, G, X, 2, options) as prepared:
+            engine = prepared.inputs.make_engine()
+            inputs = find_repeats(prepared.inputs, prepared.choice, engine, checkpoints)
+            assert [record.label for record in engine.passes] == [sample_pairs.LABEL]
+            assert inputs.comparison is not None
+            found.append((inputs.variables.iids, inputs.comparison.facts))
+    assert found == [found[0]] * 4
+    assert len(calls) == 3
+
+
+def test_command_line_leaves_repeats_out(tmp_path: Path, write_fileset: WriteFileset, capsys: Any) -> None:
+    G, X = clones()
+    bed = write_fileset(G)
+    rows = [f"{iid},{x:.6f}" for iid, x in zip(bed.samples.iid, X[:, 0], strict=True)]
+    (tmp_path / "env.csv").write_text("\n".join(["ID,x", *rows]) + "\n")
+    arguments = [
+        "run",
+        "--bed",
+        str(bed.path),
+        "--env",
+        str(tmp_path / "env.csv"),
+        "-K",
+        "2",
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    with warnings.catch_warnings():
+        assert main([*arguments, "--drop-duplicates"]) == 0
+    assert "10 of 40 samples over 600 SNPs" in "".join(capsys.readouterr())
