@@ -38,12 +38,17 @@ def clones(missing: float = 0.0) -> tuple[Floats, Floats]:
     return G, rng.normal(size=(30, 1))[OF]
 
 
+def independent() -> Floats:
+    """A variable that clones do not share, so that nothing inflates its tests."""
+    return np.random.default_rng(2).normal(size=(N, 1))
+
+
 def test_run_warns_of_repeats_and_lists_them(tmp_path: Path, write_fileset: WriteFileset) -> None:
     G, X = clones()
     with pytest.warns(
-        InputWarning, match=REPEAT + r" \(5 groups, the largest is i1, i31, i32, at most [\d.]+%.*--drop"
+        InputWarning, match=REPEAT + r" \(5 groups, the largest is s0001, s0031, s0032, at most [\d.]+%.*--drop"
     ):
-        result = lfmm2.run(write_fileset(G), X, K=2, out=tmp_path / "r")
+        result = lfmm2.run(None, write_fileset(G), X, K=2, out=tmp_path / "r")
     record = lfmm2.results.open_record(tmp_path / "r.lfmm2.json")
     facts = record.comparison
     assert facts is not None
@@ -59,14 +64,14 @@ def test_run_warns_of_repeats_and_lists_them(tmp_path: Path, write_fileset: Writ
     assert set(table["KEPT"]) == {"yes"}
     log = (tmp_path / "r.lfmm2.log").read_text()
     assert "30 distinct, of 40 samples" in log
-    assert "10 of 40 samples over 600 SNPs, in 5 group(s): i1, i31, i32" in log
+    assert "10 of 40 samples over 600 SNPs, in 5 group(s): s0001, s0031, s0032" in log
 
 
 @pytest.mark.parametrize("solver", ["exact", "krylov"])
 def test_run_without_repeats_is_that_of_the_samples_kept(solver: Any, write_fileset: WriteFileset) -> None:
     G, X = clones()
-    result = lfmm2.run(write_fileset(G), X, K=2, drop_duplicates=True, solver=solver)
-    right = lfmm2.run(write_fileset(G[:30]), X[:30], K=2, solver=solver)
+    result = lfmm2.run(None, write_fileset(G), X, K=2, drop_duplicates=True, solver=solver)
+    right = lfmm2.run(None, write_fileset(G[:30]), X[:30], K=2, solver=solver)
     assert result.sample_ids == right.sample_ids
     np.testing.assert_array_equal(result.t, right.t)
 
@@ -76,13 +81,13 @@ def test_sample_with_most_calls_is_kept(tmp_path: Path, write_fileset: WriteFile
     G[[0, 31], :60] = np.nan
     G[1, :30] = np.nan
     G[32:34, :20] = np.nan
-    result = lfmm2.run(write_fileset(G), X, K=2, drop_duplicates=True, out=tmp_path / "r")
+    result = lfmm2.run(None, write_fileset(G), X, K=2, drop_duplicates=True, out=tmp_path / "r")
     kept = {int(iid[1:]) - 1 for iid in result.sample_ids}
     assert kept == {*range(2, 30), 30, 32}
     table = (tmp_path / "r.samples.tsv").read_text().splitlines()
     assert [row.split("\t")[-1] for row in table[1:]] == ["yes" if i in kept else "no" for i in range(N)]
     assert (
-        "10 of 40 samples over 600 SNPs, in 5 group(s): i1, i31, i32, left out (--drop"
+        "10 of 40 samples over 600 SNPs, in 5 group(s): s0001, s0031, s0032, left out (--drop"
         in (tmp_path / "r.lfmm2.log").read_text()
     )
 
@@ -92,7 +97,7 @@ def test_factors_of_samples_without_repeats_are_taken_by_the_tests(write_fileset
     bed = write_fileset(G)
     factors = lfmm2.estimate_factors(bed, X, 2, drop_duplicates=True)
     result = lfmm2.test_associations(bed, X, factors, drop_duplicates=True)
-    np.testing.assert_array_equal(result.t, lfmm2.run(bed, X, K=2, drop_duplicates=True).t)
+    np.testing.assert_array_equal(result.t, lfmm2.run(None, bed, X, K=2, drop_duplicates=True).t)
 
 
 def test_arrays_are_compared_too() -> None:
@@ -100,38 +105,38 @@ def test_arrays_are_compared_too() -> None:
     with pytest.warns(InputWarning, match=REPEAT):
         lfmm2.estimate_factors(G, X, 2)
     with pytest.warns(InputWarning, match=r"5 of 35 samples repeat .* \(5 groups, the largest is 1, 31\), but"):
-        lfmm2.run(np.vstack([G[:30], G[:5]]) + 0.25, X[:35], K=2)
+        lfmm2.run(None, np.vstack([G[:30], G[:5]]) + 0.25, X[:35], K=2)
 
 
 def test_repeats_are_compared_over_the_larger_set(write_fileset: WriteFileset) -> None:
     G, X = clones()
     tested, rest = write_fileset(G[:, :20]), write_fileset(G)
     with pytest.warns(InputWarning, match=REPEAT):
-        lfmm2.run(tested, X, K=2, est_bed=rest)
+        lfmm2.run(rest, tested, X, K=2)
 
 
 def test_too_few_snps_tell_no_repeats(tmp_path: Path, write_fileset: WriteFileset) -> None:
     G, X = clones()
     bed = write_fileset(G[:, :60])
-    lfmm2.run(bed, X, K=2, out=tmp_path / "r")
+    lfmm2.run(None, bed, independent(), K=2, out=tmp_path / "r")
     assert "cannot be told from chance over 60 SNPs" in (tmp_path / "r.lfmm2.log").read_text()
     with pytest.raises(InconsistentInputError, match=r"--drop-duplicates: two samples differ at \d+ of 60 SNPs"):
-        lfmm2.run(bed, X, K=2, drop_duplicates=True)
+        lfmm2.run(None, bed, X, K=2, drop_duplicates=True)
 
 
 def test_more_samples_than_can_be_compared_are_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(repeated_samples, "MOST_COMPARED_SAMPLES", N - 1)
     G, X = clones()
-    lfmm2.run(G, X, K=2, out=tmp_path / "r")
+    lfmm2.run(None, G, independent(), K=2, out=tmp_path / "r")
     assert not (tmp_path / "r.samples.tsv").exists()
     with pytest.raises(UsageError, match="--drop-duplicates compares at most 39 samples, of 40"):
-        lfmm2.run(G, X, K=2, drop_duplicates=True)
+        lfmm2.run(None, G, X, K=2, drop_duplicates=True)
 
 
 def test_means_of_variables_and_repeats_left_out_do_not_go_together() -> None:
     G, X = clones()
     with pytest.raises(UsageError, match="--missing mean has taken means"):
-        lfmm2.run(G, X, K=2, drop_duplicates=True, missing="mean")
+        lfmm2.run(None, G, X, K=2, drop_duplicates=True, missing="mean")
 
 
 class Held(Checkpoints):
@@ -185,6 +190,9 @@ def test_command_line_leaves_repeats_out(tmp_path: Path, write_fileset: WriteFil
         "--out",
         str(tmp_path / "r"),
     ]
-    with warnings.catch_warnings():
-        assert main([*arguments, "--drop-duplicates"]) == 0
-    assert "10 of 40 samples over 600 SNPs" in "".join(capsys.readouterr())
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
+        main([*arguments, "--drop-duplicates"])
+    assert ended.value.code == 0
+    printed = "".join(capsys.readouterr())
+    assert "10 of 40 samples over 600 SNPs" in printed
+    assert "r.samples.tsv" in printed

@@ -71,11 +71,11 @@ def _comparison_lines(record: RunRecord) -> dict[str, str]:
         return lines
     over = f"over {with_spaces(compared.n_snps)} SNPs"
     if not compared.decided:
-        lines["repeated genotypes"] = f"cannot be told from chance {over}"
+        lines["repeats"] = f"cannot be told from chance {over}"
         return lines
     left = ", left out (--drop-duplicates)" if compared.left_out else ""
     groups = f", in {with_spaces(compared.n_groups)} group(s): {some_of(compared.largest)}" if compared.n_groups else ""
-    lines["repeated genotypes"] = (
+    lines["repeats"] = (
         f"{with_spaces(compared.n_repeated)} of {with_spaces(compared.n_samples)} samples {over}{groups}{left}"
     )
     if compared.n_first_degree:
