@@ -43,6 +43,7 @@ def independent() -> Floats:
     return np.random.default_rng(2).normal(size=(N, 1))
 
 
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")
 def test_run_warns_of_repeats_and_lists_them(tmp_path: Path, write_fileset: WriteFileset) -> None:
     G, X = clones()
     with pytest.warns(

@@ -124,7 +124,7 @@ def find_repeats(inputs: RunInputs, choice: SnpChoice, engine: Engine, checkpoin
     inputs = replace(inputs, comparison=comparison)
     if not comparison.is_kept.all():
         return keep_samples(inputs, np.flatnonzero(comparison.is_kept))
-    if note := repeats_note(comparison.facts):
+    if note := repeats_note(comparison):
         warnings.warn(note, InputWarning, stacklevel=5)
     return inputs
 

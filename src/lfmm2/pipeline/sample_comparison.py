@@ -80,10 +80,11 @@ def describe_pairs(pairs: SamplePairs, iids: list[str], drops: bool) -> SampleCo
     return SampleComparison(iids, pairs, is_kept, facts)
 
 
-def repeats_note(facts: ComparisonFacts | None) -> str:
+def repeats_note(comparison: SampleComparison | None) -> str:
     """Return a warning of samples that repeat another and are in use; empty if there are none."""
-    if facts is None or facts.n_repeated == 0 or facts.left_out:
+    if comparison is None or comparison.facts.n_repeated == 0 or comparison.facts.left_out:
         return ""
+    facts = comparison.facts
     verb, groups = "repeats" if facts.n_repeated == 1 else "repeat", counted(facts.n_groups, "group")
     which = "" if facts.n_groups == 1 else "the largest is "
     most = "" if math.isnan(facts.repeat_difference) else f", at most {facts.repeat_difference:.1%} of calls differ"
@@ -92,12 +93,3 @@ def repeats_note(facts: ComparisonFacts | None) -> str:
         f"({groups}, {which}{some_of(facts.largest)}{most}), but p-values count all samples as independent; keep one "
         "of each with --drop-duplicates, or test one row per genotype with the mean of its variables"
     )
-
-
-def explains_inflation(facts: ComparisonFacts | None) -> bool:
-    """Return True if so many samples in use repeat others that they inflate the tests, whatever the number of factors.
-
-    With one sample in ten repeated, the variance of a mean is 1.2 times as large as independence has it; beyond that,
-    a larger K cannot help, because the factors follow the groups of repeats one by one.
-    """
-    return facts is not None and not facts.left_out and facts.n_repeated > 0.1 * facts.n_samples
