@@ -61,7 +61,9 @@ def make_record(
         filters=choice.filters,
         thinning=choice.thinning,
         calibration=calibration,
-        scree=None if scree is None else ScreeFacts(scree.n_axes, scree.effective_snps, scree.bulk_edge),
+        scree=None
+        if scree is None
+        else ScreeFacts(scree.n_axes, scree.effective_snps, scree.bulk_edge, scree.is_hidden),
         sweep=None if sweep is None else SweepFacts(list(inputs.numbers.ks), sweep.suggested, sweep.reason),
         imputation=describe_imputation(tested),
         status=status,

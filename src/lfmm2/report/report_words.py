@@ -137,6 +137,8 @@ def _n_axes(run: StoredRun) -> int | None:
 
 def scree_sentence(scree: ScreeFacts) -> str:
     """Return a sentence on how many axes stand out, and on the eigenvalues that chance makes."""
+    if scree.is_hidden:
+        return "Too few factors were estimated to count the axes that stand out from chance: sweep further."
     text = f"{counted_as(scree.n_axes, 'axis stands', 'axes stand')} out from chance"
     if math.isfinite(scree.effective_snps):
         text += f"; the genotypes count as {counted(round(scree.effective_snps), 'independent SNP')}"

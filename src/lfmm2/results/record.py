@@ -208,11 +208,15 @@ class CalibrationFacts:
 
 @dataclass(frozen=True)
 class ScreeFacts:
-    """Number of axes of structure by Tracy-Widom, effective number of SNPs, and edge of the noise; see `Scree`."""
+    """Number of axes of structure by Tracy-Widom, effective number of SNPs, and edge of the noise; see `Scree`.
+
+    `is_hidden` is true where too few factors were estimated to count the axes.
+    """
 
     n_axes: int
     effective_snps: float
     bulk_edge: float
+    is_hidden: bool
 
 
 @dataclass(frozen=True)

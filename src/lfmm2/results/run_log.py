@@ -25,7 +25,11 @@ def result_lines(record: RunRecord) -> dict[str, str]:
         "SNPs": ", ".join(f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK"),
     }
     if record.scree is not None:
-        lines["structure"] = f"{record.scree.n_axes} axes by Tracy-Widom"
+        lines["structure"] = (
+            f"too few factors to say: beyond the {factors.n_estimated} estimated there are strong axes"
+            if record.scree.is_hidden
+            else f"{record.scree.n_axes} axes by Tracy-Widom"
+        )
     if (sweep := record.sweep) is not None:
         suggested = "none" if sweep.suggested is None else sweep.suggested
         lines["suggested K"] = f"{suggested}: {sweep.reason}"
