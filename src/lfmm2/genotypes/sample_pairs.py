@@ -127,7 +127,7 @@ def count_compared(source: GenotypeSource, n_samples: int, n_snps: int) -> int:
 def pairs_footprint(n_samples: int, n_compared: int, source: GenotypeSource) -> Footprint:
     """Return the memory of `compare_samples`: planes or numbers, and the counts of a band of samples."""
     planes = 3 * 8 * int(_pairs.plane_words(n_compared)) if _has_calls(source) else 4 * n_compared + 8 * _BAND
-    return Footprint(n_samples * (planes + 64 * _BAND), _CODE_BYTES * n_samples)
+    return Footprint(n_samples * (planes + 80 * _BAND), _CODE_BYTES * n_samples)
 
 
 def _has_calls(source: GenotypeSource) -> bool:

@@ -301,7 +301,7 @@ def _hides_axes(spectrum: Spectrum, n_axes: int, effective_snps: float) -> bool:
     Axes of about the same strength, as of families or clones, look like as few SNPs, until the last of them is removed.
     `_find_unhidden_snps` sees this if the vectors of all of them are known. Beyond these the noise of the samples is
     not known so well, and does not count axes; but N, which jumps where the last strong axis is removed, still tells
-    that there are some. Where the solver has not seen so many eigenvalues, N falls with each axis that it has seen. Noise
+    that there are some. Where the solver has not seen so many eigenvalues, N falls with each that it has seen; noise
     alone has an N that grows slowly.
     """
     if n_axes > spectrum.vectors.shape[1]:
