@@ -15,11 +15,7 @@ from numpy.typing import NDArray
 import lfmm2
 from lfmm2.cli import main
 from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
-from lfmm2.genotypes import sample_pairs
-from lfmm2.pipeline import prepare_run, repeated_samples
-from lfmm2.pipeline.checkpoints import Arrays, Checkpoints
-from lfmm2.pipeline.repeated_samples import find_repeats
-from lfmm2.pipeline.run_options import RunOptions
+from lfmm2.pipeline import repeated_samples
 
 Floats = NDArray[np.float64]
 N, P = 40, 600
@@ -140,39 +136,20 @@ def test_means_of_variables_and_repeats_left_out_do_not_go_together() -> None:
         lfmm2.run(None, G, X, K=2, drop_duplicates=True, missing="mean")
 
 
-class Held(Checkpoints):
-    """Checkpoints in memory."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, Arrays] = {}
-
-    def keep_arrays(self, name: str, **arrays: Any) -> None:
-        self.kept[name] = {key: np.asarray(value) for key, value in arrays.items()}
-
-    def load_arrays(self, name: str) -> Arrays | None:
-        return self.kept.get(name)
-
-
-def test_resumed_run_does_not_compare_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_run_leaves_out_the_same_samples(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, write_fileset: WriteFileset
+) -> None:
     G, X = clones()
-    checkpoints = Held()
-    options = RunOptions.from_arguments({"drop_duplicates": True, "n_threads": 1}, "test")
-    calls = []
-    monkeypatch.setattr(
-        repeated_samples, "compare_samples", lambda *of: calls.append(1) or sample_pairs.compare_samples(*of)
-    )
-    found = []
-    for damaged in (None, None, "group", "relatives"):
-        if damaged:
-            checkpoints.kept["pairs"][damaged] = np.zeros((3, 3), np.int64)
-        with prepare_run(None, G, X, 2, options) as prepared:
-            engine = prepared.inputs.make_engine()
-            inputs = find_repeats(prepared.inputs, prepared.choice, engine, checkpoints)
-            assert [record.label for record in engine.passes] == [sample_pairs.LABEL]
-            assert inputs.comparison is not None
-            found.append((inputs.variables.iids, inputs.comparison.facts))
-    assert found == [found[0]] * 4
-    assert len(calls) == 3
+    bed = write_fileset(G)
+    names = [f"r.{end}" for end in ("samples.tsv", "factors.npz", "env1.parquet")]
+    lfmm2.run(None, bed, X, K=2, drop_duplicates=True, out=tmp_path / "r")
+    straight = [(tmp_path / name).read_bytes() for name in names]
+    with monkeypatch.context() as patched:
+        patched.setattr("lfmm2.pipeline.run.run_snp_tests", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            lfmm2.run(None, bed, X, K=2, drop_duplicates=True, out=tmp_path / "r", overwrite=True)
+    lfmm2.run(None, bed, X, K=2, drop_duplicates=True, out=tmp_path / "r", overwrite=True, resume=True)
+    assert [(tmp_path / name).read_bytes() for name in names] == straight
 
 
 def test_command_line_leaves_repeats_out(tmp_path: Path, write_fileset: WriteFileset, capsys: Any) -> None:

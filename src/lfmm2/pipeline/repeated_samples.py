@@ -7,7 +7,7 @@ come out too small, and the factors follow the clones. The run says so, or leave
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,14 +22,11 @@ from lfmm2.genotypes import (
     GenotypeMatrix,
     GenotypeSource,
     PackedMatrix,
-    PassRecord,
-    SamplePairs,
     can_compare,
     compare_samples,
     count_compared,
     pairs_footprint,
 )
-from lfmm2.pipeline.checkpoints import Arrays, Checkpoints, read_kept, read_text
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.sample_comparison import describe_pairs, repeats_note
 from lfmm2.pipeline.sample_filter import keep_samples
@@ -84,7 +81,7 @@ def choose_compared(inputs: RunInputs, choice: SnpChoice, engine: Engine) -> Com
     return ComparedGenotypes(source, matrix, rows, snps, n_snps)
 
 
-def find_repeats(inputs: RunInputs, choice: SnpChoice, engine: Engine, checkpoints: Checkpoints) -> RunInputs:
+def find_repeats(inputs: RunInputs, choice: SnpChoice, engine: Engine) -> RunInputs:
     """Compare the samples; warn of those that repeat another, or leave them out if drop_duplicates is on.
 
     Of each group of repeats the sample with the fewest missing calls is kept, the first of these if there are several.
@@ -106,14 +103,8 @@ def find_repeats(inputs: RunInputs, choice: SnpChoice, engine: Engine, checkpoin
                 f"--drop-duplicates {_why_not_compared(compared)}; leave it out, and samples with --remove"
             )
         return inputs
-    kept = checkpoints.load_arrays("pairs")
-    made = None if kept is None else read_kept(lambda: _read_pairs(kept, len(iids)))
-    if made is None:
-        pairs = compare_samples(compared.source, engine, compared.rows, compared.snps, compared.n_snps)
-        _keep_pairs(checkpoints, pairs, engine.passes[-1])
-    else:
-        pairs, record = made
-        engine.passes.append(record)
+    # Nothing is kept for a resumed run, which compares again: it takes seconds.
+    pairs = compare_samples(compared.source, engine, compared.rows, compared.snps, compared.n_snps)
     comparison = describe_pairs(pairs, iids, drops)
     if drops and not comparison.facts.decided:
         raise InconsistentInputError(
@@ -134,35 +125,3 @@ def _why_not_compared(compared: ComparedGenotypes) -> str:
     if len(compared.rows) > MOST_COMPARED_SAMPLES:
         return f"compares at most {with_spaces(MOST_COMPARED_SAMPLES)} samples, of {with_spaces(len(compared.rows))}"
     return f"needs calls or numbers that can be read for some SNPs, which {compared.source.name} does not give"
-
-
-def _keep_pairs(checkpoints: Checkpoints, pairs: SamplePairs, record: PassRecord) -> None:
-    """Keep the pairs for a resumed run."""
-    checkpoints.keep_arrays("pairs", **asdict(pairs), record=record.to_json())
-
-
-def _read_pairs(kept: Arrays, n_samples: int) -> tuple[SamplePairs, PassRecord]:
-    """Return the pairs that an unfinished run found, and the record of its pass.
-
-    Raises
-    ------
-    ValueError, KeyError
-        If they are not of so many samples.
-    """
-    pairs = SamplePairs(
-        int(kept["n_snps"]), kept["missing"], float(kept["mean_difference"]), float(kept["repeat_difference"]),
-        kept["group"], kept["relatives"], int(kept["n_relatives"]),
-    )  # fmt: skip
-    group, relatives = pairs.group, pairs.relatives
-    if group.shape != (n_samples,) or pairs.missing.shape != (n_samples,) or relatives.shape[1:] != (2,):
-        raise ValueError("the pairs are of other samples")
-    if not {group.dtype, relatives.dtype} <= {np.dtype(np.int64)} or pairs.missing.dtype != np.float64:
-        raise ValueError("the pairs are of another type")
-    if (
-        group.min() < 0
-        or group.max() > n_samples
-        or relatives.min(initial=0) < 0
-        or relatives.max(initial=0) >= n_samples
-    ):
-        raise ValueError("the pairs are of other samples")
-    return pairs, read_text(PassRecord, kept["record"])

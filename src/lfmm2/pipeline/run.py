@@ -193,7 +193,7 @@ def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
         choice = choose_listed(inputs)
         plan = plan_run(inputs, choice)
         prepared = replace(prepared, inputs=inputs, files=prepared.files.with_design(_design(inputs)))
-    inputs = find_repeats(inputs, choice, engine, checkpoints)
+    inputs = find_repeats(inputs, choice, engine)
     if inputs is not prepared.inputs:
         choice = choose_listed(inputs)
         plan = plan_run(inputs, choice)
