@@ -40,6 +40,19 @@ def independent() -> Floats:
 
 
 @pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")
+def test_no_larger_k_is_advised_where_samples_repeat_others(write_fileset: WriteFileset) -> None:
+    G, X = clones()
+    X = np.where(OF[:, None] < 5, X + 2, X)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = lfmm2.run(None, write_fileset(G), X, K=1)
+    assert result.gif[0] > 2
+    said = [str(warning.message) for warning in caught]
+    assert any("10 samples repeat the genotype of another" in text for text in said)
+    assert not any("larger K" in text for text in said)
+
+
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")
 def test_run_warns_of_repeats_and_lists_them(tmp_path: Path, write_fileset: WriteFileset) -> None:
     G, X = clones()
     with pytest.warns(
@@ -55,7 +68,7 @@ def test_run_warns_of_repeats_and_lists_them(tmp_path: Path, write_fileset: Writ
     table = pyarrow.csv.read_csv(
         tmp_path / "r.samples.tsv", parse_options=pyarrow.csv.ParseOptions(delimiter="\t")
     ).to_pydict()
-    assert table["IID"] == result.sample_ids
+    assert table["IID"] == list(result.sample_ids)
     assert table["REPEAT_GROUP"][30:] == [f"{k}" for k in (1, 1, 2, 2, 3, 3, 4, 4, 5, 5)]
     assert table["REPEAT_GROUP"][5:30] == ["NA"] * 25
     assert set(table["KEPT"]) == {"yes"}

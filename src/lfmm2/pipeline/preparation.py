@@ -163,6 +163,12 @@ class RunInputs:
         return self.options.samples.mind is not None and self.sample_filter is None
 
     @property
+    def n_repeated(self) -> int:
+        """Number of samples in use that repeat the genotype of another."""
+        facts = None if self.comparison is None else self.comparison.facts
+        return 0 if facts is None or facts.left_out else facts.n_repeated
+
+    @property
     def n_environments(self) -> int:
         """Number of different rows among the values of the variables."""
         return len(np.unique(self.variables.values[:, : len(self.variables.names)], axis=0))

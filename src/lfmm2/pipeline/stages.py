@@ -164,7 +164,7 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
         note
         for name, calibration in zip([*names, "joint"], calibrations, strict=True)
         if name != "joint" or len(names) > 1
-        for note in calibration_notes(calibration, test.calibrate, name)
+        for note in calibration_notes(calibration, test.calibrate, name, inputs.n_repeated)
     ]
     for note in notes:
         warnings.warn(note, CalibrationWarning, stacklevel=6)

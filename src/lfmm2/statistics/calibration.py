@@ -411,15 +411,15 @@ def inflation(middle: tuple[float, float], expected: float) -> float:
     return (low * low + high * high) / 2.0 / expected
 
 
-def calibration_notes(calibration: Calibration, asked: str, name: str) -> list[str]:
+def calibration_notes(calibration: Calibration, asked: str, name: str, n_repeated: int = 0) -> list[str]:
     """Return sentences about what deserves a second look in a calibration by the method `asked`."""
-    notes = [calibration_warning(calibration.gif, name, calibration.histogram.n)]
+    notes = [calibration_warning(calibration.gif, name, calibration.histogram.n, n_repeated)]
     if asked != calibration.method:
         notes.append(f"{name}: {calibration.null.problem}; calibrated by the genomic inflation factor")
     return [note for note in notes if note]
 
 
-def calibration_warning(gif: float, name: str, n_tests: int) -> str | None:
+def calibration_warning(gif: float, name: str, n_tests: int, n_repeated: int = 0) -> str | None:
     """Return what a genomic inflation factor clearly below 1, or above 2, usually means; None in between.
 
     Half of all runs without inflation have a factor below 1. The standard error of the median of m independent χ²₁,
@@ -431,6 +431,11 @@ def calibration_warning(gif: float, name: str, n_tests: int) -> str | None:
         return (
             f"{fact} below 1, so calibration makes p-values smaller; usually K is too large for the number "
             "of samples, or the factors absorb the variable: compare with a smaller K"
+        )
+    if gif > 2.0 and n_repeated:
+        return (
+            f"{fact} above 2; {n_repeated} samples repeat the genotype of another and count as independent ones, which "
+            "no number of factors mends: keep one of each (--drop-duplicates) before K is judged"
         )
     if gif > 2.0:
         return (
