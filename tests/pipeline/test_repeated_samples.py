@@ -69,8 +69,8 @@ def test_run_warns_of_repeats_and_lists_them(tmp_path: Path, write_fileset: Writ
         tmp_path / "r.samples.tsv", parse_options=pyarrow.csv.ParseOptions(delimiter="\t")
     ).to_pydict()
     assert table["IID"] == list(result.sample_ids)
-    assert table["REPEAT_GROUP"][30:] == [f"{k}" for k in (1, 1, 2, 2, 3, 3, 4, 4, 5, 5)]
-    assert table["REPEAT_GROUP"][5:30] == ["NA"] * 25
+    assert table["REPEAT_GROUP"][30:] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert table["REPEAT_GROUP"][5:30] == [None] * 25
     assert set(table["KEPT"]) == {"yes"}
     log = (tmp_path / "r.lfmm2.log").read_text()
     assert "30 distinct, of 40 samples" in log

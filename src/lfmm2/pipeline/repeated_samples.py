@@ -95,7 +95,7 @@ def find_repeats(inputs: RunInputs, choice: SnpChoice, engine: Engine) -> RunInp
     DegenerateProblemError
         If the variables are constant or collinear over the samples that are left, or too few are left.
     """
-    drops, iids = inputs.options.samples.drop_duplicates, list(inputs.variables.iids)
+    drops, variables = inputs.options.samples.drop_duplicates, inputs.variables
     compared = choose_compared(inputs, choice, engine)
     if compared.n_compared == 0:
         if drops:
@@ -105,7 +105,8 @@ def find_repeats(inputs: RunInputs, choice: SnpChoice, engine: Engine) -> RunInp
         return inputs
     # Nothing is kept for a resumed run, which compares again: it takes seconds.
     pairs = compare_samples(compared.source, engine, compared.rows, compared.snps, compared.n_snps)
-    comparison = describe_pairs(pairs, iids, drops)
+    fids = [variables.samples.fid[row] for row in variables.rows.tolist()]
+    comparison = describe_pairs(pairs, fids, list(variables.iids), drops)
     if drops and not comparison.facts.decided:
         raise InconsistentInputError(
             f"--drop-duplicates: two samples differ at {pairs.mean_difference * pairs.n_snps:.0f} of "

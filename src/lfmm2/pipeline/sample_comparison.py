@@ -25,27 +25,29 @@ class SampleComparison:
 
     Attributes
     ----------
-    iids : list of str
-        IIDs of the samples compared.
+    fids, iids : list of str
+        FIDs and IIDs of the samples compared.
     pairs : SamplePairs
     is_kept : ndarray of shape (n_compared,), bool
         False for the repeats that drop_duplicates leaves out.
     facts : ComparisonFacts
     """
 
+    fids: list[str]
     iids: list[str]
     pairs: SamplePairs
     is_kept: NDArray[np.bool_]
     facts: ComparisonFacts
 
     def table(self) -> pa.Table:
-        """Return IID, MISSING, REPEAT_GROUP, N_FIRST_DEGREE, FIRST_DEGREE and KEPT of the samples compared."""
+        """Return FID, IID, MISSING, REPEAT_GROUP, N_FIRST_DEGREE, FIRST_DEGREE and KEPT of the samples compared."""
         relatives: list[list[str]] = [[] for _ in self.iids]
         for i, j in self.pairs.relatives.tolist():
             relatives[i].append(self.iids[j])
             relatives[j].append(self.iids[i])
         return pa.table(
             {
+                "FID": self.fids,
                 "IID": self.iids,
                 "MISSING": self.pairs.missing,
                 "REPEAT_GROUP": pa.array(self.pairs.group, mask=self.pairs.group == 0),
@@ -56,7 +58,7 @@ class SampleComparison:
         )
 
 
-def describe_pairs(pairs: SamplePairs, iids: list[str], drops: bool) -> SampleComparison:
+def describe_pairs(pairs: SamplePairs, fids: list[str], iids: list[str], drops: bool) -> SampleComparison:
     """Sum up the pairs, and choose the samples to keep."""
     sizes = np.bincount(pairs.group)
     sizes[0] = 0
@@ -77,7 +79,7 @@ def describe_pairs(pairs: SamplePairs, iids: list[str], drops: bool) -> SampleCo
         n_repeated=int(sizes.sum()) - (len(sizes) - 1), largest=largest, n_first_degree=pairs.n_relatives,
         left_out=[iids[row] for row in np.flatnonzero(~is_kept).tolist()],
     )  # fmt: skip
-    return SampleComparison(iids, pairs, is_kept, facts)
+    return SampleComparison(fids, iids, pairs, is_kept, facts)
 
 
 def repeats_note(comparison: SampleComparison | None) -> str:
