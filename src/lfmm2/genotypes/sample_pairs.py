@@ -270,7 +270,7 @@ def _compare_calls(planes: _Planes, n_threads: int) -> SamplePairs:
         if sum(map(len, relatives)) < MOST_PAIRS:
             relatives.append(np.argwhere(is_kin)[:MOST_PAIRS] + np.array([first, 0]))
     return SamplePairs(
-        n_snps, 1 - called / max(n_snps, 1), mean, farthest, _number_groups(n, np.concatenate(links)),
+        n_snps, (n_snps - called) / max(n_snps, 1), mean, farthest, _number_groups(n, np.concatenate(links)),
         np.concatenate(relatives)[:MOST_PAIRS], n_relatives,
     )  # fmt: skip
 

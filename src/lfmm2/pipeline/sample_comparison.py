@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +88,7 @@ def repeats_note(comparison: SampleComparison | None) -> str:
     facts = comparison.facts
     verb, groups = "repeats" if facts.n_repeated == 1 else "repeat", counted(facts.n_groups, "group")
     which = "" if facts.n_groups == 1 else "the largest is "
-    most = "" if math.isnan(facts.repeat_difference) else f", at most {facts.repeat_difference:.1%} of calls differ"
+    most = f", at most {facts.repeat_difference:.1%} of calls differ" if facts.repeat_difference > 0 else ""
     return (
         f"{with_spaces(facts.n_repeated)} of {counted(facts.n_samples, 'sample')} {verb} the genotype of another "
         f"({groups}, {which}{some_of(facts.largest)}{most}), but p-values count all samples as independent; keep one "
