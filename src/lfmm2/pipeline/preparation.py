@@ -165,8 +165,7 @@ class RunInputs:
     @property
     def n_repeated(self) -> int:
         """Number of samples in use that repeat the genotype of another."""
-        facts = None if self.comparison is None else self.comparison.facts
-        return 0 if facts is None or facts.left_out else facts.n_repeated
+        return 0 if self.comparison is None else self.comparison.facts.n_in_use
 
     @property
     def n_environments(self) -> int:

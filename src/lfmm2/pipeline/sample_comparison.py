@@ -83,7 +83,7 @@ def describe_pairs(pairs: SamplePairs, fids: list[str], iids: list[str], drops: 
 
 def repeats_note(comparison: SampleComparison | None) -> str:
     """Return a warning of samples that repeat another and are in use; empty if there are none."""
-    if comparison is None or comparison.facts.n_repeated == 0 or comparison.facts.left_out:
+    if comparison is None or comparison.facts.n_in_use == 0:
         return ""
     facts = comparison.facts
     verb, groups = "repeats" if facts.n_repeated == 1 else "repeat", counted(facts.n_groups, "group")

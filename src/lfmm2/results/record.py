@@ -155,6 +155,11 @@ class ComparisonFacts:
     n_first_degree: int
     left_out: list[str]
 
+    @property
+    def n_in_use(self) -> int:
+        """Number of repeats that the run has used."""
+        return 0 if self.left_out else self.n_repeated
+
 
 @dataclass(frozen=True)
 class MissingCallFacts:
