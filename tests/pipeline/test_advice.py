@@ -144,6 +144,13 @@ def test_smaller_gif_of_the_sweep_is_named() -> None:
     assert rules.better_k_of_sweep(evidence(1.12, by_k=by_k(k3=1.12, k5=1.1))) is None
 
 
+def test_no_factor_at_all_is_never_recommended() -> None:
+    for gif, zero in ((3.0, 1.0), (0.7, 1.0)):
+        text = warned(evidence(gif, n_factors=1, by_k=by_k(k0=zero, k1=gif), has_sweep=True))
+        assert "K = 0" not in text
+        assert "fewer" not in text
+
+
 def test_flat_gif_asks_for_no_other_k() -> None:
     flat = evidence(2.5, by_k=by_k(k3=2.5, k5=2.4, k8=2.45), has_sweep=True, n_axes=20)
     text = warned(flat)

@@ -99,8 +99,8 @@ class Evidence:
 
     @property
     def best_k(self) -> int | None:
-        """K of the sweep with the smallest GIF; None without a sweep."""
-        return min(self.by_k, key=lambda k: self.by_k[k].gif) if self.by_k else None
+        """K of the sweep with the smallest GIF; None without a sweep. K = 0 can be compared, but not be taken."""
+        return min((k for k in self.by_k if k > 0), key=lambda k: self.by_k[k].gif, default=None)
 
     def differs_from(self, k: int) -> bool:
         """Return True if the GIF with k factors differs from that of the test by more than chance makes it."""
@@ -288,7 +288,8 @@ def look_by_k(evidence: Evidence) -> str:
 
 def nearer_k_of_sweep(evidence: Evidence) -> str | None:
     """Name the K of the sweep whose GIF is nearest to 1, where that is clearly larger than a GIF below 1."""
-    larger = [k for k, other in evidence.by_k.items() if other.gif > evidence.test.gif and evidence.differs_from(k)]
+    by_k, gif = evidence.by_k, evidence.test.gif
+    larger = [k for k in by_k if k > 0 and by_k[k].gif > gif and evidence.differs_from(k)]
     nearest = min(larger, key=lambda k: abs(evidence.by_k[k].gif - 1), default=None)
     if nearest is None:
         return None

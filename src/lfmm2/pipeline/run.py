@@ -137,6 +137,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         n_compared=n_compared,
         comparing=compared.footprint,
         compared_bytes_read=compared.source.memory.snp_bytes,
+        marginal=test.marginal,
     )
     plan = make_plan(
         size, inputs.options.solver, inputs.memory, inputs.n_threads, None if output.out is None else output.format,
