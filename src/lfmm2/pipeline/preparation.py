@@ -328,7 +328,7 @@ def _align_to_samples(
 ) -> tuple[AlignedVariables, FactorNumbers, RidgeGeometry]:
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
     variables = align_variables(source.samples, X, covar, options.samples, source.has_ids)
-    # The samples are known after the passes that leave some out.
+    # The samples of given factors are known after the passes that leave some out.
     to_choose = options.samples.mind is not None or options.samples.drop_duplicates
     return variables, *fit_to_samples(variables, numbers, options, are_final=not to_choose)
 
@@ -338,7 +338,7 @@ def fit_to_samples(
 ) -> tuple[FactorNumbers, RidgeGeometry]:
     """Check the size of the problem, put factors that are given in the order of the samples, and make the geometry.
 
-    Unless the samples `are_final`, because a pass may leave out some, factors keep their order, and nothing is said
+    Unless the samples `are_final`, because `mind` may leave out some, factors keep their order, and nothing is said
     about correlated variables.
     """
     n, n_all = variables.values.shape
