@@ -11,8 +11,7 @@ import pytest
 from stored_results import variants, write_results
 
 import lfmm2
-from lfmm2.downstream import environments
-from lfmm2.downstream import offset_sums
+from lfmm2.downstream import environments, offset_sums
 from lfmm2.downstream.offset import genetic_offset as default_offset
 from lfmm2.results.stored_run import StoredRun
 
