@@ -4,14 +4,14 @@
 
 Each of 2 n haplotypes has a Gaussian copula along the genome (correlation `--linkage` of neighbours, ten chromosomes);
 the frequency of an allele is linear in three axes of structure and two variables, which follow the structure with
-correlation `--confounding`. So the true effects B are known in dosage per unit of a variable. Scenarios differ in the effects: none;
-50 of 5 000 SNPs with strong ones; small effects of all SNPs; both. Places are the samples, each changed by one standard
-deviation of both variables and as much again at random.
+correlation `--confounding`. So the true effects B are known in dosage per unit of a variable. Scenarios differ in the
+effects: none; 50 of 5 000 SNPs with strong ones; small effects of all SNPs; both. Places are the samples, each changed
+by one standard deviation of both variables and as much again at random.
 
 Columns, medians over repeats: NOISE, the share of the mean gap of all SNPs that the program says is noise; RAW, its gap
 over the true gap of all SNPs; LEFT, the same after the subtraction; COVER, the share of places whose 95 % interval has
-the true gap; FOUND, discovered loci; OF_FOUND, the gap of these over their own true gap; RANK_RAW, RANK_LEFT,
-RANK_FOUND, the rank correlation over places with the true gap of all SNPs.
+the true gap; RANK_RAW, RANK_LEFT, RANK_FOUND, the rank correlation over places with the true gap of all SNPs; FOUND,
+discovered loci; OF_FOUND, the gap of these over their own true gap; COVER_FOUND, as COVER for that.
 """
 
 from __future__ import annotations

@@ -52,12 +52,11 @@ def columns_of(run: StoredRun, column: str) -> Floats:
 
 def residual_variances(run: StoredRun) -> Floats:
     """s² of each SNP, from the sum of squares that dense regression leaves."""
-    names, X = run.design()
-    C = np.column_stack([np.ones(N), X, run.factors().U])
+    C = np.column_stack([np.ones(N), run.design()[1], run.nuisance(), run.factors().U])
     hat = C @ np.linalg.pinv(C)
     Y = np.fromfile(run.prefix.parent.with_suffix(".bed"), np.uint8)[3:].reshape(-1, N // 4)
     Y = np.array([0.0, np.nan, 1.0, 2.0])[(Y[:, :, None] >> np.array([0, 2, 4, 6])) & 3].reshape(-1, N)
-    assert names == ("a", "b", "c")
+    assert C.shape[1] == 1 + 3 + K
     return ((Y - Y @ hat) ** 2).sum(axis=1) / (N - C.shape[1])
 
 
@@ -84,7 +83,7 @@ def test_effects_of_nothing_vary_as_their_covariance_says(run: StoredRun, effect
     found = scaled.T @ scaled / len(B) / np.outer(deviations, deviations)
     expected = sampling.matrix / np.outer(deviations, deviations)
     np.testing.assert_allclose(found, expected, atol=0.12)
-    assert abs(expected[0, 1]) > 0.3  # The variables are correlated, so are their effects.
+    assert effects == "ridge" or abs(expected[0, 1]) > 0.5  # The variables are correlated, so are their effects.
 
 
 def test_ridge_and_least_squares_agree_where_the_penalty_is_small(run: StoredRun) -> None:
@@ -94,7 +93,7 @@ def test_ridge_and_least_squares_agree_where_the_penalty_is_small(run: StoredRun
 
 
 def test_gap_of_nothing_is_noise(run: StoredRun) -> None:
-    new = pd.DataFrame(run.design()[1][:, :2] + [1.0, 20.0], columns=["a", "b"], index=IDS)
+    new = pd.DataFrame(run.design()[1] + [1.0, 20.0], columns=["a", "b"], index=IDS)
     raw = genetic_offset(run, None, new, loci="all")
     assert 0.85 < raw.noise_share < 1.1
     left = genetic_offset(run, None, new)
@@ -104,7 +103,6 @@ def test_gap_of_nothing_is_noise(run: StoredRun) -> None:
     assert np.array_equal(left.rona, raw.rona)
     np.testing.assert_allclose(left.rona_of_noise.mean(), raw.rona.mean(), rtol=0.1)
     np.testing.assert_allclose(left.moments, raw.moments - raw.noise, rtol=1e-12)
-    assert "noise is subtracted" not in str(raw.summary())
     assert left.summary()["noise"].endswith("was sampling noise of the effects, and is subtracted; RONA includes it")
 
 

@@ -86,7 +86,7 @@ class LociChoice:
 
     def take_all(self) -> None:
         """Choose all SNPs, because none is discovered."""
-        self.words = f", all SNPs, because {self.smallest_q().replace('no SNP', 'none')}"
+        self.words = f", all SNPs, because {self.smallest_q()}"
         self.label = "all SNPs"
         self.level, self.tests, self.found_none = None, (), True
 

@@ -71,7 +71,7 @@ def _effect_maps(run: StoredRun, variables: Sequence[str]) -> tuple[Floats, Floa
     if len(X) != len(factors.U) or not set(variables) <= set(names):
         raise InconsistentInputError(f"{run.prefix}: its factors file has no variables of all samples; run again")
     rows = [names.index(name) for name in variables]
-    ridge = ridge_geometry(X, factors.lambda_, factors.standardized)
+    ridge = ridge_geometry(np.hstack([X, run.nuisance()]), factors.lambda_, factors.standardized)
     regressors = np.hstack([ridge.X, factors.U - factors.U.mean(axis=0)])  # (n, D + K)
     lengths = np.linalg.norm(regressors, axis=0)
     lengths[lengths == 0] = 1.0
