@@ -26,6 +26,7 @@ import pandas as pd
 from scipy.stats import norm, spearmanr
 
 import lfmm2
+from lfmm2.downstream.offset_sums import N_STRETCHES, OffsetSums, gap_intervals
 from lfmm2.genotypes.plink_writer import write_plink
 
 SCENARIOS = ("none", "few strong", "many small", "both")
@@ -95,6 +96,19 @@ def measured(scenario, n, seed, arguments, folder):
     return row
 
 
+def interval_coverage(n_stretches, n_sets, rng):
+    """Share of sets of loci in `n_stretches`, two in each, whose interval has the gap of infinitely many such loci."""
+    covered = 0
+    for _ in range(n_sets):
+        sums = OffsetSums(np.ones((1, 1)), N_STRETCHES)
+        B = rng.normal(size=(N_STRETCHES, 2))
+        for row in range(n_stretches):
+            sums.counts[row], sums.products[row] = 2, (B[row] ** 2).sum()
+        low, high = gap_intervals(sums, np.ones((1, 1)), None)
+        covered += bool(low[0] <= 1 <= high[0])
+    return covered / n_sets
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--samples", type=int, nargs="+", default=[100, 200])
@@ -104,6 +118,9 @@ def main():
     parser.add_argument("--confounding", type=float, default=0.5)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    rng = np.random.default_rng(1)
+    shares = ", ".join(f"{k}: {interval_coverage(k, 1000, rng):.2f}" for k in (8, 12, 20, 35, 50))
+    print("coverage of the 95 % interval by the number of stretches with loci, normal effects:", shares, flush=True)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for n in arguments.samples:

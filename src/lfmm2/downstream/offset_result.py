@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import AnyPath, Floats
 from lfmm2._words import counted, with_spaces
+from lfmm2.downstream.offset_sums import FEWEST_STRETCHES, N_STRETCHES
 from lfmm2.files import OutputSet, manifest_of, open_table
 
 OFFSET_SCHEMA = pa.schema(
@@ -142,9 +143,8 @@ class OffsetResult:
         if n_outside := int(self.outside.any(axis=1).sum()):
             each = zip(self.variables, self.outside.sum(axis=0).tolist(), strict=True)
             names = ", ".join(f"{name} {with_spaces(number)}" for name, number in each if number)
-            lines["outside the run"] = (
-                f"{with_spaces(n_outside)} of {counted(n, 'place')} in the new environment ({names})"
-            )
+            which = f"{with_spaces(n_outside)} of {counted(n, 'place')}"
+            lines["outside the run"] = f"new values of {which} ({names}); effects are extrapolated there"
         return lines
 
     def _describe_gap(self) -> dict[str, str]:
@@ -156,7 +156,8 @@ class OffsetResult:
             lines["no gap"] = f"{counted(n_zero, 'place')}, where the effects predict no more than noise does"
         low, high = self.gap_low[largest], self.gap_high[largest]
         if np.isnan(low):
-            lines["interval"] = "none: the loci lie in too few parts of the genome"
+            fact = f"fewer than {FEWEST_STRETCHES} of {N_STRETCHES} parts of the genome have loci"
+            lines["interval"] = f"none, because {fact}"
         elif self.gap[largest] > 0:
             lines["interval"] = f"{low:.4g} to {high:.4g} at {self.ids[largest]} (95 %, bootstrap over the genome)"
         lines["RONA"] = rona

@@ -33,24 +33,40 @@ _OTHER_SPREAD, _OTHER_UNIT = 2.5, 5.0
 # Largest distance at the median place, in standard deviations of the run, at which a converted climate fits, and the
 # factor by which it must fit better than as it is. A larger distance would take a warm place for one in other units.
 _FITS, _BETTER = 2.0, 5.0
-# Conversions x -> a x + b, with what the result is called.
+# °C of any place on land. Variables far from these are no temperatures, and twice the rain is no Fahrenheit.
+_COLDEST, _WARMEST = -90.0, 60.0
+
+
+@dataclass(frozen=True)
+class _Conversion:
+    """A conversion x -> slope x + shift between units, with what the result is called.
+
+    `celsius` is "from" or "to" where that side must be a temperature in °C.
+    """
+
+    slope: float
+    shift: float
+    name: str
+    celsius: str = ""
+
+
 _CONVERSIONS = (
-    (10.0, 0.0, "10 times"),
-    (0.1, 0.0, "a tenth of"),
-    (100.0, 0.0, "100 times"),
-    (0.01, 0.0, "a hundredth of"),
-    (1000.0, 0.0, "1000 times"),
-    (0.001, 0.0, "a thousandth of"),
-    (25.4, 0.0, "25.4 times (inches in mm)"),
-    (1 / 25.4, 0.0, "1/25.4 of (mm in inches)"),
-    (86400.0, 0.0, "86 400 times (mm/s in mm/day)"),
-    (1 / 86400.0, 0.0, "1/86 400 of (mm/day in mm/s)"),
-    (1.0, 273.15, "273.15 above (°C in kelvin)"),
-    (1.0, -273.15, "273.15 below (kelvin in °C)"),
-    (10.0, 2731.5, "the tenths of a kelvin of"),
-    (0.1, -273.15, "the °C of (tenths of a kelvin)"),
-    (1.8, 32.0, "the degrees Fahrenheit of"),
-    (1 / 1.8, -32 / 1.8, "the °C of (degrees Fahrenheit)"),
+    _Conversion(10.0, 0.0, "10 times"),
+    _Conversion(0.1, 0.0, "a tenth of"),
+    _Conversion(100.0, 0.0, "100 times"),
+    _Conversion(0.01, 0.0, "a hundredth of"),
+    _Conversion(1000.0, 0.0, "1000 times"),
+    _Conversion(0.001, 0.0, "a thousandth of"),
+    _Conversion(25.4, 0.0, "25.4 times (inches in mm)"),
+    _Conversion(1 / 25.4, 0.0, "1/25.4 of (mm in inches)"),
+    _Conversion(86400.0, 0.0, "86 400 times (mm/s in mm/day)"),
+    _Conversion(1 / 86400.0, 0.0, "1/86 400 of (mm/day in mm/s)"),
+    _Conversion(1.0, 273.15, "273.15 above (°C in kelvin)", "from"),
+    _Conversion(1.0, -273.15, "273.15 below (kelvin in °C)", "to"),
+    _Conversion(10.0, 2731.5, "the tenths of a kelvin of", "from"),
+    _Conversion(0.1, -273.15, "the °C of (tenths of a kelvin)", "to"),
+    _Conversion(1.8, 32.0, "the degrees Fahrenheit of", "from"),
+    _Conversion(1 / 1.8, -32 / 1.8, "the °C of (degrees Fahrenheit)", "to"),
 )
 
 
@@ -92,12 +108,12 @@ def warn_of_units(run: Climate, old: Climate | None, new: Climate, variables: Se
     for reference, climate, is_paired in [*pairs, (first, new, True)]:
         rest = [j for j in measured if j not in told]
         told |= _warn_of_lost_scale(run, climate, rest, variables)
-        odd = {
-            j: found
+        compared = {
+            j: _compare(reference.values[:, j], climate.values[:, j], run.values[:, j], is_paired, run.standardised[j])
             for j in rest
             if j not in told
-            and (found := _compare(reference.values[:, j], climate.values[:, j], run.values[:, j], is_paired))
         }
+        odd = {j: misfit for j, misfit in compared.items() if misfit is not None}
         told |= set(odd)
         _warn_of_odd(run, reference, climate, odd, variables)
 
@@ -133,8 +149,14 @@ class _Misfit:
     conversion: str
 
 
-def _compare(reference: Floats, values: Floats, samples: Floats, is_paired: bool) -> _Misfit | None:
-    """Compare a variable of a climate with that of a reference, at the same places if `is_paired`; None if it fits."""
+def _compare(
+    reference: Floats, values: Floats, samples: Floats, is_paired: bool, is_standardised: bool
+) -> _Misfit | None:
+    """Compare a variable of a climate with that of a reference; None if it fits.
+
+    Both are at the same places if `is_paired`. Otherwise they are different places, whose climates may truly differ, so
+    they are judged by a conversion alone, or by mean 0 and standard deviation 1 if the run `is_standardised`.
+    """
     unit = float(samples.std())
     spreads = (float(reference.std()), float(values.std()))
     # Of a few places, or where one climate is the same everywhere, spreads tell nothing.
@@ -147,8 +169,11 @@ def _compare(reference: Floats, values: Floats, samples: Floats, is_paired: bool
     is_doubtful = change > least or max(ratio, 1 / ratio) > _OTHER_UNIT
     if is_doubtful and (conversion := _find_conversion(reference, values, unit, ratio if are_spread else None)):
         return _Misfit(change, conversion)
-    is_far = change > _FAR or (change > _DOUBTFUL and ratio > _OTHER_SPREAD)
-    return _Misfit(change, "") if is_paired and is_far else None
+    if is_paired:
+        is_odd = change > _FAR or (change > _DOUBTFUL and ratio > _OTHER_SPREAD)
+    else:
+        is_odd = is_standardised and (change > _FAR or ratio > _OTHER_UNIT)
+    return _Misfit(change, "") if is_odd else None
 
 
 def _find_conversion(reference: Floats, values: Floats, unit: float, ratio: float | None) -> str:
@@ -158,12 +183,15 @@ def _find_conversion(reference: Floats, values: Floats, unit: float, ratio: floa
     """
     best, words = np.inf, ""
     as_is = float(np.median(np.abs(values - reference))) / unit
-    for slope, shift, name in _CONVERSIONS:
-        if ratio is not None and not 1 / _OTHER_SPREAD < ratio / slope < _OTHER_SPREAD:
+    for conversion in _CONVERSIONS:
+        celsius = {"from": reference, "to": values}.get(conversion.celsius, np.zeros(1))
+        if not _COLDEST < np.median(celsius) < _WARMEST:
             continue
-        distance = float(np.median(np.abs((values - shift) / slope - reference))) / unit
+        if ratio is not None and not 1 / _OTHER_SPREAD < ratio / conversion.slope < _OTHER_SPREAD:
+            continue
+        distance = float(np.median(np.abs((values - conversion.shift) / conversion.slope - reference))) / unit
         if distance <= _FITS and _BETTER * distance < as_is and distance < best:
-            best, words = distance, name
+            best, words = distance, conversion.name
     return words
 
 
