@@ -141,7 +141,7 @@ def test_values_outside_the_range_of_the_run_are_named(tmp_path: Path, run: Path
     result = genetic_offset(run, None, frame(temp, rain), out=tmp_path / "o")
     table = pd.read_csv(tmp_path / "o.offset.tsv", sep="\t", keep_default_na=False)
     assert table["OUTSIDE"][[3, 7]].tolist() == ["temp,rain", "rain"]
-    assert set(table["OUTSIDE"].drop([3, 7])) == {""}
+    assert set(table["OUTSIDE"].drop([3, 7])) == {"."}
     expected = "new values of 2 of 60 places (temp 1, rain 2); effects are extrapolated there"
     assert result.summary()["outside the run"] == expected
     inside = genetic_offset(run, None, frame(TEMP[::-1].round(3), RAIN[::-1].round(2)))
@@ -169,7 +169,7 @@ def test_place_without_values_in_both_has_no_offset(tmp_path: Path, run: Path, k
     assert lines["without values"] == "9 places, missing in both environments; the offset is NA"
     assert lines["genetic gap"] == plain.summary()["genetic gap"]
     row = (tmp_path / "o.offset.tsv").read_text().splitlines()[1].split("\t")
-    assert row[1:] == ["NA", "NA", "NA", "NA", ""]
+    assert row[1:] == ["NA", "NA", "NA", "NA", "NA"]
 
 
 def test_value_that_one_table_lacks_is_an_error(run: Path) -> None:

@@ -219,7 +219,7 @@ def test_loci_of_few_stretches_have_no_interval(tmp_path: Path) -> None:
     found = genetic_offset(prefix, x, x_new, out=tmp_path / "o")
     assert np.isnan(found.gap_low).all()
     assert found.summary()["interval"] == "none, because fewer than 8 of 50 parts of the genome have loci"
-    assert (tmp_path / "o.offset.tsv").read_text().splitlines()[1].split("\t")[3:] == ["NA", "NA", ""]
+    assert (tmp_path / "o.offset.tsv").read_text().splitlines()[1].split("\t")[3:] == ["NA", "NA", "."]
     q[20 * (offset_sums.FEWEST_STRETCHES - 1)] = 0.01
     assert np.isfinite(genetic_offset(made(tmp_path, q, name="s")[0], x, x_new).gap_low).all()
 

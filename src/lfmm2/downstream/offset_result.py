@@ -102,13 +102,15 @@ class OffsetResult:
 
     def table(self) -> pa.Table:
         """Return the table of ID, GENETIC_GAP, RONA, GAP_LOW, GAP_HIGH and OUTSIDE, one row per place."""
-        outside = [
-            ",".join(name for name, is_outside in zip(self.variables, row, strict=True) if is_outside)
-            for row in self.outside.tolist()
-        ]
+        flags = zip(self.gap.tolist(), self.outside.tolist(), strict=True)
+        outside = [None if np.isnan(gap) else self._name_outside(row) for gap, row in flags]
         numbers = (self.gap, self.rona, self.gap_low, self.gap_high)
         arrays = [pa.array(self.ids, pa.string()), *map(pa.array, numbers), pa.array(outside, pa.string())]
         return pa.table(arrays, schema=OFFSET_SCHEMA)
+
+    def _name_outside(self, flags: list[bool]) -> str:
+        """Name the variables with a flag; a point if there are none, which programs that split at blanks can read."""
+        return ",".join(name for name, flag in zip(self.variables, flags, strict=True) if flag) or "."
 
     def summary(self) -> dict[str, str]:
         """Return lines for the terminal, by name."""
