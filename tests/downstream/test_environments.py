@@ -92,13 +92,23 @@ def test_standardised_and_raw_tables_are_told_apart(tmp_path: Path, run: Path) -
     for env in (None, frame(TEMP, RAIN)):
         (message,) = said(z, env, raw)
         which = "environments" if env is not None else "new environments"
-        assert message.startswith(f"{which}: temp, rain is standardised in the run, but has the median 1")
+        assert message.startswith(f"{which}: temp, rain look standardised in the run, but here the medians are 1")
     (message,) = said(z, None, own)
-    assert "temp, rain has mean 0 and standard deviation 1 in both" in message
+    assert "temp, rain have mean 0 and standard deviation 1 in both" in message
     (message,) = said(run, None, own)
-    assert "new environments: temp, rain has mean 0 and standard deviation 1, but 14.14 and 3.774 in the run" in message
+    assert (
+        "new environments: temp, rain have mean 0 and standard deviation 1, but 14.14 and 3.774 in the run" in message
+    )
     (message,) = said(run, frame(scaled(TEMP, TEMP), scaled(RAIN, RAIN)), right)
-    assert "environments: temp, rain has mean 0 and standard deviation 1, but" in message
+    assert "environments: temp, rain have mean 0 and standard deviation 1, but" in message
+
+
+def test_samples_may_be_left_out_after_variables_are_standardised(tmp_path: Path) -> None:
+    z = written(tmp_path, frame(scaled(TEMP, TEMP), scaled(RAIN, RAIN))[5:50], "z")
+    right, raw = frame(scaled(WARMER, TEMP), scaled(DRIER, RAIN))[5:50], frame(WARMER, DRIER)[5:50]
+    assert said(z, None, right) == []
+    (message,) = said(z, None, raw)
+    assert "temp, rain look standardised in the run, but here the medians are 1" in message
 
 
 SOUND = {

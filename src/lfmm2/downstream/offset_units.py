@@ -21,6 +21,9 @@ from lfmm2.errors import InputWarning
 # Distance from mean 0 and standard deviation 1 up to which a variable is standardised, which allows for numbers that
 # were rounded to three digits, and the least number of places for which this is no chance.
 _NEARLY, _FEWEST_PLACES = 2e-3, 10
+# The same distance where samples have been left out after the variables were standardised. Only climates that do not
+# fit anyway are looked at with it.
+_ROUGHLY = 0.3
 # Least number of places whose standard deviation is compared: of fewer it is a matter of chance.
 _FEWEST_SPREAD = 5
 # Changes at the median place, in standard deviations of the run. From the first on a change is many times the spread;
@@ -80,11 +83,15 @@ class Climate:
     @cached_property
     def standardised(self) -> list[bool]:
         """Return for each variable whether it has mean 0 and standard deviation 1, over ten places or more."""
+        return self.find_standardised(_NEARLY)
+
+    def find_standardised(self, most: float) -> list[bool]:
+        """Return for each variable whether it is at most `most` from mean 0 and from standard deviation 1."""
         if len(self.values) < _FEWEST_PLACES:
             return [False] * self.values.shape[1]
         means = np.abs(self.values.mean(axis=0))
         deviations = np.min([np.abs(self.values.std(axis=0, ddof=k) - 1) for k in (0, 1)], axis=0)
-        found: list[bool] = ((means < _NEARLY) & (deviations < _NEARLY)).tolist()
+        found: list[bool] = ((means < most) & (deviations < most)).tolist()
         return found
 
 
@@ -103,19 +110,25 @@ def warn_of_units(run: Climate, old: Climate | None, new: Climate, variables: Se
     """
     measured = [j for j in range(len(variables)) if len(np.unique(run.values[:, j])) > 2]
     first = old or run
+    looks_scaled = run.find_standardised(_ROUGHLY)
     told = _warn_of_own_scales(first, new, variables)
     pairs = [(run, old, False)] if old is not None else []
     for reference, climate, is_paired in [*pairs, (first, new, True)]:
         rest = [j for j in measured if j not in told]
         told |= _warn_of_lost_scale(run, climate, rest, variables)
         compared = {
-            j: _compare(reference.values[:, j], climate.values[:, j], run.values[:, j], is_paired, run.standardised[j])
+            j: _compare(reference.values[:, j], climate.values[:, j], run.values[:, j], is_paired, looks_scaled[j])
             for j in rest
             if j not in told
         }
         odd = {j: misfit for j, misfit in compared.items() if misfit is not None}
         told |= set(odd)
-        _warn_of_odd(run, reference, climate, odd, variables)
+        _warn_of_odd(looks_scaled, reference, climate, odd, variables)
+
+
+def _have(items: Sequence[int]) -> str:
+    """Return the verb for one variable, or for several."""
+    return "has" if len(items) == 1 else "have"
 
 
 def _warn_of_own_scales(old: Climate, new: Climate, variables: Sequence[str]) -> set[int]:
@@ -123,8 +136,8 @@ def _warn_of_own_scales(old: Climate, new: Climate, variables: Sequence[str]) ->
     both = [j for j in range(len(variables)) if old.standardised[j] and new.standardised[j]]
     if both:
         names = some_of([variables[j] for j in both])
-        fact = f"{old.label} and {new.label}: {names} has mean 0 and standard deviation 1 in both"
-        remedy = "if each was standardised by itself, its change of mean is lost: scale both by the first"
+        fact = f"{old.label} and {new.label}: {names} {_have(both)} mean 0 and standard deviation 1 in both"
+        remedy = "if each was standardised by itself, the change of the mean is lost: scale both by the first"
         warnings.warn(f"{fact}; {remedy}", InputWarning, stacklevel=5)
     return set(both)
 
@@ -135,9 +148,11 @@ def _warn_of_lost_scale(run: Climate, climate: Climate, rest: Sequence[int], var
     if lost:
         names = some_of([variables[j] for j in lost])
         column = run.values[:, lost[0]]
-        fact = f"{climate.label}: {names} has mean 0 and standard deviation 1"
+        fact = f"{climate.label}: {names} {_have(lost)} mean 0 and standard deviation 1"
         other = f"but {column.mean():.4g} and {column.std():.4g} in the run"
-        warnings.warn(f"{fact}, {other}; give it in the unit of the run, not standardised", InputWarning, stacklevel=5)
+        warnings.warn(
+            f"{fact}, {other}; give the values in the unit of the run, not standardised", InputWarning, stacklevel=5
+        )
     return set(lost)
 
 
@@ -155,7 +170,7 @@ def _compare(
     """Compare a variable of a climate with that of a reference; None if it fits.
 
     Both are at the same places if `is_paired`. Otherwise they are different places, whose climates may truly differ, so
-    they are judged by a conversion alone, or by mean 0 and standard deviation 1 if the run `is_standardised`.
+    they are judged by a conversion alone, or by their distance if the run `is_standardised`.
     """
     unit = float(samples.std())
     spreads = (float(reference.std()), float(values.std()))
@@ -196,22 +211,23 @@ def _find_conversion(reference: Floats, values: Floats, unit: float, ratio: floa
 
 
 def _warn_of_odd(
-    run: Climate,
+    looks_scaled: Sequence[bool],
     reference: Climate,
     climate: Climate,
     odd: dict[int, _Misfit],
     variables: Sequence[str],
 ) -> None:
     """Warn of the variables that do not fit, by kind: standardised in the run, in another unit, or far."""
-    raw = [j for j in odd if run.standardised[j]]
+    raw = [j for j in odd if looks_scaled[j]]
     units = [j for j in odd if j not in raw and odd[j].conversion]
     far = [j for j in odd if j not in raw and j not in units]
     if raw:
         names = some_of([variables[j] for j in raw])
         medians = ", ".join(f"{np.median(climate.values[:, j]):.4g}" for j in raw[:5])
-        fact = f"{climate.label}: {names} is standardised in the run, but has the median {medians}"
-        remedy = "standardise it by the mean and standard deviation of the variables of the run"
-        warnings.warn(f"{fact}; {remedy}", InputWarning, stacklevel=5)
+        fact = f"{climate.label}: {names} {'looks' if len(raw) == 1 else 'look'} standardised in the run"
+        other = f"but here the {'median is' if len(raw) == 1 else 'medians are'} {medians}"
+        remedy = "standardise by the mean and standard deviation with which the variables of the run were standardised"
+        warnings.warn(f"{fact}, {other}; {remedy}", InputWarning, stacklevel=5)
     if units:
         facts = [
             f"{variables[j]} ({np.median(climate.values[:, j]):.4g}) is {odd[j].conversion} that in {reference.label} "
