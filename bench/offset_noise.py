@@ -9,9 +9,10 @@ effects: none; 50 of 5 000 SNPs with strong ones; small effects of all SNPs; bot
 by one standard deviation of both variables and as much again at random.
 
 Columns, medians over repeats: NOISE, the share of the mean gap of all SNPs that the program says is noise; RAW, its gap
-over the true gap of all SNPs; LEFT, the same after the subtraction; COVER, the share of places whose 95 % interval has
-the true gap; RANK_RAW, RANK_LEFT, RANK_FOUND, the rank correlation over places with the true gap of all SNPs; FOUND,
-discovered loci; OF_FOUND, the gap of these over their own true gap; COVER_FOUND, as COVER for that.
+over the true gap of all SNPs; LEFT, the same after the subtraction; BY_GIF, the same if the noise was multiplied by the
+mean GIF; COVER, the share of places whose 95 % interval (of LEFT) has the true gap; RANK_RAW, RANK_LEFT, RANK_FOUND, the
+rank correlation over places with the true gap of all SNPs; FOUND, discovered loci; OF_FOUND, the gap of these over their
+own true gap; COVER_FOUND, as COVER for that.
 """
 
 from __future__ import annotations
@@ -71,15 +72,18 @@ def measured(scenario, n, seed, arguments, folder):
     ids = [f"i{i + 1}" for i in range(n)]
     bed = write_plink(folder / "d", Y.T, iid=ids, chromosomes=chromosomes.tolist(), overwrite=True)
     env = pd.DataFrame(x, columns=["a", "b"], index=ids)
-    lfmm2.run(None, bed, env, N_AXES, out=folder / "r", overwrite=True, n_threads=1)
+    result = lfmm2.run(None, bed, env, N_AXES, out=folder / "r", overwrite=True, n_threads=1)
     change = 1 + rng.normal(size=x.shape)
     new = env + change
     truth = ((change @ B.T) ** 2).mean(axis=1)
     raw = lfmm2.genetic_offset(folder / "r", None, new, loci="all")
     left = lfmm2.genetic_offset(folder / "r", None, new, loci="all", noise="subtract")
     row = {"NOISE": raw.noise_share}
+    inflated = raw.moments - np.mean(result.gif) * raw.noise
+    by_gif = np.maximum(np.einsum("ij,jk,ik->i", change, inflated, change), 0)
     if truth.any():
         row |= {"RAW": raw.gap.mean() / truth.mean(), "LEFT": left.gap.mean() / truth.mean()}
+        row["BY_GIF"] = by_gif.mean() / truth.mean()
         row["COVER"] = np.mean((left.gap_low <= truth) & (truth <= left.gap_high))
         row |= {f"RANK_{name}": spearmanr(o.gap, truth)[0] for name, o in (("RAW", raw), ("LEFT", left))}
     else:

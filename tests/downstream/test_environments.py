@@ -48,15 +48,15 @@ def said(*arguments: Any) -> list[str]:
 
 WARMER, DRIER = TEMP + 3 + RNG.normal(0, 0.3, N), RAIN - 60 + RNG.normal(0, 20, N)
 UNITS = {
-    "tenths of a degree": (10 * WARMER, DRIER, "temp .* is 10 times that in"),
-    "kelvin": (WARMER + 273.15, DRIER, r"temp \(29.*\) is 273.15 above"),
-    "tenths of a kelvin": (10 * WARMER + 2731.5, DRIER, "temp .* is the tenths of a kelvin of that in"),
-    "Fahrenheit": (1.8 * WARMER + 32, DRIER, "temp .* is the degrees Fahrenheit of that"),
-    "centimetres": (WARMER, DRIER / 10, "rain .* is a tenth of that in"),
-    "metres": (WARMER, DRIER / 1000, "rain .* is a thousandth of that in"),
-    "inches": (WARMER, DRIER / 25.4, "rain .* is 1/25.4 of"),
-    "mm per second": (WARMER, DRIER / 86400, "rain .* is 1/86 400 of"),
-    "two of them": (WARMER + 273.15, DRIER / 10, "temp .* is 273.15 above .*, rain .* is a tenth of"),
+    "tenths of a degree": (10 * WARMER, DRIER, r"temp \(1\d\d.*\) is about that of .* times 10;"),
+    "kelvin": (WARMER + 273.15, DRIER, r"temp \(29.*\) is about that of .* in kelvin instead of °C"),
+    "tenths of a kelvin": (10 * WARMER + 2731.5, DRIER, "temp .* in tenths of a kelvin instead of °C"),
+    "Fahrenheit": (1.8 * WARMER + 32, DRIER, "temp .* in degrees Fahrenheit instead of °C"),
+    "centimetres": (WARMER, DRIER / 10, "rain .* divided by 10;"),
+    "metres": (WARMER, DRIER / 1000, "rain .* divided by 1000;"),
+    "inches": (WARMER, DRIER / 25.4, "rain .* in inches instead of mm"),
+    "mm per second": (WARMER, DRIER / 86400, "rain .* in mm per second instead of mm per day"),
+    "two of them": (WARMER + 273.15, DRIER / 10, "temp .* in kelvin instead of °C, rain .* divided by 10;"),
     "something else": (WARMER + 100, DRIER, "temp changes by 27.* standard deviations of the run; check the units"),
 }
 
@@ -236,7 +236,8 @@ def test_one_row_of_a_sample_is_not_for_all(run: Path, column: str) -> None:
 
 def test_garden_in_other_units_is_told(run: Path) -> None:
     (message,) = said(run, None, frame(115.0, 847.0, ["garden"]))
-    assert "at the median place temp (115) is 10 times that in" in message
+    assert "at the median place temp (115) is about that of" in message
+    assert message.endswith("times 10; give the values in the units of the run")
 
 
 # --------------------------------------------------------------------------- command line

@@ -33,7 +33,7 @@ assert BLOCK_ROWS % GROUP == 0
 # Stretches of the genome that the bootstrap draws. With more, linked loci fall into different ones, and intervals are
 # too narrow; with fewer, the interval itself is a matter of chance.
 N_STRETCHES = 50
-# Least number of stretches with loci for an interval: from 8 on, a 95 % interval covers 85 % and more.
+# Least number of stretches with loci for an interval: from 8 on, a 95 % interval covers 83 % and more.
 FEWEST_STRETCHES = 8
 # Draws of the bootstrap and the seed of their random numbers. With fewer draws, another seed would move the ends of the
 # intervals more; with more, rasters take longer.

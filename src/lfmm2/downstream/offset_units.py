@@ -42,7 +42,7 @@ _COLDEST, _WARMEST = -90.0, 60.0
 
 @dataclass(frozen=True)
 class _Conversion:
-    """A conversion x -> slope x + shift between units, with what the result is called.
+    """A conversion x -> slope x + shift between units, with how a message calls it.
 
     `celsius` is "from" or "to" where that side must be a temperature in °C.
     """
@@ -54,22 +54,22 @@ class _Conversion:
 
 
 _CONVERSIONS = (
-    _Conversion(10.0, 0.0, "10 times"),
-    _Conversion(0.1, 0.0, "a tenth of"),
-    _Conversion(100.0, 0.0, "100 times"),
-    _Conversion(0.01, 0.0, "a hundredth of"),
-    _Conversion(1000.0, 0.0, "1000 times"),
-    _Conversion(0.001, 0.0, "a thousandth of"),
-    _Conversion(25.4, 0.0, "25.4 times (inches in mm)"),
-    _Conversion(1 / 25.4, 0.0, "1/25.4 of (mm in inches)"),
-    _Conversion(86400.0, 0.0, "86 400 times (mm/s in mm/day)"),
-    _Conversion(1 / 86400.0, 0.0, "1/86 400 of (mm/day in mm/s)"),
-    _Conversion(1.0, 273.15, "273.15 above (°C in kelvin)", "from"),
-    _Conversion(1.0, -273.15, "273.15 below (kelvin in °C)", "to"),
-    _Conversion(10.0, 2731.5, "the tenths of a kelvin of", "from"),
-    _Conversion(0.1, -273.15, "the °C of (tenths of a kelvin)", "to"),
-    _Conversion(1.8, 32.0, "the degrees Fahrenheit of", "from"),
-    _Conversion(1 / 1.8, -32 / 1.8, "the °C of (degrees Fahrenheit)", "to"),
+    _Conversion(10.0, 0.0, "times 10"),
+    _Conversion(0.1, 0.0, "divided by 10"),
+    _Conversion(100.0, 0.0, "times 100"),
+    _Conversion(0.01, 0.0, "divided by 100"),
+    _Conversion(1000.0, 0.0, "times 1000"),
+    _Conversion(0.001, 0.0, "divided by 1000"),
+    _Conversion(25.4, 0.0, "in mm instead of inches"),
+    _Conversion(1 / 25.4, 0.0, "in inches instead of mm"),
+    _Conversion(86400.0, 0.0, "in mm per day instead of mm per second"),
+    _Conversion(1 / 86400.0, 0.0, "in mm per second instead of mm per day"),
+    _Conversion(1.0, 273.15, "in kelvin instead of °C", "from"),
+    _Conversion(1.0, -273.15, "in °C instead of kelvin", "to"),
+    _Conversion(10.0, 2731.5, "in tenths of a kelvin instead of °C", "from"),
+    _Conversion(0.1, -273.15, "in °C instead of tenths of a kelvin", "to"),
+    _Conversion(1.8, 32.0, "in degrees Fahrenheit instead of °C", "from"),
+    _Conversion(1 / 1.8, -32 / 1.8, "in °C instead of degrees Fahrenheit", "to"),
 )
 
 
@@ -230,12 +230,12 @@ def _warn_of_odd(
         warnings.warn(f"{fact}, {other}; {remedy}", InputWarning, stacklevel=5)
     if units:
         facts = [
-            f"{variables[j]} ({np.median(climate.values[:, j]):.4g}) is {odd[j].conversion} that in {reference.label} "
-            f"({np.median(reference.values[:, j]):.4g})"
+            f"{variables[j]} ({np.median(climate.values[:, j]):.4g}) is about that of {reference.label} "
+            f"({np.median(reference.values[:, j]):.4g}) {odd[j].conversion}"
             for j in units[:3]
         ]
-        fact = f"{climate.label}: at the median place {', '.join(facts)}, as if in another unit"
-        warnings.warn(f"{fact}; give both in the unit of the run", InputWarning, stacklevel=5)
+        fact = f"{climate.label}: at the median place {', '.join(facts)}"
+        warnings.warn(f"{fact}; give the values in the units of the run", InputWarning, stacklevel=5)
     if far:
         facts = [f"{variables[j]} changes by {odd[j].change:.3g} standard deviations of the run" for j in far[:3]]
         remedy = "check the units; if they are right, effects are extrapolated far beyond the range of the run"
