@@ -10,9 +10,9 @@ by one standard deviation of both variables and as much again at random.
 
 Columns, medians over repeats: NOISE, the share of the mean gap of all SNPs that the program says is noise; RAW, its gap
 over the true gap of all SNPs; LEFT, the same after the subtraction; BY_GIF, the same if the noise was multiplied by the
-mean GIF; COVER, the share of places whose 95 % interval (of LEFT) has the true gap; RANK_RAW, RANK_LEFT, RANK_FOUND, the
-rank correlation over places with the true gap of all SNPs; FOUND, discovered loci; OF_FOUND, the gap of these over their
-own true gap; COVER_FOUND, as COVER for that.
+mean GIF; COVER, the share of places whose 95 % interval (of LEFT) has the true gap; RANK_RAW, RANK_LEFT, RANK_FOUND,
+the rank correlation over places with the true gap of all SNPs; FOUND, discovered loci; OF_FOUND, the gap of these over
+their own true gap; COVER_FOUND, as COVER for that.
 """
 
 from __future__ import annotations
