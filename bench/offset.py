@@ -9,7 +9,6 @@ system says of it when it has ended, Python and libraries included.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import subprocess
 import sys
@@ -20,10 +19,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lfmm2.files.seals import seal_json
 from lfmm2.files.table_files import open_table
 from lfmm2.model.columns import COLUMNS
+from lfmm2.model.factors import LatentFactors
+from lfmm2.results.factors_file import write_factors
 from lfmm2.results.tables import table_schema
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from made_records import record_entries, write_record
 
 OFFSET = """
 import sys, numpy as np
@@ -58,10 +61,13 @@ def write_results(prefix, n_snps, n_variables):
                 columns["Q"] = np.where(rng.random(n) < 1e-4, 0.01, 0.5)
                 writer.write(pa.table([columns[c] for c in schema.names], names=schema.names))
     files.append(Path(f"{prefix}.factors.npz"))
-    np.savez(files[-1])
-    stamps = {p.name: {"bytes": p.stat().st_size, "sha256": hashlib.sha256(b"").hexdigest()} for p in files}
-    record = {"variables": names, "tested": {"n_snps_used": n_snps}, "factors": {"K": 1}, "files": stamps}
-    Path(f"{prefix}.lfmm2.json").write_bytes(seal_json(record))
+    n, U = 100, np.zeros((100, 1))
+    factors = LatentFactors(
+        U, np.ones(1), np.zeros(1), 0.0, "exact", "", 1, True, U, 1e-5, n_snps, tuple(map(str, range(n)))
+    )
+    with files[-1].open("wb") as file:
+        write_factors(file, factors, tuple(names), np.random.default_rng(0).normal(size=(n, n_variables)))
+    write_record(prefix, record_entries(names, n_snps, n_samples=n), files)
     return sum(p.stat().st_size for p in files)
 
 

@@ -94,7 +94,7 @@ def judge(way: OffsetWay) -> str:
         codes = [found.missing_code for found in (new, old) if found is not None and found.missing_code]
         try:
             offset = lfmm2.genetic_offset(
-                run, None if old is None else old.source, new.source, missing_code=codes or None
+                run, None if old is None else old.source, new.source, loci="all", missing_code=codes or None
             )
         except lfmm2.LfmmError as raised:
             error = str(raised)

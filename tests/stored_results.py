@@ -78,7 +78,7 @@ def write_results(
         "solver": "exact", "reason": "", "n_passes": 1, "converged": True, "lambda_": 1e-5, "n_snps": n,
     }  # fmt: skip
     if X is not None:
-        arrays |= {"X": X, "variables": np.array(names, np.str_)}
+        arrays |= {"X": X, "variables": np.array(names, np.str_), "nuisance": np.empty((len(X), 0))}
     np.savez(files[-1], **arrays)
     for ending, text in (small or {}).items():
         files.append(Path(f"{prefix}{ending}"))

@@ -14,6 +14,7 @@ Allele = Literal["a2", "a1"]
 TableFormat = Literal["parquet", "tsv", "tsv.gz", "tsv.zst"]
 DiscoveryRate = Literal["q", "q_storey", "lfdr"]
 Effects = Literal["ridge", "ols"]
+OffsetNoise = Literal["auto", "keep", "subtract"]
 
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -25,6 +26,7 @@ ALLELES: tuple[Allele, ...] = get_args(Allele)
 TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 DISCOVERY_RATES: tuple[DiscoveryRate, ...] = get_args(DiscoveryRate)
 EFFECTS: tuple[Effects, ...] = get_args(Effects)
+NOISES: tuple[OffsetNoise, ...] = get_args(OffsetNoise)
 
 #: End of the message that refuses a word not in `CALIBRATIONS`, with the name that one of them had before.
 CALIBRATIONS_RULE = f"it is one of {', '.join(CALIBRATIONS)}; what was 'gif' is 'chi2' now"

@@ -11,13 +11,18 @@ import pytest
 from stored_results import variants, write_results
 
 import lfmm2
-from lfmm2.downstream import environments, offset
-from lfmm2.downstream.offset import genetic_offset
+from lfmm2.downstream import environments, offset_sums
+from lfmm2.downstream.offset import genetic_offset as default_offset
 from lfmm2.results.stored_run import StoredRun
 
 Floats = np.ndarray
 DATA = Path(__file__).parents[1] / "data" / "three_variables"
 NAMES = ("a", "b", "c")
+
+
+def genetic_offset(*arguments, **options):
+    """The offset of all SNPs with their noise, as LEA has it, unless a test chooses other loci."""
+    return default_offset(*arguments, **{"loci": "all"} | options)
 
 
 def dense(B: Floats, x: Floats, x_new: Floats) -> tuple[Floats, Floats]:
@@ -26,10 +31,17 @@ def dense(B: Floats, x: Floats, x_new: Floats) -> tuple[Floats, Floats]:
     return (change**2).mean(axis=1), np.abs(change).mean(axis=1)
 
 
+def write(prefix: Path, tables: dict[str, dict], **options) -> Path:
+    """Write results of 20 samples with variables of mean 10 and standard deviation 3, unless X is given."""
+    d = sum(name != "joint" for name in tables)
+    X = np.random.default_rng(9).normal(10, 3, (20, d))
+    return write_results(prefix, tables, **{"X": X, "sample_ids": [f"i{i}" for i in range(20)]} | options)
+
+
 def results(folder: Path, B: Floats, name: str = "r", **options) -> Path:
     """Results whose ridge effects are B, and whose other ones are half of them."""
     tables = {NAMES[j]: {"RIDGE_BETA": column, "BETA": column / 2} for j, column in enumerate(B.T)}
-    return write_results(folder / name, tables, **options)
+    return write(folder / name, tables, **options)
 
 
 def random_case(n_snps: int = 1500, n_places: int = 7, d: int = 3, seed: int = 0) -> tuple[Floats, Floats, Floats]:
@@ -47,6 +59,7 @@ def relative(found: Floats, expected: Floats) -> float:
     return float(np.max(np.abs(found - expected) / np.abs(expected)))
 
 
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.InputWarning")  # Changes are many times the spread of b.
 def test_gap_and_rona_of_leas_own_effects_are_the_formula(tmp_path: Path) -> None:
     """From B as R's LEA 3.17.2 estimated it on the case of three variables."""
     expected = np.load(DATA / "expected.npz")
@@ -54,7 +67,7 @@ def test_gap_and_rona_of_leas_own_effects_are_the_formula(tmp_path: Path) -> Non
     B = np.where(used[:, None], expected["LEA_B"], np.nan)
     x = pd.read_csv(DATA / "X.csv", index_col=0).to_numpy(float)
     x_new = x * 1.1 + np.random.default_rng(1).normal(0, x.std(axis=0), x.shape)
-    result = genetic_offset(results(tmp_path, B), x, x_new)
+    result = genetic_offset(results(tmp_path, B, X=x, sample_ids=[f"i{i}" for i in range(len(x))]), x, x_new)
     gap, rona = dense(B[used], x, x_new)
     assert relative(result.gap, gap) < 1e-12
     assert relative(result.rona, rona) < 1e-12
@@ -106,7 +119,7 @@ def test_variables_in_another_order_are_the_same_runs(tmp_path: Path) -> None:
     B, x, x_new = random_case()
     first = results(tmp_path, B)
     swapped = {NAMES[j]: {"RIDGE_BETA": B[:, j]} for j in (2, 0, 1)}
-    second = write_results(tmp_path / "s", swapped)
+    second = write(tmp_path / "s", swapped)
     both = genetic_offset([first, second], x, x_new)
     assert relative(both.gap, dense(B, x, x_new)[0]) < 1e-12
 
@@ -115,7 +128,8 @@ def test_unit_of_a_variable_changes_nothing(tmp_path: Path) -> None:
     B, x, x_new = random_case()
     unit = np.array([1000.0, 1.0, 0.01])
     plain = genetic_offset(results(tmp_path, B), x, x_new)
-    scaled = genetic_offset(results(tmp_path, B / unit, "s"), x * unit, x_new * unit)
+    X = unit * np.random.default_rng(9).normal(10, 3, (20, 3))
+    scaled = genetic_offset(results(tmp_path, B / unit, "s", X=X), x * unit, x_new * unit)
     assert relative(scaled.gap, plain.gap) < 1e-12
     assert relative(scaled.rona, plain.rona) < 1e-12
     assert np.allclose(scaled.parts, plain.parts, rtol=1e-12, atol=1e-15)
@@ -174,7 +188,7 @@ def test_same_bits_from_any_format_and_any_blocks(tmp_path: Path, monkeypatch: p
     plain = genetic_offset(results(tmp_path, B), x, x_new)
     text = genetic_offset(results(tmp_path, B, "t", form="tsv.zst"), x, x_new)
     blocks = StoredRun.blocks
-    monkeypatch.setattr(StoredRun, "blocks", lambda *a: blocks(*a, block_rows=3 * offset.GROUP))
+    monkeypatch.setattr(StoredRun, "blocks", lambda *a: blocks(*a, block_rows=3 * offset_sums.GROUP))
     cut = genetic_offset(tmp_path / "r", x, x_new)
     for other in (text, cut):
         assert other.gap.tobytes() == plain.gap.tobytes()
@@ -183,7 +197,7 @@ def test_same_bits_from_any_format_and_any_blocks(tmp_path: Path, monkeypatch: p
 
 
 def test_more_places_than_are_summed_at_once(tmp_path: Path) -> None:
-    B, x, x_new = random_case(n_snps=700, n_places=2 * offset.TILE + 3)
+    B, x, x_new = random_case(n_snps=700, n_places=2 * offset_sums.TILE + 3)
     result = genetic_offset(results(tmp_path, B), x, x_new)
     gap, rona = dense(B, x, x_new)
     assert relative(result.gap, gap) < 1e-12
@@ -237,7 +251,7 @@ def test_loci_discovered_in_any_variable_of_any_run(tmp_path: Path) -> None:
     q[0, 5] = np.nan
     for k in range(2):
         tables = {name: {"RIDGE_BETA": B[:, j], "Q": q[k][:, j]} for j, name in enumerate(NAMES)}
-        write_results(tmp_path / f"k{k}", tables | {"joint": {"Q": rng.random(600)}})
+        write(tmp_path / f"k{k}", tables | {"joint": {"Q": rng.random(600)}})
     one = genetic_offset(tmp_path / "k0", x, x_new, loci=0.1)
     both = genetic_offset([tmp_path / "k0", tmp_path / "k1"], x, x_new, loci=0.1)
     first = (q[0] < 0.1).any(axis=1)
@@ -248,7 +262,7 @@ def test_loci_discovered_in_any_variable_of_any_run(tmp_path: Path) -> None:
 
 def test_level_is_exclusive(tmp_path: Path) -> None:
     B, x, x_new = random_case(n_snps=3, d=1)
-    write_results(tmp_path / "r", {"a": {"RIDGE_BETA": B[:, 0], "Q": [0.05, np.nextafter(0.05, 0), np.nan]}})
+    write(tmp_path / "r", {"a": {"RIDGE_BETA": B[:, 0], "Q": [0.05, np.nextafter(0.05, 0), np.nan]}})
     assert genetic_offset(tmp_path / "r", x, x_new, loci=0.05).n_loci == 1
 
 
@@ -256,7 +270,7 @@ def test_loci_of_the_joint_test(tmp_path: Path) -> None:
     B, x, x_new = random_case(n_snps=600)
     q = np.random.default_rng(4).random(600)
     tables = {name: {"RIDGE_BETA": B[:, j]} for j, name in enumerate(NAMES)} | {"joint": {"Q": q}}
-    write_results(tmp_path / "r", tables)
+    write(tmp_path / "r", tables)
     result = genetic_offset(tmp_path / "r", x, x_new, loci=0.2, joint=True)
     assert result.n_loci == (q < 0.2).sum()
     assert relative(result.rona, dense(B[q < 0.2], x, x_new)[1]) < 1e-12
@@ -383,7 +397,7 @@ def test_environment_of_a_real_run_is_its_table(tmp_path: Path) -> None:
 def test_factors_file_without_variables_has_no_environment(tmp_path: Path) -> None:
     B, _, x_new = random_case()
     with pytest.raises(lfmm2.MalformedInputError, match=r"is not a factors file .*run again"):
-        genetic_offset(results(tmp_path, B), None, table(x_new))
+        genetic_offset(results(tmp_path, B, X=None), None, table(x_new))
 
 
 def test_places_of_one_table_only_are_counted_and_named(tmp_path: Path) -> None:
@@ -416,7 +430,9 @@ def test_missing_value_is_placed(tmp_path: Path) -> None:
     x_new[2, 1] = np.nan
     with pytest.raises(lfmm2.InconsistentInputError, match=r"row 3 \(sample s2\), column 'b': missing; complete"):
         genetic_offset(prefix, table(x), table(x_new))
-    with pytest.raises(lfmm2.InconsistentInputError, match="new environments: row 3 is missing"):
+    with pytest.raises(
+        lfmm2.InconsistentInputError, match="new environments, row 3, b: missing; complete the table, or"
+    ):
         genetic_offset(prefix, x, x_new)
     x_new[2, 1] = -9
     with pytest.raises(lfmm2.InconsistentInputError, match=r"sample s2\), column 'b': missing"):
@@ -474,11 +490,11 @@ def test_runs_of_other_sizes_or_variables_are_not_averaged(tmp_path: Path) -> No
     [
         ({"effects": "lasso"}, "effects is 'lasso'; it is one of ridge, ols"),
         ({"effects": []}, r"effects is \[\]; it is one of"),
-        ({"loci": None}, "loci is None; give 'all'"),
+        ({"loci": None}, "loci is None; give 'auto', 'all'"),
         ({"loci": float("nan")}, "loci is nan; a level"),
         ({"loci": 0.0}, "loci is 0.0; a level"),
         ({"loci": 1.5}, "loci is 1.5; a level"),
-        ({"loci": True}, "loci is True; give 'all'"),
+        ({"loci": True}, "loci is True; give 'auto', 'all'"),
         ({"joint": True}, "joint says which q"),
         ({"loci": 0.1, "joint": True}, "has no joint test"),
     ],
@@ -493,8 +509,8 @@ def test_file_holds_what_the_result_holds(tmp_path: Path) -> None:
     B, x, x_new = random_case()
     result = genetic_offset(results(tmp_path, B), table(x), table(x_new), out=tmp_path / "o")
     assert result.paths == {"offset": tmp_path / "o.offset.tsv"}
-    frame = pd.read_csv(result.paths["offset"], sep="\t")
-    assert list(frame.columns) == ["ID", "GENETIC_GAP", "RONA"]
+    frame = pd.read_csv(result.paths["offset"], sep="\t", keep_default_na=False)
+    assert list(frame.columns) == ["ID", "GENETIC_GAP", "RONA", "GAP_LOW", "GAP_HIGH", "OUTSIDE"]
     assert frame["ID"].tolist() == list(result.ids)
     assert np.array_equal(frame["GENETIC_GAP"], result.gap)
     assert np.array_equal(frame["RONA"], result.rona)
@@ -518,11 +534,11 @@ def test_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "o.offset.tsv").unlink()
     genetic_offset(prefix, x, x_new, out=tmp_path / "o")
     genetic_offset(prefix, x, x_new, out=tmp_path / "o", overwrite=True)
-    assert (tmp_path / "o.offset.tsv").read_text().startswith("ID\tGENETIC_GAP\tRONA\n")
+    assert (tmp_path / "o.offset.tsv").read_text().startswith("ID\tGENETIC_GAP\tRONA\tGAP_LOW\t")
 
 
 def test_table_of_a_variable_of_that_name_is_not_replaced(tmp_path: Path) -> None:
-    write_results(tmp_path / "r", {"offset": {"RIDGE_BETA": [0.1]}}, form="tsv")
+    write(tmp_path / "r", {"offset": {"RIDGE_BETA": [0.1]}}, form="tsv")
     with pytest.raises(lfmm2.UsageError, match=r"r\.offset\.tsv is a file of the run"):
         genetic_offset(tmp_path / "r", [1.0], [2.0], out=tmp_path / "r", overwrite=True)
 
@@ -600,12 +616,12 @@ def test_result_stands_for_its_files(tmp_path: Path) -> None:
 
 def test_level_that_no_snp_reaches_tells_the_smallest_of_all_runs_and_tests(tmp_path: Path) -> None:
     tables = {"a": {"Q": [0.9, np.nan, 0.7]}, "b": {"Q": [0.6, np.nan, 0.8]}}
-    first = write_results(tmp_path / "r", tables)
-    second = write_results(tmp_path / "s", tables | {"b": {"Q": [0.9, np.nan, 0.321]}})
+    first = write(tmp_path / "r", tables)
+    second = write(tmp_path / "s", tables | {"b": {"Q": [0.9, np.nan, 0.321]}})
     for runs, smallest in (([first], "0.6"), ([first, second], "0.321"), ([second, first], "0.321")):
         with pytest.raises(lfmm2.DegenerateProblemError, match=f"no SNP has q < 0.05, the smallest is {smallest};"):
             genetic_offset(runs, [[1.0, 2.0]], [[2.0, 3.0]], loci=0.05)
-    third = write_results(tmp_path / "t", {"a": {"Q": [np.nan] * 3}})
+    third = write(tmp_path / "t", {"a": {"Q": [np.nan] * 3}})
     with pytest.raises(lfmm2.DegenerateProblemError, match="no SNP has q; choose"):
         genetic_offset(third, [1.0], [2.0], loci=np.float32(0.05))
 

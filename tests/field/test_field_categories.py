@@ -108,7 +108,7 @@ def test_offset_takes_tables_with_the_category() -> None:
     expected = lfmm2.genetic_offset("r", None, by_hand)
     found = lfmm2.genetic_offset("r", frame(soil=soil, x=X), frame(soil=later, x=X))
     np.testing.assert_allclose(found.gap, expected.gap, rtol=1e-12)
-    only_clay = lfmm2.genetic_offset("r", None, frame(soil=["clay"] * N, x=X))
+    only_clay = lfmm2.genetic_offset("r", None, frame(soil=["clay"] * N, x=X), loci="all")
     assert np.array_equal(only_clay.gap == 0, soil == "clay")
     with pytest.raises(InconsistentInputError, match=r"level peat is not among those of the run \(clay, loam, sand\)"):
         lfmm2.genetic_offset("r", None, frame(soil=["peat"] + ["clay"] * (N - 1), x=X))

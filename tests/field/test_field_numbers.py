@@ -239,10 +239,13 @@ class TestOffset:
         with pytest.warns(InputWarning, match="temp has mean 0 and standard deviation 1 in both; if each") as seen:
             lfmm2.genetic_offset(run, now, later)
         assert len(seen) == 1
+        with pytest.warns(InputWarning, match="environments: temp has mean 0 and standard deviation 1, but 15.14 and "):
+            lfmm2.genetic_offset(run, now, self.table(TEMPERATURE + 3))
+        lfmm2.run(None, "d", now, 2, out="rz")
         together = (TEMPERATURE + 3 + noise - TEMPERATURE.mean()) / TEMPERATURE.std(ddof=1)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            lfmm2.genetic_offset(run, now, self.table(together, RAIN + 10))
+            lfmm2.genetic_offset("rz", now, self.table(together, RAIN + 10))
 
 
 def test_errors_of_the_gate_are_of_this_package() -> None:

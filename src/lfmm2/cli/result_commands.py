@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lfmm2._choices import DISCOVERY_RATES, EFFECTS
+from lfmm2._choices import DISCOVERY_RATES, EFFECTS, NOISES
 from lfmm2.cli.option_command import OptionCommand, adapt_option
 from lfmm2.cli.terminal import say
 from lfmm2.pipeline.options import FLAG, NUMBER, PATH, SNP_LIST, TEXT, Option
@@ -69,13 +69,20 @@ def hits(
 
 
 _OFFSET = (
-    Option("new_env", "--new-env", PATH, required=True, help="Variables of each place to come, or at the other end."),
+    Option("new_env", "--new-env", PATH, required=True,
+           help="Variables of each place to come, or at the other end; one row stands for all places."),
     Option("env", "--env", PATH, help="Variables of each place now; those of the samples of the run by default."),
     adapt_option("out", help="Prefix of the file: <out>.offset.tsv."),
     Option("effects", "--effects", EFFECTS, default="ridge", help="RIDGE_BETA, as LEA has it, or BETA."),
-    Option("fdr", "--fdr", NUMBER, help="Only SNPs with q below this in any variable; all by default."),
-    Option("joint", "--joint", FLAG, default=False, help="With --fdr, take q of the joint test."),
+    Option("loci", "--loci", ("auto", "all"),
+           help="SNPs that are averaged over: all, or by default those with q below 0.05 in any variable; if there are "
+           "none, all, and sampling noise is subtracted."),
+    Option("fdr", "--fdr", NUMBER, help="Only SNPs with q below this in any variable."),
+    Option("joint", "--joint", FLAG, default=False, help="Take q of the joint test."),
     Option("extract", "--extract", SNP_LIST, repeatable=True, help="Only the SNPs listed, in any of several lists."),
+    Option("noise", "--noise", NOISES, default="auto",
+           help="Keep the sampling noise of the effects in the gap, or subtract it; by default only where --loci takes "
+           "all SNPs because none is discovered."),
     Option("scale", "--scale", FLAG, default=False,
            help="Axes for variables in standard deviations, as they are by default."),
     Option("no_scale", "--no-scale", FLAG, default=False, help="Axes for variables in their units."),
@@ -87,15 +94,16 @@ _OFFSET = (
 @click.command(cls=OptionCommand, options=_OFFSET)
 @click.argument("results", type=NAME, nargs=-1, required=True)
 def offset(
-    results: tuple[str, ...], fdr: float | None, extract: Any, joint: bool, scale: bool, no_scale: bool,
-    **arguments: Any,
+    results: tuple[str, ...], loci: str | None, fdr: float | None, extract: Any, joint: bool, scale: bool,
+    no_scale: bool, **arguments: Any,
 ) -> None:  # fmt: skip
     """Predict genetic offset between two environments of each place.
 
     RESULTS is the --out of a run, or any of its files; the effects of several runs, with other K, are averaged. Writes
-    <out>.offset.tsv: genetic gap and RONA of each place.
+    <out>.offset.tsv: genetic gap with its 95 % interval and RONA of each place, and which variables come to lie outside
+    their range in the run.
 
-    Example: lfmm2 offset results --new-env climate2070.csv --fdr 0.05 --out forest
+    Example: lfmm2 offset results --new-env climate2070.csv --out forest
     """
     from lfmm2._words import aligned
     from lfmm2.downstream import genetic_offset
@@ -104,13 +112,14 @@ def offset(
 
     if scale and no_scale:
         raise UsageError("--scale and --no-scale are the opposite of each other; give one of them")
-    if fdr is not None and extract is not None:
-        raise UsageError("--fdr and --extract both choose loci; give one of them")
+    choices = {"--loci": loci, "--fdr": fdr, "--extract": extract}
+    if len(given := [name for name, value in choices.items() if value is not None]) > 1:
+        raise UsageError(f"{' and '.join(given)} {'both' if len(given) == 2 else 'all'} choose loci; give one of them")
     if fdr is not None and not 0 < fdr <= 1:
         raise UsageError(f"--fdr is {fdr:g}; a level of q lies above 0 and at most at 1")
-    if joint and fdr is None:
-        raise UsageError("--joint chooses by q of the joint test; give --fdr too")
-    arguments |= {"loci": fdr if fdr is not None else extract or "all", "joint": joint, "scale": not no_scale}
+    if joint and (extract is not None or loci == "all"):
+        raise UsageError("--joint chooses by q of the joint test; leave out --extract and --loci all")
+    arguments |= {"loci": fdr if fdr is not None else extract or loci or "auto", "joint": joint, "scale": not no_scale}
     found = genetic_offset(results, **arguments, progress=terminal_progress())
     say(aligned(found.summary()))
 

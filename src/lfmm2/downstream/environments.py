@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import Floats, MissingCode
 from lfmm2._words import counted, some_cells, some_of
+from lfmm2.downstream.offset_units import Climate, warn_of_units
 from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import (
     IdTable,
@@ -27,11 +28,12 @@ from lfmm2.files import (
 )
 from lfmm2.results import StoredRun
 
-# Distance from mean 0 and standard deviation 1 up to which a variable is standardised, which allows for numbers that
-# were rounded to three digits, and the least number of places for which this is no chance.
-_NEARLY, _FEWEST_PLACES = 2e-3, 10
 # End of the message about fill values, because an offset needs all values.
 _REMEDY = "and remove these rows of both tables"
+# Distance from the range of a variable over the samples, relative to its width, up to which a value is not outside:
+# tables are rounded. A larger one would hide what lies outside, a smaller one would call the warmest sample's own
+# climate, written with fewer digits, outside.
+_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
@@ -41,25 +43,40 @@ class Places:
     Attributes
     ----------
     ids : tuple of str
+    variables : tuple of str
     change : ndarray of shape (m, d), float64
-        First environment minus the second, in the units of the tables.
+        First environment minus the second, in the units of the tables; a row is NaN if both lack a value.
+    is_complete : ndarray of shape (m,), bool
+        False for these rows.
+    outside : ndarray of shape (m, d), bool
+        True where the second environment lies outside the range of the samples of the run.
     spread : ndarray of shape (d,), float64
         Standard deviation of each variable in the first environment, with denominator m - 1; NaN for one place.
+    common : str or None
+        ID of the one row of the second environment that stands for all places; None if each has its own.
     """
 
     ids: tuple[str, ...]
+    variables: tuple[str, ...]
     change: Floats
+    is_complete: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
     spread: Floats
+    common: str | None
 
 
 @dataclass(frozen=True)
 class _Environment:
-    """Values (m, d) of one table; its IDs are None if it is an array."""
+    """Values (m, d) of one table, NaN where missing; its IDs are None if it is an array.
+
+    `cell_at` describes the place of a cell, by row and column, for a message.
+    """
 
     label: str
     iid: list[str] | None
     fid: list[str] | None
     values: Floats
+    cell_at: Callable[[int, int], str]
 
     def keys(self, by_both: bool) -> list[str]:
         """Return the ID of each place, FID and IID joined if `by_both`; raise if an ID repeats."""
@@ -74,35 +91,38 @@ def paired_environments(
     run: StoredRun, env: object, new_env: object, missing_code: MissingCode | None = None
 ) -> Places:
     """Read two environments of the same places and match them; see `lfmm2.downstream.offset.genetic_offset`."""
+    samples = _read_from_run(run)
     if env is None:
-        old = _read_from_run(run)
-        assert old.iid is not None
-        new = _read(new_env, run, "new environments", missing_code, old.iid)
+        old = samples
+        new = _read(new_env, run, "new environments", missing_code, old.iid or ())
     elif _is_array(env) or _is_array(new_env):
         new = _read(new_env, run, "new environments", missing_code)
         old = _read(env, run, "environments", missing_code)
     else:
         tables = pair_tables(env, new_env, ("environments", "new environments"), _name_columns(run))
         old, new = (_take_variables(table, run, missing_code) for table in tables)
-    n_old, n_new = len(old.values), len(new.values)
-    if old.iid is None or new.iid is None:
-        if n_old != n_new:
-            fact = f"{counted(n_old, 'row')} in {old.label}, {n_new} in {new.label}"
-            raise InconsistentInputError(f"{fact}; give one row per place in both, or tables with IDs")
-        ids = old.iid or new.iid or [str(i + 1) for i in range(n_old)]
-        rows = np.arange(n_old)
-    else:
-        ids, rows = _match(old, new, others_allowed=env is None)
+    ids, rows, common = _pair_rows(old, new, others_allowed=env is None)
     if broken := [key for key in ids if any(mark in key for mark in "\t\n\r")]:
         raise InconsistentInputError(f"{old.label}: an ID holds a tab or a line end ({broken[0]!r}); rename it")
-    change = old.values - new.values[rows]
-    if not change.any():
+    is_complete = _find_complete(old, new, rows)
+    now, later, X = old.values[is_complete], new.values[rows][is_complete], samples.values
+    if np.array_equal(now, later):
         fact = f"{old.label} and {new.label} are the same at all places, so that nothing changes"
         warnings.warn(f"{fact}; check that they are the right tables", InputWarning, stacklevel=3)
     else:
-        _warn_of_own_scales(old, new, run.variables)
-    spread: Floats = old.values.std(axis=0, ddof=1) if n_old > 1 else np.full(change.shape[1], np.nan)
-    return Places(tuple(ids), np.ascontiguousarray(change), spread)
+        warn_of_units(
+            Climate(samples.label, X),
+            None if env is None else Climate(old.label, now),
+            Climate(new.label, later),
+            run.variables,
+        )
+    margin = _ROUNDING * np.ptp(X, axis=0)
+    outside: NDArray[np.bool_] = np.zeros_like(old.values, bool)
+    outside[is_complete] = (later < X.min(axis=0) - margin) | (later > X.max(axis=0) + margin)
+    change: Floats = np.full_like(old.values, np.nan)
+    change[is_complete] = now - later
+    spread: Floats = now.std(axis=0, ddof=1) if len(now) > 1 else np.full(len(run.variables), np.nan)
+    return Places(tuple(ids), run.variables, change, is_complete, outside, spread, common)
 
 
 def _read_from_run(run: StoredRun) -> _Environment:
@@ -110,8 +130,46 @@ def _read_from_run(run: StoredRun) -> _Environment:
     names, X = run.design()
     ids = run.factors().sample_ids
     if len(ids) != len(X) or not set(run.variables) <= set(names):
-        raise InconsistentInputError(f"{run.prefix}: its factors file has no variables of all samples; give --env")
-    return _Environment(str(run.prefix), list(ids), None, X[:, [names.index(name) for name in run.variables]])
+        raise InconsistentInputError(f"{run.prefix}: its factors file has no variables of all samples; run again")
+    values = X[:, [names.index(name) for name in run.variables]]
+    return _Environment(str(run.prefix), list(ids), None, values, lambda i, j: f"{ids[i]}, {run.variables[j]}")
+
+
+def _pair_rows(
+    old: _Environment, new: _Environment, others_allowed: bool
+) -> tuple[list[str], NDArray[np.int64], str | None]:
+    """Return the ID of each place, the row of `new` that it has, and the ID of a row that stands for all places."""
+    n_old, n_new = len(old.values), len(new.values)
+    numbers = [str(i + 1) for i in range(n_old)]
+    is_known = new.iid is not None and old.iid is not None and new.iid[0] in set(old.iid)
+    if n_new == 1 and n_old > 1 and not is_known:
+        return old.iid or numbers, np.zeros(n_old, np.int64), "its only row" if new.iid is None else new.iid[0]
+    if old.iid is None or new.iid is None:
+        if n_old != n_new:
+            fact = f"{counted(n_old, 'row')} in {old.label}, {n_new} in {new.label}"
+            raise InconsistentInputError(f"{fact}; give one row per place in both, or tables with IDs")
+        return old.iid or new.iid or numbers, np.arange(n_old), None
+    ids, rows = _match(old, new, others_allowed)
+    return ids, rows, None
+
+
+def _find_complete(old: _Environment, new: _Environment, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which places have all values, False where both environments lack one, as cells of the sea do.
+
+    Raise InconsistentInputError if one of the environments lacks a value of a place, or if no place has all.
+    """
+    old_lacks, new_lacks = (np.any(np.isnan(values), axis=1) for values in (old.values, new.values[rows]))
+    if (one_lacks := old_lacks != new_lacks).any():
+        cells = []
+        for place in np.flatnonzero(one_lacks).tolist():
+            table, row = (old, place) if old_lacks[place] else (new, int(rows[place]))
+            cells += [table.cell_at(row, j) for j in np.flatnonzero(np.isnan(table.values[row])).tolist()]
+        remedy = "complete the table, or remove the row of both, or its values in both for a place without offset"
+        raise InconsistentInputError(f"{some_cells(list(dict.fromkeys(cells)))}: missing; {remedy}")
+    if old_lacks.all():
+        raise InconsistentInputError(f"{old.label}: no place has a value of every variable; complete the table")
+    complete: NDArray[np.bool_] = ~old_lacks
+    return complete
 
 
 def _is_array(source: object) -> bool:
@@ -134,11 +192,11 @@ def _read(
             fact = f"{counted(values.shape[1], 'column')}, but the run has {ours}"
             raise InconsistentInputError(f"{what}: {fact}; give one column for each, in this order")
         MissingCodes.of(missing_code).blank_numbers(values)
-        if not np.isfinite(values).all():
-            row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-            raise InconsistentInputError(f"{what}: row {row + 1} is missing or infinite; complete it")
+        if np.isinf(values).any():
+            row = int(np.flatnonzero(np.isinf(values).any(axis=1))[0])
+            raise InconsistentInputError(f"{what}: row {row + 1} is infinite; correct it")
         check_numbers(values, run.variables, what, lambda i: f"row {i + 1}", remedy=_REMEDY)
-        return _Environment(what, None, None, values)
+        return _Environment(what, None, None, values, lambda i, j: f"{what}, row {i + 1}, {run.variables[j]}")
     return _take_variables(matched_table(source, known, what, _name_columns(run)), run, missing_code)
 
 
@@ -160,11 +218,8 @@ def _take_variables(table: IdTable, run: StoredRun, missing_code: MissingCode | 
             for name in run.variables
         ]
     )
-    if np.isnan(columns).any():
-        cells = [table.at(i, run.variables[j]) for i, j in np.argwhere(np.isnan(columns))]
-        raise InconsistentInputError(f"{some_cells(cells)}: missing; complete the table, or remove the row of both")
     check_numbers(columns, run.variables, table.label, table.row_at, remedy=_REMEDY)
-    return _Environment(table.label, table.iid, table.fid, columns)
+    return _Environment(table.label, table.iid, table.fid, columns, lambda i, j: table.at(i, run.variables[j]))
 
 
 def _read_categories(table: IdTable, run: StoredRun, missing_code: MissingCode | None) -> dict[str, Floats]:
@@ -184,21 +239,6 @@ def _read_categories(table: IdTable, run: StoredRun, missing_code: MissingCode |
             is_level = number == levels.index(level) if level in levels else np.zeros(len(number))
             indicators[f"{category}={level}"] = np.where(np.isnan(number), np.nan, is_level)
     return indicators
-
-
-def _warn_of_own_scales(old: _Environment, new: _Environment, variables: Sequence[str]) -> None:
-    """Warn if both environments have mean 0 and standard deviation 1, so that the change of the mean is lost."""
-    scaled = [
-        (np.abs(values.mean(axis=0)) < _NEARLY)
-        & (np.min([np.abs(values.std(axis=0, ddof=k) - 1) for k in (0, 1)], axis=0) < _NEARLY)
-        for values in (old.values, new.values)
-        if len(values) >= _FEWEST_PLACES
-    ]
-    if len(scaled) == 2 and (both := np.flatnonzero(scaled[0] & scaled[1]).tolist()):
-        names = some_of([variables[j] for j in both])
-        fact = f"{old.label} and {new.label}: {names} has mean 0 and standard deviation 1 in both"
-        remedy = "if each was standardised by itself, its change of mean is lost: scale both by the first"
-        warnings.warn(f"{fact}; {remedy}", InputWarning, stacklevel=4)
 
 
 def _be(items: list[str]) -> str:

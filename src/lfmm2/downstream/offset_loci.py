@@ -20,6 +20,8 @@ from lfmm2.files import id_files, read_id_list, repeated
 from lfmm2.results import StoredRun
 
 Bools = NDArray[np.bool_]
+# Level of q of the loci that are taken by default, that of `lfmm2 hits`.
+LEVEL = 0.05
 
 
 class LociChoice:
@@ -35,41 +37,58 @@ class LociChoice:
     ----------
     level : float or None
         Level of q; None unless loci are chosen by it.
+    is_open : bool
+        True if loci are those discovered, or all if there are none.
+    found_none : bool
+        True if all SNPs were taken because none is discovered.
     wanted : pyarrow.Array or None
         Listed IDs; None unless loci are listed.
     tests : tuple of str
         Tables whose q is compared with the level.
     label : str
-        The choice in words.
+        The choice in messages.
+    words : str
+        The choice, to be read after the number of loci; empty for all SNPs.
     """
 
     def __init__(self, loci: float | ListedSnps, joint: bool, runs: Sequence[StoredRun]) -> None:
         self.level: float | None = None
+        self.is_open = isinstance(loci, str) and loci == "auto"
+        self.found_none = False
+        self.words = ""
         self.wanted: pa.Array | None = None
         self.tests: tuple[str, ...] = ()
         self._found: list[str] = []
         self._smallest = np.nan
         fits = is_number(loci) or is_path(loci) or are(loci, is_id)
         if not fits or not isinstance(loci, Real | os.PathLike | Iterable):
-            raise UsageError(f"loci is {quoted(loci)}; give 'all', a level of q such as 0.05, or SNP IDs")
-        if isinstance(loci, Real):
-            self.level = float(loci)
+            raise UsageError(f"loci is {quoted(loci)}; give 'auto', 'all', a level of q such as 0.05, or SNP IDs")
+        if self.is_open or isinstance(loci, Real):
+            self.level = float(loci) if isinstance(loci, Real) else LEVEL
             if not 0 < self.level <= 1:
                 raise UsageError(f"loci is {loci}; a level of q lies above 0 and at most at 1")
             self.tests = ("joint",) if joint else runs[0].variables
             if absent := [run for run in runs if joint and "joint" not in run.tables]:
                 raise UsageError(f"{absent[0].prefix}: has no joint test, with one variable it is that of the variable")
-            self.label = f"q < {loci:g}"
+            self.label = f"q < {self.level:g}"
+            self.words = f" with {self.label}"
         elif joint:
             raise UsageError("joint says which q a level is for; give the level as loci")
         elif isinstance(loci, str) and loci == "all":
             self.label = "all SNPs"
         else:
             self.label = ", ".join(map(str, id_files(loci))) or "loci"
+            self.words = f" of {self.label}" if id_files(loci) else " that are listed"
             ids = read_id_list(loci)
             self.wanted = pa.array(sorted(set(ids) - {"."}), pa.string())
             if not len(self.wanted):
                 raise UsageError(f"{self.label}: names no SNP; give IDs of the .bim")
+
+    def take_all(self) -> None:
+        """Choose all SNPs, because none is discovered."""
+        self.words = f", all SNPs, because {self.smallest_q()}"
+        self.label = "all SNPs"
+        self.level, self.tests, self.found_none = None, (), True
 
     def find_discovered(self, q: Floats) -> Bools:
         """Return which SNPs of a block have q below the level in one test."""

@@ -42,12 +42,13 @@ _COORDINATE_NAMES = {"decimalLongitude", "decimalLatitude"} | {
 def matched_table(source: Any, known: Sequence[str], what: str, variables: Sequence[str]) -> IdTable:
     """Read a table of places whose IDs are known, of which `variables` are wanted; `what` names a table in memory.
 
-    Where no IDs are known, rows are matched by their order, and row numbers will do for IDs.
+    Where no IDs are known, rows are matched by their order, and row numbers will do for IDs. So they do for a table of
+    one row that has none of the IDs, which stands for all places.
     """
     raw = read_raw_table(source, known, what, variables)
     if column := raw.called("IID"):
         return split_ids(raw, column)
-    if known:
+    if known and not (_has_one_row(raw) and _has_none(raw, known, variables)):
         return split_ids(raw, find_id_column(raw, known, variables))
     return split_ids(raw, _first(raw, variables) or _row_numbers(raw))
 
@@ -76,6 +77,10 @@ def pair_tables(env: Any, new_env: Any, names: tuple[str, str], variables: Seque
     wanted = {*variables, *_COORDINATE_NAMES}
     old, new = (read_raw_table(source, (), name, wanted) for source, name in zip((env, new_env), names, strict=True))
     old_iid, new_iid = old.called("IID"), new.called("IID")
+    if _has_one_row(new) and not _has_one_row(old):
+        known = split_ids(old, old_iid or _own_ids(old, variables))
+        if _has_none(new, known.iid, variables):
+            return known, split_ids(new, new_iid or _own_ids(new, variables))
     if old_iid and new_iid:
         return split_ids(old, old_iid), split_ids(new, new_iid)
     if old_iid or new_iid:
@@ -149,6 +154,26 @@ def _find_candidates(pairs: Sequence[tuple[Column, Column]]) -> list[tuple[Candi
             repeating = [*(repeating if n_apart == most else ()), (candidate, ours)]
             most = n_apart
     return apart if any(not candidate.is_row_numbers for candidate, _ in apart) else apart + repeating
+
+
+def _has_one_row(raw: RawTable) -> bool:
+    """Return True for a table of one row, which may stand for all places as a common garden does."""
+    return len(raw.columns[0].cells) == 1
+
+
+def _has_none(raw: RawTable, known: Sequence[str], variables: Sequence[str]) -> bool:
+    """Return True if no column but the variables has any of the IDs, not even as row numbers."""
+    columns = [column for column in raw.data_columns if column.name not in variables and column.place]
+    return all(find_candidate(column, known, set(known)) is None for column in columns)
+
+
+def _own_ids(raw: RawTable, variables: Sequence[str]) -> Column:
+    """Return the IDs of a table by itself: a column called as they are, coordinates, another column, row numbers."""
+    first = _first(raw, variables)
+    if first is not None and first.is_called_id:
+        return first
+    places = (_coordinates(raw, names, variables) for names in _COORDINATES)
+    return next((place for place in places if place is not None), first or _row_numbers(raw))
 
 
 def _has_some(raw: RawTable, known: Sequence[str], variables: Sequence[str]) -> bool:

@@ -59,8 +59,8 @@ class ResultFiles:
     options : OutputOptions
     variables : tuple of str
         Names of the variables, and of their tables.
-    design : ndarray of shape (n_samples, d), float64
-        Values of the variables, which the factors file keeps.
+    design : ndarray of shape (n_samples, D), float64
+        Values of the variables, the nuisance variables last, which the factors file keeps.
     extras : collection of str
         Names of further outputs: any of "loadings", "samples", "scree", "sweep", "sweep-histograms" and
         "prune".

@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from lfmm2._typing import Floats
 from lfmm2.genotypes import Engine, Footprint, GenotypesLike, kept_ids, variant_tables
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
@@ -88,8 +87,9 @@ def prepare_run(
         plan = plan_run(inputs, choice)
         names = inputs.variables.names
         files = ResultFiles(
-            options.output, names, _design(inputs), _extra_files(inputs, plan.n_compared > 0), inputs.input_paths()
-        )
+            options.output, names, inputs.variables.values, _extra_files(inputs, plan.n_compared > 0),
+            inputs.input_paths(),
+        )  # fmt: skip
         identity = {} if files.prefix is None else inputs.identity()
         files.check(plan, identity)
         with open_files_allowed(plan.n_store_files):
@@ -155,11 +155,6 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
     return plan
 
 
-def _design(inputs: RunInputs) -> Floats:
-    """Return the values of the variables that are tested, (n_samples, d)."""
-    return inputs.variables.values[:, : len(inputs.variables.names)]
-
-
 def _extra_files(inputs: RunInputs, is_compared: bool) -> list[str]:
     """Name the files that this run writes beside those of every run."""
     numbers, test = inputs.numbers, inputs.options.test
@@ -193,12 +188,12 @@ def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
         inputs = filter_samples(inputs, mind, choice, engine, checkpoints)
         choice = choose_listed(inputs)
         plan = plan_run(inputs, choice)
-        prepared = replace(prepared, inputs=inputs, files=prepared.files.with_design(_design(inputs)))
+        prepared = replace(prepared, inputs=inputs, files=prepared.files.with_design(inputs.variables.values))
     inputs = find_repeats(inputs, choice, engine)
     if inputs is not prepared.inputs:
         choice = choose_listed(inputs)
         plan = plan_run(inputs, choice)
-        prepared = replace(prepared, inputs=inputs, files=prepared.files.with_design(_design(inputs)))
+        prepared = replace(prepared, inputs=inputs, files=prepared.files.with_design(inputs.variables.values))
     if choice.to_filter:
         choice = apply_filters(inputs, choice, engine, checkpoints)
         plan = plan_run(inputs, choice)

@@ -30,10 +30,12 @@ def write_factors(
     factors : LatentFactors
         If they were cut by `leading`, the spectrum that is read back has no vectors of the factors that were cut.
     variables : tuple of str
-        Names of the columns of X.
-    X : ndarray of shape (n_samples, d), float64, optional
-        Variables with which the factors were estimated. `read_factors` does not read them; `StoredRun.design` does.
+        Names of the first d columns of X.
+    X : ndarray of shape (n_samples, D), float64, optional
+        Variables with which the SNPs are tested, the nuisance variables last. `read_factors` does not read them;
+        `StoredRun.design` and `StoredRun.nuisance` do.
     """
+    X = np.empty((len(factors.U), 0)) if X is None else X
     spectrum = factors.spectrum
     parts = {} if spectrum is None else {f"spectrum_{name}": getattr(spectrum, name) for name in _SPECTRUM}
     np.savez(
@@ -54,7 +56,8 @@ def write_factors(
         next_value=factors.next_value,
         axes=factors.axes,
         variables=np.array(variables, dtype=np.str_),
-        X=np.empty((len(factors.U), 0)) if X is None else X,
+        X=X[:, : len(variables)],
+        nuisance=X[:, len(variables) :],
         **parts,
     )
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import csv
 
 from lfmm2._typing import AnyPath, Floats
@@ -304,11 +305,20 @@ class StoredRun:
         MalformedInputError
             If it is damaged, or has no variables.
         """
+        names, X = self._stored_variables("variables", "X")
+        return tuple(str(name) for name in names), X.astype(np.float64)
+
+    def nuisance(self) -> Floats:
+        """Return the values of the nuisance variables (n_samples, D - d) beside `design`; raises the same errors."""
+        return self._stored_variables("nuisance")[0].astype(np.float64)
+
+    def _stored_variables(self, *names: str) -> list[NDArray[Any]]:
+        """Return arrays of the factors file that belong to the variables."""
         path = self.path("factors")
         assert path is not None
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return tuple(str(name) for name in stored["variables"]), np.asarray(stored["X"], np.float64)
+                return [stored[name] for name in names]
         except OSError as error:
             raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check path and disk") from error
         except Exception as error:
