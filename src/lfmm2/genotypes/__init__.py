@@ -24,6 +24,7 @@ from lfmm2.genotypes.source_kinds import GenotypesLike, is_in_memory, open_sourc
 from lfmm2.genotypes.thinning import (
     THRESHOLD_MARGIN,
     ThinOptions,
+    has_positions,
     kept_ids,
     parse_thinning,
     thin_snps,
@@ -35,7 +36,7 @@ __all__ = [
     "VARIANT_SCHEMA", "BedFile", "CrossProducts", "Engine", "FactorFill", "FillSize", "Footprint", "GenotypeMatrix",
     "GenotypeSource", "GenotypesLike", "HeldOutError", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper",
     "PassRecord", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "check_ploidy", "count_missing_calls",
-    "counting_footprint", "digest_of", "doubles", "is_in_memory", "kept_ids", "n_segments", "names_of_sums",
-    "open_bed", "open_source", "packed_matrix", "padded_columns", "parse_missing_calls", "parse_thinning",
-    "plan_block", "plink_writer", "refuse", "thin_snps", "thinning_footprint", "variant_tables",
+    "counting_footprint", "digest_of", "doubles", "has_positions", "is_in_memory", "kept_ids", "n_segments",
+    "names_of_sums", "open_bed", "open_source", "packed_matrix", "padded_columns", "parse_missing_calls",
+    "parse_thinning", "plan_block", "plink_writer", "refuse", "thin_snps", "thinning_footprint", "variant_tables",
 ]  # fmt: skip

@@ -13,20 +13,21 @@ from lfmm2.model.factors import (
     KRYLOV_PASSES,
     LatentFactors,
     choose_solver,
+    compute_spectrum,
     estimate_from_matrix,
     factor_bytes,
     warn_unless_converged,
 )
 from lfmm2.model.ridge import RidgeGeometry, geometry_bytes, parse_penalty, ridge_geometry
-from lfmm2.model.scree import LEVEL, Scree, compute_scree, suggest_factors
+from lfmm2.model.scree import LEVEL, Scree, compute_scree
+from lfmm2.model.suggestion import suggest_factors
 from lfmm2.model.sweep import SweepModel, parse_sweep, sweep_footprint, variance_on_factors
 
 __all__ = [
-    "COLUMNS", "KRYLOV_PASSES", "LEVEL", "AssociationModel", "AssociationTest", "BlockStatistics", "Column",
-    "Columns", "LatentFactors", "Origin", "RidgeGeometry", "RowLayout", "Scree", "SolverOptions", "Spectrum",
-    "Status", "SweepModel", "Tables", "association_footprint", "choose_solver", "compute_scree",
-    "degrees_of_freedom", "estimate_from_matrix", "factor_bytes", "geometry_bytes", "parse_penalty",
-    "parse_sweep",
+    "COLUMNS", "KRYLOV_PASSES", "LEVEL", "AssociationModel", "AssociationTest", "BlockStatistics", "Column", "Columns",
+    "LatentFactors", "Origin", "RidgeGeometry", "RowLayout", "Scree", "SolverOptions", "Spectrum", "Status",
+    "SweepModel", "Tables", "association_footprint", "choose_solver", "compute_scree", "compute_spectrum",
+    "degrees_of_freedom", "estimate_from_matrix", "factor_bytes", "geometry_bytes", "parse_penalty", "parse_sweep",
     "ridge_geometry", "solver_footprint", "suggest_factors", "sweep_footprint", "variance_on_factors",
     "warn_unless_converged",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,8 +27,16 @@ from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_n
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
-from lfmm2.results import MissingCallFacts
-from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_table, sweep_table
+from lfmm2.pipeline.thinned_scree import ThinnedScree
+from lfmm2.results import MissingCallFacts, ThinningFacts
+from lfmm2.statistics import (
+    Calibration,
+    Sweep,
+    calibration_notes,
+    flat_stretches,
+    histogram_table,
+    sweep_table,
+)
 
 
 @dataclass(frozen=True)
@@ -42,12 +50,24 @@ class Fit:
     K : int
         Number of factors of the tables.
     scree : Scree or None
-        None if given factors have no eigenvalues.
+        The scree from which K is suggested; None if given factors have no eigenvalues.
+    suggested : int or None
+        Number of factors of the sweep that the scree suggests; None without a sweep, or if none can be suggested.
+    reason : str
+        Reason for the suggestion; empty without a sweep.
+    k_thinning : ThinningFacts or None
+        How the SNPs of the scree were thinned; None if they are those that the factors were estimated from.
+    n_axes_unthinned : int or None
+        Number of axes of all of these SNPs; None without this thinning.
     """
 
     factors: LatentFactors
     K: int
     scree: Scree | None
+    suggested: int | None = None
+    reason: str = ""
+    k_thinning: ThinningFacts | None = None
+    n_axes_unthinned: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,16 +131,29 @@ def _check_kept(kept: LatentFactors, inputs: RunInputs) -> None:
         )
 
 
-def choose_number_of_factors(numbers: FactorNumbers, factors: LatentFactors) -> Fit:
-    """Choose K, the number of factors of the tables: the given one, or the one that the scree suggests."""
+def choose_number_of_factors(
+    numbers: FactorNumbers, factors: LatentFactors, thinned: ThinnedScree | None = None
+) -> Fit:
+    """Choose K, the number of factors of the tables: the given one, or the one that the scree suggests.
+
+    The scree is that of the thinned SNPs, or without them that of the factors.
+    """
     scree = None if factors.spectrum is None else compute_scree(factors.spectrum)
+    fit = Fit(factors, numbers.K or 0, scree)
+    if thinned is not None and scree is not None:
+        fit = replace(fit, scree=thinned.scree, k_thinning=thinned.facts, n_axes_unthinned=scree.n_axes)
+    if not numbers.ks:
+        return fit
+    suggested, reason = suggest_factors(fit.scree, numbers.ks)
+    if thinned is not None:
+        reason = f"{reason} (SNPs thinned by linkage)"
+    fit = replace(fit, suggested=suggested, reason=reason)
     if numbers.K is not None:
-        return Fit(factors, numbers.K, scree)
-    suggested, reason = suggest_factors(scree, numbers.ks)
+        return fit
     if suggested is None:
         raise DegenerateProblemError(f"no number of factors can be suggested, {reason}; choose one with -K")
     # The scree suggests 0 if no axis of structure stands out. The tables need a factor, so they take the fewest then.
-    return Fit(factors, suggested or min(k for k in numbers.ks if k > 0), scree)
+    return replace(fit, K=suggested or min(k for k in numbers.ks if k > 0))
 
 
 def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine, checkpoints: Checkpoints) -> Tested:
@@ -169,5 +202,4 @@ def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Swe
     names = inputs.variables.names
     rows = dict(zip(names, store.sweep(inputs.options.test.calibrate), strict=True))
     shares = variance_on_factors(inputs.ridge, fit.factors, len(names))
-    suggested, reason = suggest_factors(fit.scree, inputs.numbers.ks)
-    return Sweep(sweep_table(rows, shares), histogram_table(rows), suggested, reason)
+    return Sweep(sweep_table(rows, shares), histogram_table(rows), fit.suggested, fit.reason, flat_stretches(rows))

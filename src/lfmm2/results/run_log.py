@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from lfmm2._words import aligned, some_of, visible, with_spaces
-from lfmm2.results.record import RunRecord
+from lfmm2.results.record import RunRecord, ScreeFacts
+from lfmm2.statistics import FlatStretch
 
 
 def result_lines(record: RunRecord) -> dict[str, str]:
@@ -22,12 +23,32 @@ def result_lines(record: RunRecord) -> dict[str, str]:
         "SNPs": ", ".join(f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK"),
     }
     if record.scree is not None:
-        lines["structure"] = f"{record.scree.n_axes} axes by Tracy-Widom"
+        lines["structure"] = describe_axes(record.scree)
     if (sweep := record.sweep) is not None:
         suggested = "none" if sweep.suggested is None else sweep.suggested
         lines["suggested K"] = f"{suggested}: {sweep.reason}"
+        lines |= {f"flat GIF of {name}": describe_flat(stretch) for name, stretch in sweep.flat.items()}
         lines["K of the tables"] = str(factors.K)
     return lines | _test_lines(record)
+
+
+def describe_axes(scree: ScreeFacts) -> str:
+    """Return the number of axes of structure in words, and the SNPs in which they were counted."""
+    axes = f"{scree.n_axes} axes by Tracy-Widom" if scree.n_axes != 1 else "1 axis by Tracy-Widom"
+    if (thinning := scree.thinning) is None:
+        return f"{axes}, in {with_spaces(scree.n_snps)} SNPs"
+    limit = f"no pair above r² = {thinning.r2:.3g} within {thinning.window}"
+    return (
+        f"{axes}, in {with_spaces(scree.n_snps)} SNPs thinned by linkage ({limit}); "
+        f"{scree.n_axes_unthinned} in all {with_spaces(thinning.n_snps)}, linkage among them"
+    )
+
+
+def describe_flat(stretch: FlatStretch | None) -> str:
+    """Return in words over which numbers of factors the GIF is flat."""
+    if stretch is None:
+        return "nowhere, it changes with every K"
+    return f"from K = {stretch.first} to {stretch.last}, {stretch.lowest:.3f} to {stretch.highest:.3f}"
 
 
 def _category_lines(record: RunRecord) -> dict[str, str]:

@@ -10,11 +10,13 @@ from lfmm2.statistics.calibration import (
     calibrate,
     calibration_notes,
 )
+from lfmm2.statistics.flat_gif import FlatStretch, find_flat_stretch
 from lfmm2.statistics.order_statistics import MagnitudeHistogram
 from lfmm2.statistics.q_values import StreamedQValues, benjamini_hochberg, q_value_bytes, sorted_together
 from lfmm2.statistics.sweep_summary import (
     Sweep,
     SweepRow,
+    flat_stretches,
     histogram_table,
     summarise_variable,
     summary_bytes,
@@ -23,8 +25,8 @@ from lfmm2.statistics.sweep_summary import (
 )
 
 __all__ = [
-    "Calibration", "CalibrationSummary", "JointStatistic", "MagnitudeHistogram", "StreamedQValues",
-    "StudentStatistic", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate",
-    "calibration_notes", "distributions", "histogram_table", "q_value_bytes", "sorted_together",
+    "Calibration", "CalibrationSummary", "FlatStretch", "JointStatistic", "MagnitudeHistogram", "StreamedQValues",
+    "StudentStatistic", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate", "calibration_notes",
+    "distributions", "find_flat_stretch", "flat_stretches", "histogram_table", "q_value_bytes", "sorted_together",
     "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table",
 ]  # fmt: skip

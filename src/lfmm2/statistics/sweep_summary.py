@@ -19,6 +19,7 @@ from scipy import special
 from lfmm2._typing import Floats, Ints
 from lfmm2._words import visible
 from lfmm2.statistics.calibration import Calibration, StudentStatistic, fit_null
+from lfmm2.statistics.flat_gif import FlatStretch, find_flat_stretch
 from lfmm2.statistics.order_statistics import MagnitudeHistogram, magnitudes_of
 
 Bools = NDArray[np.bool_]
@@ -76,12 +77,15 @@ class Sweep:
         Number of factors that the scree suggests; None without a spectrum.
     reason : str
         Reason for the suggestion, in words.
+    flat : dict of str to FlatStretch or None
+        Numbers of factors over which the GIF of each variable is flat; None if it is flat nowhere.
     """
 
     table: pa.Table
     histograms: pa.Table
     suggested: int | None
     reason: str
+    flat: dict[str, FlatStretch | None]
 
     def __repr__(self) -> str:
         ks = sorted(set(self.table["K"].to_pylist()))
@@ -351,6 +355,14 @@ SWEEP_COLUMNS = (
     "K", "VARIABLE", "GIF", "MEDIAN_ABS_T", "Q999_ABS_T", "N_FDR05", "N_FDR10", "NULL_MEAN", "NULL_SD",
     "NULL_PROPORTION", "R2_FACTORS",
 )  # fmt: skip
+
+
+def flat_stretches(rows: dict[str, list[SweepRow]]) -> dict[str, FlatStretch | None]:
+    """Find the numbers of factors over which the GIF of each variable is flat."""
+    return {
+        name: find_flat_stretch({row.n_factors: row.calibration.gif for row in of_variable})
+        for name, of_variable in rows.items()
+    }
 
 
 def sweep_lines(sweep: Sweep, variables: tuple[str, ...]) -> list[str]:
