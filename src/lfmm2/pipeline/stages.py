@@ -19,6 +19,7 @@ from lfmm2.model import (
     compute_scree,
     estimate_from_matrix,
     suggest_factors,
+    variance_on_axes,
     variance_on_factors,
     warn_unless_converged,
 )
@@ -27,8 +28,9 @@ from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_n
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
+from lfmm2.pipeline.structure import confounding_notes, describe_structure, tie_notes
 from lfmm2.pipeline.thinned_scree import ThinnedScree
-from lfmm2.results import MissingCallFacts, ThinningFacts
+from lfmm2.results import MissingCallFacts, StructureFacts, ThinningFacts
 from lfmm2.statistics import (
     Calibration,
     Sweep,
@@ -84,9 +86,11 @@ class Tested:
     held_out : HeldOutError or None
         Errors of filled calls; None unless missing calls were filled from the factors.
     notes : list of str
-        Warnings about missing calls and the calibrations.
+        Warnings about the fit, missing calls and the calibrations.
     missing_calls : MissingCallFacts or None
         Missing rates of the samples; None where genotypes do not count missing calls by sample.
+    structure : dict of str to StructureFacts
+        How far each variable follows structure.
     """
 
     store: StatisticsStore
@@ -95,6 +99,7 @@ class Tested:
     held_out: HeldOutError | None
     notes: list[str]
     missing_calls: MissingCallFacts | None
+    structure: dict[str, StructureFacts]
 
 
 def estimate_factors(
@@ -184,7 +189,10 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
     doubt = missing_calls_note(missing_calls, len(inputs.variables.rows))
     if doubt:
         warnings.warn(doubt, InputWarning, stacklevel=6)
-    notes = [
+    n_samples, ks = len(inputs.variables.rows), inputs.numbers.ks
+    structure = describe_structure(inputs.ridge, fit.factors, fit.K, names)
+    notes = tie_notes(fit.factors, fit.K, ks) + confounding_notes(structure, fit.K, n_samples)
+    notes += [
         note
         for name, calibration in zip([*names, "joint"], calibrations, strict=True)
         if name != "joint" or len(names) > 1
@@ -192,14 +200,17 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
     ]
     for note in notes:
         warnings.warn(note, CalibrationWarning, stacklevel=6)
-    sweep = _summarise_sweep(inputs, fit, store) if inputs.numbers.ks else None
+    sweep = _summarise_sweep(inputs, fit, store) if ks else None
     held_out = store.held_out_error() if test.impute == "factors" else None
-    return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls)
+    return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls, structure)
 
 
 def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Sweep:
     """Summarise the tests with each number of factors of a sweep."""
     names = inputs.variables.names
     rows = dict(zip(names, store.sweep(inputs.options.test.calibrate), strict=True))
-    shares = variance_on_factors(inputs.ridge, fit.factors, len(names))
-    return Sweep(sweep_table(rows, shares), histogram_table(rows), fit.suggested, fit.reason, flat_stretches(rows))
+    of_factors = variance_on_factors(inputs.ridge, fit.factors, len(names))
+    of_axes = variance_on_axes(inputs.ridge.X[:, : len(names)], fit.factors.axes)
+    gaps = np.append(np.nan, fit.factors.gaps)  # k from 0
+    table = sweep_table(rows, of_factors, of_axes, gaps)
+    return Sweep(table, histogram_table(rows), fit.suggested, fit.reason, flat_stretches(rows))
