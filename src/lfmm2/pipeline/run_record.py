@@ -60,7 +60,9 @@ def make_record(
         thinning=choice.thinning,
         calibration=calibration,
         scree=_describe_scree(fit),
-        sweep=None if sweep is None else SweepFacts(list(inputs.numbers.ks), sweep.suggested, sweep.reason, sweep.flat),
+        sweep=None
+        if sweep is None
+        else SweepFacts(list(inputs.numbers.ks), sweep.suggested, sweep.reason, sweep.flat()),
         imputation=describe_imputation(tested),
         status=status,
         plan=plan.for_record(),

@@ -28,14 +28,13 @@ from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_n
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
-from lfmm2.pipeline.structure import confounding_notes, describe_structure, tie_notes
+from lfmm2.pipeline.structure import confounding_notes, describe_structure, tie_notes, undetected_notes
 from lfmm2.pipeline.thinned_scree import ThinnedScree
 from lfmm2.results import MissingCallFacts, StructureFacts, ThinningFacts
 from lfmm2.statistics import (
     Calibration,
     Sweep,
     calibration_notes,
-    flat_stretches,
     histogram_table,
     sweep_table,
 )
@@ -198,9 +197,11 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
         if name != "joint" or len(names) > 1
         for note in calibration_notes(calibration, test.calibrate, name)
     ]
+    sweep = _summarise_sweep(inputs, fit, store) if ks else None
+    gifs = {name: calibration.gif for name, calibration in zip(names, calibrations, strict=False)}
+    notes += undetected_notes(fit.scree, gifs, fit.K, n_samples, {} if sweep is None else sweep.gif_by_k())
     for note in notes:
         warnings.warn(note, CalibrationWarning, stacklevel=6)
-    sweep = _summarise_sweep(inputs, fit, store) if ks else None
     held_out = store.held_out_error() if test.impute == "factors" else None
     return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls, structure)
 
@@ -213,4 +214,4 @@ def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Swe
     of_axes = variance_on_axes(inputs.ridge.X[:, : len(names)], fit.factors.axes)
     gaps = np.append(np.nan, fit.factors.gaps)  # k from 0
     table = sweep_table(rows, of_factors, of_axes, gaps)
-    return Sweep(table, histogram_table(rows), fit.suggested, fit.reason, flat_stretches(rows))
+    return Sweep(table, histogram_table(rows), fit.suggested, fit.reason)

@@ -203,7 +203,7 @@ def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
     sweep = None
     if record.sweep is not None:
         tables = (stored.small_table("sweep"), stored.small_table("sweep-histograms"))
-        sweep = Sweep(*tables, record.sweep.suggested, record.sweep.reason, record.sweep.flat)
+        sweep = Sweep(*tables, record.sweep.suggested, record.sweep.reason)
     factors = stored.factors()
     return AssociationResult(
         stored.variables, factors.leading(stored.n_factors), record.calibration.tests, record.df, factors.sample_ids,

@@ -16,7 +16,6 @@ from lfmm2.statistics.q_values import StreamedQValues, benjamini_hochberg, q_val
 from lfmm2.statistics.sweep_summary import (
     Sweep,
     SweepRow,
-    flat_stretches,
     histogram_table,
     summarise_variable,
     summary_bytes,
@@ -27,6 +26,6 @@ from lfmm2.statistics.sweep_summary import (
 __all__ = [
     "Calibration", "CalibrationSummary", "FlatStretch", "JointStatistic", "MagnitudeHistogram", "StreamedQValues",
     "StudentStatistic", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate", "calibration_notes",
-    "distributions", "find_flat_stretch", "flat_stretches", "histogram_table", "q_value_bytes", "sorted_together",
+    "distributions", "find_flat_stretch", "histogram_table", "q_value_bytes", "sorted_together",
     "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table",
 ]  # fmt: skip

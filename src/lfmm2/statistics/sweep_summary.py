@@ -77,15 +77,23 @@ class Sweep:
         Number of factors that the scree suggests; None without a spectrum.
     reason : str
         Reason for the suggestion, in words.
-    flat : dict of str to FlatStretch or None
-        Numbers of factors over which the GIF of each variable is flat; None if it is flat nowhere.
     """
 
     table: pa.Table
     histograms: pa.Table
     suggested: int | None
     reason: str
-    flat: dict[str, FlatStretch | None]
+
+    def gif_by_k(self) -> dict[str, dict[int, float]]:
+        """Return the GIF of each variable with each number of factors; NaN where there is none."""
+        by_k: dict[str, dict[int, float]] = {name: {} for name in self.table["VARIABLE"].to_pylist()}
+        for k, name, gif in zip(*(self.table[column].to_pylist() for column in ("K", "VARIABLE", "GIF")), strict=True):
+            by_k[name][k] = np.nan if gif is None else gif
+        return by_k
+
+    def flat(self) -> dict[str, FlatStretch | None]:
+        """Return the numbers of factors over which the GIF of each variable is flat; None if it is flat nowhere."""
+        return {name: find_flat_stretch(of_variable) for name, of_variable in self.gif_by_k().items()}
 
     def __repr__(self) -> str:
         ks = sorted(set(self.table["K"].to_pylist()))
@@ -358,14 +366,6 @@ SWEEP_COLUMNS = (
     "K", "VARIABLE", "GIF", "MEDIAN_ABS_T", "Q999_ABS_T", "N_FDR05", "N_FDR10", "NULL_MEAN", "NULL_SD",
     "NULL_PROPORTION", "R2_FACTORS", "R2_PCS", "GAP",
 )  # fmt: skip
-
-
-def flat_stretches(rows: dict[str, list[SweepRow]]) -> dict[str, FlatStretch | None]:
-    """Find the numbers of factors over which the GIF of each variable is flat."""
-    return {
-        name: find_flat_stretch({row.n_factors: row.calibration.gif for row in of_variable})
-        for name, of_variable in rows.items()
-    }
 
 
 def sweep_lines(sweep: Sweep, variables: tuple[str, ...]) -> list[str]:
