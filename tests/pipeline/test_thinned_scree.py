@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,8 @@ def test_too_few_thinned_snps_leave_the_scree_of_all(tmp_path: Path) -> None:
     result = lfmm2.run(None, tmp_path / "d.bed", rng.standard_normal(40), sweep="1:3", n_threads=1)
     assert result.scree is not None
     assert result.scree.n_snps == len(few)
+    assert result.sweep is not None
+    assert re.search(r"\(all SNPs: thinning by linkage leaves \d\d, too few to count axes\)$", result.sweep.reason)
 
 
 def test_plan_has_the_passes(data: Path) -> None:

@@ -144,13 +144,15 @@ def choose_number_of_factors(
     """
     scree = None if factors.spectrum is None else compute_scree(factors.spectrum)
     fit = Fit(factors, numbers.K or 0, scree)
-    if thinned is not None and scree is not None:
+    if thinned is not None and thinned.scree is not None and scree is not None:
         fit = replace(fit, scree=thinned.scree, k_thinning=thinned.facts, n_axes_unthinned=scree.n_axes)
     if not numbers.ks:
         return fit
     suggested, reason = suggest_factors(fit.scree, numbers.ks)
-    if thinned is not None:
+    if fit.k_thinning is not None:
         reason = f"{reason} (SNPs thinned by linkage)"
+    elif thinned is not None:
+        reason = f"{reason} (all SNPs: thinning by linkage leaves {thinned.facts.n_kept}, too few to count axes)"
     fit = replace(fit, suggested=suggested, reason=reason)
     if numbers.K is not None:
         return fit

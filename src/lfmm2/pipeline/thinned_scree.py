@@ -33,9 +33,9 @@ HIGHEST_LIMIT = 0.95
 
 @dataclass(frozen=True)
 class ThinnedScree:
-    """The scree of thinned SNPs, and how they were thinned."""
+    """The scree of thinned SNPs, None if too few of them are left, and how they were thinned."""
 
-    scree: Scree
+    scree: Scree | None
     facts: ThinningFacts
 
 
@@ -52,11 +52,8 @@ def compute_thinned_scree(
     factors: LatentFactors,
     engine: Engine,
     checkpoints: Checkpoints,
-) -> ThinnedScree | None:
-    """Thin the estimation SNPs in one pass, and test the axes of those that are left by the solver of the factors.
-
-    Returns None if too few SNPs are left.
-    """
+) -> ThinnedScree:
+    """Thin the estimation SNPs in one pass, and test the axes of those that are left by the solver of the factors."""
     raised = raise_limit(thin, len(inputs.variables.rows))
 
     def compute() -> tuple[Ints, ThinningFacts]:
@@ -66,7 +63,7 @@ def compute_thinned_scree(
     before = choice.estimation, choice.n_estimation
     kept, facts = load_or_compute(checkpoints, "k-thinned", engine, ThinningFacts, before, compute)
     if len(kept) < LEAST_SNPS:
-        return None
+        return ThinnedScree(None, facts)
     matrix = ResumableMatrix(inputs.estimation_matrix(kept, engine), engine, checkpoints, "scree")
     n_factors = min(factors.n_factors, len(kept) - 1)
     spectrum = compute_spectrum(matrix, inputs.ridge, n_factors, factors.solver, inputs.options.solver)
