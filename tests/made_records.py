@@ -73,8 +73,25 @@ def record_entries(
             "variables": dict.fromkeys(variables, fit),
             "joint": fit if len(variables) > 1 else None,
         },
-        "scree": {"n_axes": 3, "effective_snps": 500.0, "bulk_edge": 1.3, "is_hidden": False} if sweep else None,
-        "sweep": {"K": list(sweep), "suggested": sweep[0], "reason": "GIF nearest to 1"} if sweep else None,
+        "scree": {
+            "n_axes": 3,
+            "effective_snps": 500.0,
+            "bulk_edge": 1.3,
+            "is_hidden": False,
+            "n_snps": n_snps,
+            "thinning": None,
+            "n_axes_unthinned": None,
+        }
+        if sweep
+        else None,
+        "sweep": {
+            "K": list(sweep),
+            "suggested": sweep[0],
+            "reason": "GIF nearest to 1",
+            "flat": dict.fromkeys(variables),
+        }
+        if sweep
+        else None,
         "imputation": None,
         "status": {"OK": n_snps, "NO_VARIATION": 0, "ALL_MISSING": 0, "PERFECT_FIT": 0},
         "plan": {"n_samples": n_samples},

@@ -62,6 +62,7 @@ SET: dict[str, tuple[str, Any]] = {
     "est_rate": ("0.25", 0.25),
     "est_extract": ("pruned_snps", Path("pruned_snps")),
     "est_thin": ("r2=0.3,window=50", "r2=0.3,window=50"),
+    "k_thin": ("off", "off"),
     "solver": ("power", "power"),
     "tol": ("0.002", 0.002),
     "n_power_iter": ("9", 9),

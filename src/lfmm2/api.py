@@ -23,6 +23,7 @@ def run(
     K: int | None = None,
     *,
     sweep: str | Sequence[int] | None = None,
+    k_thin: str = "r2=0.2,window=200",
     lambda_: float | str = 1e-5,
     standardize: bool = True,
     solver: Solver = "auto",
@@ -89,6 +90,10 @@ def run(
     sweep : str or sequence of int, optional
         Numbers of factors to compare, such as "1:20" or (2, 4, 8): calibration, discoveries and p-values with each of
         them, from the same passes, missing calls at the mean. The tables are those of K.
+    k_thin : str
+        In a sweep, K is suggested from SNPs of which no two within a window are correlated above a threshold, because
+        long blocks of linked SNPs look like structure: "r2=0.2,window=200" counts SNPs, "r2=0.2,window=500kb" bases,
+        "off" takes all SNPs of the estimation. It needs a .bed with positions; the factors are not changed by it.
     lambda_ : float or str
         Ridge penalty on the effect sizes, > 0: a number, or a multiple of the variance such as "1x", which is λ = n.
     standardize : bool
@@ -190,9 +195,9 @@ def run(
 
     Notes
     -----
-    Passes over the estimation set: 1 (exact), until convergence (krylov), q + 1 (power), one more for `est_thin`; one
-    over all SNPs for the tests of every K, one more for `maf` and `geno`, one more for `mind`; one
-    over at most 8 192 SNPs to compare the samples.
+    Passes over the estimation set: 1 (exact), until convergence (krylov), q + 1 (power), one more for `est_thin`; for
+    `k_thin` one more, and as many as for the factors over the SNPs that are left; one over all SNPs for the tests of
+    every K, one more for `maf` and `geno`, one more for `mind`; one over at most 8 192 SNPs to compare the samples.
     Memory: a few blocks of packed genotypes, and n × n numbers for exact or n × (K + oversampling) × passes for krylov.
 
     References

@@ -23,7 +23,8 @@ from lfmm2.genotypes.plink import BedFile
 from lfmm2.model.eigensolvers import SolverOptions, Spectrum
 from lfmm2.model.factors import estimate_from_matrix
 from lfmm2.model.ridge import ridge_geometry
-from lfmm2.model.scree import Scree, _compute_airy, compute_scree, suggest_factors, tracy_widom_log_sf
+from lfmm2.model.scree import Scree, _compute_airy, compute_scree, tracy_widom_log_sf
+from lfmm2.model.suggestion import suggest_factors
 from lfmm2.results.factors_file import read_factors, write_factors
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -474,7 +475,7 @@ def test_scree_of_no_noise_counts_the_rank() -> None:
 
 def with_axes(n_axes: int, p: Sequence[float]) -> Scree:
     values = np.ones(len(p))
-    return Scree(values, values, values, values, np.array(p), values, n_axes, 100.0, 1.0)
+    return Scree(values, values, values, values, np.array(p), values, n_axes, 100.0, 1.0, 200)
 
 
 EXCEED = "3 axes exceed the bulk of the eigenvalues (Tracy-Widom p < 0.01)"

@@ -85,7 +85,7 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "seed": ({"seed": 3, "solver": SolverOptions(seed=3)}, {"seed"}),
     "tol": ({"solver": SolverOptions(tol=1e-6)}, {"tol"}),
     "df": ({"test": TestOptions(df="paper")}, {"df"}),
-    "sweep": ({"test": TestOptions(sweep="1:3")}, {"sweep"}),
+    "sweep": ({"test": TestOptions(sweep="1:3")}, {"sweep", "k_thin"}),
     "calibrate": ({"test": TestOptions(calibrate="none")}, {"calibrate"}),
     "maf": ({"snps": SnpOptions(maf=0.1)}, {"maf"}),
     "est_thin": ({"snps": SnpOptions(est_thin="r2=0.2,window=50")}, {"est_thin"}),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import lfmm2
-from lfmm2.model import LatentFactors
-from lfmm2.pipeline.advice import confounding_notes
+from lfmm2.model import LatentFactors, Scree
+from lfmm2.pipeline.advice import confounding_notes, undetected_notes
 from lfmm2.pipeline.structure import adjusted, tie_notes
 from lfmm2.results import StructureFacts
 
@@ -88,3 +88,48 @@ def test_run_warns_of_a_variable_along_structure_and_of_no_other(solver) -> None
     row = next(r for r in table if (r["K"], r["VARIABLE"]) == (3, "env1"))
     assert row["R2_PCS"] > 0.85 > 0.6 > row["R2_FACTORS"]
     assert row["GAP"] == pytest.approx(float(result.factors.gaps[2]))
+
+
+def scree_with(n_axes: int, p: float = 0.3, effective_snps: float = 250.0) -> Scree:
+    """A scree of which only the number of axes, p of the first and the effective SNPs matter."""
+    values = np.ones(3)
+    return Scree(values, values, values, values, np.array([p, 0.5, 0.8]), values, n_axes, effective_snps, 1.0, 900)
+
+
+FALLING = {0: 1.5, 1: 1.42, 2: 1.3, 3: 1.18, 4: 1.1}
+RISING = {0: 1.31, 1: 1.42, 2: 1.5}
+
+
+@pytest.mark.parametrize(
+    ("by_k", "remedy"),
+    [
+        ({"x": FALLING}, "at K = 3 it is 1.18, so compare the hits of K = 1 with those of K = 3"),
+        ({"x": RISING}, "no K of the sweep halves the excess, so do not add factors"),
+        ({}, "compare several K by --sweep"),
+    ],
+)
+def test_inflation_without_an_axis_is_structure_below_detection(by_k, remedy) -> None:
+    [note] = undetected_notes(scree_with(0), {"x": 1.42, "y": 1.0}, 1, 24, by_k)
+    assert note.startswith("no axis of structure is significant with 24 samples (p = 0.3), but the GIF of x is 1.42: ")
+    assert "structure is below detection, not absent" in note
+    assert remedy in note
+
+
+@pytest.mark.parametrize(
+    ("scree", "gif", "errors"),
+    [
+        (None, 1.9, None),
+        (scree_with(1), 1.9, None),  # an axis is significant
+        (scree_with(0), 1.29, None),  # 2 · 2.33 / √250 = 0.295
+        (scree_with(0, effective_snps=9e4), 1.19, None),
+        (scree_with(0), 1.9, {"x": 0.5}),
+        (scree_with(0), np.nan, None),
+    ],
+)
+def test_inflation_within_its_error_or_with_an_axis_is_not_told(scree, gif, errors) -> None:
+    assert undetected_notes(scree, {"x": gif}, 1, 24, {}, errors) == []
+
+
+def test_largest_of_several_inflated_variables_is_named() -> None:
+    [note] = undetected_notes(scree_with(0), {"x": 1.5, "y": 1.7, "z": 1.1}, 1, 24, {})
+    assert "the GIF of y is 1.70 (and of 1 more variable above 1)" in note

@@ -17,7 +17,7 @@ from lfmm2.report.report_words import (
     small_q,
     suggestion,
 )
-from lfmm2.results import ScreeFacts, SweepFacts
+from lfmm2.results import ScreeFacts, SweepFacts, ThinningFacts
 from lfmm2.results.stored_run import StoredRun
 
 
@@ -83,16 +83,21 @@ def test_suggestion_tells_the_end_of_the_range(
 ) -> None:
     record = {"scree": {"n_axes": n_axes}}
     run = StoredRun(write_results(tmp_path / "r", np.ones((20, 1)), sweep=(1, 2, 3), record=record))
-    text, why = suggestion(run, SweepFacts([1, 2, 3], suggested, "the scree says so"))
+    text, why = suggestion(run, SweepFacts([1, 2, 3], suggested, "the scree says so", {}))
     assert text == shown
     assert why.startswith("The scree says so. ")
     assert (more in why) if more else ("range" not in why)
 
 
 def test_scree_is_told_in_singular_and_plural() -> None:
-    assert scree_sentence(ScreeFacts(1, 812.0, 1933.4, False)) == (
+    assert scree_sentence(ScreeFacts(1, 812.0, 1933.4, False, 9000, None, None)) == (
         "1 axis stands out from chance; the genotypes count as 812 independent SNPs, so that chance makes eigenvalues "
         "up to 1 933."
     )
-    assert scree_sentence(ScreeFacts(2, np.nan, np.nan, False)) == "2 axes stand out from chance."
-    assert scree_sentence(ScreeFacts(0, 26.0, 90.0, True)).startswith("Too few factors were estimated")
+    assert scree_sentence(ScreeFacts(2, np.nan, np.nan, False, 9000, None, None)) == "2 axes stand out from chance."
+    assert scree_sentence(ScreeFacts(0, 26.0, 90.0, True, 9000, None, None)).startswith("Too few factors were")
+    thinned = ScreeFacts(2, np.nan, np.nan, False, 812, ThinningFacts(0.2, "200", 9000, 812), 12)
+    assert scree_sentence(thinned) == (
+        "2 axes stand out from chance in 812 SNPs thinned by linkage (12 in all 9 000, "
+        "where linked SNPs make axes too)."
+    )

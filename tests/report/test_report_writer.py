@@ -291,7 +291,16 @@ def test_one_of_each_is_singular(tmp_path: Path) -> None:
         tmp_path / "r",
         np.full((1, 1), 2.0),
         K=1,
-        record={"scree": {"n_axes": 1, "effective_snps": 1.0, "bulk_edge": 1.3}},
+        record={
+            "scree": {
+                "n_axes": 1,
+                "effective_snps": 1.0,
+                "bulk_edge": 1.3,
+                "n_snps": 9,
+                "thinning": None,
+                "n_axes_unthinned": None,
+            },
+        },
     )
     (path,) = write_report(tmp_path / "r", dpi=30)
     page = path.read_text(encoding="utf-8")

@@ -27,7 +27,8 @@ from lfmm2.genotypes.footprint import Footprint
 from lfmm2.genotypes.source import GenotypeSource, PackedMatrix, packed_matrix, variant_tables
 from lfmm2.kernels import _ld
 
-LABEL = "LD thinning"
+# Label of the pass in progress and record, by the option that asks for it.
+LABELS = {"est_thin": "LD thinning", "k_thin": "LD thinning for K"}
 EXAMPLE = "r2=0.2,window=200"
 # SNPs that one call of the kernel thins; they divide a block. The window needs room for all SNPs of a call, so a larger
 # number takes more memory; a smaller one costs more calls.
@@ -58,6 +59,8 @@ class ThinOptions:
         SNPs in a row that are compared with each other, at least 2; or their largest distance in kb, at least 1.
     unit : {"SNPs", "kb"}
         Unit of the window. SNPs are counted among those chosen, kept or not.
+    option : {"est_thin", "k_thin"}
+        The option that asks for thinning; messages name it.
 
     Raises
     ------
@@ -68,6 +71,7 @@ class ThinOptions:
     r2: float
     window: int
     unit: str = "SNPs"
+    option: str = "est_thin"
 
     def __post_init__(self) -> None:
         if isinstance(self.r2, bool) or not isinstance(self.r2, int | float) or not 0 <= self.r2 < 1:
@@ -84,9 +88,19 @@ class ThinOptions:
         """Return the window as `parse_thinning` reads it."""
         return f"{self.window}kb" if self.unit == "kb" else str(self.window)
 
+    @property
+    def text(self) -> str:
+        """Return threshold and window as `parse_thinning` reads them."""
+        return f"r2={self.r2!r},window={self.window_text}"
 
-def parse_thinning(text: str) -> ThinOptions:
-    """Read options from text such as ``r2=0.2,window=200`` or ``window=500kb,r2=0.1``.
+    @property
+    def flag(self) -> str:
+        """Return the option as the command line has it."""
+        return f"--{self.option.replace('_', '-')}"
+
+
+def parse_thinning(text: str, option: str = "est_thin") -> ThinOptions:
+    """Read options from text such as ``r2=0.2,window=200`` or ``window=500kb,r2=0.1``, the value of `option`.
 
     Raises
     ------
@@ -94,32 +108,33 @@ def parse_thinning(text: str) -> ThinOptions:
         If a part is unknown, given twice, absent, no number or out of range.
     """
     if not isinstance(text, str):
-        raise UsageError(f"est_thin is {text!r}; write it as {EXAMPLE}")
+        raise UsageError(f"{option} is {text!r}; write it as {EXAMPLE}")
+    flag = f"--{option.replace('_', '-')}"
     values: dict[str, str] = {}
     for part in text.split(","):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if name not in ("r2", "window") or not equals:
-            raise UsageError(f"--est-thin {text!r}: {part!r} is neither r2= nor window=; write it as {EXAMPLE}")
+            raise UsageError(f"{flag} {text!r}: {part!r} is neither r2= nor window=; write it as {EXAMPLE}")
         if name in values:
-            raise UsageError(f"--est-thin {text!r}: {name} is given twice; write it as {EXAMPLE}")
+            raise UsageError(f"{flag} {text!r}: {name} is given twice; write it as {EXAMPLE}")
         values[name] = value
     for name in ("r2", "window"):
         if name not in values:
-            raise UsageError(f"--est-thin {text!r}: {name} is absent; write it as {EXAMPLE}")
+            raise UsageError(f"{flag} {text!r}: {name} is absent; write it as {EXAMPLE}")
     try:
         r2 = float(values["r2"])
     except ValueError:
-        raise UsageError(f"--est-thin {text!r}: r2 is {values['r2']!r}, no number; write it as {EXAMPLE}") from None
+        raise UsageError(f"{flag} {text!r}: r2 is {values['r2']!r}, no number; write it as {EXAMPLE}") from None
     window = values["window"].removesuffix("kb").rstrip()
     if not (window.isascii() and window.isdigit()):
         raise UsageError(
-            f"--est-thin {text!r}: window is {values['window']!r}; give a whole number of SNPs as 200, or of "
+            f"{flag} {text!r}: window is {values['window']!r}; give a whole number of SNPs as 200, or of "
             "kilobases as 500kb"
         )
     try:
-        return ThinOptions(r2, int(window[:20]), "kb" if values["window"].endswith("kb") else "SNPs")
+        return ThinOptions(r2, int(window[:20]), "kb" if values["window"].endswith("kb") else "SNPs", option)
     except UsageError as error:
-        raise UsageError(f"--est-thin {text!r}: {error}") from None
+        raise UsageError(f"{flag} {text!r}: {error}") from None
 
 
 def kept_row_bytes(n_samples: int) -> int:
@@ -168,16 +183,16 @@ def thin_snps(source: GenotypeSource, engine: Engine, samples: Ints, chosen: Int
     """
     matrix = packed_matrix(source, engine, samples, chosen, "est_thin")
     allowance = thinning_bytes(matrix.n_samples, matrix.n_snps, options, engine.memory)
-    window = _KeptSnps(matrix.n_samples, options.r2 * THRESHOLD_MARGIN, allowance, engine.n_threads)
+    window = _KeptSnps(matrix.n_samples, options, allowance, engine.n_threads)
     starts = window_starts(source, chosen, options)
     kept = []
-    for first, packed in matrix.packed_blocks(LABEL, Footprint(allowance, WORK_BYTES)):
+    for first, packed in matrix.packed_blocks(LABELS[options.option], Footprint(allowance, WORK_BYTES)):
         for row in range(0, len(packed), CALL_SNPS):
             kept.append(window.thin(packed[row : row + CALL_SNPS], first + row, next(starts)))
     numbers = np.concatenate([*kept, window.rest()])
     if len(numbers) == 0:
         raise InconsistentInputError(
-            f"--est-thin: none of {with_spaces(matrix.n_snps)} SNPs varies among {with_spaces(matrix.n_samples)} "
+            f"{options.flag}: none of {with_spaces(matrix.n_snps)} SNPs varies among {with_spaces(matrix.n_samples)} "
             "samples; check the samples and SNPs chosen"
         )
     return numbers if chosen is None else chosen[numbers]
@@ -189,16 +204,15 @@ class _KeptSnps:
     Parameters
     ----------
     n_samples : int
-    threshold : float
-        Largest r² of two kept SNPs.
+    options : ThinOptions
     allowance : int
         Bytes for the rows, which take memory only once they are used.
     n_threads : int
     """
 
-    def __init__(self, n_samples: int, threshold: float, allowance: int, n_threads: int) -> None:
+    def __init__(self, n_samples: int, options: ThinOptions, allowance: int, n_threads: int) -> None:
         self._n_samples = n_samples
-        self._threshold = threshold
+        self._options = options
         self._allowance = allowance
         self._n_threads = n_threads
         n_rows, n_words = allowance // kept_row_bytes(n_samples), int(_ld.plane_words(n_samples))
@@ -215,8 +229,9 @@ class _KeptSnps:
         if n_live + n_new > len(self._kept):
             needed = (n_live + n_new) * kept_row_bytes(self._n_samples)
             raise InsufficientMemoryError(
-                f"--est-thin: a window holds {with_spaces(n_live)} kept SNPs and needs {needed / 2**20:.1f} MiB of the "
-                f"{self._allowance / 2**20:.1f} MiB that it may take; raise --memory, or lower window or r2"
+                f"{self._options.flag}: a window holds {with_spaces(n_live)} kept SNPs and needs "
+                f"{needed / 2**20:.1f} MiB of the {self._allowance / 2**20:.1f} MiB that it may take; raise --memory, "
+                "or lower window or r2"
             )
 
     def thin(self, packed: NDArray[np.uint8], first_snp: int, window_start: Ints) -> Ints:
@@ -224,8 +239,9 @@ class _KeptSnps:
         first = int(np.searchsorted(self._kept[: self._stop], window_start[0]))
         left = self._kept[:first].copy()
         self._check_room(self._stop - first, len(packed))
+        threshold = self._options.r2 * THRESHOLD_MARGIN
         self._stop = _ld.thin_block(
-            packed, self._n_samples, self._threshold, first_snp, window_start, self._planes, self._sums, self._kept,
+            packed, self._n_samples, threshold, first_snp, window_start, self._planes, self._sums, self._kept,
             self._hits, first, self._stop, self._n_threads,
         )  # fmt: skip
         return left
@@ -262,7 +278,7 @@ def window_starts(source: GenotypeSource, chosen: Ints | None, options: ThinOpti
                 starts[low:high] = np.maximum(numbers + 1 - options.window, first_of_chromosome)
                 continue
             positions = table["POS"].to_numpy()[low:high]
-            _check_sorted(source, name, np.concatenate([held[-1:], positions]))
+            _check_sorted(source, options.flag, name, np.concatenate([held[-1:], positions]))
             held = np.concatenate([held, positions])
             starts[low:high] = held_from + np.searchsorted(held, positions - 1000 * options.window)
             held = held[starts[high - 1] - held_from :]
@@ -271,15 +287,20 @@ def window_starts(source: GenotypeSource, chosen: Ints | None, options: ThinOpti
         first += len(names)
 
 
-def _check_sorted(source: GenotypeSource, chromosome: str, positions: Ints) -> None:
+def _check_sorted(source: GenotypeSource, flag: str, chromosome: str, positions: Ints) -> None:
     """Raise InconsistentInputError if positions fall within a chromosome."""
     falls = np.diff(positions) < 0
     if falls.any():
         row = int(np.argmax(falls))
         raise InconsistentInputError(
             f"{source.name}: position {positions[row + 1]} after {positions[row]} on chromosome {chromosome}, but "
-            "--est-thin with a window in kb needs them sorted; sort the fileset, or give the window as a number of SNPs"
+            f"{flag} with a window in kb needs them sorted; sort the fileset, or give the window as a number of SNPs"
         )
+
+
+def has_positions(source: GenotypeSource) -> bool:
+    """Return True if any SNP has a position: without one, SNPs that follow each other need not be near each other."""
+    return any(pc.any(pc.greater(table["POS"], 0)).as_py() for table in source.iter_variants())
 
 
 def kept_ids(source: GenotypeSource, kept: Ints) -> Iterator[pa.Array]:

@@ -25,6 +25,7 @@ KRYLOV_PASSES = 20
 TIED_GAP = 1e-6
 # Most samples with which `auto` chooses exact, which then takes two matrices of 191 MiB, and 4 n³ flops after its pass.
 MOST_EXACT_SAMPLES = 5_000
+SOLVE = {"exact": solve_exact, "krylov": solve_krylov, "power": solve_power}
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,7 @@ def estimate_from_matrix(
             none, zero, zero, 0.0, "none", "no factors asked for", 0, True, none, ridge.lambda_,
             genotypes.n_snps, sample_ids, standardized=ridge.standardized, axes=np.zeros((genotypes.n_samples, 0)),
         )  # fmt: skip
-    solve = {"exact": solve_exact, "krylov": solve_krylov, "power": solve_power}[solver]
-    pairs = solve(genotypes, ridge, n_factors, options)
+    pairs = SOLVE[solver](genotypes, ridge, n_factors, options)
     largest = pairs.values[0]
     if not largest > 0 or pairs.values[-1] <= RANK_TOLERANCE * largest:
         rank = int((pairs.values > RANK_TOLERANCE * max(largest, 0.0)).sum()) if largest > 0 else 0
@@ -238,6 +238,19 @@ def estimate_from_matrix(
     )
     warn_unless_converged(factors, options.tol)
     return factors
+
+
+def compute_spectrum(
+    genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, solver: str, options: SolverOptions
+) -> Spectrum:
+    """Compute the spectrum that a fit of K factors would have, without the factors.
+
+    The genotypes may have fewer than K independent directions; K < n and K ≤ p. `solver` is "exact", "krylov" or
+    "power"; other parameters are those of `estimate_from_matrix`. Without a fit there is nothing to certify, so there
+    is no warning if krylov stops early: its Ritz values are then lower bounds.
+    """
+    pairs = SOLVE[solver](genotypes, ridge, n_factors, options)
+    return replace(pairs.spectrum, vectors=ridge.project(pairs.vectors))
 
 
 def warn_unless_converged(factors: LatentFactors, tol: float) -> None:

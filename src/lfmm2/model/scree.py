@@ -41,22 +41,21 @@ Patterson, Price, Reich 2006, PLoS Genet. 2:e190. El Karoui 2007, Ann. Probab. 3
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import scipy.special
 
 from lfmm2._typing import Floats
-from lfmm2.errors import UsageError
 from lfmm2.model.eigensolvers import RANK_TOLERANCE, Spectrum
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Scree", "compute_scree", "suggest_factors", "tracy_widom_log_sf"]
+__all__ = ["Scree", "compute_scree", "tracy_widom_log_sf"]
 
 
 # Level of the test of one axis: the p below which an axis is taken for structure.
@@ -101,6 +100,8 @@ class Scree:
         Effective number of SNPs N, with these axes removed; NaN if no axis could be tested.
     bulk_edge : float
         Edge of the noise, with these axes removed; NaN if no axis could be tested.
+    n_snps : int
+        SNPs whose eigenvalues these are.
     is_hidden : bool
         True if there are strong axes beyond the factors that were estimated, so that `n_axes` is too small: with more
         factors they can be counted.
@@ -115,6 +116,7 @@ class Scree:
     n_axes: int
     effective_snps: float
     bulk_edge: float
+    n_snps: int
     is_hidden: bool = False
 
     def __repr__(self) -> str:
@@ -142,6 +144,24 @@ class Scree:
                 "TW_P": self.tw_p[:n_rows],
             }
         )
+
+    @classmethod
+    def from_table(
+        cls,
+        table: pyarrow.Table,
+        n_axes: int,
+        effective_snps: float,
+        bulk_edge: float,
+        n_snps: int,
+        is_hidden: bool = False,
+    ) -> Self:
+        """Return the scree of the axes in its own table, and of the numbers that the table does not have."""
+        statistic = table["TW_STATISTIC"].to_numpy()
+        return cls(
+            table["EIGENVALUE"].to_numpy(), table["SHARE"].to_numpy(), table["BULK_EDGE"].to_numpy(), statistic,
+            table["TW_P"].to_numpy(), -tracy_widom_log_sf(statistic) / np.log(10), n_axes, effective_snps, bulk_edge,
+            n_snps, is_hidden,
+        )  # fmt: skip
 
 
 def compute_scree(spectrum: Spectrum) -> Scree:
@@ -199,6 +219,7 @@ def compute_scree(spectrum: Spectrum) -> Scree:
         n_axes=n_axes,
         effective_snps=np.nan if last is None else last.effective_snps,
         bulk_edge=np.nan if last is None else last.edge,
+        n_snps=spectrum.n_snps,
         is_hidden=last is not None and _hides_axes(spectrum, n_axes, last.effective_snps),
     )
 
@@ -411,57 +432,3 @@ def _compute_airy(x: Floats) -> Floats:
     series = np.polynomial.polynomial.polyval(-1 / zeta, _AIRY_SERIES)
     ai[large] = np.exp(-zeta) * series / (2 * np.sqrt(np.pi) * x[large] ** 0.25)
     return ai
-
-
-def suggest_factors(scree: Scree | None, candidates: Sequence[int]) -> tuple[int | None, str]:
-    """Choose the number of factors by the scree, and give the reason.
-
-    Parameters
-    ----------
-    scree : Scree or None
-        None if the factors were given without a spectrum.
-    candidates : sequence of int
-        Numbers of factors to choose from.
-
-    Returns
-    -------
-    n_factors : int or None
-        The number of axes; if it is no candidate, the next larger candidate, or else the largest: one factor too many
-        costs a degree of freedom, one too few leaves structure in the tests. None if no axis could be tested.
-    reason : str
-
-    Raises
-    ------
-    UsageError
-        If there are no candidates.
-    """
-    if not candidates:
-        raise UsageError("no candidates; give at least one number of factors")
-    candidates = sorted(candidates)
-    if scree is None or scree.n_tested == 0:
-        return None, "the eigenvalues are not known" if scree is None else "no eigenvalue could be tested"
-    if scree.is_hidden:
-        fact = f"K = {candidates[-1]} is the end of the range: too few factors to say, strong axes are left beyond them"
-        return candidates[-1], f"{fact}; sweep further"
-    fact = _describe_axes(scree)
-    K = next((k for k in candidates if k >= scree.n_axes), candidates[-1])
-    if scree.n_axes < K:
-        which = "the smallest" if candidates[0] == K else "the next"
-        fact += f"; K = {K} is {which} candidate"
-    elif scree.n_axes > K:
-        axes = "1 axis exceeds" if scree.n_axes == 1 else f"{scree.n_axes} axes exceed"
-        return K, f"K = {K} is the end of the range: {axes} the bulk of the eigenvalues ({_AT_LEVEL}); sweep further"
-    return K, fact
-
-
-_AT_LEVEL = f"Tracy-Widom p < {LEVEL:g}"
-
-
-def _describe_axes(scree: Scree) -> str:
-    """Return in words how many axes exceed the bulk, and the p of the next one."""
-    n = scree.n_axes
-    axes = {0: "no axis exceeds", 1: "1 axis exceeds"}.get(n, f"{n} axes exceed")
-    found = f"{axes} the bulk of the eigenvalues ({_AT_LEVEL})"
-    if n == scree.n_tested:
-        return f"{found}, all that were tested: there may be more"
-    return f"{found}; axis {n + 1} has p = {scree.tw_p[n]:.2g}"

@@ -13,7 +13,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lfmm2._words import visible, with_error, with_spaces
+import numpy as np
+
+from lfmm2._words import counted, visible, with_error, with_spaces
+from lfmm2.model import Scree
 from lfmm2.pipeline.structure import adjusted, is_unseen
 from lfmm2.results import StructureFacts
 from lfmm2.statistics import CalibrationSummary, Inflation
@@ -41,6 +44,15 @@ _REMOVED = {
 # Share of the samples up to which distinct environments are few. With 6 of 120 the GIF of null variables is about 3 at
 # any K, with 12 it is 1.9 (docs/choices.md).
 _SHARED = 0.15
+
+
+# Standard error of the GIF times the root of the number of independent SNPs: 1 / (2 f m) of the median of χ² with one
+# degree of freedom, where m = 0.455 is the median and f = 0.472 the density there.
+MEDIAN_ERROR = 2.33
+# The GIF shows structure from this many standard errors above 1 on, and from this excess. Random variables have a GIF
+# of 1.05 to 1.07, so with a smaller excess they are warned of where SNPs are many.
+_UNDETECTED_ERRORS = 2
+_UNDETECTED_EXCESS = 0.2
 
 
 @dataclass(frozen=True)
@@ -321,3 +333,50 @@ _ABOVE: tuple[Rule, ...] = (
     sweep_ends_early, flat_over_k, compare_variables, largest_k, more_axes_than_factors, look_by_k,
 )  # fmt: skip
 _BELOW: tuple[Rule, ...] = (absorbed_by_factors, nearer_k_of_sweep, more_axes_than_factors, stay_cautious)
+
+
+def undetected_notes(
+    scree: Scree | None,
+    gifs: dict[str, float],
+    K: int,
+    n_samples: int,
+    by_k: dict[str, dict[int, float]],
+    errors: dict[str, float] | None = None,
+) -> list[str]:
+    """Return a sentence if no axis of structure is significant, but the GIF of a variable shows that there is some.
+
+    Parameters
+    ----------
+    scree : Scree or None
+    gifs : dict of str to float
+        GIF of each variable with the K factors of the tables.
+    K, n_samples : int
+    by_k : dict of str to dict of int to float
+        GIF of each variable with each number of factors of a sweep; empty without a sweep.
+    errors : dict of str to float, optional
+        Standard error of each GIF; that of as many independent SNPs as the scree counts by default.
+    """
+    if scree is None or scree.n_axes > 0 or scree.n_tested == 0:
+        return []
+    usual = MEDIAN_ERROR / np.sqrt(scree.effective_snps)
+    limits = {name: 1 + max(_UNDETECTED_EXCESS, _UNDETECTED_ERRORS * (errors or {}).get(name, usual)) for name in gifs}
+    inflated = {name: gif for name, gif in gifs.items() if gif > limits[name]}
+    if not inflated:
+        return []
+    worst = max(inflated, key=lambda name: inflated[name])
+    gif = inflated[worst]
+    others = f" (and of {counted(len(inflated) - 1, 'more variable')} above 1)" if len(inflated) > 1 else ""
+    # Half of the inflation is gone with the fewest factors that do so.
+    fallen = [k for k, value in sorted(by_k.get(worst, {}).items()) if k > 0 and value - 1 <= (gif - 1) / 2]
+    if fallen:
+        low = by_k[worst][fallen[0]]
+        remedy = f"at K = {fallen[0]} it is {low:.2f}, so compare the hits of K = {K} with those of K = {fallen[0]}"
+    elif by_k.get(worst):
+        remedy = "no K of the sweep halves the excess, so do not add factors: use calibrated p, and compare --lambda 1x"
+    else:
+        remedy = "compare several K by --sweep"
+    return [
+        f"no axis of structure is significant with {with_spaces(n_samples)} samples (p = {scree.tw_p[0]:.2g}), but the "
+        f"GIF of {visible(worst)} is {gif:.2f}{others}: structure is below detection, not absent, unless many SNPs are "
+        f"causal; {remedy}"
+    ]

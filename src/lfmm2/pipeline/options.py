@@ -216,6 +216,8 @@ TABLE = (
            help="Number of latent factors."),
     Option("sweep", "--sweep", TEXT, section=FACTORS, metavar="KS", functions=OF_TESTS,
            help="Compare numbers of factors, as 1:20 or 2,4,8; without -K the scree chooses."),
+    Option("k_thin", "--k-thin", TEXT, section=FACTORS, metavar="r2=R,window=W|off", default="r2=0.2,window=200",
+           functions=ONLY_RUN, help="In a sweep of SNPs with positions: suggest K from SNPs thinned by linkage."),
     Option("lambda_", "--lambda", PENALTY, section=FACTORS, default=1e-5, functions=OF_FACTORS,
            help="Ridge penalty on the effects: a number, or 1x for the variance of a variable times the samples."),
     Option("standardize", "--no-standardize", FLAG, section=FACTORS, default=True, functions=OF_FACTORS,

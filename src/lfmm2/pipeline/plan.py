@@ -213,7 +213,7 @@ def _plan_stage(own: Footprint, beside: Footprint, n_threads: int, memory: int, 
 
 
 def _plan_choice(
-    size: RunSize, counts_calls: bool, filtered: bool, thin: ThinOptions | None, n_threads: int, memory: int
+    size: RunSize, counts_calls: bool, filtered: bool, thins: Sequence[ThinOptions], n_threads: int, memory: int
 ) -> Stage:
     """Return the memory of the passes that choose samples and SNPs, the largest of all."""
     held = Footprint(size.held_bytes)
@@ -226,7 +226,7 @@ def _plan_choice(
         assert isinstance(size.tested, PackedMatrix)
         own = size.tested.footprint_of_packed_blocks() + Footprint(0, COUNTING_BYTES)
         stages.append(_plan_stage(own, held, n_threads, memory))
-    if thin is not None:
+    for thin in thins:
         assert isinstance(size.estimation, PackedMatrix)
         stages.append(_plan_stage(thinning_footprint(size.estimation, thin, memory), held, n_threads, memory))
     return max(stages, key=lambda stage: stage.peak)
@@ -295,6 +295,8 @@ class RunPlan:
         True if maf or geno are still to drop SNPs: numbers of SNPs are then upper bounds.
     thinned : bool
         True if the estimation set is still to be thinned: its number of SNPs is then an upper bound.
+    k_thinned : bool
+        True if SNPs are thinned to suggest K.
     model : str
         Variables and numbers of factors, in words.
     allele : str
@@ -339,6 +341,7 @@ class RunPlan:
     n_environments: int
     filtered: bool
     thinned: bool
+    k_thinned: bool
     model: str
     allele: str
     solver: str
@@ -385,6 +388,7 @@ class RunPlan:
         passes += ["1 for the filters"] if self.filtered else []
         passes += ["1 to thin"] if self.thinned else []
         passes += [f"{about}{self.n_passes} for the factors"] if self.n_passes else []
+        passes += [f"1 to thin for K, {about}{self.n_passes} over what is left"] if self.k_thinned else []
         most_samples = "at most " if self.counts_calls or self.drops_repeats else ""
         lines = {
             "samples": most_samples + _share(self.n_samples, self.n_samples_read),
@@ -443,6 +447,7 @@ def make_plan(
     n_environments: int | None = None,
     filtered: bool = False,
     thin: ThinOptions | None = None,
+    k_thin: ThinOptions | None = None,
     tests: bool = True,
     model: str = "",
     allele: str = "",
@@ -471,6 +476,9 @@ def make_plan(
         True if a pass that filters SNPs by maf or geno comes first.
     thin : ThinOptions, optional
         Thinning of the estimation set, in a pass of its own.
+    k_thin : ThinOptions, optional
+        Thinning of the SNPs from which K is suggested, in a pass of its own; as many passes as for the factors follow
+        over the SNPs that are left, by the same solver, which take no more memory than those.
     tests : bool
         True if SNPs are tested, False if only the factors are wanted.
     model : str
@@ -489,16 +497,19 @@ def make_plan(
     kept = statistics if out_format is None else 0
     n_tables = 0 if out_format is None else size.n_variables + (size.n_variables > 1) + size.loadings
 
+    thins = [options for options in (thin, k_thin) if options is not None]
+
     def stages(memory: int) -> tuple[Stage, Stage, int]:
         """Return the stages of the factors and of the tests with this budget, and the peak of all stages in bytes."""
-        choice = _plan_choice(size, counts_calls, filtered, thin, n_threads, memory)
+        choice = _plan_choice(size, counts_calls, filtered, thins, n_threads, memory)
         factors = _plan_estimation(size, solver, options, n_threads, memory)
         testing = _plan_tests(size, kept, n_tables, n_threads, memory) if tests else factors
         return factors, testing, max(choice.peak, factors.peak, testing.peak)
 
     factors, testing, peak = stages(memory)
     least = memory if peak <= memory else _find_least_budget(lambda budget: stages(budget)[2])
-    n_tested_reads, n_estimation_reads = tests + counts_calls + filtered, n_passes + (thin is not None)
+    # The passes over thinned SNPs are not counted as reading: how many SNPs are left is not known, but they are few.
+    n_tested_reads, n_estimation_reads = tests + counts_calls + filtered, n_passes + len(thins)
     output_bytes = temporary_bytes = 0
     if out_format is not None:
         output_bytes = n_tables * ROW_BYTES[out_format] * size.n_snps + (thin is not None) * ID_BYTES * n_estimation
@@ -519,6 +530,7 @@ def make_plan(
         n_environments=n if n_environments is None else n_environments,
         filtered=filtered,
         thinned=thin is not None,
+        k_thinned=k_thin is not None,
         model=model or describe_model(size.n_variables, size.n_nuisance, f"K = {size.n_factors}"),
         allele=allele,
         solver=solver,

@@ -19,7 +19,9 @@ from lfmm2.genotypes import (
     GenotypeMatrix,
     GenotypesLike,
     GenotypeSource,
+    PackedMatrix,
     ThinOptions,
+    has_positions,
     is_in_memory,
     open_source,
     parse_thinning,
@@ -115,6 +117,8 @@ class RunInputs:
         Factors that are given have their rows in the order of the samples in use.
     thin : ThinOptions or None
         Thinning of the estimation set by linkage; None without.
+    k_thin : ThinOptions or None
+        Thinning of the SNPs from which K is suggested; None without a sweep, or where it cannot be done.
     tested_source, estimation_source : GenotypeSource
         Genotypes to test, and genotypes to estimate the factors from; often the same.
     variables : AlignedVariables
@@ -143,6 +147,7 @@ class RunInputs:
     options: RunOptions
     numbers: FactorNumbers
     thin: ThinOptions | None
+    k_thin: ThinOptions | None
     tested_source: GenotypeSource
     estimation_source: GenotypeSource
     variables: AlignedVariables
@@ -214,13 +219,13 @@ class RunInputs:
     def parameters(self) -> dict[str, Any]:
         """Return all options by name, in terms of JSON."""
         options, numbers = self.options, self.numbers
-        thin = None if self.thin is None else f"r2={self.thin.r2!r},window={self.thin.window_text}"
         return {
             "K": numbers.K, "lambda": self.ridge.lambda_, "standardize": self.ridge.standardized, "seed": options.seed,
             "memory": self.memory, "n_threads": self.n_threads,
             **options.parameters(),
             "sweep": join_numbers(numbers.ks) if numbers.ks else None,
-            "est_thin": thin,
+            "est_thin": None if self.thin is None else self.thin.text,
+            "k_thin": None if self.k_thin is None else self.k_thin.text,
         }  # fmt: skip
 
     def close(self) -> None:
@@ -266,6 +271,7 @@ def read_inputs(
     numbers = choose_factor_numbers(K, options.test.ks)
     thin = options.snps.est_thin
     thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
+    k_thin = None if options.snps.k_thin == "off" else parse_thinning(options.snps.k_thin, "k_thin")
     memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
     check_threads(n_threads)
     tables = check_readable(X, covar, options)
@@ -289,10 +295,21 @@ def read_inputs(
         listed, est_listed = select_snps(tested, options.snps), None
         if options.snps.est_extract is not None:
             est_listed = listed_snps(estimation, options.snps.est_extract, "--est-extract")
+        # SNPs that --est-thin has thinned are not thinned a second time, and given factors have their eigenvalues.
+        is_wanted = bool(numbers.ks) and thin is None and numbers.given is None
+        if not (is_wanted and _can_be_thinned(estimation, estimation_rows)):
+            k_thin = None
     return RunInputs(
-        options, numbers, thin, tested, estimation, variables, ridge, estimation_rows, listed, est_listed, tables,
-        memory, n_threads, input_memory.peak, tuple(opened),
+        options, numbers, thin, k_thin, tested, estimation, variables, ridge, estimation_rows, listed, est_listed,
+        tables, memory, n_threads, input_memory.peak, tuple(opened),
     )  # fmt: skip
+
+
+def _can_be_thinned(source: GenotypeSource, rows: Ints) -> bool:
+    """Return True if the source has hard calls of SNPs with positions."""
+    if source.refusal("est_thin") or not has_positions(source):
+        return False
+    return isinstance(source.matrix(Engine(1, 0), rows, None), PackedMatrix)
 
 
 def _check_array_options(est_bed: GenotypesLike | None, full_bed: GenotypesLike, options: SnpOptions) -> None:

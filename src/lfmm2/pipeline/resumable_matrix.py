@@ -63,9 +63,13 @@ class ResumableMatrix:
         Engine of `matrix`, to whose list of passes those of the unfinished run are added.
     checkpoints : Checkpoints
         Keeps each product by the number of its pass, with the SHA-256 of the range of SNPs and the array of the pass.
+    stage : str
+        The word that labels of passes have in place of "factors", and with which kept products begin; empty for
+        the factors themselves.
     """
 
-    def __init__(self, matrix: GenotypeMatrix, engine: Engine, checkpoints: Checkpoints) -> None:
+    def __init__(self, matrix: GenotypeMatrix, engine: Engine, checkpoints: Checkpoints, stage: str = "") -> None:
+        self._stage = stage
         self._matrix = matrix
         self._engine = engine
         self._checkpoints = checkpoints
@@ -98,6 +102,7 @@ class ResumableMatrix:
         self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER
     ) -> SegmentSums:
         """Compute G(S) = Y (Yᵀ S) over a range of SNPs, as sums of its segments."""
+        label = self._label_of(label)
         expected = _Sums((self.n_samples, S.shape[1]), lambda done: names_of_sums(done, self.n_snps))
         sums = self._load_or_compute(
             S, snps, expected, lambda keeper: self._matrix.gram_product(S, label, snps, keeper).arrays()
@@ -112,6 +117,7 @@ class ResumableMatrix:
         before: Floats | None = None,
     ) -> Floats:
         """Return C = Y Yᵀ of all SNPs up to the end of the range."""
+        label = self._label_of(label)
         arrays = self._load_or_compute(
             before,
             snps,
@@ -127,12 +133,16 @@ class ResumableMatrix:
         """Stream Yᵀ W by blocks, which are not kept."""
         return self._matrix.cross_products(W, label, snps, fill)
 
+    def _label_of(self, label: str) -> str:
+        """Return the label of a pass of the solvers with the name of the stage."""
+        return label.replace("factors", self._stage) if self._stage else label
+
     def _load_or_compute(
         self, array: Floats | None, snps: SnpRange, expected: _Sums, run: Callable[[PassKeeper], Arrays]
     ) -> Arrays:
         """Return the sums of the next pass: those that an unfinished run kept, or those that `run` computes."""
         self._n_passes += 1
-        name = f"pass-{self._n_passes:03d}"
+        name = f"{self._stage}{'-' if self._stage else ''}pass-{self._n_passes:03d}"
         kept_pass = _KeptPass(self._checkpoints, name, array, snps.within(self.n_snps, 1), expected)
         kept = kept_pass.load_complete()
         if kept is not None:

@@ -28,6 +28,7 @@ from lfmm2.pipeline.run_record import describe_calibration, describe_imputation,
 from lfmm2.pipeline.sample_filter import filter_samples
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
 from lfmm2.pipeline.stages import Fit, Tested, choose_number_of_factors, estimate_factors, run_snp_tests
+from lfmm2.pipeline.thinned_scree import compute_thinned_scree
 from lfmm2.process import open_files_allowed, single_threaded_blas
 from lfmm2.results import AssociationResult, MemorySource, read_results
 
@@ -110,7 +111,8 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         held_variant_bytes += of_estimation.held_variant_bytes
     # A pass that is still to come may choose all of its SNPs.
     n_listed = sum(len(chosen) for chosen in (choice.tested, choice.estimation) if chosen is not None)
-    n_listed += choice.to_filter * (choice.n_tested + choice.n_estimation) + choice.to_thin * choice.n_estimation
+    n_listed += choice.to_filter * (choice.n_tested + choice.n_estimation)
+    n_listed += (choice.to_thin + (inputs.k_thin is not None)) * choice.n_estimation
     engine = inputs.make_engine()
     compared = choose_compared(inputs, choice, engine)
     n_compared = compared.n_compared if inputs.comparison is None else 0
@@ -144,7 +146,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         given=numbers.given is not None, counts_calls=inputs.to_count,
         drops_repeats=inputs.options.samples.drop_duplicates and inputs.comparison is None,
         n_environments=inputs.n_environments, filtered=choice.to_filter,
-        thin=inputs.thin if choice.to_thin else None, tests=inputs.options.tests,
+        thin=inputs.thin if choice.to_thin else None, k_thin=inputs.k_thin, tests=inputs.options.tests,
         model=describe_model(
             len(variables.names), len(variables.nuisance_names), numbers.describe(), variables.names
         ),
@@ -209,6 +211,15 @@ def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = 
     return estimate_factors(run.prepared.inputs, run.choice.estimation, engine, checkpoints, kept)
 
 
+def _choose_k(run: _Run, factors: LatentFactors, checkpoints: Checkpoints) -> Fit:
+    """Choose K by the scree, of thinned SNPs if these were asked for."""
+    inputs, thinned = run.prepared.inputs, None
+    if inputs.k_thin is not None:
+        engine = run.engine.with_beside(run.plan.beside_factors)
+        thinned = compute_thinned_scree(inputs, inputs.k_thin, run.choice, factors, engine, checkpoints)
+    return choose_number_of_factors(inputs.numbers, factors, thinned)
+
+
 def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
     """Test all SNPs with blocks that leave room for the other arrays of the plan."""
     engine = run.engine.with_beside(run.plan.beside_tests)
@@ -228,7 +239,7 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
         if files.prefix is None:
             checkpoints = Checkpoints()
             run = _choose_snps(prepared, checkpoints)
-            fit = choose_number_of_factors(run.prepared.inputs.numbers, _estimate(run, checkpoints))
+            fit = _choose_k(run, _estimate(run, checkpoints), checkpoints)
             return _result_in_memory(run, fit, _test(run, fit, checkpoints))
         if files.is_complete:
             files.remove_rest()
@@ -241,7 +252,7 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
                     factors = _estimate(run, checkpoints, files.read_factors(publication))
                     run.prepared.files.write_factors(publication, factors)
                     checkpoints.remove("pass-*.npz")
-                    fit = choose_number_of_factors(run.prepared.inputs.numbers, factors)
+                    fit = _choose_k(run, factors, checkpoints)
                     _write(run, fit, checkpoints, publication)
                 files.publish(publication)
     return read_results(str(files.prefix))
@@ -287,6 +298,7 @@ def _result_in_memory(run: _Run, fit: Fit, tested: Tested) -> AssociationResult:
         tested.calibrations,
         inputs.counts_a1,
         store.loadings.array if inputs.options.test.loadings else None,
+        fit.scree,
     )
     return AssociationResult(
         inputs.variables.names, fit.factors.leading(fit.K), describe_calibration(inputs, tested).tests, store.df,

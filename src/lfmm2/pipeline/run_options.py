@@ -70,6 +70,7 @@ class SnpOptions:
     scale: Scale | None = DEFAULTS["scale"]
     count_allele: Allele = DEFAULTS["count_allele"]
     est_thin: Any = DEFAULTS["est_thin"]
+    k_thin: Any = DEFAULTS["k_thin"]
     ploidy: int | None = DEFAULTS["ploidy"]
     missing_genotype: MissingCalls | None = DEFAULTS["missing_genotype"]
 

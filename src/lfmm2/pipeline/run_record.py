@@ -37,7 +37,7 @@ def make_record(
 ) -> RunRecord:
     """Make the record of a run that ends now; it lists no files yet."""
     variables, n_samples = inputs.variables, len(inputs.variables.rows)
-    scree, sweep = fit.scree, tested.sweep
+    sweep = tested.sweep
     calibration = describe_calibration(inputs, tested)
     status = {status.name: int(tested.store.status_counts[status]) for status in Status}
     return RunRecord(
@@ -63,10 +63,10 @@ def make_record(
         filters=choice.filters,
         thinning=choice.thinning,
         calibration=calibration,
-        scree=None
-        if scree is None
-        else ScreeFacts(scree.n_axes, scree.effective_snps, scree.bulk_edge, scree.is_hidden),
-        sweep=None if sweep is None else SweepFacts(list(inputs.numbers.ks), sweep.suggested, sweep.reason),
+        scree=_describe_scree(fit),
+        sweep=None
+        if sweep is None
+        else SweepFacts(list(inputs.numbers.ks), sweep.suggested, sweep.reason, sweep.flat()),
         imputation=describe_imputation(tested),
         status=status,
         plan=plan.for_record(),
@@ -99,6 +99,16 @@ def _describe_factors(fit: Fit) -> FactorFacts:
         gap=float(of_tables.gaps[-1]) if fit.K else float("nan"),
         angle_bound=of_tables.angle_bound,
     )
+
+
+def _describe_scree(fit: Fit) -> ScreeFacts | None:
+    """Return the part of the record about the axes of structure; None if no eigenvalues are known."""
+    if (scree := fit.scree) is None:
+        return None
+    return ScreeFacts(
+        scree.n_axes, scree.effective_snps, scree.bulk_edge, scree.is_hidden, scree.n_snps, fit.k_thinning,
+        fit.n_axes_unthinned,
+    )  # fmt: skip
 
 
 def describe_calibration(inputs: RunInputs, tested: Tested) -> CalibrationFacts:

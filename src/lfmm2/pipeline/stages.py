@@ -23,7 +23,7 @@ from lfmm2.model import (
     variance_on_factors,
     warn_unless_converged,
 )
-from lfmm2.pipeline.advice import Evidence, calibration_warning, confounding_notes, fallback_note
+from lfmm2.pipeline.advice import Evidence, calibration_warning, confounding_notes, fallback_note, undetected_notes
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept, read_text
 from lfmm2.pipeline.inputs import most_factors
 from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_note, missing_calls_note
@@ -33,7 +33,8 @@ from lfmm2.pipeline.sample_comparison import repeats_note
 from lfmm2.pipeline.snp_choice import SnpChoice
 from lfmm2.pipeline.statistics_store import StatisticsStore, ThinnedRows, collect_statistics
 from lfmm2.pipeline.structure import describe_structure, tie_notes
-from lfmm2.results import MissingCallFacts, StructureFacts
+from lfmm2.pipeline.thinned_scree import ThinnedScree
+from lfmm2.results import MissingCallFacts, StructureFacts, ThinningFacts
 from lfmm2.statistics import Calibration, Inflation, Sweep, SweepRow, histogram_table, sweep_table
 
 
@@ -48,12 +49,24 @@ class Fit:
     K : int
         Number of factors of the tables.
     scree : Scree or None
-        None if given factors have no eigenvalues.
+        The scree from which K is suggested; None if given factors have no eigenvalues.
+    suggested : int or None
+        Number of factors of the sweep that the scree suggests; None without a sweep, or if none can be suggested.
+    reason : str
+        Reason for the suggestion; empty without a sweep.
+    k_thinning : ThinningFacts or None
+        How the SNPs of the scree were thinned; None if they are those that the factors were estimated from.
+    n_axes_unthinned : int or None
+        Number of axes of all of these SNPs; None without this thinning.
     """
 
     factors: LatentFactors
     K: int
     scree: Scree | None
+    suggested: int | None = None
+    reason: str = ""
+    k_thinning: ThinningFacts | None = None
+    n_axes_unthinned: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,16 +133,31 @@ def _check_kept(kept: LatentFactors, inputs: RunInputs) -> None:
         )
 
 
-def choose_number_of_factors(numbers: FactorNumbers, factors: LatentFactors) -> Fit:
-    """Choose K, the number of factors of the tables: the given one, or the one that the scree suggests."""
+def choose_number_of_factors(
+    numbers: FactorNumbers, factors: LatentFactors, thinned: ThinnedScree | None = None
+) -> Fit:
+    """Choose K, the number of factors of the tables: the given one, or the one that the scree suggests.
+
+    The scree is that of the thinned SNPs, or without them that of the factors.
+    """
     scree = None if factors.spectrum is None else compute_scree(factors.spectrum)
+    fit = Fit(factors, numbers.K or 0, scree)
+    if thinned is not None and thinned.scree is not None and scree is not None:
+        fit = replace(fit, scree=thinned.scree, k_thinning=thinned.facts, n_axes_unthinned=scree.n_axes)
+    if not numbers.ks:
+        return fit
+    suggested, reason = suggest_factors(fit.scree, numbers.ks)
+    if fit.k_thinning is not None:
+        reason = f"{reason} (SNPs thinned by linkage)"
+    elif thinned is not None:
+        reason = f"{reason} (all SNPs: thinning by linkage leaves {thinned.facts.n_kept}, too few to count axes)"
+    fit = replace(fit, suggested=suggested, reason=reason)
     if numbers.K is not None:
-        return Fit(factors, numbers.K, scree)
-    suggested, reason = suggest_factors(scree, numbers.ks)
+        return fit
     if suggested is None:
         raise DegenerateProblemError(f"no number of factors can be suggested, {reason}; choose one with -K")
     # The scree suggests 0 if no axis of structure stands out. The tables need a factor, so they take the fewest then.
-    return Fit(factors, suggested or min(k for k in numbers.ks if k > 0), scree)
+    return replace(fit, K=suggested or min(k for k in numbers.ks if k > 0))
 
 
 def run_snp_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, engine: Engine, checkpoints: Checkpoints) -> Tested:
@@ -165,9 +193,14 @@ def calibrate_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, store: Stati
     rows = store.sweep(test.calibrate) if ks else []
     notes = tie_notes(fit.factors, fit.K, ks) + confounding_notes(structure, fit.K, n_samples)
     notes += _calibration_notes(inputs, fit, calibrations, rows, structure)
+    sweep = _summarise_sweep(inputs, fit, rows) if rows else None
+    of_variables = dict(zip(names, calibrations, strict=False))
+    notes += undetected_notes(
+        fit.scree, {name: of.gif for name, of in of_variables.items()}, fit.K, n_samples,
+        {} if sweep is None else sweep.gif_by_k(), {name: of.gif_se for name, of in of_variables.items()},
+    )  # fmt: skip
     for note in notes:
         warnings.warn(note, CalibrationWarning, stacklevel=6)
-    sweep = _summarise_sweep(inputs, fit, rows) if rows else None
     held_out = store.held_out_error() if test.impute == "factors" else None
     # The warning of repeats was given when they were found.
     about_samples = [note for note in (repeats_note(inputs.comparison), doubt) if note]
@@ -219,5 +252,5 @@ def _summarise_sweep(inputs: RunInputs, fit: Fit, of_variables: list[list[SweepR
     of_factors = variance_on_factors(inputs.ridge, fit.factors, len(names))
     of_axes = variance_on_axes(inputs.ridge.X[:, : len(names)], fit.factors.axes)
     gaps = np.append(np.nan, fit.factors.gaps)  # k from 0
-    suggested, reason = suggest_factors(fit.scree, inputs.numbers.ks)
-    return Sweep(sweep_table(rows, of_factors, of_axes, gaps), histogram_table(rows), suggested, reason)
+    table = sweep_table(rows, of_factors, of_axes, gaps)
+    return Sweep(table, histogram_table(rows), fit.suggested, fit.reason)

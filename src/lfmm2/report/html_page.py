@@ -23,7 +23,7 @@ from lfmm2.report.report_words import (
     suggestion,
 )
 from lfmm2.report.summaries import NEIGHBOURHOOD, BriefSummary, Locus, SnpSummary, TableSummary
-from lfmm2.results import StoredRun, sample_lines
+from lfmm2.results import StoredRun, describe_flat, sample_lines
 
 # Characters of the record that the page shows; a run of many variables has a record of many megabytes.
 _MOST_RECORD = 200_000
@@ -171,7 +171,10 @@ def _choice_of_k(contents: Contents) -> str:
     tables = _sweep_tables(contents)
     for of in contents.tables:
         inside = "".join(map(figure, contents.chosen("histograms-by-k", of=of.name))) + tables.get(of.name, "")
-        parts.append(f"<h3>{escaped(of.name)} by K</h3>\n{inside}" if inside else "")
+        flat = ""
+        if sweep is not None and of.name in sweep.flat:
+            flat = f"<p>GIF flat: {escaped(describe_flat(sweep.flat[of.name]))}.</p>\n"
+        parts.append(f"<h3>{escaped(of.name)} by K</h3>\n{flat}{inside}" if inside else "")
     return "".join(parts)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from lfmm2._words import shortened, some_of
+from lfmm2._words import shortened, some_of, with_spaces
 from lfmm2.errors import MalformedInputError, UsageError
 from lfmm2.model import LEVEL
 from lfmm2.report.figure_style import COLOURS, HIT, LIGHT, LINE, MARKERS, canvas, p_bars, plain, ticks
@@ -87,6 +87,9 @@ def scree(run: AnyRun | pa.Table, ax: Axes | None = None) -> Axes:
         if not isinstance(run, pa.Table):
             K = open_run(run).n_factors
             axes.axvline(K, color=LINE, linewidth=0.8, linestyle=":", label="K of the run")
+            facts = open_run(run).record.scree
+            if facts is not None and facts.thinning is not None:
+                axes.set_xlabel(f"axis, in {with_spaces(facts.n_snps)} SNPs thinned by linkage")
             shown = np.append(shown, K)
         _set_whole_number_axis(axes, shown)
         axes.legend(loc="upper right")

@@ -85,10 +85,13 @@ def _n_axes(run: StoredRun) -> int | None:
 
 
 def scree_sentence(scree: ScreeFacts) -> str:
-    """Return a sentence on how many axes stand out, and on the eigenvalues that chance makes."""
+    """Return a sentence on how many axes stand out, in which SNPs, and on the eigenvalues that chance makes."""
     if scree.is_hidden:
         return "Too few factors were estimated to count the axes that stand out from chance: sweep further."
     text = f"{counted_as(scree.n_axes, 'axis stands', 'axes stand')} out from chance"
+    if (thinning := scree.thinning) is not None:
+        others = f"{scree.n_axes_unthinned} in all {with_spaces(thinning.n_snps)}, where linked SNPs make axes too"
+        text += f" in {counted(scree.n_snps, 'SNP')} thinned by linkage ({others})"
     if math.isfinite(scree.effective_snps):
         text += f"; the genotypes count as {counted(round(scree.effective_snps), 'independent SNP')}"
         if math.isfinite(edge := scree.bulk_edge):

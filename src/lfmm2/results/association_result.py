@@ -18,11 +18,16 @@ from lfmm2._typing import Floats
 from lfmm2._words import with_error
 from lfmm2.errors import MalformedInputError, UsageError
 from lfmm2.files import read_columns
-from lfmm2.model import Column, Columns, LatentFactors, Origin, Scree, Tables, compute_scree
+from lfmm2.model import Column, Columns, LatentFactors, Origin, Scree, Tables
 from lfmm2.results.file_names import FIXED_ENDINGS, SMALL_ENDINGS
 from lfmm2.results.stored_run import StoredRun
 from lfmm2.results.tables import column_types, loadings_array, statistics_table, tested_statistic
 from lfmm2.statistics import Calibration, CalibrationSummary, Sweep, distributions
+
+# The table of a scree without axes.
+NO_AXES = pa.table(
+    {name: pa.array([], pa.float64()) for name in ("EIGENVALUE", "SHARE", "BULK_EDGE", "TW_STATISTIC", "TW_P")}
+)
 
 
 class ResultSource(Protocol):
@@ -41,6 +46,10 @@ class ResultSource(Protocol):
     @property
     def loadings(self) -> Floats | None:
         """Return V (n_snps, K); None if it was not asked for."""
+
+    @property
+    def scree(self) -> Scree | None:
+        """Return the scree from which K is suggested; None if no eigenvalues are known."""
 
 
 class MemorySource:
@@ -61,6 +70,7 @@ class MemorySource:
     counts_a1 : bool
         True if the counted allele is A1 of the variants, not A2.
     loadings : ndarray of shape (n_snps, K), optional
+    scree : Scree, optional
     """
 
     def __init__(
@@ -72,9 +82,11 @@ class MemorySource:
         calibrations: list[Calibration],
         counts_a1: bool,
         loadings: Floats | None = None,
+        scree: Scree | None = None,
     ) -> None:
         self.columns = columns
         self.loadings = loadings
+        self.scree = scree
         self._common = common
         self._rows = rows
         self._variants = variants
@@ -118,6 +130,7 @@ class FileSource:
         self._tables = [run.path(name) for name in run.variables]
         self._joint = run.path("joint") if "joint" in run.tables else None
         self._loadings = run.path("loadings")
+        self._run = run
 
     def column(self, column: Column, variable: int | None) -> Floats:
         """Read a column from the file."""
@@ -155,6 +168,19 @@ class FileSource:
     def loadings(self) -> Floats | None:
         """Return V (n_snps, K), read from the file; None if the run has not written it."""
         return None if self._loadings is None else loadings_array(self._read(self._loadings, None))
+
+    @property
+    def scree(self) -> Scree | None:
+        """Return the scree of the axes in its table; None if the run has not written it."""
+        facts = self._run.record.scree
+        if facts is None or self._run.path("scree") is None:
+            return None
+        # A table without rows, of axes that could not be tested, has no columns that could be read.
+        is_empty = not np.isfinite(facts.effective_snps)
+        table = NO_AXES if is_empty else self._run.small_table("scree")
+        return Scree.from_table(
+            table, facts.n_axes, facts.effective_snps, facts.bulk_edge, facts.n_snps, facts.is_hidden
+        )
 
 
 def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
@@ -356,8 +382,11 @@ class AssociationResult:
 
     @property
     def scree(self) -> Scree | None:
-        """Eigenvalues compared with those of noise; None if the factors have no spectrum."""
-        return None if self.factors.spectrum is None else compute_scree(self.factors.spectrum)
+        """Eigenvalues compared with those of noise, of the SNPs from which K is suggested; None if they are not known.
+
+        Read from files, it has the axes of the table: up to 50.
+        """
+        return self._source.scree
 
     @property
     def shares(self) -> Floats:

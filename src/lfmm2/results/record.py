@@ -19,7 +19,7 @@ import numpy as np
 from lfmm2._words import shortened, some_of
 from lfmm2.errors import MalformedInputError
 from lfmm2.genotypes import PassRecord
-from lfmm2.statistics import CalibrationSummary
+from lfmm2.statistics import CalibrationSummary, FlatStretch
 
 # Marks a dict whose entries stand in the JSON beside the other fields, without the name of this one.
 _INLINE = {"inline": True}
@@ -215,7 +215,7 @@ class MissingCallFacts:
 
 @dataclass(frozen=True)
 class ThinningFacts:
-    """Threshold and window of --est-thin, and numbers of SNPs before and after it."""
+    """Threshold and window of --est-thin or --k-thin, and numbers of SNPs before and after it."""
 
     r2: float
     window: str
@@ -239,24 +239,51 @@ class CalibrationFacts:
 
 @dataclass(frozen=True)
 class ScreeFacts:
-    """Number of axes of structure by Tracy-Widom, effective number of SNPs, and edge of the noise; see `Scree`.
+    """Axes of structure by Tracy-Widom, and the SNPs whose eigenvalues were tested.
 
-    `is_hidden` is true where too few factors were estimated to count the axes.
+    Attributes
+    ----------
+    n_axes, effective_snps, bulk_edge : int, float, float
+        As of `Scree`.
+    is_hidden : bool
+        True where too few factors were estimated to count the axes.
+    n_snps : int
+        Number of SNPs that the eigenvalues are of.
+    thinning : ThinningFacts or None
+        How these SNPs were thinned to suggest K; None if they are those that the factors were estimated from.
+    n_axes_unthinned : int or None
+        Number of axes of all SNPs that the factors were estimated from; None without this thinning.
     """
 
     n_axes: int
     effective_snps: float
     bulk_edge: float
     is_hidden: bool
+    n_snps: int
+    thinning: ThinningFacts | None
+    n_axes_unthinned: int | None
 
 
 @dataclass(frozen=True)
 class SweepFacts:
-    """Numbers of factors that were compared, and the suggested one with its reason; None if none can be suggested."""
+    """Numbers of factors that were compared, and what speaks for some of them.
+
+    Attributes
+    ----------
+    K : list of int
+        The numbers that were compared.
+    suggested : int or None
+        The number that the scree suggests; None if it suggests none.
+    reason : str
+        Reason for the suggestion, in words.
+    flat : dict of str to FlatStretch or None
+        The numbers over which the GIF of each variable is flat; None if it is flat nowhere.
+    """
 
     K: list[int]
     suggested: int | None
     reason: str
+    flat: dict[str, FlatStretch | None]
 
 
 @dataclass(frozen=True)

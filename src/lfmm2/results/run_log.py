@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from lfmm2._words import aligned, some_of, visible, with_error, with_spaces
-from lfmm2.results.record import RunRecord
+from lfmm2.results.record import RunRecord, ScreeFacts
+from lfmm2.statistics import FlatStretch
 
 
 def result_lines(record: RunRecord) -> dict[str, str]:
@@ -28,11 +29,12 @@ def result_lines(record: RunRecord) -> dict[str, str]:
         lines["structure"] = (
             f"too few factors to say: beyond the {factors.n_estimated} estimated there are strong axes"
             if record.scree.is_hidden
-            else f"{record.scree.n_axes} axes by Tracy-Widom"
+            else describe_axes(record.scree)
         )
     if (sweep := record.sweep) is not None:
         suggested = "none" if sweep.suggested is None else sweep.suggested
         lines["suggested K"] = f"{suggested}: {sweep.reason}"
+        lines |= {f"flat GIF of {name}": describe_flat(stretch) for name, stretch in sweep.flat.items()}
         lines["K of the tables"] = str(factors.K)
     return lines | _structure_lines(record) | _test_lines(record)
 
@@ -44,6 +46,25 @@ def _structure_lines(record: RunRecord) -> dict[str, str]:
         pcs = f", {of.r2_pcs:.3f} on {of.n_pcs} axes of the genotypes" if math.isfinite(of.r2_pcs) else ""
         lines[f"R² of {name}"] = f"{of.r2_factors:.3f} on the factors{pcs}"
     return lines
+
+
+def describe_axes(scree: ScreeFacts) -> str:
+    """Return the number of axes of structure in words, and the SNPs in which they were counted."""
+    axes = f"{scree.n_axes} axes by Tracy-Widom" if scree.n_axes != 1 else "1 axis by Tracy-Widom"
+    if (thinning := scree.thinning) is None:
+        return f"{axes}, in {with_spaces(scree.n_snps)} SNPs"
+    limit = f"no pair above r² = {thinning.r2:.3g} within {thinning.window}"
+    return (
+        f"{axes}, in {with_spaces(scree.n_snps)} SNPs thinned by linkage ({limit}); "
+        f"{scree.n_axes_unthinned} in all {with_spaces(thinning.n_snps)}, linkage among them"
+    )
+
+
+def describe_flat(stretch: FlatStretch | None) -> str:
+    """Return in words over which numbers of factors the GIF is flat."""
+    if stretch is None:
+        return "nowhere, it changes with every K"
+    return f"from K = {stretch.first} to {stretch.last}, {stretch.lowest:.3f} to {stretch.highest:.3f}"
 
 
 def _category_lines(record: RunRecord) -> dict[str, str]:

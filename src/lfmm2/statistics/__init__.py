@@ -11,6 +11,7 @@ from lfmm2.statistics.calibration import (
     calibrate,
     measure_inflation,
 )
+from lfmm2.statistics.flat_gif import FlatStretch, find_flat_stretch
 from lfmm2.statistics.order_statistics import MagnitudeHistogram
 from lfmm2.statistics.q_values import StreamedQValues, benjamini_hochberg, q_value_bytes, sorted_together
 from lfmm2.statistics.sweep_summary import (
@@ -24,8 +25,8 @@ from lfmm2.statistics.sweep_summary import (
 )
 
 __all__ = [
-    "Calibration", "CalibrationSummary", "Inflation", "JointStatistic", "MagnitudeHistogram", "StreamedQValues",
-    "StudentStatistic", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate", "distributions",
-    "histogram_table", "measure_inflation", "q_value_bytes", "sorted_together", "summarise_variable",
-    "summary_bytes", "sweep_lines", "sweep_table",
+    "Calibration", "CalibrationSummary", "FlatStretch", "Inflation", "JointStatistic", "MagnitudeHistogram",
+    "StreamedQValues", "StudentStatistic", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate",
+    "distributions", "find_flat_stretch", "histogram_table", "measure_inflation", "q_value_bytes",
+    "sorted_together", "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from scipy import special
 from lfmm2._typing import Floats, Ints
 from lfmm2._words import visible, with_error
 from lfmm2.statistics.calibration import Calibration, StudentStatistic, fit_null
+from lfmm2.statistics.flat_gif import FlatStretch, find_flat_stretch
 from lfmm2.statistics.gif_error import BlockMedians
 from lfmm2.statistics.order_statistics import MagnitudeHistogram, magnitudes_of
 
@@ -85,6 +86,17 @@ class Sweep:
     histograms: pa.Table
     suggested: int | None
     reason: str
+
+    def gif_by_k(self) -> dict[str, dict[int, float]]:
+        """Return the GIF of each variable with each number of factors; NaN where there is none."""
+        by_k: dict[str, dict[int, float]] = {name: {} for name in self.table["VARIABLE"].to_pylist()}
+        for k, name, gif in zip(*(self.table[column].to_pylist() for column in ("K", "VARIABLE", "GIF")), strict=True):
+            by_k[name][k] = np.nan if gif is None else gif
+        return by_k
+
+    def flat(self) -> dict[str, FlatStretch | None]:
+        """Return the numbers of factors over which the GIF of each variable is flat; None if it is flat nowhere."""
+        return {name: find_flat_stretch(of_variable) for name, of_variable in self.gif_by_k().items()}
 
     def __repr__(self) -> str:
         ks = sorted(set(self.table["K"].to_pylist()))
