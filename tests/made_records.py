@@ -60,7 +60,15 @@ def record_entries(
             "joint": fit if len(variables) > 1 else None,
         },
         "scree": {"n_axes": 3, "effective_snps": 500.0, "bulk_edge": 1.3} if sweep else None,
-        "sweep": {"K": list(sweep), "suggested": sweep[0], "reason": "GIF nearest to 1"} if sweep else None,
+        "sweep": {
+            "K": list(sweep),
+            "suggested": sweep[0],
+            "reason": "GIF nearest to 1",
+            "penalty": "1e-05",
+            "penalties": {"1e-05": 1e-05},
+        }
+        if sweep
+        else None,
         "imputation": None,
         "status": {"OK": n_snps, "NO_VARIATION": 0, "ALL_MISSING": 0, "PERFECT_FIT": 0},
         "plan": {"n_samples": n_samples},

@@ -18,6 +18,7 @@ from lfmm2._typing import Floats
 from lfmm2.genotypes import Engine, Footprint, GenotypesLike, kept_ids, variant_tables
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.penalties import Estimation, describe_penalties, other_penalties
 from lfmm2.pipeline.plan import RunPlan, RunSize, describe_model, make_plan
 from lfmm2.pipeline.preparation import RunInputs, read_inputs
 from lfmm2.pipeline.publication import Publication
@@ -109,6 +110,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
     n_listed = sum(len(chosen) for chosen in (choice.tested, choice.estimation) if chosen is not None)
     n_listed += choice.to_filter * (choice.n_tested + choice.n_estimation) + choice.to_thin * choice.n_estimation
     engine = inputs.make_engine()
+    others = other_penalties(inputs, choice.n_estimation)
     size = RunSize(
         # A matrix of an array checks its values when it is made, so before any pass.
         tested=inputs.tested_matrix(choice.tested, engine),
@@ -119,6 +121,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         n_nuisance=len(variables.nuisance_names),
         n_factors=numbers.n_factors,
         n_sweep=len(numbers.ks),
+        n_others=len(others),
         bytes_read=of_tested.snp_bytes,
         estimation_bytes_read=of_estimation.snp_bytes,
         n_listed=n_listed,
@@ -138,7 +141,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
             len(variables.names), len(variables.nuisance_names), numbers.describe(), variables.names
         ),
         allele="" if tested_source.refusal("count_allele") else "A1" if inputs.counts_a1 else "A2",
-        matches=variables.matches,
+        penalty=describe_penalties(inputs, others), matches=variables.matches,
     )  # fmt: skip
     plan.check()
     return plan
@@ -191,7 +194,7 @@ def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
     return _Run(prepared, choice, plan, engine)
 
 
-def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = None) -> LatentFactors:
+def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = None) -> Estimation:
     """Estimate the factors with blocks that leave room for the other arrays of the plan."""
     engine = run.engine.with_beside(run.plan.beside_factors)
     return estimate_factors(run.prepared.inputs, run.choice.estimation, engine, checkpoints, kept)
@@ -206,7 +209,7 @@ def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
 def execute_estimation(prepared: PreparedRun) -> LatentFactors:
     """Choose SNPs and estimate the factors in a run that tests no SNP and writes no file."""
     with single_threaded_blas():
-        return _estimate(_choose_snps(prepared, Checkpoints()), Checkpoints())
+        return _estimate(_choose_snps(prepared, Checkpoints()), Checkpoints()).factors
 
 
 def execute_run(prepared: PreparedRun) -> AssociationResult:
@@ -226,10 +229,10 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
             with allowed, begun as (checkpoints, publication):
                 if not publication.is_complete():
                     run = _choose_snps(prepared, checkpoints)
-                    factors = _estimate(run, checkpoints, files.read_factors(publication))
-                    run.prepared.files.write_factors(publication, factors)
+                    estimation = _estimate(run, checkpoints, files.read_factors(publication))
+                    run.prepared.files.write_factors(publication, estimation.factors)
                     checkpoints.remove("pass-*.npz")
-                    fit = choose_number_of_factors(run.prepared.inputs.numbers, factors)
+                    fit = choose_number_of_factors(run.prepared.inputs.numbers, estimation)
                     _write(run, fit, checkpoints, publication)
                 files.publish(publication)
     return read_results(str(files.prefix))

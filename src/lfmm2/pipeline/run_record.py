@@ -8,6 +8,7 @@ from typing import Any
 
 from lfmm2.genotypes import PassRecord
 from lfmm2.model import Status
+from lfmm2.pipeline.penalties import own_penalty
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.snp_choice import SnpChoice
@@ -23,6 +24,7 @@ from lfmm2.results import (
     ScreeFacts,
     SweepFacts,
 )
+from lfmm2.statistics import Sweep
 
 
 def make_record(
@@ -59,7 +61,7 @@ def make_record(
         thinning=choice.thinning,
         calibration=calibration,
         scree=None if scree is None else ScreeFacts(scree.n_axes, scree.effective_snps, scree.bulk_edge),
-        sweep=None if sweep is None else SweepFacts(list(inputs.numbers.ks), sweep.suggested, sweep.reason),
+        sweep=None if sweep is None else _describe_sweep(inputs, fit, sweep),
         imputation=describe_imputation(tested),
         status=status,
         plan=plan.for_record(),
@@ -91,6 +93,15 @@ def _describe_factors(fit: Fit) -> FactorFacts:
         residuals=factors.residuals.tolist(),
         angle_bound=factors.angle_bound,
     )
+
+
+def _describe_sweep(inputs: RunInputs, fit: Fit, sweep: Sweep) -> SweepFacts:
+    """Return the part of the record about the sweep."""
+    values = {penalty.text: penalty.value for penalty in (own_penalty(inputs), *fit.others)}
+    return SweepFacts(
+        list(inputs.numbers.ks), sweep.suggested, sweep.reason, sweep.penalty,
+        {text: values[text] for text in sweep.penalties},
+    )  # fmt: skip
 
 
 def describe_calibration(inputs: RunInputs, tested: Tested) -> CalibrationFacts:

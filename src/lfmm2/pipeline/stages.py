@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 
 from lfmm2._typing import Ints
 from lfmm2.errors import CalibrationWarning, DegenerateProblemError, InputWarning, MalformedInputError
@@ -14,18 +15,18 @@ from lfmm2.model import (
     AssociationModel,
     AssociationTest,
     LatentFactors,
+    Penalty,
     Scree,
     SweepModel,
     compute_scree,
-    estimate_from_matrix,
     suggest_factors,
     variance_on_factors,
     warn_unless_converged,
 )
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept, read_text
 from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_note, missing_calls_note
+from lfmm2.pipeline.penalties import Estimation, estimate_with_each, load_others, own_penalty
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
-from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
 from lfmm2.results import MissingCallFacts
 from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_table, sweep_table
@@ -43,11 +44,14 @@ class Fit:
         Number of factors of the tables.
     scree : Scree or None
         None if given factors have no eigenvalues.
+    others : dict of Penalty to LatentFactors
+        Factors of the other penalties that a sweep compares.
     """
 
     factors: LatentFactors
     K: int
     scree: Scree | None
+    others: dict[Penalty, LatentFactors] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,25 +83,35 @@ class Tested:
 
 def estimate_factors(
     inputs: RunInputs, snps: Ints | None, engine: Engine, checkpoints: Checkpoints, kept: LatentFactors | None = None
-) -> LatentFactors:
-    """Return the factors that were given, or `kept` by an unfinished run, or else estimate them."""
+) -> Estimation:
+    """Return the factors that were given, or `kept` by an unfinished run, or else estimate them.
+
+    A sweep has factors of other penalties beside them; where an unfinished run has not kept these, all are estimated.
+    """
     given = inputs.numbers.given
-    factors = given or kept
-    if factors is None:
-        matrix = ResumableMatrix(inputs.estimation_matrix(snps, engine), engine, checkpoints)
-        options = inputs.options.solver
-        factors = estimate_from_matrix(matrix, inputs.ridge, inputs.numbers.n_factors, options, inputs.variables.iids)
+    others = None if kept is None else load_others(inputs, _count_snps(inputs, snps), checkpoints)
+    if given is not None:
+        estimation = Estimation(given)
+    elif kept is None or others is None:
+        estimation = estimate_with_each(inputs, snps, engine, checkpoints)
         checkpoints.keep_note("passes", [record.to_json() for record in engine.passes])
-    elif given is None and kept is not None:
+    else:
         noted = checkpoints.load_note("passes")
         engine.passes[:] = read_kept(lambda: [read_text(PassRecord, text) for text in noted]) or []
         _check_kept(kept, inputs)
-        warn_unless_converged(factors, inputs.options.solver.tol)
+        warn_unless_converged(kept, inputs.options.solver.tol)
+        estimation = Estimation(kept, others)
     # Samples without calls in the genotypes to test are counted in the pass of the tests.
     is_counted = inputs.options.tests and inputs.estimation_source is inputs.tested_source
-    if given is None and not is_counted and (doubt := empty_samples_note(factors.U, inputs.variables.iids)):
+    U = estimation.factors.U
+    if given is None and not is_counted and (doubt := empty_samples_note(U, inputs.variables.iids)):
         warnings.warn(doubt, InputWarning, stacklevel=5)
-    return factors
+    return estimation
+
+
+def _count_snps(inputs: RunInputs, snps: Ints | None) -> int:
+    """Return the number of SNPs of the estimation set."""
+    return inputs.estimation_source.n_snps if snps is None else len(snps)
 
 
 def _check_kept(kept: LatentFactors, inputs: RunInputs) -> None:
@@ -111,16 +125,17 @@ def _check_kept(kept: LatentFactors, inputs: RunInputs) -> None:
         )
 
 
-def choose_number_of_factors(numbers: FactorNumbers, factors: LatentFactors) -> Fit:
+def choose_number_of_factors(numbers: FactorNumbers, estimation: Estimation) -> Fit:
     """Choose K, the number of factors of the tables: the given one, or the one that the scree suggests."""
+    factors, others = estimation.factors, estimation.others
     scree = None if factors.spectrum is None else compute_scree(factors.spectrum)
     if numbers.K is not None:
-        return Fit(factors, numbers.K, scree)
+        return Fit(factors, numbers.K, scree, others)
     suggested, reason = suggest_factors(scree, numbers.ks)
     if suggested is None:
         raise DegenerateProblemError(f"no number of factors can be suggested, {reason}; choose one with -K")
     # The scree suggests 0 if no axis of structure stands out. The tables need a factor, so they take the fewest then.
-    return Fit(factors, suggested or min(k for k in numbers.ks if k > 0), scree)
+    return Fit(factors, suggested or min(k for k in numbers.ks if k > 0), scree, others)
 
 
 def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine, checkpoints: Checkpoints) -> Tested:
@@ -129,7 +144,9 @@ def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine
     ploidy = inputs.tested_source.ploidy
     model: AssociationTest
     if ks:
-        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings, ploidy)
+        model = SweepModel(
+            inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings, ploidy, tuple(fit.others.values())
+        )
     else:
         model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings, ploidy)
     fill = None
@@ -165,9 +182,19 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
 
 
 def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Sweep:
-    """Summarise the tests with each number of factors of a sweep."""
-    names = inputs.variables.names
-    rows = dict(zip(names, store.sweep(inputs.options.test.calibrate), strict=True))
-    shares = variance_on_factors(inputs.ridge, fit.factors, len(names))
-    suggested, reason = suggest_factors(fit.scree, inputs.numbers.ks)
-    return Sweep(sweep_table(rows, shares), histogram_table(rows), suggested, reason)
+    """Summarise the tests with each number of factors and each penalty of a sweep."""
+    names, ks = inputs.variables.names, inputs.numbers.ks
+    by_variable = store.sweep(inputs.options.test.calibrate)
+    own = own_penalty(inputs)
+    tables: dict[Penalty, pa.Table] = {}
+    for i, (penalty, factors) in enumerate([(own, fit.factors), *fit.others.items()]):
+        columns = slice(i * len(ks), (i + 1) * len(ks))
+        rows = {name: of_variable[columns] for name, of_variable in zip(names, by_variable, strict=True)}
+        shares = variance_on_factors(inputs.ridge, factors, len(names))
+        tables[penalty] = sweep_table(rows, penalty.text, shares)
+        if penalty is own:
+            histograms = histogram_table(rows)
+    ascending = sorted(tables, key=lambda penalty: penalty.value)
+    suggested, reason = suggest_factors(fit.scree, ks)
+    texts = tuple(penalty.text for penalty in ascending)
+    return Sweep(pa.concat_tables([tables[of] for of in ascending]), histograms, suggested, reason, own.text, texts)

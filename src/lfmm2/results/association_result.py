@@ -179,7 +179,8 @@ def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
     sweep = None
     if record.sweep is not None:
         tables = (stored.small_table("sweep"), stored.small_table("sweep-histograms"))
-        sweep = Sweep(*tables, record.sweep.suggested, record.sweep.reason)
+        facts = record.sweep
+        sweep = Sweep(*tables, facts.suggested, facts.reason, facts.penalty, tuple(facts.penalties))
     factors = stored.factors()
     return AssociationResult(
         stored.variables, factors.leading(stored.n_factors), record.calibration.tests, record.df, factors.sample_ids,

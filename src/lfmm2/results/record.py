@@ -160,11 +160,27 @@ class ScreeFacts:
 
 @dataclass(frozen=True)
 class SweepFacts:
-    """Numbers of factors that were compared, and the suggested one with its reason; None if none can be suggested."""
+    """What a sweep compared.
+
+    Attributes
+    ----------
+    K : list of int
+        Numbers of factors.
+    suggested : int or None
+        The suggested one; None if none can be suggested.
+    reason : str
+        Reason for the suggestion.
+    penalty : str
+        Ridge penalty λ of the run, with which its tables are made, as the sweep table has it.
+    penalties : dict of str to float
+        Every λ that was compared, ascending, by its text in the sweep table.
+    """
 
     K: list[int]
     suggested: int | None
     reason: str
+    penalty: str
+    penalties: dict[str, float]
 
 
 @dataclass(frozen=True)

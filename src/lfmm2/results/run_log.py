@@ -26,6 +26,8 @@ def result_lines(record: RunRecord) -> dict[str, str]:
     if (sweep := record.sweep) is not None:
         suggested = "none" if sweep.suggested is None else sweep.suggested
         lines["suggested K"] = f"{suggested}: {sweep.reason}"
+        if others := [text for text in sweep.penalties if text != sweep.penalty]:
+            lines["compared λ"] = f"{', '.join(others)} beside {sweep.penalty}, that of the tables"
         lines["K of the tables"] = str(factors.K)
     return lines | _test_lines(record)
 
