@@ -130,6 +130,17 @@ def suggestion(run: StoredRun, sweep: SweepFacts) -> tuple[str, str]:
     return f"Suggested: K = {suggested}.", reason
 
 
+def penalties_sentence(sweep: SweepFacts) -> str:
+    """Return a sentence on the penalties that a sweep compares; empty if there is only that of the run."""
+    if not (others := [text for text in sweep.penalties if text != sweep.penalty]):
+        return ""
+    return (
+        f"The tables are of the ridge penalty λ = {sweep.penalty}; {', '.join(others)} (dotted) stands beside it. With "
+        "enough factors the GIF falls as λ grows, whether that is right or not: choose λ by what it does, never by the "
+        "smallest GIF."
+    )
+
+
 def _n_axes(run: StoredRun) -> int | None:
     """Return the number of axes that stand out in the scree; None without a scree."""
     return None if run.record.scree is None else run.record.scree.n_axes
