@@ -48,9 +48,8 @@ def read_sweep(run: AnyRun) -> pa.Table:
     table = _small_table(run, "sweep")
     present = set(zip(*(table[name].to_pylist() for name in ("LAMBDA", "K", "VARIABLE")), strict=True))
     expected = [] if (sweep := run.record.sweep) is None else list(product(sweep.penalties, sweep.K, run.variables))
-    if absent := [
-        f"{name} at K = {k}, λ = {penalty}" for penalty, k, name in expected if (penalty, k, name) not in present
-    ]:
+    absent = [f"{name} at K = {k} and λ = {of}" for of, k, name in expected if (of, k, name) not in present]
+    if absent:
         raise MalformedInputError(f"{run.path('sweep')}: has no row of {some_of(absent)}; run again")
     return table
 

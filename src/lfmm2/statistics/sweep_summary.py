@@ -384,8 +384,8 @@ def sweep_lines(sweep: Sweep, variables: tuple[str, ...]) -> list[str]:
         lines.append(f"and {len(variables) - len(shown)} more variables in the sweep table")
     if len(penalties) > 1:
         lines += [
-            f"The tables are of λ = {sweep.penalty}. With enough factors the GIF falls as λ grows, whether that is right",
-            "or not: choose λ by what it does (docs/choices.md), never by the smallest GIF.",
+            f"The tables are of λ = {sweep.penalty}. With enough factors the GIF falls as λ grows, right or wrong:",
+            "choose λ by what it does (docs/choices.md), never by the smallest GIF.",
         ]
     return lines
 
