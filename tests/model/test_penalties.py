@@ -34,7 +34,7 @@ def test_penalties_are_read_in_order_and_each_once(given: Any, expected: list[tu
     ["", "1e-5,,1x", "0", "-1", "1x,nanx", "x", [], [True], [None], None, b"1x", {"1x": 1}, ["1x"] * 21, "1e308x"],
 )
 def test_penalties_that_are_none_are_refused(given: Any) -> None:
-    with pytest.raises(UsageError, match=r"sweep_lambda is .*, (as|such as) 1e-5, "):
+    with pytest.raises(UsageError, match=r"sweep_lambda is .*, (as|such as) 1e-5,"):
         parse_penalties(given, 40, standardize=True)
 
 

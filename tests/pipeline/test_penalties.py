@@ -12,6 +12,9 @@ import lfmm2
 from lfmm2.errors import UsageError
 from lfmm2.pipeline import prepare_run
 from lfmm2.pipeline.run_options import RunOptions, TestOptions
+from lfmm2.results import open_run
+
+pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")
 
 N, KEYS = 60, ("GIF", "Q999_ABS_T", "N_FDR05", "N_FDR10", "NULL_SD", "R2_FACTORS")
 
@@ -123,8 +126,9 @@ def test_plan_tells_the_penalties_and_their_passes(data: lfmm2.Simulation) -> No
 
 def test_record_log_and_results_have_the_penalties(data: lfmm2.Simulation, tmp_path: Path) -> None:
     result = swept(data, out=tmp_path / "r", sweep_lambda="0.3x,1e-5")
-    record = lfmm2.results.open_record(tmp_path / "r")  # type: ignore[attr-defined]
+    record = open_run(tmp_path / "r").record
     assert record.parameters["sweep_lambda"] == "1e-05,0.3x"
+    assert record.sweep is not None
     assert record.sweep.penalties == {"1e-05": 1e-5, "0.3x": 0.3 * N}
     assert "compared λ:       0.3x beside 1e-05, that of the tables\n" in (tmp_path / "r.lfmm2.log").read_text()
     again = lfmm2.read_results(tmp_path / "r")
@@ -144,7 +148,7 @@ class StopAtTests(lfmm2.Progress):
     def __init__(self, stops: bool) -> None:
         self.stops, self.labels = stops, list[str]()
 
-    def start(self, label: str, total: int) -> None:
+    def start(self, label: str, n_snps: int, n_bytes: int) -> None:
         self.labels.append(label)
         if self.stops and label.startswith("tests"):
             raise Stop

@@ -20,6 +20,7 @@ from lfmm2.model import (
     SweepModel,
     compute_scree,
     suggest_factors,
+    variance_on_axes,
     variance_on_factors,
     warn_unless_converged,
 )
@@ -28,7 +29,8 @@ from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_n
 from lfmm2.pipeline.penalties import Estimation, estimate_with_each, load_others, own_penalty
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
-from lfmm2.results import MissingCallFacts
+from lfmm2.pipeline.structure import confounding_notes, describe_structure, tie_notes
+from lfmm2.results import MissingCallFacts, StructureFacts
 from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_table, sweep_table
 
 
@@ -68,9 +70,11 @@ class Tested:
     held_out : HeldOutError or None
         Errors of filled calls; None unless missing calls were filled from the factors.
     notes : list of str
-        Warnings about missing calls and the calibrations.
+        Warnings about the fit, missing calls and the calibrations.
     missing_calls : MissingCallFacts or None
         Missing rates of the samples; None where genotypes do not count missing calls by sample.
+    structure : dict of str to StructureFacts
+        How far each variable follows structure.
     """
 
     store: StatisticsStore
@@ -79,6 +83,7 @@ class Tested:
     held_out: HeldOutError | None
     notes: list[str]
     missing_calls: MissingCallFacts | None
+    structure: dict[str, StructureFacts]
 
 
 def estimate_factors(
@@ -168,7 +173,10 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
     doubt = missing_calls_note(missing_calls, len(inputs.variables.rows))
     if doubt:
         warnings.warn(doubt, InputWarning, stacklevel=6)
-    notes = [
+    n_samples, ks = len(inputs.variables.rows), inputs.numbers.ks
+    structure = describe_structure(inputs.ridge, fit.factors, fit.K, names)
+    notes = tie_notes(fit.factors, fit.K, ks) + confounding_notes(structure, fit.K, n_samples)
+    notes += [
         note
         for name, calibration in zip([*names, "joint"], calibrations, strict=True)
         if name != "joint" or len(names) > 1
@@ -176,22 +184,25 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
     ]
     for note in notes:
         warnings.warn(note, CalibrationWarning, stacklevel=6)
-    sweep = _summarise_sweep(inputs, fit, store) if inputs.numbers.ks else None
+    sweep = _summarise_sweep(inputs, fit, store) if ks else None
     held_out = store.held_out_error() if test.impute == "factors" else None
-    return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls)
+    return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls, structure)
 
 
 def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Sweep:
     """Summarise the tests with each number of factors and each penalty of a sweep."""
     names, ks = inputs.variables.names, inputs.numbers.ks
     by_variable = store.sweep(inputs.options.test.calibrate)
+    # The axes of the genotypes do not depend on the penalty.
+    of_axes = variance_on_axes(inputs.ridge.X[:, : len(names)], fit.factors.axes)
     own = own_penalty(inputs)
     tables: dict[Penalty, pa.Table] = {}
     for i, (penalty, factors) in enumerate([(own, fit.factors), *fit.others.items()]):
         columns = slice(i * len(ks), (i + 1) * len(ks))
         rows = {name: of_variable[columns] for name, of_variable in zip(names, by_variable, strict=True)}
-        shares = variance_on_factors(inputs.ridge, factors, len(names))
-        tables[penalty] = sweep_table(rows, penalty.text, shares)
+        of_factors = variance_on_factors(inputs.ridge, factors, len(names))
+        gaps = np.append(np.nan, factors.gaps)  # k from 0
+        tables[penalty] = sweep_table(rows, penalty.text, of_factors, of_axes, gaps)
         if penalty is own:
             histograms = histogram_table(rows)
     ascending = sorted(tables, key=lambda penalty: penalty.value)

@@ -15,6 +15,7 @@ from lfmm2.results.record import (
     RunRecord,
     SampleFilterFacts,
     ScreeFacts,
+    StructureFacts,
     SweepFacts,
     ThinningFacts,
     WrittenFile,
@@ -26,10 +27,10 @@ from lfmm2.results.stored_run import BLOCK_ROWS, AnyRun, StoredRun, open_run
 from lfmm2.results.tables import loadings_schema, loadings_table, statistics_table, table_schema
 
 __all__ = [
-    "BLOCK_ROWS", "FIXED_ENDINGS", "SMALL_ENDINGS", "AnyRun", "AssociationResult", "CalibrationFacts", "FactorFacts",
-    "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "MemorySource", "MissingCallFacts", "RunRecord",
-    "SampleFilterFacts", "ScreeFacts", "StoredRun", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log",
-    "find_former_files", "find_inputs", "from_json", "loadings_schema", "loadings_table", "open_record", "open_run",
-    "pack_factors", "read_factors", "read_results", "result_lines", "sample_lines", "statistics_table", "table_schema",
-    "unpack_factors", "verify", "write_factors",
+    "BLOCK_ROWS", "FIXED_ENDINGS", "SMALL_ENDINGS", "AnyRun", "AssociationResult", "CalibrationFacts",
+    "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "MemorySource",
+    "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun", "StructureFacts", "SweepFacts",
+    "ThinningFacts", "WrittenFile", "as_log", "find_former_files", "find_inputs", "from_json", "loadings_schema",
+    "loadings_table", "open_record", "open_run", "pack_factors", "read_factors", "read_results", "result_lines",
+    "sample_lines", "statistics_table", "table_schema", "unpack_factors", "verify", "write_factors",
 ]  # fmt: skip

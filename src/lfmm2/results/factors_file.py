@@ -14,7 +14,20 @@ from lfmm2.errors import MalformedInputError, ReadError
 from lfmm2.model import LatentFactors, Spectrum
 
 _ARRAYS = ("U", "singular_values", "residuals", "loadings_map")
-_FACTS = ("angle_bound", "solver", "reason", "n_passes", "converged", "lambda_", "standardized", "n_snps")
+_FACTS = (
+    "angle_bound", "solver", "reason", "n_passes", "converged", "lambda_", "standardized", "n_snps", "next_value", "axes"
+)  # fmt: skip
+    "angle_bound",
+    "solver",
+    "reason",
+    "n_passes",
+    "converged",
+    "lambda_",
+    "standardized",
+    "n_snps",
+    "next_value",
+    "axes",
+)
 # Arrays and numbers of the spectrum; each is stored under "spectrum_" and its name. The vectors of the spectrum are the
 # loadings_map, and its n_snps is that of the factors, so these are not stored again.
 _SPECTRUM = ("eigenvalues", "total", "total_squares", "n_dimensions", "sample_totals", "sample_weights")
@@ -70,6 +83,9 @@ def unpack_factors(arrays: dict[str, NDArray[Any]]) -> LatentFactors:
         spectrum=_make_spectrum(arrays, numbers["loadings_map"]),
         # Earlier versions never standardised, and did not say so.
         standardized=bool(arrays.get("standardized", False)),
+        # They knew neither of these.
+        next_value=float(arrays.get("next_value", np.nan)),
+        axes=np.asarray(arrays.get("axes", np.empty((len(numbers["U"]), 0))), np.float64),
     )
 
 
