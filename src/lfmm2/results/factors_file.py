@@ -15,19 +15,9 @@ from lfmm2.model import LatentFactors, Spectrum
 
 _ARRAYS = ("U", "singular_values", "residuals", "loadings_map")
 _FACTS = (
-    "angle_bound", "solver", "reason", "n_passes", "converged", "lambda_", "standardized", "n_snps", "next_value", "axes"
-)  # fmt: skip
-    "angle_bound",
-    "solver",
-    "reason",
-    "n_passes",
-    "converged",
-    "lambda_",
-    "standardized",
-    "n_snps",
-    "next_value",
+    "angle_bound", "solver", "reason", "n_passes", "converged", "lambda_", "standardized", "n_snps", "next_value",
     "axes",
-)
+)  # fmt: skip
 # Arrays and numbers of the spectrum; each is stored under "spectrum_" and its name. The vectors of the spectrum are the
 # loadings_map, and its n_snps is that of the factors, so these are not stored again.
 _SPECTRUM = ("eigenvalues", "total", "total_squares", "n_dimensions", "sample_totals", "sample_weights")
