@@ -173,7 +173,7 @@ def test_resumed_run_has_the_factors_of_every_penalty(
         assert (tmp_path / f"r.{ending}").read_bytes() == (tmp_path / f"s.{ending}").read_bytes()
     assert (resumed.labels == straight.labels) is damaged
     if not damaged:
-        assert resumed.labels == ["tests"]
+        assert not [label for label in resumed.labels if label.startswith("factors")]
 
 
 def test_pass_of_every_penalty_has_its_own_label(data: lfmm2.Simulation) -> None:
