@@ -2,8 +2,9 @@
 
     python bench/lambda.py [SCENARIO ...] [--runs 6] [--genomes FOLDER] [--penalties 1e-5,0.1x,0.3x,1x,3x,10x]
 
-For each data set the Gram matrix is computed once, the factors with each penalty from it, and with K = 20 genotype PCs
-as the limit of a large penalty. K is that of the scree with the default λ, the same for all. Printed are means over
+For each data set the Gram matrix is computed once, and the factors with each penalty from it; the last line has as many
+genotype PCs, the limit of a large penalty. K is the true number of axes where there is one, else that of the scree with
+the smallest penalty: the same for all penalties. Printed are means over
 runs: GIF, false discovery proportion (FDP) and power at q < 0.05 (Student-GIF, Benjamini-Hochberg), and the R² of the
 environment on the factors. Beside the scenarios of `coalescent.py` there are clones that share an environment: families
 and clones whose environment is their own, so that relatives are repetitions of one observation.
@@ -63,7 +64,7 @@ def t_statistics(Y: np.ndarray, x: np.ndarray, U: np.ndarray) -> tuple[np.ndarra
         return slope / np.sqrt(((rest**2).sum(axis=0) - slope**2 * squares) / df / squares), df
 
 
-def run_once(drawn: Drawn, penalties: str) -> list[dict[str, object]]:
+def run_once(drawn: Drawn, penalties: str, n_axes: int | None) -> list[dict[str, object]]:
     """Return the scores of a data set, one row for each penalty and one for PCs."""
     Y = drawn.genomes.G - drawn.genomes.G.mean(axis=0)
     x = standardised(drawn.environment)
@@ -75,7 +76,7 @@ def run_once(drawn: Drawn, penalties: str) -> list[dict[str, object]]:
         for penalty in parse_penalties(penalties, n, standardize=True)
     }
     first = next(iter(fits.values()))
-    K = max(suggest_factors(compute_scree(first.spectrum), tuple(range(1, most + 1)))[0] or 1, 1)
+    K = n_axes or max(suggest_factors(compute_scree(first.spectrum), tuple(range(1, most + 1)))[0] or 1, 1)
     rows = []
     for text, factors in fits.items():
         rows.append(
@@ -114,7 +115,7 @@ def main() -> None:
                 seed, repeat = number % coalescent.N_GENOMES + 1, number // coalescent.N_GENOMES
                 rng = np.random.default_rng([seed, repeat])
                 genomes = load_genomes(scenario.simulate, seed, folder)
-                rows += run_once(scenario.draw(genomes, rng, **scenario.how), arguments.penalties)
+                rows += run_once(scenario.draw(genomes, rng, **scenario.how), arguments.penalties, scenario.n_axes)
             means = pd.DataFrame(rows).groupby("λ", sort=False).mean().round(3)
             print(f"{title}\n{means.to_string()}\n", flush=True)
 
