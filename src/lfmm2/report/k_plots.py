@@ -123,14 +123,16 @@ def _by_k(run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[st
         for j, penalty in enumerate(others):
             beside = (names == name) & (penalties == penalty)
             style = {"color": colour, "linestyle": ":", "linewidth": 1.0, "markersize": 3, "markerfacecolor": "white"}
-            label = plain(f"λ = {penalty}", 24) if i == 0 else None
             style["marker"] = MARKERS[(j + 1) % len(MARKERS)]
-            axes.plot(k[beside], _column(table, columns[0])[beside], label=label, **style)
+            axes.plot(k[beside], _column(table, columns[0])[beside], **style)
         for column, dashes in zip(columns, ("-", "--"), strict=False):
             label = plain(str(name), 24) if dashes == "-" and i < _MOST_NAMES else None
             style = {"color": colour, "linestyle": dashes, "linewidth": 1.2}
             style |= {"marker": marker, "markersize": 4, "markerfacecolor": colour if dashes == "-" else "white"}
             axes.plot(k[rows], _column(table, column)[rows], label=label, **style)
+    for j, penalty in enumerate(others):
+        style = {"color": LINE, "linestyle": ":", "marker": MARKERS[(j + 1) % len(MARKERS)], "markersize": 3}
+        axes.plot([], [], label=plain(f"λ = {penalty}", 24), markerfacecolor="white", **style)
     k_shown = k
     if not isinstance(run, pa.Table):
         run = open_run(run)

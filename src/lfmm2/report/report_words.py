@@ -134,10 +134,11 @@ def penalties_sentence(sweep: SweepFacts) -> str:
     """Return a sentence on the penalties that a sweep compares; empty if there is only that of the run."""
     if not (others := [text for text in sweep.penalties if text != sweep.penalty]):
         return ""
+    stands = "stands" if len(others) == 1 else "stand"
     return (
-        f"The tables are of the ridge penalty λ = {sweep.penalty}; {', '.join(others)} (dotted) stands beside it. With "
-        "enough factors the GIF falls as λ grows, whether that is right or not: choose λ by what it does, never by the "
-        "smallest GIF."
+        f"The tables are of the ridge penalty λ = {sweep.penalty}; {', '.join(others)} {stands} beside it, dotted. "
+        "With enough factors the GIF falls as λ grows, whether that is right or not: choose λ by what it does, never by "
+        "the smallest GIF."
     )
 
 
