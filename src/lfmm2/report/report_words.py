@@ -137,8 +137,8 @@ def penalties_sentence(sweep: SweepFacts) -> str:
     stands = "stands" if len(others) == 1 else "stand"
     return (
         f"The tables are of the ridge penalty λ = {sweep.penalty}; {', '.join(others)} {stands} beside it, dotted. "
-        "With enough factors the GIF falls as λ grows, whether that is right or not: choose λ by what it does, never by "
-        "the smallest GIF."
+        "With enough factors the GIF falls as λ grows, whether that is right or not: choose λ by what it does, never "
+        "by the smallest GIF."
     )
 
 
