@@ -64,7 +64,7 @@ def t_statistics(Y: np.ndarray, x: np.ndarray, U: np.ndarray) -> tuple[np.ndarra
         return slope / np.sqrt(((rest**2).sum(axis=0) - slope**2 * squares) / df / squares), df
 
 
-def run_once(drawn: Drawn, penalties: str, n_axes: int | None) -> list[dict[str, object]]:
+def run_once(drawn: Drawn, penalties: str, n_factors: int | None) -> list[dict[str, object]]:
     """Return the scores of a data set, one row for each penalty and one for PCs."""
     Y = drawn.genomes.G - drawn.genomes.G.mean(axis=0)
     x = standardised(drawn.environment)
@@ -76,7 +76,7 @@ def run_once(drawn: Drawn, penalties: str, n_axes: int | None) -> list[dict[str,
         for penalty in parse_penalties(penalties, n, standardize=True)
     }
     first = next(iter(fits.values()))
-    K = n_axes or max(suggest_factors(compute_scree(first.spectrum), tuple(range(1, most + 1)))[0] or 1, 1)
+    K = n_factors or max(suggest_factors(compute_scree(first.spectrum), tuple(range(1, most + 1)))[0] or 1, 1)
     rows = []
     for text, factors in fits.items():
         rows.append(
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"beginning of one of: {'; '.join(ALL)}")
     parser.add_argument("--runs", type=int, default=6)
     parser.add_argument("--genomes", type=Path, help="folder in which simulated genomes are kept")
+    parser.add_argument("--factors", type=int, help="K of all data sets, in place of the true number of axes")
     parser.add_argument("--penalties", default="1e-5,0.1x,0.3x,1x,3x,10x")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", lfmm2.LfmmWarning)
@@ -115,7 +116,8 @@ def main() -> None:
                 seed, repeat = number % coalescent.N_GENOMES + 1, number // coalescent.N_GENOMES
                 rng = np.random.default_rng([seed, repeat])
                 genomes = load_genomes(scenario.simulate, seed, folder)
-                rows += run_once(scenario.draw(genomes, rng, **scenario.how), arguments.penalties, scenario.n_axes)
+                drawn = scenario.draw(genomes, rng, **scenario.how)
+                rows += run_once(drawn, arguments.penalties, arguments.factors or scenario.n_axes)
             means = pd.DataFrame(rows).groupby("λ", sort=False).mean().round(3)
             print(f"{title}\n{means.to_string()}\n", flush=True)
 
