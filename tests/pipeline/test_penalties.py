@@ -115,12 +115,13 @@ def test_plan_tells_the_penalties_and_their_passes(data: lfmm2.Simulation) -> No
     assert "ridge penalty:    1e-05; the sweep compares 1x\n" in plan
     assert "1 for the factors" in plan
     plan = plan_of(data, solver="krylov")
-    assert "1e-05; --sweep-lambda 1e-05,1x compares another, with passes of its own\n" in plan
+    assert "1e-05; --sweep-lambda 1x compares another, with passes of its own\n" in plan
     assert "about 20 for the factors" in plan
     plan = plan_of(data, solver="power", sweep_lambda="0.3x,1x")
     assert "1e-05; the sweep compares 0.3x, 1x\n" in plan
     assert "9 for the factors" in plan
     assert "ridge penalty:    1e-05\n" in plan_of(data, solver="krylov", sweep_lambda="1e-5")
+    assert "ridge penalty:    1x\n" in plan_of(data, solver="krylov", lambda_="1x")
     assert "ridge penalty" not in plan_of(data, sweep=None)
 
 

@@ -77,16 +77,16 @@ def test_lines_of_the_terminal_have_columns_or_blocks(result: lfmm2.AssociationR
     rows = {(row["LAMBDA"], row["VARIABLE"], row["K"]): row for row in sweep.table.to_pylist()}
 
     def cell(*key: Any) -> str:
-        return f"{rows[key]['GIF']:.3f} {rows[key]['N_FDR05']:>9}"
+        return f"{rows[key]['GIF']:.3f} {rows[key]['N_FDR05']:>6} {rows[key]['R2_FACTORS']:.2f}"
 
     # Three penalties and two variables do not fit side by side.
     blocks = sweep_lines(sweep, ("env1", "env2"))
     heads = [i for i, line in enumerate(blocks) if line.startswith("λ")]
     assert [blocks[i] for i in heads] == ["λ = 1e-05, that of the tables", "λ = 0.3x", "λ = 1x"]
-    assert blocks[heads[2] + 4] == f"   2  {cell('1x', 'env1', 2):>16}  {cell('1x', 'env2', 2):>16}"
+    assert blocks[heads[2] + 4] == f"   2  {cell('1x', 'env1', 2):>17}  {cell('1x', 'env2', 2):>17}"
     beside = sweep_lines(sweep, ("env1",))
     assert beside[1].split() == ["λ", "=", "1e-05", "λ", "=", "0.3x", "λ", "=", "1x"]
-    assert beside[4] == "   2" + "".join(f"  {cell(of, 'env1', 2):>16}" for of in ("1e-05", "0.3x", "1x"))
+    assert beside[4] == "   2" + "".join(f"  {cell(of, 'env1', 2):>17}" for of in ("1e-05", "0.3x", "1x"))
     for lines in (blocks, beside):
         assert lines[-1].endswith("never by the smallest GIF.")
         assert max(map(len, lines)) <= 100

@@ -63,13 +63,13 @@ def describe_penalties(inputs: RunInputs, others: Sequence[Penalty]) -> str:
     """Return the λ of the run and those compared with it in words; empty without a sweep."""
     if not inputs.numbers.ks:
         return ""
-    own = own_penalty(inputs).text
+    own, options = own_penalty(inputs).text, inputs.options
     if others:
         return f"{own}; the sweep compares {', '.join(of.text for of in others)}"
-    options = inputs.options
-    if inputs.numbers.given is not None or options.sweep_lambda is not None or not options.standardize:
+    is_chosen = options.sweep_lambda is not None or not options.standardize or own == SHOWN_BESIDE
+    if inputs.numbers.given is not None or is_chosen:
         return own
-    return f"{own}; --sweep-lambda {own},{SHOWN_BESIDE} compares another, with passes of its own"
+    return f"{own}; --sweep-lambda {SHOWN_BESIDE} compares another, with passes of its own"
 
 
 def estimate_with_each(inputs: RunInputs, snps: Ints | None, engine: Engine, checkpoints: Checkpoints) -> Estimation:

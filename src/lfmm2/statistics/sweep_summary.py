@@ -30,7 +30,7 @@ N_BINS = 50
 LEVELS = (0.05, 0.10)
 # Quantile of |t| that shows the strongest SNPs, but not the single strongest.
 TOP_QUANTILE = 0.999
-# Pairs of columns, GIF and discoveries, that fit side by side on a terminal.
+# Columns with GIF, discoveries and R² that fit side by side on a terminal.
 MOST_SHOWN = 4
 # Number of SNPs up to which a coarse histogram costs less: its wider bins make one look at more values, which are few.
 FEW_SNPS = 1 << 20
@@ -368,7 +368,7 @@ SWEEP_COLUMNS = (
 
 
 def sweep_lines(sweep: Sweep, variables: tuple[str, ...]) -> list[str]:
-    """Return GIF and discoveries of each number of factors as lines of text.
+    """Return GIF, discoveries and R² on the factors of each number of factors as lines of text.
 
     Penalties stand side by side under each variable if all of this fits into one block of columns; otherwise each
     penalty has a block of its own, with up to four variables.
@@ -396,21 +396,21 @@ def sweep_lines(sweep: Sweep, variables: tuple[str, ...]) -> list[str]:
 
 
 def _columns(table: pa.Table, pairs: list[tuple[str, str]], titles: list[str]) -> list[str]:
-    """Return GIF and discoveries by K as lines of text, a column for each variable and penalty.
+    """Return GIF, discoveries and R² on the factors by K as lines of text, a column for each variable and penalty.
 
     `titles` are second titles of the columns; none if there is none.
     """
     cells = {
-        (row["K"], row["VARIABLE"], row["LAMBDA"]): f"{row['GIF']:.3f} {row['N_FDR05']:>9}"
+        (row["K"], row["VARIABLE"], row["LAMBDA"]): f"{row['GIF']:.3f} {row['N_FDR05']:>6} {row['R2_FACTORS']:.2f}"
         if row["GIF"] is not None
         else "no test"
         for row in table.to_pylist()
     }
     lines = [("K", [visible(name) for name, _ in pairs])]
     lines += [("", titles)] if titles else []
-    lines += [("", ["GIF    q<0.05"] * len(pairs))]
+    lines += [("", ["GIF q<0.05   R²"] * len(pairs))]
     lines += [(k, [cells[k, *pair] for pair in pairs]) for k in dict.fromkeys(table["K"].to_pylist())]
-    width = max(16, *(len(cell) for _, of_line in lines for cell in of_line))
+    width = max(17, *(len(cell) for _, of_line in lines for cell in of_line))
     return [f"{first:>4}" + "".join(f"  {cell:>{width}}" for cell in of_line) for first, of_line in lines]
 
 
