@@ -149,7 +149,10 @@ def _by_k(run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[st
 
 
 def gif_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence[str] | None = None) -> Axes:
-    """Draw the genomic inflation factor of each variable against K. Takes a run, or its table "sweep"."""
+    """Draw the genomic inflation factor of each variable against K. Takes a run, or its table "sweep".
+
+    Penalties λ other than that of the run are dotted.
+    """
     with canvas(ax, 6.4, 3.6) as axes:
         axes.set_title("Genomic inflation factor by K")
         axes.set_ylabel("GIF")
@@ -159,7 +162,10 @@ def gif_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence
 
 
 def discoveries_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence[str] | None = None) -> Axes:
-    """Draw the SNPs found at a false discovery rate of 5 % and 10 % against K. Takes a run, or its table "sweep"."""
+    """Draw the SNPs found at a false discovery rate of 5 % and 10 % against K. Takes a run, or its table "sweep".
+
+    Penalties λ other than that of the run are dotted, at 5 %.
+    """
     with canvas(ax, 6.4, 3.6) as axes:
         axes.set_title("Discoveries by K, FDR 5 % (lines) and 10 % (dashed)")
         axes.set_ylabel("SNPs found")

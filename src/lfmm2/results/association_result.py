@@ -202,7 +202,7 @@ class AssociationResult:
     calibrations : dict of str to CalibrationSummary
         Calibration of each variable, and of "joint" if there are several variables.
     sweep : Sweep or None
-        Comparison of the numbers of factors of a sweep; None without one.
+        Comparison of the numbers of factors, and of the penalties, of a sweep; None without one.
     df : int
         Residual degrees of freedom of t.
     factors : LatentFactors
