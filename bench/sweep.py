@@ -4,8 +4,8 @@
 
 All run in this process, one after the other in each round, from the path of the .bed to finished files: the single run,
 the sweep with one ridge penalty, and the sweep with 1x beside it, as by default. Medians of processor times and of
-ratios to the single run within a round are printed; then, of the first size, the largest difference between t of the sweep
-and of separate runs (exact) with each K, relative to max(|t|, 1).
+ratios to the single run within a round are printed; then, of the first size, the largest difference between t of the
+sweep and of separate runs (exact) with each K, relative to max(|t|, 1).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def largest_difference(data) -> float:
     with prepare_run(None, data.bed, data.env, K, RunOptions(test=TestOptions(sweep=f"1:{K}"))) as prepared:
         factors, inputs = execute_estimation(prepared), prepared.inputs
         ks = inputs.numbers.ks
-        model = SweepModel(inputs.ridge, factors, K, ks, len(inputs.variables.names), "paper")
+        model = SweepModel(inputs.ridge, factors, K, ks, len(inputs.variables.names), "intercept")
         store = collect_statistics(model, inputs.tested_matrix(None, inputs.make_engine()), Checkpoints())
         for i, k in enumerate(ks):
             alone = lfmm2.run(None, data.bed, data.env, k, solver="exact").t
