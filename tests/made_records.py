@@ -37,6 +37,7 @@ def record_entries(
         "variables": variables,
         "nuisance_variables": [],
         "categories": {},
+        "collinearity": {},
         "factors": {
             "K": K,
             "n_estimated": K,

@@ -70,6 +70,7 @@ SET: dict[str, tuple[str, Any]] = {
     "seed": ("11", 11),
     "df": ("paper", "paper"),
     "calibrate": ("none", "none"),
+    "marginal": ("", True),
     "impute": ("factors", "factors"),
     "out": ("results", "results"),
     "format": ("tsv.gz", "tsv.gz"),

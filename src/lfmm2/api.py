@@ -34,6 +34,7 @@ def run(
     scale: Scale | None = None,
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
+    marginal: bool = False,
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     seed: int = 0,
@@ -113,6 +114,9 @@ def run(
     calibrate : {"student", "chi2", "empirical-null", "none"}
         Source of the null distribution of the statistics: Student's t widened by the genomic inflation factor, χ²
         widened by it as in R's lfmm, a normal fitted to their centre, or theory alone.
+    marginal : bool
+        Test each variable alone too, without the other ones, given the same factors and nuisance variables: columns
+        T_MARGINAL, P_MARGINAL and NEG_LOG10_P_MARGINAL, from the same pass.
     impute : {"mean", "factors"}
         Value of the missing calls of a tested SNP: its mean, or its fit to the factors by the samples that are called.
         Factors are always estimated with means.
@@ -270,6 +274,7 @@ def test_associations(
     sweep: str | Sequence[int] | None = None,
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
+    marginal: bool = False,
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     n_threads: int | None = None,

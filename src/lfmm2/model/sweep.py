@@ -177,7 +177,7 @@ class SweepModel:
         Rule for the degrees of freedom, see `degrees_of_freedom`.
     loadings : bool
         True to compute V too.
-    ploidy : int, optional
+    ploidy, marginal : optional
         As of `AssociationModel`.
     others : sequence of LatentFactors
         As many factors of the same samples, estimated with other penalties.
@@ -203,12 +203,14 @@ class SweepModel:
         df: str,
         loadings: bool = False,
         ploidy: int | None = 2,
+        marginal: bool = False,
         others: Sequence[LatentFactors] = (),
     ) -> None:
         n, n_variables = ridge.X.shape
         dfs = tuple(degrees_of_freedom(n, n_variables, k, df) for k in ks)
         self.ks, self.dfs = ks * (1 + len(others)), dfs * (1 + len(others))
-        self.chosen = AssociationModel(ridge, factors.leading(n_factors), n_reported, df, loadings, ploidy)
+        chosen = factors.leading(n_factors)
+        self.chosen = AssociationModel(ridge, chosen, n_reported, df, loadings, ploidy, marginal)
         self.df = self.chosen.df
         self.n_reported, self.n_loadings = n_reported, self.chosen.n_loadings
         largest = factors.leading(max(n_factors, *ks))

@@ -132,6 +132,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         longest_id=variables.samples.longest_id,
         filled=test.impute == "factors",
         loadings=test.loadings,
+        marginal=test.marginal,
     )
     plan = make_plan(
         size, inputs.options.solver, inputs.memory, inputs.n_threads, None if output.out is None else output.format,

@@ -94,6 +94,7 @@ class TestOptions:
     sweep: Any = DEFAULTS["sweep"]
     calibrate: Calibration = DEFAULTS["calibrate"]
     impute: Imputation = DEFAULTS["impute"]
+    marginal: bool = DEFAULTS["marginal"]
     loadings: bool = DEFAULTS["loadings"]
 
     def __post_init__(self) -> None:

@@ -150,10 +150,11 @@ def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine
     model: AssociationTest
     if ks:
         model = SweepModel(
-            inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings, ploidy, tuple(fit.others.values())
-        )
+            inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings, ploidy, test.marginal,
+            tuple(fit.others.values()),
+        )  # fmt: skip
     else:
-        model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings, ploidy)
+        model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings, ploidy, test.marginal)
     fill = None
     if test.impute == "factors":
         fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))

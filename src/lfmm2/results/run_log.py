@@ -13,7 +13,7 @@ def result_lines(record: RunRecord) -> dict[str, str]:
     factors = record.factors
     residual = f", largest residual {max(factors.residuals):.1e}" if factors.residuals else ""
     status = record.status.items()
-    lines = _category_lines(record) | sample_lines(record) | _snp_lines(record)
+    lines = _category_lines(record) | _collinearity_lines(record) | sample_lines(record) | _snp_lines(record)
     bound = f", at most {factors.angle_bound:.1e} off the exact span"
     lines |= {
         "factors": f"{factors.solver}, {factors.n_passes} pass(es){residual}"
@@ -52,6 +52,16 @@ def _category_lines(record: RunRecord) -> dict[str, str]:
         more = f", and {len(others) - 19} more levels" if len(others) > 19 else ""
         lines[f"category {name}"] = ", ".join([f"{first} (reference)", *others[:19]]) + more
     return lines
+
+
+def _collinearity_lines(record: RunRecord) -> dict[str, str]:
+    """Return the variance inflation of each variable, the largest first, and of at most ten with what explains it."""
+    facts = sorted(record.collinearity.items(), key=lambda item: -item[1].vif)
+    if not facts:
+        return {}
+    shown = [f"{name} ({of.describe()})" if of.others else f"{name} {of.vif:.3g}" for name, of in facts[:10]]
+    more = f", and {len(facts) - 10} more of at most {facts[10][1].vif:.3g}" if len(facts) > 10 else ""
+    return {"VIF": ", ".join(shown) + more}
 
 
 def _percent(rate: float) -> str:
