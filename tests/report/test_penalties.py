@@ -10,6 +10,7 @@ import pytest
 
 import lfmm2
 from lfmm2 import plots
+from lfmm2._words import with_error
 from lfmm2.errors import MalformedInputError
 from lfmm2.report.html_page import Contents, _choice_of_k
 from lfmm2.report.k_plots import read_sweep
@@ -56,7 +57,6 @@ def test_page_has_the_criteria_by_penalty_and_the_warning(run: StoredRun) -> Non
     assert "The tables are of the ridge penalty λ = 1e-05; 0.3x, 1x stand beside it, dotted." in page
     assert "never by the smallest GIF" in page
     assert page.count("<tr") == 1 + 9
-    assert contents.gif_by_k("env1") == {row["K"]: row["GIF"] for row in rows_of(run, "env1", "1e-05")}
 
 
 def test_sweep_table_that_lacks_a_penalty_is_told(run: StoredRun) -> None:
@@ -77,16 +77,17 @@ def test_lines_of_the_terminal_have_columns_or_blocks(result: lfmm2.AssociationR
     rows = {(row["LAMBDA"], row["VARIABLE"], row["K"]): row for row in sweep.table.to_pylist()}
 
     def cell(*key: Any) -> str:
-        return f"{rows[key]['GIF']:.3f} {rows[key]['N_FDR05']:>6} {rows[key]['R2_FACTORS']:.2f}"
+        row = rows[key]
+        return f"{with_error(row['GIF'], row['GIF_SE'])} {row['N_FDR05']:>6} {row['R2_FACTORS']:.2f}"
 
     # Three penalties and two variables do not fit side by side.
     blocks = sweep_lines(sweep, ("env1", "env2"))
     heads = [i for i, line in enumerate(blocks) if line.startswith("λ")]
     assert [blocks[i] for i in heads] == ["λ = 1e-05, that of the tables", "λ = 0.3x", "λ = 1x"]
-    assert blocks[heads[2] + 4] == f"   2  {cell('1x', 'env1', 2):>17}  {cell('1x', 'env2', 2):>17}"
+    assert blocks[heads[2] + 4] == f"   2  {cell('1x', 'env1', 2):>23}  {cell('1x', 'env2', 2):>23}"
     beside = sweep_lines(sweep, ("env1",))
     assert beside[1].split() == ["λ", "=", "1e-05", "λ", "=", "0.3x", "λ", "=", "1x"]
-    assert beside[4] == "   2" + "".join(f"  {cell(of, 'env1', 2):>17}" for of in ("1e-05", "0.3x", "1x"))
+    assert beside[4] == "   2" + "".join(f"  {cell(of, 'env1', 2):>23}" for of in ("1e-05", "0.3x", "1x"))
     for lines in (blocks, beside):
         assert lines[-1].endswith("never by the smallest GIF.")
         assert max(map(len, lines)) <= 100

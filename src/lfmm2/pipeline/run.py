@@ -204,7 +204,7 @@ def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = 
 def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
     """Test all SNPs with blocks that leave room for the other arrays of the plan."""
     engine = run.engine.with_beside(run.plan.beside_tests)
-    return run_snp_tests(run.prepared.inputs, run.choice.tested, fit, engine, checkpoints)
+    return run_snp_tests(run.prepared.inputs, run.choice, fit, engine, checkpoints)
 
 
 def execute_estimation(prepared: PreparedRun) -> LatentFactors:

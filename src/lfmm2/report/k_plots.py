@@ -104,10 +104,13 @@ def _set_whole_number_axis(axes: Any, values: Any) -> None:
     axes.set_xticks(ticks(low, high))
 
 
-def _by_k(run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[str] | None, axes: Axes) -> None:
+def _by_k(
+    run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[str] | None, axes: Axes, error: str = ""
+) -> None:
     """Draw one or two columns of the table "sweep" against K, a colour per variable, the second column dashed.
 
     The first column is drawn for every λ, those that are not of the run (of a table: not the first) thin and dotted.
+    If there is a column `error`, that of the run is drawn with a band of this standard error on either side.
     """
     table = run if isinstance(run, pa.Table) else read_sweep(run)
     k, names, penalties = (_column(table, name) for name in ("K", "VARIABLE", "LAMBDA"))
@@ -130,6 +133,9 @@ def _by_k(run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[st
             style = {"color": colour, "linestyle": dashes, "linewidth": 1.2}
             style |= {"marker": marker, "markersize": 4, "markerfacecolor": colour if dashes == "-" else "white"}
             axes.plot(k[rows], _column(table, column)[rows], label=label, **style)
+        if error in table.column_names:
+            middle, width = _column(table, columns[0])[rows], _column(table, error)[rows]
+            axes.fill_between(k[rows], middle - width, middle + width, color=colour, alpha=0.15, linewidth=0)
     for j, penalty in enumerate(others):
         style = {"color": LINE, "linestyle": ":", "marker": MARKERS[(j + 1) % len(MARKERS)], "markersize": 3}
         axes.plot([], [], label=plain(f"λ = {penalty}", 24), markerfacecolor="white", **style)
@@ -149,15 +155,15 @@ def _by_k(run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[st
 
 
 def gif_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence[str] | None = None) -> Axes:
-    """Draw the genomic inflation factor of each variable against K. Takes a run, or its table "sweep".
+    """Draw the genomic inflation factor of each variable against K, in a band of its standard error on either side.
 
-    Penalties λ other than that of the run are dotted.
+    Takes a run, or its table "sweep". Penalties λ other than that of the run are dotted.
     """
     with canvas(ax, 6.4, 3.6) as axes:
         axes.set_title("Genomic inflation factor by K")
         axes.set_ylabel("GIF")
         axes.axhline(1.0, color=LINE, linewidth=0.8)
-        _by_k(run, ["GIF"], variables, axes)
+        _by_k(run, ["GIF"], variables, axes, "GIF_SE")
     return axes
 
 

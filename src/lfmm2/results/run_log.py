@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lfmm2._words import aligned, some_of, visible, with_spaces
+from lfmm2._words import aligned, some_of, visible, with_error, with_spaces
 from lfmm2.results.record import RunRecord
 
 
@@ -102,7 +102,11 @@ def _snp_lines(record: RunRecord) -> dict[str, str]:
 def _test_lines(record: RunRecord) -> dict[str, str]:
     """Return the calibration of each test, and the errors of imputation if the run imputed from factors."""
     tests = record.calibration.tests
-    lines = {f"GIF of {name}": _format_number(test.gif, ".4f") for name, test in tests.items()}
+    lines: dict[str, str] = {}
+    for name, test in tests.items():
+        thinned = with_error(test.gif_thinned, test.gif_thinned_se)
+        over_thinned = f", over thinned SNPs {thinned}" if math.isfinite(test.gif_thinned) else ""
+        lines[f"GIF of {name}"] = with_error(test.gif, test.gif_se) + over_thinned
     for name, test in tests.items():
         if test.method == "empirical-null":
             null = f"N({_format_number(test.mean, '.3f')}, {_format_number(test.sd, '.3f')}²)"
