@@ -62,6 +62,8 @@ def record_entries(
         "structure": {name: {"r2_factors": 0.2, "r2_pcs": 0.3, "n_pcs": 10} for name in variables},
         "df": max(n_samples - len(variables) - K, 1),
         "gif": dict.fromkeys(variables, shown),
+        "n_environments": n_samples,
+        "comparison": None,
         "sample_filter": None,
         "missing_calls": None,
         "filters": None,
@@ -71,7 +73,7 @@ def record_entries(
             "variables": dict.fromkeys(variables, fit),
             "joint": fit if len(variables) > 1 else None,
         },
-        "scree": {"n_axes": 3, "effective_snps": 500.0, "bulk_edge": 1.3} if sweep else None,
+        "scree": {"n_axes": 3, "effective_snps": 500.0, "bulk_edge": 1.3, "is_hidden": False} if sweep else None,
         "sweep": {
             "K": list(sweep),
             "suggested": sweep[0],

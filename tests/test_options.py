@@ -49,6 +49,7 @@ SET: dict[str, tuple[str, Any]] = {
     "missing": ("mean", "mean"),
     "intersect": ("", True),
     "mind": ("0.1", 0.1),
+    "drop_duplicates": ("", True),
     "extract": ("snps", Path("snps")),
     "exclude": ("bad_snps", Path("bad_snps")),
     "maf": ("0.03", 0.03),

@@ -60,6 +60,7 @@ def run(
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     mind: float | None = None,
+    drop_duplicates: bool = False,
     loadings: bool = False,
     overwrite: bool = False,
     resume: bool = False,
@@ -170,6 +171,9 @@ def run(
     mind : float, optional
         Leave out samples whose share of missing calls, over the SNPs to test, is above this; PLINK takes 0.1. A sample
         that lacks more than half of its calls is warned of in any case.
+    drop_duplicates : bool
+        Keep one of the samples that repeat a genotype (duplicates, clones): that with the fewest missing calls, the
+        first of these. Samples that repeat another are warned of in any case, and listed in ``<out>.samples.tsv``.
     loadings : bool
         Also compute the loadings V.
     overwrite : bool
@@ -192,7 +196,8 @@ def run(
     Notes
     -----
     Passes over the estimation set: 1 (exact), until convergence (krylov), q + 1 (power), one more for `est_thin`; one
-    over all SNPs for the tests of every K, one more for `maf` and `geno`, one more for `mind`.
+    over all SNPs for the tests of every K, one more for `maf` and `geno`, one more for `mind`; one
+    over at most 8 192 SNPs to compare the samples.
     Memory: a few blocks of packed genotypes, and n × n numbers for exact or n × (K + oversampling) × passes for krylov.
 
     References
@@ -245,6 +250,7 @@ def estimate_factors(
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     mind: float | None = None,
+    drop_duplicates: bool = False,
 ) -> LatentFactors:
     """Estimate the latent factors alone; parameters as in `run`, and so are errors.
 
@@ -297,6 +303,7 @@ def test_associations(
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     mind: float | None = None,
+    drop_duplicates: bool = False,
     loadings: bool = False,
     overwrite: bool = False,
     resume: bool = False,

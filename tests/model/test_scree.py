@@ -276,6 +276,35 @@ def test_strong_axes_do_not_hide_each_other(n_populations: int) -> None:
     assert (result.tw_p[: n_populations - 1] < 1e-9).all()
 
 
+def clones(n_clones: int = 20, copies: int = 4) -> Floats:
+    """Genotypes of clones with errors, 2 000 SNPs."""
+    rng = np.random.default_rng(7)
+    Y = np.repeat(rng.binomial(2, rng.uniform(0.2, 0.8, 2000), (n_clones, 2000)), copies, axis=0).astype(float)
+    wrong = rng.random(Y.shape) < 0.01
+    Y[wrong] = rng.binomial(2, 0.5, wrong.sum())
+    return centred(Y)
+
+
+def test_axes_beyond_the_factors_are_known_to_hide() -> None:
+    Y = clones()
+    for K, n_axes, is_hidden in ((1, 0, True), (8, 0, True), (18, 0, True), (20, 19, False)):
+        result = compute_scree(spectrum_of(Y, K))
+        assert (result.n_axes, result.is_hidden) == (n_axes, is_hidden)
+    # krylov has seen some eigenvalues only
+    spectrum = spectrum_of(Y, 3)
+    assert compute_scree(replace(spectrum, eigenvalues=spectrum.eigenvalues[:15])).is_hidden
+    found = compute_scree(spectrum_of(Y, 8))
+    reason = "K = 8 is the end of the range: too few factors to say, strong axes are left beyond them; sweep further"
+    assert suggest_factors(found, range(1, 9)) == (8, reason)
+
+
+@pytest.mark.parametrize(("n", "p"), [(12, 60), (80, 60), (80, 500), (24, 2000)])
+def test_noise_and_few_snps_hide_no_axes(n: int, p: int) -> None:
+    for seed in range(5):
+        Y = np.random.default_rng(seed).binomial(2, 0.4, (n, p)).astype(float)
+        assert not compute_scree(spectrum_of(centred(Y), 2)).is_hidden
+
+
 def test_variable_that_is_the_structure_takes_an_axis() -> None:
     rng = np.random.default_rng(6)
     Y = genotypes(rng, [50, 50, 50], [0.1, 0.1, 0.1])

@@ -213,3 +213,13 @@ def test_meaning_of_gif_depends_on_the_method() -> None:
         assert "nothing removes" in text or "not calibrated" in text
         assert "calibration removes" not in text
         assert "rely on calibration" not in text
+
+
+def test_environments_that_many_samples_share_are_named_and_no_other_k() -> None:
+    text = warned(evidence(3.0, n_samples=120, n_environments=6, n_axes=5))
+    assert "120 samples share 6 environments" in text
+    assert "larger K" not in text
+    assert "--sweep" not in text
+    # a variable of two values may be of samples, and with many places the drift of one matters little
+    for n_environments in (2, 60, None):
+        assert "environments" not in warned(evidence(3.0, n_samples=120, n_environments=n_environments))

@@ -224,7 +224,7 @@ def test_run_files_hold_what_memory_holds(fileset, tmp_path):
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [
         "r.factors.npz", "r.joint.parquet", "r.lfmm2.json", "r.lfmm2.log", "r.loadings.parquet", "r.rain.parquet",
-        "r.scree.tsv", "r.temp.parquet",
+        "r.samples.tsv", "r.scree.tsv", "r.temp.parquet",
     ]  # fmt: skip
     for name in ("t", "p", "p_calibrated", "neg_log10_p", "neg_log10_p_calibrated", "q_storey", "local_fdr",
                  "f_p_calibrated", "f_q", "beta", "se", "ridge_beta", "q", "f_stat", "f_p", "status",

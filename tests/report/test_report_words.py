@@ -90,8 +90,9 @@ def test_suggestion_tells_the_end_of_the_range(
 
 
 def test_scree_is_told_in_singular_and_plural() -> None:
-    assert scree_sentence(ScreeFacts(1, 812.0, 1933.4)) == (
+    assert scree_sentence(ScreeFacts(1, 812.0, 1933.4, False)) == (
         "1 axis stands out from chance; the genotypes count as 812 independent SNPs, so that chance makes eigenvalues "
         "up to 1 933."
     )
-    assert scree_sentence(ScreeFacts(2, np.nan, np.nan)) == "2 axes stand out from chance."
+    assert scree_sentence(ScreeFacts(2, np.nan, np.nan, False)) == "2 axes stand out from chance."
+    assert scree_sentence(ScreeFacts(0, 26.0, 90.0, True)).startswith("Too few factors were estimated")

@@ -72,9 +72,9 @@ def test_record_holds_certificate_inflation_and_passes(run):
     assert record["factors"]["residuals"] == result.factors.residuals.tolist()
     assert record["gif"] == dict(zip(result.variables, result.gif.tolist(), strict=True))
     labels = [entry["label"] for entry in record["passes"]]
-    assert labels[0] == "filters"
+    assert labels[:2] == ["pairs of samples", "filters"]
     assert labels[-1] == "tests"
-    assert len(labels) == result.factors.n_passes + 2
+    assert len(labels) == result.factors.n_passes + 3
     assert all(entry["seconds"] > 0 for entry in record["passes"])
     assert f"GIF of env1:      {with_error(result.gif[0], result.gif_se[0])}\n" in log
 

@@ -10,6 +10,15 @@ from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, GenotypeMatrix, 
 from lfmm2.genotypes.missing_calls import count_missing_calls, counting_footprint
 from lfmm2.genotypes.packed_bed import PackedBed
 from lfmm2.genotypes.plink import BedFile, open_bed
+from lfmm2.genotypes.sample_pairs import (
+    FEWEST_DIFFERENCES,
+    MOST_COMPARED_SAMPLES,
+    SamplePairs,
+    can_compare,
+    compare_samples,
+    count_compared,
+    pairs_footprint,
+)
 from lfmm2.genotypes.segments import ALL_SNPS, NO_KEEPER, PassKeeper, SegmentSums, SnpRange, n_segments, names_of_sums
 from lfmm2.genotypes.source import (
     VARIANT_SCHEMA,
@@ -31,11 +40,13 @@ from lfmm2.genotypes.thinning import (
 )
 
 __all__ = [
-    "ALL_SNPS", "COUNTING_BYTES", "NOTHING_HELD", "NO_KEEPER", "N_COLUMNS", "RESTART_SNPS", "THRESHOLD_MARGIN",
-    "VARIANT_SCHEMA", "BedFile", "CrossProducts", "Engine", "FactorFill", "FillSize", "Footprint", "GenotypeMatrix",
-    "GenotypeSource", "GenotypesLike", "HeldOutError", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper",
-    "PassRecord", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "check_ploidy", "count_missing_calls",
-    "counting_footprint", "digest_of", "doubles", "is_in_memory", "kept_ids", "n_segments", "names_of_sums",
-    "open_bed", "open_source", "packed_matrix", "padded_columns", "parse_missing_calls", "parse_thinning",
-    "plan_block", "plink_writer", "refuse", "thin_snps", "thinning_footprint", "variant_tables",
+    "ALL_SNPS", "COUNTING_BYTES", "FEWEST_DIFFERENCES", "MOST_COMPARED_SAMPLES", "NOTHING_HELD", "NO_KEEPER",
+    "N_COLUMNS", "RESTART_SNPS", "THRESHOLD_MARGIN", "VARIANT_SCHEMA", "BedFile", "CrossProducts", "Engine",
+    "FactorFill", "FillSize", "Footprint", "GenotypeMatrix", "GenotypeSource", "GenotypesLike", "HeldOutError",
+    "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper", "PassRecord", "SamplePairs", "SegmentSums", "SnpRange",
+    "SourceMemory", "ThinOptions", "can_compare", "check_ploidy", "compare_samples", "count_compared",
+    "count_missing_calls", "counting_footprint", "digest_of", "doubles", "is_in_memory", "kept_ids", "n_segments",
+    "names_of_sums", "open_bed", "open_source", "packed_matrix", "padded_columns", "pairs_footprint",
+    "parse_missing_calls", "parse_thinning", "plan_block", "plink_writer", "refuse", "thin_snps", "thinning_footprint",
+    "variant_tables",
 ]  # fmt: skip

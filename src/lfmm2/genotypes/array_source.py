@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,7 @@ NAME_BYTES = 80
 MOST_PLOIDY = 128
 
 
+@runtime_checkable
 class NumberSource(GenotypeSource, Protocol):
     """Dosages or other numbers that are read by blocks; NaN is missing. A subclass writes `read` and `iter_variants`.
 

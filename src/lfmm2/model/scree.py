@@ -67,6 +67,9 @@ MOST_AXES = 200
 # Factor by which structure may reduce the effective number of SNPs before the larger number is used. With a larger
 # factor strong axes would stay hidden; with a smaller one differences of N by chance would change the test.
 HIDING_RATIO = 4
+# Factor by which N falls, with axes removed, where strong axes are left: by the share of them that is removed. By
+# chance it never falls so far.
+HIDDEN_FALL = 2
 # Smallest weight of a sample whose noise is estimated from the sample itself. With a smaller weight almost all of the
 # sample lies in the removed axes, the mean and the variables, so the mean noise of the other samples is used.
 LEAST_WEIGHT = 0.05
@@ -98,6 +101,9 @@ class Scree:
         Effective number of SNPs N, with these axes removed; NaN if no axis could be tested.
     bulk_edge : float
         Edge of the noise, with these axes removed; NaN if no axis could be tested.
+    is_hidden : bool
+        True if there are strong axes beyond the factors that were estimated, so that `n_axes` is too small: with more
+        factors they can be counted.
     """
 
     eigenvalues: Floats
@@ -109,6 +115,7 @@ class Scree:
     n_axes: int
     effective_snps: float
     bulk_edge: float
+    is_hidden: bool = False
 
     def __repr__(self) -> str:
         axes = "1 axis" if self.n_axes == 1 else f"{self.n_axes} axes"
@@ -192,6 +199,7 @@ def compute_scree(spectrum: Spectrum) -> Scree:
         n_axes=n_axes,
         effective_snps=np.nan if last is None else last.effective_snps,
         bulk_edge=np.nan if last is None else last.edge,
+        is_hidden=last is not None and _hides_axes(spectrum, n_axes, last.effective_snps),
     )
 
 
@@ -285,6 +293,32 @@ def _find_unhidden_snps(spectrum: Spectrum, n_most: int) -> float:
                 N = noise.effective_snps
         before = noise
     return N
+
+
+def _hides_axes(spectrum: Spectrum, n_axes: int, effective_snps: float) -> bool:
+    """Return True if axes beyond the known vectors hide themselves, and others, among the axes that are left.
+
+    Axes of about the same strength, as of families or clones, look like as few SNPs, until the last of them is removed.
+    `_find_unhidden_snps` sees this if the vectors of all of them are known. Beyond these the noise of the samples is
+    not known so well, and does not count axes; but N, which jumps where the last strong axis is removed, still tells
+    that there are some. Where the solver has not seen so many eigenvalues, N falls with each that it has seen; noise
+    alone has an N that grows slowly.
+    """
+    if n_axes > spectrum.vectors.shape[1]:
+        return False
+    n_most = min(len(spectrum.eigenvalues), spectrum.n_dimensions // 2)
+    # Where there are no more SNPs than that, N is small without structure, and falls too.
+    is_small = HIDING_RATIO * effective_snps <= spectrum.n_snps
+    before: _Noise | None = None
+    for k, noise in enumerate(islice(_remove_axes(spectrum), n_most + 1)):
+        if before is not None and k > n_axes and noise.effective_snps >= HIDING_RATIO * effective_snps:
+            bulk = before.bulk(noise.effective_snps)
+            if bulk.statistic(spectrum.eigenvalues[k - 1]) > _CRITICAL_STATISTIC:
+                return True
+        if k > n_axes and is_small and noise.effective_snps < effective_snps / HIDDEN_FALL:
+            return True
+        before = noise
+    return False
 
 
 def _compute_bulk(noise: Floats, weights: Floats, effective_snps: float) -> _Bulk:
@@ -406,6 +440,9 @@ def suggest_factors(scree: Scree | None, candidates: Sequence[int]) -> tuple[int
     candidates = sorted(candidates)
     if scree is None or scree.n_tested == 0:
         return None, "the eigenvalues are not known" if scree is None else "no eigenvalue could be tested"
+    if scree.is_hidden:
+        fact = f"K = {candidates[-1]} is the end of the range: too few factors to say, strong axes are left beyond them"
+        return candidates[-1], f"{fact}; sweep further"
     fact = _describe_axes(scree)
     K = next((k for k in candidates if k >= scree.n_axes), candidates[-1])
     if scree.n_axes < K:

@@ -38,6 +38,10 @@ _REMOVED = {
     "none": "some inflation, which nothing removes: --calibrate student or empirical-null would",
 }
 
+# Share of the samples up to which distinct environments are few. With 6 of 120 the GIF of null variables is about 3 at
+# any K, with 12 it is 1.9 (docs/choices.md).
+_SHARED = 0.15
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -59,6 +63,8 @@ class Evidence:
         How far the variable follows structure; None for the joint test.
     n_repeated : int
         Number of samples that repeat the genotype of another.
+    n_environments : int, optional
+        Number of distinct rows of the variables.
     """
 
     test: CalibrationSummary
@@ -70,6 +76,7 @@ class Evidence:
     n_axes: int | None = None
     structure: StructureFacts | None = None
     n_repeated: int = 0
+    n_environments: int | None = None
 
     @property
     def shown(self) -> str:
@@ -171,6 +178,20 @@ def repeated_genotypes(evidence: Evidence) -> str | None:
         return None
     fact = f"{with_spaces(evidence.n_repeated)} samples repeat the genotype of another and count as independent ones"
     return f"{fact}, which no number of factors mends; keep one of each (--drop-duplicates) before K is judged"
+
+
+def shared_environments(evidence: Evidence) -> str | None:
+    """Name environments that many samples share: what drift makes of a place counts for each of its samples.
+
+    Variables of two values are left out: these may be of samples, as the sex, and not of places.
+    """
+    n = evidence.n_environments
+    if n is None or not 2 < n <= evidence.n_samples * _SHARED:
+        return None
+    return (
+        f"{with_spaces(evidence.n_samples)} samples share {n} environments, so that the drift of a place counts for "
+        "each of its samples, which other numbers of factors do not mend"
+    )
 
 
 def grows_with_k(evidence: Evidence) -> str | None:
@@ -296,7 +317,7 @@ def _sweep_to(evidence: Evidence, least: int) -> str:
 
 # Rules for a GIF that is too large and for one that is too small, in the order in which they are asked.
 _ABOVE: tuple[Rule, ...] = (
-    repeated_genotypes, grows_with_k, better_k_of_sweep, unseen_structure, absorbed_by_factors, sweep_ends_early,
-    flat_over_k, compare_variables, largest_k, more_axes_than_factors, look_by_k,
+    repeated_genotypes, grows_with_k, better_k_of_sweep, unseen_structure, absorbed_by_factors, shared_environments,
+    sweep_ends_early, flat_over_k, compare_variables, largest_k, more_axes_than_factors, look_by_k,
 )  # fmt: skip
 _BELOW: tuple[Rule, ...] = (absorbed_by_factors, nearer_k_of_sweep, more_axes_than_factors, stay_cautious)

@@ -201,6 +201,8 @@ TABLE = (
            help="Use the samples that have all variables."),
     Option("mind", "--mind", NUMBER, section=SAMPLES, range=Range(0, 1), rule="a missing rate lies between 0 and 1",
            help="Leave out samples with a higher rate of missing calls, counted over the SNPs to test."),
+    Option("drop_duplicates", "--drop-duplicates", FLAG, section=SAMPLES, default=False,
+           help="Keep one of the samples that repeat a genotype (duplicates, clones): that with most calls."),
     Option("extract", "--extract", SNP_LIST, section=SNPS, repeatable=True, functions=OF_TESTS, changes_results=False,
            help="Use only the SNPs listed, in any of several lists."),
     Option("exclude", "--exclude", SNP_LIST, section=SNPS, repeatable=True, functions=OF_TESTS, changes_results=False,

@@ -12,6 +12,7 @@ from lfmm2.files import SAMPLE_BYTES, USUAL_COLUMNS, TableMatch, stream_bytes, w
 from lfmm2.genotypes import (
     COUNTING_BYTES,
     N_COLUMNS,
+    NOTHING_HELD,
     Engine,
     FillSize,
     Footprint,
@@ -38,6 +39,7 @@ from lfmm2.model import (
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.missing_calls import TALLY_BYTES
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix, keeping_bytes, state_bytes
+from lfmm2.pipeline.sample_comparison import COMPARISON_BYTES
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, store_columns
 from lfmm2.statistics import q_value_bytes, sorted_together, summary_bytes
 
@@ -94,6 +96,12 @@ class RunSize:
         Bytes that the largest table of variables or list took while it was read, before any pass.
     longest_id : int
         Characters of the longest ID of a sample.
+    n_compared : int
+        SNPs over which the samples are still to be compared; 0 if they are not, or were.
+    comparing : Footprint
+        Memory of this comparison.
+    compared_bytes_read : int
+        Bytes of one of these SNPs in the file; 0 where genotypes are in memory.
     """
 
     tested: GenotypeMatrix
@@ -116,6 +124,9 @@ class RunSize:
     variant_row_bytes: int = 0
     input_bytes: int = 0
     longest_id: int = 0
+    n_compared: int = 0
+    comparing: Footprint = NOTHING_HELD
+    compared_bytes_read: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -148,8 +159,13 @@ class RunSize:
         n, d = self.n_samples, self.n_variables + self.n_nuisance
         # NumPy gives all IDs the width of the longest, four bytes a character, and copies them when it writes.
         ids = 2 * 4 * n * self.longest_id if self.longest_id > USUAL_ID else 0
-        samples = SAMPLE_BYTES * self.n_samples_read + ids + geometry_bytes(n, d)
-        samples += self.n_fits * factor_bytes(n, self.n_factors)
+        samples = (
+            SAMPLE_BYTES * self.n_samples_read
+            + COMPARISON_BYTES * n
+            + ids
+            + geometry_bytes(n, d)
+            + self.n_fits * factor_bytes(n, self.n_factors)
+        )
         return SMALL_BYTES + samples + 2 * POSITION_BYTES * self.n_listed + self.held_variant_bytes
 
     @property
@@ -217,6 +233,8 @@ def _plan_choice(
     stages = [Stage(size.peak_of_inputs, held)]
     if counts_calls:
         stages.append(_plan_stage(counting_footprint(size.tested, n_threads), held, n_threads, memory))
+    if size.n_compared:
+        stages.append(_plan_stage(size.comparing, held, n_threads, memory))
     if filtered:
         assert isinstance(size.tested, PackedMatrix)
         own = size.tested.footprint_of_packed_blocks() + Footprint(0, COUNTING_BYTES)
@@ -287,8 +305,12 @@ class RunPlan:
         Numbers in use: samples, SNPs to test and to estimate from, variables, nuisance variables, factors to estimate.
     n_samples_read, n_snps_read : int
         Samples and SNPs of the fileset that is tested.
-    counts_calls : bool
-        True if samples are still to be left out by mind: their number is then an upper bound.
+    counts_calls, drops_repeats : bool
+        True if samples are still to be left out by mind, or as repeats: their number is then an upper bound.
+    n_compared : int
+        SNPs over which the samples are still to be compared; 0 for none.
+    n_environments : int
+        Different rows among the values of the variables.
     filtered : bool
         True if maf or geno are still to drop SNPs: numbers of SNPs are then upper bounds.
     thinned : bool
@@ -334,6 +356,9 @@ class RunPlan:
     n_nuisance: int
     n_factors: int
     counts_calls: bool
+    drops_repeats: bool
+    n_compared: int
+    n_environments: int
     filtered: bool
     thinned: bool
     model: str
@@ -379,11 +404,14 @@ class RunPlan:
         about = "about " if self.solver == "krylov" else ""
         most = "at most " if self.filtered else ""
         passes = ["1 to count missing calls"] if self.counts_calls else []
+        passes += [f"1 over {with_spaces(self.n_compared)} SNPs to compare the samples"] if self.n_compared else []
         passes += ["1 for the filters"] if self.filtered else []
         passes += ["1 to thin"] if self.thinned else []
         passes += [f"{about}{self.n_passes} for the factors"] if self.n_passes else []
+        most_samples = "at most " if self.counts_calls or self.drops_repeats else ""
         lines = {
-            "samples": ("at most " if self.counts_calls else "") + _share(self.n_samples, self.n_samples_read),
+            "samples": most_samples + _share(self.n_samples, self.n_samples_read),
+            **environment_line(self.n_samples, self.n_environments),
             **({"sample IDs": "; ".join(match.describe() for match in self.matches)} if self.matches else {}),
             "SNPs to test": most + _share(self.n_snps, self.n_snps_read),
             "SNPs for factors": ("at most " if self.thinned else most) + with_spaces(self.n_estimation_snps),
@@ -414,6 +442,13 @@ def describe_model(n_variables: int, n_nuisance: int, factors: str, names: Seque
     )
 
 
+def environment_line(n_samples: int, n_environments: int) -> dict[str, str]:
+    """Return a line of the number of distinct rows of the variables, if samples share them."""
+    if n_environments >= n_samples:
+        return {}
+    return {"environments": f"{with_spaces(n_environments)} distinct, of {with_spaces(n_samples)} samples"}
+
+
 def _share(used: int, read: int) -> str:
     """Return ``90 of 120``, or ``120`` if all are used."""
     return with_spaces(used) if used == read else f"{with_spaces(used)} of {with_spaces(read)}"
@@ -428,6 +463,8 @@ def make_plan(
     *,
     given: bool = False,
     counts_calls: bool = False,
+    drops_repeats: bool = False,
+    n_environments: int | None = None,
     filtered: bool = False,
     thin: ThinOptions | None = None,
     tests: bool = True,
@@ -451,6 +488,10 @@ def make_plan(
         True if the factors are given, and need no pass.
     counts_calls : bool
         True if a pass that counts missing calls of samples comes first.
+    drops_repeats : bool
+        True if samples that repeat another are still to be left out.
+    n_environments : int, optional
+        Different rows among the values of the variables; all by default.
     filtered : bool
         True if a pass that filters SNPs by maf or geno comes first.
     thin : ThinOptions, optional
@@ -503,6 +544,9 @@ def make_plan(
         n_nuisance=size.n_nuisance,
         n_factors=size.n_factors,
         counts_calls=counts_calls,
+        drops_repeats=drops_repeats,
+        n_compared=size.n_compared,
+        n_environments=n if n_environments is None else n_environments,
         filtered=filtered,
         thinned=thin is not None,
         model=model or describe_model(size.n_variables, size.n_nuisance, f"K = {size.n_factors}"),
@@ -511,7 +555,8 @@ def make_plan(
         reason=reason,
         n_passes=n_passes,
         n_bytes_read=n_tested_reads * size.n_snps * size.bytes_read
-        + n_estimation_reads * n_estimation * size.estimation_bytes_read,
+        + n_estimation_reads * n_estimation * size.estimation_bytes_read
+        + size.n_compared * size.compared_bytes_read,
         peak_memory=peak,
         memory=memory,
         least_memory=least,

@@ -39,6 +39,7 @@ from lfmm2.pipeline.inputs import (
 )
 from lfmm2.pipeline.options import TABLE
 from lfmm2.pipeline.run_options import RunOptions, SnpOptions
+from lfmm2.pipeline.sample_comparison import SampleComparison
 from lfmm2.pipeline.snps import listed_snps, select_snps
 from lfmm2.process import (
     Progress,
@@ -141,6 +142,8 @@ class RunInputs:
         Sources that were opened for this run, and that `close` closes.
     sample_filter : SampleFilterFacts or None
         Samples that `mind` has left out; None before that pass, or without one.
+    comparison : SampleComparison or None
+        Samples that repeat others, and relatives; None before that pass, or without one.
     """
 
     options: RunOptions
@@ -159,11 +162,22 @@ class RunInputs:
     input_bytes: int
     opened: tuple[GenotypeSource, ...]
     sample_filter: SampleFilterFacts | None = None
+    comparison: SampleComparison | None = None
 
     @property
     def to_count(self) -> bool:
         """True while the pass that counts missing calls, to leave out samples by `mind`, is still to come."""
         return self.options.samples.mind is not None and self.sample_filter is None
+
+    @property
+    def n_repeated(self) -> int:
+        """Number of samples in use that repeat the genotype of another."""
+        return 0 if self.comparison is None else self.comparison.facts.n_in_use
+
+    @property
+    def n_environments(self) -> int:
+        """Number of different rows among the values of the variables."""
+        return len(np.unique(self.variables.values[:, : len(self.variables.names)], axis=0))
 
     def make_engine(self) -> Engine:
         """Return an engine with the whole budget and an empty record of passes."""
@@ -325,8 +339,9 @@ def _align_to_samples(
 ) -> tuple[AlignedVariables, FactorNumbers, RidgeGeometry]:
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
     variables = align_variables(source.samples, X, covar, options.samples, source.has_ids)
-    # With mind the samples of given factors are known after the pass that counts missing calls.
-    return variables, *fit_to_samples(variables, numbers, options, are_final=options.samples.mind is None)
+    # The samples are known after the passes that leave some out.
+    to_choose = options.samples.mind is not None or options.samples.drop_duplicates
+    return variables, *fit_to_samples(variables, numbers, options, are_final=not to_choose)
 
 
 def fit_to_samples(
@@ -334,7 +349,7 @@ def fit_to_samples(
 ) -> tuple[FactorNumbers, RidgeGeometry]:
     """Check the size of the problem, put factors that are given in the order of the samples, and make the geometry.
 
-    Unless the samples `are_final`, because `mind` may leave out some, factors keep their order, and nothing is said
+    Unless the samples `are_final`, because a pass may leave out some, factors keep their order, and nothing is said
     about correlated variables.
     """
     n, n_all = variables.values.shape

@@ -62,7 +62,8 @@ class ResultFiles:
     design : ndarray of shape (n_samples, d), float64
         Values of the variables, which the factors file keeps.
     extras : collection of str
-        Names of further outputs: any of "loadings", "scree", "sweep", "sweep-histograms" and "prune".
+        Names of further outputs: any of "loadings", "samples", "scree", "sweep", "sweep-histograms" and
+        "prune".
     inputs : list of Path
         Input files, which are never overwritten.
 

@@ -22,6 +22,7 @@ from lfmm2.pipeline.penalties import Estimation, describe_penalties, other_penal
 from lfmm2.pipeline.plan import RunPlan, RunSize, describe_model, make_plan
 from lfmm2.pipeline.preparation import RunInputs, read_inputs
 from lfmm2.pipeline.publication import Publication
+from lfmm2.pipeline.repeated_samples import choose_compared, find_repeats
 from lfmm2.pipeline.result_files import ResultFiles
 from lfmm2.pipeline.result_writer import ResultWriter
 from lfmm2.pipeline.run_options import RunOptions
@@ -87,7 +88,9 @@ def prepare_run(
         choice = choose_listed(inputs)
         plan = plan_run(inputs, choice)
         names = inputs.variables.names
-        files = ResultFiles(options.output, names, _design(inputs), _extra_files(inputs), inputs.input_paths())
+        files = ResultFiles(
+            options.output, names, _design(inputs), _extra_files(inputs, plan.n_compared > 0), inputs.input_paths()
+        )
         identity = {} if files.prefix is None else inputs.identity()
         files.check(plan, identity)
         with open_files_allowed(plan.n_store_files):
@@ -111,6 +114,8 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
     n_listed += choice.to_filter * (choice.n_tested + choice.n_estimation) + choice.to_thin * choice.n_estimation
     engine = inputs.make_engine()
     others = other_penalties(inputs, choice.n_estimation)
+    compared = choose_compared(inputs, choice, engine)
+    n_compared = compared.n_compared if inputs.comparison is None else 0
     size = RunSize(
         # A matrix of an array checks its values when it is made, so before any pass.
         tested=inputs.tested_matrix(choice.tested, engine),
@@ -133,10 +138,15 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         filled=test.impute == "factors",
         loadings=test.loadings,
         marginal=test.marginal,
+        n_compared=n_compared,
+        comparing=compared.footprint,
+        compared_bytes_read=compared.source.memory.snp_bytes,
     )
     plan = make_plan(
         size, inputs.options.solver, inputs.memory, inputs.n_threads, None if output.out is None else output.format,
-        given=numbers.given is not None, counts_calls=inputs.to_count, filtered=choice.to_filter,
+        given=numbers.given is not None, counts_calls=inputs.to_count,
+        drops_repeats=inputs.options.samples.drop_duplicates and inputs.comparison is None,
+        n_environments=inputs.n_environments, filtered=choice.to_filter,
         thin=inputs.thin if choice.to_thin else None, tests=inputs.options.tests,
         model=describe_model(
             len(variables.names), len(variables.nuisance_names), numbers.describe(), variables.names
@@ -153,7 +163,7 @@ def _design(inputs: RunInputs) -> Floats:
     return inputs.variables.values[:, : len(inputs.variables.names)]
 
 
-def _extra_files(inputs: RunInputs) -> list[str]:
+def _extra_files(inputs: RunInputs, is_compared: bool) -> list[str]:
     """Name the files that this run writes beside those of every run."""
     numbers, test = inputs.numbers, inputs.options.test
     has_spectrum = numbers.n_factors > 0 and (numbers.given is None or numbers.given.spectrum is not None)
@@ -163,6 +173,7 @@ def _extra_files(inputs: RunInputs) -> list[str]:
         "sweep": bool(numbers.ks),
         "sweep-histograms": bool(numbers.ks),
         "prune": inputs.thin is not None,
+        "samples": is_compared,
     }
     return [name for name, there in wanted.items() if there]
 
@@ -183,6 +194,11 @@ def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
     engine = inputs.make_engine().with_beside(Footprint(plan.held_bytes))
     if (mind := inputs.options.samples.mind) is not None:
         inputs = filter_samples(inputs, mind, choice, engine, checkpoints)
+        choice = choose_listed(inputs)
+        plan = plan_run(inputs, choice)
+        prepared = replace(prepared, inputs=inputs, files=prepared.files.with_design(_design(inputs)))
+    inputs = find_repeats(inputs, choice, engine)
+    if inputs is not prepared.inputs:
         choice = choose_listed(inputs)
         plan = plan_run(inputs, choice)
         prepared = replace(prepared, inputs=inputs, files=prepared.files.with_design(_design(inputs)))
@@ -256,6 +272,8 @@ def _write(run: _Run, fit: Fit, checkpoints: Checkpoints, publication: Publicati
         small: dict[str, pa.Table] = {} if fit.scree is None else {"scree": fit.scree.table()}
         if tested.sweep is not None:
             small |= {"sweep": tested.sweep.table, "sweep-histograms": tested.sweep.histograms}
+        if inputs.comparison is not None:
+            small["samples"] = inputs.comparison.table()
         if "prune" in files.paths:
             assert run.choice.estimation is not None
             writer.write_ids("prune", kept_ids(inputs.estimation_source, run.choice.estimation))

@@ -42,6 +42,7 @@ class SampleOptions:
     variables: str | Sequence[str] | None = DEFAULTS["variables"]
     categorical: str | Sequence[str] | None = DEFAULTS["categorical"]
     mind: float | None = DEFAULTS["mind"]
+    drop_duplicates: bool = DEFAULTS["drop_duplicates"]
 
     def __post_init__(self) -> None:
         _check(self)
@@ -51,6 +52,9 @@ class SampleOptions:
         if self.mind is not None and self.missing == "mean":
             fact = "--mind leaves out samples after --missing mean has taken means with them"
             raise UsageError(f"{fact}; give one of them, and --remove for samples with missing calls")
+        if self.drop_duplicates and self.missing == "mean":
+            fact = "--drop-duplicates leaves out samples after --missing mean has taken means with them"
+            raise UsageError(f"{fact}; give one of them, and --remove for samples that repeat another")
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,16 @@ def make_record(
         structure=tested.structure,
         df=tested.store.df,
         gif={name: test.gif for name, test in calibration.variables.items()},
+        n_environments=inputs.n_environments,
+        comparison=None if inputs.comparison is None else inputs.comparison.facts,
         sample_filter=inputs.sample_filter,
         missing_calls=tested.missing_calls,
         filters=choice.filters,
         thinning=choice.thinning,
         calibration=calibration,
-        scree=None if scree is None else ScreeFacts(scree.n_axes, scree.effective_snps, scree.bulk_edge),
+        scree=None
+        if scree is None
+        else ScreeFacts(scree.n_axes, scree.effective_snps, scree.bulk_edge, scree.is_hidden),
         sweep=None if sweep is None else _describe_sweep(inputs, fit, sweep),
         imputation=describe_imputation(tested),
         status=status,

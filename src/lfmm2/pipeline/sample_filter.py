@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lfmm2._typing import Floats, Ints
 from lfmm2._words import with_spaces
@@ -49,10 +48,10 @@ def filter_samples(
 
     before = None, len(inputs.variables.rows)
     rows, facts = load_or_compute(checkpoints, "samples", engine, SampleFilterFacts, before, compute)
-    return _keep_samples(inputs, rows, facts)
+    return replace(keep_samples(inputs, rows), sample_filter=facts)
 
 
-def _keep_samples(inputs: RunInputs, rows: NDArray[np.int64], facts: SampleFilterFacts) -> RunInputs:
+def keep_samples(inputs: RunInputs, rows: Ints) -> RunInputs:
     """Return the inputs with some of the samples in use, given by their numbers among these."""
     whole = inputs.variables
     values = np.ascontiguousarray(whole.values[rows])
@@ -60,10 +59,8 @@ def _keep_samples(inputs: RunInputs, rows: NDArray[np.int64], facts: SampleFilte
     if len(rows) < len(whole.rows):
         check_variables(variables.values, [*variables.names, *variables.nuisance_names])
     numbers, ridge = fit_to_samples(variables, inputs.numbers, inputs.options)
-    return replace(
-        inputs, variables=variables, numbers=numbers, ridge=ridge, estimation_rows=inputs.estimation_rows[rows],
-        sample_filter=facts,
-    )  # fmt: skip
+    estimation_rows = inputs.estimation_rows[rows]
+    return replace(inputs, variables=variables, numbers=numbers, ridge=ridge, estimation_rows=estimation_rows)
 
 
 def _count_levels(variables: AlignedVariables, values: Floats) -> dict[str, dict[str, int]]:

@@ -30,6 +30,7 @@ from lfmm2.pipeline.inputs import most_factors
 from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_note, missing_calls_note
 from lfmm2.pipeline.penalties import Estimation, estimate_with_each, load_others, own_penalty
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
+from lfmm2.pipeline.sample_comparison import repeats_note
 from lfmm2.pipeline.snp_choice import SnpChoice
 from lfmm2.pipeline.statistics_store import StatisticsStore, ThinnedRows, collect_statistics
 from lfmm2.pipeline.structure import describe_structure, tie_notes
@@ -187,7 +188,9 @@ def calibrate_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, store: Stati
         warnings.warn(note, CalibrationWarning, stacklevel=6)
     sweep = _summarise_sweep(inputs, fit, rows) if rows else None
     held_out = store.held_out_error() if test.impute == "factors" else None
-    return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls, structure)
+    # The warning of repeats was given when they were found.
+    about_samples = [note for note in (repeats_note(inputs.comparison), doubt) if note]
+    return Tested(store, calibrations, sweep, held_out, about_samples + notes, missing_calls, structure)
 
 
 def _thinned_rows(inputs: RunInputs, choice: SnpChoice) -> ThinnedRows | None:
@@ -208,7 +211,8 @@ def _calibration_notes(
     names, (n_samples, n_variables) = inputs.variables.names, inputs.variables.values.shape
     common = Evidence(
         calibrations[-1].summary, fit.K, most_factors(n_samples, n_variables), n_samples,
-        has_sweep=bool(rows), n_axes=None if fit.scree is None else fit.scree.n_axes,
+        has_sweep=bool(rows), n_axes=None if fit.scree is None or fit.scree.is_hidden else fit.scree.n_axes,
+        n_repeated=inputs.n_repeated, n_environments=inputs.n_environments,
     )  # fmt: skip
     notes = []
     tests = [*names, "joint"] if len(names) > 1 else names

@@ -92,11 +92,14 @@ def penalties_sentence(sweep: SweepFacts) -> str:
 
 def _n_axes(run: StoredRun) -> int | None:
     """Return the number of axes that stand out in the scree; None without a scree."""
-    return None if run.record.scree is None else run.record.scree.n_axes
+    scree = run.record.scree
+    return None if scree is None or scree.is_hidden else scree.n_axes
 
 
 def scree_sentence(scree: ScreeFacts) -> str:
     """Return a sentence on how many axes stand out, and on the eigenvalues that chance makes."""
+    if scree.is_hidden:
+        return "Too few factors were estimated to count the axes that stand out from chance: sweep further."
     text = f"{counted_as(scree.n_axes, 'axis stands', 'axes stand')} out from chance"
     if math.isfinite(scree.effective_snps):
         text += f"; the genotypes count as {counted(round(scree.effective_snps), 'independent SNP')}"
@@ -122,5 +125,7 @@ def gif_cells(run: StoredRun, table: str, sweep: list[dict[str, Any]]) -> tuple[
         bool(sweep),
         _n_axes(run),
         record.structure.get(table),
+        0 if record.comparison is None else record.comparison.n_in_use,
+        record.n_environments,
     )
     return evidence.shown, meaning_of_gif(evidence)

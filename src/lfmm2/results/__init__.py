@@ -7,6 +7,7 @@ from lfmm2.results.former_files import find_former_files, find_inputs
 from lfmm2.results.record import (
     CalibrationFacts,
     CollinearityFacts,
+    ComparisonFacts,
     FactorFacts,
     FilterFacts,
     GenotypesUsed,
@@ -29,9 +30,10 @@ from lfmm2.results.tables import loadings_schema, loadings_table, statistics_tab
 
 __all__ = [
     "BLOCK_ROWS", "FIXED_ENDINGS", "SMALL_ENDINGS", "AnyRun", "AssociationResult", "CalibrationFacts",
-    "CollinearityFacts", "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile",
-    "MemorySource", "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun", "StructureFacts",
-    "SweepFacts", "ThinningFacts", "WrittenFile", "as_log", "find_former_files", "find_inputs", "from_json",
-    "loadings_schema", "loadings_table", "open_record", "open_run", "pack_factors", "read_factors", "read_results",
-    "result_lines", "sample_lines", "statistics_table", "table_schema", "unpack_factors", "verify", "write_factors",
+    "CollinearityFacts", "ComparisonFacts", "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts",
+    "InputFile", "MemorySource", "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun",
+    "StructureFacts", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log", "find_former_files", "find_inputs",
+    "from_json", "loadings_schema", "loadings_table", "open_record", "open_run", "pack_factors", "read_factors",
+    "read_results", "result_lines", "sample_lines", "statistics_table", "table_schema", "unpack_factors", "verify",
+    "write_factors",
 ]  # fmt: skip

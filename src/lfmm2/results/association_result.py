@@ -19,6 +19,7 @@ from lfmm2._words import with_error
 from lfmm2.errors import MalformedInputError, UsageError
 from lfmm2.files import read_columns
 from lfmm2.model import Column, Columns, LatentFactors, Origin, Scree, Tables, compute_scree
+from lfmm2.results.file_names import FIXED_ENDINGS, SMALL_ENDINGS
 from lfmm2.results.stored_run import StoredRun
 from lfmm2.results.tables import column_types, loadings_array, statistics_table, tested_statistic
 from lfmm2.statistics import Calibration, CalibrationSummary, Sweep, distributions
@@ -175,7 +176,7 @@ def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
     """
     stored = StoredRun(prefix)
     record = stored.record
-    names = (*stored.tables, "loadings", "factors", "log", "record", "scree", "sweep", "sweep-histograms", "prune")
+    names = (*stored.tables, "loadings", *FIXED_ENDINGS, *SMALL_ENDINGS)
     paths = {name: path for name in names if (path := stored.path(name))}
     sweep = None
     if record.sweep is not None:
@@ -218,7 +219,7 @@ class AssociationResult:
         ``imputation`` in the record; None unless missing calls were filled from the factors.
     paths : dict of str to Path
         The files written, by variable name, and "joint", "factors", "loadings", "scree", "sweep", "sweep-histograms",
-        "prune", "log", "record", if the run has written them; empty without `out`.
+        "prune", "samples", "log", "record", if the run has written them; empty without `out`.
 
     Notes
     -----

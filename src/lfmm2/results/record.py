@@ -148,6 +148,46 @@ class SampleFilterFacts:
 
 
 @dataclass(frozen=True)
+class ComparisonFacts:
+    """Samples that repeat the genotype of another, and first-degree relatives; ``<out>.samples.tsv`` lists them.
+
+    Attributes
+    ----------
+    n_samples, n_snps : int
+        Numbers of samples and SNPs that were compared.
+    mean_difference, repeat_difference : float
+        Share of calls at which two samples differ on average, and at which two repeats differ at most; NaN for numbers
+        that are no calls of haploids or diploids.
+    decided : bool
+        False if two samples differ at so few of these SNPs that repeats cannot be told from chance.
+    n_groups, n_repeated : int
+        Groups of samples with the same genotype, and samples in them beside one of each.
+    largest : list of str
+        IIDs of the largest group, 20 at most.
+    n_first_degree : int
+        Pairs of parent and child or full siblings, by KING-robust kinship.
+    left_out : list of str
+        IIDs of the repeats that --drop-duplicates has left out.
+    """
+
+    n_samples: int
+    n_snps: int
+    mean_difference: float
+    repeat_difference: float
+    decided: bool
+    n_groups: int
+    n_repeated: int
+    largest: list[str]
+    n_first_degree: int
+    left_out: list[str]
+
+    @property
+    def n_in_use(self) -> int:
+        """Number of repeats that the run has used."""
+        return 0 if self.left_out else self.n_repeated
+
+
+@dataclass(frozen=True)
 class MissingCallFacts:
     """Missing rates of the samples in use over the SNPs that were tested.
 
@@ -199,11 +239,15 @@ class CalibrationFacts:
 
 @dataclass(frozen=True)
 class ScreeFacts:
-    """Number of axes of structure by Tracy-Widom, effective number of SNPs, and edge of the noise; see `Scree`."""
+    """Number of axes of structure by Tracy-Widom, effective number of SNPs, and edge of the noise; see `Scree`.
+
+    `is_hidden` is true where too few factors were estimated to count the axes.
+    """
 
     n_axes: int
     effective_snps: float
     bulk_edge: float
+    is_hidden: bool
 
 
 @dataclass(frozen=True)
@@ -285,6 +329,10 @@ class RunRecord:
         Residual degrees of freedom of t.
     gif : dict of str to float
         Genomic inflation factor of each variable, as in `calibration`.
+    n_environments : int
+        Number of different rows among the values of the variables.
+    comparison : ComparisonFacts or None
+        None where pairs of samples were not compared.
     sample_filter, missing_calls : optional
         Samples left out by --mind, and missing rates of the samples in use; None without --mind, or where genotypes do
         not count missing calls by sample.
@@ -320,6 +368,8 @@ class RunRecord:
     structure: dict[str, StructureFacts]
     df: int
     gif: dict[str, float]
+    n_environments: int
+    comparison: ComparisonFacts | None
     sample_filter: SampleFilterFacts | None
     missing_calls: MissingCallFacts | None
     filters: FilterFacts | None

@@ -25,7 +25,11 @@ def result_lines(record: RunRecord) -> dict[str, str]:
         "SNPs": ", ".join(f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK"),
     }
     if record.scree is not None:
-        lines["structure"] = f"{record.scree.n_axes} axes by Tracy-Widom"
+        lines["structure"] = (
+            f"too few factors to say: beyond the {factors.n_estimated} estimated there are strong axes"
+            if record.scree.is_hidden
+            else f"{record.scree.n_axes} axes by Tracy-Widom"
+        )
     if (sweep := record.sweep) is not None:
         suggested = "none" if sweep.suggested is None else sweep.suggested
         lines["suggested K"] = f"{suggested}: {sweep.reason}"
@@ -78,9 +82,32 @@ def sample_lines(record: RunRecord) -> dict[str, str]:
             f"{with_spaces(len(left.left_out))} of {with_spaces(left.n_samples)} with more than {left.mind:.3g} of "
             f"their calls missing (--mind){names}"
         )
+    lines |= _comparison_lines(record)
     if (missing := record.missing_calls) is not None:
         rates = f"{_percent(missing.median)} of the calls of the median sample, at most {_percent(missing.highest)}"
         lines["missing rates"] = f"{rates} ({missing.sample})" if missing.highest > 0 else "no call is missing"
+    return lines
+
+
+def _comparison_lines(record: RunRecord) -> dict[str, str]:
+    """Return how many samples repeat another or have first-degree relatives, and how many environments there are."""
+    lines: dict[str, str] = {}
+    n_samples = record.tested.n_samples_used
+    if record.n_environments < n_samples:
+        lines["environments"] = f"{with_spaces(record.n_environments)} distinct, of {with_spaces(n_samples)} samples"
+    if (compared := record.comparison) is None:
+        return lines
+    over = f"over {with_spaces(compared.n_snps)} SNPs"
+    if not compared.decided:
+        lines["repeats"] = f"cannot be told from chance {over}"
+        return lines
+    left = ", left out (--drop-duplicates)" if compared.left_out else ""
+    groups = f", in {with_spaces(compared.n_groups)} group(s): {some_of(compared.largest)}" if compared.n_groups else ""
+    lines["repeats"] = (
+        f"{with_spaces(compared.n_repeated)} of {with_spaces(compared.n_samples)} samples {over}{groups}{left}"
+    )
+    if compared.n_first_degree:
+        lines["relatives"] = f"{with_spaces(compared.n_first_degree)} pairs of first degree (KING-robust kinship)"
     return lines
 
 
