@@ -180,7 +180,8 @@ def test_resumed_run_has_the_factors_of_every_penalty(
 def test_pass_of_every_penalty_has_its_own_label(data: lfmm2.Simulation) -> None:
     progress = StopAtTests(False)
     swept(data, solver="power", sweep_lambda="0.3x,1x", progress=progress)
-    assert len(set(progress.labels)) == len(progress.labels) == 10
+    labels = [label for label in progress.labels if label.startswith("factors")]
+    assert len(set(labels)) == len(labels) == 9
     assert "factors: pass 3 with λ = 0.3x" in progress.labels
 
 
