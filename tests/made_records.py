@@ -89,6 +89,8 @@ def record_entries(
             "suggested": sweep[0],
             "reason": "GIF nearest to 1",
             "flat": dict.fromkeys(variables),
+            "penalty": "1e-05",
+            "penalties": {"1e-05": 1e-05},
         }
         if sweep
         else None,

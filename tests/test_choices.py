@@ -204,7 +204,7 @@ def test_results_in_memory_can_be_pickled(data: lfmm2.Simulation) -> None:
     again = pickle.loads(pickle.dumps(result))
     np.testing.assert_array_equal(again.q, result.q)
     assert again.table("env1").equals(result.table("env1"))
-    assert repr(again.sweep) == "<Sweep: K 1, 2, 3; suggested 3>"
+    assert repr(again.sweep) == "<Sweep: K 1, 2, 3; λ 1e-05, 1x; suggested 3>"
 
 
 def test_overwriting_removes_what_only_the_former_run_had(data: lfmm2.Simulation, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ SET: dict[str, tuple[str, Any]] = {
     "K": ("7", 7),
     "sweep": ("1:4", "1:4"),
     "lambda_": ("0.5x", "0.5x"),
+    "sweep_lambda": ("1e-5,1x", "1e-5,1x"),
     "standardize": ("", False),
     "est_bed": ("pruned", Path("pruned")),
     "est_rate": ("0.25", 0.25),

@@ -25,6 +25,7 @@ def run(
     sweep: str | Sequence[int] | None = None,
     k_thin: str = "r2=0.2,window=200",
     lambda_: float | str = 1e-5,
+    sweep_lambda: str | float | Sequence[str | float] | None = None,
     standardize: bool = True,
     solver: Solver = "auto",
     tol: float = 1e-4,
@@ -96,6 +97,10 @@ def run(
         "off" takes all SNPs of the estimation. It needs a .bed with positions; the factors are not changed by it.
     lambda_ : float or str
         Ridge penalty on the effect sizes, > 0: a number, or a multiple of the variance such as "1x", which is λ = n.
+    sweep_lambda : str, float or sequence of these, optional
+        Ridge penalties to compare in the sweep with that of the run, such as "1e-5,0.3x,1x": GIF, discoveries and R² of
+        every K with each of them. By default "1x" where the solver is exact; name `lambda_` alone for no other. Without
+        a sweep they are compared for K.
     standardize : bool
         Compare λ with variables of variance 1, so that no unit changes an answer; False is Eq. 2 on the variables as
         given, as R's LEA and lfmm.

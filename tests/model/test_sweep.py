@@ -146,7 +146,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> lfmm2.Simulation:
 def test_run_with_a_sweep_is_the_runs_without(data: lfmm2.Simulation) -> None:
     swept = lfmm2.run(None, data.bed, data.env, 3, sweep="1:6", solver="exact")
     assert swept.sweep is not None
-    rows = swept.sweep.table.to_pylist()
+    rows = [row for row in swept.sweep.table.to_pylist() if row["LAMBDA"] == "1e-05"]
     for k in (1, 3, 6):
         alone = lfmm2.run(None, data.bed, data.env, k, solver="exact")
         for j, name in enumerate(alone.variables):

@@ -81,6 +81,7 @@ def test_plan_says_how_much_is_needed():
         ("association_footprint", {}, {"solver": "power"}),
         ("sweep_footprint", {"n_sweep": 5}, {"solver": "power", "out_format": None}),
         ("summary_bytes", {"n_sweep": 5}, {"out_format": None}),
+        ("factor_bytes", {"n_sweep": 5, "n_others": 2}, {"solver": "power"}),
         ("writing_bytes", {}, {"solver": "power"}),
         ("q_value_bytes", {}, {"solver": "power"}),
         ("solver_footprint", {}, {"solver": "exact"}),
@@ -112,6 +113,17 @@ def test_blocks_leave_room_for_results_in_memory():
     kept = 8 * (7 + 4) * 10**7
     assert planned(SIZE, out_format=None).beside_tests.held > kept > planned(SIZE).beside_tests.held
     assert planned(SIZE, out_format=None).least_memory > kept
+
+
+def test_other_penalties_are_counted():
+    n, K, size = 5000, 10, {"n_samples": 5000, "n_snps": 10**4, "n_sweep": 3}
+    alone, two = (planned(size | {"n_others": n_others}, "exact", memory=1) for n_others in (0, 1))
+    # The Gram matrix is kept, and so are the other factors.
+    assert two.least_memory - alone.least_memory >= 8 * n * n
+    assert two.n_passes == alone.n_passes
+    two, three = (planned(size | {"n_others": n_others}, "krylov") for n_others in (1, 2))
+    assert 2 * three.n_passes == 3 * two.n_passes
+    assert three.temporary_bytes - two.temporary_bytes > 8 * 3 * 10**4 + two.n_passes // 2 * 8 * n * K
 
 
 def test_buckets_of_q_values_are_counted():

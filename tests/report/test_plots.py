@@ -152,7 +152,8 @@ def test_by_k_shows_each_variable(run: StoredRun, function: Any, columns: list[s
 def test_axes_and_factors_are_numbered_from_1(n: int) -> None:
     numbers = np.arange(1, n + 1)
     scree = pa.table({"AXIS": numbers, "EIGENVALUE": numbers[::-1] / n})
-    sweep = pa.table({"K": numbers, "VARIABLE": ["a"] * n, "GIF": [1.0] * n, "N_FDR05": [1] * n, "N_FDR10": [1] * n})
+    texts = {"VARIABLE": ["a"] * n, "LAMBDA": ["1e-05"] * n}
+    sweep = pa.table({"K": numbers, **texts, "GIF": [1.0] * n, "N_FDR05": [1] * n, "N_FDR10": [1] * n})
     for ax in (plots.scree(scree), plots.gif_by_k(sweep)):
         ticks = ax.get_xticks().tolist()
         assert ticks[0] == 1

@@ -83,7 +83,7 @@ def test_suggestion_tells_the_end_of_the_range(
 ) -> None:
     record = {"scree": {"n_axes": n_axes}}
     run = StoredRun(write_results(tmp_path / "r", np.ones((20, 1)), sweep=(1, 2, 3), record=record))
-    text, why = suggestion(run, SweepFacts([1, 2, 3], suggested, "the scree says so", {}))
+    text, why = suggestion(run, SweepFacts([1, 2, 3], suggested, "the scree says so", {}, "1e-05", {"1e-05": 1e-5}))
     assert text == shown
     assert why.startswith("The scree says so. ")
     assert (more in why) if more else ("range" not in why)

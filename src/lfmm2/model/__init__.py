@@ -30,17 +30,25 @@ from lfmm2.model.factors import (
     factor_bytes,
     warn_unless_converged,
 )
-from lfmm2.model.ridge import RidgeGeometry, geometry_bytes, parse_penalty, ridge_geometry
+from lfmm2.model.ridge import (
+    Penalty,
+    RidgeGeometry,
+    geometry_bytes,
+    name_penalty,
+    parse_penalties,
+    parse_penalty,
+    ridge_geometry,
+)
 from lfmm2.model.scree import LEVEL, Scree, compute_scree
 from lfmm2.model.suggestion import suggest_factors
 from lfmm2.model.sweep import SweepModel, parse_sweep, sweep_footprint, variance_on_factors
 
 __all__ = [
     "COLUMNS", "KRYLOV_PASSES", "LEVEL", "MARGINAL_COLUMNS", "TIED_GAP", "AssociationModel", "AssociationTest",
-    "BlockStatistics", "Column", "Columns", "KnownGram", "LatentFactors", "Origin", "RidgeGeometry", "RowLayout",
-    "Scree", "SolverOptions", "Spectrum", "Status", "SweepModel", "Tables", "association_footprint",
+    "BlockStatistics", "Column", "Columns", "KnownGram", "LatentFactors", "Origin", "Penalty", "RidgeGeometry",
+    "RowLayout", "Scree", "SolverOptions", "Spectrum", "Status", "SweepModel", "Tables", "association_footprint",
     "choose_solver", "compute_scree", "compute_spectrum", "declared_columns", "degrees_of_freedom",
-    "estimate_from_matrix", "factor_bytes", "geometry_bytes", "leading_axes", "number_of_axes", "parse_penalty",
-    "parse_sweep", "ridge_geometry", "solver_footprint", "suggest_factors", "sweep_footprint", "variance_on_axes",
-    "variance_on_factors", "warn_unless_converged",
+    "estimate_from_matrix", "factor_bytes", "geometry_bytes", "leading_axes", "name_penalty", "number_of_axes",
+    "parse_penalties", "parse_penalty", "parse_sweep", "ridge_geometry", "solver_footprint", "suggest_factors",
+    "sweep_footprint", "variance_on_axes", "variance_on_factors", "warn_unless_converged",
 ]  # fmt: skip

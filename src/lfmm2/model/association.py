@@ -66,7 +66,7 @@ class BlockStatistics:
         Squared errors that `lfmm2.genotypes.imputation.HeldOutError` adds up; no columns unless missing calls are
         filled from factors.
     t_by_k : ndarray of shape (b, n_k, d), float64
-        t with each number of factors of a sweep; n_k = 0 without one.
+        t with each number of factors of a sweep, and each penalty that it compares; n_k = 0 without one.
     t_marginal, p_marginal, neg_log10_p_marginal : ndarray of shape (b, d) or (b, 0), float64
         t of each variable without the others, with its p; no columns unless asked for.
     """
@@ -151,7 +151,7 @@ class AssociationTest(Protocol):
     df : int
         Residual degrees of freedom of the tests of single variables.
     ks, dfs : tuple of int
-        Numbers of factors of a sweep, and degrees of freedom with each; empty without one.
+        Number of factors and degrees of freedom of each column of ``t_by_k``; empty without a sweep.
     """
 
     n_reported: int

@@ -16,12 +16,19 @@ Caye, Jumentier, Lepeule, François 2019, Mol. Biol. Evol. 36:852, Eqs. 2-4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from lfmm2._checks import quoted
 from lfmm2._typing import Floats
+from lfmm2._words import shortened
 from lfmm2.errors import UsageError
+
+# Most penalties that a sweep compares. Each has factors and tests of its own; a longer list is probably a mistake.
+MOST_PENALTIES = 20
 
 
 @dataclass(frozen=True)
@@ -85,10 +92,22 @@ class RidgeGeometry:
         effect: Floats = ridge_inverse - (ridge_inverse @ U) @ loadings_map.T
         return effect / self.scales[:, None]
 
+    def with_penalty(self, lambda_: float) -> RidgeGeometry:
+        """Return the geometry of the same variables with another λ, on which Q, σ and R do not depend."""
+        return replace(self, lambda_=lambda_)
+
 
 def geometry_bytes(n_samples: int, n_variables: int) -> int:
     """Return the bytes of the variables: as read, as used, standardised, and of their geometry."""
     return 8 * n_samples * 5 * n_variables
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A ridge penalty λ, and the text by which tables and messages name it, such as "1e-05" or "0.3x"."""
+
+    text: str
+    value: float
 
 
 def parse_penalty(lambda_: float | str, n_samples: int, standardize: bool) -> float:
@@ -101,6 +120,11 @@ def parse_penalty(lambda_: float | str, n_samples: int, standardize: bool) -> fl
     UsageError
         If it is no positive number, or a multiple without `standardize`, where variables have no common variance.
     """
+    return name_penalty(lambda_, n_samples, standardize).value
+
+
+def name_penalty(lambda_: Any, n_samples: int, standardize: bool, option: str = "lambda") -> Penalty:
+    """Return λ with its text; parameters and errors as of `parse_penalty`, `option` names it in messages."""
     text = str(lambda_).strip()
     try:
         if isinstance(lambda_, bool) or not isinstance(lambda_, str | float | int | np.number):
@@ -108,15 +132,45 @@ def parse_penalty(lambda_: float | str, n_samples: int, standardize: bool) -> fl
         value = float(text.removesuffix("x"))
     except ValueError:
         value = np.nan
-    if not (np.isfinite(value) and value > 0):
-        fact = f"lambda is {lambda_}; the ridge penalty must be a positive number"
+    factor = n_samples if text.endswith("x") else 1
+    if not (np.isfinite(value * factor) and value > 0):
+        fact = f"{option} is {shortened(text)}; the ridge penalty must be a positive number"
         raise UsageError(f"{fact}, such as 1e-5, or a multiple of the variance, such as 1x")
+    # The short form is used where it is the same number.
+    written = f"{value:g}" if float(f"{value:g}") == value else repr(value)
     if not text.endswith("x"):
-        return value
+        return Penalty(written, value)
     if not standardize:
-        fact = f"lambda is {text}, a multiple of the variance, but variables are not standardised"
+        fact = f"{option} is {shortened(text)}, a multiple of the variance, but variables are not standardised"
         raise UsageError(f"{fact}; give a number, or standardise")
-    return value * n_samples
+    return Penalty(f"{written}x", value * factor)
+
+
+def parse_penalties(sweep_lambda: Any, n_samples: int, standardize: bool) -> tuple[Penalty, ...]:
+    """Return the penalties of "1e-5,0.3x,1x" or of a sequence of such numbers and texts, ascending, each once.
+
+    Raises
+    ------
+    UsageError
+        If it is none of these, is empty or names more than `MOST_PENALTIES`, or as `parse_penalty`.
+    """
+    items = sweep_lambda.split(",") if isinstance(sweep_lambda, str) else sweep_lambda
+    if isinstance(items, int | float | np.number) and not isinstance(items, bool):
+        items = [items]
+    try:
+        if isinstance(items, bytes | dict) or not isinstance(items, Iterable):
+            raise TypeError("this is no sequence")
+        items = list(items)
+    except TypeError:
+        items = []
+    if not 0 < len(items) <= MOST_PENALTIES:
+        fact = f"it names one to {MOST_PENALTIES} ridge penalties"
+        raise UsageError(f"sweep_lambda is {quoted(sweep_lambda)}; {fact}, as 1e-5,0.3x,1x")
+    named = (name_penalty(item, n_samples, standardize, "sweep_lambda") for item in items)
+    by_value: dict[float, Penalty] = {}
+    for penalty in named:
+        by_value.setdefault(penalty.value, penalty)
+    return tuple(by_value[value] for value in sorted(by_value))
 
 
 def ridge_geometry(X: Floats, lambda_: float | str, standardize: bool = False) -> RidgeGeometry:

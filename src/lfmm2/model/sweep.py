@@ -1,5 +1,7 @@
 """Every number of factors at once: t statistics of each k ≤ K from the cross-products of the K-factor model.
 
+The same is done beside it for factors of other penalties λ, whose regressors are further columns of the same product.
+
 The factors are nested: the first k columns of U are the k-factor fit. With C = [nuisance | U_K | X] = Q R and z = Qᵀy,
 a model of k factors leaves factors k+1 … K in the residual. In the coordinates of Q, the part of the variables that k
 factors leave is the lower rows X_k of R's last d columns; with X_k = E_k R_k,
@@ -13,7 +15,7 @@ so it loses no digits.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -88,8 +90,76 @@ def sweep_footprint(n_columns: int, n_variables: int, n_k: int) -> Footprint:
     return Footprint(0, doubles((6 * n_k * n_variables + 3 * n_columns,)))
 
 
+class NestedTests:
+    """t with each of several numbers of factors, from the cross-products with the regressors of the largest.
+
+    Parameters
+    ----------
+    full : AssociationModel
+        The regression on the largest number of factors.
+    ks, dfs : tuple of int
+        Numbers of factors, and residual degrees of freedom with each.
+
+    Attributes
+    ----------
+    Q : ndarray of shape (n, rank), float64
+        Orthonormal regressors of the full model, with which SNPs are multiplied.
+    """
+
+    def __init__(self, full: AssociationModel, ks: tuple[int, ...], dfs: tuple[int, ...]) -> None:
+        self.Q = full.Q
+        self._dfs = np.array(dfs)
+        self._n_reported = d = full.n_reported
+        # Nuisance variables come first.
+        self._firsts = np.array([full.n_nuisance + k for k in ks])
+        bases, directions = [], []
+        X = full.R[:, -d:]  # (rank, d)
+        for first in self._firsts:
+            E, R = np.linalg.qr(X[first:])
+            above = np.zeros((first, d))
+            to_beta = scipy.linalg.solve_triangular(R, np.eye(d))  # R_k⁻¹
+            bases.append(np.vstack([above, E]))
+            directions.append(np.vstack([above, E @ (to_beta.T / np.linalg.norm(to_beta, axis=1))]))
+        self._bases = np.hstack(bases)  # (rank, n_k d)
+        # t is the component of y along one of these unit vectors, divided by the residual standard deviation.
+        self._directions = np.hstack(directions)  # (rank, n_k d)
+
+    def t(self, block: CrossProducts) -> Floats:
+        """Compute t of every k and variable, shape (b, n_k, d); NaN if k factors and the variables fit perfectly."""
+        z, total = block.products, block.sum_squares
+        shape = (len(z), len(self._dfs), self._n_reported)
+        along = by_equal_parts(z, self._directions).reshape(shape)
+        # With one variable its direction is the basis.
+        w = along if self._n_reported == 1 else by_equal_parts(z, self._bases).reshape(shape)
+        before = np.zeros((len(z), z.shape[1] + 1))
+        np.cumsum(z**2, axis=1, out=before[:, 1:])
+        rss = total[:, None] - before[:, self._firsts] - np.einsum("ikj,ikj->ik", w, w)  # (b, n_k)
+        cancelled = np.flatnonzero((rss < CANCELLATION * total[:, None]).any(axis=1) & (total > 0))
+        if len(cancelled):
+            rss[cancelled] = self._residual_squares(block, cancelled, w[cancelled])
+        rss[rss <= PERFECT_FIT * total[:, None]] = np.nan
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t: Floats = along / np.sqrt(rss / self._dfs)[:, :, None]
+        return t
+
+    def _residual_squares(self, block: CrossProducts, rows: NDArray[np.intp], w: Floats) -> Floats:
+        """Compute rss of every k for a few SNPs as the rss of all regressors plus what smaller models leave of z."""
+        outside = residual_squares(block, rows, self.Q)  # (r,)
+        z = block.products[rows]
+        rss = np.empty((len(rows), len(self._dfs)))
+        d = self._n_reported
+        for i, first in enumerate(self._firsts):
+            E = self._bases[first:, i * d : (i + 1) * d]
+            rest = z[:, first:] - np.einsum("rj,mj->rm", w[:, i], E)
+            rss[:, i] = outside + np.einsum("rm,rm->r", rest, rest)
+        return rss
+
+
 class SweepModel:
     """The regression on all factors: full statistics with one number of factors, and t with several numbers.
+
+    Factors of other penalties λ can be compared: their regressors stand beside those of the run in the same
+    cross-products, and give t with the same numbers of factors.
 
     Parameters
     ----------
@@ -109,13 +179,16 @@ class SweepModel:
         True to compute V too.
     ploidy, marginal : optional
         As of `AssociationModel`.
+    others : sequence of LatentFactors
+        As many factors of the same samples, estimated with other penalties.
 
     Attributes
     ----------
     df : int
         Residual degrees of freedom with `n_factors`.
-    dfs : tuple of int
-        Residual degrees of freedom with each k.
+    ks, dfs : tuple of int
+        Number of factors and residual degrees of freedom of each column of ``t_by_k``: the given numbers with
+        `factors`, then the same numbers with each of `others`.
     chosen : AssociationModel
         The model with `n_factors`.
     """
@@ -131,50 +204,52 @@ class SweepModel:
         loadings: bool = False,
         ploidy: int | None = 2,
         marginal: bool = False,
+        others: Sequence[LatentFactors] = (),
     ) -> None:
         n, n_variables = ridge.X.shape
-        self.ks = ks
-        self.dfs = tuple(degrees_of_freedom(n, n_variables, k, df) for k in ks)
+        dfs = tuple(degrees_of_freedom(n, n_variables, k, df) for k in ks)
+        self.ks, self.dfs = ks * (1 + len(others)), dfs * (1 + len(others))
         chosen = factors.leading(n_factors)
         self.chosen = AssociationModel(ridge, chosen, n_reported, df, loadings, ploidy, marginal)
         self.df = self.chosen.df
         self.n_reported, self.n_loadings = n_reported, self.chosen.n_loadings
         largest = factors.leading(max(n_factors, *ks))
         full = self.chosen if largest.n_factors == n_factors else AssociationModel(ridge, largest, n_reported, df)
-        self._Q = full.Q
         # The regressors of the chosen model lie in the span of those of the full one.
-        self._to_chosen = None if full is self.chosen else self._Q.T @ self.chosen.Q  # (rank, rank of the chosen)
-        n_before = n_variables - n_reported  # nuisance variables come first
-        self._firsts = np.array([n_before + k for k in ks])
-        bases, directions = [], []
-        X = full.R[:, -n_reported:]  # (rank, d)
-        for first in self._firsts:
-            E, R = np.linalg.qr(X[first:])
-            above = np.zeros((first, n_reported))
-            to_beta = scipy.linalg.solve_triangular(R, np.eye(n_reported))  # R_k⁻¹
-            bases.append(np.vstack([above, E]))
-            directions.append(np.vstack([above, E @ (to_beta.T / np.linalg.norm(to_beta, axis=1))]))
-        self._bases = np.hstack(bases)  # (rank, n_k d)
-        # t is the component of y along one of these unit vectors, divided by the residual standard deviation.
-        self._directions = np.hstack(directions)  # (rank, n_k d)
+        self._to_chosen = None if full is self.chosen else full.Q.T @ self.chosen.Q  # (rank, rank of the chosen)
+        models = [full]
+        models += [
+            AssociationModel(ridge.with_penalty(of.lambda_), of.leading(max(ks)), n_reported, df) for of in others
+        ]
+        self._fits = [NestedTests(model, ks, dfs) for model in models]
+        self._Q = full.Q if len(models) == 1 else np.hstack([fit.Q for fit in self._fits])
 
     def statistics(
         self, genotypes: GenotypeMatrix, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[BlockStatistics]:
-        """Test every SNP of a range as `AssociationModel.statistics`, and compute t of every k.
+        """Test every SNP of a range as `AssociationModel.statistics`, and compute t of every k and penalty.
 
         For t of every k missing calls are always filled by the mean: filled from the factors of one k, they would make
         every other k look worse than it is.
         """
         for block in genotypes.cross_products(self._Q, label, snps, fill):
-            chosen = block
+            full, *_ = self._split(block)
             if self._to_chosen is not None:
-                chosen = replace(block, products=by_equal_parts(block.products, self._to_chosen))
-            statistics = self.chosen.test_block(chosen)
-            t = self.t(block.by_mean or block)
+                full = replace(full, products=by_equal_parts(full.products, self._to_chosen))
+            statistics = self.chosen.test_block(full)
+            parts = self._split(block.by_mean or block)
+            t = [fit.t(part) for fit, part in zip(self._fits, parts, strict=True)]
+            t_by_k = t[0] if len(t) == 1 else np.concatenate(t, axis=1)
             # t is kept where the chosen model fits perfectly, since a model with fewer factors need not.
-            t[np.isin(statistics.status, (Status.NO_VARIATION, Status.ALL_MISSING))] = np.nan
-            yield replace(statistics, t_by_k=t)
+            t_by_k[np.isin(statistics.status, (Status.NO_VARIATION, Status.ALL_MISSING))] = np.nan
+            yield replace(statistics, t_by_k=t_by_k)
+
+    def _split(self, block: CrossProducts) -> list[CrossProducts]:
+        """Return the block with the products of each fit alone."""
+        if len(self._fits) == 1:
+            return [block]
+        ends = np.cumsum([fit.Q.shape[1] for fit in self._fits])
+        return [replace(block, products=part) for part in np.split(block.products, ends[:-1], axis=1)]
 
     @property
     def columns(self) -> Columns:
@@ -184,36 +259,6 @@ class SweepModel:
     def null(self, joint: bool) -> TestStatistic:
         """Return the null distribution of the statistics with `n_factors`."""
         return self.chosen.null(joint)
-
-    def t(self, block: CrossProducts) -> Floats:
-        """Compute t of every k and variable, shape (b, n_k, d); NaN if k factors and the variables fit perfectly."""
-        z, total = block.products, block.sum_squares
-        shape = (len(z), len(self.ks), self.n_reported)
-        along = by_equal_parts(z, self._directions).reshape(shape)
-        # With one variable its direction is the basis.
-        w = along if self.n_reported == 1 else by_equal_parts(z, self._bases).reshape(shape)
-        before = np.zeros((len(z), z.shape[1] + 1))
-        np.cumsum(z**2, axis=1, out=before[:, 1:])
-        rss = total[:, None] - before[:, self._firsts] - np.einsum("ikj,ikj->ik", w, w)  # (b, n_k)
-        cancelled = np.flatnonzero((rss < CANCELLATION * total[:, None]).any(axis=1) & (total > 0))
-        if len(cancelled):
-            rss[cancelled] = self._residual_squares(block, cancelled, w[cancelled])
-        rss[rss <= PERFECT_FIT * total[:, None]] = np.nan
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t: Floats = along / np.sqrt(rss / np.array(self.dfs))[:, :, None]
-        return t
-
-    def _residual_squares(self, block: CrossProducts, rows: NDArray[np.intp], w: Floats) -> Floats:
-        """Compute rss of every k for a few SNPs as the rss of all regressors plus what smaller models leave of z."""
-        outside = residual_squares(block, rows, self._Q)  # (r,)
-        z = block.products[rows]
-        rss = np.empty((len(rows), len(self.ks)))
-        d = self.n_reported
-        for i, first in enumerate(self._firsts):
-            E = self._bases[first:, i * d : (i + 1) * d]
-            rest = z[:, first:] - np.einsum("rj,mj->rm", w[:, i], E)
-            rss[:, i] = outside + np.einsum("rm,rm->r", rest, rest)
-        return rss
 
 
 def variance_on_factors(ridge: RidgeGeometry, factors: LatentFactors, n_reported: int) -> Floats:

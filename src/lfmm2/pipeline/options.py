@@ -220,6 +220,8 @@ TABLE = (
            functions=ONLY_RUN, help="In a sweep of SNPs with positions: suggest K from SNPs thinned by linkage."),
     Option("lambda_", "--lambda", PENALTY, section=FACTORS, default=1e-5, functions=OF_FACTORS,
            help="Ridge penalty on the effects: a number, or 1x for the variance of a variable times the samples."),
+    Option("sweep_lambda", "--sweep-lambda", TEXT, section=FACTORS, metavar="LIST", functions=ONLY_RUN,
+           help="Compare ridge penalties in the sweep, as 1e-5,0.3x,1x; by default --lambda and 1x with solver exact."),
     Option("standardize", "--no-standardize", FLAG, section=FACTORS, default=True, functions=OF_FACTORS,
            help="Compare the penalty with the variables in their units, as R does, and not with standardised ones."),
     Option("est_bed", "--est-bed", PATH, section=FACTORS, functions=ONLY_RUN,

@@ -77,6 +77,8 @@ class RunSize:
         Bytes of a SNP in the file; 0 where genotypes are in memory.
     n_sweep : int
         How many numbers of factors a sweep compares; 0 without a sweep.
+    n_others : int
+        How many penalties a sweep compares with that of the run.
     filled : bool
         True if missing calls are filled from the factors.
     loadings : bool
@@ -112,6 +114,7 @@ class RunSize:
     bytes_read: int
     estimation_bytes_read: int
     n_sweep: int = 0
+    n_others: int = 0
     filled: bool = False
     loadings: bool = False
     marginal: bool = False
@@ -136,6 +139,16 @@ class RunSize:
         return self.tested.n_snps
 
     @property
+    def n_fits(self) -> int:
+        """Number of penalties, each with factors of its own."""
+        return 1 + self.n_others
+
+    @property
+    def n_swept(self) -> int:
+        """Number of t of each SNP and variable that a sweep keeps."""
+        return self.n_sweep * self.n_fits
+
+    @property
     def n_loadings(self) -> int:
         """Number of loadings of a SNP that are kept."""
         return self.n_factors if self.loadings else 0
@@ -151,7 +164,7 @@ class RunSize:
             + COMPARISON_BYTES * n
             + ids
             + geometry_bytes(n, d)
-            + factor_bytes(n, self.n_factors)
+            + self.n_fits * factor_bytes(n, self.n_factors)
         )
         return SMALL_BYTES + samples + 2 * POSITION_BYTES * self.n_listed + self.held_variant_bytes
 
@@ -179,7 +192,7 @@ class RunSize:
         """Return the number of columns of each store of statistics."""
         n_held_out = N_COLUMNS if self.filled else 0
         columns = declared_columns(self.marginal)
-        return list(store_columns(columns, self.n_variables, self.n_loadings, n_held_out, self.n_sweep).values())
+        return list(store_columns(columns, self.n_variables, self.n_loadings, n_held_out, self.n_swept).values())
 
 
 @dataclass(frozen=True)
@@ -242,6 +255,8 @@ def _plan_estimation(size: RunSize, solver: str, options: SolverOptions, n_threa
     footprint = solver_footprint(matrix, solver, size.n_factors, n_columns, options, memory - held.held)
     n = size.n_samples
     after = held.held + footprint.after + keeping_bytes(n, n) if footprint.after else 0
+    if after and size.n_others:
+        after += doubles((n, n))  # The Gram matrix is kept for the factors of the other penalties.
     return _plan_stage(footprint.own, held + footprint.beside, n_threads, memory, after)
 
 
@@ -254,7 +269,12 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
     beside = Footprint(size.held_bytes + kept_bytes + TALLY_BYTES * size.n_samples)
     beside += association_footprint(size.n_samples, n_columns, d, size.n_loadings, size.marginal)
     if size.n_sweep:
-        beside += sweep_footprint(n_columns, d, size.n_sweep)
+        beside += sweep_footprint(n_columns, d, size.n_swept)
+    if size.n_others:
+        # The regressors of each penalty, and those of all side by side.
+        n_all = n_columns * size.n_fits
+        beside += Footprint(doubles((size.n_samples, 4 * n_columns * size.n_others + n_all)))
+        n_columns = n_all
     fill = None
     if size.filled:
         fill = FillSize(size.n_factors + 1, keeps_means=size.n_sweep > 0)
@@ -266,7 +286,7 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
 
 def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: int) -> int:
     """Return the bytes at the peak after the pass of the tests, while the sweep is summed up or tables are written."""
-    sweep = summary_bytes(size.n_sweep, size.n_snps, BLOCK_ROWS)
+    sweep = summary_bytes(size.n_swept, size.n_snps, BLOCK_ROWS)
     if n_tables == 0:
         return size.reading_bytes + kept_bytes + sweep
     # Three more files are written: the log, the record and the factors.
@@ -325,6 +345,8 @@ class RunPlan:
         How the rows of the tables were matched to the samples.
     n_store_files : int
         Files that keep statistics and are open at once; 0 without `out`.
+    penalty : str
+        The ridge penalty of the run and those that a sweep compares, in words; empty without a sweep.
     """
 
     n_samples: int
@@ -361,6 +383,7 @@ class RunPlan:
     beside_tests: Footprint
     n_store_files: int
     matches: tuple[TableMatch, ...] = ()
+    penalty: str = ""
 
     def for_record(self) -> dict[str, Any]:
         """Return the plan for the record of a run, without the attributes that only the engine needs."""
@@ -398,6 +421,7 @@ class RunPlan:
             "SNPs for factors": ("at most " if self.thinned else most) + with_spaces(self.n_estimation_snps),
             **({"counted allele": f"{self.allele} of the .bim"} if self.allele else {}),
             "model": self.model,
+            **({"ridge penalty": self.penalty} if self.penalty else {}),
             "solver": f"{self.solver} ({self.reason})",
             "passes": ", ".join([*passes, "1 for the tests"]),
             "to read": f"{about}{decimal_bytes(self.n_bytes_read)} of genotypes",
@@ -451,6 +475,7 @@ def make_plan(
     tests: bool = True,
     model: str = "",
     allele: str = "",
+    penalty: str = "",
     matches: tuple[TableMatch, ...] = (),
 ) -> RunPlan:
     """Predict passes, bytes read, memory and disk space.
@@ -485,6 +510,8 @@ def make_plan(
         Variables and numbers of factors, in words; made from `size` if empty.
     allele : str
         Column of the .bim whose copies are counted; empty for an array.
+    penalty : str
+        Ridge penalties, in words; empty without a sweep.
     matches : tuple of TableMatch
         How the rows of the tables were matched to the samples.
     """
@@ -493,6 +520,8 @@ def make_plan(
     if not given:
         solver, reason = choose_solver(n, n_estimation, size.n_factors, options)
     n_passes = {"given": 0, "exact": 1, "krylov": KRYLOV_PASSES, "power": options.n_power_iter + 1}[solver]
+    if solver in ("krylov", "power"):
+        n_passes *= size.n_fits
     statistics = size.row_bytes * size.n_snps
     kept = statistics if out_format is None else 0
     n_tables = 0 if out_format is None else size.n_variables + (size.n_variables > 1) + size.loadings
@@ -514,6 +543,7 @@ def make_plan(
     if out_format is not None:
         output_bytes = n_tables * ROW_BYTES[out_format] * size.n_snps + (thin is not None) * ID_BYTES * n_estimation
         state = state_bytes(n, n if solver == "exact" else size.n_factors + options.oversampling, n_passes)
+        state += size.n_others * factor_bytes(n, size.n_factors)
         temporary_bytes = statistics + Q_VALUE_DISK_BYTES * size.n_snps + state + POSITION_BYTES * size.n_listed
     return RunPlan(
         n_samples=n,
@@ -551,6 +581,7 @@ def make_plan(
         beside_factors=factors.beside,
         beside_tests=testing.beside,
         matches=matches,
+        penalty=penalty,
         n_store_files=0 if out_format is None else size.n_store_files,
     )
 

@@ -27,7 +27,7 @@ from lfmm2.genotypes import (
     parse_thinning,
     refuse,
 )
-from lfmm2.model import LatentFactors, RidgeGeometry, degrees_of_freedom, ridge_geometry
+from lfmm2.model import LatentFactors, RidgeGeometry, degrees_of_freedom, parse_penalties, ridge_geometry
 from lfmm2.pipeline.collinearity import describe_collinearity, warn_of_collinearity
 from lfmm2.pipeline.identity import make_identity
 from lfmm2.pipeline.inputs import (
@@ -82,14 +82,18 @@ class FactorNumbers:
         return f"{factors}, sweep over {join_numbers(self.ks)}" if self.ks else factors
 
 
-def choose_factor_numbers(K: int | LatentFactors | None, ks: tuple[int, ...]) -> FactorNumbers:
+def choose_factor_numbers(
+    K: int | LatentFactors | None, ks: tuple[int, ...], compares_penalties: bool = False
+) -> FactorNumbers:
     """Combine K, or factors given in its place, with the numbers of a sweep.
+
+    Where penalties are compared without a sweep over numbers of factors, the sweep is over K alone.
 
     Raises
     ------
     UsageError
         If K is no whole number of at least 1; if there is neither K nor a sweep above 0; if the sweep goes beyond the
-        factors that are given.
+        factors that are given, or compares penalties although factors of one are given.
     """
     if K is None:
         if not ks or max(ks) < 1:
@@ -98,11 +102,13 @@ def choose_factor_numbers(K: int | LatentFactors | None, ks: tuple[int, ...]) ->
     if isinstance(K, LatentFactors):
         if ks and max(ks) > K.n_factors:
             raise UsageError(f"sweep goes up to {max(ks)}, but {K.n_factors} factors are given")
+        if compares_penalties:
+            raise UsageError("sweep_lambda compares factors of several penalties, but factors are given; leave it out")
         given, number = K, K.n_factors
     else:
         given, number = None, check_factor_number(K)
     # The sweep compares K, the number of factors of the tables, with the others.
-    ks = tuple(sorted({*ks, number})) if ks else ()
+    ks = tuple(sorted({*ks, number})) if ks or compares_penalties else ()
     return FactorNumbers(number, ks, max(number, *ks) if ks else number, given)
 
 
@@ -219,9 +225,14 @@ class RunInputs:
     def parameters(self) -> dict[str, Any]:
         """Return all options by name, in terms of JSON."""
         options, numbers = self.options, self.numbers
+        compared = options.sweep_lambda
+        if compared is not None:
+            penalties = parse_penalties(compared, len(self.variables.rows), options.standardize)
+            compared = ",".join(penalty.text for penalty in penalties)
         return {
-            "K": numbers.K, "lambda": self.ridge.lambda_, "standardize": self.ridge.standardized, "seed": options.seed,
-            "memory": self.memory, "n_threads": self.n_threads,
+            "K": numbers.K, "lambda": self.ridge.lambda_, "sweep_lambda": compared,
+            "standardize": self.ridge.standardized, "seed": options.seed, "memory": self.memory,
+            "n_threads": self.n_threads,
             **options.parameters(),
             "sweep": join_numbers(numbers.ks) if numbers.ks else None,
             "est_thin": None if self.thin is None else self.thin.text,
@@ -268,7 +279,7 @@ def read_inputs(
     UsageError, DegenerateProblemError, InconsistentInputError, MalformedInputError, ReadError
         If an input cannot be used. All that was opened is closed again.
     """
-    numbers = choose_factor_numbers(K, options.test.ks)
+    numbers = choose_factor_numbers(K, options.test.ks, options.sweep_lambda is not None)
     thin = options.snps.est_thin
     thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
     k_thin = None if options.snps.k_thin == "off" else parse_thinning(options.snps.k_thin, "k_thin")

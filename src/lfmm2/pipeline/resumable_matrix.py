@@ -6,6 +6,7 @@ of the solver and takes the products from the state folder, until it asks for on
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -74,6 +75,13 @@ class ResumableMatrix:
         self._engine = engine
         self._checkpoints = checkpoints
         self._n_passes = 0
+        self._suffix = ""
+
+    def continued(self, suffix: str) -> ResumableMatrix:
+        """Return the matrix for passes that follow those of this one; their labels end in `suffix`."""
+        matrix = copy.copy(self)
+        matrix._suffix = suffix
+        return matrix
 
     @property
     def n_samples(self) -> int:
@@ -105,7 +113,7 @@ class ResumableMatrix:
         label = self._label_of(label)
         expected = _Sums((self.n_samples, S.shape[1]), lambda done: names_of_sums(done, self.n_snps))
         sums = self._load_or_compute(
-            S, snps, expected, lambda keeper: self._matrix.gram_product(S, label, snps, keeper).arrays()
+            S, snps, expected, lambda keeper: self._matrix.gram_product(S, label + self._suffix, snps, keeper).arrays()
         )
         return SegmentSums.from_arrays(n_segments(self.n_snps), sums)
 
@@ -122,7 +130,7 @@ class ResumableMatrix:
             before,
             snps,
             _Sums((self.n_samples, self.n_samples), lambda _: {"sum"}),
-            lambda keeper: {"sum": self._matrix.gram(label, snps, keeper, before)},
+            lambda keeper: {"sum": self._matrix.gram(label + self._suffix, snps, keeper, before)},
         )
         C: Floats = arrays["sum"]
         return C

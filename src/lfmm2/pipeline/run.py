@@ -17,6 +17,7 @@ import pyarrow as pa
 from lfmm2.genotypes import Engine, Footprint, GenotypesLike, kept_ids, variant_tables
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.penalties import Estimation, describe_penalties, other_penalties
 from lfmm2.pipeline.plan import RunPlan, RunSize, describe_model, make_plan
 from lfmm2.pipeline.preparation import RunInputs, read_inputs
 from lfmm2.pipeline.publication import Publication
@@ -114,6 +115,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
     n_listed += choice.to_filter * (choice.n_tested + choice.n_estimation)
     n_listed += (choice.to_thin + (inputs.k_thin is not None)) * choice.n_estimation
     engine = inputs.make_engine()
+    others = other_penalties(inputs, choice.n_estimation)
     compared = choose_compared(inputs, choice, engine)
     n_compared = compared.n_compared if inputs.comparison is None else 0
     size = RunSize(
@@ -126,6 +128,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         n_nuisance=len(variables.nuisance_names),
         n_factors=numbers.n_factors,
         n_sweep=len(numbers.ks),
+        n_others=len(others),
         bytes_read=of_tested.snp_bytes,
         estimation_bytes_read=of_estimation.snp_bytes,
         n_listed=n_listed,
@@ -151,7 +154,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
             len(variables.names), len(variables.nuisance_names), numbers.describe(), variables.names
         ),
         allele="" if tested_source.refusal("count_allele") else "A1" if inputs.counts_a1 else "A2",
-        matches=variables.matches,
+        penalty=describe_penalties(inputs, others), matches=variables.matches,
     )  # fmt: skip
     plan.check()
     return plan
@@ -205,19 +208,19 @@ def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
     return _Run(prepared, choice, plan, engine)
 
 
-def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = None) -> LatentFactors:
+def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = None) -> Estimation:
     """Estimate the factors with blocks that leave room for the other arrays of the plan."""
     engine = run.engine.with_beside(run.plan.beside_factors)
     return estimate_factors(run.prepared.inputs, run.choice.estimation, engine, checkpoints, kept)
 
 
-def _choose_k(run: _Run, factors: LatentFactors, checkpoints: Checkpoints) -> Fit:
+def _choose_k(run: _Run, estimation: Estimation, checkpoints: Checkpoints) -> Fit:
     """Choose K by the scree, of thinned SNPs if these were asked for."""
     inputs, thinned = run.prepared.inputs, None
     if inputs.k_thin is not None:
         engine = run.engine.with_beside(run.plan.beside_factors)
-        thinned = compute_thinned_scree(inputs, inputs.k_thin, run.choice, factors, engine, checkpoints)
-    return choose_number_of_factors(inputs.numbers, factors, thinned)
+        thinned = compute_thinned_scree(inputs, inputs.k_thin, run.choice, estimation.factors, engine, checkpoints)
+    return choose_number_of_factors(inputs.numbers, estimation, thinned)
 
 
 def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
@@ -229,7 +232,7 @@ def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
 def execute_estimation(prepared: PreparedRun) -> LatentFactors:
     """Choose SNPs and estimate the factors in a run that tests no SNP and writes no file."""
     with single_threaded_blas():
-        return _estimate(_choose_snps(prepared, Checkpoints()), Checkpoints())
+        return _estimate(_choose_snps(prepared, Checkpoints()), Checkpoints()).factors
 
 
 def execute_run(prepared: PreparedRun) -> AssociationResult:
@@ -249,10 +252,10 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
             with allowed, begun as (checkpoints, publication):
                 if not publication.is_complete():
                     run = _choose_snps(prepared, checkpoints)
-                    factors = _estimate(run, checkpoints, files.read_factors(publication))
-                    run.prepared.files.write_factors(publication, factors)
+                    estimation = _estimate(run, checkpoints, files.read_factors(publication))
+                    run.prepared.files.write_factors(publication, estimation.factors)
                     checkpoints.remove("pass-*.npz")
-                    fit = _choose_k(run, factors, checkpoints)
+                    fit = _choose_k(run, estimation, checkpoints)
                     _write(run, fit, checkpoints, publication)
                 files.publish(publication)
     return read_results(str(files.prefix))

@@ -13,7 +13,7 @@ from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.errors import UsageError
 from lfmm2.files import check_prefix_name
 from lfmm2.genotypes import check_ploidy, parse_missing_calls
-from lfmm2.model import SolverOptions, parse_penalty, parse_sweep
+from lfmm2.model import SolverOptions, parse_penalties, parse_penalty, parse_sweep
 from lfmm2.pipeline.options import OPTIONS, TABLE
 from lfmm2.process import Progress
 
@@ -138,6 +138,7 @@ class RunOptions:
     """All options of a run, which are its arguments without the data; see `lfmm2.run`."""
 
     lambda_: float | str = DEFAULTS["lambda_"]
+    sweep_lambda: Any = DEFAULTS["sweep_lambda"]
     standardize: bool = DEFAULTS["standardize"]
     seed: int = DEFAULTS["seed"]
     n_threads: int | None = DEFAULTS["n_threads"]
@@ -153,6 +154,8 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         parse_penalty(self.lambda_, 1, self.standardize)
+        if self.sweep_lambda is not None:
+            parse_penalties(self.sweep_lambda, 1, self.standardize)
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any], command: str, tests: bool = True) -> RunOptions:
@@ -173,7 +176,7 @@ class RunOptions:
         if "progress" in arguments:
             check_progress(arguments["progress"], or_flag=True)
         check_missing_code(arguments.get("missing_code"))
-        own = ("lambda_", "standardize", "seed", "n_threads", "memory", "progress")
+        own = ("lambda_", "sweep_lambda", "standardize", "seed", "n_threads", "memory", "progress")
         return cls(
             **{name: arguments[name] for name in own if name in arguments},
             test=_make_group(TestOptions, arguments),

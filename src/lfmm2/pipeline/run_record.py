@@ -9,6 +9,7 @@ from typing import Any
 from lfmm2.genotypes import PassRecord
 from lfmm2.model import Status
 from lfmm2.pipeline.collinearity import describe_collinearity
+from lfmm2.pipeline.penalties import own_penalty
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.snp_choice import SnpChoice
@@ -24,6 +25,7 @@ from lfmm2.results import (
     ScreeFacts,
     SweepFacts,
 )
+from lfmm2.statistics import Sweep
 
 
 def make_record(
@@ -64,9 +66,7 @@ def make_record(
         thinning=choice.thinning,
         calibration=calibration,
         scree=_describe_scree(fit),
-        sweep=None
-        if sweep is None
-        else SweepFacts(list(inputs.numbers.ks), sweep.suggested, sweep.reason, sweep.flat()),
+        sweep=None if sweep is None else _describe_sweep(inputs, fit, sweep),
         imputation=describe_imputation(tested),
         status=status,
         plan=plan.for_record(),
@@ -108,6 +108,15 @@ def _describe_scree(fit: Fit) -> ScreeFacts | None:
     return ScreeFacts(
         scree.n_axes, scree.effective_snps, scree.bulk_edge, scree.is_hidden, scree.n_snps, fit.k_thinning,
         fit.n_axes_unthinned,
+    )  # fmt: skip
+
+
+def _describe_sweep(inputs: RunInputs, fit: Fit, sweep: Sweep) -> SweepFacts:
+    """Return the part of the record about the sweep."""
+    values = {penalty.text: penalty.value for penalty in (own_penalty(inputs), *fit.others)}
+    return SweepFacts(
+        list(inputs.numbers.ks), sweep.suggested, sweep.reason, sweep.flat(), sweep.penalty,
+        {text: values[text] for text in sweep.penalties},
     )  # fmt: skip
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pyarrow as pa
 
 from lfmm2._typing import Ints
 from lfmm2.errors import CalibrationWarning, DegenerateProblemError, InputWarning, MalformedInputError
@@ -14,10 +15,10 @@ from lfmm2.model import (
     AssociationModel,
     AssociationTest,
     LatentFactors,
+    Penalty,
     Scree,
     SweepModel,
     compute_scree,
-    estimate_from_matrix,
     suggest_factors,
     variance_on_axes,
     variance_on_factors,
@@ -27,8 +28,8 @@ from lfmm2.pipeline.advice import Evidence, calibration_warning, confounding_not
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept, read_text
 from lfmm2.pipeline.inputs import most_factors
 from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_note, missing_calls_note
+from lfmm2.pipeline.penalties import Estimation, estimate_with_each, load_others, own_penalty
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
-from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.sample_comparison import repeats_note
 from lfmm2.pipeline.snp_choice import SnpChoice
 from lfmm2.pipeline.statistics_store import StatisticsStore, ThinnedRows, collect_statistics
@@ -58,6 +59,8 @@ class Fit:
         How the SNPs of the scree were thinned; None if they are those that the factors were estimated from.
     n_axes_unthinned : int or None
         Number of axes of all of these SNPs; None without this thinning.
+    others : dict of Penalty to LatentFactors
+        Factors of the other penalties that a sweep compares.
     """
 
     factors: LatentFactors
@@ -67,6 +70,7 @@ class Fit:
     reason: str = ""
     k_thinning: ThinningFacts | None = None
     n_axes_unthinned: int | None = None
+    others: dict[Penalty, LatentFactors] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,25 +105,35 @@ class Tested:
 
 def estimate_factors(
     inputs: RunInputs, snps: Ints | None, engine: Engine, checkpoints: Checkpoints, kept: LatentFactors | None = None
-) -> LatentFactors:
-    """Return the factors that were given, or `kept` by an unfinished run, or else estimate them."""
+) -> Estimation:
+    """Return the factors that were given, or `kept` by an unfinished run, or else estimate them.
+
+    A sweep has factors of other penalties beside them; where an unfinished run has not kept these, all are estimated.
+    """
     given = inputs.numbers.given
-    factors = given or kept
-    if factors is None:
-        matrix = ResumableMatrix(inputs.estimation_matrix(snps, engine), engine, checkpoints)
-        options = inputs.options.solver
-        factors = estimate_from_matrix(matrix, inputs.ridge, inputs.numbers.n_factors, options, inputs.variables.iids)
+    others = None if kept is None else load_others(inputs, _count_snps(inputs, snps), checkpoints)
+    if given is not None:
+        estimation = Estimation(given)
+    elif kept is None or others is None:
+        estimation = estimate_with_each(inputs, snps, engine, checkpoints)
         checkpoints.keep_note("passes", [record.to_json() for record in engine.passes])
-    elif given is None and kept is not None:
+    else:
         noted = checkpoints.load_note("passes")
         engine.passes[:] = read_kept(lambda: [read_text(PassRecord, text) for text in noted]) or []
         _check_kept(kept, inputs)
-        warn_unless_converged(factors, inputs.options.solver.tol)
+        warn_unless_converged(kept, inputs.options.solver.tol)
+        estimation = Estimation(kept, others)
     # Samples without calls in the genotypes to test are counted in the pass of the tests.
     is_counted = inputs.options.tests and inputs.estimation_source is inputs.tested_source
-    if given is None and not is_counted and (doubt := empty_samples_note(factors.U, inputs.variables.iids)):
+    U = estimation.factors.U
+    if given is None and not is_counted and (doubt := empty_samples_note(U, inputs.variables.iids)):
         warnings.warn(doubt, InputWarning, stacklevel=5)
-    return factors
+    return estimation
+
+
+def _count_snps(inputs: RunInputs, snps: Ints | None) -> int:
+    """Return the number of SNPs of the estimation set."""
+    return inputs.estimation_source.n_snps if snps is None else len(snps)
 
 
 def _check_kept(kept: LatentFactors, inputs: RunInputs) -> None:
@@ -134,14 +148,15 @@ def _check_kept(kept: LatentFactors, inputs: RunInputs) -> None:
 
 
 def choose_number_of_factors(
-    numbers: FactorNumbers, factors: LatentFactors, thinned: ThinnedScree | None = None
+    numbers: FactorNumbers, estimation: Estimation, thinned: ThinnedScree | None = None
 ) -> Fit:
     """Choose K, the number of factors of the tables: the given one, or the one that the scree suggests.
 
     The scree is that of the thinned SNPs, or without them that of the factors.
     """
+    factors = estimation.factors
     scree = None if factors.spectrum is None else compute_scree(factors.spectrum)
-    fit = Fit(factors, numbers.K or 0, scree)
+    fit = Fit(factors, numbers.K or 0, scree, others=estimation.others)
     if thinned is not None and thinned.scree is not None and scree is not None:
         fit = replace(fit, scree=thinned.scree, k_thinning=thinned.facts, n_axes_unthinned=scree.n_axes)
     if not numbers.ks:
@@ -166,7 +181,10 @@ def run_snp_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, engine: Engine
     ploidy = inputs.tested_source.ploidy
     model: AssociationTest
     if ks:
-        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings, ploidy, test.marginal)
+        model = SweepModel(
+            inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings, ploidy, test.marginal,
+            tuple(fit.others.values()),
+        )  # fmt: skip
     else:
         model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings, ploidy, test.marginal)
     fill = None
@@ -192,7 +210,8 @@ def calibrate_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, store: Stati
     structure = describe_structure(inputs.ridge, fit.factors, fit.K, names)
     rows = store.sweep(test.calibrate) if ks else []
     notes = tie_notes(fit.factors, fit.K, ks) + confounding_notes(structure, fit.K, n_samples)
-    notes += _calibration_notes(inputs, fit, calibrations, rows, structure)
+    # The first rows of each variable are those of the penalty of the run.
+    notes += _calibration_notes(inputs, fit, calibrations, [of[: len(ks)] for of in rows], structure)
     sweep = _summarise_sweep(inputs, fit, rows) if rows else None
     of_variables = dict(zip(names, calibrations, strict=False))
     notes += undetected_notes(
@@ -245,12 +264,23 @@ def _calibration_notes(
     return [note for note in notes if note]
 
 
-def _summarise_sweep(inputs: RunInputs, fit: Fit, of_variables: list[list[SweepRow]]) -> Sweep:
-    """Summarise the tests with each number of factors of a sweep."""
-    names = inputs.variables.names
-    rows = dict(zip(names, of_variables, strict=True))
-    of_factors = variance_on_factors(inputs.ridge, fit.factors, len(names))
+def _summarise_sweep(inputs: RunInputs, fit: Fit, by_variable: list[list[SweepRow]]) -> Sweep:
+    """Summarise the tests with each number of factors and each penalty of a sweep."""
+    names, ks = inputs.variables.names, inputs.numbers.ks
+    # The axes of the genotypes do not depend on the penalty.
     of_axes = variance_on_axes(inputs.ridge.X[:, : len(names)], fit.factors.axes)
-    gaps = np.append(np.nan, fit.factors.gaps)  # k from 0
-    table = sweep_table(rows, of_factors, of_axes, gaps)
-    return Sweep(table, histogram_table(rows), fit.suggested, fit.reason)
+    own = own_penalty(inputs)
+    tables: dict[Penalty, pa.Table] = {}
+    for i, (penalty, factors) in enumerate([(own, fit.factors), *fit.others.items()]):
+        columns = slice(i * len(ks), (i + 1) * len(ks))
+        rows = {name: of_variable[columns] for name, of_variable in zip(names, by_variable, strict=True)}
+        of_factors = variance_on_factors(inputs.ridge, factors, len(names))
+        gaps = np.append(np.nan, factors.gaps)  # k from 0
+        tables[penalty] = sweep_table(rows, penalty.text, of_factors, of_axes, gaps)
+        if penalty is own:
+            histograms = histogram_table(rows)
+    ascending = sorted(tables, key=lambda penalty: penalty.value)
+    texts = tuple(penalty.text for penalty in ascending)
+    return Sweep(
+        pa.concat_tables([tables[of] for of in ascending]), histograms, fit.suggested, fit.reason, own.text, texts
+    )

@@ -116,7 +116,7 @@ class StatisticsStore:
     held_out : RowStore
         Columns that `HeldOutError` adds up; none unless missing calls are filled.
     sweeps : list of RowStore
-        For each variable, t with each number of factors of the sweep; no column without a sweep.
+        For each variable, t with each number of factors and penalty of the sweep; no column without a sweep.
     histograms : list of MagnitudeHistogram
         Histogram of |t| of each variable, then of sqrt(F) of the joint test.
     status_counts : ndarray of shape (len(Status),), int64
@@ -266,7 +266,7 @@ class StatisticsStore:
         return found
 
     def sweep(self, method: str) -> list[list[SweepRow]]:
-        """Summarise the sweep: for each variable, a row for each number of factors."""
+        """Summarise the sweep: for each variable, a row for each column of ``t_by_k`` of the model."""
         ks, dfs = self._model.ks, self._model.dfs
         return [
             summarise_variable(partial(store.blocks, BLOCK_ROWS), ks, dfs, method, self.n_snps) for store in self.sweeps

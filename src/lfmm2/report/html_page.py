@@ -17,6 +17,7 @@ from lfmm2.report.report_words import (
     gif_cells,
     method_sentence,
     number,
+    penalties_sentence,
     scree_sentence,
     small_p,
     small_q,
@@ -165,6 +166,7 @@ def _choice_of_k(contents: Contents) -> str:
             f"The tables of this run are of K = {run.n_factors}. The criteria stand side by side below; where they "
             "disagree, prefer what the question needs: few false discoveries, or no missed ones.</p>\n"
         )
+        parts.append(f"<p>{escaped(sentence)}</p>\n" if (sentence := penalties_sentence(sweep)) else "")
     if (scree := run.record.scree) is not None:
         parts.append(f"<p>{escaped(scree_sentence(scree))}</p>\n")
     parts.append(figures(contents.chosen("gif-by-k", "discoveries-by-k", "scree")))
@@ -201,12 +203,15 @@ def _sweep_tables(contents: Contents) -> dict[str, str]:
         if not of_table:
             continue
         known = {key: value for key, value in columns.items() if key in of_table[0]}
-        cells = [
-            ([number(row[key], spec) for key, (_, spec) in known.items()], row["K"] == contents.run.n_factors)
-            for row in of_table
-        ]
-        caption = "Criteria by K; the K of the tables is bold"
-        made[table.name] = html_table(caption, [title for title, _ in known.values()], cells, text=())
+        titles, caption = [title for title, _ in known.values()], "Criteria by K; the K of the tables is bold"
+        cells = [[number(row[key], spec) for key, (_, spec) in known.items()] for row in of_table]
+        bold = [row["K"] == contents.run.n_factors for row in of_table]
+        facts = contents.run.record.sweep
+        if facts is not None and len(facts.penalties) > 1:
+            titles, caption = ["λ", *titles], "Criteria by ridge penalty λ and K; those of the tables are bold"
+            cells = [[escaped(row["LAMBDA"]), *of_row] for row, of_row in zip(of_table, cells, strict=True)]
+            bold = [is_K and row["LAMBDA"] == facts.penalty for row, is_K in zip(of_table, bold, strict=True)]
+        made[table.name] = html_table(caption, titles, list(zip(cells, bold, strict=True)), text=())
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ _MOST_NAMES = 14
 # Columns that the pictures need of each small table.
 _NEEDED = {
     "scree": ("AXIS", "EIGENVALUE"),
-    "sweep": ("K", "VARIABLE", "GIF", "N_FDR05", "N_FDR10"),
+    "sweep": ("K", "VARIABLE", "LAMBDA", "GIF", "N_FDR05", "N_FDR10"),
     "sweep-histograms": ("K", "VARIABLE", "P", "BIN_LOW", "BIN_HIGH", "COUNT"),
 }
 
@@ -42,12 +43,13 @@ def _small_table(run: AnyRun | pa.Table, name: str) -> pa.Table:
 
 
 def read_sweep(run: AnyRun) -> pa.Table:
-    """Read the sweep table of a run, and check that it has a row for each variable at each K of the record."""
+    """Read the sweep table of a run, and check that it has a row for each variable at each K and λ of the record."""
     run = open_run(run)
     table = _small_table(run, "sweep")
-    ks = [] if run.record.sweep is None else run.record.sweep.K
-    present = set(zip(table["K"].to_pylist(), table["VARIABLE"].to_pylist(), strict=True))
-    if absent := [f"{name} at K = {k}" for k in ks for name in run.variables if (k, name) not in present]:
+    present = set(zip(*(table[name].to_pylist() for name in ("LAMBDA", "K", "VARIABLE")), strict=True))
+    expected = [] if (sweep := run.record.sweep) is None else list(product(sweep.penalties, sweep.K, run.variables))
+    absent = [f"{name} at K = {k} and λ = {of}" for of, k, name in expected if (of, k, name) not in present]
+    if absent:
         raise MalformedInputError(f"{run.path('sweep')}: has no row of {some_of(absent)}; run again")
     return table
 
@@ -110,22 +112,36 @@ def _by_k(
 ) -> None:
     """Draw one or two columns of the table "sweep" against K, a colour per variable, the second column dashed.
 
-    If there is a column `error`, the first one is drawn with a band of this standard error on either side.
+    The first column is drawn for every λ, those that are not of the run (of a table: not the first) thin and dotted.
+    If there is a column `error`, that of the run is drawn with a band of this standard error on either side.
     """
     table = run if isinstance(run, pa.Table) else read_sweep(run)
-    k, names = _column(table, "K"), _column(table, "VARIABLE")
+    k, names, penalties = (_column(table, name) for name in ("K", "VARIABLE", "LAMBDA"))
+    own = penalties[0]
+    if not isinstance(run, pa.Table) and (sweep := open_run(run).record.sweep) is not None:
+        own = sweep.penalty
+    others = [penalty for penalty in dict.fromkeys(penalties) if penalty != own]
     shown = list(dict.fromkeys(names)) if variables is None else list(variables)
+    style: dict[str, Any]
     for i, name in enumerate(shown):
-        rows = names == name
+        rows = (names == name) & (penalties == own)
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[(i // len(COLOURS)) % len(MARKERS)]
+        for j, penalty in enumerate(others):
+            beside = (names == name) & (penalties == penalty)
+            style = {"color": colour, "linestyle": ":", "linewidth": 1.0, "markersize": 3, "markerfacecolor": "white"}
+            style["marker"] = MARKERS[(j + 1) % len(MARKERS)]
+            axes.plot(k[beside], _column(table, columns[0])[beside], **style)
         for column, dashes in zip(columns, ("-", "--"), strict=False):
             label = plain(str(name), 24) if dashes == "-" and i < _MOST_NAMES else None
-            style: dict[str, Any] = {"color": colour, "linestyle": dashes, "linewidth": 1.2}
+            style = {"color": colour, "linestyle": dashes, "linewidth": 1.2}
             style |= {"marker": marker, "markersize": 4, "markerfacecolor": colour if dashes == "-" else "white"}
             axes.plot(k[rows], _column(table, column)[rows], label=label, **style)
         if error in table.column_names:
             middle, width = _column(table, columns[0])[rows], _column(table, error)[rows]
             axes.fill_between(k[rows], middle - width, middle + width, color=colour, alpha=0.15, linewidth=0)
+    for j, penalty in enumerate(others):
+        style = {"color": LINE, "linestyle": ":", "marker": MARKERS[(j + 1) % len(MARKERS)], "markersize": 3}
+        axes.plot([], [], label=plain(f"λ = {penalty}", 24), markerfacecolor="white", **style)
     k_shown = k
     if not isinstance(run, pa.Table):
         run = open_run(run)
@@ -144,7 +160,7 @@ def _by_k(
 def gif_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence[str] | None = None) -> Axes:
     """Draw the genomic inflation factor of each variable against K, in a band of its standard error on either side.
 
-    Takes a run, or its table "sweep".
+    Takes a run, or its table "sweep". Penalties λ other than that of the run are dotted.
     """
     with canvas(ax, 6.4, 3.6) as axes:
         axes.set_title("Genomic inflation factor by K")
@@ -155,7 +171,10 @@ def gif_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence
 
 
 def discoveries_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence[str] | None = None) -> Axes:
-    """Draw the SNPs found at a false discovery rate of 5 % and 10 % against K. Takes a run, or its table "sweep"."""
+    """Draw the SNPs found at a false discovery rate of 5 % and 10 % against K. Takes a run, or its table "sweep".
+
+    Penalties λ other than that of the run are dotted, at 5 %.
+    """
     with canvas(ax, 6.4, 3.6) as axes:
         axes.set_title("Discoveries by K, FDR 5 % (lines) and 10 % (dashed)")
         axes.set_ylabel("SNPs found")

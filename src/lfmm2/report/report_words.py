@@ -78,6 +78,18 @@ def suggestion(run: StoredRun, sweep: SweepFacts) -> tuple[str, str]:
     return f"Suggested: K = {suggested}.", reason
 
 
+def penalties_sentence(sweep: SweepFacts) -> str:
+    """Return a sentence on the penalties that a sweep compares; empty if there is only that of the run."""
+    if not (others := [text for text in sweep.penalties if text != sweep.penalty]):
+        return ""
+    stands = "stands" if len(others) == 1 else "stand"
+    return (
+        f"The tables are of the ridge penalty λ = {sweep.penalty}; {', '.join(others)} {stands} beside it, dotted. "
+        "With enough factors the GIF falls as λ grows, whether that is right or not: choose λ by what it does, never "
+        "by the smallest GIF."
+    )
+
+
 def _n_axes(run: StoredRun) -> int | None:
     """Return the number of axes that stand out in the scree; None without a scree."""
     scree = run.record.scree
@@ -104,7 +116,9 @@ def gif_cells(run: StoredRun, table: str, sweep: list[dict[str, Any]]) -> tuple[
     """Return the GIF of a table with its standard error, and its usual meaning; `sweep` has the rows of the sweep."""
     record = run.record
     n_variables = len(record.variables) + len(record.nuisance_variables)
-    rows = [row for row in sweep if row["VARIABLE"] == table and row["K"] is not None and row["GIF"] is not None]
+    own = None if record.sweep is None else record.sweep.penalty
+    rows = [row for row in sweep if row["VARIABLE"] == table and row["LAMBDA"] == own]
+    rows = [row for row in rows if row["K"] is not None and row["GIF"] is not None]
     evidence = Evidence(
         record.calibration.tests[table],
         run.n_factors,

@@ -207,7 +207,8 @@ def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
     sweep = None
     if record.sweep is not None:
         tables = (stored.small_table("sweep"), stored.small_table("sweep-histograms"))
-        sweep = Sweep(*tables, record.sweep.suggested, record.sweep.reason)
+        facts = record.sweep
+        sweep = Sweep(*tables, facts.suggested, facts.reason, facts.penalty, tuple(facts.penalties))
     factors = stored.factors()
     return AssociationResult(
         stored.variables, factors.leading(stored.n_factors), record.calibration.tests, record.df, factors.sample_ids,
@@ -232,7 +233,7 @@ class AssociationResult:
     calibrations : dict of str to CalibrationSummary
         Calibration of each variable, and of "joint" if there are several variables.
     sweep : Sweep or None
-        Comparison of the numbers of factors of a sweep; None without one.
+        Comparison of the numbers of factors, and of the penalties, of a sweep; None without one.
     df : int
         Residual degrees of freedom of t.
     factors : LatentFactors

@@ -14,6 +14,10 @@ from lfmm2.errors import MalformedInputError, ReadError
 from lfmm2.model import LatentFactors, Spectrum
 
 _ARRAYS = ("U", "singular_values", "residuals", "loadings_map")
+_FACTS = (
+    "angle_bound", "solver", "reason", "n_passes", "converged", "lambda_", "standardized", "n_snps", "next_value",
+    "axes",
+)  # fmt: skip
 # Arrays and numbers of the spectrum; each is stored under "spectrum_" and its name. The vectors of the spectrum are the
 # loadings_map, and its n_snps is that of the factors, so these are not stored again.
 _SPECTRUM = ("eigenvalues", "total", "total_squares", "n_dimensions", "sample_totals", "sample_weights")
@@ -36,29 +40,45 @@ def write_factors(
         `StoredRun.design` and `StoredRun.nuisance` do.
     """
     X = np.empty((len(factors.U), 0)) if X is None else X
-    spectrum = factors.spectrum
-    parts = {} if spectrum is None else {f"spectrum_{name}": getattr(spectrum, name) for name in _SPECTRUM}
     np.savez(
         file,
-        U=factors.U,
-        singular_values=factors.singular_values,
-        residuals=factors.residuals,
-        loadings_map=factors.loadings_map,
-        sample_ids=np.array(factors.sample_ids, dtype=np.str_),
-        angle_bound=factors.angle_bound,
-        solver=factors.solver,
-        reason=factors.reason,
-        n_passes=factors.n_passes,
-        converged=factors.converged,
-        lambda_=factors.lambda_,
-        standardized=factors.standardized,
-        n_snps=factors.n_snps,
-        next_value=factors.next_value,
-        axes=factors.axes,
         variables=np.array(variables, dtype=np.str_),
         X=X[:, : len(variables)],
         nuisance=X[:, len(variables) :],
+        **pack_factors(factors),
+    )
+
+
+def pack_factors(factors: LatentFactors) -> dict[str, Any]:
+    """Return factors as arrays and numbers by name, of which `unpack_factors` makes the same factors."""
+    spectrum = factors.spectrum
+    parts = {} if spectrum is None else {f"spectrum_{name}": getattr(spectrum, name) for name in _SPECTRUM}
+    return {
+        **{name: getattr(factors, name) for name in (*_ARRAYS, *_FACTS)},
+        "sample_ids": np.array(factors.sample_ids, dtype=np.str_),
         **parts,
+    }
+
+
+def unpack_factors(arrays: dict[str, NDArray[Any]]) -> LatentFactors:
+    """Return the factors that `pack_factors` packed; raise KeyError, TypeError or ValueError if damaged."""
+    numbers = {name: np.asarray(arrays[name], np.float64) for name in _ARRAYS}
+    return LatentFactors(
+        **numbers,
+        sample_ids=tuple(str(name) for name in arrays["sample_ids"]),
+        angle_bound=float(arrays["angle_bound"]),
+        solver=str(arrays["solver"]),
+        reason=str(arrays["reason"]),
+        n_passes=int(arrays["n_passes"]),
+        converged=bool(arrays["converged"]),
+        lambda_=float(arrays["lambda_"]),
+        n_snps=int(arrays["n_snps"]),
+        spectrum=_make_spectrum(arrays, numbers["loadings_map"]),
+        # Earlier versions never standardised, and did not say so.
+        standardized=bool(arrays.get("standardized", False)),
+        # They knew neither of these.
+        next_value=float(arrays.get("next_value", np.nan)),
+        axes=np.asarray(arrays.get("axes", np.empty((len(numbers["U"]), 0))), np.float64),
     )
 
 
@@ -106,24 +126,7 @@ def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise ValueError("one array")
             arrays = {name: stored[name] for name in stored.files}
-        numbers = {name: np.asarray(arrays[name], np.float64) for name in _ARRAYS}
-        return LatentFactors(
-            **numbers,
-            sample_ids=tuple(str(name) for name in arrays["sample_ids"]),
-            angle_bound=float(arrays["angle_bound"]),
-            solver=str(arrays["solver"]),
-            reason=str(arrays["reason"]),
-            n_passes=int(arrays["n_passes"]),
-            converged=bool(arrays["converged"]),
-            lambda_=float(arrays["lambda_"]),
-            n_snps=int(arrays["n_snps"]),
-            spectrum=_make_spectrum(arrays, numbers["loadings_map"]),
-            # Earlier versions never standardised, and did not say so.
-            standardized=bool(arrays.get("standardized", False)),
-            # They knew neither of these.
-            next_value=float(arrays.get("next_value", np.nan)),
-            axes=np.asarray(arrays.get("axes", np.empty((len(numbers["U"]), 0))), np.float64),
-        )
+        return unpack_factors(arrays)
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
     except Exception as error:

@@ -266,24 +266,30 @@ class ScreeFacts:
 
 @dataclass(frozen=True)
 class SweepFacts:
-    """Numbers of factors that were compared, and what speaks for some of them.
+    """What a sweep compared, and what speaks for some of its numbers of factors.
 
     Attributes
     ----------
     K : list of int
-        The numbers that were compared.
+        Numbers of factors.
     suggested : int or None
         The number that the scree suggests; None if it suggests none.
     reason : str
         Reason for the suggestion, in words.
     flat : dict of str to FlatStretch or None
         The numbers over which the GIF of each variable is flat; None if it is flat nowhere.
+    penalty : str
+        Ridge penalty λ of the run, with which its tables are made, as the sweep table has it.
+    penalties : dict of str to float
+        Every λ that was compared, ascending, by its text in the sweep table.
     """
 
     K: list[int]
     suggested: int | None
     reason: str
     flat: dict[str, FlatStretch | None]
+    penalty: str
+    penalties: dict[str, float]
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ def result_lines(record: RunRecord) -> dict[str, str]:
         suggested = "none" if sweep.suggested is None else sweep.suggested
         lines["suggested K"] = f"{suggested}: {sweep.reason}"
         lines |= {f"flat GIF of {name}": describe_flat(stretch) for name, stretch in sweep.flat.items()}
+        if others := [text for text in sweep.penalties if text != sweep.penalty]:
+            lines["compared λ"] = f"{', '.join(others)} beside {sweep.penalty}, that of the tables"
         lines["K of the tables"] = str(factors.K)
     return lines | _structure_lines(record) | _test_lines(record)
 

@@ -30,7 +30,8 @@ _TEXT_BYTES = 1 << 24
 # The option, or kind of run, with which these tables are written, for messages.
 _ORIGINS = {"scree": "a run that estimates its factors", "sweep": "--sweep", "sweep-histograms": "--sweep"}
 # Types of those columns of the small tables that are not float64.
-_SMALL_TYPES = dict.fromkeys(("AXIS", "K", "N_FDR05", "N_FDR10", "COUNT"), pa.int64()) | {"VARIABLE": pa.string()}
+_SMALL_TYPES = dict.fromkeys(("AXIS", "K", "N_FDR05", "N_FDR10", "COUNT"), pa.int64())
+_SMALL_TYPES |= dict.fromkeys(("VARIABLE", "LAMBDA"), pa.string())
 # In the histograms of a sweep, P is a word: it tells whether raw or calibrated p are counted.
 _HISTOGRAM_TYPES = {"P": pa.string()}
 

@@ -32,7 +32,7 @@ N_BINS = 50
 LEVELS = (0.05, 0.10)
 # Quantile of |t| that shows the strongest SNPs, but not the single strongest.
 TOP_QUANTILE = 0.999
-# Variables of a sweep that fit side by side on a terminal.
+# Columns with GIF, discoveries and R² that fit side by side on a terminal.
 MOST_SHOWN = 3
 # Number of SNPs up to which a coarse histogram costs less: its wider bins make one look at more values, which are few.
 FEW_SNPS = 1 << 20
@@ -73,25 +73,33 @@ class Sweep:
     Attributes
     ----------
     table : pyarrow.Table
-        One row per number of factors and variable, columns `SWEEP_COLUMNS`.
+        One row per penalty λ, number of factors and variable, columns `SWEEP_COLUMNS`.
     histograms : pyarrow.Table
-        K, VARIABLE, P (raw or calibrated), BIN_LOW, BIN_HIGH, COUNT: p-values in 50 bins.
+        K, VARIABLE, P (raw or calibrated), BIN_LOW, BIN_HIGH, COUNT: p-values in 50 bins, with the λ of the run.
     suggested : int or None
         Number of factors that the scree suggests; None without a spectrum.
     reason : str
         Reason for the suggestion, in words.
+    penalty : str
+        The λ of the run, with which all of its tables are made, as the column LAMBDA has it.
+    penalties : tuple of str
+        Every λ that is compared, ascending.
     """
 
     table: pa.Table
     histograms: pa.Table
     suggested: int | None
     reason: str
+    penalty: str
+    penalties: tuple[str, ...]
 
     def gif_by_k(self) -> dict[str, dict[int, float]]:
-        """Return the GIF of each variable with each number of factors; NaN where there is none."""
+        """Return the GIF of each variable with each number of factors and the λ of the run; NaN where there is none."""
         by_k: dict[str, dict[int, float]] = {name: {} for name in self.table["VARIABLE"].to_pylist()}
-        for k, name, gif in zip(*(self.table[column].to_pylist() for column in ("K", "VARIABLE", "GIF")), strict=True):
-            by_k[name][k] = np.nan if gif is None else gif
+        columns = (self.table[column].to_pylist() for column in ("LAMBDA", "K", "VARIABLE", "GIF"))
+        for penalty, k, name, gif in zip(*columns, strict=True):
+            if penalty == self.penalty:
+                by_k[name][k] = np.nan if gif is None else gif
         return by_k
 
     def flat(self) -> dict[str, FlatStretch | None]:
@@ -100,7 +108,8 @@ class Sweep:
 
     def __repr__(self) -> str:
         ks = sorted(set(self.table["K"].to_pylist()))
-        return f"<Sweep: K {', '.join(map(str, ks))}; suggested {self.suggested}>"
+        compared = f"; λ {', '.join(self.penalties)}" if len(self.penalties) > 1 else ""
+        return f"<Sweep: K {', '.join(map(str, ks))}{compared}; suggested {self.suggested}>"
 
 
 def summary_bytes(n_k: int, n: int, block_rows: int) -> int:
@@ -346,13 +355,17 @@ class _Column:
         return n_certain
 
 
-def sweep_table(rows: dict[str, list[SweepRow]], of_factors: Floats, of_axes: Floats, gaps: Floats) -> pa.Table:
-    """Build the table of a sweep: one row per number of factors and variable.
+def sweep_table(
+    rows: dict[str, list[SweepRow]], penalty: str, of_factors: Floats, of_axes: Floats, gaps: Floats
+) -> pa.Table:
+    """Build the table of a sweep with one penalty: one row per number of factors and variable.
 
     Parameters
     ----------
     rows : dict
         Rows of each variable by its name, in the order of K.
+    penalty : str
+        λ, as the column LAMBDA has it.
     of_factors, of_axes : ndarray of shape (K + 1, d) and (m + 1, d)
         R² of each variable on the first k factors, and on the first k axes of the genotypes, k from 0.
     gaps : ndarray of shape (K + 1,)
@@ -365,7 +378,7 @@ def sweep_table(rows: dict[str, list[SweepRow]], of_factors: Floats, of_axes: Fl
             row = of_variable[i]
             k, fit, null = row.n_factors, row.calibration, row.calibration.null
             values = (
-                k, name, fit.gif, fit.gif_se, row.median, row.top, *row.n_discoveries,
+                k, name, penalty, fit.gif, fit.gif_se, row.median, row.top, *row.n_discoveries,
                 null.mean, null.sd, null.null_proportion, float(of_factors[k, j]),
                 float(of_axes[k, j]) if k < len(of_axes) else np.nan, float(gaps[k]),
             )  # fmt: skip
@@ -376,27 +389,56 @@ def sweep_table(rows: dict[str, list[SweepRow]], of_factors: Floats, of_axes: Fl
 
 #: Columns of the table of a sweep.
 SWEEP_COLUMNS = (
-    "K", "VARIABLE", "GIF", "GIF_SE", "MEDIAN_ABS_T", "Q999_ABS_T", "N_FDR05", "N_FDR10", "NULL_MEAN", "NULL_SD",
-    "NULL_PROPORTION", "R2_FACTORS", "R2_PCS", "GAP",
+    "K", "VARIABLE", "LAMBDA", "GIF", "GIF_SE", "MEDIAN_ABS_T", "Q999_ABS_T", "N_FDR05", "N_FDR10", "NULL_MEAN",
+    "NULL_SD", "NULL_PROPORTION", "R2_FACTORS", "R2_PCS", "GAP",
 )  # fmt: skip
 
 
 def sweep_lines(sweep: Sweep, variables: tuple[str, ...]) -> list[str]:
-    """Return GIF and discoveries of each number of factors as lines of text, for up to three variables."""
-    shown = [visible(name) for name in variables[:MOST_SHOWN]]
-    width = max(22, *(len(name) for name in shown))
-    lines = [f"{'K':>4}" + "".join(f"  {name:>{width}}" for name in shown)]
-    lines += [f"{'':>4}" + f"  {'GIF    q<0.05':>{width}}" * len(shown)]
-    rows = sweep.table.to_pylist()
-    for first in range(0, len(rows), len(variables)):
-        cells = [
-            f"{with_error(row['GIF'], row['GIF_SE'])} {row['N_FDR05']:>9}" if row["GIF"] is not None else "no test"
-            for row in rows[first : first + len(shown)]
-        ]
-        lines.append(f"{rows[first]['K']:>4}" + "".join(f"  {cell:>{width}}" for cell in cells))
+    """Return GIF, discoveries and R² on the factors of each number of factors as lines of text.
+
+    Penalties stand side by side under each variable if all of this fits into one block of columns; otherwise each
+    penalty has a block of its own, with up to three variables.
+    """
+    penalties, shown = sweep.penalties, variables[:MOST_SHOWN]
+    if len(penalties) == 1:
+        lines = _columns(sweep.table, [(name, penalties[0]) for name in shown], [])
+    elif len(penalties) * len(variables) <= MOST_SHOWN:
+        pairs = [(name, penalty) for name in shown for penalty in penalties]
+        lines = _columns(sweep.table, pairs, [f"λ = {penalty}" for _, penalty in pairs])
+    else:
+        lines = []
+        for penalty in penalties:
+            lines += [f"λ = {penalty}" + (", that of the tables" if penalty == sweep.penalty else "")]
+            lines += [*_columns(sweep.table, [(name, penalty) for name in shown], []), ""]
+        lines.pop()
     if len(variables) > len(shown):
         lines.append(f"and {len(variables) - len(shown)} more variables in the sweep table")
+    if len(penalties) > 1:
+        lines += [
+            f"The tables are of λ = {sweep.penalty}. With enough factors the GIF falls as λ grows, right or wrong:",
+            "choose λ by what it does (docs/choices.md), never by the smallest GIF.",
+        ]
     return lines
+
+
+def _columns(table: pa.Table, pairs: list[tuple[str, str]], titles: list[str]) -> list[str]:
+    """Return GIF, discoveries and R² on the factors by K as lines of text, a column for each variable and penalty.
+
+    `titles` are second titles of the columns; none if there is none.
+    """
+    cells = {
+        (row["K"], row["VARIABLE"], row["LAMBDA"]): "no test"
+        if row["GIF"] is None
+        else f"{with_error(row['GIF'], row['GIF_SE'])} {row['N_FDR05']:>6} {row['R2_FACTORS']:.2f}"
+        for row in table.to_pylist()
+    }
+    lines = [("K", [visible(name) for name, _ in pairs])]
+    lines += [("", titles)] if titles else []
+    lines += [("", ["GIF  q<0.05   R²"] * len(pairs))]
+    lines += [(k, [cells[k, *pair] for pair in pairs]) for k in dict.fromkeys(table["K"].to_pylist())]
+    width = max(23, *(len(cell) for _, of_line in lines for cell in of_line))
+    return [f"{first:>4}" + "".join(f"  {cell:>{width}}" for cell in of_line) for first, of_line in lines]
 
 
 def histogram_table(rows: dict[str, list[SweepRow]]) -> pa.Table:
