@@ -33,6 +33,7 @@ def run(
     scale: Scale | None = None,
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
+    min_carriers: float | None = None,
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     seed: int = 0,
@@ -108,6 +109,10 @@ def run(
     calibrate : {"student", "chi2", "empirical-null", "none"}
         Source of the null distribution of the statistics: Student's t widened by the genomic inflation factor, χ²
         widened by it as in R's lfmm, a normal fitted to their centre, or theory alone.
+    min_carriers : float, optional
+        Effective carriers below which t of a SNP and variable is not Student's: the SNP then takes no part in the
+        calibration, and has no calibrated p, q and local FDR for this variable. By default 10, and 0, which calibrates
+        all, with "chi2" as in R.
     impute : {"mean", "factors"}
         Value of the missing calls of a tested SNP: its mean, or its fit to the factors by the samples that are called.
         Factors are always estimated with means.
@@ -265,6 +270,7 @@ def test_associations(
     sweep: str | Sequence[int] | None = None,
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
+    min_carriers: float | None = None,
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     n_threads: int | None = None,

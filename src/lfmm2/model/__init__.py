@@ -7,6 +7,7 @@ from lfmm2.model.association import (
     association_footprint,
     degrees_of_freedom,
 )
+from lfmm2.model.carriers import FEWEST_CARRIERS
 from lfmm2.model.columns import COLUMNS, Column, Columns, Origin, RowLayout, Status, Tables
 from lfmm2.model.eigensolvers import SolverOptions, Spectrum, solver_footprint
 from lfmm2.model.factors import (
@@ -22,7 +23,8 @@ from lfmm2.model.scree import LEVEL, Scree, compute_scree, suggest_factors
 from lfmm2.model.sweep import SweepModel, parse_sweep, sweep_footprint, variance_on_factors
 
 __all__ = [
-    "COLUMNS", "KRYLOV_PASSES", "LEVEL", "AssociationModel", "AssociationTest", "BlockStatistics", "Column",
+    "COLUMNS", "FEWEST_CARRIERS", "KRYLOV_PASSES", "LEVEL", "AssociationModel", "AssociationTest", "BlockStatistics",
+    "Column",
     "Columns", "LatentFactors", "Origin", "RidgeGeometry", "RowLayout", "Scree", "SolverOptions", "Spectrum",
     "Status", "SweepModel", "Tables", "association_footprint", "choose_solver", "compute_scree",
     "degrees_of_freedom", "estimate_from_matrix", "factor_bytes", "geometry_bytes", "parse_penalty",

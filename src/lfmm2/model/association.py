@@ -21,6 +21,7 @@ from lfmm2._choices import DEGREES_OF_FREEDOM, DEGREES_OF_FREEDOM_RULE
 from lfmm2._typing import Floats
 from lfmm2.errors import DegenerateProblemError, UsageError
 from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, Footprint, GenotypeMatrix, SnpRange, doubles
+from lfmm2.model.carriers import effective_carriers, has_few_carriers, unevenness, unevenness_of_directions
 from lfmm2.model.columns import COLUMNS, Columns, Status
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
@@ -58,6 +59,12 @@ class BlockStatistics:
         ratio, and the ridge effect of Eq. 4. Units: dosage per unit of the variable.
     f_stat : ndarray of shape (b,), float64
         Partial F of the d variables, with (d, df) degrees of freedom.
+    effective_carriers : ndarray of shape (b, d), float64
+        Effective carriers of each SNP and variable, see `lfmm2.model.carriers`; NaN where they are not known.
+    least_carriers : ndarray of shape (b,), float64
+        The fewest of them over the variables.
+    t_sound, f_sound : ndarray of shape (b, d) and (b,), float64
+        `t` and `f_stat`, NaN where there are too few effective carriers for their null distributions.
     var_variables, var_factors, var_residual : ndarray of shape (b,), float64
         Shares of ‖y‖²: what the variables add to the factors, factors with nuisance variables, residual. They sum to 1.
     loadings : ndarray of shape (b, K) or (b, 0), float64
@@ -78,6 +85,10 @@ class BlockStatistics:
     t: Floats
     ridge_beta: Floats
     f_stat: Floats
+    effective_carriers: Floats
+    least_carriers: Floats
+    t_sound: Floats
+    f_sound: Floats
     var_variables: Floats
     var_factors: Floats
     var_residual: Floats
@@ -168,6 +179,10 @@ class AssociationTest(Protocol):
     ) -> Iterator[BlockStatistics]:
         """Yield the statistics of every SNP of a range, by blocks in order, in one pass."""
 
+    @property
+    def unevenness(self) -> Floats:
+        """Return the unevenness of the variables, as far as others and factors leave them, shape (d,)."""
+
     def null(self, joint: bool) -> TestStatistic:
         """Return the theoretical null distribution of the statistic of a variable, or of the joint test."""
 
@@ -184,7 +199,7 @@ def association_footprint(n_samples: int, n_columns: int, n_variables: int, n_lo
         Columns of the loadings.
     """
     # Regressors, Q, R and the map to ridge effects; for each SNP, a few numbers of each variable, and temporaries.
-    return Footprint(doubles((n_samples, 4 * n_columns)), doubles((8 * n_variables + 48 + 2 * n_loadings,)))
+    return Footprint(doubles((n_samples, 4 * n_columns)), doubles((14 * n_variables + 56 + 2 * n_loadings,)))
 
 
 class AssociationModel:
@@ -205,11 +220,15 @@ class AssociationModel:
     ploidy : int, optional
         Copies of an allele that a sample has at most, by which mean dosages are divided. None if it is not known, or if
         the genotypes are no dosages: frequencies are then NaN.
+    fewest_carriers : float
+        Effective carriers below which a test is not sound, see `BlockStatistics.t_sound`.
 
     Attributes
     ----------
     df : int
         Residual degrees of freedom.
+    unevenness : ndarray of shape (d,), float64
+        Unevenness of the variables, as far as others and factors leave them, see `lfmm2.model.carriers`.
     Q, R : ndarray of shape (n, D + K) and (D + K, D + K), float64
         QR decomposition of the centred regressors [nuisance | Û | X], with columns scaled to length one.
     ks, dfs : tuple of int
@@ -231,11 +250,13 @@ class AssociationModel:
         df: str,
         loadings: bool = False,
         ploidy: int | None = 2,
+        fewest_carriers: float = 0.0,
     ) -> None:
         n, n_variables = ridge.X.shape
         self.df = degrees_of_freedom(n, n_variables, factors.n_factors, df)
         self.n_reported = n_reported
         self.ploidy = ploidy
+        self.fewest_carriers = fewest_carriers
         self.ks: tuple[int, ...] = ()
         self.dfs: tuple[int, ...] = ()
         self.n_nuisance = n_variables - n_reported
@@ -256,6 +277,7 @@ class AssociationModel:
         self._coefficients = R_inverse.T / lengths[last]  # (d, d): beta = z_x @ this
         self._se_factor = np.linalg.norm(R_inverse, axis=1) / lengths[last]  # (d,)
         self.Q, self.R = Q, R
+        self.unevenness = unevenness_of_directions(Q[:, last] @ self._coefficients)  # (d,)
         effects = ridge.effect_map(factors.U, factors.loadings_map)[:n_reported].T  # (n, d)
         self._to_ridge = Q.T @ effects  # (D + K, d)
         self._to_loadings = Q.T @ factors.loadings_map[:, : self.n_loadings]  # (D + K, K) or (D + K, 0)
@@ -301,6 +323,8 @@ class AssociationModel:
             f_stat = (explained_by_variables / d) / (rss / self.df)
             shares = np.stack([explained_by_variables, explained_by_factors, rss])  # (3, b)
             shares /= shares.sum(axis=0)
+        carriers, few = self._count_carriers(block)  # (b, d)
+        carriers[missing] = np.nan
         ridge_beta = by_equal_parts(z, self._to_ridge)  # (b, d)
         loadings = by_equal_parts(z, self._to_loadings)  # (b, K) or (b, 0)
         for array in (beta, se, t, ridge_beta, f_stat, *shares, loadings):
@@ -315,6 +339,10 @@ class AssociationModel:
             t=t,
             ridge_beta=ridge_beta,
             f_stat=f_stat,
+            effective_carriers=carriers,
+            least_carriers=carriers.min(axis=1),
+            t_sound=np.where(few, np.nan, t),
+            f_sound=np.where(few.any(axis=1), np.nan, f_stat),
             var_variables=shares[0],
             var_factors=shares[1],
             var_residual=shares[2],
@@ -322,6 +350,19 @@ class AssociationModel:
             held_out=np.empty((len(z), 0)) if block.imputation is None else block.imputation,
             t_by_k=np.empty((len(z), 0, d)),
         )
+
+    def _count_carriers(self, block: CrossProducts) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return the effective carriers of each SNP and variable, and where they are too few, shapes (b, d)."""
+        n = len(self.Q)
+        carriers = effective_carriers(unevenness_of_block(block), self.unevenness, n)
+        return carriers, has_few_carriers(carriers, self.fewest_carriers, n)
+
+
+def unevenness_of_block(block: CrossProducts) -> Floats:
+    """Return the unevenness of the SNPs of a block, shape (b,); NaN where it is not known."""
+    if block.skewness is None or block.kurtosis is None:
+        return np.full(len(block.n_called), np.nan)
+    return unevenness(block.skewness, block.kurtosis)
 
 
 def residual_squares(block: CrossProducts, rows: NDArray[np.intp], Q: Floats) -> Floats:

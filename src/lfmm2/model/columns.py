@@ -74,6 +74,9 @@ class Column:
         Texts that the tables have in place of the whole numbers 0, 1, ... of the model.
     is_tested : bool
         True if p, q and the local FDR of its table are those of this statistic.
+    is_sound : bool
+        True if the null distribution and all columns of `Origin.CALIBRATION` are those of this statistic: the tested
+        one, but NaN where its theoretical null distribution does not hold. No table has the column.
     is_rate : bool
         True if the column is a rate of false discoveries, by which hits can be chosen.
     in_hits : bool
@@ -88,6 +91,7 @@ class Column:
     dtype: str = "float64"
     labels: tuple[str, ...] = ()
     is_tested: bool = False
+    is_sound: bool = False
     is_rate: bool = False
     in_hits: bool = False
 
@@ -134,7 +138,9 @@ class Columns:
     """
 
     def __init__(self, columns: Iterable[Column]) -> None:
-        self._all = tuple(columns)
+        every = tuple(columns)
+        self._all = tuple(column for column in every if not column.is_sound)
+        self._sound = tuple(column for column in every if column.is_sound)
         names = [column.name for column in self]
         attributes = [column.attribute for column in self if column.attribute]
         if len({*names}) < len(names) or len({*attributes}) < len(attributes):
@@ -143,7 +149,7 @@ class Columns:
             joint: tuple(c for c in self if c.tables is not (Tables.VARIABLE if joint else Tables.JOINT))
             for joint in (False, True)
         }
-        stored = [column for column in self if column.origin is Origin.MODEL]
+        stored = [column for column in every if column.origin is Origin.MODEL]
         self._layouts = {
             per_variable: RowLayout(tuple(c.attribute for c in stored if (c.tables is Tables.VARIABLE) == per_variable))
             for per_variable in (False, True)
@@ -157,7 +163,7 @@ class Columns:
 
     def extended(self, *more: Column) -> Columns:
         """Return these columns with further ones before the last, which is the status."""
-        return Columns([*self._all[:-1], *more, self._all[-1]])
+        return Columns([*self._sound, *self._all[:-1], *more, self._all[-1]])
 
     def of_table(self, joint: bool) -> tuple[Column, ...]:
         """Return the columns of the table of a variable, or of the joint test, in order."""
@@ -166,6 +172,11 @@ class Columns:
     def tested(self, joint: bool) -> str:
         """Return the name in Python of the tested statistic of the table of a variable, or of the joint table."""
         return next(column.attribute for column in self.of_table(joint) if column.is_tested)
+
+    def calibrated(self, joint: bool) -> str:
+        """Return the name in Python of the statistic that is calibrated: the sound one, or else the tested one."""
+        tables = Tables.JOINT if joint else Tables.VARIABLE
+        return next((column.attribute for column in self._sound if column.tables is tables), self.tested(joint))
 
     def layout(self, per_variable: bool) -> RowLayout:
         """Return the order in stored rows of the statistics per variable, or of those that all variables share."""
@@ -203,6 +214,7 @@ _shared = partial(Column, tables=Tables.ALL)
 _derived = partial(Column, tables=Tables.ALL, origin=Origin.STATISTIC)
 _calibrated = partial(Column, tables=Tables.ALL, origin=Origin.CALIBRATION)
 _joint = partial(Column, tables=Tables.JOINT)
+_sound = partial(Column, "", is_sound=True)
 
 #: Columns of the least-squares regression on variables and factors.
 COLUMNS = Columns(
@@ -221,6 +233,11 @@ COLUMNS = Columns(
         Column("T_STAT", "BETA / SE", "t", is_tested=True),
         _joint("F_STAT", "partial F of all variables given the factors, with (d, df) degrees of freedom", "f_stat",
                is_tested=True),
+        _sound("T_STAT where effective carriers are enough", "t_sound"),
+        _sound("F_STAT where effective carriers are enough", "f_sound", tables=Tables.JOINT),
+        Column("EFF_CARRIERS", "effective carriers: rare alleles that are expected where the variable has its mass; "
+               "below `--min-carriers` the columns from P_CAL to LFDR are missing", "effective_carriers", in_hits=True),
+        _joint("LEAST_CARRIERS", "the fewest effective carriers over the variables", "least_carriers"),
         _derived("P", "p of the statistic as it is: Student's of T_STAT, two-sided, or that of F_STAT", "p",
                  in_hits=True),
         _derived("NEG_LOG10_P", "−log₁₀ P, which never underflows", "neg_log10_p"),

@@ -32,7 +32,9 @@ from lfmm2.model.association import (
     by_equal_parts,
     degrees_of_freedom,
     residual_squares,
+    unevenness_of_block,
 )
+from lfmm2.model.carriers import effective_carriers, has_few_carriers, unevenness_of_directions
 from lfmm2.model.columns import Columns, Status
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
@@ -85,7 +87,7 @@ def parse_sweep(sweep: Any) -> tuple[int, ...]:
 def sweep_footprint(n_columns: int, n_variables: int, n_k: int) -> Footprint:
     """Return the memory of a block that a sweep over n_k numbers of factors takes beside the model of one."""
     # Products, t and their temporaries; and products with the columns of the chosen number of factors.
-    return Footprint(0, doubles((6 * n_k * n_variables + 3 * n_columns,)))
+    return Footprint(0, doubles((9 * n_k * n_variables + 3 * n_columns,)))
 
 
 class SweepModel:
@@ -107,8 +109,8 @@ class SweepModel:
         Rule for the degrees of freedom, see `degrees_of_freedom`.
     loadings : bool
         True to compute V too.
-    ploidy : int, optional
-        As of `AssociationModel`.
+    ploidy, fewest_carriers
+        As of `AssociationModel`; t of a k is NaN where effective carriers are too few with it.
 
     Attributes
     ----------
@@ -130,11 +132,14 @@ class SweepModel:
         df: str,
         loadings: bool = False,
         ploidy: int | None = 2,
+        fewest_carriers: float = 0.0,
     ) -> None:
         n, n_variables = ridge.X.shape
         self.ks = ks
         self.dfs = tuple(degrees_of_freedom(n, n_variables, k, df) for k in ks)
-        self.chosen = AssociationModel(ridge, factors.leading(n_factors), n_reported, df, loadings, ploidy)
+        chosen = factors.leading(n_factors)
+        self.chosen = AssociationModel(ridge, chosen, n_reported, df, loadings, ploidy, fewest_carriers)
+        self.fewest_carriers = fewest_carriers
         self.df = self.chosen.df
         self.n_reported, self.n_loadings = n_reported, self.chosen.n_loadings
         largest = factors.leading(max(n_factors, *ks))
@@ -155,6 +160,9 @@ class SweepModel:
         self._bases = np.hstack(bases)  # (rank, n_k d)
         # t is the component of y along one of these unit vectors, divided by the residual standard deviation.
         self._directions = np.hstack(directions)  # (rank, n_k d)
+        # The directions of one k at a time, because those of all k in the space of the samples may take much memory.
+        of_each = [unevenness_of_directions(self._Q @ direction) for direction in directions]
+        self._unevenness = np.concatenate(of_each)  # (n_k d,)
 
     def statistics(
         self, genotypes: GenotypeMatrix, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
@@ -172,7 +180,16 @@ class SweepModel:
             t = self.t(block.by_mean or block)
             # t is kept where the chosen model fits perfectly, since a model with fewer factors need not.
             t[np.isin(statistics.status, (Status.NO_VARIATION, Status.ALL_MISSING))] = np.nan
+            if self.fewest_carriers > 0:
+                carriers = effective_carriers(unevenness_of_block(block), self._unevenness, len(self._Q))
+                few = has_few_carriers(carriers, self.fewest_carriers, len(self._Q))
+                t[few.reshape(t.shape)] = np.nan
             yield replace(statistics, t_by_k=t)
+
+    @property
+    def unevenness(self) -> Floats:
+        """Return the unevenness of the variables with `n_factors`."""
+        return self.chosen.unevenness
 
     @property
     def columns(self) -> Columns:

@@ -13,7 +13,7 @@ from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.errors import UsageError
 from lfmm2.files import check_prefix_name
 from lfmm2.genotypes import check_ploidy, parse_missing_calls
-from lfmm2.model import SolverOptions, parse_penalty, parse_sweep
+from lfmm2.model import FEWEST_CARRIERS, SolverOptions, parse_penalty, parse_sweep
 from lfmm2.pipeline.options import OPTIONS, TABLE
 from lfmm2.process import Progress
 
@@ -93,11 +93,20 @@ class TestOptions:
     df: DegreesOfFreedom = DEFAULTS["df"]
     sweep: Any = DEFAULTS["sweep"]
     calibrate: Calibration = DEFAULTS["calibrate"]
+    min_carriers: float | None = DEFAULTS["min_carriers"]
     impute: Imputation = DEFAULTS["impute"]
     loadings: bool = DEFAULTS["loadings"]
 
     def __post_init__(self) -> None:
         _check(self)
+
+    @property
+    def fewest_carriers(self) -> float:
+        """Effective carriers below which a test is not calibrated."""
+        if self.min_carriers is not None:
+            return float(self.min_carriers)
+        # R's lfmm, which chi2 follows, calibrates every SNP.
+        return 0.0 if self.calibrate == "chi2" else FEWEST_CARRIERS
 
     @property
     def ks(self) -> tuple[int, ...]:

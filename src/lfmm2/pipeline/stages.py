@@ -23,11 +23,12 @@ from lfmm2.model import (
     warn_unless_converged,
 )
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept, read_text
+from lfmm2.pipeline.few_carriers import describe_few_carriers, few_carriers_notes
 from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_note, missing_calls_note
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
-from lfmm2.results import MissingCallFacts
+from lfmm2.results import CarrierFacts, MissingCallFacts
 from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_table, sweep_table
 
 
@@ -67,6 +68,8 @@ class Tested:
         Warnings about missing calls and the calibrations.
     missing_calls : MissingCallFacts or None
         Missing rates of the samples; None where genotypes do not count missing calls by sample.
+    carriers : CarrierFacts
+        Tests that are not calibrated because of few carriers.
     """
 
     store: StatisticsStore
@@ -75,6 +78,7 @@ class Tested:
     held_out: HeldOutError | None
     notes: list[str]
     missing_calls: MissingCallFacts | None
+    carriers: CarrierFacts
 
 
 def estimate_factors(
@@ -128,10 +132,11 @@ def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine
     test, ks, d = inputs.options.test, inputs.numbers.ks, len(inputs.variables.names)
     ploidy = inputs.tested_source.ploidy
     model: AssociationTest
+    common = (d, test.df, test.loadings, ploidy, test.fewest_carriers)
     if ks:
-        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings, ploidy)
+        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, *common)
     else:
-        model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings, ploidy)
+        model = AssociationModel(inputs.ridge, fit.factors, *common)
     fill = None
     if test.impute == "factors":
         fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))
@@ -157,11 +162,13 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
         if name != "joint" or len(names) > 1
         for note in calibration_notes(calibration, test.calibrate, name)
     ]
+    carriers = describe_few_carriers(store, names, test.fewest_carriers)
+    notes += few_carriers_notes(carriers, inputs.variables.values)
     for note in notes:
         warnings.warn(note, CalibrationWarning, stacklevel=6)
     sweep = _summarise_sweep(inputs, fit, store) if inputs.numbers.ks else None
     held_out = store.held_out_error() if test.impute == "factors" else None
-    return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls)
+    return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls, carriers)
 
 
 def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Sweep:

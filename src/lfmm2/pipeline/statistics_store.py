@@ -178,9 +178,12 @@ class StatisticsStore:
         self.status_counts += np.bincount(status, minlength=len(Status))
 
     def _magnitudes(self, rows: Floats, variable: int | None) -> Floats:
-        """Return t of rows of a variable, or sqrt(F) of shared rows if `variable` is None: the values to calibrate."""
+        """Return t of rows of a variable, or sqrt(F) of shared rows if `variable` is None: the values to calibrate.
+
+        They are NaN where the theoretical null distribution does not hold.
+        """
         joint = variable is None
-        statistic = (self._shared if joint else self._own).column(rows, self.columns.tested(joint))
+        statistic = (self._shared if joint else self._own).column(rows, self.columns.calibrated(joint))
         return self._model.null(joint).magnitudes(statistic)
 
     def append(self, block: BlockStatistics) -> None:
@@ -211,6 +214,22 @@ class StatisticsStore:
         store = self.common if variable is None else self.rows[variable]
         for rows in store.blocks(BLOCK_ROWS):
             yield self._magnitudes(rows, variable)
+
+    @property
+    def unevenness(self) -> list[float]:
+        """Unevenness of each variable, as far as others and factors leave it."""
+        values: list[float] = self._model.unevenness.tolist()
+        return values
+
+    @property
+    def n_tests(self) -> int:
+        """SNPs that have a statistic."""
+        return int(self.status_counts[Status.OK])
+
+    @property
+    def n_few_carriers(self) -> list[int]:
+        """SNPs of each variable, then of the joint test, that have a statistic and are not calibrated."""
+        return [self.n_tests - histogram.n for histogram in self.histograms]
 
     @property
     def df(self) -> int:

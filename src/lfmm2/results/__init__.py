@@ -6,6 +6,7 @@ from lfmm2.results.file_names import FIXED_ENDINGS, SMALL_ENDINGS
 from lfmm2.results.former_files import find_former_files, find_inputs
 from lfmm2.results.record import (
     CalibrationFacts,
+    CarrierFacts,
     FactorFacts,
     FilterFacts,
     GenotypesUsed,
@@ -20,15 +21,17 @@ from lfmm2.results.record import (
     WrittenFile,
     from_json,
 )
-from lfmm2.results.run_log import as_log, result_lines, sample_lines
+from lfmm2.results.run_log import as_log, carrier_lines, result_lines, sample_lines
 from lfmm2.results.stored_record import open_record, verify
 from lfmm2.results.stored_run import BLOCK_ROWS, AnyRun, StoredRun, open_run
 from lfmm2.results.tables import loadings_schema, loadings_table, statistics_table, table_schema
 
 __all__ = [
-    "BLOCK_ROWS", "FIXED_ENDINGS", "SMALL_ENDINGS", "AnyRun", "AssociationResult", "CalibrationFacts", "FactorFacts",
+    "BLOCK_ROWS", "FIXED_ENDINGS", "SMALL_ENDINGS", "AnyRun", "AssociationResult", "CalibrationFacts", "CarrierFacts",
+    "FactorFacts",
     "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "MemorySource", "MissingCallFacts", "RunRecord",
     "SampleFilterFacts", "ScreeFacts", "StoredRun", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log",
+    "carrier_lines",
     "find_former_files", "find_inputs", "from_json", "loadings_schema", "loadings_table", "open_record", "open_run",
     "read_factors", "read_results", "result_lines", "sample_lines", "statistics_table", "table_schema", "verify",
     "write_factors",

@@ -83,6 +83,7 @@ def _test_lines(record: RunRecord) -> dict[str, str]:
         if test.method == "empirical-null":
             null = f"N({_format_number(test.mean, '.3f')}, {_format_number(test.sd, '.3f')}²)"
             lines[f"null of {name}"] = f"{null}, share {_format_number(test.null_proportion, '.3f')}"
+    lines |= carrier_lines(record)
     if (imputation := record.imputation) is not None:
         lines["imputation"] = (
             f"error of {with_spaces(imputation.n_held_out)} held-out calls "
@@ -93,6 +94,17 @@ def _test_lines(record: RunRecord) -> dict[str, str]:
         if imputation.n_left_at_mean:
             lines["left at the mean"] = f"missing calls of {with_spaces(imputation.n_left_at_mean)} SNPs"
     return lines
+
+
+def carrier_lines(record: RunRecord) -> dict[str, str]:
+    """Return how many SNPs of each test are not calibrated because of few effective carriers, where there are any."""
+    carriers = record.carriers
+    return {
+        f"few carriers of {name}": f"{with_spaces(n_few)} of {with_spaces(carriers.n_tests)} SNPs, not calibrated "
+        f"and without q (fewer than {carriers.fewest:g} effective carriers)"
+        for name, n_few in carriers.n_few.items()
+        if n_few
+    }
 
 
 def _format_number(value: float, form: str) -> str:

@@ -28,19 +28,26 @@ class CalibratedStatistic:
     calibration : Calibration
     q_of_scores : callable, optional
         Returns Benjamini-Hochberg q of calibrated scores; needed if `statistic` is that of some of the SNPs only.
+    sound : ndarray of shape (n,), float64, optional
+        The statistic with NaN where it is not to be calibrated; `statistic` itself if None.
     """
 
     def __init__(
-        self, statistic: Floats, calibration: Calibration, q_of_scores: Callable[[Floats], Floats] | None = None
+        self,
+        statistic: Floats,
+        calibration: Calibration,
+        q_of_scores: Callable[[Floats], Floats] | None = None,
+        sound: Floats | None = None,
     ) -> None:
         self._statistic = statistic
+        self._sound = statistic if sound is None else sound
         self._calibration = calibration
         self._q_of_scores = q_of_scores
 
     @cached_property
     def _magnitudes(self) -> Floats:
         """Return the values that are calibrated: t itself, or sqrt(F)."""
-        return self._calibration.statistic.magnitudes(self._statistic)
+        return self._calibration.statistic.magnitudes(self._sound)
 
     @cached_property
     def _scores(self) -> Floats:
@@ -105,8 +112,11 @@ def tested_statistic(
     q_of_scores: Callable[[Floats], Floats] | None = None,
 ) -> CalibratedStatistic:
     """Return the tested statistic of the table of a variable, or of the joint table; see `statistics_table`."""
-    attribute = columns.tested(joint=rows is None)
-    return CalibratedStatistic(columns.stored(attribute, common, rows), calibration, q_of_scores)
+    joint = rows is None
+    statistic, sound = (
+        columns.stored(name, common, rows) for name in (columns.tested(joint), columns.calibrated(joint))
+    )
+    return CalibratedStatistic(statistic, calibration, q_of_scores, sound)
 
 
 def statistics_table(
