@@ -69,6 +69,8 @@ SET: dict[str, tuple[str, Any]] = {
     "seed": ("11", 11),
     "df": ("paper", "paper"),
     "calibrate": ("none", "none"),
+    "min_carriers": ("3", 3),
+    "spa": ("", True),
     "impute": ("factors", "factors"),
     "out": ("results", "results"),
     "format": ("tsv.gz", "tsv.gz"),

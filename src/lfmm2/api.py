@@ -34,6 +34,7 @@ def run(
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
     min_carriers: float | None = None,
+    spa: bool = False,
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     seed: int = 0,
@@ -113,6 +114,9 @@ def run(
         Effective carriers below which t of a SNP and variable is not Student's: the SNP then takes no part in the
         calibration, and has no calibrated p, q and local FDR for this variable. By default 10, and 0, which calibrates
         all, with "chi2" as in R.
+    spa : bool
+        Test these SNPs too, by a saddlepoint approximation of the distribution of their score, for which calls must be
+        those of diploids. The joint test does without them.
     impute : {"mean", "factors"}
         Value of the missing calls of a tested SNP: its mean, or its fit to the factors by the samples that are called.
         Factors are always estimated with means.
@@ -271,6 +275,7 @@ def test_associations(
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
     min_carriers: float | None = None,
+    spa: bool = False,
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     n_threads: int | None = None,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 import scipy.linalg
@@ -22,9 +22,10 @@ from lfmm2._typing import Floats
 from lfmm2.errors import DegenerateProblemError, UsageError
 from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, Footprint, GenotypeMatrix, SnpRange, doubles
 from lfmm2.model.carriers import effective_carriers, has_few_carriers, unevenness, unevenness_of_directions
-from lfmm2.model.columns import COLUMNS, Columns, Status
+from lfmm2.model.columns import COLUMNS, COLUMNS_WITH_SPA, Columns, Status
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
+from lfmm2.model.spa import SMALL_T, saddlepoint_t
 from lfmm2.statistics import JointStatistic, StudentStatistic, TestStatistic
 
 # A residual sum of squares below this share of ‖y‖² has lost half of its digits to cancellation, and is computed again
@@ -34,6 +35,8 @@ CANCELLATION = 1e-8
 RESIDUAL_ROWS = 64
 # SNPs of one product. Every block but the last is a whole multiple of them, so that all products have the same shape.
 PART_SNPS = 512
+# Vectors of the length of a SNP that its test by saddlepoint holds at once: three probabilities, and their products.
+SADDLEPOINT_VECTORS = 24
 # A residual sum of squares below this share of ‖y‖² is rounding error alone: the SNP is fitted perfectly.
 PERFECT_FIT = 1e-24
 
@@ -65,6 +68,9 @@ class BlockStatistics:
         The fewest of them over the variables.
     t_sound, f_sound : ndarray of shape (b, d) and (b,), float64
         `t` and `f_stat`, NaN where there are too few effective carriers for their null distributions.
+    t_spa : ndarray of shape (b, d) or (b, 0), float64
+        Where `t_sound` is NaN for this reason, Student's t with the p of the saddlepoint approximation; no columns
+        unless asked for.
     var_variables, var_factors, var_residual : ndarray of shape (b,), float64
         Shares of ‖y‖²: what the variables add to the factors, factors with nuisance variables, residual. They sum to 1.
     loadings : ndarray of shape (b, K) or (b, 0), float64
@@ -89,6 +95,7 @@ class BlockStatistics:
     least_carriers: Floats
     t_sound: Floats
     f_sound: Floats
+    t_spa: Floats
     var_variables: Floats
     var_factors: Floats
     var_residual: Floats
@@ -199,7 +206,8 @@ def association_footprint(n_samples: int, n_columns: int, n_variables: int, n_lo
         Columns of the loadings.
     """
     # Regressors, Q, R and the map to ridge effects; for each SNP, a few numbers of each variable, and temporaries.
-    return Footprint(doubles((n_samples, 4 * n_columns)), doubles((14 * n_variables + 56 + 2 * n_loadings,)))
+    vectors = 4 * n_columns + n_variables + SADDLEPOINT_VECTORS
+    return Footprint(doubles((n_samples, vectors)), doubles((14 * n_variables + 56 + 2 * n_loadings,)))
 
 
 class AssociationModel:
@@ -222,6 +230,8 @@ class AssociationModel:
         the genotypes are no dosages: frequencies are then NaN.
     fewest_carriers : float
         Effective carriers below which a test is not sound, see `BlockStatistics.t_sound`.
+    spa : bool
+        True to test these SNPs by the saddlepoint approximation; the genotypes must be dosages of diploids.
 
     Attributes
     ----------
@@ -240,7 +250,7 @@ class AssociationModel:
         As `degrees_of_freedom`; or if a variable is a linear combination of factors and other variables.
     """
 
-    columns: ClassVar[Columns] = COLUMNS
+    columns: Columns = COLUMNS
 
     def __init__(
         self,
@@ -251,12 +261,16 @@ class AssociationModel:
         loadings: bool = False,
         ploidy: int | None = 2,
         fewest_carriers: float = 0.0,
+        spa: bool = False,
     ) -> None:
         n, n_variables = ridge.X.shape
         self.df = degrees_of_freedom(n, n_variables, factors.n_factors, df)
         self.n_reported = n_reported
         self.ploidy = ploidy
         self.fewest_carriers = fewest_carriers
+        if spa:
+            self.columns = COLUMNS_WITH_SPA
+        self.spa = spa
         self.ks: tuple[int, ...] = ()
         self.dfs: tuple[int, ...] = ()
         self.n_nuisance = n_variables - n_reported
@@ -277,7 +291,8 @@ class AssociationModel:
         self._coefficients = R_inverse.T / lengths[last]  # (d, d): beta = z_x @ this
         self._se_factor = np.linalg.norm(R_inverse, axis=1) / lengths[last]  # (d,)
         self.Q, self.R = Q, R
-        self.unevenness = unevenness_of_directions(Q[:, last] @ self._coefficients)  # (d,)
+        self._directions = Q[:, last] @ self._coefficients  # (n, d): beta = y @ this
+        self.unevenness = unevenness_of_directions(self._directions)  # (d,)
         effects = ridge.effect_map(factors.U, factors.loadings_map)[:n_reported].T  # (n, d)
         self._to_ridge = Q.T @ effects  # (D + K, d)
         self._to_loadings = Q.T @ factors.loadings_map[:, : self.n_loadings]  # (D + K, K) or (D + K, 0)
@@ -343,6 +358,7 @@ class AssociationModel:
             least_carriers=carriers.min(axis=1),
             t_sound=np.where(few, np.nan, t),
             f_sound=np.where(few.any(axis=1), np.nan, f_stat),
+            t_spa=self._test_by_saddlepoint(block, beta, t, few) if self.spa else np.empty((len(z), 0)),
             var_variables=shares[0],
             var_factors=shares[1],
             var_residual=shares[2],
@@ -356,6 +372,20 @@ class AssociationModel:
         n = len(self.Q)
         carriers = effective_carriers(unevenness_of_block(block), self.unevenness, n)
         return carriers, has_few_carriers(carriers, self.fewest_carriers, n)
+
+    def _test_by_saddlepoint(self, block: CrossProducts, beta: Floats, t: Floats, few: NDArray[np.bool_]) -> Floats:
+        """Return t of the p by saddlepoint where there are few carriers, NaN elsewhere, shape (b, d)."""
+        t_spa = np.where(few, t, np.nan)
+        squares = (self._directions**2).sum(axis=0)  # (d,)
+        # One SNP at a time, so that the bits of a SNP do not depend on the others of its block.
+        for row, j in np.argwhere(few & (np.abs(t) > SMALL_T)):
+            direction, score, mean = self._directions[:, j], float(beta[row, j]), float(block.mean[row])
+            fitted = mean + self.Q @ block.products[row] - direction * (score / squares[j])  # (n,)
+            # Heterozygotes have 1 · (2 − 1), others 0: their share is the mean of y (2 − y) over the called samples.
+            heterozygosity = 2 * mean - mean**2 - float(block.sum_squares[row]) / int(block.n_called[row])
+            size = saddlepoint_t(score, direction, fitted, mean, heterozygosity, self.df)
+            t_spa[row, j] = np.copysign(size, score)
+        return t_spa
 
 
 def unevenness_of_block(block: CrossProducts) -> Floats:

@@ -77,6 +77,9 @@ class Column:
     is_sound : bool
         True if the null distribution and all columns of `Origin.CALIBRATION` are those of this statistic: the tested
         one, but NaN where its theoretical null distribution does not hold. No table has the column.
+    is_stand_in : bool
+        True if the column has t of the p of another test for SNPs whose sound statistic is NaN. Their p, calibrated p
+        and q are those of it, but the null distribution is not fitted to it. No table has the column.
     is_rate : bool
         True if the column is a rate of false discoveries, by which hits can be chosen.
     in_hits : bool
@@ -92,6 +95,7 @@ class Column:
     labels: tuple[str, ...] = ()
     is_tested: bool = False
     is_sound: bool = False
+    is_stand_in: bool = False
     is_rate: bool = False
     in_hits: bool = False
 
@@ -139,8 +143,8 @@ class Columns:
 
     def __init__(self, columns: Iterable[Column]) -> None:
         every = tuple(columns)
-        self._all = tuple(column for column in every if not column.is_sound)
-        self._sound = tuple(column for column in every if column.is_sound)
+        self._all = tuple(column for column in every if not (column.is_sound or column.is_stand_in))
+        self._hidden = tuple(column for column in every if column.is_sound or column.is_stand_in)
         names = [column.name for column in self]
         attributes = [column.attribute for column in self if column.attribute]
         if len({*names}) < len(names) or len({*attributes}) < len(attributes):
@@ -163,7 +167,7 @@ class Columns:
 
     def extended(self, *more: Column) -> Columns:
         """Return these columns with further ones before the last, which is the status."""
-        return Columns([*self._sound, *self._all[:-1], *more, self._all[-1]])
+        return Columns([*self._hidden, *self._all[:-1], *more, self._all[-1]])
 
     def of_table(self, joint: bool) -> tuple[Column, ...]:
         """Return the columns of the table of a variable, or of the joint test, in order."""
@@ -176,7 +180,14 @@ class Columns:
     def calibrated(self, joint: bool) -> str:
         """Return the name in Python of the statistic that is calibrated: the sound one, or else the tested one."""
         tables = Tables.JOINT if joint else Tables.VARIABLE
-        return next((column.attribute for column in self._sound if column.tables is tables), self.tested(joint))
+        sound = (column.attribute for column in self._hidden if column.is_sound and column.tables is tables)
+        return next(sound, self.tested(joint))
+
+    def stand_in(self, joint: bool) -> str | None:
+        """Return the name in Python of the statistic that stands in where the sound one is NaN; None without one."""
+        tables = Tables.JOINT if joint else Tables.VARIABLE
+        others = (column.attribute for column in self._hidden if column.is_stand_in and column.tables is tables)
+        return next(others, None)
 
     def layout(self, per_variable: bool) -> RowLayout:
         """Return the order in stored rows of the statistics per variable, or of those that all variables share."""
@@ -257,3 +268,11 @@ COLUMNS = Columns(
                 dtype="string", labels=tuple(status.name for status in Status)),
     ]
 )  # fmt: skip
+
+#: The same where tests with few carriers have p by the saddlepoint approximation.
+COLUMNS_WITH_SPA = COLUMNS.extended(Column("", "t of the p by saddlepoint", "t_spa", is_stand_in=True))
+
+
+def columns_of_test(spa: bool) -> Columns:
+    """Return the columns of the least-squares regression, with or without the saddlepoint approximation."""
+    return COLUMNS_WITH_SPA if spa else COLUMNS

@@ -109,7 +109,7 @@ class SweepModel:
         Rule for the degrees of freedom, see `degrees_of_freedom`.
     loadings : bool
         True to compute V too.
-    ploidy, fewest_carriers
+    ploidy, fewest_carriers, spa
         As of `AssociationModel`; t of a k is NaN where effective carriers are too few with it.
 
     Attributes
@@ -133,12 +133,13 @@ class SweepModel:
         loadings: bool = False,
         ploidy: int | None = 2,
         fewest_carriers: float = 0.0,
+        spa: bool = False,
     ) -> None:
         n, n_variables = ridge.X.shape
         self.ks = ks
         self.dfs = tuple(degrees_of_freedom(n, n_variables, k, df) for k in ks)
         chosen = factors.leading(n_factors)
-        self.chosen = AssociationModel(ridge, chosen, n_reported, df, loadings, ploidy, fewest_carriers)
+        self.chosen = AssociationModel(ridge, chosen, n_reported, df, loadings, ploidy, fewest_carriers, spa)
         self.fewest_carriers = fewest_carriers
         self.df = self.chosen.df
         self.n_reported, self.n_loadings = n_reported, self.chosen.n_loadings

@@ -18,11 +18,11 @@ _MOST_FEW = 0.5
 _UNEVEN = 2.0
 
 
-def describe_few_carriers(store: StatisticsStore, names: Sequence[str], fewest: float) -> CarrierFacts:
-    """Return how many SNPs of each variable have too few effective carriers to be calibrated."""
+def describe_few_carriers(store: StatisticsStore, names: Sequence[str], fewest: float, spa: bool) -> CarrierFacts:
+    """Return how many SNPs of each variable have fewer effective carriers than `fewest`, and whether `spa` tests them."""
     tables = [*names, "joint"] if len(names) > 1 else list(names)
     n_few = dict(zip(tables, store.n_few_carriers[: len(tables)], strict=True))
-    return CarrierFacts(fewest, n_few, store.n_tests, dict(zip(names, store.unevenness, strict=True)))
+    return CarrierFacts(fewest, n_few, store.n_tests, spa, dict(zip(names, store.unevenness, strict=True)))
 
 
 def few_carriers_notes(facts: CarrierFacts, values: Floats) -> list[str]:
@@ -30,17 +30,18 @@ def few_carriers_notes(facts: CarrierFacts, values: Floats) -> list[str]:
     notes = []
     for j, (name, uneven) in enumerate(facts.unevenness.items()):
         n_few = facts.n_few[name]
-        if n_few <= _MOST_FEW * facts.n_tests:
+        if facts.spa or n_few <= _MOST_FEW * facts.n_tests:
             continue
         fact = (
             f"{name}: {with_spaces(n_few)} of {with_spaces(facts.n_tests)} SNPs have fewer than {facts.fewest:g} "
             "effective carriers, and so no calibrated p and no q"
         )
         if uneven < _UNEVEN:
-            notes.append(f"{fact}; most SNPs are rare, which --maf would drop")
+            notes.append(f"{fact}, because most SNPs are rare; drop these with --maf, or test them with --spa")
             continue
         cases = max(len(values) / uneven, 1.0)
         cause = f"its values are as uneven as {cases:.3g} cases among {with_spaces(len(values))} samples"
-        remedy = "get more samples that have it" if len(np.unique(values[:, j])) <= 2 else "take its logarithm or ranks"
-        notes.append(f"{fact}: {cause}; {remedy}")
+        # No transformation makes two values more even.
+        transform = "" if len(np.unique(values[:, j])) <= 2 else "take its logarithm or ranks, or "
+        notes.append(f"{fact}: {cause}; {transform}test them with --spa")
     return notes

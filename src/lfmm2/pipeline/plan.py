@@ -24,11 +24,11 @@ from lfmm2.genotypes import (
     thinning_footprint,
 )
 from lfmm2.model import (
-    COLUMNS,
     KRYLOV_PASSES,
     SolverOptions,
     association_footprint,
     choose_solver,
+    columns_of_test,
     factor_bytes,
     geometry_bytes,
     solver_footprint,
@@ -76,6 +76,8 @@ class RunSize:
         How many numbers of factors a sweep compares; 0 without a sweep.
     filled : bool
         True if missing calls are filled from the factors.
+    spa : bool
+        True if tests with few carriers have p by the saddlepoint approximation.
     loadings : bool
         True if loadings are kept too.
     n_listed : int
@@ -102,6 +104,7 @@ class RunSize:
     estimation_bytes_read: int
     n_sweep: int = 0
     filled: bool = False
+    spa: bool = False
     loadings: bool = False
     n_listed: int = 0
     variant_bytes: int = 0
@@ -157,7 +160,11 @@ class RunSize:
     def _columns_of_stores(self) -> list[int]:
         """Return the number of columns of each store of statistics."""
         n_held_out = N_COLUMNS if self.filled else 0
-        return list(store_columns(COLUMNS, self.n_variables, self.n_loadings, n_held_out, self.n_sweep).values())
+        return list(
+            store_columns(
+                columns_of_test(self.spa), self.n_variables, self.n_loadings, n_held_out, self.n_sweep
+            ).values()
+        )
 
 
 @dataclass(frozen=True)
@@ -214,7 +221,8 @@ def _plan_estimation(size: RunSize, solver: str, options: SolverOptions, n_threa
     if solver == "given":
         return Stage(held.held, held, held.held)
     matrix = ResumableMatrix(size.estimation, Engine(n_threads, memory), Checkpoints())
-    footprint = solver_footprint(matrix, solver, size.n_factors, options, memory - held.held)
+    n_columns = size.n_variables + size.n_nuisance
+    footprint = solver_footprint(matrix, solver, size.n_factors, n_columns, options, memory - held.held)
     n = size.n_samples
     after = held.held + footprint.after + keeping_bytes(n, n) if footprint.after else 0
     return _plan_stage(footprint.own, held + footprint.beside, n_threads, memory, after)

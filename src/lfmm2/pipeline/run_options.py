@@ -94,11 +94,15 @@ class TestOptions:
     sweep: Any = DEFAULTS["sweep"]
     calibrate: Calibration = DEFAULTS["calibrate"]
     min_carriers: float | None = DEFAULTS["min_carriers"]
+    spa: bool = DEFAULTS["spa"]
     impute: Imputation = DEFAULTS["impute"]
     loadings: bool = DEFAULTS["loadings"]
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.spa and self.fewest_carriers == 0:
+            fact = "--spa tests the SNPs below --min-carriers, which is 0"
+            raise UsageError(f"{fact}; give --min-carriers 10, or leave out --spa")
 
     @property
     def fewest_carriers(self) -> float:

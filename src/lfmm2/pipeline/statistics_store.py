@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -210,10 +210,23 @@ class StatisticsStore:
         self._checkpoints.keep_note(_NOTE, asdict(note), rows)
 
     def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
-        """Stream t of a variable, or sqrt(F) of the joint test if None, in the order of the SNPs."""
+        """Stream t of a variable, or sqrt(F) of the joint test if None, in the order of the SNPs.
+
+        They are NaN where the theoretical null distribution does not hold.
+        """
         store = self.common if variable is None else self.rows[variable]
         for rows in store.blocks(BLOCK_ROWS):
             yield self._magnitudes(rows, variable)
+
+    def tested_blocks(self, variable: int | None) -> Iterator[Floats]:
+        """Stream the same, with the values that stand in for those that are NaN."""
+        stand_in = self.columns.stand_in(variable is None)
+        if variable is None or stand_in is None:
+            yield from self.magnitude_blocks(variable)
+            return
+        for rows in self.rows[variable].blocks(BLOCK_ROWS):
+            values = self._magnitudes(rows, variable)
+            yield np.where(np.isnan(values), self._own.column(rows, stand_in), values)
 
     @property
     def unevenness(self) -> list[float]:
@@ -237,11 +250,20 @@ class StatisticsStore:
         return self._model.df
 
     def calibrations(self, method: str) -> list[Calibration]:
-        """Calibrate the tests of each variable, then the joint test, from the stored statistics."""
-        return [
-            calibrate(self._model.null(v is None), method, histogram, partial(self.magnitude_blocks, v))
-            for v, histogram in zip([*range(len(self.rows)), None], self.histograms, strict=True)
-        ]
+        """Calibrate the tests of each variable, then the joint test, from the stored statistics.
+
+        The null distributions are those of the sound statistics; the histograms count the others that are tested too.
+        """
+        made = []
+        for v, histogram in zip([*range(len(self.rows)), None], self.histograms, strict=True):
+            calibration = calibrate(self._model.null(v is None), method, histogram, partial(self.magnitude_blocks, v))
+            if self.columns.stand_in(v is None) is not None:
+                tested = MagnitudeHistogram()
+                for block in self.tested_blocks(v):
+                    tested.add(calibration.scores(block))
+                calibration = replace(calibration, histogram=tested)
+            made.append(calibration)
+        return made
 
     def sweep(self, method: str) -> list[list[SweepRow]]:
         """Summarise the sweep: for each variable, a row for each number of factors."""

@@ -30,6 +30,8 @@ class CalibratedStatistic:
         Returns Benjamini-Hochberg q of calibrated scores; needed if `statistic` is that of some of the SNPs only.
     sound : ndarray of shape (n,), float64, optional
         The statistic with NaN where it is not to be calibrated; `statistic` itself if None.
+    stand_in : ndarray of shape (n,), float64, optional
+        Statistic of another test where `sound` is NaN: all p and q are those of it.
     """
 
     def __init__(
@@ -38,9 +40,13 @@ class CalibratedStatistic:
         calibration: Calibration,
         q_of_scores: Callable[[Floats], Floats] | None = None,
         sound: Floats | None = None,
+        stand_in: Floats | None = None,
     ) -> None:
         self._statistic = statistic
         self._sound = statistic if sound is None else sound
+        if stand_in is not None:
+            self._statistic = np.where(np.isnan(stand_in), statistic, stand_in)
+            self._sound = np.where(np.isnan(stand_in), self._sound, stand_in)
         self._calibration = calibration
         self._q_of_scores = q_of_scores
 
@@ -116,7 +122,8 @@ def tested_statistic(
     statistic, sound = (
         columns.stored(name, common, rows) for name in (columns.tested(joint), columns.calibrated(joint))
     )
-    return CalibratedStatistic(statistic, calibration, q_of_scores, sound)
+    stand_in = None if (name := columns.stand_in(joint)) is None else columns.stored(name, common, rows)
+    return CalibratedStatistic(statistic, calibration, q_of_scores, sound, stand_in)
 
 
 def statistics_table(

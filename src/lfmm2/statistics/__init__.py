@@ -12,6 +12,7 @@ from lfmm2.statistics.calibration import (
 )
 from lfmm2.statistics.order_statistics import MagnitudeHistogram
 from lfmm2.statistics.q_values import StreamedQValues, benjamini_hochberg, q_value_bytes, sorted_together
+from lfmm2.statistics.saddlepoint import saddlepoint_log_p, student_of_log_p
 from lfmm2.statistics.sweep_summary import (
     Sweep,
     SweepRow,
@@ -25,6 +26,7 @@ from lfmm2.statistics.sweep_summary import (
 __all__ = [
     "Calibration", "CalibrationSummary", "JointStatistic", "MagnitudeHistogram", "StreamedQValues",
     "StudentStatistic", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate",
-    "calibration_notes", "distributions", "histogram_table", "q_value_bytes", "sorted_together",
+    "calibration_notes", "distributions", "histogram_table", "q_value_bytes", "saddlepoint_log_p",
+    "sorted_together", "student_of_log_p",
     "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table",
 ]  # fmt: skip
