@@ -19,7 +19,7 @@ _UNEVEN = 2.0
 
 
 def describe_few_carriers(store: StatisticsStore, names: Sequence[str], fewest: float, spa: bool) -> CarrierFacts:
-    """Return how many SNPs of each variable have fewer effective carriers than `fewest`, and whether `spa` tests them."""
+    """Return how many SNPs of each variable have fewer effective carriers than `fewest`."""
     tables = [*names, "joint"] if len(names) > 1 else list(names)
     n_few = dict(zip(tables, store.n_few_carriers[: len(tables)], strict=True))
     return CarrierFacts(fewest, n_few, store.n_tests, spa, dict(zip(names, store.unevenness, strict=True)))

@@ -218,7 +218,7 @@ class StatisticsStore:
         for rows in store.blocks(BLOCK_ROWS):
             yield self._magnitudes(rows, variable)
 
-    def tested_blocks(self, variable: int | None) -> Iterator[Floats]:
+    def tested_blocks(self, variable: int | None, calibration: Calibration) -> Iterator[Floats]:
         """Stream the same, with the values that stand in for those that are NaN."""
         stand_in = self.columns.stand_in(variable is None)
         if variable is None or stand_in is None:
@@ -226,7 +226,8 @@ class StatisticsStore:
             return
         for rows in self.rows[variable].blocks(BLOCK_ROWS):
             values = self._magnitudes(rows, variable)
-            yield np.where(np.isnan(values), self._own.column(rows, stand_in), values)
+            others = calibration.values_to_stand_in(self._own.column(rows, stand_in))
+            yield np.where(np.isnan(values), others, values)
 
     @property
     def unevenness(self) -> list[float]:
@@ -259,7 +260,7 @@ class StatisticsStore:
             calibration = calibrate(self._model.null(v is None), method, histogram, partial(self.magnitude_blocks, v))
             if self.columns.stand_in(v is None) is not None:
                 tested = MagnitudeHistogram()
-                for block in self.tested_blocks(v):
+                for block in self.tested_blocks(v, calibration):
                     tested.add(calibration.scores(block))
                 calibration = replace(calibration, histogram=tested)
             made.append(calibration)

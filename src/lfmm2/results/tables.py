@@ -46,7 +46,7 @@ class CalibratedStatistic:
         self._sound = statistic if sound is None else sound
         if stand_in is not None:
             self._statistic = np.where(np.isnan(stand_in), statistic, stand_in)
-            self._sound = np.where(np.isnan(stand_in), self._sound, stand_in)
+            self._sound = np.where(np.isnan(stand_in), self._sound, calibration.values_to_stand_in(stand_in))
         self._calibration = calibration
         self._q_of_scores = q_of_scores
 

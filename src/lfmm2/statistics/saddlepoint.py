@@ -56,8 +56,10 @@ class _WeightedGenotypes:
     def upper_log_p(self, score: float) -> float:
         """Return ln P(S ≥ score) for a score above zero."""
         largest = 2 * np.maximum(self.weights, 0.0).sum() - self.mean
+        if score * _NEARLY_LARGEST > largest:
+            return -math.inf
         if score >= _NEARLY_LARGEST * largest:
-            # Only the genotypes of the largest sum reach it, if any do.
+            # Only the genotypes of the largest sum reach it.
             return float(np.log(np.where(self.weights > 0, self._p[2], self._p[0])).sum())
         upper = 1.0 / np.abs(self.weights).max()
         while self.slope(upper) - self.mean < score:
