@@ -247,7 +247,8 @@ COLUMNS = Columns(
         _sound("T_STAT where effective carriers are enough", "t_sound"),
         _sound("F_STAT where effective carriers are enough", "f_sound", tables=Tables.JOINT),
         Column("EFF_CARRIERS", "effective carriers: rare alleles that are expected where the variable has its mass; "
-               "below `--min-carriers` P_CAL, Q and LFDR are missing, or by `--spa`", "effective_carriers", in_hits=True),
+               "below `--min-carriers` P_CAL, Q and LFDR are missing, or by `--spa`", "effective_carriers",
+               in_hits=True),
         _joint("LEAST_CARRIERS", "the fewest effective carriers over the variables", "least_carriers"),
         _derived("P", "p of the statistic as it is: Student's of T_STAT, two-sided, or that of F_STAT", "p",
                  in_hits=True),
