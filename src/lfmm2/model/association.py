@@ -21,7 +21,12 @@ from lfmm2._choices import DEGREES_OF_FREEDOM, DEGREES_OF_FREEDOM_RULE
 from lfmm2._typing import Floats
 from lfmm2.errors import DegenerateProblemError, UsageError
 from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, Footprint, GenotypeMatrix, SnpRange, doubles
-from lfmm2.model.carriers import effective_carriers, has_few_carriers, unevenness, unevenness_of_directions
+from lfmm2.model.carriers import (
+    effective_carriers,
+    has_few_carriers,
+    unevenness_of_block,
+    unevenness_of_directions,
+)
 from lfmm2.model.columns import COLUMNS, COLUMNS_WITH_SPA, Columns, Status
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
@@ -386,13 +391,6 @@ class AssociationModel:
             size = saddlepoint_t(score, direction, fitted, mean, heterozygosity, self.df)
             t_spa[row, j] = np.copysign(size, score)
         return t_spa
-
-
-def unevenness_of_block(block: CrossProducts) -> Floats:
-    """Return the unevenness of the SNPs of a block, shape (b,); NaN where it is not known."""
-    if block.skewness is None or block.kurtosis is None:
-        return np.full(len(block.n_called), np.nan)
-    return unevenness(block.skewness, block.kurtosis)
 
 
 def residual_squares(block: CrossProducts, rows: NDArray[np.intp], Q: Floats) -> Floats:

@@ -25,16 +25,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfmm2._typing import Floats
-from lfmm2.genotypes import standard_moments
+from lfmm2.genotypes import CrossProducts, standard_moments
 
 #: Effective carriers below which a test is not calibrated unless another number is given. docs/choices.md has what was
-#: measured: with 5, false hits are in 4 or 5 of 12 sets for skewed variables; with 20, no fewer than with 10.
+#: measured: with 5, false hits are in up to 5 of 12 null sets; with 20, in no fewer than with 10.
 FEWEST_CARRIERS = 10.0
 
 
 def unevenness(skewness: Floats, kurtosis: Floats) -> Floats:
     """Return max(γ², κ, 0) of SNPs or variables; NaN where there is no variation."""
     return np.maximum(np.maximum(skewness**2, kurtosis), 0.0)
+
+
+def unevenness_of_block(block: CrossProducts) -> Floats:
+    """Return the unevenness of the SNPs of a block, shape (b,); NaN where it is not known."""
+    if block.skewness is None or block.kurtosis is None:
+        return np.full(len(block.n_called), np.nan)
+    return unevenness(block.skewness, block.kurtosis)
 
 
 def unevenness_of_directions(directions: Floats) -> Floats:

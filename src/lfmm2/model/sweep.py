@@ -32,9 +32,13 @@ from lfmm2.model.association import (
     by_equal_parts,
     degrees_of_freedom,
     residual_squares,
-    unevenness_of_block,
 )
-from lfmm2.model.carriers import effective_carriers, has_few_carriers, unevenness_of_directions
+from lfmm2.model.carriers import (
+    effective_carriers,
+    has_few_carriers,
+    unevenness_of_block,
+    unevenness_of_directions,
+)
 from lfmm2.model.columns import Columns, Status
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
