@@ -31,7 +31,7 @@ DRAWS = {
     "gamma4": lambda rng, n: rng.gamma(4, size=n),
     "normal": lambda rng, n: rng.normal(size=n),
     "uniform": lambda rng, n: rng.uniform(size=n),
-    "demes6": lambda rng, n: rng.normal(size=6)[np.arange(n) % 6],
+    "demes6": lambda rng, n: rng.normal(size=6)[np.arange(n) * 6 // n],
 }
 
 
