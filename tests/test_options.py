@@ -71,6 +71,7 @@ SET: dict[str, tuple[str, Any]] = {
     "calibrate": ("none", "none"),
     "min_carriers": ("3", 3),
     "spa": ("", True),
+    "marginal": ("", True),
     "impute": ("factors", "factors"),
     "out": ("results", "results"),
     "format": ("tsv.gz", "tsv.gz"),

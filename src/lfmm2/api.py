@@ -33,6 +33,7 @@ def run(
     scale: Scale | None = None,
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
+    marginal: bool = False,
     min_carriers: float | None = None,
     spa: bool = False,
     impute: Imputation = "mean",
@@ -117,6 +118,9 @@ def run(
     spa : bool
         Test these SNPs too, by a saddlepoint approximation of the distribution of their score, for which calls must be
         those of diploids. The joint test does without them.
+    marginal : bool
+        Test each variable alone too, without the other ones, given the same factors and nuisance variables: columns
+        T_MARGINAL, P_MARGINAL and NEG_LOG10_P_MARGINAL, from the same pass.
     impute : {"mean", "factors"}
         Value of the missing calls of a tested SNP: its mean, or its fit to the factors by the samples that are called.
         Factors are always estimated with means.
@@ -274,6 +278,7 @@ def test_associations(
     sweep: str | Sequence[int] | None = None,
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
+    marginal: bool = False,
     min_carriers: float | None = None,
     spa: bool = False,
     impute: Imputation = "mean",

@@ -27,7 +27,7 @@ from lfmm2.model.carriers import (
     unevenness_of_block,
     unevenness_of_directions,
 )
-from lfmm2.model.columns import COLUMNS, COLUMNS_WITH_SPA, Columns, Status
+from lfmm2.model.columns import COLUMNS, MARGINAL_COLUMNS, STAND_IN, Columns, Status
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
 from lfmm2.model.spa import SMALL_T, saddlepoint_t
@@ -85,6 +85,8 @@ class BlockStatistics:
         filled from factors.
     t_by_k : ndarray of shape (b, n_k, d), float64
         t with each number of factors of a sweep; n_k = 0 without one.
+    t_marginal, p_marginal, neg_log10_p_marginal : ndarray of shape (b, d) or (b, 0), float64
+        t of each variable without the others, with its p; no columns unless asked for.
     """
 
     first_snp: int
@@ -107,6 +109,9 @@ class BlockStatistics:
     loadings: Floats
     held_out: Floats
     t_by_k: Floats
+    t_marginal: Floats
+    p_marginal: Floats
+    neg_log10_p_marginal: Floats
 
 
 def degrees_of_freedom(n_samples: int, n_variables: int, n_factors: int, df: str) -> int:
@@ -199,7 +204,9 @@ class AssociationTest(Protocol):
         """Return the theoretical null distribution of the statistic of a variable, or of the joint test."""
 
 
-def association_footprint(n_samples: int, n_columns: int, n_variables: int, n_loadings: int) -> Footprint:
+def association_footprint(
+    n_samples: int, n_columns: int, n_variables: int, n_loadings: int, marginal: bool = False
+) -> Footprint:
     """Return the memory of an `AssociationModel` and of the statistics of a block, without its cross-products.
 
     Parameters
@@ -209,10 +216,13 @@ def association_footprint(n_samples: int, n_columns: int, n_variables: int, n_lo
         Columns of the regression, and how many of them are tested.
     n_loadings : int
         Columns of the loadings.
+    marginal : bool
+        True if each variable is tested alone too.
     """
     # Regressors, Q, R and the map to ridge effects; for each SNP, a few numbers of each variable, and temporaries.
     vectors = 4 * n_columns + n_variables + SADDLEPOINT_VECTORS
-    return Footprint(doubles((n_samples, vectors)), doubles((14 * n_variables + 56 + 2 * n_loadings,)))
+    per_snp = (14 + 8 * marginal) * n_variables + 56 + 2 * n_loadings
+    return Footprint(doubles((n_samples, vectors)), doubles((per_snp,)))
 
 
 class AssociationModel:
@@ -233,6 +243,8 @@ class AssociationModel:
     ploidy : int, optional
         Copies of an allele that a sample has at most, by which mean dosages are divided. None if it is not known, or if
         the genotypes are no dosages: frequencies are then NaN.
+    marginal : bool
+        True to test each variable alone too: given the same factors and nuisance variables, without the others.
     fewest_carriers : float
         Effective carriers below which a test is not sound, see `BlockStatistics.t_sound`.
     spa : bool
@@ -240,6 +252,8 @@ class AssociationModel:
 
     Attributes
     ----------
+    columns : Columns
+        Columns of the tables, those of `marginal` among them.
     df : int
         Residual degrees of freedom.
     unevenness : ndarray of shape (d,), float64
@@ -265,6 +279,7 @@ class AssociationModel:
         df: str,
         loadings: bool = False,
         ploidy: int | None = 2,
+        marginal: bool = False,
         fewest_carriers: float = 0.0,
         spa: bool = False,
     ) -> None:
@@ -274,7 +289,7 @@ class AssociationModel:
         self.ploidy = ploidy
         self.fewest_carriers = fewest_carriers
         if spa:
-            self.columns = COLUMNS_WITH_SPA
+            self.columns = self.columns.extended(STAND_IN)
         self.spa = spa
         self.ks: tuple[int, ...] = ()
         self.dfs: tuple[int, ...] = ()
@@ -295,6 +310,11 @@ class AssociationModel:
         R_inverse = scipy.linalg.solve_triangular(R[last, last], np.eye(n_reported))
         self._coefficients = R_inverse.T / lengths[last]  # (d, d): beta = z_x @ this
         self._se_factor = np.linalg.norm(R_inverse, axis=1) / lengths[last]  # (d,)
+        # Unit vectors along what nuisance variables and factors leave of each variable, in the coordinates of Q.
+        self._alone = R[last, last] / np.linalg.norm(R[last, last], axis=0) if marginal else None  # (d, d)
+        if marginal:
+            self.columns = self.columns.extended(*MARGINAL_COLUMNS)
+        self._null_alone = StudentStatistic(self.df + n_reported - 1)
         self.Q, self.R = Q, R
         self._directions = Q[:, last] @ self._coefficients  # (n, d): beta = y @ this
         self.unevenness = unevenness_of_directions(self._directions)  # (d,)
@@ -347,8 +367,10 @@ class AssociationModel:
         carriers[missing] = np.nan
         ridge_beta = by_equal_parts(z, self._to_ridge)  # (b, d)
         loadings = by_equal_parts(z, self._to_loadings)  # (b, K) or (b, 0)
-        for array in (beta, se, t, ridge_beta, f_stat, *shares, loadings):
+        t_alone = self._test_alone(z_x, rss, total)  # (b, d) or (b, 0)
+        for array in (beta, se, t, ridge_beta, f_stat, *shares, loadings, t_alone):
             array[missing] = np.nan
+        p_alone, neg_log10_p_alone = self._null_alone.tails(t_alone)
         return BlockStatistics(
             first_snp=block.first_snp,
             status=status,
@@ -370,6 +392,9 @@ class AssociationModel:
             loadings=loadings,
             held_out=np.empty((len(z), 0)) if block.imputation is None else block.imputation,
             t_by_k=np.empty((len(z), 0, d)),
+            t_marginal=t_alone,
+            p_marginal=p_alone,
+            neg_log10_p_marginal=neg_log10_p_alone,
         )
 
     def _count_carriers(self, block: CrossProducts) -> tuple[Floats, NDArray[np.bool_]]:
@@ -391,6 +416,24 @@ class AssociationModel:
             size = saddlepoint_t(score, direction, fitted, mean, heterozygosity, self.df)
             t_spa[row, j] = np.copysign(size, score)
         return t_spa
+
+    def _test_alone(self, z_x: Floats, rss: Floats, total: Floats) -> Floats:
+        """Compute t of each variable without the others, (b, d), or (b, 0) if it is not asked for.
+
+        With e_j along what nuisance variables and factors leave of variable j, the regression on it alone explains
+        (e_jᵀ z_x)², and leaves rss and the rest of ‖z_x‖².
+        """
+        if self._alone is None:
+            return np.empty((len(z_x), 0))
+        along = by_equal_parts(z_x, self._alone)  # (b, d)
+        left = rss[:, None] + (np.einsum("ij,ij->i", z_x, z_x)[:, None] - along**2)  # (b, d)
+        cancelled = (left < CANCELLATION * total[:, None]).any(axis=1) & (total > 0)
+        for i in np.flatnonzero(cancelled).tolist():
+            rest = z_x[i][:, None] - along[i] * self._alone  # (d, d)
+            left[i] = rss[i] + np.einsum("ij,ij->j", rest, rest)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t: Floats = along / np.sqrt(left / self._null_alone.df)
+        return t
 
 
 def residual_squares(block: CrossProducts, rows: NDArray[np.intp], Q: Floats) -> Floats:

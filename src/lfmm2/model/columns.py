@@ -270,10 +270,19 @@ COLUMNS = Columns(
     ]
 )  # fmt: skip
 
-#: The same where tests with few carriers have p by the saddlepoint approximation.
-COLUMNS_WITH_SPA = COLUMNS.extended(Column("", "t of the p by saddlepoint", "t_spa", is_stand_in=True))
+# T of the p by the saddlepoint approximation, which a run with ``spa`` has beside `COLUMNS`.
+STAND_IN = Column("", "t of the p by saddlepoint", "t_spa", is_stand_in=True)
+#: Columns that a run has beside `COLUMNS` if it tests each variable alone too (``marginal``).
+MARGINAL_COLUMNS = (
+    Column("T_MARGINAL", "t of this variable without the other ones, given the same factors and nuisance variables",
+           "t_marginal", in_hits=True),
+    Column("P_MARGINAL", "p of T_MARGINAL as it is, by Student's t with df + d − 1 degrees of freedom, two-sided",
+           "p_marginal", in_hits=True),
+    Column("NEG_LOG10_P_MARGINAL", "−log₁₀ P_MARGINAL, which never underflows", "neg_log10_p_marginal"),
+)  # fmt: skip
 
 
-def columns_of_test(spa: bool) -> Columns:
-    """Return the columns of the least-squares regression, with or without the saddlepoint approximation."""
-    return COLUMNS_WITH_SPA if spa else COLUMNS
+def declared_columns(marginal: bool, spa: bool = False) -> Columns:
+    """Return the columns of a run, with those of single variables alone and of the saddlepoint test if it has them."""
+    more = [*(MARGINAL_COLUMNS if marginal else ()), *([STAND_IN] if spa else [])]
+    return COLUMNS.extended(*more) if more else COLUMNS

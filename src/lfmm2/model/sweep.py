@@ -113,7 +113,7 @@ class SweepModel:
         Rule for the degrees of freedom, see `degrees_of_freedom`.
     loadings : bool
         True to compute V too.
-    ploidy, fewest_carriers, spa
+    ploidy, marginal, fewest_carriers, spa : optional
         As of `AssociationModel`; t of a k is NaN where effective carriers are too few with it.
 
     Attributes
@@ -136,6 +136,7 @@ class SweepModel:
         df: str,
         loadings: bool = False,
         ploidy: int | None = 2,
+        marginal: bool = False,
         fewest_carriers: float = 0.0,
         spa: bool = False,
     ) -> None:
@@ -143,7 +144,8 @@ class SweepModel:
         self.ks = ks
         self.dfs = tuple(degrees_of_freedom(n, n_variables, k, df) for k in ks)
         chosen = factors.leading(n_factors)
-        self.chosen = AssociationModel(ridge, chosen, n_reported, df, loadings, ploidy, fewest_carriers, spa)
+        options = (n_reported, df, loadings, ploidy, marginal, fewest_carriers, spa)
+        self.chosen = AssociationModel(ridge, chosen, *options)
         self.fewest_carriers = fewest_carriers
         self.df = self.chosen.df
         self.n_reported, self.n_loadings = n_reported, self.chosen.n_loadings

@@ -248,6 +248,8 @@ TABLE = (
            help="Effective carriers below which a SNP has no calibrated p and no q; 10, or 0 with --calibrate chi2."),
     Option("spa", "--spa", FLAG, section=TESTS, default=False, functions=OF_TESTS,
            help="Test SNPs below --min-carriers by a saddlepoint approximation, for which calls must be of diploids."),
+    Option("marginal", "--marginal", FLAG, section=TESTS, default=False, functions=OF_TESTS,
+           help="Test each variable alone too, without the others, given the same factors."),
     Option("impute", "--impute", IMPUTATIONS, section=TESTS, default="mean", functions=OF_TESTS,
            help="Missing calls of tested SNPs: the SNP's mean, or its fit to the factors."),
     Option("out", "--out", TEXT, section=OUTPUT, metavar="PREFIX", required=True, functions=OF_TESTS,

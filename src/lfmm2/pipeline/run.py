@@ -130,6 +130,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         filled=test.impute == "factors",
         spa=test.spa,
         loadings=test.loadings,
+        marginal=test.marginal,
     )
     plan = make_plan(
         size, inputs.options.solver, inputs.memory, inputs.n_threads, None if output.out is None else output.format,
@@ -201,7 +202,7 @@ def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = 
 def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
     """Test all SNPs with blocks that leave room for the other arrays of the plan."""
     engine = run.engine.with_beside(run.plan.beside_tests)
-    return run_snp_tests(run.prepared.inputs, run.choice.tested, fit, engine, checkpoints)
+    return run_snp_tests(run.prepared.inputs, run.choice, fit, engine, checkpoints)
 
 
 def execute_estimation(prepared: PreparedRun) -> LatentFactors:

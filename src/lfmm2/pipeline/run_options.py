@@ -96,6 +96,7 @@ class TestOptions:
     min_carriers: float | None = DEFAULTS["min_carriers"]
     spa: bool = DEFAULTS["spa"]
     impute: Imputation = DEFAULTS["impute"]
+    marginal: bool = DEFAULTS["marginal"]
     loadings: bool = DEFAULTS["loadings"]
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lfmm2._typing import Floats
+from lfmm2._typing import Floats, Ints
 from lfmm2.errors import ReadError
 from lfmm2.files import RowStore, checksum
 from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
@@ -18,7 +18,14 @@ from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept
 from lfmm2.pipeline.missing_calls import CountedMatrix, MissingTally
 from lfmm2.results import from_json
-from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
+from lfmm2.statistics import (
+    Calibration,
+    MagnitudeHistogram,
+    SweepRow,
+    calibrate,
+    measure_inflation,
+    summarise_variable,
+)
 
 # SNPs of a block after the pass. Their columns, and arrays computed from them, take some MB; more take more memory, and
 # fewer take more time for each SNP.
@@ -41,6 +48,32 @@ class RowsNote:
 def read_rows_note(value: Any) -> RowsNote | None:
     """Return the note that a value of JSON is; None if it is none."""
     return read_kept(lambda: from_json(RowsNote, value))
+
+
+@dataclass(frozen=True)
+class ThinnedRows:
+    """The tested SNPs that thinning by linkage has kept.
+
+    Attributes
+    ----------
+    tested : ndarray of int64 or None
+        Ascending positions of the tested SNPs in their source; None for all SNPs.
+    kept : ndarray of int64
+        Ascending positions of those that were kept.
+    """
+
+    tested: Ints | None
+    kept: Ints
+
+    def select(self, blocks: Iterable[Floats]) -> Iterator[Floats]:
+        """Yield the values of the SNPs that were kept from blocks of the values of all tested SNPs."""
+        first = 0
+        for values in blocks:
+            end = first + len(values)
+            positions = np.arange(first, end) if self.tested is None else self.tested[first:end]
+            begin, stop = np.searchsorted(self.kept, (positions[0], positions[-1] + 1)) if len(positions) else (0, 0)
+            yield values[np.isin(positions, self.kept[begin:stop], assume_unique=True)]
+            first = end
 
 
 def store_columns(columns: Columns, n_variables: int, n_loadings: int, n_held_out: int, n_sweep: int) -> dict[str, int]:
@@ -250,21 +283,26 @@ class StatisticsStore:
         """Residual degrees of freedom of t."""
         return self._model.df
 
-    def calibrations(self, method: str) -> list[Calibration]:
+    def calibrations(self, method: str, thinned: ThinnedRows | None = None) -> list[Calibration]:
         """Calibrate the tests of each variable, then the joint test, from the stored statistics.
 
         The null distributions are those of the sound statistics; the histograms count the others that are tested too.
+        With `thinned`, the inflation over these SNPs alone is measured too.
         """
-        made = []
+        found = []
         for v, histogram in zip([*range(len(self.rows)), None], self.histograms, strict=True):
-            calibration = calibrate(self._model.null(v is None), method, histogram, partial(self.magnitude_blocks, v))
+            null, blocks = self._model.null(v is None), partial(self.magnitude_blocks, v)
+            calibration = calibrate(null, method, histogram, blocks)
+            if thinned is not None:
+                of_kept = measure_inflation(null, method, partial(_selected, thinned, blocks))
+                calibration = replace(calibration, thinned=of_kept)
             if self.columns.stand_in(v is None) is not None:
                 tested = MagnitudeHistogram()
                 for block in self.tested_blocks(v, calibration):
                     tested.add(calibration.scores(block))
                 calibration = replace(calibration, histogram=tested)
-            made.append(calibration)
-        return made
+            found.append(calibration)
+        return found
 
     def sweep(self, method: str) -> list[list[SweepRow]]:
         """Summarise the sweep: for each variable, a row for each number of factors."""
@@ -284,6 +322,11 @@ class StatisticsStore:
         """Close the stores, which frees their memory and closes their files."""
         for store in self._stores:
             store.close()
+
+
+def _selected(thinned: ThinnedRows, blocks: Callable[[], Iterator[Floats]]) -> Iterator[Floats]:
+    """Stream the values of the SNPs that thinning has kept."""
+    return thinned.select(blocks())
 
 
 def collect_statistics(

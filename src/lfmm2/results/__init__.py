@@ -7,6 +7,7 @@ from lfmm2.results.former_files import find_former_files, find_inputs
 from lfmm2.results.record import (
     CalibrationFacts,
     CarrierFacts,
+    CollinearityFacts,
     FactorFacts,
     FilterFacts,
     GenotypesUsed,
@@ -29,9 +30,9 @@ from lfmm2.results.tables import loadings_schema, loadings_table, statistics_tab
 
 __all__ = [
     "BLOCK_ROWS", "FIXED_ENDINGS", "SMALL_ENDINGS", "AnyRun", "AssociationResult", "CalibrationFacts", "CarrierFacts",
-    "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "MemorySource", "MissingCallFacts",
-    "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun", "StructureFacts", "SweepFacts", "ThinningFacts",
-    "WrittenFile", "as_log", "carrier_lines", "find_former_files", "find_inputs", "from_json", "loadings_schema",
-    "loadings_table", "open_record", "open_run", "read_factors", "read_results", "result_lines", "sample_lines",
-    "statistics_table", "table_schema", "verify", "write_factors",
+    "CollinearityFacts", "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "MemorySource",
+    "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun", "StructureFacts", "SweepFacts",
+    "ThinningFacts", "WrittenFile", "as_log", "carrier_lines", "find_former_files", "find_inputs", "from_json",
+    "loadings_schema", "loadings_table", "open_record", "open_run", "read_factors", "read_results", "result_lines",
+    "sample_lines", "statistics_table", "table_schema", "verify", "write_factors",
 ]  # fmt: skip

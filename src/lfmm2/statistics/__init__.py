@@ -4,11 +4,12 @@ from lfmm2.statistics import distributions
 from lfmm2.statistics.calibration import (
     Calibration,
     CalibrationSummary,
+    Inflation,
     JointStatistic,
     StudentStatistic,
     TestStatistic,
     calibrate,
-    calibration_notes,
+    measure_inflation,
 )
 from lfmm2.statistics.order_statistics import MagnitudeHistogram
 from lfmm2.statistics.q_values import StreamedQValues, benjamini_hochberg, q_value_bytes, sorted_together
@@ -24,9 +25,8 @@ from lfmm2.statistics.sweep_summary import (
 )
 
 __all__ = [
-    "Calibration", "CalibrationSummary", "JointStatistic", "MagnitudeHistogram", "StreamedQValues",
+    "Calibration", "CalibrationSummary", "Inflation", "JointStatistic", "MagnitudeHistogram", "StreamedQValues",
     "StudentStatistic", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate",
-    "calibration_notes", "distributions", "histogram_table", "q_value_bytes", "saddlepoint_log_p",
-    "sorted_together", "student_of_log_p",
-    "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table",
+    "distributions", "histogram_table", "measure_inflation", "q_value_bytes", "saddlepoint_log_p", "sorted_together",
+    "student_of_log_p", "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table",
 ]  # fmt: skip
