@@ -73,6 +73,13 @@ def record_entries(
             "variables": dict.fromkeys(variables, fit),
             "joint": fit if len(variables) > 1 else None,
         },
+        "carriers": {
+            "fewest": 10.0,
+            "n_few": dict.fromkeys([*variables, *["joint"] * (len(variables) > 1)], 0),
+            "n_tests": n_snps,
+            "spa": False,
+            "unevenness": dict.fromkeys(variables, 0.5),
+        },
         "scree": {
             "n_axes": 3,
             "effective_snps": 500.0,

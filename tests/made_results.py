@@ -54,6 +54,7 @@ def made_table(
         "OBS_CT": n - rng.binomial(max(n // 20, 1), 0.3, p),
     }
     columns |= {"F_STAT": raw**2} if joint else {"BETA": raw * 0.01, "SE": np.full(p, 0.01), "T_STAT": raw}
+    columns["LEAST_CARRIERS" if joint else "EFF_CARRIERS"] = np.full(p, 2.0 * n)
     p_cal = 2 * stats.norm.sf(np.abs(z))
     columns |= {
         "P": 2 * stats.norm.sf(np.abs(raw)),

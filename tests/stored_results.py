@@ -16,8 +16,17 @@ TEXT = ("CHROM", "ID", "A1", "OMITTED", "STATUS")
 WHOLE = ("POS", "OBS_CT")
 _VARIANT = ["CHROM", "POS", "ID", "A1", "OMITTED", "A1_FREQ", "OBS_CT"]
 _TAILS = ["P", "NEG_LOG10_P", "P_CAL", "NEG_LOG10_P_CAL", "Q", "Q_STOREY", "LFDR"]
-COLUMNS = [*_VARIANT, "BETA", "SE", "T_STAT", *_TAILS, "RIDGE_BETA", "STATUS"]
-JOINT_COLUMNS = [*_VARIANT, "F_STAT", *_TAILS, "VAR_VARIABLES", "VAR_FACTORS", "VAR_RESIDUAL", "STATUS"]
+COLUMNS = [*_VARIANT, "BETA", "SE", "T_STAT", "EFF_CARRIERS", *_TAILS, "RIDGE_BETA", "STATUS"]
+JOINT_COLUMNS = [
+    *_VARIANT,
+    "F_STAT",
+    "LEAST_CARRIERS",
+    *_TAILS,
+    "VAR_VARIABLES",
+    "VAR_FACTORS",
+    "VAR_RESIDUAL",
+    "STATUS",
+]
 
 
 def schema_of(columns: list[str]) -> pa.Schema:

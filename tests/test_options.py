@@ -72,6 +72,8 @@ SET: dict[str, tuple[str, Any]] = {
     "seed": ("11", 11),
     "df": ("paper", "paper"),
     "calibrate": ("none", "none"),
+    "min_carriers": ("3", 3),
+    "spa": ("", True),
     "marginal": ("", True),
     "impute": ("factors", "factors"),
     "out": ("results", "results"),

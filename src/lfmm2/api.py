@@ -36,6 +36,8 @@ def run(
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
     marginal: bool = False,
+    min_carriers: float | None = None,
+    spa: bool = False,
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     seed: int = 0,
@@ -120,6 +122,13 @@ def run(
     calibrate : {"student", "chi2", "empirical-null", "none"}
         Source of the null distribution of the statistics: Student's t widened by the genomic inflation factor, χ²
         widened by it as in R's lfmm, a normal fitted to their centre, or theory alone.
+    min_carriers : float, optional
+        Effective carriers below which t of a SNP and variable is not Student's: the SNP then takes no part in the
+        calibration, and has no calibrated p, q and local FDR for this variable. By default 10, and 0, which calibrates
+        all, with "chi2" as in R.
+    spa : bool
+        Test these SNPs too, by a saddlepoint approximation of the distribution of their score, for which calls must be
+        those of diploids. The joint test does without them.
     marginal : bool
         Test each variable alone too, without the other ones, given the same factors and nuisance variables: columns
         T_MARGINAL, P_MARGINAL and NEG_LOG10_P_MARGINAL, from the same pass.
@@ -286,6 +295,8 @@ def test_associations(
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
     marginal: bool = False,
+    min_carriers: float | None = None,
+    spa: bool = False,
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     n_threads: int | None = None,

@@ -61,8 +61,8 @@ def test_columns_and_types(tmp_path: Path) -> None:
     write_results(tmp_path / "r", random_tables(50))
     assert find_hits(tmp_path / "r", fdr=1).schema == HITS_SCHEMA
     assert HITS_SCHEMA.names == [
-        "VARIABLE", "CHROM", "POS", "ID", "A1", "OMITTED", "A1_FREQ", "BETA", "SE", "P", "NEG_LOG10_P_CAL", "Q",
-        "Q_STOREY", "LFDR",
+        "VARIABLE", "CHROM", "POS", "ID", "A1", "OMITTED", "A1_FREQ", "BETA", "SE", "EFF_CARRIERS", "P",
+        "NEG_LOG10_P_CAL", "Q", "Q_STOREY", "LFDR",
     ]  # fmt: skip
     clumped = find_hits(tmp_path / "r", fdr=1, clump=10)
     assert clumped.schema.names == [*HITS_SCHEMA.names, *CLUMP_SCHEMA.names]

@@ -66,7 +66,7 @@ def contents(store: StatisticsStore) -> list[np.ndarray]:
 def test_rows_hold_each_statistic_under_its_name(model: AssociationModel, matrix: ArrayMatrix) -> None:
     store = collect_statistics(model, matrix, Checkpoints())
     shared, own = COLUMNS.layout(per_variable=False), COLUMNS.layout(per_variable=True)
-    assert len({*shared.names, *own.names}) == 11
+    assert len({*shared.names, *own.names}) == 15
     for name in shared.names:
         np.testing.assert_array_equal(shared.column(store.common.array, name), whole(model.statistics(matrix), name))
     for name in own.names:

@@ -47,8 +47,9 @@ def made_block() -> SimpleNamespace:
             setattr(block, name, rng.random(N))
     for name in OWN.names:
         setattr(block, name, rng.standard_normal((N, D)))
-    for name in (*OWN.names, "f_stat", "var_variables", "var_factors", "var_residual"):
+    for name in (*OWN.names, "f_stat", "least_carriers", "var_variables", "var_factors", "var_residual"):
         getattr(block, name)[2] = np.nan
+    block.t_sound, block.f_sound = block.t.copy(), block.f_stat.copy()
     return block
 
 
@@ -73,8 +74,8 @@ def test_tables_have_the_columns_of_the_format() -> None:
     # these names are a promise to the readers of result files
     variant = "CHROM POS ID A1 OMITTED A1_FREQ OBS_CT"
     tails = "P NEG_LOG10_P P_CAL NEG_LOG10_P_CAL Q Q_STOREY LFDR"
-    of_variable = f"{variant} BETA SE T_STAT {tails} RIDGE_BETA STATUS"
-    joint = f"{variant} F_STAT {tails} VAR_VARIABLES VAR_FACTORS VAR_RESIDUAL STATUS"
+    of_variable = f"{variant} BETA SE T_STAT EFF_CARRIERS {tails} RIDGE_BETA STATUS"
+    joint = f"{variant} F_STAT LEAST_CARRIERS {tails} VAR_VARIABLES VAR_FACTORS VAR_RESIDUAL STATUS"
     assert OF_VARIABLE.column_names == table_schema(COLUMNS, joint=False).names == of_variable.split()
     assert JOINT.column_names == table_schema(COLUMNS, joint=True).names == joint.split()
 

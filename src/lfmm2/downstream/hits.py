@@ -21,7 +21,7 @@ from lfmm2.errors import UsageError
 from lfmm2.files import OutputSet, OwnFiles, check_outputs, check_prefix_name, manifest_of, open_table
 from lfmm2.model import COLUMNS, Columns
 from lfmm2.process import Progress
-from lfmm2.results import AnyRun, StoredRun, open_run
+from lfmm2.results import AnyRun, StoredRun, carrier_lines, open_run
 
 #: Column of each rate of false discoveries, by the name that `by` takes.
 RATES = {column.name.lower(): column.name for column in COLUMNS if column.is_rate}
@@ -101,6 +101,8 @@ class Hits:
             else:
                 text = f"no SNP with {self.rate} < {self.level:g}, the smallest is {self.smallest[name]:.3g}"
             lines[f"hits of {name}"] = text
+            if (few := carrier_lines(self.run.record).get(f"few carriers of {name}")) is not None:
+                lines[f"few carriers of {name}"] = few
             test = self.run.record.calibration.tests[name]
             if test.method == "none" and test.gif > _INFLATED:
                 lines[f"calibration of {name}"] = f"none (GIF {test.gif:.2f})"

@@ -6,7 +6,7 @@ from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
 from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
 from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint, doubles
 from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, FillSize, HeldOutError
-from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, GenotypeMatrix, padded_columns
+from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, GenotypeMatrix, padded_columns, standard_moments
 from lfmm2.genotypes.missing_calls import count_missing_calls, counting_footprint
 from lfmm2.genotypes.packed_bed import PackedBed
 from lfmm2.genotypes.plink import BedFile, open_bed
@@ -48,6 +48,6 @@ __all__ = [
     "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy", "compare_samples", "count_compared",
     "count_missing_calls", "counting_footprint", "digest_of", "doubles", "has_positions", "is_in_memory",
     "kept_ids", "n_segments", "names_of_sums", "open_bed", "open_source", "packed_matrix", "padded_columns",
-    "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block", "plink_writer", "refuse", "thin_snps",
-    "thinning_footprint", "variant_tables",
+    "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block", "plink_writer", "refuse",
+    "standard_moments", "thin_snps", "thinning_footprint", "variant_tables",
 ]  # fmt: skip

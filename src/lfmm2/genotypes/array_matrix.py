@@ -14,7 +14,7 @@ from lfmm2.genotypes.array_input import check_real_numbers
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize
-from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts
+from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, standard_moments
 from lfmm2.genotypes.segments import (
     ALL_SNPS,
     NO_KEEPER,
@@ -25,6 +25,9 @@ from lfmm2.genotypes.segments import (
     begin_gram,
     n_held_sums,
 )
+
+# SNPs whose powers are summed at a time, which limits the memory of the copies that the powers need.
+SHAPE_ROWS = 64
 
 
 @runtime_checkable
@@ -164,7 +167,7 @@ class ArrayMatrix:
     def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = None) -> Footprint:
         """Return the memory of `cross_products`: blocks, their products, and a copy of a block if means are kept."""
         n_copied = self.n_samples if fill is not None and fill.keeps_means else 0
-        return self._footprint_of_blocks() + Footprint(doubles((self.BLOCK_SNPS, 2 * n_columns + 16 + n_copied)))
+        return self._footprint_of_blocks() + Footprint(doubles((self.BLOCK_SNPS, 2 * n_columns + 24 + n_copied)))
 
     def _footprint_of_blocks(self) -> Footprint:
         """Return the memory of a block: as it is read, as float64, without NaN, centred, and the marks of called."""
@@ -211,10 +214,11 @@ class ArrayMatrix:
                 imputation: Floats | None = None,
                 by_mean: CrossProducts | None = None,
                 facts: tuple[int, Ints, Floats] = (first, n_called, mean),
+                shape: tuple[Floats, Floats] = _shape_of_rows(block),
             ) -> CrossProducts:
                 sum_squares = np.einsum("ij,ij->i", values, values)
                 return CrossProducts(
-                    *facts, sum_squares, values @ W, values.__getitem__, imputation, by_mean, count_missing
+                    *facts, sum_squares, values @ W, values.__getitem__, imputation, by_mean, count_missing, *shape
                 )
 
             if fill is None:
@@ -222,3 +226,19 @@ class ArrayMatrix:
             else:
                 by_mean = products_of(block.copy()) if fill.keeps_means else None
                 yield products_of(block, fill.fill_rows(block, called, first), by_mean)
+
+
+def _shape_of_rows(block: Floats) -> tuple[Floats, Floats]:
+    """Return skewness and kurtosis of centred values (n_snps_block, n_samples), a few rows at a time."""
+    squares, cubes, fourths = (np.empty(len(block)) for _ in range(3))
+    for first in range(0, len(block), SHAPE_ROWS):
+        rows = slice(first, first + SHAPE_ROWS)
+        values = block[rows]
+        # The shape does not depend on the scale, and powers of values between -1 and 1 cannot overflow.
+        scales = np.abs(values).max(axis=1, initial=0.0, keepdims=True)
+        values = values / np.where(scales > 0, scales, 1.0)
+        second = values * values
+        squares[rows] = second.sum(axis=1)
+        cubes[rows] = np.einsum("ij,ij->i", second, values)
+        fourths[rows] = np.einsum("ij,ij->i", second, second)
+    return standard_moments(squares, cubes, fourths, block.shape[1])

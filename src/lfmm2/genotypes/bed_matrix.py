@@ -14,7 +14,7 @@ from lfmm2.errors import MalformedInputError, ReadError, UsageError
 from lfmm2.genotypes.engine import Engine, plan_tiling
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize, PackedFill
-from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, _padded, padded_columns
+from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, _padded, padded_columns, standard_moments
 from lfmm2.genotypes.missing_calls import MissingCounter
 from lfmm2.genotypes.packed_bed import PackedReader
 from lfmm2.genotypes.segments import (
@@ -182,7 +182,7 @@ class BedMatrix:
         n, m = self.n_samples, padded_columns(n_columns)
         own = Footprint(
             doubles(self._tile_work_shape(m), (2 * n, m)),
-            self._buffer_bytes() + doubles((2 * m + 16,)),
+            self._buffer_bytes() + doubles((2 * m + 24,)),
             plan_tiling(n, m).group_snps,
         )
         own += MissingCounter.footprint(n, self.engine.n_threads)
@@ -282,11 +282,20 @@ class BedMatrix:
         # The sum of squares about the mean, (n Σy² - (Σy)²) / n, comes from exact integers: it is 0 without variation.
         square_sum = counts[:, 2] + 4 * counts[:, 3]
         sum_squares = (n_called * square_sum - dosage_sum**2) / np.maximum(n_called, 1)
+        # The moments of the shape do not depend on the scale.
+        cubes, fourths = np.zeros(len(counts)), np.zeros(len(counts))
+        for dosage, column in enumerate((0, 2, 3)):
+            distance = dosage - mean
+            added = counts[:, column] * distance**3
+            cubes += added
+            added *= distance
+            fourths += added
+        skewness, kurtosis = standard_moments(sum_squares, cubes, fourths, self.n_samples)
         if self._coding & 2:
             with np.errstate(divide="ignore", invalid="ignore"):
                 sum_squares = np.where(sum_squares > 0, sum_squares / (mean * (1 - mean / 2)), 0.0)
         if self.counts_a1:
-            mean = 2 - mean
+            mean, skewness = 2 - mean, -skewness
 
         def decode(rows: NDArray[np.intp]) -> Floats:
             dosage = np.empty((len(rows), self.n_samples))
@@ -297,7 +306,10 @@ class BedMatrix:
             # SNPs without a missing call are not read again.
             return counter.count(packed[rows], np.flatnonzero(counts[rows, 1]))
 
-        return CrossProducts(first, n_called, mean, sum_squares, products, decode, count_missing=count_missing)
+        return CrossProducts(
+            first, n_called, mean, sum_squares, products, decode,
+            count_missing=count_missing, skewness=skewness, kurtosis=kurtosis,
+        )  # fmt: skip
 
     def _fill(
         self, filler: PackedFill, block: CrossProducts, packed: Packed, counts: Ints, products: Floats

@@ -53,6 +53,9 @@ class CrossProducts:
     count_missing : callable, optional
         ``count_missing(rows)`` returns the number of missing values of each sample over a slice of the block's SNPs,
         shape (n_samples,), int64. It may be called until the next block is asked for. None if they are not counted.
+    skewness, kurtosis : ndarray of shape (n_snps_block,), float64, optional
+        Third and fourth moment of the SNP with missing calls at the mean, standardised with ddof 0, the fourth less 3;
+        NaN without variation. None if they are not known.
     """
 
     first_snp: int
@@ -64,6 +67,8 @@ class CrossProducts:
     imputation: Floats | None = None
     by_mean: CrossProducts | None = None
     count_missing: Callable[[slice], Ints] | None = None
+    skewness: Floats | None = None
+    kurtosis: Floats | None = None
 
 
 class GenotypeMatrix(Protocol):
@@ -111,6 +116,14 @@ class GenotypeMatrix(Protocol):
         by the mean. The bits of a SNP's products do not depend on the range; where no call is missing, they do not
         depend on `fill` either.
         """
+
+
+def standard_moments(squares: Floats, cubes: Floats, fourths: Floats, n_samples: int) -> tuple[Floats, Floats]:
+    """Return skewness and excess kurtosis, with ddof 0, from sums of powers of centred values; NaN if all are equal."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = squares / n_samples
+        skewness, kurtosis = cubes / n_samples / variance**1.5, fourths / n_samples / variance**2 - 3
+    return skewness, kurtosis
 
 
 def padded_columns(n_columns: int) -> int:

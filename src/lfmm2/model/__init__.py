@@ -8,6 +8,7 @@ from lfmm2.model.association import (
     degrees_of_freedom,
 )
 from lfmm2.model.axes import KnownGram, leading_axes, number_of_axes, variance_on_axes
+from lfmm2.model.carriers import FEWEST_CARRIERS
 from lfmm2.model.columns import (
     COLUMNS,
     MARGINAL_COLUMNS,
@@ -44,11 +45,11 @@ from lfmm2.model.suggestion import suggest_factors
 from lfmm2.model.sweep import SweepModel, parse_sweep, sweep_footprint, variance_on_factors
 
 __all__ = [
-    "COLUMNS", "KRYLOV_PASSES", "LEVEL", "MARGINAL_COLUMNS", "TIED_GAP", "AssociationModel", "AssociationTest",
-    "BlockStatistics", "Column", "Columns", "KnownGram", "LatentFactors", "Origin", "Penalty", "RidgeGeometry",
-    "RowLayout", "Scree", "SolverOptions", "Spectrum", "Status", "SweepModel", "Tables", "association_footprint",
-    "choose_solver", "compute_scree", "compute_spectrum", "declared_columns", "degrees_of_freedom",
-    "estimate_from_matrix", "factor_bytes", "geometry_bytes", "leading_axes", "name_penalty", "number_of_axes",
-    "parse_penalties", "parse_penalty", "parse_sweep", "ridge_geometry", "solver_footprint", "suggest_factors",
-    "sweep_footprint", "variance_on_axes", "variance_on_factors", "warn_unless_converged",
+    "COLUMNS", "FEWEST_CARRIERS", "KRYLOV_PASSES", "LEVEL", "MARGINAL_COLUMNS", "TIED_GAP", "AssociationModel",
+    "AssociationTest", "BlockStatistics", "Column", "Columns", "KnownGram", "LatentFactors", "Origin", "Penalty",
+    "RidgeGeometry", "RowLayout", "Scree", "SolverOptions", "Spectrum", "Status", "SweepModel", "Tables",
+    "association_footprint", "choose_solver", "compute_scree", "compute_spectrum", "declared_columns",
+    "degrees_of_freedom", "estimate_from_matrix", "factor_bytes", "geometry_bytes", "leading_axes", "name_penalty",
+    "number_of_axes", "parse_penalties", "parse_penalty", "parse_sweep", "ridge_geometry", "solver_footprint",
+    "suggest_factors", "sweep_footprint", "variance_on_axes", "variance_on_factors", "warn_unless_converged",
 ]  # fmt: skip

@@ -21,9 +21,16 @@ from lfmm2._choices import DEGREES_OF_FREEDOM, DEGREES_OF_FREEDOM_RULE
 from lfmm2._typing import Floats
 from lfmm2.errors import DegenerateProblemError, UsageError
 from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, Footprint, GenotypeMatrix, SnpRange, doubles
-from lfmm2.model.columns import COLUMNS, MARGINAL_COLUMNS, Columns, Status
+from lfmm2.model.carriers import (
+    effective_carriers,
+    has_few_carriers,
+    unevenness_of_block,
+    unevenness_of_directions,
+)
+from lfmm2.model.columns import COLUMNS, MARGINAL_COLUMNS, STAND_IN, Columns, Status
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
+from lfmm2.model.spa import SMALL_T, saddlepoint_t
 from lfmm2.statistics import JointStatistic, StudentStatistic, TestStatistic
 
 # A residual sum of squares below this share of ‖y‖² has lost half of its digits to cancellation, and is computed again
@@ -33,6 +40,8 @@ CANCELLATION = 1e-8
 RESIDUAL_ROWS = 64
 # SNPs of one product. Every block but the last is a whole multiple of them, so that all products have the same shape.
 PART_SNPS = 512
+# Vectors of the length of a SNP that its test by saddlepoint holds at once: three probabilities, and their products.
+SADDLEPOINT_VECTORS = 24
 # A residual sum of squares below this share of ‖y‖² is rounding error alone: the SNP is fitted perfectly.
 PERFECT_FIT = 1e-24
 
@@ -58,6 +67,15 @@ class BlockStatistics:
         ratio, and the ridge effect of Eq. 4. Units: dosage per unit of the variable.
     f_stat : ndarray of shape (b,), float64
         Partial F of the d variables, with (d, df) degrees of freedom.
+    effective_carriers : ndarray of shape (b, d), float64
+        Effective carriers of each SNP and variable, see `lfmm2.model.carriers`; NaN where they are not known.
+    least_carriers : ndarray of shape (b,), float64
+        The fewest of them over the variables.
+    t_sound, f_sound : ndarray of shape (b, d) and (b,), float64
+        `t` and `f_stat`, NaN where there are too few effective carriers for their null distributions.
+    t_spa : ndarray of shape (b, d) or (b, 0), float64
+        Where `t_sound` is NaN for this reason, Student's t with the p of the saddlepoint approximation; no columns
+        unless asked for.
     var_variables, var_factors, var_residual : ndarray of shape (b,), float64
         Shares of ‖y‖²: what the variables add to the factors, factors with nuisance variables, residual. They sum to 1.
     loadings : ndarray of shape (b, K) or (b, 0), float64
@@ -80,6 +98,11 @@ class BlockStatistics:
     t: Floats
     ridge_beta: Floats
     f_stat: Floats
+    effective_carriers: Floats
+    least_carriers: Floats
+    t_sound: Floats
+    f_sound: Floats
+    t_spa: Floats
     var_variables: Floats
     var_factors: Floats
     var_residual: Floats
@@ -173,6 +196,10 @@ class AssociationTest(Protocol):
     ) -> Iterator[BlockStatistics]:
         """Yield the statistics of every SNP of a range, by blocks in order, in one pass."""
 
+    @property
+    def unevenness(self) -> Floats:
+        """Return the unevenness of the variables, as far as others and factors leave them, shape (d,)."""
+
     def null(self, joint: bool) -> TestStatistic:
         """Return the theoretical null distribution of the statistic of a variable, or of the joint test."""
 
@@ -193,8 +220,9 @@ def association_footprint(
         True if each variable is tested alone too.
     """
     # Regressors, Q, R and the map to ridge effects; for each SNP, a few numbers of each variable, and temporaries.
-    per_snp = (8 + 8 * marginal) * n_variables + 48 + 2 * n_loadings
-    return Footprint(doubles((n_samples, 4 * n_columns)), doubles((per_snp,)))
+    vectors = 4 * n_columns + n_variables + SADDLEPOINT_VECTORS
+    per_snp = (14 + 8 * marginal) * n_variables + 56 + 2 * n_loadings
+    return Footprint(doubles((n_samples, vectors)), doubles((per_snp,)))
 
 
 class AssociationModel:
@@ -217,6 +245,10 @@ class AssociationModel:
         the genotypes are no dosages: frequencies are then NaN.
     marginal : bool
         True to test each variable alone too: given the same factors and nuisance variables, without the others.
+    fewest_carriers : float
+        Effective carriers below which a test is not sound, see `BlockStatistics.t_sound`.
+    spa : bool
+        True to test these SNPs by the saddlepoint approximation; the genotypes must be dosages of diploids.
 
     Attributes
     ----------
@@ -224,6 +256,8 @@ class AssociationModel:
         Columns of the tables, those of `marginal` among them.
     df : int
         Residual degrees of freedom.
+    unevenness : ndarray of shape (d,), float64
+        Unevenness of the variables, as far as others and factors leave them, see `lfmm2.model.carriers`.
     Q, R : ndarray of shape (n, D + K) and (D + K, D + K), float64
         QR decomposition of the centred regressors [nuisance | Û | X], with columns scaled to length one.
     ks, dfs : tuple of int
@@ -246,11 +280,17 @@ class AssociationModel:
         loadings: bool = False,
         ploidy: int | None = 2,
         marginal: bool = False,
+        fewest_carriers: float = 0.0,
+        spa: bool = False,
     ) -> None:
         n, n_variables = ridge.X.shape
         self.df = degrees_of_freedom(n, n_variables, factors.n_factors, df)
         self.n_reported = n_reported
         self.ploidy = ploidy
+        self.fewest_carriers = fewest_carriers
+        if spa:
+            self.columns = self.columns.extended(STAND_IN)
+        self.spa = spa
         self.ks: tuple[int, ...] = ()
         self.dfs: tuple[int, ...] = ()
         self.n_nuisance = n_variables - n_reported
@@ -276,6 +316,8 @@ class AssociationModel:
             self.columns = self.columns.extended(*MARGINAL_COLUMNS)
         self._null_alone = StudentStatistic(self.df + n_reported - 1)
         self.Q, self.R = Q, R
+        self._directions = Q[:, last] @ self._coefficients  # (n, d): beta = y @ this
+        self.unevenness = unevenness_of_directions(self._directions)  # (d,)
         effects = ridge.effect_map(factors.U, factors.loadings_map)[:n_reported].T  # (n, d)
         self._to_ridge = Q.T @ effects  # (D + K, d)
         self._to_loadings = Q.T @ factors.loadings_map[:, : self.n_loadings]  # (D + K, K) or (D + K, 0)
@@ -321,6 +363,8 @@ class AssociationModel:
             f_stat = (explained_by_variables / d) / (rss / self.df)
             shares = np.stack([explained_by_variables, explained_by_factors, rss])  # (3, b)
             shares /= shares.sum(axis=0)
+        carriers, few = self._count_carriers(block)  # (b, d)
+        carriers[missing] = np.nan
         ridge_beta = by_equal_parts(z, self._to_ridge)  # (b, d)
         loadings = by_equal_parts(z, self._to_loadings)  # (b, K) or (b, 0)
         t_alone = self._test_alone(z_x, rss, total)  # (b, d) or (b, 0)
@@ -337,6 +381,11 @@ class AssociationModel:
             t=t,
             ridge_beta=ridge_beta,
             f_stat=f_stat,
+            effective_carriers=carriers,
+            least_carriers=carriers.min(axis=1),
+            t_sound=np.where(few, np.nan, t),
+            f_sound=np.where(few.any(axis=1), np.nan, f_stat),
+            t_spa=self._test_by_saddlepoint(block, beta, t, few) if self.spa else np.empty((len(z), 0)),
             var_variables=shares[0],
             var_factors=shares[1],
             var_residual=shares[2],
@@ -347,6 +396,26 @@ class AssociationModel:
             p_marginal=p_alone,
             neg_log10_p_marginal=neg_log10_p_alone,
         )
+
+    def _count_carriers(self, block: CrossProducts) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return the effective carriers of each SNP and variable, and where they are too few, shapes (b, d)."""
+        n = len(self.Q)
+        carriers = effective_carriers(unevenness_of_block(block), self.unevenness, n)
+        return carriers, has_few_carriers(carriers, self.fewest_carriers, n)
+
+    def _test_by_saddlepoint(self, block: CrossProducts, beta: Floats, t: Floats, few: NDArray[np.bool_]) -> Floats:
+        """Return t of the p by saddlepoint where there are few carriers, NaN elsewhere, shape (b, d)."""
+        t_spa = np.where(few, t, np.nan)
+        squares = (self._directions**2).sum(axis=0)  # (d,)
+        # One SNP at a time, so that the bits of a SNP do not depend on the others of its block.
+        for row, j in np.argwhere(few & (np.abs(t) > SMALL_T)):
+            direction, score, mean = self._directions[:, j], float(beta[row, j]), float(block.mean[row])
+            fitted = mean + self.Q @ block.products[row] - direction * (score / squares[j])  # (n,)
+            # Heterozygotes have 1 · (2 − 1), others 0: their share is the mean of y (2 − y) over the called samples.
+            heterozygosity = 2 * mean - mean**2 - float(block.sum_squares[row]) / int(block.n_called[row])
+            size = saddlepoint_t(score, direction, fitted, mean, heterozygosity, self.df)
+            t_spa[row, j] = np.copysign(size, score)
+        return t_spa
 
     def _test_alone(self, z_x: Floats, rss: Floats, total: Floats) -> Floats:
         """Compute t of each variable without the others, (b, d), or (b, 0) if it is not asked for.

@@ -74,6 +74,12 @@ class Column:
         Texts that the tables have in place of the whole numbers 0, 1, ... of the model.
     is_tested : bool
         True if p, q and the local FDR of its table are those of this statistic.
+    is_sound : bool
+        True if the null distribution and all columns of `Origin.CALIBRATION` are those of this statistic: the tested
+        one, but NaN where its theoretical null distribution does not hold. No table has the column.
+    is_stand_in : bool
+        True if the column has t of the p of another test for SNPs whose sound statistic is NaN. Their p, calibrated p
+        and q are those of it, but the null distribution is not fitted to it. No table has the column.
     is_rate : bool
         True if the column is a rate of false discoveries, by which hits can be chosen.
     in_hits : bool
@@ -88,6 +94,8 @@ class Column:
     dtype: str = "float64"
     labels: tuple[str, ...] = ()
     is_tested: bool = False
+    is_sound: bool = False
+    is_stand_in: bool = False
     is_rate: bool = False
     in_hits: bool = False
 
@@ -134,7 +142,9 @@ class Columns:
     """
 
     def __init__(self, columns: Iterable[Column]) -> None:
-        self._all = tuple(columns)
+        every = tuple(columns)
+        self._all = tuple(column for column in every if not (column.is_sound or column.is_stand_in))
+        self._hidden = tuple(column for column in every if column.is_sound or column.is_stand_in)
         names = [column.name for column in self]
         attributes = [column.attribute for column in self if column.attribute]
         if len({*names}) < len(names) or len({*attributes}) < len(attributes):
@@ -143,7 +153,7 @@ class Columns:
             joint: tuple(c for c in self if c.tables is not (Tables.VARIABLE if joint else Tables.JOINT))
             for joint in (False, True)
         }
-        stored = [column for column in self if column.origin is Origin.MODEL]
+        stored = [column for column in every if column.origin is Origin.MODEL]
         self._layouts = {
             per_variable: RowLayout(tuple(c.attribute for c in stored if (c.tables is Tables.VARIABLE) == per_variable))
             for per_variable in (False, True)
@@ -157,7 +167,7 @@ class Columns:
 
     def extended(self, *more: Column) -> Columns:
         """Return these columns with further ones before the last, which is the status."""
-        return Columns([*self._all[:-1], *more, self._all[-1]])
+        return Columns([*self._hidden, *self._all[:-1], *more, self._all[-1]])
 
     def of_table(self, joint: bool) -> tuple[Column, ...]:
         """Return the columns of the table of a variable, or of the joint test, in order."""
@@ -166,6 +176,18 @@ class Columns:
     def tested(self, joint: bool) -> str:
         """Return the name in Python of the tested statistic of the table of a variable, or of the joint table."""
         return next(column.attribute for column in self.of_table(joint) if column.is_tested)
+
+    def calibrated(self, joint: bool) -> str:
+        """Return the name in Python of the statistic that is calibrated: the sound one, or else the tested one."""
+        tables = Tables.JOINT if joint else Tables.VARIABLE
+        sound = (column.attribute for column in self._hidden if column.is_sound and column.tables is tables)
+        return next(sound, self.tested(joint))
+
+    def stand_in(self, joint: bool) -> str | None:
+        """Return the name in Python of the statistic that stands in where the sound one is NaN; None without one."""
+        tables = Tables.JOINT if joint else Tables.VARIABLE
+        others = (column.attribute for column in self._hidden if column.is_stand_in and column.tables is tables)
+        return next(others, None)
 
     def layout(self, per_variable: bool) -> RowLayout:
         """Return the order in stored rows of the statistics per variable, or of those that all variables share."""
@@ -203,6 +225,7 @@ _shared = partial(Column, tables=Tables.ALL)
 _derived = partial(Column, tables=Tables.ALL, origin=Origin.STATISTIC)
 _calibrated = partial(Column, tables=Tables.ALL, origin=Origin.CALIBRATION)
 _joint = partial(Column, tables=Tables.JOINT)
+_sound = partial(Column, "", is_sound=True)
 
 #: Columns of the least-squares regression on variables and factors.
 COLUMNS = Columns(
@@ -221,6 +244,12 @@ COLUMNS = Columns(
         Column("T_STAT", "BETA / SE", "t", is_tested=True),
         _joint("F_STAT", "partial F of all variables given the factors, with (d, df) degrees of freedom", "f_stat",
                is_tested=True),
+        _sound("T_STAT where effective carriers are enough", "t_sound"),
+        _sound("F_STAT where effective carriers are enough", "f_sound", tables=Tables.JOINT),
+        Column("EFF_CARRIERS", "effective carriers: rare alleles that are expected where the variable has its mass; "
+               "below `--min-carriers` P_CAL, Q and LFDR are missing, or by `--spa`", "effective_carriers",
+               in_hits=True),
+        _joint("LEAST_CARRIERS", "the fewest effective carriers over the variables", "least_carriers"),
         _derived("P", "p of the statistic as it is: Student's of T_STAT, two-sided, or that of F_STAT", "p",
                  in_hits=True),
         _derived("NEG_LOG10_P", "−log₁₀ P, which never underflows", "neg_log10_p"),
@@ -241,6 +270,8 @@ COLUMNS = Columns(
     ]
 )  # fmt: skip
 
+# T of the p by the saddlepoint approximation, which a run with ``spa`` has beside `COLUMNS`.
+STAND_IN = Column("", "t of the p by saddlepoint", "t_spa", is_stand_in=True)
 #: Columns that a run has beside `COLUMNS` if it tests each variable alone too (``marginal``).
 MARGINAL_COLUMNS = (
     Column("T_MARGINAL", "t of this variable without the other ones, given the same factors and nuisance variables",
@@ -251,6 +282,7 @@ MARGINAL_COLUMNS = (
 )  # fmt: skip
 
 
-def declared_columns(marginal: bool) -> Columns:
-    """Return the columns of a run, with those of single variables alone if it has them."""
-    return COLUMNS.extended(*MARGINAL_COLUMNS) if marginal else COLUMNS
+def declared_columns(marginal: bool, spa: bool = False) -> Columns:
+    """Return the columns of a run, with those of single variables alone and of the saddlepoint test if it has them."""
+    more = [*(MARGINAL_COLUMNS if marginal else ()), *([STAND_IN] if spa else [])]
+    return COLUMNS.extended(*more) if more else COLUMNS

@@ -35,6 +35,12 @@ from lfmm2.model.association import (
     degrees_of_freedom,
     residual_squares,
 )
+from lfmm2.model.carriers import (
+    effective_carriers,
+    has_few_carriers,
+    unevenness_of_block,
+    unevenness_of_directions,
+)
 from lfmm2.model.columns import Columns, Status
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
@@ -87,7 +93,7 @@ def parse_sweep(sweep: Any) -> tuple[int, ...]:
 def sweep_footprint(n_columns: int, n_variables: int, n_k: int) -> Footprint:
     """Return the memory of a block that a sweep over n_k numbers of factors takes beside the model of one."""
     # Products, t and their temporaries; and products with the columns of the chosen number of factors.
-    return Footprint(0, doubles((6 * n_k * n_variables + 3 * n_columns,)))
+    return Footprint(0, doubles((9 * n_k * n_variables + 3 * n_columns,)))
 
 
 class NestedTests:
@@ -123,6 +129,14 @@ class NestedTests:
         self._bases = np.hstack(bases)  # (rank, n_k d)
         # t is the component of y along one of these unit vectors, divided by the residual standard deviation.
         self._directions = np.hstack(directions)  # (rank, n_k d)
+
+    def unevenness(self) -> Floats:
+        """Return the unevenness of each variable with each number of factors, (n_k d,)."""
+        d = self._n_reported
+        # Those of one k at a time, because the directions of all k in the space of the samples may take much memory.
+        firsts = range(0, self._directions.shape[1], d)
+        of_each = [unevenness_of_directions(self.Q @ self._directions[:, first : first + d]) for first in firsts]
+        return np.concatenate(of_each)
 
     def t(self, block: CrossProducts) -> Floats:
         """Compute t of every k and variable, shape (b, n_k, d); NaN if k factors and the variables fit perfectly."""
@@ -177,8 +191,8 @@ class SweepModel:
         Rule for the degrees of freedom, see `degrees_of_freedom`.
     loadings : bool
         True to compute V too.
-    ploidy, marginal : optional
-        As of `AssociationModel`.
+    ploidy, marginal, fewest_carriers, spa : optional
+        As of `AssociationModel`; t of a k is NaN where effective carriers are too few with it.
     others : sequence of LatentFactors
         As many factors of the same samples, estimated with other penalties.
 
@@ -204,13 +218,17 @@ class SweepModel:
         loadings: bool = False,
         ploidy: int | None = 2,
         marginal: bool = False,
+        fewest_carriers: float = 0.0,
+        spa: bool = False,
         others: Sequence[LatentFactors] = (),
     ) -> None:
         n, n_variables = ridge.X.shape
         dfs = tuple(degrees_of_freedom(n, n_variables, k, df) for k in ks)
         self.ks, self.dfs = ks * (1 + len(others)), dfs * (1 + len(others))
         chosen = factors.leading(n_factors)
-        self.chosen = AssociationModel(ridge, chosen, n_reported, df, loadings, ploidy, marginal)
+        options = (n_reported, df, loadings, ploidy, marginal, fewest_carriers, spa)
+        self.chosen = AssociationModel(ridge, chosen, *options)
+        self.fewest_carriers = fewest_carriers
         self.df = self.chosen.df
         self.n_reported, self.n_loadings = n_reported, self.chosen.n_loadings
         largest = factors.leading(max(n_factors, *ks))
@@ -223,6 +241,7 @@ class SweepModel:
         ]
         self._fits = [NestedTests(model, ks, dfs) for model in models]
         self._Q = full.Q if len(models) == 1 else np.hstack([fit.Q for fit in self._fits])
+        self._unevenness = np.concatenate([fit.unevenness() for fit in self._fits]) if fewest_carriers > 0 else None
 
     def statistics(
         self, genotypes: GenotypeMatrix, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
@@ -242,6 +261,10 @@ class SweepModel:
             t_by_k = t[0] if len(t) == 1 else np.concatenate(t, axis=1)
             # t is kept where the chosen model fits perfectly, since a model with fewer factors need not.
             t_by_k[np.isin(statistics.status, (Status.NO_VARIATION, Status.ALL_MISSING))] = np.nan
+            if self._unevenness is not None:
+                carriers = effective_carriers(unevenness_of_block(block), self._unevenness, len(self._Q))
+                few = has_few_carriers(carriers, self.fewest_carriers, len(self._Q))
+                t_by_k[few.reshape(t_by_k.shape)] = np.nan
             yield replace(statistics, t_by_k=t_by_k)
 
     def _split(self, block: CrossProducts) -> list[CrossProducts]:
@@ -250,6 +273,11 @@ class SweepModel:
             return [block]
         ends = np.cumsum([fit.Q.shape[1] for fit in self._fits])
         return [replace(block, products=part) for part in np.split(block.products, ends[:-1], axis=1)]
+
+    @property
+    def unevenness(self) -> Floats:
+        """Return the unevenness of the variables with `n_factors`."""
+        return self.chosen.unevenness
 
     @property
     def columns(self) -> Columns:

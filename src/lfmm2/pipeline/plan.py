@@ -81,6 +81,8 @@ class RunSize:
         How many penalties a sweep compares with that of the run.
     filled : bool
         True if missing calls are filled from the factors.
+    spa : bool
+        True if tests with few carriers have p by the saddlepoint approximation.
     loadings : bool
         True if loadings are kept too.
     marginal : bool
@@ -116,6 +118,7 @@ class RunSize:
     n_sweep: int = 0
     n_others: int = 0
     filled: bool = False
+    spa: bool = False
     loadings: bool = False
     marginal: bool = False
     n_listed: int = 0
@@ -191,7 +194,7 @@ class RunSize:
     def _columns_of_stores(self) -> list[int]:
         """Return the number of columns of each store of statistics."""
         n_held_out = N_COLUMNS if self.filled else 0
-        columns = declared_columns(self.marginal)
+        columns = declared_columns(self.marginal, self.spa)
         return list(store_columns(columns, self.n_variables, self.n_loadings, n_held_out, self.n_swept).values())
 
 

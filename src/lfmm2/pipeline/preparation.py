@@ -292,6 +292,7 @@ def read_inputs(
         # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
         _check_array_options(est_bed, full_bed, options.snps)
         tested = _open_genotypes(full_bed, opened, options.snps)
+        _check_saddlepoint(tested, options.test.spa)
         estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options.snps)
         refuse_transposed(tested, X)
         if thin is not None and numbers.given is not None:
@@ -330,6 +331,14 @@ def _check_array_options(est_bed: GenotypesLike | None, full_bed: GenotypesLike,
     if given := [name for name in ("ploidy", "missing_genotype") if getattr(options, name) is not None]:
         fact = f"{' and '.join(given)} tell how to read an array of genotypes, and none is given"
         raise UsageError(f"{fact}; leave out, a .bed has diploid calls and a code of its own for missing ones")
+
+
+def _check_saddlepoint(source: GenotypeSource, spa: bool) -> None:
+    """Raise UsageError if --spa is given for genotypes that are not known to be dosages of diploids."""
+    if spa and source.ploidy != 2:
+        known = "not known" if source.ploidy is None else str(source.ploidy)
+        fact = f"--spa needs the calls of diploids, and the ploidy of these genotypes is {known}"
+        raise UsageError(f"{fact}; leave it out, or give ploidy=2 if they are")
 
 
 @contextmanager

@@ -139,7 +139,7 @@ class ResultWriter:
         store = self.store
         calibration = self.calibrations[-1 if variable is None else variable]
         stores = [store.common, *([] if variable is None else [store.rows[variable]])]
-        with self._compute_q_values(calibration, store.magnitude_blocks(variable)) as q_values:
+        with self._compute_q_values(calibration, store.tested_blocks(variable, calibration)) as q_values:
             for variants, (common, *own) in self._stream_blocks(*stores):
                 rows = own[0] if own else None
                 yield statistics_table(

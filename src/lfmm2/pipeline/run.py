@@ -138,6 +138,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         input_bytes=inputs.input_bytes,
         longest_id=variables.samples.longest_id,
         filled=test.impute == "factors",
+        spa=test.spa,
         loadings=test.loadings,
         n_compared=n_compared,
         comparing=compared.footprint,

@@ -13,7 +13,7 @@ from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.errors import UsageError
 from lfmm2.files import check_prefix_name
 from lfmm2.genotypes import check_ploidy, parse_missing_calls
-from lfmm2.model import SolverOptions, parse_penalties, parse_penalty, parse_sweep
+from lfmm2.model import FEWEST_CARRIERS, SolverOptions, parse_penalties, parse_penalty, parse_sweep
 from lfmm2.pipeline.options import OPTIONS, TABLE
 from lfmm2.process import Progress
 
@@ -98,12 +98,25 @@ class TestOptions:
     df: DegreesOfFreedom = DEFAULTS["df"]
     sweep: Any = DEFAULTS["sweep"]
     calibrate: Calibration = DEFAULTS["calibrate"]
+    min_carriers: float | None = DEFAULTS["min_carriers"]
+    spa: bool = DEFAULTS["spa"]
     impute: Imputation = DEFAULTS["impute"]
     marginal: bool = DEFAULTS["marginal"]
     loadings: bool = DEFAULTS["loadings"]
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.spa and self.fewest_carriers == 0:
+            fact = "--spa tests the SNPs below --min-carriers, which is 0"
+            raise UsageError(f"{fact}; give --min-carriers 10, or leave out --spa")
+
+    @property
+    def fewest_carriers(self) -> float:
+        """Effective carriers below which a test is not calibrated."""
+        if self.min_carriers is not None:
+            return float(self.min_carriers)
+        # R's lfmm, which chi2 follows, calibrates every SNP.
+        return 0.0 if self.calibrate == "chi2" else FEWEST_CARRIERS
 
     @property
     def ks(self) -> tuple[int, ...]:

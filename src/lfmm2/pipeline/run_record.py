@@ -65,6 +65,7 @@ def make_record(
         filters=choice.filters,
         thinning=choice.thinning,
         calibration=calibration,
+        carriers=tested.carriers,
         scree=_describe_scree(fit),
         sweep=None if sweep is None else _describe_sweep(inputs, fit, sweep),
         imputation=describe_imputation(tested),

@@ -26,6 +26,7 @@ from lfmm2.model import (
 )
 from lfmm2.pipeline.advice import Evidence, calibration_warning, confounding_notes, fallback_note, undetected_notes
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept, read_text
+from lfmm2.pipeline.few_carriers import describe_few_carriers, few_carriers_notes
 from lfmm2.pipeline.inputs import most_factors
 from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_note, missing_calls_note
 from lfmm2.pipeline.penalties import Estimation, estimate_with_each, load_others, own_penalty
@@ -35,7 +36,7 @@ from lfmm2.pipeline.snp_choice import SnpChoice
 from lfmm2.pipeline.statistics_store import StatisticsStore, ThinnedRows, collect_statistics
 from lfmm2.pipeline.structure import describe_structure, tie_notes
 from lfmm2.pipeline.thinned_scree import ThinnedScree
-from lfmm2.results import MissingCallFacts, StructureFacts, ThinningFacts
+from lfmm2.results import CarrierFacts, MissingCallFacts, StructureFacts, ThinningFacts
 from lfmm2.statistics import Calibration, Inflation, Sweep, SweepRow, histogram_table, sweep_table
 
 
@@ -90,6 +91,8 @@ class Tested:
         Warnings about the fit, missing calls and the calibrations.
     missing_calls : MissingCallFacts or None
         Missing rates of the samples; None where genotypes do not count missing calls by sample.
+    carriers : CarrierFacts
+        Tests that are not calibrated because of few carriers.
     structure : dict of str to StructureFacts
         How far each variable follows structure.
     """
@@ -100,6 +103,7 @@ class Tested:
     held_out: HeldOutError | None
     notes: list[str]
     missing_calls: MissingCallFacts | None
+    carriers: CarrierFacts
     structure: dict[str, StructureFacts]
 
 
@@ -180,13 +184,11 @@ def run_snp_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, engine: Engine
     test, ks, d = inputs.options.test, inputs.numbers.ks, len(inputs.variables.names)
     ploidy = inputs.tested_source.ploidy
     model: AssociationTest
+    common = (d, test.df, test.loadings, ploidy, test.marginal, test.fewest_carriers, test.spa)
     if ks:
-        model = SweepModel(
-            inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings, ploidy, test.marginal,
-            tuple(fit.others.values()),
-        )  # fmt: skip
+        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, *common, tuple(fit.others.values()))
     else:
-        model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings, ploidy, test.marginal)
+        model = AssociationModel(inputs.ridge, fit.factors, *common)
     fill = None
     if test.impute == "factors":
         fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))
@@ -218,12 +220,14 @@ def calibrate_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, store: Stati
         fit.scree, {name: of.gif for name, of in of_variables.items()}, fit.K, n_samples,
         {} if sweep is None else sweep.gif_by_k(), {name: of.gif_se for name, of in of_variables.items()},
     )  # fmt: skip
+    carriers = describe_few_carriers(store, names, test.fewest_carriers, test.spa)
+    notes += few_carriers_notes(carriers, inputs.variables.values)
     for note in notes:
         warnings.warn(note, CalibrationWarning, stacklevel=6)
     held_out = store.held_out_error() if test.impute == "factors" else None
     # The warning of repeats was given when they were found.
     about_samples = [note for note in (repeats_note(inputs.comparison), doubt) if note]
-    return Tested(store, calibrations, sweep, held_out, about_samples + notes, missing_calls, structure)
+    return Tested(store, calibrations, sweep, held_out, about_samples + notes, missing_calls, carriers, structure)
 
 
 def _thinned_rows(inputs: RunInputs, choice: SnpChoice) -> ThinnedRows | None:

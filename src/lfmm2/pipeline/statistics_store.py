@@ -211,9 +211,12 @@ class StatisticsStore:
         self.status_counts += np.bincount(status, minlength=len(Status))
 
     def _magnitudes(self, rows: Floats, variable: int | None) -> Floats:
-        """Return t of rows of a variable, or sqrt(F) of shared rows if `variable` is None: the values to calibrate."""
+        """Return t of rows of a variable, or sqrt(F) of shared rows if `variable` is None: the values to calibrate.
+
+        They are NaN where the theoretical null distribution does not hold.
+        """
         joint = variable is None
-        statistic = (self._shared if joint else self._own).column(rows, self.columns.tested(joint))
+        statistic = (self._shared if joint else self._own).column(rows, self.columns.calibrated(joint))
         return self._model.null(joint).magnitudes(statistic)
 
     def append(self, block: BlockStatistics) -> None:
@@ -240,10 +243,40 @@ class StatisticsStore:
         self._checkpoints.keep_note(_NOTE, asdict(note), rows)
 
     def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
-        """Stream t of a variable, or sqrt(F) of the joint test if None, in the order of the SNPs."""
+        """Stream t of a variable, or sqrt(F) of the joint test if None, in the order of the SNPs.
+
+        They are NaN where the theoretical null distribution does not hold.
+        """
         store = self.common if variable is None else self.rows[variable]
         for rows in store.blocks(BLOCK_ROWS):
             yield self._magnitudes(rows, variable)
+
+    def tested_blocks(self, variable: int | None, calibration: Calibration) -> Iterator[Floats]:
+        """Stream the same, with the values that stand in for those that are NaN."""
+        stand_in = self.columns.stand_in(variable is None)
+        if variable is None or stand_in is None:
+            yield from self.magnitude_blocks(variable)
+            return
+        for rows in self.rows[variable].blocks(BLOCK_ROWS):
+            values = self._magnitudes(rows, variable)
+            others = calibration.values_to_stand_in(self._own.column(rows, stand_in))
+            yield np.where(np.isnan(values), others, values)
+
+    @property
+    def unevenness(self) -> list[float]:
+        """Unevenness of each variable, as far as others and factors leave it."""
+        values: list[float] = self._model.unevenness.tolist()
+        return values
+
+    @property
+    def n_tests(self) -> int:
+        """SNPs that have a statistic."""
+        return int(self.status_counts[Status.OK])
+
+    @property
+    def n_few_carriers(self) -> list[int]:
+        """SNPs of each variable, then of the joint test, that have a statistic and are not calibrated."""
+        return [self.n_tests - histogram.n for histogram in self.histograms]
 
     @property
     def df(self) -> int:
@@ -253,6 +286,7 @@ class StatisticsStore:
     def calibrations(self, method: str, thinned: ThinnedRows | None = None) -> list[Calibration]:
         """Calibrate the tests of each variable, then the joint test, from the stored statistics.
 
+        The null distributions are those of the sound statistics; the histograms count the others that are tested too.
         With `thinned`, the inflation over these SNPs alone is measured too.
         """
         found = []
@@ -262,6 +296,11 @@ class StatisticsStore:
             if thinned is not None:
                 of_kept = measure_inflation(null, method, partial(_selected, thinned, blocks))
                 calibration = replace(calibration, thinned=of_kept)
+            if self.columns.stand_in(v is None) is not None:
+                tested = MagnitudeHistogram()
+                for block in self.tested_blocks(v, calibration):
+                    tested.add(calibration.scores(block))
+                calibration = replace(calibration, histogram=tested)
             found.append(calibration)
         return found
 

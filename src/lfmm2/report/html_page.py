@@ -24,7 +24,7 @@ from lfmm2.report.report_words import (
     suggestion,
 )
 from lfmm2.report.summaries import NEIGHBOURHOOD, BriefSummary, Locus, SnpSummary, TableSummary
-from lfmm2.results import StoredRun, describe_flat, sample_lines
+from lfmm2.results import StoredRun, carrier_lines, describe_flat, sample_lines
 
 # Characters of the record that the page shows; a run of many variables has a record of many megabytes.
 _MOST_RECORD = 200_000
@@ -249,6 +249,7 @@ def _data(contents: Contents) -> str:
         )
     status = record.status.items()
     items["SNPs"] = ", ".join(f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK")
+    items |= carrier_lines(record)
     return listed(items) + figures(contents.chosen("frequencies", "missingness"))
 
 

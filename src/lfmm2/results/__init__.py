@@ -6,6 +6,7 @@ from lfmm2.results.file_names import FIXED_ENDINGS, SMALL_ENDINGS
 from lfmm2.results.former_files import find_former_files, find_inputs
 from lfmm2.results.record import (
     CalibrationFacts,
+    CarrierFacts,
     CollinearityFacts,
     ComparisonFacts,
     FactorFacts,
@@ -23,17 +24,17 @@ from lfmm2.results.record import (
     WrittenFile,
     from_json,
 )
-from lfmm2.results.run_log import as_log, describe_axes, describe_flat, result_lines, sample_lines
+from lfmm2.results.run_log import as_log, carrier_lines, describe_axes, describe_flat, result_lines, sample_lines
 from lfmm2.results.stored_record import open_record, verify
 from lfmm2.results.stored_run import BLOCK_ROWS, AnyRun, StoredRun, open_run
 from lfmm2.results.tables import loadings_schema, loadings_table, statistics_table, table_schema
 
 __all__ = [
     "BLOCK_ROWS", "FIXED_ENDINGS", "SMALL_ENDINGS", "AnyRun", "AssociationResult", "CalibrationFacts",
-    "CollinearityFacts", "ComparisonFacts", "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts",
-    "InputFile", "MemorySource", "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun",
-    "StructureFacts", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log", "describe_axes", "describe_flat",
-    "find_former_files", "find_inputs", "from_json", "loadings_schema", "loadings_table", "open_record", "open_run",
-    "pack_factors", "read_factors", "read_results", "result_lines", "sample_lines", "statistics_table",
-    "table_schema", "unpack_factors", "verify", "write_factors",
+    "CarrierFacts", "CollinearityFacts", "ComparisonFacts", "FactorFacts", "FilterFacts", "GenotypesUsed",
+    "ImputationFacts", "InputFile", "MemorySource", "MissingCallFacts", "RunRecord", "SampleFilterFacts",
+    "ScreeFacts", "StoredRun", "StructureFacts", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log",
+    "carrier_lines", "describe_axes", "describe_flat", "find_former_files", "find_inputs", "from_json",
+    "loadings_schema", "loadings_table", "open_record", "open_run", "pack_factors", "read_factors", "read_results",
+    "result_lines", "sample_lines", "statistics_table", "table_schema", "unpack_factors", "verify", "write_factors",
 ]  # fmt: skip

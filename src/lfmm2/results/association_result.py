@@ -328,13 +328,16 @@ class AssociationResult:
 
     @property
     def p(self) -> Floats:
-        """Two-sided p of t from Student's distribution with `df` degrees of freedom, shape (n_snps, d)."""
-        return distributions.student_p(self.t, self.df)
+        """Two-sided p of t from Student's distribution with `df` degrees of freedom, shape (n_snps, d).
+
+        With ``spa`` that of SNPs with few carriers is by the saddlepoint approximation.
+        """
+        return self._values("p")
 
     @property
     def neg_log10_p(self) -> Floats:
         """-log₁₀ p, finite even where p itself underflows, shape (n_snps, d)."""
-        return distributions.student_neg_log10_p(self.t, self.df)
+        return self._values("neg_log10_p")
 
     @property
     def p_calibrated(self) -> Floats:

@@ -238,6 +238,32 @@ class CalibrationFacts:
 
 
 @dataclass(frozen=True)
+class CarrierFacts:
+    """Tests from which no null distribution is estimated: the SNP has too few effective carriers for the variable.
+
+    Attributes
+    ----------
+    fewest : float
+        Effective carriers from which tests are calibrated (--min-carriers).
+    n_few : dict of str to int
+        SNPs with a statistic and fewer of them: of each variable, and of "joint" if there is a joint test.
+    n_tests : int
+        SNPs with a statistic.
+    spa : bool
+        True if the SNPs of `n_few` of single variables were tested by the saddlepoint approximation.
+    unevenness : dict of str to float
+        Unevenness of each variable, as far as others and factors leave it: effective carriers are the number of samples
+        over this and over the unevenness of the SNP.
+    """
+
+    fewest: float
+    n_few: dict[str, int]
+    n_tests: int
+    spa: bool
+    unevenness: dict[str, float]
+
+
+@dataclass(frozen=True)
 class ScreeFacts:
     """Axes of structure by Tracy-Widom, and the SNPs whose eigenvalues were tested.
 
@@ -356,6 +382,7 @@ class RunRecord:
     filters, thinning, scree, sweep, imputation : optional
         None where the run had no such thing.
     calibration : CalibrationFacts
+    carriers : CarrierFacts
     status : dict of str to int
         Number of SNPs of each `Status`.
     plan : dict
@@ -392,6 +419,7 @@ class RunRecord:
     filters: FilterFacts | None
     thinning: ThinningFacts | None
     calibration: CalibrationFacts
+    carriers: CarrierFacts
     scree: ScreeFacts | None
     sweep: SweepFacts | None
     imputation: ImputationFacts | None

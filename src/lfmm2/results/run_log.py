@@ -159,6 +159,7 @@ def _test_lines(record: RunRecord) -> dict[str, str]:
         if test.method == "empirical-null":
             null = f"N({_format_number(test.mean, '.3f')}, {_format_number(test.sd, '.3f')}²)"
             lines[f"null of {name}"] = f"{null}, share {_format_number(test.null_proportion, '.3f')}"
+    lines |= carrier_lines(record)
     if (imputation := record.imputation) is not None:
         lines["imputation"] = (
             f"error of {with_spaces(imputation.n_held_out)} held-out calls "
@@ -169,6 +170,18 @@ def _test_lines(record: RunRecord) -> dict[str, str]:
         if imputation.n_left_at_mean:
             lines["left at the mean"] = f"missing calls of {with_spaces(imputation.n_left_at_mean)} SNPs"
     return lines
+
+
+def carrier_lines(record: RunRecord) -> dict[str, str]:
+    """Return how many SNPs of each test have few effective carriers, and what became of them, where there are any."""
+    carriers = record.carriers
+    without, by_saddlepoint = "without calibrated p and q", "tested by saddlepoint approximation (--spa)"
+    return {
+        f"few carriers of {name}": f"{with_spaces(n_few)} of {with_spaces(carriers.n_tests)} SNPs have fewer than "
+        f"{carriers.fewest:g} effective ones, {by_saddlepoint if carriers.spa and name != 'joint' else without}"
+        for name, n_few in carriers.n_few.items()
+        if n_few
+    }
 
 
 def _format_number(value: float, form: str) -> str:

@@ -28,19 +28,32 @@ class CalibratedStatistic:
     calibration : Calibration
     q_of_scores : callable, optional
         Returns Benjamini-Hochberg q of calibrated scores; needed if `statistic` is that of some of the SNPs only.
+    sound : ndarray of shape (n,), float64, optional
+        The statistic with NaN where it is not to be calibrated; `statistic` itself if None.
+    stand_in : ndarray of shape (n,), float64, optional
+        Statistic of another test where `sound` is NaN: all p and q are those of it.
     """
 
     def __init__(
-        self, statistic: Floats, calibration: Calibration, q_of_scores: Callable[[Floats], Floats] | None = None
+        self,
+        statistic: Floats,
+        calibration: Calibration,
+        q_of_scores: Callable[[Floats], Floats] | None = None,
+        sound: Floats | None = None,
+        stand_in: Floats | None = None,
     ) -> None:
         self._statistic = statistic
+        self._sound = statistic if sound is None else sound
+        if stand_in is not None:
+            self._statistic = np.where(np.isnan(stand_in), statistic, stand_in)
+            self._sound = np.where(np.isnan(stand_in), self._sound, calibration.values_to_stand_in(stand_in))
         self._calibration = calibration
         self._q_of_scores = q_of_scores
 
     @cached_property
     def _magnitudes(self) -> Floats:
         """Return the values that are calibrated: t itself, or sqrt(F)."""
-        return self._calibration.statistic.magnitudes(self._statistic)
+        return self._calibration.statistic.magnitudes(self._sound)
 
     @cached_property
     def _scores(self) -> Floats:
@@ -105,8 +118,12 @@ def tested_statistic(
     q_of_scores: Callable[[Floats], Floats] | None = None,
 ) -> CalibratedStatistic:
     """Return the tested statistic of the table of a variable, or of the joint table; see `statistics_table`."""
-    attribute = columns.tested(joint=rows is None)
-    return CalibratedStatistic(columns.stored(attribute, common, rows), calibration, q_of_scores)
+    joint = rows is None
+    statistic, sound = (
+        columns.stored(name, common, rows) for name in (columns.tested(joint), columns.calibrated(joint))
+    )
+    stand_in = None if (name := columns.stand_in(joint)) is None else columns.stored(name, common, rows)
+    return CalibratedStatistic(statistic, calibration, q_of_scores, sound, stand_in)
 
 
 def statistics_table(

@@ -276,6 +276,13 @@ class Calibration:
         """Return (t − δ)/σ, taken as Student's t: inflation multiplies t, and leaves its tails as heavy as they are."""
         return (values - self.null.mean) / self.null.sd
 
+    def values_to_stand_in(self, values: Floats) -> Floats:
+        """Return values of another test, to stand among those of this calibration.
+
+        They have no part in the GIF, which a few sound tests may bring below 1 by chance; such a GIF is not theirs.
+        """
+        return values if self._gif_used is None or not self.gif < 1 else values * np.sqrt(self.gif)
+
     def z(self, values: Floats) -> Floats:
         """Return calibrated normal scores: N(0, 1) under the null."""
         if self._gif_used is not None:
