@@ -38,7 +38,7 @@ from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.missing_calls import TALLY_BYTES
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix, keeping_bytes, state_bytes
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, store_columns
-from lfmm2.statistics import q_value_bytes, sorted_together, summary_bytes
+from lfmm2.statistics import q_value_bytes, scatter_bytes, sorted_together, summary_bytes
 
 # Bytes for small arrays, Python objects, and what the libraries take beside the arrays that are counted. With a smaller
 # value a run may take more than --memory, with a larger one it refuses budgets that are enough.
@@ -241,12 +241,17 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
 
 def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: int) -> int:
     """Return the bytes at the peak after the pass of the tests, while the sweep is summed up or tables are written."""
-    sweep = summary_bytes(size.n_sweep, size.n_snps, BLOCK_ROWS)
+    summary = summary_bytes(size.n_sweep, size.n_snps, BLOCK_ROWS)
+    # The q-values of the joint test and of the smallest p over the variables are computed side by side.
+    n_rates = 1 if size.n_variables == 1 else 2
+    if n_rates > 1:
+        summary = max(summary, scatter_bytes(size.n_snps, size.n_variables))
     if n_tables == 0:
-        return size.reading_bytes + kept_bytes + sweep
+        return size.reading_bytes + kept_bytes + summary
     # Three more files are written: the log, the record and the factors.
     writing = writing_bytes(size.n_snps, size.n_loadings, n_tables + 3, size.variant_row_bytes)
-    return size.reading_bytes + max(writing + q_value_bytes(size.n_snps, sorted_together(memory)), sweep)
+    q_values = n_rates * q_value_bytes(size.n_snps, sorted_together(memory))
+    return size.reading_bytes + max(writing + q_values, summary)
 
 
 @dataclass(frozen=True)
@@ -454,7 +459,10 @@ def make_plan(
     if out_format is not None:
         output_bytes = n_tables * ROW_BYTES[out_format] * size.n_snps + (thin is not None) * ID_BYTES * n_estimation
         state = state_bytes(n, n if solver == "exact" else size.n_factors + options.oversampling, n_passes)
-        temporary_bytes = statistics + Q_VALUE_DISK_BYTES * size.n_snps + state + POSITION_BYTES * size.n_listed
+        n_rates = 1 if size.n_variables == 1 else 2
+        temporary_bytes = (
+            statistics + n_rates * Q_VALUE_DISK_BYTES * size.n_snps + state + POSITION_BYTES * size.n_listed
+        )
     return RunPlan(
         n_samples=n,
         n_samples_read=size.n_samples_read,

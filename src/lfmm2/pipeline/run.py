@@ -29,7 +29,7 @@ from lfmm2.pipeline.sample_filter import filter_samples
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
 from lfmm2.pipeline.stages import Fit, Tested, choose_number_of_factors, estimate_factors, run_snp_tests
 from lfmm2.process import open_files_allowed, single_threaded_blas
-from lfmm2.results import AssociationResult, MemorySource, read_results
+from lfmm2.results import AssociationResult, JointScores, MemorySource, read_results
 
 
 @dataclass(frozen=True)
@@ -273,6 +273,7 @@ def _result_in_memory(run: _Run, fit: Fit, tested: Tested) -> AssociationResult:
         tested.calibrations,
         inputs.counts_a1,
         store.loadings.array if inputs.options.test.loadings else None,
+        None if store.joint is None else JointScores(store.joint.rows.array),
     )
     return AssociationResult(
         inputs.variables.names, fit.factors.leading(fit.K), describe_calibration(inputs, tested).tests, store.df,

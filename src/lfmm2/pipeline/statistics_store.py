@@ -16,8 +16,9 @@ from lfmm2.files import RowStore, checksum
 from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
 from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept
+from lfmm2.pipeline.joint_rows import JointRows, sample_scatter
 from lfmm2.pipeline.missing_calls import CountedMatrix, MissingTally
-from lfmm2.results import from_json
+from lfmm2.results import JOINT_LAYOUT, from_json
 from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
 
 # SNPs of a block after the pass. Their columns, and arrays computed from them, take some MB; more take more memory, and
@@ -27,6 +28,8 @@ BLOCK_ROWS = 1 << 15
 SUM_BYTES = 1 << 20
 # Name of the note on the rows that are kept, and beginning of the names of their files.
 _NOTE = "statistics"
+# Name of the store that is filled after the pass, and computed again by a resumed run.
+_JOINT = "joint"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def store_columns(columns: Columns, n_variables: int, n_loadings: int, n_held_ou
         "loadings": n_loadings,
         "held-out": n_held_out,
         **{f"sweep-{j}": n_sweep for j in range(n_variables)},
+        _JOINT: len(JOINT_LAYOUT.names) if n_variables > 1 else 0,
     }
 
 
@@ -88,6 +92,8 @@ class StatisticsStore:
         Histogram of |t| of each variable, then of sqrt(F) of the joint test.
     status_counts : ndarray of shape (len(Status),), int64
         Number of SNPs with each status.
+    joint : JointRows or None
+        What the joint table needs of each SNP, once `calibrations` was called; None with one variable.
     n_snps : int
         SNPs to be tested.
     n_rows : int
@@ -104,6 +110,8 @@ class StatisticsStore:
         self._shared, self._own = (self.columns.layout(per_variable) for per_variable in (False, True))
         self.n_snps, d = n_snps, model.n_reported
         self._shapes = store_columns(self.columns, d, model.n_loadings, n_held_out, len(model.ks))
+        self._shapes.pop(_JOINT)
+        self.joint: JointRows | None = None
         self._stores: list[RowStore] = []
         try:
             if not self._restore():
@@ -207,7 +215,10 @@ class StatisticsStore:
         self._checkpoints.keep_note(_NOTE, asdict(note), rows)
 
     def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
-        """Stream t of a variable, or sqrt(F) of the joint test if None, in the order of the SNPs."""
+        """Stream t of a variable, or √D or √F of the joint test if None, in the order of the SNPs."""
+        if variable is None and self.joint is not None:
+            yield from self.joint.column("root", BLOCK_ROWS)
+            return
         store = self.common if variable is None else self.rows[variable]
         for rows in store.blocks(BLOCK_ROWS):
             yield self._magnitudes(rows, variable)
@@ -218,11 +229,30 @@ class StatisticsStore:
         return self._model.df
 
     def calibrations(self, method: str) -> list[Calibration]:
-        """Calibrate the tests of each variable, then the joint test, from the stored statistics."""
-        return [
-            calibrate(self._model.null(v is None), method, histogram, partial(self.magnitude_blocks, v))
-            for v, histogram in zip([*range(len(self.rows)), None], self.histograms, strict=True)
+        """Calibrate the tests of each variable, then the joint test, from the stored statistics.
+
+        With the method "student" and several variables, the joint test is calibrated by the scatter of their t.
+        """
+        own, joint = self._model.null(joint=False), self._model.null(joint=True)
+        of_variables = [
+            calibrate(own, method, histogram, partial(self.magnitude_blocks, v))
+            for v, histogram in enumerate(self.histograms[:-1])
         ]
+        if len(self.rows) > 1:
+            self._close_joint()
+            scatter = sample_scatter(self._tested_blocks, self.histograms[-1].n) if method == "student" else None
+            path = self._checkpoints.rows_path(f"{_NOTE}-{_JOINT}")
+            self.joint = JointRows(self._tested_blocks, of_variables, scatter, self.n_snps, path)
+        histogram = self.histograms[-1] if self.joint is None else self.joint.roots
+        return [*of_variables, calibrate(joint, method, histogram, partial(self.magnitude_blocks, None))]
+
+    def _tested_blocks(self) -> Iterator[tuple[Floats, Floats]]:
+        """Stream t (b, d) of all variables and F (b,), in the order of the SNPs."""
+        of_variable, of_all = self.columns.tested(joint=False), self.columns.tested(joint=True)
+        stores = [store.blocks(BLOCK_ROWS) for store in (self.common, *self.rows)]
+        for common, *rows in zip(*stores, strict=True):
+            t = np.column_stack([self._own.column(of, of_variable) for of in rows])
+            yield t, self._shared.column(common, of_all)
 
     def sweep(self, method: str) -> list[list[SweepRow]]:
         """Summarise the sweep: for each variable, a row for each number of factors."""
@@ -242,6 +272,13 @@ class StatisticsStore:
         """Close the stores, which frees their memory and closes their files."""
         for store in self._stores:
             store.close()
+        self._close_joint()
+
+    def _close_joint(self) -> None:
+        """Forget the rows of the joint test."""
+        if self.joint is not None:
+            self.joint.rows.close()
+            self.joint = None
 
 
 def collect_statistics(

@@ -23,13 +23,20 @@ from lfmm2.results.record import (
 from lfmm2.results.run_log import as_log, result_lines, sample_lines
 from lfmm2.results.stored_record import open_record, verify
 from lfmm2.results.stored_run import BLOCK_ROWS, AnyRun, StoredRun, open_run
-from lfmm2.results.tables import loadings_schema, loadings_table, statistics_table, table_schema
+from lfmm2.results.tables import (
+    JOINT_LAYOUT,
+    JointScores,
+    loadings_schema,
+    loadings_table,
+    statistics_table,
+    table_schema,
+)
 
 __all__ = [
-    "BLOCK_ROWS", "FIXED_ENDINGS", "SMALL_ENDINGS", "AnyRun", "AssociationResult", "CalibrationFacts", "FactorFacts",
-    "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "MemorySource", "MissingCallFacts", "RunRecord",
-    "SampleFilterFacts", "ScreeFacts", "StoredRun", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log",
-    "find_former_files", "find_inputs", "from_json", "loadings_schema", "loadings_table", "open_record", "open_run",
-    "read_factors", "read_results", "result_lines", "sample_lines", "statistics_table", "table_schema", "verify",
-    "write_factors",
+    "BLOCK_ROWS", "FIXED_ENDINGS", "JOINT_LAYOUT", "SMALL_ENDINGS", "AnyRun", "AssociationResult",
+    "CalibrationFacts", "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile",
+    "JointScores", "MemorySource", "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun",
+    "SweepFacts", "ThinningFacts", "WrittenFile", "as_log", "find_former_files", "find_inputs", "from_json",
+    "loadings_schema", "loadings_table", "open_record", "open_run", "read_factors", "read_results", "result_lines",
+    "sample_lines", "statistics_table", "table_schema", "verify", "write_factors",
 ]  # fmt: skip

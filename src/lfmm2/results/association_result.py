@@ -19,8 +19,11 @@ from lfmm2.errors import MalformedInputError, UsageError
 from lfmm2.files import read_columns
 from lfmm2.model import Column, Columns, LatentFactors, Origin, Scree, Tables, compute_scree
 from lfmm2.results.stored_run import StoredRun
-from lfmm2.results.tables import column_types, loadings_array, statistics_table, tested_statistic
+from lfmm2.results.tables import JointScores, column_types, loadings_array, statistics_table, tested_statistic
 from lfmm2.statistics import Calibration, CalibrationSummary, Sweep, distributions
+
+# Message where the joint table of a run of one variable is asked for.
+_NO_JOINT_TABLE = "a run of one variable has no joint table; its F is the square of t"
 
 
 class ResultSource(Protocol):
@@ -59,6 +62,8 @@ class MemorySource:
     counts_a1 : bool
         True if the counted allele is A1 of the variants, not A2.
     loadings : ndarray of shape (n_snps, K), optional
+    joint : JointScores, optional
+        Stored values of the joint test; None with one variable, which has no joint table.
     """
 
     def __init__(
@@ -70,9 +75,11 @@ class MemorySource:
         calibrations: list[Calibration],
         counts_a1: bool,
         loadings: Floats | None = None,
+        joint: JointScores | None = None,
     ) -> None:
         self.columns = columns
         self.loadings = loadings
+        self._joint = joint
         self._common = common
         self._rows = rows
         self._variants = variants
@@ -88,13 +95,18 @@ class MemorySource:
         rows, calibration = self._of_test(variable)
         if column.origin is Origin.MODEL:
             return self.columns.stored(column.attribute, self._common, rows).copy()
-        values: Floats = getattr(tested_statistic(self.columns, self._common, rows, calibration), column.attribute)
+        tested = tested_statistic(self.columns, self._common, rows, calibration, scores=self._joint)
+        values: Floats = getattr(tested, column.attribute)
         return values
 
     def table(self, variable: int | None) -> pa.Table:
         """Compute the table."""
+        if variable is None and self._joint is None:
+            raise UsageError(_NO_JOINT_TABLE)
         rows, calibration = self._of_test(variable)
-        return statistics_table(self.columns, self._variants(), self._common, rows, calibration, self._counts_a1)
+        return statistics_table(
+            self.columns, self._variants(), self._common, rows, calibration, self._counts_a1, scores=self._joint
+        )
 
     def _of_test(self, variable: int | None) -> tuple[Floats | None, Calibration]:
         """Return rows and calibration of a variable; or None and the joint calibration, as that test has no rows."""
@@ -141,7 +153,7 @@ class FileSource:
     def table(self, variable: int | None) -> pa.Table:
         """Read the whole file."""
         if variable is None and self._joint is None:
-            raise UsageError("a run of one variable has no joint table; its F is the square of t")
+            raise UsageError(_NO_JOINT_TABLE)
         return self._read(self._joint if variable is None else self._tables[variable], None)
 
     def _read(self, path: Path | None, names: list[str] | None) -> pa.Table:
@@ -346,6 +358,16 @@ class AssociationResult:
     def f_q(self) -> Floats:
         """Benjamini-Hochberg q of `f_p_calibrated`, shape (n_snps,)."""
         return self._values("f_q")
+
+    @property
+    def min_p(self) -> Floats:
+        """Smallest calibrated p over the variables, times their number and at most 1, shape (n_snps,)."""
+        return self._values("min_p")
+
+    @property
+    def min_q(self) -> Floats:
+        """Benjamini-Hochberg q of `min_p`, shape (n_snps,)."""
+        return self._values("min_q")
 
     @property
     def scree(self) -> Scree | None:

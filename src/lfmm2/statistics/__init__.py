@@ -10,11 +10,13 @@ from lfmm2.statistics.calibration import (
     calibrate,
     calibration_notes,
 )
+from lfmm2.statistics.joint_scatter import JointScatter, fit_scatter, n_sampled, scatter_bytes
 from lfmm2.statistics.order_statistics import MagnitudeHistogram
 from lfmm2.statistics.q_values import StreamedQValues, benjamini_hochberg, q_value_bytes, sorted_together
 from lfmm2.statistics.sweep_summary import (
     Sweep,
     SweepRow,
+    count_discoveries,
     histogram_table,
     summarise_variable,
     summary_bytes,
@@ -23,8 +25,8 @@ from lfmm2.statistics.sweep_summary import (
 )
 
 __all__ = [
-    "Calibration", "CalibrationSummary", "JointStatistic", "MagnitudeHistogram", "StreamedQValues",
-    "StudentStatistic", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate",
-    "calibration_notes", "distributions", "histogram_table", "q_value_bytes", "sorted_together",
-    "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table",
+    "Calibration", "CalibrationSummary", "JointScatter", "JointStatistic", "MagnitudeHistogram", "StreamedQValues",
+    "StudentStatistic", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate", "calibration_notes",
+    "count_discoveries", "distributions", "fit_scatter", "histogram_table", "n_sampled", "q_value_bytes",
+    "scatter_bytes", "sorted_together", "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table",
 ]  # fmt: skip
