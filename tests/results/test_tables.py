@@ -112,9 +112,8 @@ def test_nan_is_null_and_status_is_a_name(table: pa.Table) -> None:
 def test_every_status_has_its_name() -> None:
     common = np.zeros((len(Status), len(SHARED.names)))
     SHARED.column(common, "status")[:] = list(Status)
-    table = statistics_table(
-        COLUMNS, VARIANTS[: len(Status)], common, None, F, counts_a1=False, scores=JointScores(common[:, :2])
-    )
+    scores = JointScores(common[:, :2])
+    table = statistics_table(COLUMNS, VARIANTS[: len(Status)], common, None, F, counts_a1=False, scores=scores)
     assert table["STATUS"].to_pylist() == [status.name for status in Status]
 
 

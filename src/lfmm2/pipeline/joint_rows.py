@@ -9,7 +9,7 @@ import numpy as np
 
 from lfmm2._typing import Floats
 from lfmm2.files import RowStore
-from lfmm2.results import JOINT_LAYOUT
+from lfmm2.results import JOINT_LAYOUT, JointFacts
 from lfmm2.statistics import (
     Calibration,
     JointScatter,
@@ -93,7 +93,12 @@ class JointRows:
         for rows in self.rows.blocks(block_rows):
             yield JOINT_LAYOUT.column(rows, name)
 
-    def count_smallest(self, block_rows: int) -> tuple[int, ...]:
-        """Count the discoveries by the smallest p over the variables, see `count_discoveries`."""
-        blocks = self.column("neg_log10_min_p", block_rows)
-        return count_discoveries(self.smallest, blocks, distributions.p_of_neg_log10)
+    def facts(self, calibration: Calibration, block_rows: int) -> JointFacts:
+        """Count the discoveries of the joint test and of the smallest p over the variables, in passes over the rows."""
+        scores = map(calibration.scores, self.column("root", block_rows))
+        n_joint = count_discoveries(calibration.histogram, scores, calibration.p)[0]
+        smallest = self.column("neg_log10_min_p", block_rows)
+        n_smallest = count_discoveries(self.smallest, smallest, distributions.p_of_neg_log10)[0]
+        if self.scatter is None:
+            return JointFacts(None, 0, n_joint, n_smallest)
+        return JointFacts(self.scatter.scatter.tolist(), self.scatter.n_snps, n_joint, n_smallest)

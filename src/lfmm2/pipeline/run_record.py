@@ -58,6 +58,7 @@ def make_record(
         filters=choice.filters,
         thinning=choice.thinning,
         calibration=calibration,
+        joint=tested.joint,
         scree=None if scree is None else ScreeFacts(scree.n_axes, scree.effective_snps, scree.bulk_edge),
         sweep=None if sweep is None else SweepFacts(list(inputs.numbers.ks), sweep.suggested, sweep.reason),
         imputation=describe_imputation(tested),

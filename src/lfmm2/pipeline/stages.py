@@ -27,7 +27,7 @@ from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_n
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
-from lfmm2.results import MissingCallFacts
+from lfmm2.results import JointFacts, MissingCallFacts
 from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_table, sweep_table
 
 
@@ -67,6 +67,8 @@ class Tested:
         Warnings about missing calls and the calibrations.
     missing_calls : MissingCallFacts or None
         Missing rates of the samples; None where genotypes do not count missing calls by sample.
+    joint : JointFacts or None
+        None with one variable.
     """
 
     store: StatisticsStore
@@ -75,6 +77,7 @@ class Tested:
     held_out: HeldOutError | None
     notes: list[str]
     missing_calls: MissingCallFacts | None
+    joint: JointFacts | None
 
 
 def estimate_factors(
@@ -161,7 +164,9 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
         warnings.warn(note, CalibrationWarning, stacklevel=6)
     sweep = _summarise_sweep(inputs, fit, store) if inputs.numbers.ks else None
     held_out = store.held_out_error() if test.impute == "factors" else None
-    return Tested(store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls)
+    return Tested(
+        store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls, store.joint_facts()
+    )
 
 
 def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Sweep:

@@ -18,7 +18,7 @@ from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept
 from lfmm2.pipeline.joint_rows import JointRows, sample_scatter
 from lfmm2.pipeline.missing_calls import CountedMatrix, MissingTally
-from lfmm2.results import JOINT_LAYOUT, from_json
+from lfmm2.results import JOINT_LAYOUT, JointFacts, from_json
 from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
 
 # SNPs of a block after the pass. Their columns, and arrays computed from them, take some MB; more take more memory, and
@@ -244,7 +244,12 @@ class StatisticsStore:
             path = self._checkpoints.rows_path(f"{_NOTE}-{_JOINT}")
             self.joint = JointRows(self._tested_blocks, of_variables, scatter, self.n_snps, path)
         histogram = self.histograms[-1] if self.joint is None else self.joint.roots
-        return [*of_variables, calibrate(joint, method, histogram, partial(self.magnitude_blocks, None))]
+        self._joint_calibration = calibrate(joint, method, histogram, partial(self.magnitude_blocks, None))
+        return [*of_variables, self._joint_calibration]
+
+    def joint_facts(self) -> JointFacts | None:
+        """Return the facts of the joint test for the record; None with one variable, or before `calibrations`."""
+        return None if self.joint is None else self.joint.facts(self._joint_calibration, BLOCK_ROWS)
 
     def _tested_blocks(self) -> Iterator[tuple[Floats, Floats]]:
         """Stream t (b, d) of all variables and F (b,), in the order of the SNPs."""

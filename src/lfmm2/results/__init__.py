@@ -11,6 +11,7 @@ from lfmm2.results.record import (
     GenotypesUsed,
     ImputationFacts,
     InputFile,
+    JointFacts,
     MissingCallFacts,
     RunRecord,
     SampleFilterFacts,
@@ -34,7 +35,7 @@ from lfmm2.results.tables import (
 
 __all__ = [
     "BLOCK_ROWS", "FIXED_ENDINGS", "JOINT_LAYOUT", "SMALL_ENDINGS", "AnyRun", "AssociationResult",
-    "CalibrationFacts", "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile",
+    "CalibrationFacts", "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "JointFacts",
     "JointScores", "MemorySource", "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun",
     "SweepFacts", "ThinningFacts", "WrittenFile", "as_log", "find_former_files", "find_inputs", "from_json",
     "loadings_schema", "loadings_table", "open_record", "open_run", "read_factors", "read_results", "result_lines",

@@ -150,6 +150,27 @@ class CalibrationFacts:
 
 
 @dataclass(frozen=True)
+class JointFacts:
+    """The joint test of several variables beside the smallest p over them.
+
+    Attributes
+    ----------
+    scatter : list of list of float or None
+        Scatter of the t of the variables, by which the joint test is calibrated, see `JointScatter`; None if it is
+        calibrated by one inflation factor.
+    n_sampled : int
+        SNPs from which the scatter was estimated.
+    n_joint, n_smallest : int
+        SNPs with Q and with MIN_Q below 0.05.
+    """
+
+    scatter: list[list[float]] | None
+    n_sampled: int
+    n_joint: int
+    n_smallest: int
+
+
+@dataclass(frozen=True)
 class ScreeFacts:
     """Number of axes of structure by Tracy-Widom, effective number of SNPs, and edge of the noise; see `Scree`."""
 
@@ -220,7 +241,7 @@ class RunRecord:
     sample_filter, missing_calls : optional
         Samples left out by --mind, and missing rates of the samples in use; None without --mind, or where genotypes do
         not count missing calls by sample.
-    filters, thinning, scree, sweep, imputation : optional
+    filters, thinning, joint, scree, sweep, imputation : optional
         None where the run had no such thing.
     calibration : CalibrationFacts
     status : dict of str to int
@@ -255,6 +276,7 @@ class RunRecord:
     filters: FilterFacts | None
     thinning: ThinningFacts | None
     calibration: CalibrationFacts
+    joint: JointFacts | None
     scree: ScreeFacts | None
     sweep: SweepFacts | None
     imputation: ImputationFacts | None

@@ -79,6 +79,12 @@ def _test_lines(record: RunRecord) -> dict[str, str]:
     """Return the calibration of each test, and the errors of imputation if the run imputed from factors."""
     tests = record.calibration.tests
     lines = {f"GIF of {name}": _format_number(test.gif, ".4f") for name, test in tests.items()}
+    if (joint := record.joint) is not None:
+        by = "F" if joint.scatter is None else "the scatter of all t"
+        lines["joint test"] = (
+            f"{with_spaces(joint.n_joint)} SNPs with Q < 0.05 by {by}, {with_spaces(joint.n_smallest)} with "
+            "MIN_Q < 0.05 by the smallest p over the variables"
+        )
     for name, test in tests.items():
         if test.method == "empirical-null":
             null = f"N({_format_number(test.mean, '.3f')}, {_format_number(test.sd, '.3f')}²)"

@@ -22,6 +22,9 @@ LEAST_PER_VARIABLE = 20
 # Iterations of Tyler's fixed point, and the change at which it has converged. The error falls to 2/(d + 2) of itself in
 # each of them. If so many are not enough, the fixed point does not exist.
 _ITERATIONS, _CONVERGED = 100, 1e-8
+# Condition number of the scatter, in coordinates where the second moments of t are I, beyond which it is degenerate.
+# The scatter differs from the second moments by the weights of the SNPs, so a sound one is some 10 or 100.
+_DEGENERATE = 1e8
 # Share of the length of a column of t below which what is left by the other columns is rounding alone.
 _DEPENDENT = 1e-12
 # SNPs that are weighted at a time, which limits the memory beside the sample.
@@ -111,6 +114,8 @@ def fit_scatter(t: Floats, f: Floats) -> JointScatter | None:
         if change <= _CONVERGED:
             break
     else:
+        return None
+    if np.linalg.cond(shape) > _DEGENERATE:
         return None
     factor = np.linalg.cholesky(shape)
     whitening = uncorrelated @ scipy.linalg.solve_triangular(factor, np.eye(d), lower=True).T

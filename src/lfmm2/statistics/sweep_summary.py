@@ -230,6 +230,7 @@ class _Column:
         self._values = np.empty(0)
         self._ends = np.empty(0, np.int64)
         self._thresholds = np.empty(0)
+        self._reached = np.zeros(1, np.int64)
         self._at_threshold: Bools = np.zeros(len(histogram.counts), np.bool_)
 
     @cached_property
