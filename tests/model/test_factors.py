@@ -633,9 +633,39 @@ def test_leading_gives_the_first_factors(matrix: BedMatrix, ridge: RidgeGeometry
     np.testing.assert_array_equal(leading.singular_values, factors.singular_values[:k])
     np.testing.assert_array_equal(leading.residuals, factors.residuals[:k])
     assert (leading.solver, leading.n_passes, leading.n_snps) == ("exact", 1, 1500)
-    # the bound of all factors is of another subspace
-    assert np.isfinite(factors.angle_bound)
-    assert leading.angle_bound == (factors.angle_bound if k == 3 else np.inf)
+    assert leading.angle_bound <= (0 if k == 0 else 1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_angle_bound_of_the_leading_factors_holds(matrix: BedMatrix, ridge: RidgeGeometry, k: int) -> None:
+    exact = estimate(matrix, ridge, k, EXACT)
+    leading = estimate(matrix, ridge, 6, replace(KRYLOV, tol=1e-2)).leading(k)
+    assert angle(ridge, exact, leading) <= leading.angle_bound + 1e-9
+    assert leading.next_value == pytest.approx(exact.next_value, rel=1e-2)
+
+
+def test_gaps_are_relative_differences_of_eigenvalues(
+    structured: Structured, Y: Floats, matrix: BedMatrix, ridge: RidgeGeometry
+) -> None:
+    values = np.linalg.svd(reference.ridge_projection(structured.X, LAMBDA) @ Y, compute_uv=False) ** 2
+    expected = (values[:4] - values[1:5]) / values[:4]
+    for options in (EXACT, KRYLOV):
+        np.testing.assert_allclose(estimate(matrix, ridge, 4, options).gaps, expected, rtol=1e-3)
+    assert np.isnan(estimate(matrix, ridge, 4, replace(POWER, oversampling=0)).gaps[-1])
+
+
+@pytest.mark.parametrize("options", [EXACT, KRYLOV, POWER])
+def test_tied_axes_have_no_bound(options: SolverOptions) -> None:
+    """Three populations without a common ancestor, of equal size: two equal axes, cut by K = 1."""
+    rng = np.random.default_rng(3)
+    blocks = np.kron(np.eye(3), np.ones((20, 1)))
+    block = rng.standard_normal((1, 200))
+    Y = np.hstack([blocks @ np.roll(np.eye(3), i, axis=0)[:, :1] @ block for i in range(3)])
+    Y = np.hstack([Y, 1e-3 * rng.standard_normal((60, 20))]) * np.append(np.ones(600), np.zeros(20))
+    ridge = ridge_geometry(np.zeros((60, 0)), LAMBDA)
+    tied = estimate(ArrayMatrix(Y, Engine(1, GIB)), ridge, 1, options)
+    assert abs(tied.gaps[0]) < 1e-6
+    assert tied.angle_bound == np.inf
 
 
 @pytest.mark.parametrize("k", [-1, 4])

@@ -29,7 +29,7 @@ def test_factors_come_back_as_they_were(tmp_path, factors):
     for field in fields(LatentFactors):
         before, after = getattr(factors, field.name), getattr(again, field.name)
         assert type(before) is type(after), field.name
-        assert np.array_equal(before, after), field.name
+        np.testing.assert_array_equal(before, after, field.name)
 
 
 SPECTRUM = Spectrum(
@@ -42,7 +42,7 @@ def test_spectrum_comes_back_as_it_was(tmp_path):
     for field in fields(Spectrum):
         before, after = getattr(SPECTRUM, field.name), getattr(again, field.name)
         assert type(before) is type(after), field.name
-        assert np.array_equal(before, after), field.name
+        np.testing.assert_array_equal(before, after, field.name)
 
 
 def test_spectrum_of_leading_factors_comes_back_with_their_vectors(tmp_path):

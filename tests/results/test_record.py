@@ -240,8 +240,9 @@ def test_warnings_are_in_record_and_log(tmp_path):
     with pytest.warns(lfmm2.CalibrationWarning):
         lfmm2.run(None, data.bed, np.sort(np.random.default_rng(0).standard_normal(60)), 1, out=tmp_path / "r")
     record = strict((tmp_path / "r.lfmm2.json").read_text())
-    assert "genomic inflation factor" in record["warnings"][0]
-    assert f"Warning: {record['warnings'][0]}" in (tmp_path / "r.lfmm2.log").read_text()
+    assert any("genomic inflation factor" in text for text in record["warnings"])
+    log = (tmp_path / "r.lfmm2.log").read_text()
+    assert all(f"Warning: {text}" in log for text in record["warnings"])
 
 
 def test_array_genotypes_are_described(tmp_path):

@@ -7,10 +7,12 @@ from lfmm2.model.association import (
     association_footprint,
     degrees_of_freedom,
 )
+from lfmm2.model.axes import KnownGram, leading_axes, number_of_axes, variance_on_axes
 from lfmm2.model.columns import COLUMNS, Column, Columns, Origin, RowLayout, Status, Tables
 from lfmm2.model.eigensolvers import SolverOptions, Spectrum, solver_footprint
 from lfmm2.model.factors import (
     KRYLOV_PASSES,
+    TIED_GAP,
     LatentFactors,
     choose_solver,
     estimate_from_matrix,
@@ -22,11 +24,10 @@ from lfmm2.model.scree import LEVEL, Scree, compute_scree, suggest_factors
 from lfmm2.model.sweep import SweepModel, parse_sweep, sweep_footprint, variance_on_factors
 
 __all__ = [
-    "COLUMNS", "KRYLOV_PASSES", "LEVEL", "AssociationModel", "AssociationTest", "BlockStatistics", "Column",
-    "Columns", "LatentFactors", "Origin", "RidgeGeometry", "RowLayout", "Scree", "SolverOptions", "Spectrum",
-    "Status", "SweepModel", "Tables", "association_footprint", "choose_solver", "compute_scree",
-    "degrees_of_freedom", "estimate_from_matrix", "factor_bytes", "geometry_bytes", "parse_penalty",
-    "parse_sweep",
-    "ridge_geometry", "solver_footprint", "suggest_factors", "sweep_footprint", "variance_on_factors",
-    "warn_unless_converged",
+    "COLUMNS", "KRYLOV_PASSES", "LEVEL", "TIED_GAP", "AssociationModel", "AssociationTest", "BlockStatistics",
+    "Column", "Columns", "KnownGram", "LatentFactors", "Origin", "RidgeGeometry", "RowLayout", "Scree",
+    "SolverOptions", "Spectrum", "Status", "SweepModel", "Tables", "association_footprint", "choose_solver",
+    "compute_scree", "degrees_of_freedom", "estimate_from_matrix", "factor_bytes", "geometry_bytes", "leading_axes",
+    "number_of_axes", "parse_penalty", "parse_sweep", "ridge_geometry", "solver_footprint", "suggest_factors",
+    "sweep_footprint", "variance_on_axes", "variance_on_factors", "warn_unless_converged",
 ]  # fmt: skip

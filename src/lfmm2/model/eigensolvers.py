@@ -15,6 +15,7 @@ from lfmm2._choices import SOLVERS, Solver
 from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
 from lfmm2.genotypes import NOTHING_HELD, Footprint, GenotypeMatrix, doubles
+from lfmm2.model.axes import OVERSAMPLING, KnownGram, axes_beside_factors, leading_axes, number_of_axes
 from lfmm2.model.ridge import RidgeGeometry
 
 # Passes after which krylov stops, with a warning, although its residuals are still above the tolerance.
@@ -113,6 +114,8 @@ class Eigenpairs:
     n_passes : int
     spectrum : Spectrum
         Still without vectors.
+    axes : ndarray of shape (n, m), float64
+        Leading eigenvectors of C, without regard to the variables; see `number_of_axes`.
     """
 
     values: Floats
@@ -122,6 +125,7 @@ class Eigenpairs:
     next_value: float
     n_passes: int
     spectrum: Spectrum
+    axes: Floats
 
 
 def _form_eigenpairs(
@@ -132,13 +136,14 @@ def _form_eigenpairs(
     n_factors: int,
     n_passes: int,
     spectrum: Spectrum,
+    axes: Floats,
 ) -> Eigenpairs:
     """Return the eigenpairs of K vectors u with their images C P u; `values` are at least K, in decreasing order."""
     next_value = max(float(values[n_factors]), 0.0) if len(values) > n_factors else np.nan
     values = values[:n_factors]
     errors = ridge.project(images) - vectors * values
     U = images / np.where(values > 0, values, 1.0)
-    return Eigenpairs(values, vectors, U, errors, next_value, n_passes, spectrum)
+    return Eigenpairs(values, vectors, U, errors, next_value, n_passes, spectrum, axes)
 
 
 def exact_memory(n_samples: int) -> int:
@@ -172,21 +177,25 @@ class SolverFootprint:
 
 
 def solver_footprint(
-    genotypes: GenotypeMatrix, solver: str, n_factors: int, options: SolverOptions, budget: int
+    genotypes: GenotypeMatrix, solver: str, n_factors: int, n_variables: int, options: SolverOptions, budget: int
 ) -> SolverFootprint:
     """Return the memory of a solver within a budget of `budget` bytes, or the least that it needs if that is more."""
     n = genotypes.n_samples
+    n_axes = number_of_axes(n, genotypes.n_snps, n_factors)
     if solver == "exact":
-        vectors = doubles((n, 4 * (n_factors + 1)))
+        # Vectors of the factors, and the axes; before these, the start of their iteration and its images.
+        vectors = doubles((n, max(4 * (n_factors + 1) + n_axes, 6 * (n_axes + OVERSAMPLING))))
         return SolverFootprint(genotypes.footprint_of_gram(), NOTHING_HELD, exact_memory(n) + vectors)
     width = _choose_block_width(genotypes, n_factors, options)
-    # The block, its projection, its product, and the temporary arrays of orthogonalisation.
-    held = doubles((n, 8 * width))
+    # The block, its projection, its product, and the temporary arrays of orthogonalisation; images of the variables,
+    # and the axes.
+    held = doubles((n, 8 * width + 3 * n_variables + n_axes))
     if solver == "krylov":
         n_basis = min(krylov_columns(n, width), n)
         # T, its copy for LAPACK, its eigenvectors, and the T of the next pass.
         held += krylov_memory(n, width) + doubles((4, n_basis, n_basis))
-    own = genotypes.footprint_of_gram_product(width, max(budget - held, 0))
+    # The first pass takes the variables too.
+    own = genotypes.footprint_of_gram_product(width + n_variables, max(budget - held, 0))
     return SolverFootprint(own, Footprint(held), 0)
 
 
@@ -206,6 +215,7 @@ def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     """
     n = genotypes.n_samples
     M = genotypes.gram(label="factors: Gram matrix")  # (n, n)
+    axes = leading_axes(KnownGram(M, genotypes.n_snps), number_of_axes(n, genotypes.n_snps, n_factors), options.seed)
     Q, E = ridge.Q, ridge.shrinkage
     H = M @ Q  # (n, d)
     QE = Q * E
@@ -232,7 +242,7 @@ def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
         _compute_sample_weights(ridge, n),
         genotypes.n_snps,
     )
-    return _form_eigenpairs(ridge, values, vectors_K, images, n_factors, 1, spectrum)
+    return _form_eigenpairs(ridge, values, vectors_K, images, n_factors, 1, spectrum, axes)
 
 
 def _compute_all_eigenvalues(M: Floats, reduced: Floats) -> Floats:
@@ -383,12 +393,10 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
     width = _choose_block_width(genotypes, n_factors, options)
     space = _RitzSpace(ridge, n, krylov_columns(n, width))
     block = _orthonormalise(_centre(_draw_starting_block(n, width, options.seed)), None)
-    n_passes = 0
+    images, variable_images = _first_images(genotypes, ridge, block)
+    probes, probe_images = block, images
+    n_passes = 1
     while True:
-        n_passes += 1
-        images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}").total()
-        if n_passes == 1:
-            probes, probe_images = block, images
         space.extend(block, images)
         values, W = space.ritz_pairs()
         k = min(n_factors, len(values))
@@ -402,21 +410,27 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
             break  # P C P maps the basis into itself, so the Ritz pairs are exact
         if space.n_columns + block.shape[1] > space.most_columns:
             space.restart(values, W, n_factors + options.oversampling)
+        n_passes += 1
+        images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}").total()
     if len(values) < n_factors:
         values = np.pad(values, (0, n_factors - len(values)))
         W = np.pad(W, ((0, 0), (0, n_factors - W.shape[1])))
     n_seen = n_factors + options.oversampling
+    seen, seen_images = space.basis @ W[:, :n_seen], space.images @ W[:, :n_seen]
     spectrum = _estimate_spectrum(
-        ridge,
-        genotypes.n_snps,
-        values[:n_seen],
-        space.basis @ W[:, :n_seen],
-        ridge.project(space.images @ W[:, :n_seen]),
-        probes,
-        ridge.project(probe_images),
+        ridge, genotypes.n_snps, values[:n_seen], seen, ridge.project(seen_images), probes, ridge.project(probe_images)
     )
+    n_axes = number_of_axes(n, genotypes.n_snps, n_factors)
+    axes = axes_beside_factors(ridge, seen, seen_images, variable_images, n_axes)
     W = W[:, :n_factors]
-    return _form_eigenpairs(ridge, values, space.basis @ W, space.images @ W, n_factors, n_passes, spectrum)
+    return _form_eigenpairs(ridge, values, space.basis @ W, space.images @ W, n_factors, n_passes, spectrum, axes)
+
+
+def _first_images(genotypes: GenotypeMatrix, ridge: RidgeGeometry, block: Floats) -> tuple[Floats, Floats]:
+    """Return C P S of the first block S and C Q of the variables, in one pass; the axes need the latter."""
+    columns = np.hstack([ridge.project(block), ridge.Q])
+    images = genotypes.gram_product(columns, label="factors: pass 1").total()
+    return images[:, : block.shape[1]], images[:, block.shape[1] :]
 
 
 class _RitzSpace:
@@ -489,40 +503,32 @@ def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     References: Halko, Martinsson, Tropp 2011, SIAM Rev. 53:217, algorithms 4.3 and 5.1.
     """
     width = _choose_block_width(genotypes, n_factors, options)
+    n_passes = options.n_power_iter + 1
+    n_axes = number_of_axes(genotypes.n_samples, genotypes.n_snps, n_factors)
     basis = np.linalg.qr(_draw_starting_block(genotypes.n_samples, width, options.seed))[0]
-    probes, probe_images = basis, None
-    for i in range(options.n_power_iter):
+    A, variable_images = _first_images(genotypes, ridge, basis)
+    projected = ridge.project(A)
+    probes, probe_images = basis, projected
+    for i in range(1, n_passes):
+        basis = np.linalg.qr(projected)[0]
         A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}").total()
         projected = ridge.project(A)
-        if probe_images is None:
-            probe_images = projected
-        basis = np.linalg.qr(projected)[0]
-    A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {options.n_power_iter + 1}").total()
-    projected = ridge.project(A)
     T = basis.T @ projected
     squares, W = scipy.linalg.eigh((T + T.T) / 2)
     spectrum = _estimate_spectrum(
-        ridge,
-        genotypes.n_snps,
-        squares[::-1],
-        basis @ W[:, ::-1],
-        projected @ W[:, ::-1],
-        probes,
-        projected if probe_images is None else probe_images,
+        ridge, genotypes.n_snps, squares[::-1], basis @ W[:, ::-1], projected @ W[:, ::-1], probes, probe_images
     )
+    axes = axes_beside_factors(ridge, basis, A, variable_images, n_axes)
     kept = squares > RANK_TOLERANCE * squares[-1]
     to_H = W[:, kept] / np.sqrt(squares[kept])  # (l, l')
     left, s, right = np.linalg.svd(projected @ to_H, full_matrices=False)
     spectrum = replace(spectrum, eigenvalues=s**2)
     if len(s) < n_factors:
-        return Eigenpairs(
-            np.pad(s**2, (0, n_factors - len(s))), left, left, left, 0.0, options.n_power_iter + 1, spectrum
-        )
+        return Eigenpairs(np.pad(s**2, (0, n_factors - len(s))), left, left, left, 0.0, n_passes, spectrum, axes)
     # H = U' diag(s) Vᵀ, hence P⁻¹ U' = A W diag(1/s_T) V / s
     U = A @ (to_H @ right[:n_factors].T) / s[:n_factors]
     leading = W[:, ::-1][:, :n_factors]
     errors = projected @ leading - basis @ (leading * squares[::-1][:n_factors])
     next_value = float(s[n_factors] ** 2) if len(s) > n_factors else np.nan
-    return Eigenpairs(
-        s[:n_factors] ** 2, left[:, :n_factors], U, errors, next_value, options.n_power_iter + 1, spectrum
-    )
+    vectors = left[:, :n_factors]
+    return Eigenpairs(s[:n_factors] ** 2, vectors, U, errors, next_value, n_passes, spectrum, axes)

@@ -13,12 +13,16 @@ import numpy as np
 from lfmm2._typing import Floats
 from lfmm2.errors import ConvergenceWarning, DegenerateProblemError, UsageError
 from lfmm2.genotypes import GenotypeMatrix
+from lfmm2.model.axes import FEWEST_AXES
 from lfmm2.model.eigensolvers import RANK_TOLERANCE, SolverOptions, Spectrum, solve_exact, solve_krylov, solve_power
 from lfmm2.model.ridge import RidgeGeometry
 
 # Passes that krylov is expected to need, for the choice of a solver and the plan; its residuals decide when it stops.
 # A larger number would make `auto` choose exact more often.
 KRYLOV_PASSES = 20
+# Relative gap (s²_K - s²_{K+1}) / s²_K below which the K factors are not defined: any turn among the tied axes fits the
+# genotypes as well, and the order of the samples may decide which is found.
+TIED_GAP = 1e-6
 # Most samples with which `auto` chooses exact, which then takes two matrices of 191 MiB, and 4 n³ flops after its pass.
 MOST_EXACT_SAMPLES = 5_000
 
@@ -37,7 +41,8 @@ class LatentFactors:
         ‖P C P u - s² u‖ / s² of each factor; for power, of the Ritz vectors before the last half step.
     angle_bound : float
         Upper bound on the sine of the angle between span(U') and the exact one: the norm of the residuals over the gap
-        to the next eigenvalue seen; inf where the gap is not resolved.
+        to the next eigenvalue seen. inf where that says nothing: where it is 1 or more, where no next eigenvalue was
+        seen, or where the relative gap is below `TIED_GAP`, so that the span is not defined.
     solver : str
         The solver used: "exact", "krylov" or "power"; "none" if K = 0.
     reason : str
@@ -52,6 +57,11 @@ class LatentFactors:
         Ridge penalty λ.
     standardized : bool
         True if λ was compared with standardised variables.
+    next_value : float
+        s²_{K+1}, the eigenvalue after those of the factors, for krylov and power a lower bound; NaN if none was seen.
+    axes : ndarray of shape (n_samples, m), float64
+        The m leading eigenvectors of C = Y Yᵀ, which know nothing of the variables: m is K, at least ten, if the
+        samples and SNPs allow it. No column where they are unknown. `leading` does not shorten them.
     n_snps : int
         SNPs of the estimation set.
     sample_ids : tuple of str
@@ -75,27 +85,60 @@ class LatentFactors:
     sample_ids: tuple[str, ...] = field(default=())
     spectrum: Spectrum | None = None
     standardized: bool = False
+    next_value: float = np.nan
+    axes: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
     @property
     def n_factors(self) -> int:
         """Return K."""
         return int(self.U.shape[1])
 
+    @property
+    def gaps(self) -> Floats:
+        """Return (s²_k - s²_{k+1}) / s²_k of each number of factors k from 1 to K, shape (K,); NaN where unknown."""
+        values = np.append(self.singular_values**2, self.next_value)
+        return np.asarray((values[:-1] - values[1:]) / values[:-1])
+
     def leading(self, k: int) -> LatentFactors:
         """Return the k-factor fit: the first k columns; raise UsageError if there are fewer."""
         if not 0 <= k <= self.n_factors:
             raise UsageError(f"k is {k}; these are {self.n_factors} factors")
-        # The bound holds for the span of all K factors; the angle of the first k is another one.
-        angle_bound = self.angle_bound if k == self.n_factors else np.inf
+        if k == self.n_factors:
+            return self
+        values = self.singular_values**2
+        # The norm of the errors of k vectors is at most the root of the sum of their squares.
+        error = float(np.linalg.norm(self.residuals[:k] * values[:k]))
         return replace(
             self, U=self.U[:, :k], singular_values=self.singular_values[:k], residuals=self.residuals[:k],
-            angle_bound=angle_bound, loadings_map=self.loadings_map[:, :k],
+            angle_bound=_bound_angle(error, values[:k], values[k]), loadings_map=self.loadings_map[:, :k],
+            next_value=float(values[k]),
         )  # fmt: skip
 
 
+def _bound_angle(error: float, values: Floats, next_value: float) -> float:
+    """Return the bound on the sine of the angle between the computed span and the exact one; inf if there is none.
+
+    Parameters
+    ----------
+    error : float
+        Norm of P C P u - s² u of the vectors of the span.
+    values : ndarray of shape (k,)
+        s² of the vectors.
+    next_value : float
+        The next eigenvalue; NaN if none was seen.
+    """
+    if len(values) == 0:
+        return 0.0
+    gap = float(values[-1] - next_value)
+    if not gap >= TIED_GAP * float(values[-1]):
+        return np.inf
+    bound = error / gap
+    return bound if bound < 1 else np.inf
+
+
 def factor_bytes(n_samples: int, n_factors: int) -> int:
-    """Return the bytes of U and of the map to loadings."""
-    return 2 * 8 * n_samples * n_factors
+    """Return the bytes of U, of the map to loadings and of the axes."""
+    return 8 * n_samples * (2 * n_factors + max(n_factors, FEWEST_AXES))
 
 
 def choose_solver(n_samples: int, n_snps: int, n_factors: int, options: SolverOptions) -> tuple[str, str]:
@@ -158,7 +201,7 @@ def estimate_from_matrix(
         zero = np.zeros(0)
         return LatentFactors(
             none, zero, zero, 0.0, "none", "no factors asked for", 0, True, none, ridge.lambda_,
-            genotypes.n_snps, sample_ids, standardized=ridge.standardized,
+            genotypes.n_snps, sample_ids, standardized=ridge.standardized, axes=np.zeros((genotypes.n_samples, 0)),
         )  # fmt: skip
     solve = {"exact": solve_exact, "krylov": solve_krylov, "power": solve_power}[solver]
     pairs = solve(genotypes, ridge, n_factors, options)
@@ -170,8 +213,7 @@ def estimate_from_matrix(
             f"but K = {n_factors}; lower K or use more SNPs"
         )
     residuals = np.linalg.norm(pairs.errors, axis=0) / pairs.values
-    gap = pairs.values[-1] - pairs.next_value  # NaN, so no bound, where no next eigenvalue was seen
-    angle_bound = float(np.linalg.norm(pairs.errors, 2) / gap) if gap > 0 else np.inf
+    angle_bound = _bound_angle(float(np.linalg.norm(pairs.errors, 2)), pairs.values, pairs.next_value)
     converged = solver != "krylov" or bool((residuals <= options.tol).all())
     # The sign of a factor is arbitrary; its largest entry is made positive, so that solvers agree.
     signs = np.sign(pairs.vectors[np.abs(pairs.vectors).argmax(axis=0), np.arange(n_factors)])
@@ -191,6 +233,8 @@ def estimate_from_matrix(
         sample_ids=sample_ids,
         spectrum=replace(pairs.spectrum, vectors=loadings_map),
         standardized=ridge.standardized,
+        next_value=pairs.next_value,
+        axes=pairs.axes,
     )
     warn_unless_converged(factors, options.tol)
     return factors

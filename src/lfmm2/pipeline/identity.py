@@ -52,13 +52,14 @@ def make_identity(
         identity |= _describe_source("estimation genotypes", estimation)
     identity["estimation SNPs"] = _describe_snps(estimation_snps)
     if given is not None:
-        arrays = (given.U, given.loadings_map, given.singular_values, given.residuals)
-        facts = (given.angle_bound, given.solver, given.reason, given.n_passes, given.converged, given.n_snps)
+        arrays = (given.U, given.loadings_map, given.singular_values, given.residuals, given.axes)
+        certificate = (given.angle_bound, given.next_value, given.converged)
+        facts = (*certificate, given.solver, given.reason, given.n_passes, given.n_snps)
         identity["given factors"] = digest_of(*arrays, repr(facts).encode())
         if (spectrum := given.spectrum) is not None:
             totals = repr((spectrum.total, spectrum.total_squares, spectrum.n_dimensions, spectrum.n_snps)).encode()
-            arrays = (spectrum.eigenvalues, spectrum.sample_totals, spectrum.sample_weights, spectrum.vectors)
-            identity["given spectrum"] = digest_of(*arrays, totals)
+            of_spectrum = (spectrum.eigenvalues, spectrum.sample_totals, spectrum.sample_weights, spectrum.vectors)
+            identity["given spectrum"] = digest_of(*of_spectrum, totals)
     return identity
 
 

@@ -214,7 +214,8 @@ def _plan_estimation(size: RunSize, solver: str, options: SolverOptions, n_threa
     if solver == "given":
         return Stage(held.held, held, held.held)
     matrix = ResumableMatrix(size.estimation, Engine(n_threads, memory), Checkpoints())
-    footprint = solver_footprint(matrix, solver, size.n_factors, options, memory - held.held)
+    n_columns = size.n_variables + size.n_nuisance
+    footprint = solver_footprint(matrix, solver, size.n_factors, n_columns, options, memory - held.held)
     n = size.n_samples
     after = held.held + footprint.after + keeping_bytes(n, n) if footprint.after else 0
     return _plan_stage(footprint.own, held + footprint.beside, n_threads, memory, after)

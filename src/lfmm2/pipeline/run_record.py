@@ -51,6 +51,7 @@ def make_record(
         nuisance_variables=list(variables.nuisance_names),
         categories=variables.categories,
         factors=_describe_factors(fit),
+        structure=tested.structure,
         df=tested.store.df,
         gif={name: test.gif for name, test in calibration.variables.items()},
         sample_filter=inputs.sample_filter,
@@ -80,7 +81,7 @@ def _find_size(path: Path) -> int | None:
 
 def _describe_factors(fit: Fit) -> FactorFacts:
     """Return the part of the record about the factors."""
-    factors = fit.factors
+    factors, of_tables = fit.factors, fit.factors.leading(fit.K)
     return FactorFacts(
         K=fit.K,
         n_estimated=factors.n_factors,
@@ -90,7 +91,8 @@ def _describe_factors(fit: Fit) -> FactorFacts:
         converged=factors.converged,
         singular_values=factors.singular_values.tolist(),
         residuals=factors.residuals.tolist(),
-        angle_bound=factors.angle_bound,
+        gap=float(of_tables.gaps[-1]) if fit.K else float("nan"),
+        angle_bound=of_tables.angle_bound,
     )
 
 

@@ -19,6 +19,7 @@ from lfmm2.model import (
     compute_scree,
     estimate_from_matrix,
     suggest_factors,
+    variance_on_axes,
     variance_on_factors,
     warn_unless_converged,
 )
@@ -27,7 +28,8 @@ from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_n
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
-from lfmm2.results import JointFacts, MissingCallFacts
+from lfmm2.pipeline.structure import confounding_notes, describe_structure, tie_notes
+from lfmm2.results import JointFacts, MissingCallFacts, StructureFacts
 from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_table, sweep_table
 
 
@@ -64,9 +66,11 @@ class Tested:
     held_out : HeldOutError or None
         Errors of filled calls; None unless missing calls were filled from the factors.
     notes : list of str
-        Warnings about missing calls and the calibrations.
+        Warnings about the fit, missing calls and the calibrations.
     missing_calls : MissingCallFacts or None
         Missing rates of the samples; None where genotypes do not count missing calls by sample.
+    structure : dict of str to StructureFacts
+        How far each variable follows structure.
     joint : JointFacts or None
         None with one variable.
     """
@@ -77,6 +81,7 @@ class Tested:
     held_out: HeldOutError | None
     notes: list[str]
     missing_calls: MissingCallFacts | None
+    structure: dict[str, StructureFacts]
     joint: JointFacts | None
 
 
@@ -154,7 +159,10 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
     doubt = missing_calls_note(missing_calls, len(inputs.variables.rows))
     if doubt:
         warnings.warn(doubt, InputWarning, stacklevel=6)
-    notes = [
+    n_samples, ks = len(inputs.variables.rows), inputs.numbers.ks
+    structure = describe_structure(inputs.ridge, fit.factors, fit.K, names)
+    notes = tie_notes(fit.factors, fit.K, ks) + confounding_notes(structure, fit.K, n_samples)
+    notes += [
         note
         for name, calibration in zip([*names, "joint"], calibrations, strict=True)
         if name != "joint" or len(names) > 1
@@ -162,17 +170,18 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
     ]
     for note in notes:
         warnings.warn(note, CalibrationWarning, stacklevel=6)
-    sweep = _summarise_sweep(inputs, fit, store) if inputs.numbers.ks else None
+    sweep = _summarise_sweep(inputs, fit, store) if ks else None
     held_out = store.held_out_error() if test.impute == "factors" else None
-    return Tested(
-        store, calibrations, sweep, held_out, [doubt] * bool(doubt) + notes, missing_calls, store.joint_facts()
-    )
+    notes = [doubt] * bool(doubt) + notes
+    return Tested(store, calibrations, sweep, held_out, notes, missing_calls, structure, store.joint_facts())
 
 
 def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Sweep:
     """Summarise the tests with each number of factors of a sweep."""
     names = inputs.variables.names
     rows = dict(zip(names, store.sweep(inputs.options.test.calibrate), strict=True))
-    shares = variance_on_factors(inputs.ridge, fit.factors, len(names))
+    of_factors = variance_on_factors(inputs.ridge, fit.factors, len(names))
+    of_axes = variance_on_axes(inputs.ridge.X[:, : len(names)], fit.factors.axes)
+    gaps = np.append(np.nan, fit.factors.gaps)  # k from 0
     suggested, reason = suggest_factors(fit.scree, inputs.numbers.ks)
-    return Sweep(sweep_table(rows, shares), histogram_table(rows), suggested, reason)
+    return Sweep(sweep_table(rows, of_factors, of_axes, gaps), histogram_table(rows), suggested, reason)

@@ -193,6 +193,8 @@ def _sweep_tables(contents: Contents) -> dict[str, str]:
         "NULL_SD": ("null sd", ".3f"),
         "NULL_PROPORTION": ("null share", ".3f"),
         "R2_FACTORS": ("R² on the factors", ".3f"),
+        "R2_PCS": ("R² on the axes", ".3f"),
+        "GAP": ("Gap after K", ".2g"),
     }
     made = {}
     for table in contents.tables:

@@ -51,6 +51,8 @@ def write_factors(
         lambda_=factors.lambda_,
         standardized=factors.standardized,
         n_snps=factors.n_snps,
+        next_value=factors.next_value,
+        axes=factors.axes,
         variables=np.array(variables, dtype=np.str_),
         X=np.empty((len(factors.U), 0)) if X is None else X,
         **parts,
@@ -115,6 +117,9 @@ def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
             spectrum=_make_spectrum(arrays, numbers["loadings_map"]),
             # Earlier versions never standardised, and did not say so.
             standardized=bool(arrays.get("standardized", False)),
+            # They knew neither of these.
+            next_value=float(arrays.get("next_value", np.nan)),
+            axes=np.asarray(arrays.get("axes", np.empty((len(numbers["U"]), 0))), np.float64),
         )
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error

@@ -62,6 +62,8 @@ class FactorFacts:
         Singular values of P Y, decreasing.
     residuals : list of float
         Relative residual of each factor, see `LatentFactors`.
+    gap : float
+        (s²_K - s²_{K+1}) / s²_K; NaN where no next eigenvalue was seen.
     angle_bound : float
         Upper bound on the sine of the angle between the estimated and the exact span of the factors; infinite, or NaN
         once read from JSON, if there is none.
@@ -75,7 +77,27 @@ class FactorFacts:
     converged: bool
     singular_values: list[float]
     residuals: list[float]
+    gap: float
     angle_bound: float
+
+
+@dataclass(frozen=True)
+class StructureFacts:
+    """How far a variable follows structure.
+
+    Attributes
+    ----------
+    r2_factors : float
+        R² of the variable on the K factors.
+    r2_pcs : float
+        R² of the variable on the leading axes of the genotypes, which know nothing of the variables; NaN if unknown.
+    n_pcs : int
+        Number of these axes.
+    """
+
+    r2_factors: float
+    r2_pcs: float
+    n_pcs: int
 
 
 @dataclass(frozen=True)
@@ -234,6 +256,8 @@ class RunRecord:
     categories : dict of str to dict of str to int
         Number of samples of each level of each category; the first level is the reference of the indicators.
     factors : FactorFacts
+    structure : dict of str to StructureFacts
+        How far each variable follows structure.
     df : int
         Residual degrees of freedom of t.
     gif : dict of str to float
@@ -269,6 +293,7 @@ class RunRecord:
     nuisance_variables: list[str]
     categories: dict[str, dict[str, int]]
     factors: FactorFacts
+    structure: dict[str, StructureFacts]
     df: int
     gif: dict[str, float]
     sample_filter: SampleFilterFacts | None

@@ -14,10 +14,13 @@ def result_lines(record: RunRecord) -> dict[str, str]:
     residual = f", largest residual {max(factors.residuals):.1e}" if factors.residuals else ""
     status = record.status.items()
     lines = _category_lines(record) | sample_lines(record) | _snp_lines(record)
+    bound = f", at most {factors.angle_bound:.1e} off the exact span"
     lines |= {
         "factors": f"{factors.solver}, {factors.n_passes} pass(es){residual}"
+        + (bound if math.isfinite(factors.angle_bound) else "")
         + ("" if factors.converged else " (NOT CONVERGED)"),
         "singular values": " ".join(f"{value:.6g}" for value in factors.singular_values),
+        "gap after K": f"{factors.gap:.2g} of the eigenvalue" if math.isfinite(factors.gap) else "not known",
         "residual df": str(record.df),
         "SNPs": ", ".join(f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK"),
     }
@@ -27,7 +30,16 @@ def result_lines(record: RunRecord) -> dict[str, str]:
         suggested = "none" if sweep.suggested is None else sweep.suggested
         lines["suggested K"] = f"{suggested}: {sweep.reason}"
         lines["K of the tables"] = str(factors.K)
-    return lines | _test_lines(record)
+    return lines | _structure_lines(record) | _test_lines(record)
+
+
+def _structure_lines(record: RunRecord) -> dict[str, str]:
+    """Return how much of each variable the factors and the axes of the genotypes explain."""
+    lines = {}
+    for name, of in record.structure.items():
+        pcs = f", {of.r2_pcs:.3f} on {of.n_pcs} axes of the genotypes" if math.isfinite(of.r2_pcs) else ""
+        lines[f"R² of {name}"] = f"{of.r2_factors:.3f} on the factors{pcs}"
+    return lines
 
 
 def _category_lines(record: RunRecord) -> dict[str, str]:

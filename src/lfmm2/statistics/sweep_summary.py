@@ -344,25 +344,28 @@ class _Column:
         return n_certain
 
 
-def sweep_table(rows: dict[str, list[SweepRow]], shares: Floats) -> pa.Table:
+def sweep_table(rows: dict[str, list[SweepRow]], of_factors: Floats, of_axes: Floats, gaps: Floats) -> pa.Table:
     """Build the table of a sweep: one row per number of factors and variable.
 
     Parameters
     ----------
     rows : dict
         Rows of each variable by its name, in the order of K.
-    shares : ndarray of shape (K + 1, d)
-        R² of each variable on the first k factors.
+    of_factors, of_axes : ndarray of shape (K + 1, d) and (m + 1, d)
+        R² of each variable on the first k factors, and on the first k axes of the genotypes, k from 0.
+    gaps : ndarray of shape (K + 1,)
+        Relative gap after the eigenvalue of each number of factors; NaN for none.
     """
     columns: dict[str, list[object]] = {name: [] for name in SWEEP_COLUMNS}
     n_k = len(next(iter(rows.values())))
     for i in range(n_k):
         for j, (name, of_variable) in enumerate(rows.items()):
             row = of_variable[i]
-            null = row.calibration.null
+            k, null = row.n_factors, row.calibration.null
             values = (
-                row.n_factors, name, row.calibration.gif, row.median, row.top, *row.n_discoveries,
-                null.mean, null.sd, null.null_proportion, float(shares[row.n_factors, j]),
+                k, name, row.calibration.gif, row.median, row.top, *row.n_discoveries,
+                null.mean, null.sd, null.null_proportion, float(of_factors[k, j]),
+                float(of_axes[k, j]) if k < len(of_axes) else np.nan, float(gaps[k]),
             )  # fmt: skip
             for column, value in zip(columns.values(), values, strict=True):
                 column.append(value)
@@ -372,7 +375,7 @@ def sweep_table(rows: dict[str, list[SweepRow]], shares: Floats) -> pa.Table:
 #: Columns of the table of a sweep.
 SWEEP_COLUMNS = (
     "K", "VARIABLE", "GIF", "MEDIAN_ABS_T", "Q999_ABS_T", "N_FDR05", "N_FDR10", "NULL_MEAN", "NULL_SD",
-    "NULL_PROPORTION", "R2_FACTORS",
+    "NULL_PROPORTION", "R2_FACTORS", "R2_PCS", "GAP",
 )  # fmt: skip
 
 
