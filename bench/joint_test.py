@@ -1,9 +1,9 @@
 """False discoveries of the joint test where no SNP is associated, and all variables follow population structure.
 
-Genotypes come from coalescent simulations (msprime) of islands and of a stepping stone. Each of d variables is a mixture
-of structure, with a correlation r, and of noise: of its own for every sample, of the place, or a smooth field over
-the places. Printed is in how many runs a SNP has q < 0.05, by F over one inflation factor and by the joint test of a run,
-and by the smallest p over the variables.
+Genotypes come from coalescent simulations (msprime) of islands and of a stepping stone. Each of d variables is a
+mixture of structure, with a correlation r, and of noise: of its own for every sample, of the place, or a smooth field
+over the places. Printed is in how many runs a SNP has q < 0.05, by F over one inflation factor, by the joint test of a
+run, and by the smallest p over the variables.
 
     pip install msprime
     .venv/bin/python bench/joint_test.py --runs 4

@@ -62,6 +62,7 @@ def record_entries(
             "joint": fit if len(variables) > 1 else None,
         },
         "joint": {"scatter": None, "n_sampled": 0, "n_joint": 3, "n_smallest": 2} if len(variables) > 1 else None,
+        "surrogates": None,
         "scree": {"n_axes": 3, "effective_snps": 500.0, "bulk_edge": 1.3} if sweep else None,
         "sweep": {"K": list(sweep), "suggested": sweep[0], "reason": "GIF nearest to 1"} if sweep else None,
         "imputation": None,

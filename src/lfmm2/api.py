@@ -33,6 +33,7 @@ def run(
     scale: Scale | None = None,
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
+    surrogates: int | str = "auto",
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     seed: int = 0,
@@ -108,6 +109,11 @@ def run(
     calibrate : {"student", "chi2", "empirical-null", "none"}
         Source of the null distribution of the statistics: Student's t widened by the genomic inflation factor, χ²
         widened by it as in R's lfmm, a normal fitted to their centre, or theory alone.
+    surrogates : int or "auto"
+        Number of surrogate variables, which have random signs on the axes of structure and are associated with no SNP:
+        with `calibrate` "student" their statistics tell how heavy the tails are. They need the solver "exact", a
+        further Gram matrix and a further pass of tests. "auto" draws five where a variable follows structure or is
+        inflated. 0 draws none.
     impute : {"mean", "factors"}
         Value of the missing calls of a tested SNP: its mean, or its fit to the factors by the samples that are called.
         Factors are always estimated with means.

@@ -21,13 +21,21 @@ from lfmm2.model.factors import (
 )
 from lfmm2.model.ridge import RidgeGeometry, geometry_bytes, parse_penalty, ridge_geometry
 from lfmm2.model.scree import LEVEL, Scree, compute_scree, suggest_factors
+from lfmm2.model.surrogates import (
+    draw_surrogates,
+    find_places,
+    n_surrogate_snps,
+    surrogate_footprint,
+    surrogate_statistics,
+)
 from lfmm2.model.sweep import SweepModel, parse_sweep, sweep_footprint, variance_on_factors
 
 __all__ = [
     "COLUMNS", "KRYLOV_PASSES", "LEVEL", "TIED_GAP", "AssociationModel", "AssociationTest", "BlockStatistics",
     "Column", "Columns", "KnownGram", "LatentFactors", "Origin", "RidgeGeometry", "RowLayout", "Scree",
     "SolverOptions", "Spectrum", "Status", "SweepModel", "Tables", "association_footprint", "choose_solver",
-    "compute_scree", "degrees_of_freedom", "estimate_from_matrix", "factor_bytes", "geometry_bytes", "leading_axes",
-    "number_of_axes", "parse_penalty", "parse_sweep", "ridge_geometry", "solver_footprint", "suggest_factors",
+    "compute_scree", "degrees_of_freedom", "draw_surrogates", "estimate_from_matrix", "factor_bytes", "find_places",
+    "geometry_bytes", "leading_axes", "n_surrogate_snps", "number_of_axes", "parse_penalty", "parse_sweep",
+    "ridge_geometry", "solver_footprint", "suggest_factors", "surrogate_footprint", "surrogate_statistics",
     "sweep_footprint", "variance_on_axes", "variance_on_factors", "warn_unless_converged",
 ]  # fmt: skip

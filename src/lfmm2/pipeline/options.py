@@ -31,9 +31,11 @@ from lfmm2.errors import UsageError
 
 # The kind of an option's value; where the value is one of several words, the tuple of the words is its kind. NAMES are
 # separated by commas. SNP_LIST is a path on the command line, and in Python a path or a collection of SNP IDs. PENALTY
-# is a number, or a multiple as 1x. A flag of the command line gives the value that is not the default.
-PATH, SNP_LIST, TEXT, NAMES, WHOLE, NUMBER, PENALTY, FLAG = (
-    "path", "list of SNPs", "text", "names", "whole number", "number", "number or multiple", "flag",
+# is a number, or a multiple as 1x. COUNT is a whole number from 0 on, or auto. A flag of the command line gives the
+# value that is not the default.
+PATH, SNP_LIST, TEXT, NAMES, WHOLE, NUMBER, PENALTY, COUNT, FLAG = (
+    "path", "list of SNPs", "text", "names", "whole number", "number", "number or multiple",
+    "whole number or auto", "flag",
 )  # fmt: skip
 
 INPUT, SAMPLES, SNPS, FACTORS, TESTS, OUTPUT, RESOURCES = SECTIONS = (
@@ -165,6 +167,10 @@ _TYPES_OF_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     WHOLE: (is_whole, "give a whole number"),
     NUMBER: (is_number, "give a number"),
     PENALTY: (lambda value: isinstance(value, str) or is_number(value), "give a number, or a multiple such as 1x"),
+    COUNT: (
+        lambda value: value == "auto" or (is_whole(value) and value >= 0),
+        "give a whole number from 0 on, or auto",
+    ),
     FLAG: (is_flag, "give True or False"),
     TEXT: (lambda value: True, ""),
 }
@@ -244,6 +250,8 @@ TABLE = (
     Option("calibrate", "--calibrate", CALIBRATIONS, section=TESTS, default="student", functions=OF_TESTS,
            rule=CALIBRATIONS_RULE,
            help="Null of the tests: Student or χ² widened by inflation, fitted to their centre, or theory."),
+    Option("surrogates", "--surrogates", COUNT, section=TESTS, default="auto", metavar="N", functions=ONLY_RUN,
+           help="Variables with random signs on the axes of structure, by which tails are calibrated; 0 for none."),
     Option("impute", "--impute", IMPUTATIONS, section=TESTS, default="mean", functions=OF_TESTS,
            help="Missing calls of tested SNPs: the SNP's mean, or its fit to the factors."),
     Option("out", "--out", TEXT, section=OUTPUT, metavar="PREFIX", required=True, functions=OF_TESTS,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lfmm2._words import aligned, counted, decimal_bytes, mebibytes, with_spaces
-from lfmm2.errors import InsufficientMemoryError
+from lfmm2.errors import InsufficientMemoryError, UsageError
 from lfmm2.files import SAMPLE_BYTES, TableMatch, stream_bytes, writing_bytes
 from lfmm2.genotypes import (
     COUNTING_BYTES,
@@ -32,6 +32,7 @@ from lfmm2.model import (
     factor_bytes,
     geometry_bytes,
     solver_footprint,
+    surrogate_footprint,
     sweep_footprint,
 )
 from lfmm2.pipeline.checkpoints import Checkpoints
@@ -54,6 +55,8 @@ POSITION_BYTES = 8
 Q_VALUE_DISK_BYTES = 8
 # Characters of a sample ID up to which it is part of SAMPLE_BYTES.
 USUAL_ID = 40
+# Surrogates of each kind where their number is left open. More take more time, fewer tell less of the tails.
+USUAL_SURROGATES = 5
 # Number of variables that the plan names; more names would not fit in a line.
 MOST_NAMED = 6
 
@@ -78,6 +81,8 @@ class RunSize:
         True if missing calls are filled from the factors.
     loadings : bool
         True if loadings are kept too.
+    surrogates, calibrate : int or str, str
+        Surrogates of each kind that are asked for, or "auto", and the method of calibration.
     n_listed : int
         Positions of chosen SNPs held in memory.
     variant_bytes, held_variant_bytes : int
@@ -103,6 +108,8 @@ class RunSize:
     n_sweep: int = 0
     filled: bool = False
     loadings: bool = False
+    surrogates: int | str = 0
+    calibrate: str = "student"
     n_listed: int = 0
     variant_bytes: int = 0
     held_variant_bytes: int = 0
@@ -255,6 +262,28 @@ def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: in
     return size.reading_bytes + max(writing + q_values, summary)
 
 
+def _count_surrogates(size: RunSize, solver: str) -> int:
+    """Return the most surrogates of each kind to draw; raise UsageError if those asked for cannot be drawn."""
+    asked = size.surrogates
+    if solver == "exact" and size.calibrate == "student":
+        return USUAL_SURROGATES if isinstance(asked, str) else asked
+    if isinstance(asked, int) and asked > 0:
+        fact = f"surrogates is {asked}, but they need the Gram matrix, and the calibration student"
+        raise UsageError(f"{fact}; estimate the factors in this run with --solver exact, and leave out --calibrate")
+    return 0
+
+
+def _plan_surrogates(size: RunSize, n_surrogates: int, kept_bytes: int, n_threads: int, memory: int) -> Stage:
+    """Return the memory of the passes for surrogates, of two kinds."""
+    n_columns = size.n_variables + size.n_nuisance + size.n_factors
+    beside = Footprint(size.held_bytes + kept_bytes + keeping_bytes(size.n_samples, size.n_samples))
+    beside += surrogate_footprint(size.n_samples, size.n_snps, 2 * n_surrogates, size.n_variables, n_columns)
+    passes = (
+        size.estimation.footprint_of_gram(), size.tested.footprint_of_cross_products(2 * n_surrogates * n_columns),
+    )  # fmt: skip
+    return max((_plan_stage(own, beside, n_threads, memory) for own in passes), key=lambda stage: stage.peak)
+
+
 @dataclass(frozen=True)
 class RunPlan:
     """The passes, bytes read, memory and disk space of a run.
@@ -299,6 +328,12 @@ class RunPlan:
         How the rows of the tables were matched to the samples.
     n_store_files : int
         Files that keep statistics and are open at once; 0 without `out`.
+    n_surrogates : int
+        Most surrogates of each kind that are drawn, in two passes; 0 for none.
+    may_need_surrogates : bool
+        True if the run decides by itself whether they are needed.
+    beside_surrogates : Footprint
+        Memory held beside the passes for surrogates.
     """
 
     n_samples: int
@@ -331,10 +366,13 @@ class RunPlan:
     beside_tests: Footprint
     n_store_files: int
     matches: tuple[TableMatch, ...] = ()
+    n_surrogates: int = 0
+    may_need_surrogates: bool = False
+    beside_surrogates: Footprint | None = None
 
     def for_record(self) -> dict[str, Any]:
         """Return the plan for the record of a run, without the attributes that only the engine needs."""
-        engine_only = ("held_bytes", "beside_factors", "beside_tests", "n_store_files")
+        engine_only = ("held_bytes", "beside_factors", "beside_tests", "beside_surrogates", "n_store_files")
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
     def check(self) -> None:
@@ -366,6 +404,7 @@ class RunPlan:
             "model": self.model,
             "solver": f"{self.solver} ({self.reason})",
             "passes": ", ".join([*passes, "1 for the tests"]),
+            **({"surrogates": self._describe_surrogates()} if self.n_surrogates else {}),
             "to read": f"{about}{decimal_bytes(self.n_bytes_read)} of genotypes",
             "threads": str(self.n_threads),
             "peak memory": f"{mebibytes(self.peak_memory)} of a budget of {mebibytes(self.memory)}",
@@ -375,6 +414,11 @@ class RunPlan:
             else "none, results stay in memory",
         }
         return aligned(lines)
+
+    def _describe_surrogates(self) -> str:
+        """Return how many surrogates are drawn, when, and at which cost."""
+        when = "if a variable follows structure or is inflated, " if self.may_need_surrogates else ""
+        return f"{when}{self.n_surrogates} of each kind, in a Gram matrix and a pass of tests more"
 
 
 def describe_model(n_variables: int, n_nuisance: int, factors: str, names: Sequence[str] = ()) -> str:
@@ -446,15 +490,18 @@ def make_plan(
     kept = statistics if out_format is None else 0
     n_tables = 0 if out_format is None else size.n_variables + (size.n_variables > 1) + size.loadings
 
-    def stages(memory: int) -> tuple[Stage, Stage, int]:
-        """Return the stages of the factors and of the tests with this budget, and the peak of all stages in bytes."""
+    n_surrogates = _count_surrogates(size, solver) if tests else 0
+
+    def stages(memory: int) -> tuple[Stage, Stage, Stage, int]:
+        """Return the stages of factors, tests and surrogates with this budget, and the peak of all stages in bytes."""
         choice = _plan_choice(size, counts_calls, filtered, thin, n_threads, memory)
         factors = _plan_estimation(size, solver, options, n_threads, memory)
         testing = _plan_tests(size, kept, n_tables, n_threads, memory) if tests else factors
-        return factors, testing, max(choice.peak, factors.peak, testing.peak)
+        drawing = _plan_surrogates(size, n_surrogates, kept, n_threads, memory) if n_surrogates else testing
+        return factors, testing, drawing, max(choice.peak, factors.peak, testing.peak, drawing.peak)
 
-    factors, testing, peak = stages(memory)
-    least = memory if peak <= memory else _find_least_budget(lambda budget: stages(budget)[2])
+    factors, testing, drawing, peak = stages(memory)
+    least = memory if peak <= memory else _find_least_budget(lambda budget: stages(budget)[3])
     n_tested_reads, n_estimation_reads = tests + counts_calls + filtered, n_passes + (thin is not None)
     output_bytes = temporary_bytes = 0
     if out_format is not None:
@@ -496,6 +543,9 @@ def make_plan(
         beside_tests=testing.beside,
         matches=matches,
         n_store_files=0 if out_format is None else size.n_store_files,
+        n_surrogates=n_surrogates,
+        may_need_surrogates=n_surrogates > 0 and size.surrogates == "auto",
+        beside_surrogates=drawing.beside,
     )
 
 

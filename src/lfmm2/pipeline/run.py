@@ -27,7 +27,16 @@ from lfmm2.pipeline.run_options import RunOptions
 from lfmm2.pipeline.run_record import describe_calibration, describe_imputation, make_record
 from lfmm2.pipeline.sample_filter import filter_samples
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
-from lfmm2.pipeline.stages import Fit, Tested, choose_number_of_factors, estimate_factors, run_snp_tests
+from lfmm2.pipeline.stages import (
+    Fit,
+    Tested,
+    calibrate_tests,
+    choose_number_of_factors,
+    estimate_factors,
+    run_snp_tests,
+    why_surrogates,
+)
+from lfmm2.pipeline.surrogates import draw_null
 from lfmm2.process import open_files_allowed, single_threaded_blas
 from lfmm2.results import AssociationResult, JointScores, MemorySource, read_results
 
@@ -129,6 +138,8 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         longest_id=variables.samples.longest_id,
         filled=test.impute == "factors",
         loadings=test.loadings,
+        surrogates=test.surrogates,
+        calibrate=test.calibrate,
     )
     plan = make_plan(
         size, inputs.options.solver, inputs.memory, inputs.n_threads, None if output.out is None else output.format,
@@ -199,8 +210,20 @@ def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = 
 
 def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
     """Test all SNPs with blocks that leave room for the other arrays of the plan."""
-    engine = run.engine.with_beside(run.plan.beside_tests)
-    return run_snp_tests(run.prepared.inputs, run.choice.tested, fit, engine, checkpoints)
+    inputs, choice, plan = run.prepared.inputs, run.choice, run.plan
+    store = run_snp_tests(inputs, choice.tested, fit, run.engine.with_beside(plan.beside_tests), checkpoints)
+    try:
+        surrogates = None
+        if plan.n_surrogates and (reason := why_surrogates(inputs, fit, store)):
+            assert plan.beside_surrogates is not None
+            engine = run.engine.with_beside(plan.beside_surrogates)
+            surrogates = draw_null(
+                inputs, choice.estimation, choice.tested, fit.K, plan.n_surrogates, reason, engine, checkpoints
+            )
+        return calibrate_tests(inputs, fit, store, surrogates)
+    except BaseException:
+        store.close()
+        raise
 
 
 def execute_estimation(prepared: PreparedRun) -> LatentFactors:

@@ -93,6 +93,7 @@ class TestOptions:
     df: DegreesOfFreedom = DEFAULTS["df"]
     sweep: Any = DEFAULTS["sweep"]
     calibrate: Calibration = DEFAULTS["calibrate"]
+    surrogates: int | str = DEFAULTS["surrogates"]
     impute: Imputation = DEFAULTS["impute"]
     loadings: bool = DEFAULTS["loadings"]
 

@@ -60,6 +60,7 @@ def make_record(
         thinning=choice.thinning,
         calibration=calibration,
         joint=tested.joint,
+        surrogates=tested.surrogates,
         scree=None if scree is None else ScreeFacts(scree.n_axes, scree.effective_snps, scree.bulk_edge),
         sweep=None if sweep is None else SweepFacts(list(inputs.numbers.ks), sweep.suggested, sweep.reason),
         imputation=describe_imputation(tested),

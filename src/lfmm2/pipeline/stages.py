@@ -29,7 +29,8 @@ from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
 from lfmm2.pipeline.structure import confounding_notes, describe_structure, tie_notes
-from lfmm2.results import JointFacts, MissingCallFacts, StructureFacts
+from lfmm2.pipeline.surrogates import SurrogateNull, find_cause
+from lfmm2.results import JointFacts, MissingCallFacts, StructureFacts, SurrogateFacts
 from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_table, sweep_table
 
 
@@ -73,6 +74,8 @@ class Tested:
         How far each variable follows structure.
     joint : JointFacts or None
         None with one variable.
+    surrogates : SurrogateFacts or None
+        None where none were drawn.
     """
 
     store: StatisticsStore
@@ -83,6 +86,7 @@ class Tested:
     missing_calls: MissingCallFacts | None
     structure: dict[str, StructureFacts]
     joint: JointFacts | None
+    surrogates: SurrogateFacts | None
 
 
 def estimate_factors(
@@ -131,8 +135,10 @@ def choose_number_of_factors(numbers: FactorNumbers, factors: LatentFactors) -> 
     return Fit(factors, suggested or min(k for k in numbers.ks if k > 0), scree)
 
 
-def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine, checkpoints: Checkpoints) -> Tested:
-    """Test all SNPs in one pass, and calibrate the statistics."""
+def run_snp_tests(
+    inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine, checkpoints: Checkpoints
+) -> StatisticsStore:
+    """Test all SNPs in one pass; the store is to be closed by the caller."""
     test, ks, d = inputs.options.test, inputs.numbers.ks, len(inputs.variables.names)
     ploidy = inputs.tested_source.ploidy
     model: AssociationTest
@@ -143,18 +149,21 @@ def run_snp_tests(inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine
     fill = None
     if test.impute == "factors":
         fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))
-    store = collect_statistics(model, inputs.tested_matrix(snps, engine), checkpoints, fill)
-    try:
-        return calibrate_tests(inputs, fit, store)
-    except BaseException:
-        store.close()
-        raise
+    return collect_statistics(model, inputs.tested_matrix(snps, engine), checkpoints, fill)
 
 
-def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Tested:
+def why_surrogates(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> str:
+    """Return why this run needs surrogate variables, in words; empty if it does not."""
+    if inputs.options.test.surrogates != "auto":
+        return "as asked"
+    structure = describe_structure(inputs.ridge, fit.factors, fit.K, inputs.variables.names)
+    return find_cause(structure, store.gifs(), len(inputs.variables.rows))
+
+
+def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore, surrogates: SurrogateNull | None) -> Tested:
     """Calibrate the statistics of every test, with warnings, and sum up missing calls, the sweep and held-out calls."""
     test, names = inputs.options.test, inputs.variables.names
-    calibrations = store.calibrations(test.calibrate)
+    calibrations = store.calibrations(test.calibrate, () if surrogates is None else surrogates.tails)
     missing_calls = describe_missing_calls(store.tally, inputs.variables.iids)
     doubt = missing_calls_note(missing_calls, len(inputs.variables.rows))
     if doubt:
@@ -173,7 +182,8 @@ def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Test
     sweep = _summarise_sweep(inputs, fit, store) if ks else None
     held_out = store.held_out_error() if test.impute == "factors" else None
     notes = [doubt] * bool(doubt) + notes
-    return Tested(store, calibrations, sweep, held_out, notes, missing_calls, structure, store.joint_facts())
+    drawn = None if surrogates is None else surrogates.facts
+    return Tested(store, calibrations, sweep, held_out, notes, missing_calls, structure, store.joint_facts(), drawn)
 
 
 def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Sweep:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,16 @@ from lfmm2.pipeline.checkpoints import Checkpoints, read_kept
 from lfmm2.pipeline.joint_rows import JointRows, sample_scatter
 from lfmm2.pipeline.missing_calls import CountedMatrix, MissingTally
 from lfmm2.results import JOINT_LAYOUT, JointFacts, from_json
-from lfmm2.statistics import Calibration, MagnitudeHistogram, SweepRow, calibrate, summarise_variable
+from lfmm2.statistics import (
+    Calibration,
+    MagnitudeHistogram,
+    SurrogateTail,
+    SweepRow,
+    calibrate,
+    inflation,
+    middle_pair,
+    summarise_variable,
+)
 
 # SNPs of a block after the pass. Their columns, and arrays computed from them, take some MB; more take more memory, and
 # fewer take more time for each SNP.
@@ -228,15 +237,25 @@ class StatisticsStore:
         """Residual degrees of freedom of t."""
         return self._model.df
 
-    def calibrations(self, method: str) -> list[Calibration]:
+    def gifs(self) -> Floats:
+        """Return the genomic inflation factor of each variable, by Student's t, shape (d,)."""
+        expected = self._model.null(joint=False).median_square
+        middle = [middle_pair(h, self.magnitude_blocks(v)) for v, h in enumerate(self.histograms[:-1])]
+        return np.array([inflation(pair, expected) for pair in middle])
+
+    def calibrations(self, method: str, tails: Sequence[SurrogateTail] = ()) -> list[Calibration]:
         """Calibrate the tests of each variable, then the joint test, from the stored statistics.
 
         With the method "student" and several variables, the joint test is calibrated by the scatter of their t.
+        `tails` are those of the surrogates: of each variable, then of the joint test; by default the theoretical ones.
         """
-        own, joint = self._model.null(joint=False), self._model.null(joint=True)
+        own, joint = [self._model.null(joint=False) for _ in self.rows], self._model.null(joint=True)
+        if tails:
+            own = [of.with_tail(tail.tail_df) for of, tail in zip(own, tails, strict=False)]
+            joint = joint.with_tail(tails[-1].tail_df)
         of_variables = [
-            calibrate(own, method, histogram, partial(self.magnitude_blocks, v))
-            for v, histogram in enumerate(self.histograms[:-1])
+            calibrate(of, method, histogram, partial(self.magnitude_blocks, v))
+            for v, (of, histogram) in enumerate(zip(own, self.histograms[:-1], strict=True))
         ]
         if len(self.rows) > 1:
             self._close_joint()

@@ -17,6 +17,7 @@ from lfmm2.results.record import (
     SampleFilterFacts,
     ScreeFacts,
     StructureFacts,
+    SurrogateFacts,
     SweepFacts,
     ThinningFacts,
     WrittenFile,
@@ -38,7 +39,7 @@ __all__ = [
     "BLOCK_ROWS", "FIXED_ENDINGS", "JOINT_LAYOUT", "SMALL_ENDINGS", "AnyRun", "AssociationResult",
     "CalibrationFacts", "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "JointFacts",
     "JointScores", "MemorySource", "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun",
-    "StructureFacts", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log", "find_former_files", "find_inputs",
-    "from_json", "loadings_schema", "loadings_table", "open_record", "open_run", "read_factors", "read_results",
-    "result_lines", "sample_lines", "statistics_table", "table_schema", "verify", "write_factors",
+    "StructureFacts", "SurrogateFacts", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log", "find_former_files",
+    "find_inputs", "from_json", "loadings_schema", "loadings_table", "open_record", "open_run", "read_factors",
+    "read_results", "result_lines", "sample_lines", "statistics_table", "table_schema", "verify", "write_factors",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ import numpy as np
 from lfmm2._words import shortened
 from lfmm2.errors import MalformedInputError
 from lfmm2.genotypes import PassRecord
-from lfmm2.statistics import CalibrationSummary
+from lfmm2.statistics import CalibrationSummary, SurrogateTail
 
 # Marks a dict whose entries stand in the JSON beside the other fields, without the name of this one.
 _INLINE = {"inline": True}
@@ -193,6 +193,31 @@ class JointFacts:
 
 
 @dataclass(frozen=True)
+class SurrogateFacts:
+    """What surrogate variables say of the tails of the tests.
+
+    Attributes
+    ----------
+    n_surrogates : int
+        Surrogates of each kind.
+    kinds : list of str
+        "samples", and "places" if samples share their values.
+    n_snps : int
+        SNPs that were tested with them.
+    reason : str
+        Why they were drawn.
+    tails : dict of str to SurrogateTail
+        Null distribution of each variable, and of "joint" if there are several.
+    """
+
+    n_surrogates: int
+    kinds: list[str]
+    n_snps: int
+    reason: str
+    tails: dict[str, SurrogateTail]
+
+
+@dataclass(frozen=True)
 class ScreeFacts:
     """Number of axes of structure by Tracy-Widom, effective number of SNPs, and edge of the noise; see `Scree`."""
 
@@ -265,7 +290,7 @@ class RunRecord:
     sample_filter, missing_calls : optional
         Samples left out by --mind, and missing rates of the samples in use; None without --mind, or where genotypes do
         not count missing calls by sample.
-    filters, thinning, joint, scree, sweep, imputation : optional
+    filters, thinning, joint, surrogates, scree, sweep, imputation : optional
         None where the run had no such thing.
     calibration : CalibrationFacts
     status : dict of str to int
@@ -302,6 +327,7 @@ class RunRecord:
     thinning: ThinningFacts | None
     calibration: CalibrationFacts
     joint: JointFacts | None
+    surrogates: SurrogateFacts | None
     scree: ScreeFacts | None
     sweep: SweepFacts | None
     imputation: ImputationFacts | None

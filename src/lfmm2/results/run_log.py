@@ -97,6 +97,11 @@ def _test_lines(record: RunRecord) -> dict[str, str]:
             f"{with_spaces(joint.n_joint)} SNPs with Q < 0.05 by {by}, {with_spaces(joint.n_smallest)} with "
             "MIN_Q < 0.05 by the smallest p over the variables"
         )
+    if (drawn := record.surrogates) is not None:
+        dfs = ", ".join(f"{tail.tail_df:.3g} for {name}" for name, tail in drawn.tails.items())
+        kinds = " and ".join(f"{drawn.n_surrogates} of {kind}" for kind in drawn.kinds)
+        lines["surrogates"] = f"{kinds}, {with_spaces(drawn.n_snps)} SNPs ({drawn.reason})"
+        lines["df of the tails"] = f"{dfs}; {record.df} without structure"
     for name, test in tests.items():
         if test.method == "empirical-null":
             null = f"N({_format_number(test.mean, '.3f')}, {_format_number(test.sd, '.3f')}²)"

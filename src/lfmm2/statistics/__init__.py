@@ -9,10 +9,12 @@ from lfmm2.statistics.calibration import (
     TestStatistic,
     calibrate,
     calibration_notes,
+    inflation,
 )
 from lfmm2.statistics.joint_scatter import JointScatter, fit_scatter, n_sampled, scatter_bytes
-from lfmm2.statistics.order_statistics import MagnitudeHistogram
+from lfmm2.statistics.order_statistics import MagnitudeHistogram, middle_pair
 from lfmm2.statistics.q_values import StreamedQValues, benjamini_hochberg, q_value_bytes, sorted_together
+from lfmm2.statistics.surrogate_null import SurrogateTail, joint_squares, tail_of_surrogates
 from lfmm2.statistics.sweep_summary import (
     Sweep,
     SweepRow,
@@ -26,7 +28,8 @@ from lfmm2.statistics.sweep_summary import (
 
 __all__ = [
     "Calibration", "CalibrationSummary", "JointScatter", "JointStatistic", "MagnitudeHistogram", "StreamedQValues",
-    "StudentStatistic", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate", "calibration_notes",
-    "count_discoveries", "distributions", "fit_scatter", "histogram_table", "n_sampled", "q_value_bytes",
-    "scatter_bytes", "sorted_together", "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table",
+    "StudentStatistic", "SurrogateTail", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate",
+    "calibration_notes", "count_discoveries", "distributions", "fit_scatter", "histogram_table", "inflation",
+    "joint_squares", "middle_pair", "n_sampled", "q_value_bytes", "scatter_bytes", "sorted_together",
+    "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table", "tail_of_surrogates",
 ]  # fmt: skip

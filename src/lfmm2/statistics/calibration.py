@@ -63,6 +63,9 @@ class TestStatistic(Protocol):
     def for_method(self, method: str) -> TestStatistic:
         """Return the statistic with the null distribution that a method of calibration takes for it."""
 
+    def with_tail(self, tail_df: float) -> TestStatistic:
+        """Return the statistic with tails, divided by its inflation, of so many degrees of freedom, at most its own."""
+
     def z(self, values: Floats) -> Floats:
         """Return the normal score with the same tail probability."""
 
@@ -105,6 +108,9 @@ class StudentStatistic:
 
     def for_method(self, method: str) -> StudentStatistic:
         return replace(self, large_sample=method == "chi2")
+
+    def with_tail(self, tail_df: float) -> StudentStatistic:
+        return replace(self, tail_df=tail_df if tail_df < self.df else None)
 
     def magnitudes(self, statistic: Floats) -> Floats:
         return statistic
@@ -167,6 +173,9 @@ class JointStatistic:
 
     def for_method(self, method: str) -> JointStatistic:
         return self
+
+    def with_tail(self, tail_df: float) -> JointStatistic:
+        return replace(self, tail_df=tail_df if tail_df < self.df else None)
 
     def z(self, values: Floats) -> Floats:
         return distributions.f_z(values**2, self.n_variables, self.df)
