@@ -97,12 +97,13 @@ def main() -> None:
     arguments = parser.parse_args()
     options = {name: int(value) for name, value in (text.split("=") for text in arguments.options)}
     d = arguments.variables
-    print(f"{d} variables, r = {arguments.r}, K = {arguments.K}: runs with q < 0.05, and SNPs of these runs")
-    print(f"{'scenario':<26} {'runs':>4}  {'F / GIF':>12}  {'joint test':>12}  {'smallest p':>12}")
-    total = np.zeros(3, int)
+    print(f"{d} variable(s), r = {arguments.r}, K = {arguments.K}: runs with q < 0.05, and SNPs of these runs;")
+    print("and how many tests of single variables, of all runs, have SNPs with q < 0.05")
+    print(f"{'scenario':<24} {'runs':>4}  {'F / GIF':>12}  {'joint test':>12}  {'smallest p':>12}  variables")
+    total, of_variables = np.zeros(3, int), 0
     for make, kinds in ((islands, ("samples",)), (stepping_stone, ("samples", "places", "fields"))):
         for kind in kinds:
-            counts = []
+            found, n_hit = [], 0
             for run in range(arguments.runs):
                 dosage, places, where = make(run + 1)
                 frequency = dosage.mean(axis=0) / 2
@@ -113,12 +114,16 @@ def main() -> None:
                     result = lfmm2.run(None, dosage, X, K=arguments.K, **options)
                 f, df = result.f_stat, result.df
                 by_f = stats.f.sf(f / np.median(f) * stats.f.ppf(0.5, d, df), d, df)
-                counts.append([discoveries(by_f), discoveries(result.f_p_calibrated), discoveries(result.min_p)])
-            found = np.array(counts)
-            total += (found > 0).sum(axis=0)
-            cells = [f"{(of > 0).sum():>4} {of.sum():>7}" for of in found.T]
-            print(f"{make.__name__ + ', ' + kind:<26} {arguments.runs:>4}  {'  '.join(cells)}", flush=True)
-    print(f"{'all':<26} {4 * arguments.runs:>4}  {'  '.join(f'{of:>4} {chr(32):>7}' for of in total)}")
+                joint = (by_f, result.f_p_calibrated, result.min_p) if d > 1 else (by_f,) * 3
+                found.append([discoveries(p) for p in joint])
+                n_hit += sum(discoveries(p) > 0 for p in result.p_calibrated.T)
+            counts = np.array(found)
+            total += (counts > 0).sum(axis=0)
+            of_variables += n_hit
+            cells = [f"{(of > 0).sum():>4} {of.sum():>7}" for of in counts.T]
+            print(f"{make.__name__ + ', ' + kind:<24} {arguments.runs:>4}  {'  '.join(cells)}  {n_hit:>4}", flush=True)
+    cells = [f"{n:>4} {'':>7}" for n in total]
+    print(f"{'all':<24} {4 * arguments.runs:>4}  {'  '.join(cells)}  {of_variables:>4}")
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ SET: dict[str, tuple[str, Any]] = {
     "seed": ("11", 11),
     "df": ("paper", "paper"),
     "calibrate": ("none", "none"),
+    "surrogates": ("3", 3),
     "impute": ("factors", "factors"),
     "out": ("results", "results"),
     "format": ("tsv.gz", "tsv.gz"),

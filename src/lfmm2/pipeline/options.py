@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Any
 
-from lfmm2._checks import are, is_flag, is_id, is_number, is_path, is_whole, quoted
+from lfmm2._checks import are, is_count, is_flag, is_id, is_number, is_path, is_whole, quoted
 from lfmm2._choices import (
     ALLELES,
     CALIBRATIONS,
@@ -168,7 +168,7 @@ _TYPES_OF_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     NUMBER: (is_number, "give a number"),
     PENALTY: (lambda value: isinstance(value, str) or is_number(value), "give a number, or a multiple such as 1x"),
     COUNT: (
-        lambda value: value == "auto" or (is_whole(value) and value >= 0),
+        lambda value: is_count(value) or value == "auto",
         "give a whole number from 0 on, or auto",
     ),
     FLAG: (is_flag, "give True or False"),

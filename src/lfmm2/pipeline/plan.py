@@ -371,8 +371,11 @@ class RunPlan:
     beside_surrogates: Footprint | None = None
 
     def for_record(self) -> dict[str, Any]:
-        """Return the plan for the record of a run, without the attributes that only the engine needs."""
-        engine_only = ("held_bytes", "beside_factors", "beside_tests", "beside_surrogates", "n_store_files")
+        """Return the plan for the record of a run, without the attributes that only the engine and the stages need."""
+        engine_only = {
+            "held_bytes", "beside_factors", "beside_tests", "beside_surrogates", "n_store_files", "n_surrogates",
+            "may_need_surrogates",
+        }  # fmt: skip
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
     def check(self) -> None:
