@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from machine_load import slowdown
 
 import lfmm2
 from lfmm2.cli.program import cli, main
@@ -191,18 +192,22 @@ def heed_signals():
 def test_interrupted_run_ends_within_a_second_and_can_be_resumed(slow, tmp_path, number, code):
     spent = children_seconds()
     process = start(slow, tmp_path, "-K", "30", "--solver", "power", "--power-iter", "40", "--threads", "2")
-    while process.poll() is None and not list(tmp_path.iterdir()):  # The state is the first that a run makes.
+    # An interrupted run that has kept nothing yet leaves nothing.
+    while process.poll() is None and not list(tmp_path.glob("r.state/pass-*.npz")):
         time.sleep(0.01)
-    time.sleep(0.3)
+    time.sleep(0.1)
     process.send_signal(number)
     spent += processor_seconds(process.pid)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == code, err
     assert "Traceback" not in err
     # A second of both threads, and the end of the process. Wall time would be that of a busy machine and its disk.
     assert children_seconds() - spent < 3
     assert [path.name for path in tmp_path.iterdir()] == ["r.state"]
-    assert "r.state keeps what is done; the same command with --resume goes on from there" in err
+    # Where Python has no turn within the second, the process is ended with one word.
+    assert "r.state keeps what is done; the same command with --resume goes on from there" in err or (
+        err.endswith("Interrupted.\n") and slowdown() > 2
+    )
 
 
 def test_run_interrupted_while_it_writes_can_be_resumed(slow, tmp_path):
@@ -211,13 +216,13 @@ def test_run_interrupted_while_it_writes_can_be_resumed(slow, tmp_path):
     while process.poll() is None and not list(tmp_path.glob("r.state/*.gz.part")):
         time.sleep(0.001)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 143, err
     assert [path.name for path in tmp_path.iterdir()] == ["r.state"]
     # not by `start`, which reads a line and with it, at times, others that are not seen again
     command, environment = process.args, {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
     resumed = subprocess.run(
-        [*command, "--resume"], env=environment, capture_output=True, text=True, timeout=30, check=False
+        [*command, "--resume"], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed with:     the factors" in resumed.stdout
@@ -241,7 +246,7 @@ def test_factorisation_that_python_cannot_interrupt_is_ended(tmp_path):
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
     spent += processor_seconds(process.pid)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 143, err
     assert children_seconds() - spent < 3
     assert "Interrupted." in err
