@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lfmm2._typing import Floats, Ints
+from lfmm2.errors import DegenerateProblemError
 from lfmm2.genotypes import Engine
 from lfmm2.model import (
     AssociationModel,
@@ -71,8 +72,10 @@ def draw_null(
     reason: str,
     engine: Engine,
     checkpoints: Checkpoints,
-) -> SurrogateNull:
+) -> SurrogateNull | None:
     """Draw surrogates, fit their factors with the K and λ of the run, and test SNPs with them.
+
+    None is returned if no surrogate can be tested.
 
     Parameters
     ----------
@@ -88,6 +91,8 @@ def draw_null(
     d = len(inputs.variables.names)
     kinds = _fit_models(inputs, estimation, K, n_surrogates, engine, checkpoints)
     models = [model for of_kind in kinds.values() for model in of_kind]
+    if not models:
+        return None
     n_snps = inputs.tested_source.n_snps if tested is None else len(tested)
     step = -(-n_snps // n_surrogate_snps(n_snps, len(models), d))
     chosen = tested if step == 1 else (np.arange(n_snps) if tested is None else tested)[::step]
@@ -129,6 +134,9 @@ def _fit_models(
         for drawn in draw_surrogates(C, X, n_surrogates, int(seeds.generate_state(1)[0]), of_samples):
             # λ of the geometry is a number already, also where the option is a multiple such as 1x.
             of_drawn = ridge_geometry(np.hstack([drawn, nuisance]), ridge.lambda_, ridge.standardized)
-            factors = estimate_from_matrix(gram, of_drawn, K, options)
-            models[kind].append(AssociationModel(of_drawn, factors, d, test.df))
-    return models
+            try:
+                factors = estimate_from_matrix(gram, of_drawn, K, options)
+                models[kind].append(AssociationModel(of_drawn, factors, d, test.df))
+            except DegenerateProblemError:
+                continue  # With few places a surrogate may lie in the span of its factors, so that it cannot be tested.
+    return {kind: of_kind for kind, of_kind in models.items() if of_kind}

@@ -316,7 +316,7 @@ class AssociationResult:
 
     @property
     def p_calibrated(self) -> Floats:
-        """Calibrated p of t, by default the p of t² / GIF as χ²₁, shape (n_snps, d)."""
+        """Calibrated p of t, by default Student's of t / √GIF, shape (n_snps, d)."""
         return self._values("p_calibrated")
 
     @property
@@ -351,7 +351,7 @@ class AssociationResult:
 
     @property
     def f_p_calibrated(self) -> Floats:
-        """Calibrated p of `f_stat`, shape (n_snps,)."""
+        """Calibrated p of the joint test, by default of the t whitened by their scatter, shape (n_snps,)."""
         return self._values("f_p_calibrated")
 
     @property
