@@ -278,10 +278,11 @@ def _plan_surrogates(size: RunSize, n_surrogates: int, kept_bytes: int, n_thread
     n_columns = size.n_variables + size.n_nuisance + size.n_factors
     beside = Footprint(size.held_bytes + kept_bytes + keeping_bytes(size.n_samples, size.n_samples))
     beside += surrogate_footprint(size.n_samples, size.n_snps, 2 * n_surrogates, size.n_variables, n_columns)
-    passes = (
-        size.estimation.footprint_of_gram(), size.tested.footprint_of_cross_products(2 * n_surrogates * n_columns),
-    )  # fmt: skip
-    return max((_plan_stage(own, beside, n_threads, memory) for own in passes), key=lambda stage: stage.peak)
+    tests = size.tested.footprint_of_cross_products(2 * n_surrogates * n_columns)
+    # Only the tests hold statistics of the SNPs of a block.
+    gram = _plan_stage(size.estimation.footprint_of_gram(), Footprint(beside.held), n_threads, memory)
+    testing = _plan_stage(tests, beside, n_threads, memory)
+    return replace(testing, peak=max(gram.peak, testing.peak))
 
 
 @dataclass(frozen=True)

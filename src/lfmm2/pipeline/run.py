@@ -215,10 +215,11 @@ def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
     try:
         surrogates = None
         if plan.n_surrogates and (reason := why_surrogates(inputs, fit, store)):
-            assert plan.beside_surrogates is not None
-            engine = run.engine.with_beside(plan.beside_surrogates)
+            beside = plan.beside_surrogates
+            assert beside is not None
+            engines = (run.engine.with_beside(Footprint(beside.held)), run.engine.with_beside(beside))
             surrogates = draw_null(
-                inputs, choice.estimation, choice.tested, fit.K, plan.n_surrogates, reason, engine, checkpoints
+                inputs, choice.estimation, choice.tested, fit.K, plan.n_surrogates, reason, engines, checkpoints
             )
         return calibrate_tests(inputs, fit, store, surrogates)
     except BaseException:

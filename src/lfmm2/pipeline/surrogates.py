@@ -70,7 +70,7 @@ def draw_null(
     K: int,
     n_surrogates: int,
     reason: str,
-    engine: Engine,
+    engines: tuple[Engine, Engine],
     checkpoints: Checkpoints,
 ) -> SurrogateNull | None:
     """Draw surrogates, fit their factors with the K and λ of the run, and test SNPs with them.
@@ -85,18 +85,19 @@ def draw_null(
     K, n_surrogates : int
     reason : str
         Why they are drawn, in words.
-    engine : Engine
+    engines : tuple of Engine
+        Engines of the pass for the Gram matrix, and of the pass of tests.
     checkpoints : Checkpoints
     """
     d = len(inputs.variables.names)
-    kinds = _fit_models(inputs, estimation, K, n_surrogates, engine, checkpoints)
+    kinds = _fit_models(inputs, estimation, K, n_surrogates, engines[0], checkpoints)
     models = [model for of_kind in kinds.values() for model in of_kind]
     if not models:
         return None
     n_snps = inputs.tested_source.n_snps if tested is None else len(tested)
     step = -(-n_snps // n_surrogate_snps(n_snps, len(models), d))
     chosen = tested if step == 1 else (np.arange(n_snps) if tested is None else tested)[::step]
-    matrix = inputs.tested_matrix(chosen, engine)
+    matrix = inputs.tested_matrix(chosen, engines[1])
     blocks = list(surrogate_statistics(matrix, models, "surrogates: tests"))
     t, f = (np.concatenate(parts) for parts in zip(*blocks, strict=True))  # (m, s, d), (m, s)
     df, first, of_kinds = models[0].df, 0, []
