@@ -7,15 +7,16 @@ python docs/columns.py --write    write the table into the page
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from lfmm2.model import COLUMNS, Column, Columns, Tables
+from lfmm2.model import COLUMNS, MARGINAL_COLUMNS, Column, Columns, Tables
 
 PAGE = Path(__file__).with_name("files.md")
 BEGIN, END = "<!-- columns: made by docs/columns.py -->\n", "<!-- end of columns -->\n"
 
 
-def column_lines(columns: Columns) -> str:
+def column_lines(columns: Iterable[Column]) -> str:
     """Return the table of columns as Markdown: name, type, name in Python, files that have it, meaning."""
     lines = ["| column | type | in Python | files | meaning |", "|---|---|---|---|---|"]
     for column in columns:
@@ -35,7 +36,8 @@ def _names_in_python(column: Column) -> str:
 def renewed(page: str, columns: Columns) -> str:
     """Return the page with the table of these columns between its marks."""
     before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n{column_lines(columns)}\n{END}{rest.split(END)[1]}"
+    optional = f"With `--marginal` also, before STATUS:\n\n{column_lines(MARGINAL_COLUMNS)}"
+    return f"{before}{BEGIN}\n{column_lines(columns)}\n{optional}\n{END}{rest.split(END)[1]}"
 
 
 def main(arguments: list[str]) -> int:

@@ -18,11 +18,20 @@ def record_entries(
     K: int = 1,
     method: str = "student",
     gif: float = 1.2,
+    gif_se: float | None = 0.01,
     sweep: tuple[int, ...] = (),
 ) -> dict[str, Any]:
     """Entries of the record of a run without optional stages, or with a sweep where there are values of K."""
     shown = None if math.isnan(gif) else gif
-    fit: dict[str, Any] = {"method": method, "gif": shown, "mean": 0.01, "sd": 1.1, "null_proportion": 0.97}
+    fit: dict[str, Any] = {
+        "method": method,
+        "gif": shown,
+        "gif_se": gif_se,
+        "mean": 0.01,
+        "sd": 1.1,
+        "null_proportion": 0.97,
+    }
+    fit |= {"gif_thinned": None, "gif_thinned_se": None}
     fit |= {"mean_central": None, "sd_central": None, "storey_pi0": 0.96, "n_tests": n_snps}
     used = {"n_samples_used": n_samples, "n_snps_used": n_snps}
     source = {"bed": "plants.bed", "bytes": 1, "n_samples": n_samples, "n_snps": n_snps}
@@ -37,6 +46,7 @@ def record_entries(
         "variables": variables,
         "nuisance_variables": [],
         "categories": {},
+        "collinearity": {},
         "factors": {
             "K": K,
             "n_estimated": K,

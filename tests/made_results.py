@@ -135,13 +135,15 @@ def _write_sweep(
     scree = ["AXIS\tEIGENVALUE\tSHARE\tBULK_EDGE\tTW_STATISTIC\tTW_P"]
     for i, value in enumerate(values):
         scree.append(f"{i + 1}\t{value}\t{value / 60}\t1.3\t{(value - 1.3) * 9}\t{1e-9 if value > 1.3 else 0.6}")
-    header = "K VARIABLE GIF MEDIAN_ABS_T Q999_ABS_T N_FDR05 N_FDR10 NULL_MEAN NULL_SD NULL_PROPORTION R2_FACTORS"
+    header = (
+        "K VARIABLE GIF GIF_SE MEDIAN_ABS_T Q999_ABS_T N_FDR05 N_FDR10 NULL_MEAN NULL_SD NULL_PROPORTION R2_FACTORS"
+    )
     rows, bins = [header.replace(" ", "\t")], ["K\tVARIABLE\tP\tBIN_LOW\tBIN_HIGH\tCOUNT"]
     for k in sweep:
         for j, name in enumerate(variables):
             inflation = 1 + gif / (k + 1) + 0.05 * j
             found = int(40 / (1 + abs(k - 4)))
-            numbers = [inflation, 0.7, 3.5, found, found + 5, 0.01, inflation**0.5, 0.97, 1 - 1 / (k + 2)]
+            numbers = [inflation, 0.01, 0.7, 3.5, found, found + 5, 0.01, inflation**0.5, 0.97, 1 - 1 / (k + 2)]
             rows.append("\t".join([str(k), name, *map(str, numbers)]))
             by_kind = {kind: rng.poisson(100 * np.exp(-a * np.linspace(0, 1, 50))) for kind, a in _SLOPES.items()}
             if method == "none":

@@ -70,6 +70,7 @@ SET: dict[str, tuple[str, Any]] = {
     "df": ("paper", "paper"),
     "calibrate": ("none", "none"),
     "surrogates": ("3", 3),
+    "marginal": ("", True),
     "impute": ("factors", "factors"),
     "out": ("results", "results"),
     "format": ("tsv.gz", "tsv.gz"),

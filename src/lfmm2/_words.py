@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 
@@ -41,6 +42,23 @@ def counted(number: int, noun: str) -> str:
 def shortened(text: str) -> str:
     """Cut what a message quotes from a file to 60 characters; a damaged file may have a line of megabytes."""
     return text if len(text) <= _MOST_QUOTED else text[: _MOST_QUOTED - 1] + "…"
+
+
+def with_error(value: float, error: float | None) -> str:
+    """Write a number with as many digits as its standard error allows: ``1.31 ± 0.05``, ``1.312 ± 0.014``.
+
+    Without a standard error it has three decimals.
+    """
+    if not math.isfinite(value):
+        return "not defined"
+    if error is None or not error > 0 or not math.isfinite(error):
+        return f"{value:.3f}"
+    exponent = math.floor(math.log10(error))
+    # An error that begins with 1 has two digits, because its rounding to one would change it by up to a half.
+    decimals = min((1 if error < 1.95 * 10.0**exponent else 0) - exponent, 6)
+    if decimals <= 0:
+        return f"{with_spaces(int(round(value, decimals)))} ± {with_spaces(int(round(error, decimals)))}"
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 def some_of(items: Sequence[object]) -> str:

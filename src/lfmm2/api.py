@@ -34,6 +34,7 @@ def run(
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
     surrogates: int | str = "auto",
+    marginal: bool = False,
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     seed: int = 0,
@@ -114,6 +115,9 @@ def run(
         with `calibrate` "student" their statistics tell how heavy the tails are. They need the solver "exact", a
         further Gram matrix and a further pass of tests. "auto" draws five where a variable follows structure or is
         inflated. 0 draws none.
+    marginal : bool
+        Test each variable alone too, without the other ones, given the same factors and nuisance variables: columns
+        T_MARGINAL, P_MARGINAL and NEG_LOG10_P_MARGINAL, from the same pass.
     impute : {"mean", "factors"}
         Value of the missing calls of a tested SNP: its mean, or its fit to the factors by the samples that are called.
         Factors are always estimated with means.
@@ -271,6 +275,7 @@ def test_associations(
     sweep: str | Sequence[int] | None = None,
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
+    marginal: bool = False,
     impute: Imputation = "mean",
     count_allele: Allele = "a2",
     n_threads: int | None = None,

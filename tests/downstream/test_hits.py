@@ -174,15 +174,19 @@ def test_no_hit_is_an_empty_table_and_a_sentence(tmp_path: Path) -> None:
 
 
 def test_summary_counts_snps_and_clumps(tmp_path: Path) -> None:
-    q = {"Q": [0.01, 0.01, 0.01], "NEG_LOG10_P_CAL": [3.0, 4.0, 5.0]}
+    q = {"Q": [0.01, 0.01, 0.01], "NEG_LOG10_P_CAL": [3.0, 4.0, 5.0], "P_CAL": [0.5, 0.5, 0.04]}
     write_results(tmp_path / "r", {"v": q}, snps=variants(3, CHROM=["1", "1", "2"], POS=[10, 11, 11]))
     assert collect_hits(tmp_path / "r").summary() == {"hits of v": "3 SNPs with Q < 0.05"}
-    assert collect_hits(tmp_path / "r", clump=50).summary() == {"hits of v": "3 SNPs with Q < 0.05 in 2 clumps"}
+    assert collect_hits(tmp_path / "r", clump=50).summary() == {
+        "hits of v": "3 SNPs with Q < 0.05 in 2 clumps; 0 clumps with Q_LOCUS < 0.05"
+    }
 
 
 def test_summary_has_the_singular(tmp_path: Path) -> None:
-    write_results(tmp_path / "r", {"v": {"Q": [0.01, 0.5]}})
-    assert collect_hits(tmp_path / "r", clump=50).summary() == {"hits of v": "1 SNP with Q < 0.05 in 1 clump"}
+    write_results(tmp_path / "r", {"v": {"Q": [0.01, 0.5], "P_CAL": [0.001, 0.5]}})
+    assert collect_hits(tmp_path / "r", clump=50).summary() == {
+        "hits of v": "1 SNP with Q < 0.05 in 1 clump; 1 clump with Q_LOCUS < 0.05"
+    }
 
 
 def test_summary_tells_of_inflated_p_that_were_not_calibrated(tmp_path: Path) -> None:

@@ -152,6 +152,7 @@ def test_run_with_a_sweep_is_the_runs_without(data: lfmm2.Simulation) -> None:
         for j, name in enumerate(alone.variables):
             (row,) = [row for row in rows if row["K"] == k and row["VARIABLE"] == name]
             assert row["GIF"] == pytest.approx(alone.gif[j], rel=1e-9)
+            assert row["GIF_SE"] == pytest.approx(alone.gif_se[j], rel=1e-6)
             assert row["N_FDR05"] == np.count_nonzero(alone.q[:, j] < 0.05)
             assert row["N_FDR10"] == np.count_nonzero(alone.q[:, j] < 0.10)
             assert row["NULL_SD"] == pytest.approx(alone.calibrations[name].sd, rel=1e-6)

@@ -22,7 +22,7 @@ from lfmm2.model.sweep import SweepModel
 from lfmm2.pipeline import state_folder
 from lfmm2.pipeline.checkpoints import CheckpointFiles, Checkpoints
 from lfmm2.pipeline.state_folder import StateFolder
-from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
+from lfmm2.pipeline.statistics_store import StatisticsStore, ThinnedRows, collect_statistics
 from lfmm2.statistics.calibration import JointStatistic, StudentStatistic
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -133,6 +133,31 @@ def test_joint_test_of_other_methods_is_of_f(model: AssociationModel, matrix: Ar
     assert store.joint.scatter is None
     np.testing.assert_array_equal(np.concatenate(list(store.magnitude_blocks(None))), np.sqrt(f))
     assert joint.gif == pytest.approx(np.nanmedian(f) / joint.statistic.median_square, rel=1e-12)
+
+
+@pytest.mark.parametrize("cut", [1, 3, 20])
+def test_thinned_rows_are_those_of_the_kept_snps(cut: int) -> None:
+    values = np.arange(20.0)
+    tested, kept = np.arange(20) * 3, np.array([0, 6, 27, 30, 57])
+
+    def select(rows: ThinnedRows) -> list[float]:
+        blocks = (values[first : first + cut] for first in range(0, 20, cut))
+        return np.concatenate(list(rows.select(blocks))).tolist()
+
+    assert select(ThinnedRows(tested, kept)) == [0, 2, 9, 10, 19]
+    assert select(ThinnedRows(None, np.array([1, 2, 19]))) == [1, 2, 19]
+
+
+def test_inflation_of_thinned_snps_stands_beside_that_of_all(model: AssociationModel, matrix: ArrayMatrix) -> None:
+    store = collect_statistics(model, matrix, Checkpoints())
+    kept = np.arange(0, N_SNPS, 7)
+    found, plain = store.calibrations("student", ThinnedRows(None, kept)), store.calibrations("student")
+    t = whole(model.statistics(matrix), "t")
+    for j in range(D):
+        thinned = np.nanmedian(t[kept, j] ** 2) / found[j].statistic.median_square
+        assert found[j].summary.gif_thinned == pytest.approx(thinned, rel=1e-12)
+        assert found[j].summary.gif_thinned_se > found[j].gif_se == plain[j].gif_se
+    assert all(np.isnan(of.summary.gif_thinned) for of in plain)
 
 
 def test_sweep_has_a_row_for_each_number_of_factors(

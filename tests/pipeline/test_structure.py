@@ -11,7 +11,8 @@ import pytest
 
 import lfmm2
 from lfmm2.model import LatentFactors
-from lfmm2.pipeline.structure import adjusted, confounding_notes, tie_notes
+from lfmm2.pipeline.advice import confounding_notes
+from lfmm2.pipeline.structure import adjusted, tie_notes
 from lfmm2.results import StructureFacts
 
 

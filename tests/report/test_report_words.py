@@ -10,7 +10,7 @@ from made_results import write_results
 
 from lfmm2.report.report_words import (
     counted_as,
-    meaning_of_gif,
+    gif_cells,
     number,
     scree_sentence,
     small_p,
@@ -19,8 +19,6 @@ from lfmm2.report.report_words import (
 )
 from lfmm2.results import ScreeFacts, SweepFacts
 from lfmm2.results.stored_run import StoredRun
-
-GIFS = (np.nan, 0.8, 1.0, 1.3, 1.8, 2.5)
 
 
 @pytest.mark.parametrize(
@@ -60,39 +58,15 @@ def test_one_is_singular() -> None:
     assert [counted_as(n, "axis", "axes") for n in (0, 1, 2000)] == ["0 axes", "1 axis", "2 000 axes"]
 
 
-def test_gif_has_a_meaning() -> None:
-    assert [meaning_of_gif(gif).split(":")[0] for gif in GIFS] == [
-        "not defined",
-        "below 1",
-        "near 1",
-        "above 1",
-        "well above 1",
-        "above 2",
-    ]
-
-
-def test_meaning_of_gif_depends_on_the_method() -> None:
-    assert "which the calibration removes" in meaning_of_gif(1.3, "chi2")
-    assert "empirical null" in meaning_of_gif(1.3, "empirical-null")
-    for gif in (1.3, 1.8, 2.5):
-        text = meaning_of_gif(gif, "none")
-        assert "nothing removes" in text or "not calibrated" in text
-        assert "calibration removes" not in text
-        assert "rely on calibration" not in text
-
-
-def test_meaning_of_gif_depends_on_the_sweep() -> None:
-    helpless = {1: 2.2, 2: 1.9, 3: np.nan, 4: 1.41}
-    assert meaning_of_gif(1.6, by_k=helpless, n_axes=4) == (
-        "well above 1: no K of the sweep brings it lower than 1.41: confounding that the factors do not catch, many "
-        "causal SNPs, or close relatives"
-    )
-    assert "ends before the 6 axes that stand out: sweep further" in meaning_of_gif(2.6, by_k=helpless, n_axes=6)
-    assert "K = 4 of the sweep has 1.12" in meaning_of_gif(1.6, by_k=helpless | {4: 1.12})
-    for by_k in (helpless, helpless | {4: 1.12}):
-        assert "larger K" not in meaning_of_gif(1.6, by_k=by_k)
-    assert "compare larger K" in meaning_of_gif(1.6)
-    assert "compare the variables by K below" in meaning_of_gif(1.6, by_k={})
+def test_gif_of_a_table_is_judged_on_the_sweep_and_the_structure_of_its_run(tmp_path: Path) -> None:
+    prefix = write_results(tmp_path / "r", np.zeros((40, 2)), gif=2.5, K=3, sweep=(1, 3))
+    run = StoredRun(prefix)
+    rows = [{"K": k, "VARIABLE": "env1", "GIF": gif, "GIF_SE": 0.01} for k, gif in ((1, 1.5), (3, 2.5))]
+    shown, meaning = gif_cells(run, "env1", rows)
+    assert shown == "2.500 ± 0.010"
+    assert "it grows from 1.500 ± 0.010 (K = 1) to 2.500 ± 0.010 (K = 3): take fewer factors" in meaning
+    assert "compare the variables by K" in gif_cells(run, "joint", rows)[1]
+    assert "compare numbers of factors" in gif_cells(run, "env2", [])[1]
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_summary_has_the_numbers_of_the_run(prefix: Path, page: str) -> None:
     row = re.search(r">env1</a></td>(.*?)</tr>", page)
     assert row is not None
     cells = re.findall(r"<td[^>]*>(.*?)</td>", row[1])
-    assert cells[:3] == ["1.200", str((q < 0.05).sum()), str((q < 0.1).sum())]
+    assert cells[:3] == ["1.200 ± 0.010", str((q < 0.05).sum()), str((q < 0.1).sum())]
 
 
 def test_data_has_filters_imputation_and_thinning(page: str) -> None:
@@ -464,7 +464,7 @@ def test_the_largest_report_stays_below_5_mb() -> None:
     quantiles = QuantilePoints(10**7, *rng.uniform(0, 7, (4, 2500)))
     counts = rng.integers(0, 10**6, 50)
     table = TableSummary(
-        "env1", 20, 10**7, 10**7, True, 1.1, layout, points, quantiles, quantiles, counts, counts, found, ()
+        "env1", 20, 10**7, 10**7, True, 1.1, 0.01, layout, points, quantiles, quantiles, counts, counts, found, ()
     )
     per_table = sum(len(as_png(draw(table))) for draw in (plots.manhattan, plots.qq, plots.p_histogram))
     # small pictures of a variable, and of the run, are 25 kB at most; base64 makes 3 bytes 4

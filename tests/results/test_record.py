@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import lfmm2
+from lfmm2._words import with_error
 from lfmm2.files import read_record, seal_json
 from lfmm2.process.versions import software
 from lfmm2.results.record import RunRecord
@@ -75,7 +76,7 @@ def test_record_holds_certificate_inflation_and_passes(run):
     assert labels[-1] == "tests"
     assert len(labels) == result.factors.n_passes + 2
     assert all(entry["seconds"] > 0 for entry in record["passes"])
-    assert f"GIF of env1:      {result.gif[0]:.4f}" in log
+    assert f"GIF of env1:      {with_error(result.gif[0], result.gif_se[0])}\n" in log
 
 
 def test_record_holds_versions_command_and_parameters(run):
@@ -236,7 +237,7 @@ def test_json_of_a_record_takes_paths_that_are_no_utf8():
 
 
 def test_warnings_are_in_record_and_log(tmp_path):
-    data = simulate(tmp_path / "d", n_samples=60, n_snps=800, n_causal=0, n_variables=1, seed=1)
+    data = simulate(tmp_path / "d", n_samples=60, n_snps=4000, n_causal=0, n_variables=1, seed=1)
     with pytest.warns(lfmm2.CalibrationWarning):
         lfmm2.run(None, data.bed, np.sort(np.random.default_rng(0).standard_normal(60)), 1, out=tmp_path / "r")
     record = strict((tmp_path / "r.lfmm2.json").read_text())

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 from statistic_cases import blocks_of, histogram_of
 
-from lfmm2.statistics.calibration import CHI2_1_MEDIAN, calibration_warning, inflation
+from lfmm2.statistics.calibration import CHI2_1_MEDIAN, inflation
 from lfmm2.statistics.order_statistics import middle_pair
 
 
@@ -47,34 +47,6 @@ def test_genomic_inflation_is_the_same_over_blocks(n: int) -> None:
     t = np.random.default_rng(n).standard_normal(n)
     blocks = blocks_of(t, np.random.default_rng(1))
     assert inflation(middle_pair(histogram_of(t), blocks), CHI2_1_MEDIAN) == np.median(t**2) / CHI2_1_MEDIAN
-
-
-@pytest.mark.parametrize("gif", [1.0, 1.3, 2.0, float("nan")])
-def test_calibration_warning_is_silent_where_nothing_is_odd(gif: float) -> None:
-    assert calibration_warning(gif, "bio1", 10_000) is None
-
-
-def test_calibration_warning_below_one_suggests_a_smaller_k() -> None:
-    text = calibration_warning(0.71, "bio1", 10_000)
-    assert text is not None
-    assert text.startswith("bio1: genomic inflation factor 0.710 is below 1")
-    assert "compare with a smaller K" in text
-
-
-@pytest.mark.parametrize(
-    ("gif", "n_tests", "warns"),
-    [(0.94, 10_000, False), (0.92, 10_000, True), (0.994, 10**6, False), (0.992, 10**6, True)],
-)
-def test_calibration_warning_allows_for_the_error_of_a_median(gif: float, n_tests: int, warns: bool) -> None:
-    # three standard errors: 0.07 of ten thousand tests, 0.007 of a million
-    assert (calibration_warning(gif, "bio1", n_tests) is not None) == warns
-
-
-def test_calibration_warning_above_two_suggests_a_larger_k() -> None:
-    text = calibration_warning(3.2, "bio1", 10_000)
-    assert text is not None
-    assert text.startswith("bio1: genomic inflation factor 3.200 is above 2")
-    assert "compare with a larger K" in text
 
 
 # q-values

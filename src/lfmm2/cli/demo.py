@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lfmm2._words import with_error
 from lfmm2.api import run
 from lfmm2.results import AssociationResult
 from lfmm2.simulation import Simulation, simulate
@@ -68,7 +69,7 @@ def report_variable(result: AssociationResult, data: Simulation, j: int, name: s
     found = len(discovered & set(effects))
     proportion = (len(discovered) - found) / max(len(discovered), 1)
     lines.append(
-        f"GIF {result.gif[j]:.3f}; at q < {FDR}: {len(discovered)} discoveries, power {found}/{len(effects)} = "
-        f"{found / len(effects):.2f}, false discovery proportion {proportion:.2f}"
+        f"GIF {with_error(result.gif[j], result.gif_se[j])}; at q < {FDR}: {len(discovered)} discoveries, "
+        f"power {found}/{len(effects)} = {found / len(effects):.2f}, false discovery proportion {proportion:.2f}"
     )
     return lines

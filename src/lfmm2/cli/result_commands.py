@@ -35,7 +35,7 @@ _HITS = (
     Option("fdr", "--fdr", NUMBER, default=0.05, help="Rate below which a SNP is a hit."),
     Option("by", "--by", DISCOVERY_RATES, default="q", help="The rate: Benjamini-Hochberg, Storey, or local."),
     Option("clump", "--clump", TEXT, metavar="DISTANCE",
-           help="One line per clump of hits nearer than this, such as 50kb."),
+           help="One line per clump of hits nearer than this, such as 50kb, with a q of the clump."),
     Option("variables", "--variable", TEXT, repeatable=True, help="Only this one, or joint."),
     adapt_option("out", required=False, help="Prefix of the files; that of the results by default."),
     adapt_option("overwrite", help="Replace files that lfmm2 wrote before."),

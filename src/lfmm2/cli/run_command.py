@@ -49,8 +49,11 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
         result = execute_run(prepared)
     if result.sweep is not None:
         say("\n" + "\n".join(sweep_lines(result.sweep, result.variables)) + "\n")
-    lines = result_lines(open_record(result.paths["record"]))
+    record = open_record(result.paths["record"])
+    lines = result_lines(record)
     del lines["singular values"]
+    if not any(facts.others for facts in record.collinearity.values()):
+        lines.pop("VIF", None)  # No variable is correlated so far that it matters; the log has the numbers.
     lines |= {f"{name} file": str(path) for name, path in result.paths.items()}
     if report:
         from lfmm2.report import write_report

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from lfmm2._checks import check_word
 from lfmm2._typing import AnyPath, Floats, Ints
 from lfmm2._words import counted, name_of_snp, shortened, some_of
+from lfmm2.downstream.locus_rates import find_placeless, locus_rates
 from lfmm2.errors import UsageError
 from lfmm2.files import OutputSet, OwnFiles, check_outputs, check_prefix_name, manifest_of, open_table
 from lfmm2.model import COLUMNS, Columns
@@ -25,12 +25,12 @@ from lfmm2.results import AnyRun, StoredRun, open_run
 
 #: Column of each rate of false discoveries, by the name that `by` takes.
 RATES = {column.name.lower(): column.name for column in COLUMNS if column.is_rate}
-#: Columns that clumps add: the number of other SNPs of the clump, first and last position with the index SNP, and IDs.
+#: Columns that clumps add: the q of the clump, the number of its other SNPs, first and last position with the index
+#: SNP, and IDs.
 CLUMP_SCHEMA = pa.schema(
-    [("N_CLUMPED", pa.int64()), ("CLUMP_START", pa.int64()), ("CLUMP_END", pa.int64()), ("CLUMPED", pa.string())]
+    {"Q_LOCUS": pa.float64(), "N_CLUMPED": pa.int64(), "CLUMP_START": pa.int64(), "CLUMP_END": pa.int64()}
+    | {"CLUMPED": pa.string()}
 )
-# Names of a chromosome that mean that it is unknown; a SNP with one of them is never near another.
-_NO_CHROMOSOME = ("0", ".")
 # Growth of the score of a BED line with each unit of -log₁₀ p. BED allows scores up to 1000, so all p below 10⁻²⁰ have
 # the same; with a larger value more of them have, with a smaller one the scores of most hits lie close together.
 _SCORE_PER_DECADE = 50
@@ -86,15 +86,16 @@ class Hits:
     def summary(self) -> dict[str, str]:
         """Return lines for the terminal, by name."""
         lines = {}
-        per_table = dict.fromkeys(self.tables, 0)
-        alone = ", each of one SNP, because none has a place" if _find_placeless(self.table).all() else ""
-        for name in self.table["VARIABLE"].to_pylist():
-            per_table[name] += 1
-        n_placeless = int(_find_placeless(self.table).sum())
+        alone = ", each of one SNP, because none has a place" if find_placeless(self.table).all() else ""
+        n_placeless = int(find_placeless(self.table).sum())
         for name in self.tables:
             if self.counts[name]:
-                clumps = f" in {counted(per_table[name], 'clump')}{alone}" if self.clump is not None else ""
-                text = f"{counted(self.counts[name], 'SNP')} with {self.rate} < {self.level:g}{clumps}"
+                text = f"{counted(self.counts[name], 'SNP')} with {self.rate} < {self.level:g}"
+                if self.clump is not None:
+                    of_loci = self.table.filter(pc.equal(self.table["VARIABLE"], name))["Q_LOCUS"].to_numpy()
+                    n_below = int((of_loci < self.level).sum())
+                    text += f" in {counted(len(of_loci), 'clump')}{alone}"
+                    text += f"; {counted(n_below, 'clump')} with Q_LOCUS < {self.level:g}"
             elif np.isnan(self.smallest[name]):
                 text = f"no SNP has {self.rate}"
             else:
@@ -153,7 +154,8 @@ def collect_hits(
         Distance in bases, from 1 to 10¹², or a text as `parse_distance` takes it. Hits are visited from the strongest
         to the weakest. A hit that is in no clump yet begins one, and takes all hits of its variable and chromosome that
         are in no clump and nearer than this. plink's --clump with --clump-kb does the same if linkage is left out.
-        A SNP without a chromosome ("0" or ".") or a position is a clump of its own.
+        A SNP without a chromosome ("0" or ".") or a position is a clump of its own. Q_LOCUS of a clump is the rate of
+        false discoveries among clumps, see `lfmm2.downstream.locus_rates`; `by` is a rate among SNPs.
     variables : str or sequence of str, optional
         Variables, and "joint"; by default all there are.
     by : {"q", "q_storey", "lfdr"}
@@ -169,8 +171,8 @@ def collect_hits(
 
     Notes
     -----
-    Tables are streamed. Of Parquet files, the other columns are read only where the column of the rate has a hit. Each
-    hit takes about 500 bytes of memory, ten million hits 5 GB.
+    Tables are streamed, with clumps a second time. Of Parquet files, the other columns are read only where the column
+    of the rate has a hit. Each hit takes about 500 bytes of memory, ten million hits 5 GB.
     """
     check_word(by, "by", RATES)
     if isinstance(fdr, bool) or not isinstance(fdr, Real) or not 0 < fdr <= 1:
@@ -185,6 +187,8 @@ def collect_hits(
         counts[name] = len(table)
         if distance is not None:
             table, order = _clump_hits(table, order, distance)
+            q = pa.array(locus_rates(stored, name, table, distance, progress or Progress()))
+            table = table.add_column(len(table.column_names) - len(CLUMP_SCHEMA) + 1, "Q_LOCUS", q)
         parts.append(table)
         orders.append(order)
     schema = hits_schema(stored.declared)
@@ -283,7 +287,7 @@ def _bed_lines(hits: Hits) -> Iterator[bytes]:
     yield b"#chrom\tstart\tend\tname\tscore\tstrand\tvariable\tneg_log10_p\n"
     first, last = ("POS", "POS") if hits.clump is None else ("CLUMP_START", "CLUMP_END")
     in_order = np.argsort(hits.order, kind="stable")
-    table = hits.table.take(pa.array(in_order[~_find_placeless(hits.table)[in_order]]))
+    table = hits.table.take(pa.array(in_order[~find_placeless(hits.table)[in_order]]))
     names = ("CHROM", first, last, "ID", "VARIABLE", "NEG_LOG10_P_CAL")
     rows = list(zip(*(table[name].to_pylist() for name in names), strict=True))
     rank = {chromosome: i for i, chromosome in enumerate(dict.fromkeys(row[0] for row in rows))}
@@ -338,19 +342,15 @@ def _as_hits(block: pa.Table, name: str, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _find_placeless(table: pa.Table) -> NDArray[np.bool_]:
-    """Return which rows have no chromosome or no position, and so no place in a genome."""
-    no_chromosome = pc.is_in(table["CHROM"], value_set=pa.array(_NO_CHROMOSOME)).to_numpy()
-    placeless: NDArray[np.bool_] = no_chromosome | (table["POS"].to_numpy() < 1)
-    return placeless
-
-
 def _clump_hits(table: pa.Table, order: Ints, distance: int) -> tuple[pa.Table, Ints]:
-    """Gather hits, the strongest first, into clumps: return a row per index SNP with `CLUMP_SCHEMA`, and its order."""
+    """Gather hits, the strongest first, into clumps: return a row per index SNP, and its order.
+
+    The row has the columns of `CLUMP_SCHEMA` but Q_LOCUS, which needs the whole table of the run.
+    """
     n = len(table)
     chromosomes = pc.dictionary_encode(table["CHROM"].combine_chunks())
     codes = chromosomes.indices.to_numpy().astype(np.int64) if n else np.empty(0, np.int64)
-    placeless = _find_placeless(table)
+    placeless = find_placeless(table)
     positions = table["POS"].to_numpy().astype(np.int64)
     by_place = np.lexsort((positions, codes))
     sorted_codes, sorted_positions = codes[by_place], positions[by_place]
@@ -377,7 +377,7 @@ def _clump_hits(table: pa.Table, order: Ints, distance: int) -> tuple[pa.Table, 
         ends.append(int(positions[near].max()))
         members.append(",".join(names[j] for j in np.sort(others).tolist()) or None)
     kept = table.take(pa.array(index, pa.int64()))
-    columns = (counts, starts, ends, members)
-    for field, column in zip(CLUMP_SCHEMA, columns, strict=True):
-        kept = kept.append_column(field, pa.array(column, field.type))
+    columns = {"N_CLUMPED": counts, "CLUMP_START": starts, "CLUMP_END": ends, "CLUMPED": members}
+    for name, column in columns.items():
+        kept = kept.append_column(name, pa.array(column, CLUMP_SCHEMA.field(name).type))
     return kept, order[np.array(index, np.int64)]

@@ -8,7 +8,17 @@ from lfmm2.model.association import (
     degrees_of_freedom,
 )
 from lfmm2.model.axes import KnownGram, leading_axes, number_of_axes, variance_on_axes
-from lfmm2.model.columns import COLUMNS, Column, Columns, Origin, RowLayout, Status, Tables
+from lfmm2.model.columns import (
+    COLUMNS,
+    MARGINAL_COLUMNS,
+    Column,
+    Columns,
+    Origin,
+    RowLayout,
+    Status,
+    Tables,
+    declared_columns,
+)
 from lfmm2.model.eigensolvers import SolverOptions, Spectrum, solver_footprint
 from lfmm2.model.factors import (
     KRYLOV_PASSES,
@@ -31,11 +41,12 @@ from lfmm2.model.surrogates import (
 from lfmm2.model.sweep import SweepModel, parse_sweep, sweep_footprint, variance_on_factors
 
 __all__ = [
-    "COLUMNS", "KRYLOV_PASSES", "LEVEL", "TIED_GAP", "AssociationModel", "AssociationTest", "BlockStatistics",
-    "Column", "Columns", "KnownGram", "LatentFactors", "Origin", "RidgeGeometry", "RowLayout", "Scree",
-    "SolverOptions", "Spectrum", "Status", "SweepModel", "Tables", "association_footprint", "choose_solver",
-    "compute_scree", "degrees_of_freedom", "draw_surrogates", "estimate_from_matrix", "factor_bytes", "find_places",
-    "geometry_bytes", "leading_axes", "n_surrogate_snps", "number_of_axes", "parse_penalty", "parse_sweep",
-    "ridge_geometry", "solver_footprint", "suggest_factors", "surrogate_footprint", "surrogate_statistics",
-    "sweep_footprint", "variance_on_axes", "variance_on_factors", "warn_unless_converged",
+    "COLUMNS", "KRYLOV_PASSES", "LEVEL", "MARGINAL_COLUMNS", "TIED_GAP", "AssociationModel", "AssociationTest",
+    "BlockStatistics", "Column", "Columns", "KnownGram", "LatentFactors", "Origin", "RidgeGeometry", "RowLayout",
+    "Scree", "SolverOptions", "Spectrum", "Status", "SweepModel", "Tables", "association_footprint",
+    "choose_solver", "compute_scree", "declared_columns", "degrees_of_freedom", "draw_surrogates",
+    "estimate_from_matrix", "factor_bytes", "find_places", "geometry_bytes", "leading_axes", "n_surrogate_snps",
+    "number_of_axes", "parse_penalty", "parse_sweep", "ridge_geometry", "solver_footprint", "suggest_factors",
+    "surrogate_footprint", "surrogate_statistics", "sweep_footprint", "variance_on_axes", "variance_on_factors",
+    "warn_unless_converged",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 import scipy.linalg
@@ -21,7 +21,7 @@ from lfmm2._choices import DEGREES_OF_FREEDOM, DEGREES_OF_FREEDOM_RULE
 from lfmm2._typing import Floats
 from lfmm2.errors import DegenerateProblemError, UsageError
 from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, Footprint, GenotypeMatrix, SnpRange, doubles
-from lfmm2.model.columns import COLUMNS, Columns, Status
+from lfmm2.model.columns import COLUMNS, MARGINAL_COLUMNS, Columns, Status
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.ridge import RidgeGeometry
 from lfmm2.statistics import JointStatistic, StudentStatistic, TestStatistic
@@ -67,6 +67,8 @@ class BlockStatistics:
         filled from factors.
     t_by_k : ndarray of shape (b, n_k, d), float64
         t with each number of factors of a sweep; n_k = 0 without one.
+    t_marginal, p_marginal, neg_log10_p_marginal : ndarray of shape (b, d) or (b, 0), float64
+        t of each variable without the others, with its p; no columns unless asked for.
     """
 
     first_snp: int
@@ -84,6 +86,9 @@ class BlockStatistics:
     loadings: Floats
     held_out: Floats
     t_by_k: Floats
+    t_marginal: Floats
+    p_marginal: Floats
+    neg_log10_p_marginal: Floats
 
 
 def degrees_of_freedom(n_samples: int, n_variables: int, n_factors: int, df: str) -> int:
@@ -172,7 +177,9 @@ class AssociationTest(Protocol):
         """Return the theoretical null distribution of the statistic of a variable, or of the joint test."""
 
 
-def association_footprint(n_samples: int, n_columns: int, n_variables: int, n_loadings: int) -> Footprint:
+def association_footprint(
+    n_samples: int, n_columns: int, n_variables: int, n_loadings: int, marginal: bool = False
+) -> Footprint:
     """Return the memory of an `AssociationModel` and of the statistics of a block, without its cross-products.
 
     Parameters
@@ -182,9 +189,12 @@ def association_footprint(n_samples: int, n_columns: int, n_variables: int, n_lo
         Columns of the regression, and how many of them are tested.
     n_loadings : int
         Columns of the loadings.
+    marginal : bool
+        True if each variable is tested alone too.
     """
     # Regressors, Q, R and the map to ridge effects; for each SNP, a few numbers of each variable, and temporaries.
-    return Footprint(doubles((n_samples, 4 * n_columns)), doubles((8 * n_variables + 48 + 2 * n_loadings,)))
+    per_snp = (8 + 8 * marginal) * n_variables + 48 + 2 * n_loadings
+    return Footprint(doubles((n_samples, 4 * n_columns)), doubles((per_snp,)))
 
 
 class AssociationModel:
@@ -205,9 +215,13 @@ class AssociationModel:
     ploidy : int, optional
         Copies of an allele that a sample has at most, by which mean dosages are divided. None if it is not known, or if
         the genotypes are no dosages: frequencies are then NaN.
+    marginal : bool
+        True to test each variable alone too: given the same factors and nuisance variables, without the others.
 
     Attributes
     ----------
+    columns : Columns
+        Columns of the tables, those of `marginal` among them.
     df : int
         Residual degrees of freedom.
     Q, R : ndarray of shape (n, D + K) and (D + K, D + K), float64
@@ -221,7 +235,7 @@ class AssociationModel:
         As `degrees_of_freedom`; or if a variable is a linear combination of factors and other variables.
     """
 
-    columns: ClassVar[Columns] = COLUMNS
+    columns: Columns = COLUMNS
 
     def __init__(
         self,
@@ -231,6 +245,7 @@ class AssociationModel:
         df: str,
         loadings: bool = False,
         ploidy: int | None = 2,
+        marginal: bool = False,
     ) -> None:
         n, n_variables = ridge.X.shape
         self.df = degrees_of_freedom(n, n_variables, factors.n_factors, df)
@@ -255,6 +270,11 @@ class AssociationModel:
         R_inverse = scipy.linalg.solve_triangular(R[last, last], np.eye(n_reported))
         self._coefficients = R_inverse.T / lengths[last]  # (d, d): beta = z_x @ this
         self._se_factor = np.linalg.norm(R_inverse, axis=1) / lengths[last]  # (d,)
+        # Unit vectors along what nuisance variables and factors leave of each variable, in the coordinates of Q.
+        self._alone = R[last, last] / np.linalg.norm(R[last, last], axis=0) if marginal else None  # (d, d)
+        if marginal:
+            self.columns = self.columns.extended(*MARGINAL_COLUMNS)
+        self._null_alone = StudentStatistic(self.df + n_reported - 1)
         self.Q, self.R = Q, R
         effects = ridge.effect_map(factors.U, factors.loadings_map)[:n_reported].T  # (n, d)
         self._to_ridge = Q.T @ effects  # (D + K, d)
@@ -303,8 +323,10 @@ class AssociationModel:
             shares /= shares.sum(axis=0)
         ridge_beta = by_equal_parts(z, self._to_ridge)  # (b, d)
         loadings = by_equal_parts(z, self._to_loadings)  # (b, K) or (b, 0)
-        for array in (beta, se, t, ridge_beta, f_stat, *shares, loadings):
+        t_alone = self._test_alone(z_x, rss, total)  # (b, d) or (b, 0)
+        for array in (beta, se, t, ridge_beta, f_stat, *shares, loadings, t_alone):
             array[missing] = np.nan
+        p_alone, neg_log10_p_alone = self._null_alone.tails(t_alone)
         return BlockStatistics(
             first_snp=block.first_snp,
             status=status,
@@ -321,7 +343,28 @@ class AssociationModel:
             loadings=loadings,
             held_out=np.empty((len(z), 0)) if block.imputation is None else block.imputation,
             t_by_k=np.empty((len(z), 0, d)),
+            t_marginal=t_alone,
+            p_marginal=p_alone,
+            neg_log10_p_marginal=neg_log10_p_alone,
         )
+
+    def _test_alone(self, z_x: Floats, rss: Floats, total: Floats) -> Floats:
+        """Compute t of each variable without the others, (b, d), or (b, 0) if it is not asked for.
+
+        With e_j along what nuisance variables and factors leave of variable j, the regression on it alone explains
+        (e_jᵀ z_x)², and leaves rss and the rest of ‖z_x‖².
+        """
+        if self._alone is None:
+            return np.empty((len(z_x), 0))
+        along = by_equal_parts(z_x, self._alone)  # (b, d)
+        left = rss[:, None] + (np.einsum("ij,ij->i", z_x, z_x)[:, None] - along**2)  # (b, d)
+        cancelled = (left < CANCELLATION * total[:, None]).any(axis=1) & (total > 0)
+        for i in np.flatnonzero(cancelled).tolist():
+            rest = z_x[i][:, None] - along[i] * self._alone  # (d, d)
+            left[i] = rss[i] + np.einsum("ij,ij->j", rest, rest)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t: Floats = along / np.sqrt(left / self._null_alone.df)
+        return t
 
 
 def residual_squares(block: CrossProducts, rows: NDArray[np.intp], Q: Floats) -> Floats:

@@ -243,3 +243,17 @@ COLUMNS = Columns(
                 dtype="string", labels=tuple(status.name for status in Status)),
     ]
 )  # fmt: skip
+
+#: Columns that a run has beside `COLUMNS` if it tests each variable alone too (``marginal``).
+MARGINAL_COLUMNS = (
+    Column("T_MARGINAL", "t of this variable without the other ones, given the same factors and nuisance variables",
+           "t_marginal", in_hits=True),
+    Column("P_MARGINAL", "p of T_MARGINAL as it is, by Student's t with df + d − 1 degrees of freedom, two-sided",
+           "p_marginal", in_hits=True),
+    Column("NEG_LOG10_P_MARGINAL", "−log₁₀ P_MARGINAL, which never underflows", "neg_log10_p_marginal"),
+)  # fmt: skip
+
+
+def declared_columns(marginal: bool) -> Columns:
+    """Return the columns of a run, with those of single variables alone if it has them."""
+    return COLUMNS.extended(*MARGINAL_COLUMNS) if marginal else COLUMNS

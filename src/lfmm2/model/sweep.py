@@ -107,7 +107,7 @@ class SweepModel:
         Rule for the degrees of freedom, see `degrees_of_freedom`.
     loadings : bool
         True to compute V too.
-    ploidy : int, optional
+    ploidy, marginal : optional
         As of `AssociationModel`.
 
     Attributes
@@ -130,11 +130,13 @@ class SweepModel:
         df: str,
         loadings: bool = False,
         ploidy: int | None = 2,
+        marginal: bool = False,
     ) -> None:
         n, n_variables = ridge.X.shape
         self.ks = ks
         self.dfs = tuple(degrees_of_freedom(n, n_variables, k, df) for k in ks)
-        self.chosen = AssociationModel(ridge, factors.leading(n_factors), n_reported, df, loadings, ploidy)
+        chosen = factors.leading(n_factors)
+        self.chosen = AssociationModel(ridge, chosen, n_reported, df, loadings, ploidy, marginal)
         self.df = self.chosen.df
         self.n_reported, self.n_loadings = n_reported, self.chosen.n_loadings
         largest = factors.leading(max(n_factors, *ks))

@@ -8,16 +8,21 @@ from lfmm2._lazy import lazy_names
 
 if TYPE_CHECKING:
     from lfmm2.pipeline import options
+    from lfmm2.pipeline.advice import Evidence, meaning_of_gif
+    from lfmm2.pipeline.inputs import most_factors
     from lfmm2.pipeline.run import PreparedRun, execute_estimation, execute_run, prepare_run
     from lfmm2.pipeline.run_options import RunOptions
 
 __all__ = [
-    "PreparedRun", "RunOptions", "execute_estimation", "execute_run", "options", "prepare_run",
+    "Evidence", "PreparedRun", "RunOptions", "execute_estimation", "execute_run", "meaning_of_gif", "most_factors",
+    "options", "prepare_run",
 ]  # fmt: skip
 
 __getattr__ = lazy_names(
     __name__,
     {
+        "lfmm2.pipeline.advice": ("Evidence", "meaning_of_gif"),
+        "lfmm2.pipeline.inputs": ("most_factors",),
         "lfmm2.pipeline.options": (),
         "lfmm2.pipeline.run": ("PreparedRun", "execute_estimation", "execute_run", "prepare_run"),
         "lfmm2.pipeline.run_options": ("RunOptions",),

@@ -322,12 +322,17 @@ def check_factor_number(n_factors: object) -> int:
     return int(n_factors)
 
 
+def most_factors(n_samples: int, n_variables: int) -> int:
+    """Return the largest K that leaves a degree of freedom; `n_variables` counts the nuisance variables too."""
+    return n_samples - n_variables - 2
+
+
 def check_size(n_samples: int, n_variables: int, n_factors: int, n_estimation: int | None = None) -> None:
     """Raise DegenerateProblemError if K is too large for the samples, variables and estimation SNPs.
 
     `n_variables` counts the nuisance variables too.
     """
-    most = n_samples - n_variables - 2
+    most = most_factors(n_samples, n_variables)
     if n_estimation is not None:
         most = min(most, n_estimation)
     if n_factors > most:

@@ -252,6 +252,8 @@ TABLE = (
            help="Null of the tests: Student or χ² widened by inflation, fitted to their centre, or theory."),
     Option("surrogates", "--surrogates", COUNT, section=TESTS, default="auto", metavar="N", functions=ONLY_RUN,
            help="Variables with random signs on the axes of structure, by which tails are calibrated; 0 for none."),
+    Option("marginal", "--marginal", FLAG, section=TESTS, default=False, functions=OF_TESTS,
+           help="Test each variable alone too, without the others, given the same factors."),
     Option("impute", "--impute", IMPUTATIONS, section=TESTS, default="mean", functions=OF_TESTS,
            help="Missing calls of tested SNPs: the SNP's mean, or its fit to the factors."),
     Option("out", "--out", TEXT, section=OUTPUT, metavar="PREFIX", required=True, functions=OF_TESTS,

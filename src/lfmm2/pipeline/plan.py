@@ -8,7 +8,7 @@ from typing import Any
 
 from lfmm2._words import aligned, counted, decimal_bytes, mebibytes, with_spaces
 from lfmm2.errors import InsufficientMemoryError, UsageError
-from lfmm2.files import SAMPLE_BYTES, TableMatch, stream_bytes, writing_bytes
+from lfmm2.files import SAMPLE_BYTES, USUAL_COLUMNS, TableMatch, stream_bytes, writing_bytes
 from lfmm2.genotypes import (
     COUNTING_BYTES,
     N_COLUMNS,
@@ -24,11 +24,12 @@ from lfmm2.genotypes import (
     thinning_footprint,
 )
 from lfmm2.model import (
-    COLUMNS,
     KRYLOV_PASSES,
+    MARGINAL_COLUMNS,
     SolverOptions,
     association_footprint,
     choose_solver,
+    declared_columns,
     factor_bytes,
     geometry_bytes,
     solver_footprint,
@@ -83,6 +84,8 @@ class RunSize:
         True if loadings are kept too.
     surrogates, calibrate : int or str, str
         Surrogates of each kind that are asked for, or "auto", and the method of calibration.
+    marginal : bool
+        True if each variable is tested alone too.
     n_listed : int
         Positions of chosen SNPs held in memory.
     variant_bytes, held_variant_bytes : int
@@ -110,6 +113,7 @@ class RunSize:
     loadings: bool = False
     surrogates: int | str = 0
     calibrate: str = "student"
+    marginal: bool = False
     n_listed: int = 0
     variant_bytes: int = 0
     held_variant_bytes: int = 0
@@ -164,7 +168,8 @@ class RunSize:
     def _columns_of_stores(self) -> list[int]:
         """Return the number of columns of each store of statistics."""
         n_held_out = N_COLUMNS if self.filled else 0
-        return list(store_columns(COLUMNS, self.n_variables, self.n_loadings, n_held_out, self.n_sweep).values())
+        columns = declared_columns(self.marginal)
+        return list(store_columns(columns, self.n_variables, self.n_loadings, n_held_out, self.n_sweep).values())
 
 
 @dataclass(frozen=True)
@@ -235,7 +240,7 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
     """
     d, n_columns = size.n_variables, size.n_variables + size.n_nuisance + size.n_factors
     beside = Footprint(size.held_bytes + kept_bytes + TALLY_BYTES * size.n_samples)
-    beside += association_footprint(size.n_samples, n_columns, d, size.n_loadings)
+    beside += association_footprint(size.n_samples, n_columns, d, size.n_loadings, size.marginal)
     if size.n_sweep:
         beside += sweep_footprint(n_columns, d, size.n_sweep)
     fill = None
@@ -257,7 +262,8 @@ def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: in
     if n_tables == 0:
         return size.reading_bytes + kept_bytes + summary
     # Three more files are written: the log, the record and the factors.
-    writing = writing_bytes(size.n_snps, size.n_loadings, n_tables + 3, size.variant_row_bytes)
+    widest = max(size.n_loadings, USUAL_COLUMNS + size.marginal * len(MARGINAL_COLUMNS))
+    writing = writing_bytes(size.n_snps, widest, n_tables + 3, size.variant_row_bytes)
     q_values = n_rates * q_value_bytes(size.n_snps, sorted_together(memory))
     return size.reading_bytes + max(writing + q_values, summary)
 

@@ -26,6 +26,7 @@ from lfmm2.genotypes import (
     refuse,
 )
 from lfmm2.model import LatentFactors, RidgeGeometry, degrees_of_freedom, ridge_geometry
+from lfmm2.pipeline.collinearity import describe_collinearity, warn_of_collinearity
 from lfmm2.pipeline.identity import make_identity
 from lfmm2.pipeline.inputs import (
     AlignedVariables,
@@ -314,23 +315,31 @@ def _align_to_samples(
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
     variables = align_variables(source.samples, X, covar, options.samples, source.has_ids)
     # With mind the samples of given factors are known after the pass that counts missing calls.
-    return variables, *fit_to_samples(variables, numbers, options, order_given=options.samples.mind is None)
+    return variables, *fit_to_samples(variables, numbers, options, are_final=options.samples.mind is None)
 
 
 def fit_to_samples(
-    variables: AlignedVariables, numbers: FactorNumbers, options: RunOptions, order_given: bool = True
+    variables: AlignedVariables, numbers: FactorNumbers, options: RunOptions, are_final: bool = True
 ) -> tuple[FactorNumbers, RidgeGeometry]:
-    """Check the size of the problem, put factors that are given in the order of the samples, and make the geometry."""
+    """Check the size of the problem, put factors that are given in the order of the samples, and make the geometry.
+
+    Unless the samples `are_final`, because `mind` may leave out some, factors keep their order, and nothing is said
+    about correlated variables.
+    """
     n, n_all = variables.values.shape
     check_size(n, n_all, numbers.n_factors)
     degrees_of_freedom(n, n_all, numbers.n_factors, options.test.df)
     lambda_, standardize = options.lambda_, options.standardize
     if numbers.given is not None:
         lambda_, standardize = numbers.given.lambda_, numbers.given.standardized
-        if order_given:
+        if are_final:
             numbers = replace(numbers, given=_order_factors(numbers.given, variables))
     with single_threaded_blas():
-        return numbers, ridge_geometry(variables.values, lambda_, standardize)
+        ridge = ridge_geometry(variables.values, lambda_, standardize)
+        if are_final and options.tests:
+            facts = describe_collinearity(variables, ridge.X)
+            warn_of_collinearity(facts, variables.nuisance_names, options.test.marginal)
+    return numbers, ridge
 
 
 def join_numbers(ks: tuple[int, ...]) -> str:

@@ -140,6 +140,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         loadings=test.loadings,
         surrogates=test.surrogates,
         calibrate=test.calibrate,
+        marginal=test.marginal,
     )
     plan = make_plan(
         size, inputs.options.solver, inputs.memory, inputs.n_threads, None if output.out is None else output.format,
@@ -211,7 +212,7 @@ def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = 
 def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
     """Test all SNPs with blocks that leave room for the other arrays of the plan."""
     inputs, choice, plan = run.prepared.inputs, run.choice, run.plan
-    store = run_snp_tests(inputs, choice.tested, fit, run.engine.with_beside(plan.beside_tests), checkpoints)
+    store = run_snp_tests(inputs, choice, fit, run.engine.with_beside(plan.beside_tests), checkpoints)
     try:
         surrogates = None
         if plan.n_surrogates and (reason := why_surrogates(inputs, fit, store)):
@@ -221,7 +222,7 @@ def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
             surrogates = draw_null(
                 inputs, choice.estimation, choice.tested, fit.K, plan.n_surrogates, reason, engines, checkpoints
             )
-        return calibrate_tests(inputs, fit, store, surrogates)
+        return calibrate_tests(inputs, choice, fit, store, surrogates)
     except BaseException:
         store.close()
         raise

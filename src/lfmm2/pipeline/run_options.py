@@ -95,6 +95,7 @@ class TestOptions:
     calibrate: Calibration = DEFAULTS["calibrate"]
     surrogates: int | str = DEFAULTS["surrogates"]
     impute: Imputation = DEFAULTS["impute"]
+    marginal: bool = DEFAULTS["marginal"]
     loadings: bool = DEFAULTS["loadings"]
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lfmm2.genotypes import PassRecord
 from lfmm2.model import Status
+from lfmm2.pipeline.collinearity import describe_collinearity
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.snp_choice import SnpChoice
@@ -50,6 +51,7 @@ def make_record(
         variables=list(variables.names),
         nuisance_variables=list(variables.nuisance_names),
         categories=variables.categories,
+        collinearity=describe_collinearity(variables, inputs.ridge.X),
         factors=_describe_factors(fit),
         structure=tested.structure,
         df=tested.store.df,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,15 +23,18 @@ from lfmm2.model import (
     variance_on_factors,
     warn_unless_converged,
 )
+from lfmm2.pipeline.advice import Evidence, calibration_warning, confounding_notes, fallback_note
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept, read_text
+from lfmm2.pipeline.inputs import most_factors
 from lfmm2.pipeline.missing_calls import describe_missing_calls, empty_samples_note, missing_calls_note
 from lfmm2.pipeline.preparation import FactorNumbers, RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
-from lfmm2.pipeline.statistics_store import StatisticsStore, collect_statistics
-from lfmm2.pipeline.structure import confounding_notes, describe_structure, tie_notes
+from lfmm2.pipeline.snp_choice import SnpChoice
+from lfmm2.pipeline.statistics_store import StatisticsStore, ThinnedRows, collect_statistics
+from lfmm2.pipeline.structure import describe_structure, tie_notes
 from lfmm2.pipeline.surrogates import SurrogateNull, find_cause
 from lfmm2.results import JointFacts, MissingCallFacts, StructureFacts, SurrogateFacts
-from lfmm2.statistics import Calibration, Sweep, calibration_notes, histogram_table, sweep_table
+from lfmm2.statistics import Calibration, Inflation, Sweep, SweepRow, histogram_table, sweep_table
 
 
 @dataclass(frozen=True)
@@ -136,20 +139,20 @@ def choose_number_of_factors(numbers: FactorNumbers, factors: LatentFactors) -> 
 
 
 def run_snp_tests(
-    inputs: RunInputs, snps: Ints | None, fit: Fit, engine: Engine, checkpoints: Checkpoints
+    inputs: RunInputs, choice: SnpChoice, fit: Fit, engine: Engine, checkpoints: Checkpoints
 ) -> StatisticsStore:
     """Test all SNPs in one pass; the store is to be closed by the caller."""
     test, ks, d = inputs.options.test, inputs.numbers.ks, len(inputs.variables.names)
     ploidy = inputs.tested_source.ploidy
     model: AssociationTest
     if ks:
-        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings, ploidy)
+        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, d, test.df, test.loadings, ploidy, test.marginal)
     else:
-        model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings, ploidy)
+        model = AssociationModel(inputs.ridge, fit.factors, d, test.df, test.loadings, ploidy, test.marginal)
     fill = None
     if test.impute == "factors":
         fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))
-    return collect_statistics(model, inputs.tested_matrix(snps, engine), checkpoints, fill)
+    return collect_statistics(model, inputs.tested_matrix(choice.tested, engine), checkpoints, fill)
 
 
 def why_surrogates(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> str:
@@ -160,36 +163,72 @@ def why_surrogates(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> str:
     return find_cause(structure, store.gifs(), len(inputs.variables.rows))
 
 
-def calibrate_tests(inputs: RunInputs, fit: Fit, store: StatisticsStore, surrogates: SurrogateNull | None) -> Tested:
+def calibrate_tests(
+    inputs: RunInputs, choice: SnpChoice, fit: Fit, store: StatisticsStore, surrogates: SurrogateNull | None
+) -> Tested:
     """Calibrate the statistics of every test, with warnings, and sum up missing calls, the sweep and held-out calls."""
     test, names = inputs.options.test, inputs.variables.names
-    calibrations = store.calibrations(test.calibrate, () if surrogates is None else surrogates.tails)
+    tails = () if surrogates is None else surrogates.tails
+    calibrations = store.calibrations(test.calibrate, _thinned_rows(inputs, choice), tails)
     missing_calls = describe_missing_calls(store.tally, inputs.variables.iids)
     doubt = missing_calls_note(missing_calls, len(inputs.variables.rows))
     if doubt:
         warnings.warn(doubt, InputWarning, stacklevel=6)
     n_samples, ks = len(inputs.variables.rows), inputs.numbers.ks
     structure = describe_structure(inputs.ridge, fit.factors, fit.K, names)
+    rows = store.sweep(test.calibrate) if ks else []
     notes = tie_notes(fit.factors, fit.K, ks) + confounding_notes(structure, fit.K, n_samples)
-    notes += [
-        note
-        for name, calibration in zip([*names, "joint"], calibrations, strict=True)
-        if name != "joint" or len(names) > 1
-        for note in calibration_notes(calibration, test.calibrate, name)
-    ]
+    notes += _calibration_notes(inputs, fit, calibrations, rows, structure)
     for note in notes:
         warnings.warn(note, CalibrationWarning, stacklevel=6)
-    sweep = _summarise_sweep(inputs, fit, store) if ks else None
+    sweep = _summarise_sweep(inputs, fit, rows) if rows else None
     held_out = store.held_out_error() if test.impute == "factors" else None
     notes = [doubt] * bool(doubt) + notes
     drawn = None if surrogates is None else surrogates.facts
     return Tested(store, calibrations, sweep, held_out, notes, missing_calls, structure, store.joint_facts(), drawn)
 
 
-def _summarise_sweep(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> Sweep:
+def _thinned_rows(inputs: RunInputs, choice: SnpChoice) -> ThinnedRows | None:
+    """Return the tested SNPs that thinning has kept; None without thinning, or if it was of other genotypes."""
+    if choice.thinning is None or choice.estimation is None or inputs.estimation_source is not inputs.tested_source:
+        return None
+    return ThinnedRows(choice.tested, choice.estimation)
+
+
+def _calibration_notes(
+    inputs: RunInputs,
+    fit: Fit,
+    calibrations: list[Calibration],
+    rows: list[list[SweepRow]],
+    structure: dict[str, StructureFacts],
+) -> list[str]:
+    """Return the warnings about the calibrations of all tests, judged on what the run has found."""
+    names, (n_samples, n_variables) = inputs.variables.names, inputs.variables.values.shape
+    common = Evidence(
+        calibrations[-1].summary, fit.K, most_factors(n_samples, n_variables), n_samples,
+        has_sweep=bool(rows), n_axes=None if fit.scree is None else fit.scree.n_axes,
+    )  # fmt: skip
+    notes = []
+    tests = [*names, "joint"] if len(names) > 1 else names
+    for j, (name, calibration) in enumerate(zip(tests, calibrations, strict=False)):
+        evidence = replace(common, test=calibration.summary)
+        if j < len(names):
+            by_k = {row.n_factors: row.calibration for row in rows[j]} if rows else {}
+            evidence = replace(
+                evidence,
+                by_k={k: Inflation(of.gif, of.gif_se) for k, of in by_k.items() if np.isfinite(of.gif)},
+                structure=structure[name],
+            )
+        notes.append(calibration_warning(name, evidence))
+        if calibration.method != inputs.options.test.calibrate:
+            notes.append(fallback_note(name, calibration.null.problem))
+    return [note for note in notes if note]
+
+
+def _summarise_sweep(inputs: RunInputs, fit: Fit, of_variables: list[list[SweepRow]]) -> Sweep:
     """Summarise the tests with each number of factors of a sweep."""
     names = inputs.variables.names
-    rows = dict(zip(names, store.sweep(inputs.options.test.calibrate), strict=True))
+    rows = dict(zip(names, of_variables, strict=True))
     of_factors = variance_on_factors(inputs.ridge, fit.factors, len(names))
     of_axes = variance_on_axes(inputs.ridge.X[:, : len(names)], fit.factors.axes)
     gaps = np.append(np.nan, fit.factors.gaps)  # k from 0

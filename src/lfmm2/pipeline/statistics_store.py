@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lfmm2._typing import Floats
+from lfmm2._typing import Floats, Ints
 from lfmm2.errors import ReadError
 from lfmm2.files import RowStore, checksum
 from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
@@ -24,8 +24,10 @@ from lfmm2.statistics import (
     MagnitudeHistogram,
     SurrogateTail,
     SweepRow,
+    TestStatistic,
     calibrate,
     inflation,
+    measure_inflation,
     middle_pair,
     summarise_variable,
 )
@@ -53,6 +55,32 @@ class RowsNote:
 def read_rows_note(value: Any) -> RowsNote | None:
     """Return the note that a value of JSON is; None if it is none."""
     return read_kept(lambda: from_json(RowsNote, value))
+
+
+@dataclass(frozen=True)
+class ThinnedRows:
+    """The tested SNPs that thinning by linkage has kept.
+
+    Attributes
+    ----------
+    tested : ndarray of int64 or None
+        Ascending positions of the tested SNPs in their source; None for all SNPs.
+    kept : ndarray of int64
+        Ascending positions of those that were kept.
+    """
+
+    tested: Ints | None
+    kept: Ints
+
+    def select(self, blocks: Iterable[Floats]) -> Iterator[Floats]:
+        """Yield the values of the SNPs that were kept from blocks of the values of all tested SNPs."""
+        first = 0
+        for values in blocks:
+            end = first + len(values)
+            positions = np.arange(first, end) if self.tested is None else self.tested[first:end]
+            begin, stop = np.searchsorted(self.kept, (positions[0], positions[-1] + 1)) if len(positions) else (0, 0)
+            yield values[np.isin(positions, self.kept[begin:stop], assume_unique=True)]
+            first = end
 
 
 def store_columns(columns: Columns, n_variables: int, n_loadings: int, n_held_out: int, n_sweep: int) -> dict[str, int]:
@@ -243,28 +271,46 @@ class StatisticsStore:
         middle = [middle_pair(h, self.magnitude_blocks(v)) for v, h in enumerate(self.histograms[:-1])]
         return np.array([inflation(pair, expected) for pair in middle])
 
-    def calibrations(self, method: str, tails: Sequence[SurrogateTail] = ()) -> list[Calibration]:
+    def calibrations(
+        self, method: str, thinned: ThinnedRows | None = None, tails: Sequence[SurrogateTail] = ()
+    ) -> list[Calibration]:
         """Calibrate the tests of each variable, then the joint test, from the stored statistics.
 
-        With the method "student" and several variables, the joint test is calibrated by the scatter of their t.
-        `tails` are those of the surrogates: of each variable, then of the joint test; by default the theoretical ones.
+        With the method "student" and several variables, the joint test is calibrated by the scatter of their t. With
+        `thinned`, the inflation over these SNPs alone is measured too. `tails` are those of the surrogates: of each
+        variable, then of the joint test; by default the theoretical ones.
         """
-        own, joint = [self._model.null(joint=False) for _ in self.rows], self._model.null(joint=True)
-        if tails:
-            own = [of.with_tail(tail.tail_df) for of, tail in zip(own, tails, strict=False)]
-            joint = joint.with_tail(tails[-1].tail_df)
-        of_variables = [
-            calibrate(of, method, histogram, partial(self.magnitude_blocks, v))
-            for v, (of, histogram) in enumerate(zip(own, self.histograms[:-1], strict=True))
-        ]
+        of_variables = []
+        for v, histogram in enumerate(self.histograms[:-1]):
+            null = self._model.null(joint=False)
+            null = null.with_tail(tails[v].tail_df) if tails else null
+            of_variables.append(self._calibrate(null, method, histogram, v, thinned))
         if len(self.rows) > 1:
             self._close_joint()
             scatter = sample_scatter(self._tested_blocks, self.histograms[-1].n) if method == "student" else None
             path = self._checkpoints.rows_path(f"{_NOTE}-{_JOINT}")
             self.joint = JointRows(self._tested_blocks, of_variables, scatter, self.n_snps, path)
         histogram = self.histograms[-1] if self.joint is None else self.joint.roots
-        self._joint_calibration = calibrate(joint, method, histogram, partial(self.magnitude_blocks, None))
+        null = self._model.null(joint=True)
+        null = null.with_tail(tails[-1].tail_df) if tails else null
+        self._joint_calibration = self._calibrate(null, method, histogram, None, thinned)
         return [*of_variables, self._joint_calibration]
+
+    def _calibrate(
+        self,
+        null: TestStatistic,
+        method: str,
+        histogram: MagnitudeHistogram,
+        variable: int | None,
+        thinned: ThinnedRows | None,
+    ) -> Calibration:
+        """Calibrate the test of a variable, or the joint test if None."""
+        blocks = partial(self.magnitude_blocks, variable)
+        calibration = calibrate(null, method, histogram, blocks)
+        if thinned is None:
+            return calibration
+        of_kept = measure_inflation(null, method, partial(_selected, thinned, blocks))
+        return replace(calibration, thinned=of_kept)
 
     def joint_facts(self) -> JointFacts | None:
         """Return the facts of the joint test for the record; None with one variable, or before `calibrations`."""
@@ -303,6 +349,11 @@ class StatisticsStore:
         if self.joint is not None:
             self.joint.rows.close()
             self.joint = None
+
+
+def _selected(thinned: ThinnedRows, blocks: Callable[[], Iterator[Floats]]) -> Iterator[Floats]:
+    """Stream the values of the SNPs that thinning has kept."""
+    return thinned.select(blocks())
 
 
 def collect_statistics(

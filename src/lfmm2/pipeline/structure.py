@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from lfmm2._typing import Floats
-from lfmm2._words import visible
 from lfmm2.model import TIED_GAP, LatentFactors, RidgeGeometry, variance_on_axes, variance_on_factors
 from lfmm2.results import StructureFacts
 
@@ -34,18 +33,10 @@ def adjusted(r2: float, n_axes: int, n_samples: int) -> float:
     return 1 - (1 - r2) * (n_samples - 1) / rest if rest > 0 else np.nan
 
 
-def confounding_notes(structure: dict[str, StructureFacts], K: int, n_samples: int) -> list[str]:
-    """Return a sentence for each variable that follows structure which the factors do not see."""
-    notes = []
-    for name, of in structure.items():
-        axes = adjusted(of.r2_pcs, of.n_pcs, n_samples)
-        if axes >= _FOLLOWS and adjusted(of.r2_factors, K, n_samples) < _SEEN * axes:
-            notes.append(
-                f"{visible(name)}: {of.n_pcs} axes of the genotypes explain {of.r2_pcs:.2f} of it, the K = {K} factors "
-                f"only {of.r2_factors:.2f}: it follows population structure that the factors do not see, so hits may "
-                "be false; compare --lambda 1x, or leave the variable out"
-            )
-    return notes
+def is_unseen(of: StructureFacts, K: int, n_samples: int) -> bool:
+    """Return True if a variable follows structure which the K factors do not see."""
+    axes = adjusted(of.r2_pcs, of.n_pcs, n_samples)
+    return axes >= _FOLLOWS and adjusted(of.r2_factors, K, n_samples) < _SEEN * axes
 
 
 def tie_notes(factors: LatentFactors, K: int, ks: tuple[int, ...]) -> list[str]:

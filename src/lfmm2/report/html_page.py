@@ -60,11 +60,6 @@ class Contents:
         """Return the pictures of these kinds, kind by kind; only those `of` a table or variable if that is given."""
         return [p for kind in kinds for p in self.pictures if p.kind == kind and of in (None, p.of)]
 
-    def gif_by_k(self, variable: str) -> dict[int, float]:
-        """Return the GIF of a variable at each K of the sweep for which it is defined."""
-        rows = [row for row in self.sweep if row["VARIABLE"] == variable]
-        return {row["K"]: row["GIF"] for row in rows if row["K"] is not None and row["GIF"] is not None}
-
 
 def _summary(contents: Contents) -> str:
     """Write the section of the summary: size and method of the run, its warnings, and the table of results."""
@@ -117,7 +112,7 @@ def _results_table(contents: Contents) -> str:
         else:
             snp, raw, y = of.snp, of.neg_log10_p_raw, of.neg_log10_p
         fit = calibration.tests[of.name]
-        gif, meaning = gif_cells(contents.run, of.name, contents.gif_by_k(of.name) if contents.sweep else None)
+        gif, meaning = gif_cells(contents.run, of.name, contents.sweep)
         cells = [name, gif]
         cells += [number(value, ".3f") for value in (fit.mean, fit.sd, fit.null_proportion)] if has_fitted_null else []
         cells += [with_spaces(level.count) for level in of.discoveries]
@@ -185,6 +180,7 @@ def _sweep_tables(contents: Contents) -> dict[str, str]:
     columns = {
         "K": ("K", ".0f"),
         "GIF": ("GIF", ".3f"),
+        "GIF_SE": ("± its error", ".2g"),
         "MEDIAN_ABS_T": ("median |t|", ".3f"),
         "Q999_ABS_T": ("99.9 % of |t|", ".2f"),
         "N_FDR05": ("FDR 5 %", ".0f"),

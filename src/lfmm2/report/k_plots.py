@@ -102,8 +102,13 @@ def _set_whole_number_axis(axes: Any, values: Any) -> None:
     axes.set_xticks(ticks(low, high))
 
 
-def _by_k(run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[str] | None, axes: Axes) -> None:
-    """Draw one or two columns of the table "sweep" against K, a colour per variable, the second column dashed."""
+def _by_k(
+    run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[str] | None, axes: Axes, error: str = ""
+) -> None:
+    """Draw one or two columns of the table "sweep" against K, a colour per variable, the second column dashed.
+
+    If there is a column `error`, the first one is drawn with a band of this standard error on either side.
+    """
     table = run if isinstance(run, pa.Table) else read_sweep(run)
     k, names = _column(table, "K"), _column(table, "VARIABLE")
     shown = list(dict.fromkeys(names)) if variables is None else list(variables)
@@ -115,6 +120,9 @@ def _by_k(run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[st
             style: dict[str, Any] = {"color": colour, "linestyle": dashes, "linewidth": 1.2}
             style |= {"marker": marker, "markersize": 4, "markerfacecolor": colour if dashes == "-" else "white"}
             axes.plot(k[rows], _column(table, column)[rows], label=label, **style)
+        if error in table.column_names:
+            middle, width = _column(table, columns[0])[rows], _column(table, error)[rows]
+            axes.fill_between(k[rows], middle - width, middle + width, color=colour, alpha=0.15, linewidth=0)
     k_shown = k
     if not isinstance(run, pa.Table):
         run = open_run(run)
@@ -131,12 +139,15 @@ def _by_k(run: AnyRun | pa.Table, columns: Sequence[str], variables: Sequence[st
 
 
 def gif_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: Sequence[str] | None = None) -> Axes:
-    """Draw the genomic inflation factor of each variable against K. Takes a run, or its table "sweep"."""
+    """Draw the genomic inflation factor of each variable against K, in a band of its standard error on either side.
+
+    Takes a run, or its table "sweep".
+    """
     with canvas(ax, 6.4, 3.6) as axes:
         axes.set_title("Genomic inflation factor by K")
         axes.set_ylabel("GIF")
         axes.axhline(1.0, color=LINE, linewidth=0.8)
-        _by_k(run, ["GIF"], variables, axes)
+        _by_k(run, ["GIF"], variables, axes, "GIF_SE")
     return axes
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lfmm2._words import counted, with_spaces
+from lfmm2._words import counted, with_error, with_spaces
 from lfmm2.errors import MalformedInputError, UsageError
 from lfmm2.report.figure_style import COLOURS, DARK, GREY, HIT, LIGHT, LINE, canvas, p_bars, plain, say, ticks
 from lfmm2.report.k_plots import discoveries_by_k, gif_by_k, histograms_by_k, scree
@@ -58,7 +58,7 @@ def _design(run: StoredRun) -> tuple[tuple[str, ...], Any, Any]:
 
 def _heading(table: TableSummary, facts: str, most: int = 18) -> str:
     """Return the title of a picture; at most `most` letters of the variable's name are shown."""
-    gif = f", GIF {table.gif:.3f}" if np.isfinite(table.gif) else ""
+    gif = f", GIF {with_error(table.gif, table.gif_se)}" if np.isfinite(table.gif) else ""
     return f"{plain(table.name, most)}, K = {table.n_factors}{gif}: {facts}"
 
 

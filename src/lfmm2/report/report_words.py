@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from lfmm2._words import counted, with_spaces
+from lfmm2.pipeline import Evidence, meaning_of_gif, most_factors
 from lfmm2.results import ScreeFacts, StoredRun, SweepFacts
+from lfmm2.statistics import Inflation
 
 #: Text in place of an absent number.
 NO_NUMBER = "—"
 
-# GIF up to which calibration is enough. If the GIF is larger with every K of a sweep, none of them takes the structure
-# up; with a smaller limit the report says so of runs that are sound, with a larger one it misses confounding.
-_INFLATED = 1.4
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _METHODS = {
     "student": "The p-values are those of Student's t, calibrated by the genomic inflation factor (GIF).",
     "chi2": "The p-values are those of χ², calibrated by the genomic inflation factor (GIF).",
     "empirical-null": "The p-values are calibrated by the empirical null, a normal fitted to the bulk of scores.",
     "none": "The p-values are not calibrated.",
-}
-_REMOVED = {
-    "student": "some inflation, which the calibration removes",
-    "chi2": "some inflation, which the calibration removes",
-    "empirical-null": "some inflation, or many effects; the calibration goes by the empirical null instead",
-    "none": "some inflation, which nothing removes: --calibrate student or empirical-null would",
 }
 
 
@@ -71,52 +65,6 @@ def method_sentence(method: str) -> str:
     return _METHODS.get(method, f"Calibration: {method}.")
 
 
-def meaning_of_gif(
-    gif: float, method: str = "student", by_k: dict[int, float] | None = None, n_axes: int | None = None
-) -> str:
-    """Return the usual meaning of a genomic inflation factor, and the remedy that the sweep offers.
-
-    Parameters
-    ----------
-    gif : float
-    method : {"student", "chi2", "empirical-null", "none"}
-        Method of calibration.
-    by_k : dict of int to float, optional
-        GIF of the same variable at every K of a sweep; empty for the joint test, and None without a sweep.
-    n_axes : int, optional
-        Number of axes that stand out in the scree.
-    """
-    if not math.isfinite(gif):
-        return "not defined"
-    if gif < 0.95:
-        return "below 1: the raw tests are too cautious; K may be too large, or the factors absorb the variable"
-    if gif <= 1.05:
-        return "near 1: the raw p are as expected"
-    if gif <= 1.5:
-        return f"above 1: {_REMOVED.get(method, 'some inflation')}"
-    uncalibrated = "; these p are not calibrated" if method == "none" else ""
-    known = {k: value for k, value in (by_k or {}).items() if math.isfinite(value)}
-    if known:
-        found = _meaning_of_sweep(known, n_axes)
-        return f"{'well above 1' if gif <= 2 else 'above 2'}: {found}{uncalibrated}"
-    larger = "compare larger K" if by_k is None else "compare the variables by K below"
-    if gif <= 2:
-        return f"well above 1: structure remains, or effects are many; {larger}{uncalibrated}"
-    reliance = "" if method == "none" else "do not rely on calibration alone, "
-    return f"above 2: strong confounding remains; {reliance}{larger}{uncalibrated}"
-
-
-def _meaning_of_sweep(by_k: dict[int, float], n_axes: int | None) -> str:
-    """Return the meaning of the smallest GIF of a sweep."""
-    best = min(by_k, key=lambda k: by_k[k])
-    if by_k[best] <= _INFLATED:
-        return f"structure remains, or effects are many; K = {best} of the sweep has {by_k[best]:.2f}"
-    fact = f"no K of the sweep brings it lower than {by_k[best]:.2f}"
-    if n_axes is not None and n_axes > max(by_k):
-        return f"{fact}, which ends before the {counted_as(n_axes, 'axis', 'axes')} that stand out: sweep further"
-    return f"{fact}: confounding that the factors do not catch, many causal SNPs, or close relatives"
-
-
 def suggestion(run: StoredRun, sweep: SweepFacts) -> tuple[str, str]:
     """Return the suggested K, and the reasons of the sweep and the scree for it."""
     suggested, n_axes = sweep.suggested, _n_axes(run)
@@ -146,7 +94,19 @@ def scree_sentence(scree: ScreeFacts) -> str:
     return f"{text}."
 
 
-def gif_cells(run: StoredRun, table: str, by_k: dict[int, float] | None) -> tuple[str, str]:
-    """Return the GIF of a table, and its usual meaning."""
-    test = run.record.calibration.tests[table]
-    return number(test.gif, ".3f"), meaning_of_gif(test.gif, test.method, by_k, _n_axes(run))
+def gif_cells(run: StoredRun, table: str, sweep: list[dict[str, Any]]) -> tuple[str, str]:
+    """Return the GIF of a table with its standard error, and its usual meaning; `sweep` has the rows of the sweep."""
+    record = run.record
+    n_variables = len(record.variables) + len(record.nuisance_variables)
+    rows = [row for row in sweep if row["VARIABLE"] == table and row["K"] is not None and row["GIF"] is not None]
+    evidence = Evidence(
+        record.calibration.tests[table],
+        run.n_factors,
+        most_factors(record.tested.n_samples_used, n_variables),
+        record.tested.n_samples_used,
+        {row["K"]: Inflation(row["GIF"], math.nan if (se := row.get("GIF_SE")) is None else se) for row in rows},
+        bool(sweep),
+        _n_axes(run),
+        record.structure.get(table),
+    )
+    return evidence.shown, meaning_of_gif(evidence)

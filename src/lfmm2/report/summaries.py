@@ -118,8 +118,8 @@ class TableSummary:
         Number of rows, and of those with a p.
     is_calibrated : bool
         False with ``--calibrate none``: raw p then take the place of calibrated ones.
-    gif : float
-        Genomic inflation factor; NaN if it is not defined.
+    gif, gif_se : float
+        Genomic inflation factor and its standard error; NaN if they are not defined.
     layout : Layout
     manhattan : Manhattan
     qq_raw, qq : QuantilePoints
@@ -140,6 +140,7 @@ class TableSummary:
     n_tested: int
     is_calibrated: bool
     gif: float
+    gif_se: float
     layout: Layout
     manhattan: Manhattan
     qq_raw: QuantilePoints
@@ -205,6 +206,7 @@ def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> Tab
         n_tested=n_tested,
         is_calibrated=is_calibrated,
         gif=run.record.calibration.tests[name].gif,
+        gif_se=run.record.calibration.tests[name].gif_se,
         layout=layout,
         manhattan=manhattan.finish(),
         qq_raw=quantiles["NEG_LOG10_P"].finish(),

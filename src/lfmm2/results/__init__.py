@@ -6,6 +6,7 @@ from lfmm2.results.file_names import FIXED_ENDINGS, SMALL_ENDINGS
 from lfmm2.results.former_files import find_former_files, find_inputs
 from lfmm2.results.record import (
     CalibrationFacts,
+    CollinearityFacts,
     FactorFacts,
     FilterFacts,
     GenotypesUsed,
@@ -37,9 +38,10 @@ from lfmm2.results.tables import (
 
 __all__ = [
     "BLOCK_ROWS", "FIXED_ENDINGS", "JOINT_LAYOUT", "SMALL_ENDINGS", "AnyRun", "AssociationResult",
-    "CalibrationFacts", "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts", "InputFile", "JointFacts",
-    "JointScores", "MemorySource", "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun",
-    "StructureFacts", "SurrogateFacts", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log", "find_former_files",
-    "find_inputs", "from_json", "loadings_schema", "loadings_table", "open_record", "open_run", "read_factors",
-    "read_results", "result_lines", "sample_lines", "statistics_table", "table_schema", "verify", "write_factors",
+    "CalibrationFacts", "CollinearityFacts", "FactorFacts", "FilterFacts", "GenotypesUsed", "ImputationFacts",
+    "InputFile", "JointFacts", "JointScores", "MemorySource", "MissingCallFacts", "RunRecord", "SampleFilterFacts",
+    "ScreeFacts", "StoredRun", "StructureFacts", "SurrogateFacts", "SweepFacts", "ThinningFacts", "WrittenFile",
+    "as_log", "find_former_files", "find_inputs", "from_json", "loadings_schema", "loadings_table", "open_record",
+    "open_run", "read_factors", "read_results", "result_lines", "sample_lines", "statistics_table", "table_schema",
+    "verify", "write_factors",
 ]  # fmt: skip

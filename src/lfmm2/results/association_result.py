@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lfmm2._typing import Floats
+from lfmm2._words import with_error
 from lfmm2.errors import MalformedInputError, UsageError
 from lfmm2.files import read_columns
 from lfmm2.model import Column, Columns, LatentFactors, Origin, Scree, Tables, compute_scree
@@ -209,7 +210,10 @@ class AssociationResult:
     variables : tuple of str
         Names of the d variables.
     gif : ndarray of shape (d,), float64
-        Genomic inflation factor of each variable, median(t²) / median(χ²₁), also where it is below 1.
+        Genomic inflation factor of each variable, median(t²) / median(F(1, df)), also where it is below 1; with the
+        calibration "chi2" over the median of χ²₁.
+    gif_se : ndarray of shape (d,), float64
+        Its standard error, from the differences between 20 runs of neighbouring SNPs; NaN for fewer than 200 SNPs.
     calibrations : dict of str to CalibrationSummary
         Calibration of each variable, and of "joint" if there are several variables.
     sweep : Sweep or None
@@ -249,6 +253,7 @@ class AssociationResult:
         self.factors = factors
         self.calibrations = calibrations
         self.gif = np.array([calibrations[name].gif for name in variables])
+        self.gif_se = np.array([calibrations[name].gif_se for name in variables])
         self.sweep = sweep
         self.imputation = imputation
         self.df = df
@@ -257,7 +262,8 @@ class AssociationResult:
         self._source = source
 
     def __repr__(self) -> str:
-        inflation = ", ".join(f"{name} {gif:.3f}" for name, gif in zip(self.variables, self.gif, strict=True))
+        fits = zip(self.variables, self.gif, self.gif_se, strict=True)
+        inflation = ", ".join(f"{name} {with_error(gif, se)}" for name, gif, se in fits)
         return f"<AssociationResult: {len(self.sample_ids)} samples, K={self.factors.n_factors}, GIF {inflation}>"
 
     def _stack_variables(self, column: Column) -> Floats:

@@ -16,7 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from lfmm2._words import shortened
+from lfmm2._words import shortened, some_of
 from lfmm2.errors import MalformedInputError
 from lfmm2.genotypes import PassRecord
 from lfmm2.statistics import CalibrationSummary, SurrogateTail
@@ -79,6 +79,32 @@ class FactorFacts:
     residuals: list[float]
     gap: float
     angle_bound: float
+
+
+@dataclass(frozen=True)
+class CollinearityFacts:
+    """How far the other variables of the run explain one, see `lfmm2.pipeline.collinearity`.
+
+    Attributes
+    ----------
+    vif : float
+        Variance inflation factor; of the indicators of a category the generalised one of the category.
+    others : list of str
+        The few variables that explain it, the most important first; none if it is small.
+    correlation : float
+        Correlation with the first of them; NaN for a category, or if there is none.
+    """
+
+    vif: float
+    others: list[str]
+    correlation: float
+
+    def describe(self) -> str:
+        """Return the factor with what explains it: ``VIF 26, r = 0.980 with rain``."""
+        text = f"VIF {self.vif:.3g}"
+        if len(self.others) == 1 and math.isfinite(self.correlation):
+            return f"{text}, r = {self.correlation:.3f} with {shortened(self.others[0])}"
+        return f"{text}, explained by {some_of(self.others)}" if self.others else text
 
 
 @dataclass(frozen=True)
@@ -280,6 +306,8 @@ class RunRecord:
         Names of the variables that were tested, and of the others.
     categories : dict of str to dict of str to int
         Number of samples of each level of each category; the first level is the reference of the indicators.
+    collinearity : dict of str to CollinearityFacts
+        Variance inflation of each variable by the others; empty where there is one variable alone.
     factors : FactorFacts
     structure : dict of str to StructureFacts
         How far each variable follows structure.
@@ -317,6 +345,7 @@ class RunRecord:
     variables: list[str]
     nuisance_variables: list[str]
     categories: dict[str, dict[str, int]]
+    collinearity: dict[str, CollinearityFacts]
     factors: FactorFacts
     structure: dict[str, StructureFacts]
     df: int

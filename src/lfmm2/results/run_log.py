@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lfmm2._words import aligned, some_of, visible, with_spaces
+from lfmm2._words import aligned, some_of, visible, with_error, with_spaces
 from lfmm2.results.record import RunRecord
 
 
@@ -13,7 +13,7 @@ def result_lines(record: RunRecord) -> dict[str, str]:
     factors = record.factors
     residual = f", largest residual {max(factors.residuals):.1e}" if factors.residuals else ""
     status = record.status.items()
-    lines = _category_lines(record) | sample_lines(record) | _snp_lines(record)
+    lines = _category_lines(record) | _collinearity_lines(record) | sample_lines(record) | _snp_lines(record)
     bound = f", at most {factors.angle_bound:.1e} off the exact span"
     lines |= {
         "factors": f"{factors.solver}, {factors.n_passes} pass(es){residual}"
@@ -50,6 +50,16 @@ def _category_lines(record: RunRecord) -> dict[str, str]:
         more = f", and {len(others) - 19} more levels" if len(others) > 19 else ""
         lines[f"category {name}"] = ", ".join([f"{first} (reference)", *others[:19]]) + more
     return lines
+
+
+def _collinearity_lines(record: RunRecord) -> dict[str, str]:
+    """Return the variance inflation of each variable, the largest first, and of at most ten with what explains it."""
+    facts = sorted(record.collinearity.items(), key=lambda item: -item[1].vif)
+    if not facts:
+        return {}
+    shown = [f"{name} ({of.describe()})" if of.others else f"{name} {of.vif:.3g}" for name, of in facts[:10]]
+    more = f", and {len(facts) - 10} more of at most {facts[10][1].vif:.3g}" if len(facts) > 10 else ""
+    return {"VIF": ", ".join(shown) + more}
 
 
 def _percent(rate: float) -> str:
@@ -90,7 +100,11 @@ def _snp_lines(record: RunRecord) -> dict[str, str]:
 def _test_lines(record: RunRecord) -> dict[str, str]:
     """Return the calibration of each test, and the errors of imputation if the run imputed from factors."""
     tests = record.calibration.tests
-    lines = {f"GIF of {name}": _format_number(test.gif, ".4f") for name, test in tests.items()}
+    lines: dict[str, str] = {}
+    for name, test in tests.items():
+        thinned = with_error(test.gif_thinned, test.gif_thinned_se)
+        over_thinned = f", over thinned SNPs {thinned}" if math.isfinite(test.gif_thinned) else ""
+        lines[f"GIF of {name}"] = with_error(test.gif, test.gif_se) + over_thinned
     if (joint := record.joint) is not None:
         by = "F" if joint.scatter is None else "the scatter of all t"
         lines["joint test"] = (

@@ -16,7 +16,7 @@ from lfmm2._typing import AnyPath, Floats
 from lfmm2._words import counted, some_of, visible, with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError, UsageError
 from lfmm2.files import TEXT_FORMATS, recut, text_options
-from lfmm2.model import COLUMNS, Columns, LatentFactors
+from lfmm2.model import Columns, LatentFactors, declared_columns
 from lfmm2.results.factors_file import read_factors
 from lfmm2.results.file_names import EARLIER_ENDINGS, FIXED_ENDINGS, SMALL_ENDINGS, prefix_of, record_of
 from lfmm2.results.stored_record import find_record, open_record, translated_reading
@@ -43,15 +43,16 @@ class StoredRun:
     ----------
     prefix : path
         The --out of the run, its record or any other of its files.
-    columns : Columns
-        Columns that the model of its tests has declared.
+    columns : Columns, optional
+        Columns that the model of its tests has declared; by default those of the built-in model with the options of
+        the run.
 
     Attributes
     ----------
     prefix : Path
         Path of the record without its ending.
     declared : Columns
-        The parameter `columns`.
+        The declared columns.
     record : RunRecord
         Contents of the record.
     variables, tables : tuple of str
@@ -90,11 +91,12 @@ class StoredRun:
     2000
     """
 
-    def __init__(self, prefix: AnyPath, columns: Columns = COLUMNS) -> None:
+    def __init__(self, prefix: AnyPath, columns: Columns | None = None) -> None:
         path = find_record(prefix)
-        self.declared = columns
-        self._types = column_types(columns)
         self.record = open_record(path)
+        marginal = self.record.parameters.get("marginal") is True
+        self.declared = declared_columns(marginal) if columns is None else columns
+        self._types = column_types(self.declared)
         self._record_path = path
         self.prefix = prefix_of(path)
         self.variables: tuple[str, ...] = tuple(self.record.variables)

@@ -4,12 +4,13 @@ from lfmm2.statistics import distributions
 from lfmm2.statistics.calibration import (
     Calibration,
     CalibrationSummary,
+    Inflation,
     JointStatistic,
     StudentStatistic,
     TestStatistic,
     calibrate,
-    calibration_notes,
     inflation,
+    measure_inflation,
 )
 from lfmm2.statistics.joint_scatter import JointScatter, fit_scatter, n_sampled, scatter_bytes
 from lfmm2.statistics.order_statistics import MagnitudeHistogram, middle_pair
@@ -27,9 +28,9 @@ from lfmm2.statistics.sweep_summary import (
 )
 
 __all__ = [
-    "Calibration", "CalibrationSummary", "JointScatter", "JointStatistic", "MagnitudeHistogram", "StreamedQValues",
-    "StudentStatistic", "SurrogateTail", "Sweep", "SweepRow", "TestStatistic", "benjamini_hochberg", "calibrate",
-    "calibration_notes", "count_discoveries", "distributions", "fit_scatter", "histogram_table", "inflation",
-    "joint_squares", "middle_pair", "n_sampled", "q_value_bytes", "scatter_bytes", "sorted_together",
-    "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table", "tail_of_surrogates",
+    "Calibration", "CalibrationSummary", "Inflation", "JointScatter", "JointStatistic", "MagnitudeHistogram",
+    "StreamedQValues", "StudentStatistic", "SurrogateTail", "Sweep", "SweepRow", "TestStatistic",
+    "benjamini_hochberg", "calibrate", "count_discoveries", "distributions", "fit_scatter", "histogram_table",
+    "inflation", "joint_squares", "measure_inflation", "middle_pair", "n_sampled", "q_value_bytes", "scatter_bytes",
+    "sorted_together", "summarise_variable", "summary_bytes", "sweep_lines", "sweep_table", "tail_of_surrogates",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy import special
@@ -28,6 +28,7 @@ from lfmm2._typing import Floats, Ints
 from lfmm2.errors import UsageError
 from lfmm2.statistics import distributions
 from lfmm2.statistics.empirical_null import EmpiricalNull, fit_empirical_null, storey_pi0
+from lfmm2.statistics.gif_error import BlockMedians
 from lfmm2.statistics.local_fdr import LocalFdr, fit_local_fdr
 from lfmm2.statistics.order_statistics import MagnitudeHistogram, middle_pair
 
@@ -36,8 +37,9 @@ Blocks = Callable[[], Iterable[Floats]]
 
 #: Median of χ² with one degree of freedom, 2·erfinv(½)²; the rounded 0.456 in use elsewhere is 0.23 % off.
 CHI2_1_MEDIAN = 0.454936423119572752
-# Standard error of the GIF of m independent null tests, times √m; `calibration_warning` derives it.
-_GIF_ERROR = 2.33
+# Standard error of the GIF of m independent null tests, times √m: 1 / (2 f(x) x) with the density f of χ²₁ at its
+# median x. Linkage makes it larger only, so that a smaller error of the jackknife is chance.
+_INDEPENDENT_ERROR = 2.33
 # p-values above which tests are counted for Storey's share of nulls.
 _STOREY_THRESHOLDS = np.arange(1, 20) / 20
 # Of the edges of the histogram, one in so many may stand for such a threshold; p of all edges would take longer.
@@ -206,6 +208,13 @@ def _deflated_f(root_f: Floats, gif: float | None) -> Floats:
     return f
 
 
+class Inflation(NamedTuple):
+    """A genomic inflation factor, NaN where no SNP has a statistic, and its standard error, NaN with few SNPs."""
+
+    gif: float
+    se: float
+
+
 @dataclass(frozen=True)
 class CalibrationSummary:
     """How one test was calibrated.
@@ -214,8 +223,10 @@ class CalibrationSummary:
     ----------
     method : str
         Method of calibration that was used.
-    gif : float
-        Genomic inflation factor.
+    gif, gif_se : float
+        Genomic inflation factor and its standard error, NaN where there are too few SNPs for one.
+    gif_thinned, gif_thinned_se : float
+        The same over the SNPs that thinning by linkage has kept; NaN without thinning.
     mean, sd, null_proportion : float
         Empirical null N(δ, σ²) and the share of nulls, by maximum likelihood; NaN where it could not be fitted.
     mean_central, sd_central : float
@@ -228,6 +239,9 @@ class CalibrationSummary:
 
     method: str
     gif: float
+    gif_se: float
+    gif_thinned: float
+    gif_thinned_se: float
     mean: float
     sd: float
     null_proportion: float
@@ -249,6 +263,8 @@ class Calibration:
     gif : float
         Genomic inflation factor before calibration; with a method that does not use it, that of ``student``. NaN where
         no SNP has a statistic.
+    gif_se : float
+        Standard error of `gif` by the jackknife of `BlockMedians`; NaN where there are too few SNPs for it.
     null : EmpiricalNull
         Empirical null by maximum likelihood, whatever the method.
     central : EmpiricalNull or None
@@ -256,6 +272,8 @@ class Calibration:
     storey_pi0 : float
         Share of true nulls by the calibrated p (Storey 2002): Storey's q is this times Benjamini-Hochberg's.
     local_fdr_fit : LocalFdr, optional
+    thinned : Inflation, optional
+        Inflation over the SNPs that thinning by linkage has kept; None without thinning.
     histogram : MagnitudeHistogram
         Counts of `scores`.
     """
@@ -263,10 +281,12 @@ class Calibration:
     statistic: TestStatistic
     method: str
     gif: float
+    gif_se: float
     null: EmpiricalNull
     central: EmpiricalNull | None
     storey_pi0: float = np.nan
     local_fdr_fit: LocalFdr | None = None
+    thinned: Inflation | None = None
     histogram: MagnitudeHistogram = field(default_factory=MagnitudeHistogram, repr=False, compare=False)
 
     @property
@@ -333,10 +353,11 @@ class Calibration:
     def summary(self) -> CalibrationSummary:
         """Numbers of this calibration, as tables and the record show them."""
         null, central = self.null, self.central
+        thinned = self.thinned or Inflation(np.nan, np.nan)
         matched = (np.nan, np.nan) if central is None else (central.mean, central.sd)
         return CalibrationSummary(
-            self.method, self.gif, null.mean, null.sd, null.null_proportion, *matched, self.storey_pi0,
-            self.histogram.n,
+            self.method, self.gif, self.gif_se, *thinned, null.mean, null.sd, null.null_proportion, *matched,
+            self.storey_pi0, self.histogram.n,
         )  # fmt: skip
 
 
@@ -358,7 +379,9 @@ def calibrate(statistic: TestStatistic, method: str, histogram: MagnitudeHistogr
     UsageError, ReadError
         If there is no such method; if the blocks hold other values than the histogram.
     """
-    calibration = fit_null(statistic, method, histogram, middle_pair(histogram, blocks()))
+    medians = BlockMedians(histogram)
+    middle = middle_pair(histogram, medians.watch(blocks()))
+    calibration = fit_null(statistic, method, histogram, middle, medians.error_of_square())
     if calibration.signed_scores:
         of_scores = MagnitudeHistogram()
         for block in blocks():
@@ -379,9 +402,13 @@ def fit_null(
     method: str,
     histogram: MagnitudeHistogram,
     middle: tuple[float, float],
+    error_of_square: float,
     central: bool = True,
 ) -> Calibration:
-    """Fit the null distribution alone, from the histogram and the two middle values, optionally by both methods."""
+    """Fit the null distribution alone, optionally by both methods.
+
+    Beside the histogram it takes the two middle values, and the standard error of the squared median.
+    """
     if method not in CALIBRATIONS:
         raise UsageError(f"calibrate is {method!r}; {CALIBRATIONS_RULE}")
     statistic = statistic.for_method(method)
@@ -390,7 +417,27 @@ def fit_null(
     null = fit_empirical_null(z_edges, counts, "mle")
     matched = fit_empirical_null(z_edges, counts, "central") if central else None
     used = "student" if method == "empirical-null" and null.problem else method
-    return Calibration(statistic, used, inflation(middle, statistic.median_square), null, matched, histogram=histogram)
+    found = _judge_inflation(statistic, middle, error_of_square, histogram.n)
+    return Calibration(statistic, used, *found, null, matched, histogram=histogram)
+
+
+def measure_inflation(statistic: TestStatistic, method: str, blocks: Blocks) -> Inflation:
+    """Return the genomic inflation factor of the values alone, with its standard error; they are read twice."""
+    histogram = MagnitudeHistogram()
+    for block in blocks():
+        histogram.add(block)
+    medians = BlockMedians(histogram)
+    middle = middle_pair(histogram, medians.watch(blocks()))
+    return _judge_inflation(statistic.for_method(method), middle, medians.error_of_square(), histogram.n)
+
+
+def _judge_inflation(
+    statistic: TestStatistic, middle: tuple[float, float], error_of_square: float, n_tests: int
+) -> Inflation:
+    """Return the GIF with its standard error: that of the jackknife, or of independent tests if that is larger."""
+    gif = inflation(middle, statistic.median_square)
+    least = gif * _INDEPENDENT_ERROR / max(n_tests, 1) ** 0.5
+    return Inflation(gif, float(np.maximum(error_of_square / statistic.median_square, least)))
 
 
 def _signed_counts(statistic: TestStatistic, histogram: MagnitudeHistogram) -> tuple[Floats, Ints]:
@@ -446,32 +493,3 @@ def inflation(middle: tuple[float, float], expected: float) -> float:
     low, high = middle
     # The mean of the squares, as R's median(t^2) has it, and not the square of the mean.
     return (low * low + high * high) / 2.0 / expected
-
-
-def calibration_notes(calibration: Calibration, asked: str, name: str) -> list[str]:
-    """Return sentences about what deserves a second look in a calibration by the method `asked`."""
-    notes = [calibration_warning(calibration.gif, name, calibration.histogram.n)]
-    if asked != calibration.method:
-        notes.append(f"{name}: {calibration.null.problem}; calibrated by the genomic inflation factor")
-    return [note for note in notes if note]
-
-
-def calibration_warning(gif: float, name: str, n_tests: int) -> str | None:
-    """Return what a genomic inflation factor clearly below 1, or above 2, usually means; None in between.
-
-    Half of all runs without inflation have a factor below 1. The standard error of the median of m independent χ²₁,
-    over its expectation, is 1 / (2 f(x̃) x̃ √m) = 2.33 / √m with density f at the median x̃. A factor that is below 1
-    by three of them is hardly chance.
-    """
-    fact = f"{name}: genomic inflation factor {gif:.3f} is"
-    if gif < 1.0 - 3 * _GIF_ERROR / max(n_tests, 1) ** 0.5:
-        return (
-            f"{fact} below 1, so calibration makes p-values smaller; usually K is too large for the number "
-            "of samples, or the factors absorb the variable: compare with a smaller K"
-        )
-    if gif > 2.0:
-        return (
-            f"{fact} above 2; usually K is too small, or the variable is confounded with population "
-            "structure: compare with a larger K, and look at the histogram of p-values"
-        )
-    return None

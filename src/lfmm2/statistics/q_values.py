@@ -30,7 +30,7 @@ _VALUE_BYTES = 48
 _BUFFER = 2048
 
 
-def benjamini_hochberg(p: ArrayLike) -> Floats:
+def benjamini_hochberg(p: ArrayLike, n_tests: int | None = None) -> Floats:
     """Return Benjamini–Hochberg q-values (adjusted p-values).
 
         q_i = min(1, min over p_j ≥ p_i of p_j · m / rank_j),   rank_j = number of p ≤ p_j
@@ -39,6 +39,8 @@ def benjamini_hochberg(p: ArrayLike) -> Floats:
     ----------
     p : array_like, float64
         P-values, any shape. NaN stays NaN and does not count in m.
+    n_tests : int, optional
+        m, if there are tests beside those of `p`, none of which is a discovery; by default the number of `p`.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def benjamini_hochberg(p: ArrayLike) -> Floats:
     tested = ~np.isnan(q)
     values = q[tested]
     descending = np.argsort(values)[::-1]
-    values[descending] = _step_up(values[descending], values.size, values.size, 1.0)
+    values[descending] = _step_up(values[descending], values.size, n_tests or values.size, 1.0)
     q[tested] = values
     return q
 

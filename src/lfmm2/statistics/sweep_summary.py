@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from scipy import special
 
 from lfmm2._typing import Floats, Ints
-from lfmm2._words import visible
+from lfmm2._words import visible, with_error
 from lfmm2.statistics.calibration import Calibration, StudentStatistic, fit_null
+from lfmm2.statistics.gif_error import BlockMedians
 from lfmm2.statistics.order_statistics import MagnitudeHistogram, magnitudes_of
 
 Bools = NDArray[np.bool_]
@@ -31,9 +32,11 @@ LEVELS = (0.05, 0.10)
 # Quantile of |t| that shows the strongest SNPs, but not the single strongest.
 TOP_QUANTILE = 0.999
 # Variables of a sweep that fit side by side on a terminal.
-MOST_SHOWN = 4
+MOST_SHOWN = 3
 # Number of SNPs up to which a coarse histogram costs less: its wider bins make one look at more values, which are few.
 FEW_SNPS = 1 << 20
+# Bytes that `BlockMedians` takes for one column of t: 20 blocks times 200 bins, and the edges of all bins for a moment.
+_MEDIAN_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,14 @@ class Sweep:
 def summary_bytes(n_k: int, n: int, block_rows: int) -> int:
     """Return the bytes that `summarise_variable` takes for n_k numbers of factors and n SNPs.
 
-    They are two histograms of each number, the values that are looked at, and a block of rows. The middle bin of a
+    They are two histograms of each number, the counts of `BlockMedians`, the values that are looked at, and a block of
+    rows. The middle bin of a
     coarse histogram holds 3 in 1 000 values, that of a fine one 4 in 10 000; the bins of discoveries hold more.
     """
     few = n <= FEW_SNPS
     histograms = (1 << 18 if few else 1 << 21) * 2
     values = 8 * 2 * n // (30 if few else 250)
-    return n_k * (histograms + values + 8 * 4 * min(block_rows, n))
+    return n_k * (histograms + _MEDIAN_BYTES + values + 8 * 4 * min(block_rows, n))
 
 
 def summarise_variable(
@@ -123,10 +127,11 @@ def summarise_variable(
     for column, df in zip(columns, dfs, strict=True):
         column.want_ranks(_middle_ranks(column.n) + _quantile_ranks(column.n))
         column.want_thresholds(special.stdtrit(df, 1 - _bin_edges() / 2))
-    _collect(blocks(), columns, [np.abs for _ in ks])
+    medians = [BlockMedians(column.histogram) for column in columns]
+    _collect(_watched(blocks(), medians), columns, [np.abs for _ in ks])
     calibrations = [
-        fit_null(statistic, method, column.histogram, column.middle(), central=False)
-        for statistic, column in zip(statistics, columns, strict=True)
+        fit_null(statistic, method, column.histogram, column.middle(), of_column.error_of_square(), central=False)
+        for statistic, column, of_column in zip(statistics, columns, medians, strict=True)
     ]
     scored = _count_scores(blocks, columns, calibrations, n)
     for column, calibration in zip(scored, calibrations, strict=True):
@@ -178,6 +183,14 @@ def _count_scores(blocks: Blocks, columns: list[_Column], calibrations: list[Cal
         for column, calibration, t in zip(scored, calibrations, _by_column(block), strict=True):
             column.histogram.add(calibration.scores(t))
     return scored
+
+
+def _watched(blocks: Iterable[Floats], medians: list[BlockMedians]) -> Iterator[Floats]:
+    """Yield the blocks, and let the medians of each column count its values."""
+    for block in blocks:
+        for of_column, t in zip(medians, _by_column(block), strict=True):
+            of_column.add(t)
+        yield block
 
 
 def _by_column(block: Floats) -> Floats:
@@ -361,9 +374,9 @@ def sweep_table(rows: dict[str, list[SweepRow]], of_factors: Floats, of_axes: Fl
     for i in range(n_k):
         for j, (name, of_variable) in enumerate(rows.items()):
             row = of_variable[i]
-            k, null = row.n_factors, row.calibration.null
+            k, fit, null = row.n_factors, row.calibration, row.calibration.null
             values = (
-                k, name, row.calibration.gif, row.median, row.top, *row.n_discoveries,
+                k, name, fit.gif, fit.gif_se, row.median, row.top, *row.n_discoveries,
                 null.mean, null.sd, null.null_proportion, float(of_factors[k, j]),
                 float(of_axes[k, j]) if k < len(of_axes) else np.nan, float(gaps[k]),
             )  # fmt: skip
@@ -374,21 +387,21 @@ def sweep_table(rows: dict[str, list[SweepRow]], of_factors: Floats, of_axes: Fl
 
 #: Columns of the table of a sweep.
 SWEEP_COLUMNS = (
-    "K", "VARIABLE", "GIF", "MEDIAN_ABS_T", "Q999_ABS_T", "N_FDR05", "N_FDR10", "NULL_MEAN", "NULL_SD",
+    "K", "VARIABLE", "GIF", "GIF_SE", "MEDIAN_ABS_T", "Q999_ABS_T", "N_FDR05", "N_FDR10", "NULL_MEAN", "NULL_SD",
     "NULL_PROPORTION", "R2_FACTORS", "R2_PCS", "GAP",
 )  # fmt: skip
 
 
 def sweep_lines(sweep: Sweep, variables: tuple[str, ...]) -> list[str]:
-    """Return GIF and discoveries of each number of factors as lines of text, for up to four variables."""
+    """Return GIF and discoveries of each number of factors as lines of text, for up to three variables."""
     shown = [visible(name) for name in variables[:MOST_SHOWN]]
-    width = max(16, *(len(name) for name in shown))
+    width = max(22, *(len(name) for name in shown))
     lines = [f"{'K':>4}" + "".join(f"  {name:>{width}}" for name in shown)]
     lines += [f"{'':>4}" + f"  {'GIF    q<0.05':>{width}}" * len(shown)]
     rows = sweep.table.to_pylist()
     for first in range(0, len(rows), len(variables)):
         cells = [
-            f"{row['GIF']:.3f} {row['N_FDR05']:>9}" if row["GIF"] is not None else "no test"
+            f"{with_error(row['GIF'], row['GIF_SE'])} {row['N_FDR05']:>9}" if row["GIF"] is not None else "no test"
             for row in rows[first : first + len(shown)]
         ]
         lines.append(f"{rows[first]['K']:>4}" + "".join(f"  {cell:>{width}}" for cell in cells))
