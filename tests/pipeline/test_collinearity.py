@@ -182,7 +182,7 @@ def test_terminal_shows_factors_only_where_they_matter(
     climate.assign(near=near).to_csv("near.csv", index=False)
     shown = {}
     for table in ("d.env.csv", "near.csv"):
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             main(["run", "--bed", "d", "--env", table, "-K", "2", "--out", "r", "--overwrite"])
         shown[table] = capsys.readouterr().out
         assert "VIF:" in Path("r.lfmm2.log").read_text()
