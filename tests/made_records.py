@@ -80,6 +80,8 @@ def record_entries(
             "spa": False,
             "unevenness": dict.fromkeys(variables, 0.5),
         },
+        "joint": {"scatter": None, "n_sampled": 0, "n_joint": 3, "n_smallest": 2} if len(variables) > 1 else None,
+        "surrogates": None,
         "scree": {
             "n_axes": 3,
             "effective_snps": 500.0,

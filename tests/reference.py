@@ -144,3 +144,13 @@ def canonical_distance(U1, U2):
     """Sine of the largest principal angle between two subspaces."""
     Q1, Q2 = np.linalg.qr(U1)[0], np.linalg.qr(U2)[0]
     return np.linalg.norm(Q2 - Q1 @ (Q1.T @ Q2), 2)
+
+
+def joint_distances(T):
+    """D = tᵀ S⁻¹ t of t vectors (p, d) over its median, with S Tyler's scatter of them about zero."""
+    S = np.eye(T.shape[1])
+    for _ in range(1000):
+        D = np.einsum("ij,jk,ik->i", T, np.linalg.inv(S), T)
+        S = (T / D[:, None]).T @ T
+        S /= np.trace(S)
+    return D / np.median(D)

@@ -74,6 +74,7 @@ SET: dict[str, tuple[str, Any]] = {
     "calibrate": ("none", "none"),
     "min_carriers": ("3", 3),
     "spa": ("", True),
+    "surrogates": ("3", 3),
     "marginal": ("", True),
     "impute": ("factors", "factors"),
     "out": ("results", "results"),

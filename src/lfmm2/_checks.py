@@ -39,6 +39,11 @@ def is_whole(value: object) -> bool:
     return isinstance(value, Integral) and not is_flag(value)
 
 
+def is_count(value: object) -> bool:
+    """Return True for a whole number from 0 on."""
+    return isinstance(value, Integral) and not is_flag(value) and int(value) >= 0
+
+
 def is_path(value: object) -> bool:
     """Return True for a text or an `os.PathLike` that can be the name of a file."""
     try:

@@ -35,6 +35,7 @@ def run(
     scale: Scale | None = None,
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
+    surrogates: int | str = "auto",
     marginal: bool = False,
     min_carriers: float | None = None,
     spa: bool = False,
@@ -129,6 +130,11 @@ def run(
     spa : bool
         Test these SNPs too, by a saddlepoint approximation of the distribution of their score, for which calls must be
         those of diploids. The joint test does without them.
+    surrogates : int or "auto"
+        Number of surrogate variables, which have random signs on the axes of structure and are associated with no SNP:
+        with `calibrate` "student" their statistics tell how heavy the tails are. They need the solver "exact", a
+        further Gram matrix and a further pass of tests. "auto" draws five where a variable follows structure or is
+        inflated. 0 draws none.
     marginal : bool
         Test each variable alone too, without the other ones, given the same factors and nuisance variables: columns
         T_MARGINAL, P_MARGINAL and NEG_LOG10_P_MARGINAL, from the same pass.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reference
 from conftest import Structured
 
 from lfmm2.genotypes.array_matrix import ArrayMatrix
@@ -102,6 +103,35 @@ def test_calibrations_are_of_each_variable_and_then_of_all(model: AssociationMod
         assert calibration.gif == pytest.approx(np.nanmedian(t[:, j] ** 2) / 0.45493642311957275, rel=1e-12)
     assert joint.statistic == JointStatistic(D, model.df)
     f = whole(model.statistics(matrix), "f_stat")
+    assert joint.gif == pytest.approx(np.nanmedian(f) / joint.statistic.median_square, rel=1e-12)
+
+
+def test_joint_test_is_calibrated_by_the_scatter_of_t(model: AssociationModel, matrix: ArrayMatrix) -> None:
+    store = collect_statistics(model, matrix, Checkpoints())
+    *of_variables, joint = store.calibrations("student")
+    t, f = (whole(model.statistics(matrix), name) for name in ("t", "f_stat"))
+    tested = ~np.isnan(f)
+    assert store.joint is not None
+    root, smallest = store.joint.rows.array.T
+    # The scatter is that of plain NumPy; the reference divides D by its median.
+    expected = reference.joint_distances(t[tested])
+    np.testing.assert_allclose(root[tested] ** 2, expected * np.median(f[tested]), rtol=1e-6)
+    assert joint.gif == pytest.approx(np.median(f[tested]) / joint.statistic.median_square, rel=1e-9)
+    p_of = [calibration.p(calibration.scores(own)) for calibration, own in zip(of_variables, t.T, strict=True)]
+    np.testing.assert_allclose(10.0 ** -smallest[tested], np.minimum(D * np.min(p_of, axis=0), 1)[tested], rtol=1e-10)
+    assert np.isnan(root[~tested]).all()
+    assert np.isnan(smallest[~tested]).all()
+    np.testing.assert_array_equal(np.concatenate(list(store.magnitude_blocks(None))), root)
+
+
+@pytest.mark.parametrize("method", ["chi2", "none", "empirical-null"])
+def test_joint_test_of_other_methods_is_of_f(model: AssociationModel, matrix: ArrayMatrix, method: str) -> None:
+    store = collect_statistics(model, matrix, Checkpoints())
+    joint = store.calibrations(method)[-1]
+    f = whole(model.statistics(matrix), "f_stat")
+    assert store.joint is not None
+    assert store.joint.scatter is None
+    np.testing.assert_array_equal(np.concatenate(list(store.magnitude_blocks(None))), np.sqrt(f))
     assert joint.gif == pytest.approx(np.nanmedian(f) / joint.statistic.median_square, rel=1e-12)
 
 

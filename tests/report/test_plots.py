@@ -23,6 +23,7 @@ from lfmm2.errors import UsageError  # noqa: E402
 from lfmm2.report import figure_style, picture_sums  # noqa: E402
 from lfmm2.report.summaries import TableSummary, summarise_snps, summarise_table  # noqa: E402
 from lfmm2.results.stored_run import StoredRun  # noqa: E402
+from lfmm2.statistics import SurrogateTail  # noqa: E402
 
 ORANGE = "#D55E00"
 
@@ -121,6 +122,14 @@ def test_qq_has_raw_and_calibrated_points_and_the_band(table: TableSummary) -> N
     assert by_label["raw"] == table.qq_raw.observed.tolist()
     assert by_label["calibrated"] == table.qq.observed.tolist()
     assert len(ax.collections) == 1
+
+
+def test_qq_shows_the_null_of_the_surrogates(table: TableSummary) -> None:
+    ax = plots.qq(replace(table, surrogates=SurrogateTail(12.0, [2.0, 1.0, 0.1], [2.5, 1.1, 0.1])))
+    line = next(line for line in ax.get_lines() if line.get_label() == "surrogates")
+    assert line.get_xydata().tolist() == [[2.0, 2.5], [1.0, 1.1], [0.1, 0.1]]
+    without = plots.qq(replace(table, surrogates=SurrogateTail(12.0, [], [])))
+    assert "surrogates" not in {line.get_label() for line in without.get_lines()}
 
 
 def test_histogram_shows_the_counts(table: TableSummary) -> None:

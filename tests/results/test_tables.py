@@ -13,6 +13,7 @@ from scipy import stats
 from lfmm2.model.columns import COLUMNS, Column, Columns, RowLayout, Status, Tables
 from lfmm2.results.tables import (
     CalibratedStatistic,
+    JointScores,
     column_types,
     loadings_array,
     loadings_schema,
@@ -67,7 +68,9 @@ def calibration_of(statistic: StudentStatistic | JointStatistic, values: Floats)
 T = calibration_of(StudentStatistic(DF), BLOCK.t[:, 1])
 F = calibration_of(JointStatistic(D, DF), BLOCK.f_stat)
 OF_VARIABLE = statistics_table(COLUMNS, VARIANTS, COMMON, OWN.rows(BLOCK, 1), T, counts_a1=False)
-JOINT = statistics_table(COLUMNS, VARIANTS, COMMON, None, F, counts_a1=False)
+# The values that are calibrated are others than F, and the smallest p of SNP i is 10^-i.
+SCORES = JointScores(np.column_stack([np.sqrt(2 * BLOCK.f_stat), np.where(np.isnan(BLOCK.f_stat), np.nan, range(N))]))
+JOINT = statistics_table(COLUMNS, VARIANTS, COMMON, None, F, counts_a1=False, scores=SCORES)
 
 
 def test_tables_have_the_columns_of_the_format() -> None:
@@ -75,7 +78,7 @@ def test_tables_have_the_columns_of_the_format() -> None:
     variant = "CHROM POS ID A1 OMITTED A1_FREQ OBS_CT"
     tails = "P NEG_LOG10_P P_CAL NEG_LOG10_P_CAL Q Q_STOREY LFDR"
     of_variable = f"{variant} BETA SE T_STAT EFF_CARRIERS {tails} RIDGE_BETA STATUS"
-    joint = f"{variant} F_STAT LEAST_CARRIERS {tails} VAR_VARIABLES VAR_FACTORS VAR_RESIDUAL STATUS"
+    joint = f"{variant} F_STAT LEAST_CARRIERS {tails} MIN_P MIN_Q VAR_VARIABLES VAR_FACTORS VAR_RESIDUAL STATUS"
     assert OF_VARIABLE.column_names == table_schema(COLUMNS, joint=False).names == of_variable.split()
     assert JOINT.column_names == table_schema(COLUMNS, joint=True).names == joint.split()
 
@@ -110,7 +113,8 @@ def test_nan_is_null_and_status_is_a_name(table: pa.Table) -> None:
 def test_every_status_has_its_name() -> None:
     common = np.zeros((len(Status), len(SHARED.names)))
     SHARED.column(common, "status")[:] = list(Status)
-    table = statistics_table(COLUMNS, VARIANTS[: len(Status)], common, None, F, counts_a1=False)
+    scores = JointScores(common[:, :2])
+    table = statistics_table(COLUMNS, VARIANTS[: len(Status)], common, None, F, counts_a1=False, scores=scores)
     assert table["STATUS"].to_pylist() == [status.name for status in Status]
 
 
@@ -118,7 +122,7 @@ def test_every_status_has_its_name() -> None:
 def test_a1_of_results_is_the_counted_allele(counts_a1: bool, counted: str, other: str) -> None:
     tables = [
         statistics_table(COLUMNS, VARIANTS, COMMON, OWN.rows(BLOCK, 0), T, counts_a1),
-        statistics_table(COLUMNS, VARIANTS, COMMON, None, F, counts_a1),
+        statistics_table(COLUMNS, VARIANTS, COMMON, None, F, counts_a1, scores=SCORES),
         loadings_table(VARIANTS, np.ones((N, 1)), counts_a1),
     ]
     for table in tables:
@@ -130,12 +134,22 @@ def test_p_is_of_the_statistic_and_calibrated_p_of_the_deflated_one() -> None:
     t, f = BLOCK.t[:, 1], BLOCK.f_stat
     for table, p, calibrated in (
         (OF_VARIABLE, 2 * stats.t.sf(abs(t), DF), 2 * stats.t.sf(abs(t) / T.gif**0.5, DF)),
-        (JOINT, stats.f.sf(f, D, DF), stats.f.sf(f / F.gif, D, DF)),
+        (JOINT, stats.f.sf(f, D, DF), stats.f.sf(2 * f / F.gif, D, DF)),
     ):
         np.testing.assert_allclose(table["P"].to_numpy(), p, rtol=1e-10)
         np.testing.assert_allclose(table["NEG_LOG10_P"].to_numpy(), -np.log10(p), rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(table["P_CAL"].to_numpy(), calibrated, rtol=1e-9)
         np.testing.assert_allclose(table["NEG_LOG10_P_CAL"].to_numpy(), -np.log10(calibrated), rtol=1e-9, atol=1e-12)
+
+
+def test_smallest_p_over_the_variables_has_its_own_q() -> None:
+    p = np.where(np.arange(N) == 2, np.nan, 10.0 ** -np.arange(N))
+    np.testing.assert_allclose(JOINT["MIN_P"].to_numpy(), p, rtol=1e-12)
+    tested = ~np.isnan(p)
+    np.testing.assert_allclose(JOINT["MIN_Q"].to_numpy()[tested], stats.false_discovery_control(p[tested]), rtol=1e-12)
+    given = JointScores(SCORES.rows, lambda scores: scores * 0 + 0.25)
+    table = statistics_table(COLUMNS, VARIANTS, COMMON, None, F, counts_a1=False, scores=given)
+    np.testing.assert_array_equal(table["MIN_Q"].to_numpy(), np.where(tested, 0.25, np.nan))
 
 
 def test_q_is_of_all_snps_unless_it_is_given() -> None:

@@ -10,7 +10,20 @@ from typing import Any
 import click
 
 from lfmm2.errors import UsageError
-from lfmm2.pipeline.options import FLAG, NAMES, NUMBER, OPTIONS, PATH, PENALTY, SECTIONS, SNP_LIST, TEXT, WHOLE, Option
+from lfmm2.pipeline.options import (
+    COUNT,
+    FLAG,
+    NAMES,
+    NUMBER,
+    OPTIONS,
+    PATH,
+    PENALTY,
+    SECTIONS,
+    SNP_LIST,
+    TEXT,
+    WHOLE,
+    Option,
+)
 
 # click does not check that a path is readable: an unreadable input is a ReadError, which has its own exit code.
 _A_PATH = click.Path(path_type=Path, readable=False)
@@ -38,8 +51,17 @@ def _penalty(text: str) -> float | str:
         return text
 
 
+def _count(text: str) -> int | str:
+    """Return a whole number where the text is one; the check of the option judges any other text."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
 _TYPES: dict[str, Any] = {
     PATH: _A_PATH, SNP_LIST: _A_PATH, TEXT: str, NAMES: str, WHOLE: int, NUMBER: float, PENALTY: _penalty,
+    COUNT: _count,
 }  # fmt: skip
 _COUNTS = {2: "twice", 3: "three times"}
 # Section of the options that are in no table, such as --help.

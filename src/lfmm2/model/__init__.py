@@ -42,6 +42,13 @@ from lfmm2.model.ridge import (
 )
 from lfmm2.model.scree import LEVEL, Scree, compute_scree
 from lfmm2.model.suggestion import suggest_factors
+from lfmm2.model.surrogates import (
+    draw_surrogates,
+    find_places,
+    n_surrogate_snps,
+    surrogate_footprint,
+    surrogate_statistics,
+)
 from lfmm2.model.sweep import SweepModel, parse_sweep, sweep_footprint, variance_on_factors
 
 __all__ = [
@@ -49,7 +56,8 @@ __all__ = [
     "AssociationTest", "BlockStatistics", "Column", "Columns", "KnownGram", "LatentFactors", "Origin", "Penalty",
     "RidgeGeometry", "RowLayout", "Scree", "SolverOptions", "Spectrum", "Status", "SweepModel", "Tables",
     "association_footprint", "choose_solver", "compute_scree", "compute_spectrum", "declared_columns",
-    "degrees_of_freedom", "estimate_from_matrix", "factor_bytes", "geometry_bytes", "leading_axes", "name_penalty",
-    "number_of_axes", "parse_penalties", "parse_penalty", "parse_sweep", "ridge_geometry", "solver_footprint",
-    "suggest_factors", "sweep_footprint", "variance_on_axes", "variance_on_factors", "warn_unless_converged",
+    "degrees_of_freedom", "draw_surrogates", "estimate_from_matrix", "factor_bytes", "find_places",
+    "geometry_bytes", "leading_axes", "n_surrogate_snps", "name_penalty", "number_of_axes", "parse_penalties",
+    "parse_penalty", "parse_sweep", "ridge_geometry", "solver_footprint", "suggest_factors", "surrogate_footprint",
+    "surrogate_statistics", "sweep_footprint", "variance_on_axes", "variance_on_factors", "warn_unless_converged",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Any
 
-from lfmm2._checks import are, is_flag, is_id, is_number, is_path, is_whole, quoted
+from lfmm2._checks import are, is_count, is_flag, is_id, is_number, is_path, is_whole, quoted
 from lfmm2._choices import (
     ALLELES,
     CALIBRATIONS,
@@ -31,9 +31,11 @@ from lfmm2.errors import UsageError
 
 # The kind of an option's value; where the value is one of several words, the tuple of the words is its kind. NAMES are
 # separated by commas. SNP_LIST is a path on the command line, and in Python a path or a collection of SNP IDs. PENALTY
-# is a number, or a multiple as 1x. A flag of the command line gives the value that is not the default.
-PATH, SNP_LIST, TEXT, NAMES, WHOLE, NUMBER, PENALTY, FLAG = (
-    "path", "list of SNPs", "text", "names", "whole number", "number", "number or multiple", "flag",
+# is a number, or a multiple as 1x. COUNT is a whole number from 0 on, or auto. A flag of the command line gives the
+# value that is not the default.
+PATH, SNP_LIST, TEXT, NAMES, WHOLE, NUMBER, PENALTY, COUNT, FLAG = (
+    "path", "list of SNPs", "text", "names", "whole number", "number", "number or multiple",
+    "whole number or auto", "flag",
 )  # fmt: skip
 
 INPUT, SAMPLES, SNPS, FACTORS, TESTS, OUTPUT, RESOURCES = SECTIONS = (
@@ -165,6 +167,10 @@ _TYPES_OF_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     WHOLE: (is_whole, "give a whole number"),
     NUMBER: (is_number, "give a number"),
     PENALTY: (lambda value: isinstance(value, str) or is_number(value), "give a number, or a multiple such as 1x"),
+    COUNT: (
+        lambda value: is_count(value) or value == "auto",
+        "give a whole number from 0 on, or auto",
+    ),
     FLAG: (is_flag, "give True or False"),
     TEXT: (lambda value: True, ""),
 }
@@ -254,6 +260,8 @@ TABLE = (
            help="Effective carriers below which a SNP has no calibrated p and no q; 10, or 0 with --calibrate chi2."),
     Option("spa", "--spa", FLAG, section=TESTS, default=False, functions=OF_TESTS,
            help="Test SNPs below --min-carriers by a saddlepoint approximation, for which calls must be of diploids."),
+    Option("surrogates", "--surrogates", COUNT, section=TESTS, default="auto", metavar="N", functions=ONLY_RUN,
+           help="Variables with random signs on the axes of structure, by which tails are calibrated; 0 for none."),
     Option("marginal", "--marginal", FLAG, section=TESTS, default=False, functions=OF_TESTS,
            help="Test each variable alone too, without the others, given the same factors."),
     Option("impute", "--impute", IMPUTATIONS, section=TESTS, default="mean", functions=OF_TESTS,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lfmm2._words import aligned, counted, decimal_bytes, mebibytes, with_spaces
-from lfmm2.errors import InsufficientMemoryError
+from lfmm2.errors import InsufficientMemoryError, UsageError
 from lfmm2.files import SAMPLE_BYTES, USUAL_COLUMNS, TableMatch, stream_bytes, writing_bytes
 from lfmm2.genotypes import (
     COUNTING_BYTES,
@@ -34,6 +34,7 @@ from lfmm2.model import (
     factor_bytes,
     geometry_bytes,
     solver_footprint,
+    surrogate_footprint,
     sweep_footprint,
 )
 from lfmm2.pipeline.checkpoints import Checkpoints
@@ -41,7 +42,7 @@ from lfmm2.pipeline.missing_calls import TALLY_BYTES
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix, keeping_bytes, state_bytes
 from lfmm2.pipeline.sample_comparison import COMPARISON_BYTES
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, store_columns
-from lfmm2.statistics import q_value_bytes, sorted_together, summary_bytes
+from lfmm2.statistics import q_value_bytes, scatter_bytes, sorted_together, summary_bytes
 
 # Bytes for small arrays, Python objects, and what the libraries take beside the arrays that are counted. With a smaller
 # value a run may take more than --memory, with a larger one it refuses budgets that are enough.
@@ -57,6 +58,8 @@ POSITION_BYTES = 8
 Q_VALUE_DISK_BYTES = 8
 # Characters of a sample ID up to which it is part of SAMPLE_BYTES.
 USUAL_ID = 40
+# Surrogates of each kind where their number is left open. More take more time, fewer tell less of the tails.
+USUAL_SURROGATES = 5
 # Number of variables that the plan names; more names would not fit in a line.
 MOST_NAMED = 6
 
@@ -85,6 +88,8 @@ class RunSize:
         True if tests with few carriers have p by the saddlepoint approximation.
     loadings : bool
         True if loadings are kept too.
+    surrogates, calibrate : int or str, str
+        Surrogates of each kind that are asked for, or "auto", and the method of calibration.
     marginal : bool
         True if each variable is tested alone too.
     n_listed : int
@@ -120,6 +125,8 @@ class RunSize:
     filled: bool = False
     spa: bool = False
     loadings: bool = False
+    surrogates: int | str = 0
+    calibrate: str = "student"
     marginal: bool = False
     n_listed: int = 0
     variant_bytes: int = 0
@@ -289,13 +296,41 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
 
 def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: int) -> int:
     """Return the bytes at the peak after the pass of the tests, while the sweep is summed up or tables are written."""
-    sweep = summary_bytes(size.n_swept, size.n_snps, BLOCK_ROWS)
+    summary = summary_bytes(size.n_swept, size.n_snps, BLOCK_ROWS)
+    # The q-values of the joint test and of the smallest p over the variables are computed side by side.
+    n_rates = 1 if size.n_variables == 1 else 2
+    if n_rates > 1:
+        summary = max(summary, scatter_bytes(size.n_snps, size.n_variables))
     if n_tables == 0:
-        return size.reading_bytes + kept_bytes + sweep
+        return size.reading_bytes + kept_bytes + summary
     # Three more files are written: the log, the record and the factors.
     widest = max(size.n_loadings, USUAL_COLUMNS + size.marginal * len(MARGINAL_COLUMNS))
     writing = writing_bytes(size.n_snps, widest, n_tables + 3, size.variant_row_bytes)
-    return size.reading_bytes + max(writing + q_value_bytes(size.n_snps, sorted_together(memory)), sweep)
+    q_values = n_rates * q_value_bytes(size.n_snps, sorted_together(memory))
+    return size.reading_bytes + max(writing + q_values, summary)
+
+
+def _count_surrogates(size: RunSize, solver: str) -> int:
+    """Return the most surrogates of each kind to draw; raise UsageError if those asked for cannot be drawn."""
+    asked = size.surrogates
+    if solver == "exact" and size.calibrate == "student":
+        return USUAL_SURROGATES if isinstance(asked, str) else asked
+    if isinstance(asked, int) and asked > 0:
+        fact = f"surrogates is {asked}, but they need the Gram matrix, and the calibration student"
+        raise UsageError(f"{fact}; estimate the factors in this run with --solver exact, and leave out --calibrate")
+    return 0
+
+
+def _plan_surrogates(size: RunSize, n_surrogates: int, kept_bytes: int, n_threads: int, memory: int) -> Stage:
+    """Return the memory of the passes for surrogates, of two kinds."""
+    n_columns = size.n_variables + size.n_nuisance + size.n_factors
+    beside = Footprint(size.held_bytes + kept_bytes + keeping_bytes(size.n_samples, size.n_samples))
+    beside += surrogate_footprint(size.n_samples, size.n_snps, 2 * n_surrogates, size.n_variables, n_columns)
+    tests = size.tested.footprint_of_cross_products(2 * n_surrogates * n_columns)
+    # Only the tests hold statistics of the SNPs of a block.
+    gram = _plan_stage(size.estimation.footprint_of_gram(), Footprint(beside.held), n_threads, memory)
+    testing = _plan_stage(tests, beside, n_threads, memory)
+    return replace(testing, peak=max(gram.peak, testing.peak))
 
 
 @dataclass(frozen=True)
@@ -350,6 +385,12 @@ class RunPlan:
         Files that keep statistics and are open at once; 0 without `out`.
     penalty : str
         The ridge penalty of the run and those that a sweep compares, in words; empty without a sweep.
+    n_surrogates : int
+        Most surrogates of each kind that are drawn, in two passes; 0 for none.
+    may_need_surrogates : bool
+        True if the run decides by itself whether they are needed.
+    beside_surrogates : Footprint
+        Memory held beside the passes for surrogates.
     """
 
     n_samples: int
@@ -387,10 +428,16 @@ class RunPlan:
     n_store_files: int
     matches: tuple[TableMatch, ...] = ()
     penalty: str = ""
+    n_surrogates: int = 0
+    may_need_surrogates: bool = False
+    beside_surrogates: Footprint | None = None
 
     def for_record(self) -> dict[str, Any]:
-        """Return the plan for the record of a run, without the attributes that only the engine needs."""
-        engine_only = ("held_bytes", "beside_factors", "beside_tests", "n_store_files")
+        """Return the plan for the record of a run, without the attributes that only the engine and the stages need."""
+        engine_only = {
+            "held_bytes", "beside_factors", "beside_tests", "beside_surrogates", "n_store_files", "n_surrogates",
+            "may_need_surrogates",
+        }  # fmt: skip
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
     def check(self) -> None:
@@ -427,6 +474,7 @@ class RunPlan:
             **({"ridge penalty": self.penalty} if self.penalty else {}),
             "solver": f"{self.solver} ({self.reason})",
             "passes": ", ".join([*passes, "1 for the tests"]),
+            **({"surrogates": self._describe_surrogates()} if self.n_surrogates else {}),
             "to read": f"{about}{decimal_bytes(self.n_bytes_read)} of genotypes",
             "threads": str(self.n_threads),
             "peak memory": f"{mebibytes(self.peak_memory)} of a budget of {mebibytes(self.memory)}",
@@ -436,6 +484,11 @@ class RunPlan:
             else "none, results stay in memory",
         }
         return aligned(lines)
+
+    def _describe_surrogates(self) -> str:
+        """Return how many surrogates are drawn, when, and at which cost."""
+        when = "if a variable follows structure or is inflated, " if self.may_need_surrogates else ""
+        return f"{when}{self.n_surrogates} of each kind, in a Gram matrix and a pass of tests more"
 
 
 def describe_model(n_variables: int, n_nuisance: int, factors: str, names: Sequence[str] = ()) -> str:
@@ -529,17 +582,19 @@ def make_plan(
     kept = statistics if out_format is None else 0
     n_tables = 0 if out_format is None else size.n_variables + (size.n_variables > 1) + size.loadings
 
+    n_surrogates = _count_surrogates(size, solver) if tests else 0
     thins = [options for options in (thin, k_thin) if options is not None]
 
-    def stages(memory: int) -> tuple[Stage, Stage, int]:
-        """Return the stages of the factors and of the tests with this budget, and the peak of all stages in bytes."""
+    def stages(memory: int) -> tuple[Stage, Stage, Stage, int]:
+        """Return the stages of factors, tests and surrogates with this budget, and the peak of all stages in bytes."""
         choice = _plan_choice(size, counts_calls, filtered, thins, n_threads, memory)
         factors = _plan_estimation(size, solver, options, n_threads, memory)
         testing = _plan_tests(size, kept, n_tables, n_threads, memory) if tests else factors
-        return factors, testing, max(choice.peak, factors.peak, testing.peak)
+        drawing = _plan_surrogates(size, n_surrogates, kept, n_threads, memory) if n_surrogates else testing
+        return factors, testing, drawing, max(choice.peak, factors.peak, testing.peak, drawing.peak)
 
-    factors, testing, peak = stages(memory)
-    least = memory if peak <= memory else _find_least_budget(lambda budget: stages(budget)[2])
+    factors, testing, drawing, peak = stages(memory)
+    least = memory if peak <= memory else _find_least_budget(lambda budget: stages(budget)[3])
     # The passes over thinned SNPs are not counted as reading: how many SNPs are left is not known, but they are few.
     n_tested_reads, n_estimation_reads = tests + counts_calls + filtered, n_passes + len(thins)
     output_bytes = temporary_bytes = 0
@@ -547,7 +602,10 @@ def make_plan(
         output_bytes = n_tables * ROW_BYTES[out_format] * size.n_snps + (thin is not None) * ID_BYTES * n_estimation
         state = state_bytes(n, n if solver == "exact" else size.n_factors + options.oversampling, n_passes)
         state += size.n_others * factor_bytes(n, size.n_factors)
-        temporary_bytes = statistics + Q_VALUE_DISK_BYTES * size.n_snps + state + POSITION_BYTES * size.n_listed
+        n_rates = 1 if size.n_variables == 1 else 2
+        temporary_bytes = (
+            statistics + n_rates * Q_VALUE_DISK_BYTES * size.n_snps + state + POSITION_BYTES * size.n_listed
+        )
     return RunPlan(
         n_samples=n,
         n_samples_read=size.n_samples_read,
@@ -586,6 +644,9 @@ def make_plan(
         matches=matches,
         penalty=penalty,
         n_store_files=0 if out_format is None else size.n_store_files,
+        n_surrogates=n_surrogates,
+        may_need_surrogates=n_surrogates > 0 and size.surrogates == "auto",
+        beside_surrogates=drawing.beside,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from lfmm2.pipeline.result_files import ResultFiles
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, StatisticsStore
 from lfmm2.process import Progress
 from lfmm2.results import (
+    JointScores,
     RunRecord,
     WrittenFile,
     as_log,
@@ -27,7 +29,7 @@ from lfmm2.results import (
     statistics_table,
     table_schema,
 )
-from lfmm2.statistics import Calibration, StreamedQValues, sorted_together
+from lfmm2.statistics import Calibration, MagnitudeHistogram, StreamedQValues, distributions, sorted_together
 
 # SNPs of one write of a text table. More take more memory, fewer more calls of the compressor. Parquet is written in
 # the larger groups of `GROUP_ROWS`, because a reader seeks to a group and each has its own header.
@@ -138,12 +140,22 @@ class ResultWriter:
         """Compute the table of a variable, or of the joint test if None, block by block."""
         store = self.store
         calibration = self.calibrations[-1 if variable is None else variable]
-        stores = [store.common, *([] if variable is None else [store.rows[variable]])]
-        with self._compute_q_values(calibration, store.tested_blocks(variable, calibration)) as q_values:
-            for variants, (common, *own) in self._stream_blocks(*stores):
-                rows = own[0] if own else None
+        with contextlib.ExitStack() as opened:
+            scores = map(calibration.scores, store.tested_blocks(variable, calibration))
+            q = opened.enter_context(self._compute_q_values(calibration.histogram, calibration.p, scores))
+            if variable is not None:
+                for variants, (common, rows) in self._stream_blocks(store.common, store.rows[variable]):
+                    yield statistics_table(store.columns, variants, common, rows, calibration, self.counts_a1, q.take)
+                return
+            joint = store.joint
+            assert joint is not None
+            smallest = joint.column("neg_log10_min_p", BLOCK_ROWS)
+            of_smallest = self._compute_q_values(joint.smallest, distributions.p_of_neg_log10, smallest)
+            min_q = opened.enter_context(of_smallest)
+            for variants, (common, rows) in self._stream_blocks(store.common, joint.rows):
+                scored = JointScores(rows, min_q.take)
                 yield statistics_table(
-                    store.columns, variants, common, rows, calibration, self.counts_a1, q_values.take
+                    store.columns, variants, common, None, calibration, self.counts_a1, q.take, scored
                 )
 
     def _stream_loadings(self) -> Iterator[pa.Table]:
@@ -151,13 +163,15 @@ class ResultWriter:
         for variants, (loadings,) in self._stream_blocks(self.store.loadings):
             yield loadings_table(variants, loadings, self.counts_a1)
 
-    def _compute_q_values(self, calibration: Calibration, blocks: Iterator[Floats]) -> StreamedQValues:
-        """Compute the q-values of all SNPs in a pass over their statistics; the caller closes them."""
+    def _compute_q_values(
+        self, histogram: MagnitudeHistogram, p_of: Callable[[Floats], Floats], scores: Iterable[Floats]
+    ) -> StreamedQValues:
+        """Compute the q-values of all SNPs in a pass over their scores; the caller closes them."""
         in_memory = sorted_together(self.plan.memory)
-        q_values = StreamedQValues(calibration.histogram, calibration.p, self.publication.scratch_folder, in_memory)
+        q_values = StreamedQValues(histogram, p_of, self.publication.scratch_folder, in_memory)
         try:
-            for block in blocks:
-                q_values.add(calibration.scores(block))
+            for block in scores:
+                q_values.add(block)
             q_values.finish()
         except BaseException:
             q_values.close()

@@ -28,10 +28,19 @@ from lfmm2.pipeline.run_options import RunOptions
 from lfmm2.pipeline.run_record import describe_calibration, describe_imputation, make_record
 from lfmm2.pipeline.sample_filter import filter_samples
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
-from lfmm2.pipeline.stages import Fit, Tested, choose_number_of_factors, estimate_factors, run_snp_tests
+from lfmm2.pipeline.stages import (
+    Fit,
+    Tested,
+    calibrate_tests,
+    choose_number_of_factors,
+    estimate_factors,
+    run_snp_tests,
+    why_surrogates,
+)
+from lfmm2.pipeline.surrogates import draw_null
 from lfmm2.pipeline.thinned_scree import compute_thinned_scree
 from lfmm2.process import open_files_allowed, single_threaded_blas
-from lfmm2.results import AssociationResult, MemorySource, read_results
+from lfmm2.results import AssociationResult, JointScores, MemorySource, read_results
 
 
 @dataclass(frozen=True)
@@ -143,6 +152,8 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         n_compared=n_compared,
         comparing=compared.footprint,
         compared_bytes_read=compared.source.memory.snp_bytes,
+        surrogates=test.surrogates,
+        calibrate=test.calibrate,
         marginal=test.marginal,
     )
     plan = make_plan(
@@ -226,8 +237,21 @@ def _choose_k(run: _Run, estimation: Estimation, checkpoints: Checkpoints) -> Fi
 
 def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
     """Test all SNPs with blocks that leave room for the other arrays of the plan."""
-    engine = run.engine.with_beside(run.plan.beside_tests)
-    return run_snp_tests(run.prepared.inputs, run.choice, fit, engine, checkpoints)
+    inputs, choice, plan = run.prepared.inputs, run.choice, run.plan
+    store = run_snp_tests(inputs, choice, fit, run.engine.with_beside(plan.beside_tests), checkpoints)
+    try:
+        surrogates = None
+        if plan.n_surrogates and (reason := why_surrogates(inputs, fit, store)):
+            beside = plan.beside_surrogates
+            assert beside is not None
+            engines = (run.engine.with_beside(Footprint(beside.held)), run.engine.with_beside(beside))
+            surrogates = draw_null(
+                inputs, choice.estimation, choice.tested, fit.K, plan.n_surrogates, reason, engines, checkpoints
+            )
+        return calibrate_tests(inputs, choice, fit, store, surrogates)
+    except BaseException:
+        store.close()
+        raise
 
 
 def execute_estimation(prepared: PreparedRun) -> LatentFactors:
@@ -302,6 +326,7 @@ def _result_in_memory(run: _Run, fit: Fit, tested: Tested) -> AssociationResult:
         tested.calibrations,
         inputs.counts_a1,
         store.loadings.array if inputs.options.test.loadings else None,
+        None if store.joint is None else JointScores(store.joint.rows.array),
         fit.scree,
     )
     return AssociationResult(

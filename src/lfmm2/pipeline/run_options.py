@@ -100,6 +100,7 @@ class TestOptions:
     calibrate: Calibration = DEFAULTS["calibrate"]
     min_carriers: float | None = DEFAULTS["min_carriers"]
     spa: bool = DEFAULTS["spa"]
+    surrogates: int | str = DEFAULTS["surrogates"]
     impute: Imputation = DEFAULTS["impute"]
     marginal: bool = DEFAULTS["marginal"]
     loadings: bool = DEFAULTS["loadings"]

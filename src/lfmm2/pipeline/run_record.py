@@ -66,6 +66,8 @@ def make_record(
         thinning=choice.thinning,
         calibration=calibration,
         carriers=tested.carriers,
+        joint=tested.joint,
+        surrogates=tested.surrogates,
         scree=_describe_scree(fit),
         sweep=None if sweep is None else _describe_sweep(inputs, fit, sweep),
         imputation=describe_imputation(tested),

@@ -35,8 +35,16 @@ from lfmm2.pipeline.sample_comparison import repeats_note
 from lfmm2.pipeline.snp_choice import SnpChoice
 from lfmm2.pipeline.statistics_store import StatisticsStore, ThinnedRows, collect_statistics
 from lfmm2.pipeline.structure import describe_structure, tie_notes
+from lfmm2.pipeline.surrogates import SurrogateNull, find_cause
 from lfmm2.pipeline.thinned_scree import ThinnedScree
-from lfmm2.results import CarrierFacts, MissingCallFacts, StructureFacts, ThinningFacts
+from lfmm2.results import (
+    CarrierFacts,
+    JointFacts,
+    MissingCallFacts,
+    StructureFacts,
+    SurrogateFacts,
+    ThinningFacts,
+)
 from lfmm2.statistics import Calibration, Inflation, Sweep, SweepRow, histogram_table, sweep_table
 
 
@@ -95,6 +103,10 @@ class Tested:
         Tests that are not calibrated because of few carriers.
     structure : dict of str to StructureFacts
         How far each variable follows structure.
+    joint : JointFacts or None
+        None with one variable.
+    surrogates : SurrogateFacts or None
+        None where none were drawn.
     """
 
     store: StatisticsStore
@@ -105,6 +117,8 @@ class Tested:
     missing_calls: MissingCallFacts | None
     carriers: CarrierFacts
     structure: dict[str, StructureFacts]
+    joint: JointFacts | None
+    surrogates: SurrogateFacts | None
 
 
 def estimate_factors(
@@ -179,8 +193,10 @@ def choose_number_of_factors(
     return replace(fit, K=suggested or min(k for k in numbers.ks if k > 0))
 
 
-def run_snp_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, engine: Engine, checkpoints: Checkpoints) -> Tested:
-    """Test all SNPs in one pass, and calibrate the statistics."""
+def run_snp_tests(
+    inputs: RunInputs, choice: SnpChoice, fit: Fit, engine: Engine, checkpoints: Checkpoints
+) -> StatisticsStore:
+    """Test all SNPs in one pass; the store is to be closed by the caller."""
     test, ks, d = inputs.options.test, inputs.numbers.ks, len(inputs.variables.names)
     ploidy = inputs.tested_source.ploidy
     model: AssociationTest
@@ -192,18 +208,24 @@ def run_snp_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, engine: Engine
     fill = None
     if test.impute == "factors":
         fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))
-    store = collect_statistics(model, inputs.tested_matrix(choice.tested, engine), checkpoints, fill)
-    try:
-        return calibrate_tests(inputs, choice, fit, store)
-    except BaseException:
-        store.close()
-        raise
+    return collect_statistics(model, inputs.tested_matrix(choice.tested, engine), checkpoints, fill)
 
 
-def calibrate_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, store: StatisticsStore) -> Tested:
+def why_surrogates(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> str:
+    """Return why this run needs surrogate variables, in words; empty if it does not."""
+    if inputs.options.test.surrogates != "auto":
+        return "as asked"
+    structure = describe_structure(inputs.ridge, fit.factors, fit.K, inputs.variables.names)
+    return find_cause(structure, store.gifs(), len(inputs.variables.rows))
+
+
+def calibrate_tests(
+    inputs: RunInputs, choice: SnpChoice, fit: Fit, store: StatisticsStore, surrogates: SurrogateNull | None
+) -> Tested:
     """Calibrate the statistics of every test, with warnings, and sum up missing calls, the sweep and held-out calls."""
     test, names = inputs.options.test, inputs.variables.names
-    calibrations = store.calibrations(test.calibrate, _thinned_rows(inputs, choice))
+    tails = () if surrogates is None else surrogates.tails
+    calibrations = store.calibrations(test.calibrate, _thinned_rows(inputs, choice), tails)
     missing_calls = describe_missing_calls(store.tally, inputs.variables.iids)
     doubt = missing_calls_note(missing_calls, len(inputs.variables.rows))
     if doubt:
@@ -227,7 +249,10 @@ def calibrate_tests(inputs: RunInputs, choice: SnpChoice, fit: Fit, store: Stati
     held_out = store.held_out_error() if test.impute == "factors" else None
     # The warning of repeats was given when they were found.
     about_samples = [note for note in (repeats_note(inputs.comparison), doubt) if note]
-    return Tested(store, calibrations, sweep, held_out, about_samples + notes, missing_calls, carriers, structure)
+    return Tested(
+        store, calibrations, sweep, held_out, about_samples + notes, missing_calls, carriers, structure,
+        store.joint_facts(), None if surrogates is None else surrogates.facts,
+    )  # fmt: skip
 
 
 def _thinned_rows(inputs: RunInputs, choice: SnpChoice) -> ThinnedRows | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,19 @@ from lfmm2.files import RowStore, checksum
 from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
 from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept
+from lfmm2.pipeline.joint_rows import JointRows, sample_scatter
 from lfmm2.pipeline.missing_calls import CountedMatrix, MissingTally
-from lfmm2.results import from_json
+from lfmm2.results import JOINT_LAYOUT, JointFacts, from_json
 from lfmm2.statistics import (
     Calibration,
     MagnitudeHistogram,
+    SurrogateTail,
     SweepRow,
+    TestStatistic,
     calibrate,
+    inflation,
     measure_inflation,
+    middle_pair,
     summarise_variable,
 )
 
@@ -34,6 +39,8 @@ BLOCK_ROWS = 1 << 15
 SUM_BYTES = 1 << 20
 # Name of the note on the rows that are kept, and beginning of the names of their files.
 _NOTE = "statistics"
+# Name of the store that is filled after the pass, and computed again by a resumed run.
+_JOINT = "joint"
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,7 @@ def store_columns(columns: Columns, n_variables: int, n_loadings: int, n_held_ou
         "loadings": n_loadings,
         "held-out": n_held_out,
         **{f"sweep-{j}": n_sweep for j in range(n_variables)},
+        _JOINT: len(JOINT_LAYOUT.names) if n_variables > 1 else 0,
     }
 
 
@@ -121,6 +129,8 @@ class StatisticsStore:
         Histogram of |t| of each variable, then of sqrt(F) of the joint test.
     status_counts : ndarray of shape (len(Status),), int64
         Number of SNPs with each status.
+    joint : JointRows or None
+        What the joint table needs of each SNP, once `calibrations` was called; None with one variable.
     n_snps : int
         SNPs to be tested.
     n_rows : int
@@ -137,6 +147,8 @@ class StatisticsStore:
         self._shared, self._own = (self.columns.layout(per_variable) for per_variable in (False, True))
         self.n_snps, d = n_snps, model.n_reported
         self._shapes = store_columns(self.columns, d, model.n_loadings, n_held_out, len(model.ks))
+        self._shapes.pop(_JOINT)
+        self.joint: JointRows | None = None
         self._stores: list[RowStore] = []
         try:
             if not self._restore():
@@ -243,10 +255,13 @@ class StatisticsStore:
         self._checkpoints.keep_note(_NOTE, asdict(note), rows)
 
     def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
-        """Stream t of a variable, or sqrt(F) of the joint test if None, in the order of the SNPs.
+        """Stream t of a variable, or √D or √F of the joint test if None, in the order of the SNPs.
 
         They are NaN where the theoretical null distribution does not hold.
         """
+        if variable is None and self.joint is not None:
+            yield from self.joint.column("root", BLOCK_ROWS)
+            return
         store = self.common if variable is None else self.rows[variable]
         for rows in store.blocks(BLOCK_ROWS):
             yield self._magnitudes(rows, variable)
@@ -283,26 +298,70 @@ class StatisticsStore:
         """Residual degrees of freedom of t."""
         return self._model.df
 
-    def calibrations(self, method: str, thinned: ThinnedRows | None = None) -> list[Calibration]:
+    def gifs(self) -> Floats:
+        """Return the genomic inflation factor of each variable, by Student's t, shape (d,)."""
+        expected = self._model.null(joint=False).median_square
+        middle = [middle_pair(h, self.magnitude_blocks(v)) for v, h in enumerate(self.histograms[:-1])]
+        return np.array([inflation(pair, expected) for pair in middle])
+
+    def calibrations(
+        self, method: str, thinned: ThinnedRows | None = None, tails: Sequence[SurrogateTail] = ()
+    ) -> list[Calibration]:
         """Calibrate the tests of each variable, then the joint test, from the stored statistics.
 
         The null distributions are those of the sound statistics; the histograms count the others that are tested too.
-        With `thinned`, the inflation over these SNPs alone is measured too.
+        With the method "student" and several variables, the joint test is calibrated by the scatter of their t. With
+        `thinned`, the inflation over these SNPs alone is measured too. `tails` are those of the surrogates: of each
+        variable, then of the joint test; by default the theoretical ones.
         """
-        found = []
-        for v, histogram in zip([*range(len(self.rows)), None], self.histograms, strict=True):
-            null, blocks = self._model.null(v is None), partial(self.magnitude_blocks, v)
-            calibration = calibrate(null, method, histogram, blocks)
-            if thinned is not None:
-                of_kept = measure_inflation(null, method, partial(_selected, thinned, blocks))
-                calibration = replace(calibration, thinned=of_kept)
-            if self.columns.stand_in(v is None) is not None:
-                tested = MagnitudeHistogram()
-                for block in self.tested_blocks(v, calibration):
-                    tested.add(calibration.scores(block))
-                calibration = replace(calibration, histogram=tested)
-            found.append(calibration)
-        return found
+        of_variables = []
+        for v, histogram in enumerate(self.histograms[:-1]):
+            null = self._model.null(joint=False)
+            null = null.with_tail(tails[v].tail_df) if tails else null
+            of_variables.append(self._calibrate(null, method, histogram, v, thinned))
+        if len(self.rows) > 1:
+            self._close_joint()
+            scatter = sample_scatter(self._tested_blocks, self.histograms[-1].n) if method == "student" else None
+            path = self._checkpoints.rows_path(f"{_NOTE}-{_JOINT}")
+            self.joint = JointRows(self._tested_blocks, of_variables, scatter, self.n_snps, path)
+        histogram = self.histograms[-1] if self.joint is None else self.joint.roots
+        null = self._model.null(joint=True)
+        null = null.with_tail(tails[-1].tail_df) if tails else null
+        self._joint_calibration = self._calibrate(null, method, histogram, None, thinned)
+        return [*of_variables, self._joint_calibration]
+
+    def _calibrate(
+        self,
+        null: TestStatistic,
+        method: str,
+        histogram: MagnitudeHistogram,
+        variable: int | None,
+        thinned: ThinnedRows | None,
+    ) -> Calibration:
+        """Calibrate the test of a variable, or the joint test if None."""
+        blocks = partial(self.magnitude_blocks, variable)
+        calibration = calibrate(null, method, histogram, blocks)
+        if thinned is not None:
+            of_kept = measure_inflation(null, method, partial(_selected, thinned, blocks))
+            calibration = replace(calibration, thinned=of_kept)
+        if self.columns.stand_in(variable is None) is not None:
+            tested = MagnitudeHistogram()
+            for block in self.tested_blocks(variable, calibration):
+                tested.add(calibration.scores(block))
+            calibration = replace(calibration, histogram=tested)
+        return calibration
+
+    def joint_facts(self) -> JointFacts | None:
+        """Return the facts of the joint test for the record; None with one variable, or before `calibrations`."""
+        return None if self.joint is None else self.joint.facts(self._joint_calibration, BLOCK_ROWS)
+
+    def _tested_blocks(self) -> Iterator[tuple[Floats, Floats]]:
+        """Stream t (b, d) of all variables and F (b,), NaN where they are not calibrated, in the order of the SNPs."""
+        of_variable, of_all = self.columns.calibrated(joint=False), self.columns.calibrated(joint=True)
+        stores = [store.blocks(BLOCK_ROWS) for store in (self.common, *self.rows)]
+        for common, *rows in zip(*stores, strict=True):
+            t = np.column_stack([self._own.column(of, of_variable) for of in rows])
+            yield t, self._shared.column(common, of_all)
 
     def sweep(self, method: str) -> list[list[SweepRow]]:
         """Summarise the sweep: for each variable, a row for each column of ``t_by_k`` of the model."""
@@ -322,6 +381,13 @@ class StatisticsStore:
         """Close the stores, which frees their memory and closes their files."""
         for store in self._stores:
             store.close()
+        self._close_joint()
+
+    def _close_joint(self) -> None:
+        """Forget the rows of the joint test."""
+        if self.joint is not None:
+            self.joint.rows.close()
+            self.joint = None
 
 
 def _selected(thinned: ThinnedRows, blocks: Callable[[], Iterator[Floats]]) -> Iterator[Floats]:

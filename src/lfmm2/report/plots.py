@@ -174,7 +174,9 @@ def _contig_axis(axes: Any, layout: Layout) -> None:
 def qq(run: AnyRun | TableSummary, variable: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the observed -log10 p against those expected of uniform p: raw and, if the run has them, calibrated.
 
-    The band holds each order statistic of independent p with probability 95 %. Parameters are those of `manhattan`.
+    The band holds each order statistic of independent p with probability 95 %. A line shows the calibrated p of the
+    surrogate variables, if the run has drawn some: the null that SNPs should follow. Parameters are those of
+    `manhattan`.
     """
     table = _summarise(run, variable)
     with canvas(ax, 4.6, 4.2) as axes:
@@ -194,6 +196,8 @@ def qq(run: AnyRun | TableSummary, variable: str | None = None, ax: Axes | None 
             axes.plot(raw.expected, raw.observed, "o", color=GREY, label="raw", **style)
         label = "calibrated" if table.is_calibrated else "raw"
         axes.plot(points.expected, points.observed, "o", color=COLOURS[0], label=label, **style)
+        if (null := table.surrogates) is not None and null.expected:
+            axes.plot(null.expected, null.observed, "-", color=COLOURS[1], linewidth=1.2, label="surrogates")
         axes.set_xlim(0, 1.03 * top)
         axes.set_ylim(0, 1.05 * max(float(points.observed[0]), float(raw.observed[0]), float(points.high[0])))
         axes.legend(loc="upper left")

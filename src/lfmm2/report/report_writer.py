@@ -306,6 +306,10 @@ def _draw_table(kind: str, table: TableSummary) -> tuple[Axes, str, str]:
         return plots.manhattan(table), f"Manhattan plot of {name}: {counts}{strongest}", caption
     if kind == "qq":
         caption = "Grey: 95 % band of independent p. SNPs in linkage disequilibrium leave it more easily."
+        if table.surrogates is not None:
+            caption += (
+                " Line: surrogate variables, which follow structure as the variables do and no SNP is associated with."
+            )
         return plots.qq(table), f"QQ plot of {name}, {sets} of {counted(table.n_tested, 'SNP')}", caption
     caption = "Flat but for a peak at 0 if the null is right; a hump or a slope says it is not."
     return plots.p_histogram(table), f"Histogram of the {sets} of {name}", caption

@@ -26,6 +26,7 @@ from lfmm2.report.picture_sums import (
     Strongest,
 )
 from lfmm2.results import AnyRun, open_run
+from lfmm2.statistics import SurrogateTail
 
 #: Bases on either side of a SNP within which other SNPs are its neighbours.
 NEIGHBOURHOOD = 50_000
@@ -129,6 +130,8 @@ class TableSummary:
         One for each of `FDR_LEVELS`.
     loci : tuple of Locus
         Top loci, the strongest first.
+    surrogates : SurrogateTail, optional
+        Null distribution by surrogate variables; None if none were drawn.
     """
 
     name: str
@@ -146,6 +149,7 @@ class TableSummary:
     p_counts: Ints
     discoveries: tuple[Discoveries, ...]
     loci: tuple[Locus, ...]
+    surrogates: SurrogateTail | None = None
 
     @property
     def strong_from(self) -> float:
@@ -211,6 +215,7 @@ def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> Tab
         p_counts=p_counts[p_column],
         discoveries=discoveries.finish(),
         loci=tuple(_find_loci(strongest, manhattan, contigs, layout)),
+        surrogates=None if run.record.surrogates is None else run.record.surrogates.tails.get(name),
     )
 
 

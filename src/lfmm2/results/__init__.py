@@ -14,11 +14,13 @@ from lfmm2.results.record import (
     GenotypesUsed,
     ImputationFacts,
     InputFile,
+    JointFacts,
     MissingCallFacts,
     RunRecord,
     SampleFilterFacts,
     ScreeFacts,
     StructureFacts,
+    SurrogateFacts,
     SweepFacts,
     ThinningFacts,
     WrittenFile,
@@ -27,14 +29,22 @@ from lfmm2.results.record import (
 from lfmm2.results.run_log import as_log, carrier_lines, describe_axes, describe_flat, result_lines, sample_lines
 from lfmm2.results.stored_record import open_record, verify
 from lfmm2.results.stored_run import BLOCK_ROWS, AnyRun, StoredRun, open_run
-from lfmm2.results.tables import loadings_schema, loadings_table, statistics_table, table_schema
+from lfmm2.results.tables import (
+    JOINT_LAYOUT,
+    JointScores,
+    loadings_schema,
+    loadings_table,
+    statistics_table,
+    table_schema,
+)
 
 __all__ = [
-    "BLOCK_ROWS", "FIXED_ENDINGS", "SMALL_ENDINGS", "AnyRun", "AssociationResult", "CalibrationFacts",
-    "CarrierFacts", "CollinearityFacts", "ComparisonFacts", "FactorFacts", "FilterFacts", "GenotypesUsed",
-    "ImputationFacts", "InputFile", "MemorySource", "MissingCallFacts", "RunRecord", "SampleFilterFacts",
-    "ScreeFacts", "StoredRun", "StructureFacts", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log",
-    "carrier_lines", "describe_axes", "describe_flat", "find_former_files", "find_inputs", "from_json",
-    "loadings_schema", "loadings_table", "open_record", "open_run", "pack_factors", "read_factors", "read_results",
-    "result_lines", "sample_lines", "statistics_table", "table_schema", "unpack_factors", "verify", "write_factors",
+    "BLOCK_ROWS", "FIXED_ENDINGS", "JOINT_LAYOUT", "SMALL_ENDINGS", "AnyRun", "AssociationResult",
+    "CalibrationFacts", "CarrierFacts", "CollinearityFacts", "ComparisonFacts", "FactorFacts", "FilterFacts",
+    "GenotypesUsed", "ImputationFacts", "InputFile", "JointFacts", "JointScores", "MemorySource",
+    "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun", "StructureFacts",
+    "SurrogateFacts", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log", "carrier_lines", "describe_axes",
+    "describe_flat", "find_former_files", "find_inputs", "from_json", "loadings_schema", "loadings_table",
+    "open_record", "open_run", "pack_factors", "read_factors", "read_results", "result_lines", "sample_lines",
+    "statistics_table", "table_schema", "unpack_factors", "verify", "write_factors",
 ]  # fmt: skip

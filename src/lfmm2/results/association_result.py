@@ -21,13 +21,15 @@ from lfmm2.files import read_columns
 from lfmm2.model import Column, Columns, LatentFactors, Origin, Scree, Tables
 from lfmm2.results.file_names import FIXED_ENDINGS, SMALL_ENDINGS
 from lfmm2.results.stored_run import StoredRun
-from lfmm2.results.tables import column_types, loadings_array, statistics_table, tested_statistic
+from lfmm2.results.tables import JointScores, column_types, loadings_array, statistics_table, tested_statistic
 from lfmm2.statistics import Calibration, CalibrationSummary, Sweep, distributions
 
 # The table of a scree without axes.
 NO_AXES = pa.table(
     {name: pa.array([], pa.float64()) for name in ("EIGENVALUE", "SHARE", "BULK_EDGE", "TW_STATISTIC", "TW_P")}
 )
+# Message where the joint table of a run of one variable is asked for.
+_NO_JOINT_TABLE = "a run of one variable has no joint table; its F is the square of t"
 
 
 class ResultSource(Protocol):
@@ -70,6 +72,8 @@ class MemorySource:
     counts_a1 : bool
         True if the counted allele is A1 of the variants, not A2.
     loadings : ndarray of shape (n_snps, K), optional
+    joint : JointScores, optional
+        Stored values of the joint test; None with one variable, which has no joint table.
     scree : Scree, optional
     """
 
@@ -82,11 +86,13 @@ class MemorySource:
         calibrations: list[Calibration],
         counts_a1: bool,
         loadings: Floats | None = None,
+        joint: JointScores | None = None,
         scree: Scree | None = None,
     ) -> None:
         self.columns = columns
         self.loadings = loadings
         self.scree = scree
+        self._joint = joint
         self._common = common
         self._rows = rows
         self._variants = variants
@@ -102,13 +108,18 @@ class MemorySource:
         rows, calibration = self._of_test(variable)
         if column.origin is Origin.MODEL:
             return self.columns.stored(column.attribute, self._common, rows).copy()
-        values: Floats = getattr(tested_statistic(self.columns, self._common, rows, calibration), column.attribute)
+        tested = tested_statistic(self.columns, self._common, rows, calibration, scores=self._joint)
+        values: Floats = getattr(tested, column.attribute)
         return values
 
     def table(self, variable: int | None) -> pa.Table:
         """Compute the table."""
+        if variable is None and self._joint is None:
+            raise UsageError(_NO_JOINT_TABLE)
         rows, calibration = self._of_test(variable)
-        return statistics_table(self.columns, self._variants(), self._common, rows, calibration, self._counts_a1)
+        return statistics_table(
+            self.columns, self._variants(), self._common, rows, calibration, self._counts_a1, scores=self._joint
+        )
 
     def _of_test(self, variable: int | None) -> tuple[Floats | None, Calibration]:
         """Return rows and calibration of a variable; or None and the joint calibration, as that test has no rows."""
@@ -156,7 +167,7 @@ class FileSource:
     def table(self, variable: int | None) -> pa.Table:
         """Read the whole file."""
         if variable is None and self._joint is None:
-            raise UsageError("a run of one variable has no joint table; its F is the square of t")
+            raise UsageError(_NO_JOINT_TABLE)
         return self._read(self._joint if variable is None else self._tables[variable], None)
 
     def _read(self, path: Path | None, names: list[str] | None) -> pa.Table:
@@ -341,7 +352,7 @@ class AssociationResult:
 
     @property
     def p_calibrated(self) -> Floats:
-        """Calibrated p of t, by default the p of t² / GIF as χ²₁, shape (n_snps, d)."""
+        """Calibrated p of t, by default Student's of t / √GIF, shape (n_snps, d)."""
         return self._values("p_calibrated")
 
     @property
@@ -376,13 +387,23 @@ class AssociationResult:
 
     @property
     def f_p_calibrated(self) -> Floats:
-        """Calibrated p of `f_stat`, shape (n_snps,)."""
+        """Calibrated p of the joint test, by default of the t whitened by their scatter, shape (n_snps,)."""
         return self._values("f_p_calibrated")
 
     @property
     def f_q(self) -> Floats:
         """Benjamini-Hochberg q of `f_p_calibrated`, shape (n_snps,)."""
         return self._values("f_q")
+
+    @property
+    def min_p(self) -> Floats:
+        """Smallest calibrated p over the variables, times their number and at most 1, shape (n_snps,)."""
+        return self._values("min_p")
+
+    @property
+    def min_q(self) -> Floats:
+        """Benjamini-Hochberg q of `min_p`, shape (n_snps,)."""
+        return self._values("min_q")
 
     @property
     def scree(self) -> Scree | None:

@@ -19,7 +19,7 @@ import numpy as np
 from lfmm2._words import shortened, some_of
 from lfmm2.errors import MalformedInputError
 from lfmm2.genotypes import PassRecord
-from lfmm2.statistics import CalibrationSummary, FlatStretch
+from lfmm2.statistics import CalibrationSummary, FlatStretch, SurrogateTail
 
 # Marks a dict whose entries stand in the JSON beside the other fields, without the name of this one.
 _INLINE = {"inline": True}
@@ -264,6 +264,52 @@ class CarrierFacts:
 
 
 @dataclass(frozen=True)
+class JointFacts:
+    """The joint test of several variables beside the smallest p over them.
+
+    Attributes
+    ----------
+    scatter : list of list of float or None
+        Scatter of the t of the variables, by which the joint test is calibrated, see `JointScatter`; None if it is
+        calibrated by one inflation factor.
+    n_sampled : int
+        SNPs from which the scatter was estimated.
+    n_joint, n_smallest : int
+        SNPs with Q and with MIN_Q below 0.05.
+    """
+
+    scatter: list[list[float]] | None
+    n_sampled: int
+    n_joint: int
+    n_smallest: int
+
+
+@dataclass(frozen=True)
+class SurrogateFacts:
+    """What surrogate variables say of the tails of the tests.
+
+    Attributes
+    ----------
+    n_surrogates : int
+        Surrogates of each kind.
+    kinds : list of str
+        "samples", and "places" if samples share their values.
+    n_snps : int
+        SNPs that were tested with them.
+    reason : str
+        Why they were drawn.
+    tails : dict of str to SurrogateTail
+        Null distribution of each variable, and of "joint" if there are several.
+    """
+
+    n_surrogates: int
+    kinds: list[str]
+    n_snps: int
+    reason: str
+    tails: dict[str, SurrogateTail]
+
+
+@dataclass(frozen=True)
 class ScreeFacts:
     """Axes of structure by Tracy-Widom, and the SNPs whose eigenvalues were tested.
 
@@ -379,7 +425,7 @@ class RunRecord:
     sample_filter, missing_calls : optional
         Samples left out by --mind, and missing rates of the samples in use; None without --mind, or where genotypes do
         not count missing calls by sample.
-    filters, thinning, scree, sweep, imputation : optional
+    filters, thinning, joint, surrogates, scree, sweep, imputation : optional
         None where the run had no such thing.
     calibration : CalibrationFacts
     carriers : CarrierFacts
@@ -420,6 +466,8 @@ class RunRecord:
     thinning: ThinningFacts | None
     calibration: CalibrationFacts
     carriers: CarrierFacts
+    joint: JointFacts | None
+    surrogates: SurrogateFacts | None
     scree: ScreeFacts | None
     sweep: SweepFacts | None
     imputation: ImputationFacts | None

@@ -155,6 +155,17 @@ def _test_lines(record: RunRecord) -> dict[str, str]:
         thinned = with_error(test.gif_thinned, test.gif_thinned_se)
         over_thinned = f", over thinned SNPs {thinned}" if math.isfinite(test.gif_thinned) else ""
         lines[f"GIF of {name}"] = with_error(test.gif, test.gif_se) + over_thinned
+    if (joint := record.joint) is not None:
+        by = "F" if joint.scatter is None else "the scatter of all t"
+        lines["joint test"] = (
+            f"{with_spaces(joint.n_joint)} SNPs with Q < 0.05 by {by}, {with_spaces(joint.n_smallest)} with "
+            "MIN_Q < 0.05 by the smallest p over the variables"
+        )
+    if (drawn := record.surrogates) is not None:
+        dfs = ", ".join(f"{tail.tail_df:.3g} for {name}" for name, tail in drawn.tails.items())
+        kinds = " and ".join(f"{drawn.n_surrogates} of {kind}" for kind in drawn.kinds)
+        lines["surrogates"] = f"{kinds}, {with_spaces(drawn.n_snps)} SNPs ({drawn.reason})"
+        lines["df of the tails"] = f"{dfs}; {record.df} without structure"
     for name, test in tests.items():
         if test.method == "empirical-null":
             null = f"N({_format_number(test.mean, '.3f')}, {_format_number(test.sd, '.3f')}²)"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 
 from lfmm2._typing import Floats
-from lfmm2.model import COLUMNS, Column, Columns, Origin
-from lfmm2.statistics import Calibration, benjamini_hochberg
+from lfmm2.model import COLUMNS, Column, Columns, Origin, RowLayout
+from lfmm2.statistics import Calibration, benjamini_hochberg, distributions
+
+#: Order of the stored values of the joint test, computed when all SNPs are tested: the value that is calibrated, √D or
+#: √F, and -log₁₀ of the smallest p over the variables, times their number.
+JOINT_LAYOUT = RowLayout(("root", "neg_log10_min_p"))
 
 # Columns of the table of loadings before V1, V2, ..., which name the SNP and its alleles.
 _VARIANT_COLUMNS = tuple(column.name for column in COLUMNS if column.origin is Origin.VARIANTS)
@@ -100,6 +105,72 @@ class CalibratedStatistic:
         return self._calibration.local_fdr(self._magnitudes)
 
 
+@dataclass(frozen=True)
+class JointScores:
+    """What the joint table needs of some SNPs beside F.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n, 2), float64
+        In the order of `JOINT_LAYOUT`.
+    q_of_smallest : callable, optional
+        Returns Benjamini-Hochberg q of ``neg_log10_min_p``; needed if the rows are those of some of the SNPs only.
+    """
+
+    rows: Floats
+    q_of_smallest: Callable[[Floats], Floats] | None = None
+
+    @property
+    def roots(self) -> Floats:
+        """Return the values that are calibrated."""
+        return JOINT_LAYOUT.column(self.rows, "root")
+
+    @property
+    def neg_log10_min_p(self) -> Floats:
+        """Return -log₁₀ of the smallest p over the variables, times their number."""
+        return JOINT_LAYOUT.column(self.rows, "neg_log10_min_p")
+
+    @cached_property
+    def min_p(self) -> Floats:
+        """Return the smallest p over the variables, times their number."""
+        return distributions.p_of_neg_log10(self.neg_log10_min_p)
+
+    @property
+    def min_q(self) -> Floats:
+        """Return Benjamini-Hochberg q of `min_p`."""
+        if self.q_of_smallest is None:
+            return benjamini_hochberg(self.min_p)
+        return self.q_of_smallest(self.neg_log10_min_p)
+
+
+class JointTest(CalibratedStatistic):
+    """F of all variables, whose calibrated values come from stored `scores`, with the smallest p over the variables."""
+
+    def __init__(
+        self,
+        f: Floats,
+        calibration: Calibration,
+        scores: JointScores,
+        q_of_scores: Callable[[Floats], Floats] | None = None,
+    ) -> None:
+        super().__init__(f, calibration, q_of_scores)
+        self._joint = scores
+
+    @property
+    def _magnitudes(self) -> Floats:
+        return self._joint.roots
+
+    @property
+    def min_p(self) -> Floats:
+        """Return the smallest calibrated p over the variables, times their number."""
+        return self._joint.min_p
+
+    @property
+    def min_q(self) -> Floats:
+        """Return Benjamini-Hochberg q of `min_p`."""
+        return self._joint.min_q
+
+
 def table_schema(columns: Columns, joint: bool) -> pa.Schema:
     """Return the schema of the table of a variable, or of the joint test."""
     return pa.schema([_make_field(column) for column in columns.of_table(joint)])
@@ -116,12 +187,16 @@ def tested_statistic(
     rows: Floats | None,
     calibration: Calibration,
     q_of_scores: Callable[[Floats], Floats] | None = None,
+    scores: JointScores | None = None,
 ) -> CalibratedStatistic:
     """Return the tested statistic of the table of a variable, or of the joint table; see `statistics_table`."""
     joint = rows is None
     statistic, sound = (
         columns.stored(name, common, rows) for name in (columns.tested(joint), columns.calibrated(joint))
     )
+    if joint:
+        assert scores is not None
+        return JointTest(statistic, calibration, scores, q_of_scores)
     stand_in = None if (name := columns.stand_in(joint)) is None else columns.stored(name, common, rows)
     return CalibratedStatistic(statistic, calibration, q_of_scores, sound, stand_in)
 
@@ -134,6 +209,7 @@ def statistics_table(
     calibration: Calibration,
     counts_a1: bool,
     q_of_scores: Callable[[Floats], Floats] | None = None,
+    scores: JointScores | None = None,
 ) -> pa.Table:
     """Return the table of one variable, or of the joint test, for some SNPs.
 
@@ -149,9 +225,11 @@ def statistics_table(
         See `CalibratedStatistic`.
     counts_a1 : bool
         True if the counted allele is A1 of the .bim, not A2.
+    scores : JointScores, optional
+        Stored values of the joint test, needed for its table.
     """
     joint = rows is None
-    tested = tested_statistic(columns, common, rows, calibration, q_of_scores)
+    tested = tested_statistic(columns, common, rows, calibration, q_of_scores, scores)
     variant_values = _variant_values(variants, counts_a1)
     arrays = []
     for column in columns.of_table(joint):

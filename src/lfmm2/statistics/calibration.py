@@ -3,11 +3,12 @@
 The statistics of one test (t of a variable, or F of all) are counted in a histogram. Their null distribution is read
 from the middle of it, where few SNPs are associated:
 
-* ``student``: t / √GIF is Student's t, and F / GIF is F. GIF is the median of t² or F over the median of F(1, df) or
-  F(d, df). Inflation widens the null, and leaves its tails as heavy as few degrees of freedom make them.
+* ``student``: t / √GIF is Student's t, and D / GIF is F. GIF is the median of t² or D over the median of F(1, df) or
+  F(d, df). Inflation widens the null, and leaves its tails as heavy as few degrees of freedom make them. D stands for
+  F, with the scatter of the t in place of their theoretical covariance, see `lfmm2.statistics.joint_scatter`.
 * ``chi2``: t² / GIF is χ²₁, as in R's lfmm, with the GIF of Devlin and Roeder (1999), whose median is that of χ²₁. With
-  few degrees of freedom its p are too small: with 20 of them a p of 1e-5 should be 2.2e-4. The joint test is as for
-  ``student``.
+  few degrees of freedom its p are too small: with 20 of them a p of 1e-5 should be 2.2e-4. In the joint test F / GIF
+  is F.
 * ``empirical-null``: N(δ, σ²), fitted to the centre of z (Efron 2004), the normal score with the tail probability of t
   or F. Then (t − δ)/σ is Student, or (z − δ)/σ of F is N(0, 1).
 * ``none``: t is Student, F is F.
@@ -64,6 +65,9 @@ class TestStatistic(Protocol):
     def for_method(self, method: str) -> TestStatistic:
         """Return the statistic with the null distribution that a method of calibration takes for it."""
 
+    def with_tail(self, tail_df: float) -> TestStatistic:
+        """Return the statistic with tails, divided by its inflation, of so many degrees of freedom, at most its own."""
+
     def z(self, values: Floats) -> Floats:
         """Return the normal score with the same tail probability."""
 
@@ -86,17 +90,29 @@ class StudentStatistic:
     df : int
     large_sample : bool
         True if t², divided by its inflation, is taken as χ²₁ whatever `df` is.
+    tail_df : float, optional
+        Degrees of freedom of t divided by its inflation, where surrogate variables have shown that its tails are
+        heavier than those of `df`; None where they are those of `df`.
     """
 
     df: int
     large_sample: bool = False
+    tail_df: float | None = None
+
+    @property
+    def inflated_df(self) -> float:
+        """Degrees of freedom of t divided by its inflation."""
+        return self.df if self.tail_df is None else self.tail_df
 
     @property
     def median_square(self) -> float:
-        return CHI2_1_MEDIAN if self.large_sample else float(special.stdtrit(self.df, 0.75) ** 2)
+        return CHI2_1_MEDIAN if self.large_sample else float(special.stdtrit(self.inflated_df, 0.75) ** 2)
 
     def for_method(self, method: str) -> StudentStatistic:
         return replace(self, large_sample=method == "chi2")
+
+    def with_tail(self, tail_df: float) -> StudentStatistic:
+        return replace(self, tail_df=tail_df if tail_df < self.df else None)
 
     def magnitudes(self, statistic: Floats) -> Floats:
         return statistic
@@ -110,26 +126,41 @@ class StudentStatistic:
     def p(self, values: Floats, gif: float | None) -> Floats:
         deflated = values if gif is None else _deflated(np.abs(values), gif)
         if gif is None or not self.large_sample:
-            return distributions.student_p(deflated, self.df)
+            return distributions.student_p(deflated, self.df if gif is None else self.inflated_df)
         return distributions.chi2_1_p(deflated)
 
     def neg_log10_p(self, values: Floats, gif: float | None) -> Floats:
         deflated = values if gif is None else _deflated(np.abs(values), gif)
         if gif is None or not self.large_sample:
-            return distributions.student_neg_log10_p(deflated, self.df)
+            return distributions.student_neg_log10_p(deflated, self.df if gif is None else self.inflated_df)
         return distributions.chi2_1_neg_log10_p(deflated)
 
     def z_inflated(self, values: Floats, gif: float) -> Floats:
         deflated = _deflated(values, gif)
-        return deflated if self.large_sample else distributions.student_z(deflated, self.df)
+        return deflated if self.large_sample else distributions.student_z(deflated, self.inflated_df)
 
 
 @dataclass(frozen=True)
 class JointStatistic:
-    """F of d variables together with (d, df) degrees of freedom; its test is one-sided, and its values are sqrt(F)."""
+    """F of d variables together with (d, df) degrees of freedom; its test is one-sided, and its values are sqrt(F).
+
+    D of `JointScatter` takes the place of F where t is whitened by its scatter: D divided by its inflation is F too.
+
+    Attributes
+    ----------
+    n_variables, df : int
+    tail_df : float, optional
+        Second degrees of freedom of the value divided by its inflation, as in `StudentStatistic`.
+    """
 
     n_variables: int
     df: int
+    tail_df: float | None = None
+
+    @property
+    def inflated_df(self) -> float:
+        """Second degrees of freedom of a value divided by its inflation."""
+        return self.df if self.tail_df is None else self.tail_df
 
     def magnitudes(self, statistic: Floats) -> Floats:
         return np.sqrt(statistic)
@@ -140,22 +171,27 @@ class JointStatistic:
 
     @property
     def median_square(self) -> float:
-        return float(special.fdtri(self.n_variables, self.df, 0.5))
+        return float(special.fdtri(self.n_variables, self.inflated_df, 0.5))
 
     def for_method(self, method: str) -> JointStatistic:
         return self
+
+    def with_tail(self, tail_df: float) -> JointStatistic:
+        return replace(self, tail_df=tail_df if tail_df < self.df else None)
 
     def z(self, values: Floats) -> Floats:
         return distributions.f_z(values**2, self.n_variables, self.df)
 
     def p(self, values: Floats, gif: float | None) -> Floats:
-        return distributions.f_p(_deflated_f(values, gif), self.n_variables, self.df)
+        df = self.df if gif is None else self.inflated_df
+        return distributions.f_p(_deflated_f(values, gif), self.n_variables, df)
 
     def neg_log10_p(self, values: Floats, gif: float | None) -> Floats:
-        return distributions.f_neg_log10_p(_deflated_f(values, gif), self.n_variables, self.df)
+        df = self.df if gif is None else self.inflated_df
+        return distributions.f_neg_log10_p(_deflated_f(values, gif), self.n_variables, df)
 
     def z_inflated(self, values: Floats, gif: float) -> Floats:
-        return distributions.f_z(_deflated_f(values, gif), self.n_variables, self.df)
+        return distributions.f_z(_deflated_f(values, gif), self.n_variables, self.inflated_df)
 
 
 def _deflated(values: Floats, gif: float) -> Floats:
@@ -310,8 +346,9 @@ class Calibration:
         assert isinstance(self.statistic, StudentStatistic)
         if self.statistic.large_sample:
             return np.asarray(-special.ndtri(p / 2) * np.sqrt(self.gif))
-        width = 1.0 if self._gif_used is None else np.sqrt(self.gif)
-        return np.asarray(special.stdtrit(self.statistic.df, 1 - p / 2) * width)
+        if self._gif_used is None:
+            return np.asarray(special.stdtrit(self.statistic.df, 1 - p / 2))
+        return np.asarray(special.stdtrit(self.statistic.inflated_df, 1 - p / 2) * np.sqrt(self.gif))
 
     def local_fdr(self, values: Floats) -> Floats:
         """Return the probability that a SNP with this value is null (Efron 2004); NaN without a statistic."""

@@ -337,6 +337,11 @@ def f_z(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Floats:
     return z
 
 
+def p_of_neg_log10(neg_log10_p: ArrayLike) -> Floats:
+    """Return p of -log₁₀ p; 0 where p is below the smallest double."""
+    return np.asarray(np.power(10.0, -_array(neg_log10_p)))
+
+
 def _upper_score(p: Floats, far: BoolArray, log_p_far: Floats, log_sides: float) -> Floats:
     """Return −Φ⁻¹(p/sides) for a tail as `_student_tail` and `_f_tail` return it; `log_sides` is ln(sides)."""
     z = _array(-special.ndtri(p * np.exp(-log_sides)))

@@ -173,6 +173,28 @@ def summarise_variable(
     ]
 
 
+def count_discoveries(
+    histogram: MagnitudeHistogram, blocks: Iterable[Floats], p_of: Callable[[Floats], Floats]
+) -> tuple[int, ...]:
+    """Count the tests with a Benjamini-Hochberg q below each of `LEVELS`.
+
+    Parameters
+    ----------
+    histogram : MagnitudeHistogram
+        Of all scores.
+    blocks : iterable of ndarray, float64
+        The scores again, read once; NaN is no test.
+    p_of : callable
+        Returns p of scores, which falls as they grow.
+    """
+    column = _Column(histogram)
+    column.want_discoveries(p_of)
+    for block in blocks:
+        column.hold(block)
+    column.finish()
+    return tuple(column.n_discoveries(p_of, level) for level in LEVELS)
+
+
 def _count_scores(blocks: Blocks, columns: list[_Column], calibrations: list[Calibration], n: int) -> list[_Column]:
     """Return columns with histograms of the calibrated scores: those of |t| where |t| are the scores."""
     if not any(calibration.signed_scores for calibration in calibrations):
@@ -242,6 +264,7 @@ class _Column:
         self._values = np.empty(0)
         self._ends = np.empty(0, np.int64)
         self._thresholds = np.empty(0)
+        self._reached = np.zeros(1, np.int64)
         self._at_threshold: Bools = np.zeros(len(histogram.counts), np.bool_)
 
     @cached_property
