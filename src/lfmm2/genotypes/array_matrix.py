@@ -18,6 +18,7 @@ from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts
 from lfmm2.genotypes.segments import (
     ALL_SNPS,
     NO_KEEPER,
+    SEGMENT_SNPS,
     PassKeeper,
     SegmentedPass,
     SegmentSums,
@@ -189,7 +190,7 @@ class ArrayMatrix:
     ) -> Floats:
         """Return C = Y Yᵀ, (n_samples, n_samples), of all SNPs up to the end of the range."""
         left, C = begin_gram(
-            snps.within(self.n_snps, RESTART_SNPS), before, lambda: np.zeros((self.n_samples,) * 2), keeper
+            snps.within(self.n_snps, SEGMENT_SNPS), before, lambda: np.zeros((self.n_samples,) * 2), keeper
         )
         for first, *_, block in self._blocks(label, left):
             C += block.T @ block

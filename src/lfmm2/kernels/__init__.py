@@ -1,5 +1,5 @@
-"""Compiled loops over packed genotypes, beside those of `lfmm2._core`: missing calls filled and counted, linkage."""
+"""Compiled loops over packed genotypes, beside those of `lfmm2._core`: Gram matrix, missing calls, linkage."""
 
-from lfmm2.kernels import _impute, _ld, _missing
+from lfmm2.kernels import _gram, _impute, _ld, _missing
 
-__all__ = ["_impute", "_ld", "_missing"]
+__all__ = ["_gram", "_impute", "_ld", "_missing"]
