@@ -23,9 +23,9 @@
 #define LFMM2_COLUMNS 3
 /* Samples of an edge of a square of the matrix, a multiple of both. */
 #define LFMM2_EDGE 48
-/* Fixed point of the parts due to missing calls. They are at most 2, so that 60 of them fit into 32 bits. */
-#define LFMM2_POINT 16777216.0
-#define LFMM2_MOST_ADDED 60
+/* Fixed point of the parts due to missing calls. They are at most 2, so that 30 of them fit into 32 bits. */
+#define LFMM2_POINT 33554432.0
+#define LFMM2_MOST_ADDED 30
 
 #if defined(__GNUC__) || defined(__clang__)
 #define LFMM2_VECTORS 1
