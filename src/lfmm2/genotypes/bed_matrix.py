@@ -61,7 +61,7 @@ def _clear_upper(C: Floats) -> None:
 def counted_bytes(n_samples: int, n_threads: int) -> int:
     """Return the bytes of the workspaces that count the bits of a panel, with all of its calls missing."""
     planes, sums, starts, tables = _gram.workspace_shapes(n_samples, n_threads)
-    return doubles(planes, sums, starts) + doubles(tables) // 2 + 2 * n_samples * _gram.PART_SNPS
+    return doubles(planes, sums, starts, tables) + 2 * n_samples * _gram.PART_SNPS
 
 
 def _mirror(C: Floats) -> None:
@@ -272,7 +272,7 @@ class BedMatrix:
         """
         n, n_threads = self.n_samples, self.engine.n_threads
         shapes = _gram.workspace_shapes(n, n_threads)
-        kinds = (np.uint64, np.float64, np.int64, np.int32)
+        kinds = (np.uint64, np.float64, np.int64, np.float64)
         work = [np.empty(shape, kind) for shape, kind in zip(shapes, kinds, strict=True)]
 
         def add(first: int, packed: Packed, C: Floats, end: int) -> None:

@@ -5,8 +5,8 @@
 
        |h_i h_k| - 2 |h_i h_k (s_i xor s_k)|
 
-   and a missing call has h = 0, so that it needs no plane of its own. All sums are of integers, so every variant gives
-   the same. The variant is chosen when the module is loaded; the package is built for the baseline of its platform. */
+   and a missing call has h = 0, so that it needs no plane of its own. Sums are of integers, or added in one order, so
+   every variant gives the same. The variant is chosen when the module is loaded; the package is built for the baseline of its platform. */
 
 #ifndef LFMM2_GRAM_H
 #define LFMM2_GRAM_H
@@ -23,14 +23,10 @@
 #define LFMM2_COLUMNS 3
 /* Samples of an edge of a square of the matrix, a multiple of both. */
 #define LFMM2_EDGE 48
-/* Fixed point of the parts due to missing calls. They are at most 2, so that 30 of them fit into 32 bits. */
-#define LFMM2_POINT 33554432.0
-#define LFMM2_MOST_ADDED 30
-
 #if defined(__GNUC__) || defined(__clang__)
 #define LFMM2_VECTORS 1
-/* Sixteen numbers of 32 bits, in as many registers as it takes; they need not be aligned. */
-typedef int32_t lfmm2_i32x16 __attribute__((vector_size(64), aligned(4)));
+/* Eight doubles, in as many registers as it takes; they need not be aligned. */
+typedef double lfmm2_f64x8 __attribute__((vector_size(64), aligned(8)));
 #define LFMM2_INLINE static inline __attribute__((always_inline))
 #else
 #define LFMM2_VECTORS 0
@@ -44,10 +40,8 @@ typedef void (*lfmm2_block_multiplier)(const uint64_t *rows, const uint64_t *col
 /* Word `word` of the planes of the samples of a strip, from up to 64 SNPs `n_bytes` apart. */
 typedef void (*lfmm2_plane_writer)(const uint8_t *packed, ptrdiff_t n_bytes, int n_snps, int strip_bytes,
                                    int n_samples, uint64_t *planes, ptrdiff_t stride, ptrdiff_t plane);
-/* Add the rows of a table that are listed to sums of 64 numbers. */
-typedef void (*lfmm2_row_adder)(const int32_t *table, const uint16_t *rows, ptrdiff_t n_rows, double *sums);
-/* Look up 64 calls of 16 bytes in four numbers. */
-typedef void (*lfmm2_strip_decoder)(const uint8_t *bytes, const int32_t *values, int32_t *out);
+/* Add the rows of a table that are listed to 64 sums, one after the other. */
+typedef void (*lfmm2_row_adder)(const double *table, const uint16_t *rows, ptrdiff_t n_rows, double *sums);
 
 /* --- any processor ----------------------------------------------------------------------------------------- */
 
@@ -119,42 +113,33 @@ static void lfmm2_write_planes_baseline(const uint8_t *packed, ptrdiff_t n_bytes
     }
 }
 
-LFMM2_INLINE void lfmm2_add_rows_any(const int32_t *table, const uint16_t *rows, ptrdiff_t n_rows, double *sums) {
-    for (ptrdiff_t first = 0; first < n_rows; first += LFMM2_MOST_ADDED) {
-        const ptrdiff_t stop = first + LFMM2_MOST_ADDED < n_rows ? first + LFMM2_MOST_ADDED : n_rows;
-        int32_t added[LFMM2_STRIP];
+LFMM2_INLINE void lfmm2_add_rows_any(const double *table, const uint16_t *rows, ptrdiff_t n_rows, double *sums) {
 #if LFMM2_VECTORS
-        lfmm2_i32x16 a = {0}, b = {0}, c = {0}, d = {0};
-        for (ptrdiff_t e = first; e < stop; e++) {
-            const lfmm2_i32x16 *row = (const lfmm2_i32x16 *)(table + (ptrdiff_t)LFMM2_STRIP * rows[e]);
+    /* Half of a strip at a time, which is what the registers of AVX2 hold. */
+    for (int half = 0; half < LFMM2_STRIP; half += LFMM2_STRIP / 2) {
+        lfmm2_f64x8 *into = (lfmm2_f64x8 *)(sums + half);
+        lfmm2_f64x8 a = into[0], b = into[1], c = into[2], d = into[3];
+        for (ptrdiff_t e = 0; e < n_rows; e++) {
+            const lfmm2_f64x8 *row = (const lfmm2_f64x8 *)(table + (ptrdiff_t)LFMM2_STRIP * rows[e] + half);
             a += row[0];
             b += row[1];
             c += row[2];
             d += row[3];
         }
-        memcpy(added, &a, 64);
-        memcpy(added + 16, &b, 64);
-        memcpy(added + 32, &c, 64);
-        memcpy(added + 48, &d, 64);
-#else
-        memset(added, 0, sizeof added);
-        for (ptrdiff_t e = first; e < stop; e++)
-            for (int v = 0; v < LFMM2_STRIP; v++)
-                added[v] += table[(ptrdiff_t)LFMM2_STRIP * rows[e] + v];
-#endif
-        for (int v = 0; v < LFMM2_STRIP; v++)
-            sums[v] += added[v];
+        into[0] = a;
+        into[1] = b;
+        into[2] = c;
+        into[3] = d;
     }
+#else
+    for (ptrdiff_t e = 0; e < n_rows; e++)
+        for (int v = 0; v < LFMM2_STRIP; v++)
+            sums[v] += table[(ptrdiff_t)LFMM2_STRIP * rows[e] + v];
+#endif
 }
 
-static void lfmm2_add_rows_baseline(const int32_t *table, const uint16_t *rows, ptrdiff_t n_rows, double *sums) {
+static void lfmm2_add_rows_baseline(const double *table, const uint16_t *rows, ptrdiff_t n_rows, double *sums) {
     lfmm2_add_rows_any(table, rows, n_rows, sums);
-}
-
-static void lfmm2_decode_strip_baseline(const uint8_t *bytes, const int32_t *values, int32_t *out) {
-    for (int byte = 0; byte < LFMM2_STRIP_BYTES; byte++)
-        for (int q = 0; q < 4; q++)
-            out[4 * byte + q] = values[bytes[byte] >> (2 * q) & 3];
 }
 
 /* --- x86 --------------------------------------------------------------------------------------------------- */
@@ -267,25 +252,14 @@ LFMM2_TARGET_AVX2 static void lfmm2_write_planes_avx2(const uint8_t *packed, ptr
     }
 }
 
-LFMM2_TARGET_AVX2 static void lfmm2_add_rows_avx2(const int32_t *table, const uint16_t *rows, ptrdiff_t n_rows,
+LFMM2_TARGET_AVX2 static void lfmm2_add_rows_avx2(const double *table, const uint16_t *rows, ptrdiff_t n_rows,
                                                   double *sums) {
     lfmm2_add_rows_any(table, rows, n_rows, sums);
 }
 
-__attribute__((target("avx512f"))) static void lfmm2_add_rows_avx512(const int32_t *table, const uint16_t *rows,
+__attribute__((target("avx512f"))) static void lfmm2_add_rows_avx512(const double *table, const uint16_t *rows,
                                                                      ptrdiff_t n_rows, double *sums) {
     lfmm2_add_rows_any(table, rows, n_rows, sums);
-}
-
-/* Eight calls at a time: a lane holds two bytes shifted so that its lowest bits are its call. */
-LFMM2_TARGET_AVX2 static void lfmm2_decode_strip_avx2(const uint8_t *bytes, const int32_t *values, int32_t *out) {
-    const __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)values));
-    const __m256i shifts = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14), three = _mm256_set1_epi32(3);
-    for (int byte = 0; byte < LFMM2_STRIP_BYTES; byte += 2) {
-        const __m256i both = _mm256_set1_epi32(bytes[byte] | bytes[byte + 1] << 8);
-        const __m256i lanes = _mm256_and_si256(_mm256_srlv_epi32(both, shifts), three);
-        _mm256_storeu_si256((__m256i *)(out + 4 * byte), _mm256_permutevar8x32_epi32(table, lanes));
-    }
 }
 
 LFMM2_TARGET_GRAM512 static void lfmm2_multiply_avx512(const uint64_t *rows, const uint64_t *columns,
@@ -340,14 +314,12 @@ LFMM2_TARGET_GRAM512 static void lfmm2_multiply_avx512(const uint64_t *rows, con
 static lfmm2_block_multiplier lfmm2_multiply_block = lfmm2_multiply_baseline;
 static lfmm2_plane_writer lfmm2_write_planes = lfmm2_write_planes_baseline;
 static lfmm2_row_adder lfmm2_add_rows = lfmm2_add_rows_baseline;
-static lfmm2_strip_decoder lfmm2_decode_strip = lfmm2_decode_strip_baseline;
 
 /* Use the variant `level` (0 baseline, 1 POPCNT, 2 AVX2, 3 AVX-512) or the next below it that the processor has. */
 static int lfmm2_use_multiplier(int level) {
     lfmm2_multiply_block = lfmm2_multiply_baseline;
     lfmm2_write_planes = lfmm2_write_planes_baseline;
     lfmm2_add_rows = lfmm2_add_rows_baseline;
-    lfmm2_decode_strip = lfmm2_decode_strip_baseline;
 #if LFMM2_X86_POPCOUNT
     __builtin_cpu_init();
     const int has_avx2 = level >= 2 && __builtin_cpu_supports("avx2");
@@ -355,7 +327,6 @@ static int lfmm2_use_multiplier(int level) {
         lfmm2_multiply_block = lfmm2_multiply_avx2;
         lfmm2_write_planes = lfmm2_write_planes_avx2;
         lfmm2_add_rows = lfmm2_add_rows_avx2;
-        lfmm2_decode_strip = lfmm2_decode_strip_avx2;
     }
     if (has_avx2 && level >= 3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vpopcntdq")) {
         lfmm2_multiply_block = lfmm2_multiply_avx512;
@@ -392,18 +363,22 @@ static void lfmm2_add_square(const uint64_t *planes, ptrdiff_t stride, ptrdiff_t
         }
 }
 
-/* Add rows of a table to column k of C, of which `first` to `first + n_rows` are those of the table; the entry on the
+/* Add rows of a table to column k of C, of which `first` to `first + n_rows` are those of the table; to the entry on the
    diagonal twice. */
-static void lfmm2_add_missing(const int32_t *table, const uint16_t *snps, ptrdiff_t n_missing, ptrdiff_t first,
+static void lfmm2_add_missing(const double *table, const uint16_t *snps, ptrdiff_t n_missing, ptrdiff_t first,
                               ptrdiff_t n_rows, ptrdiff_t n, ptrdiff_t k, double *C) {
-    double sums[LFMM2_STRIP];
-    double *column = C + k * n + first;
-    memset(sums, 0, sizeof sums);
-    lfmm2_add_rows(table, snps, n_missing, sums);
-    for (ptrdiff_t i = 0; i < n_rows; i++)
-        column[i] += sums[i] / LFMM2_POINT;
+    double *column = C + k * n + first, sums[LFMM2_STRIP];
+    if (n_rows == LFMM2_STRIP)
+        lfmm2_add_rows(table, snps, n_missing, column);
+    else {
+        memset(sums, 0, sizeof sums);
+        memcpy(sums, column, (size_t)n_rows * sizeof(double));
+        lfmm2_add_rows(table, snps, n_missing, sums);
+        memcpy(column, sums, (size_t)n_rows * sizeof(double));
+    }
     if (first <= k && k < first + n_rows)
-        C[k * n + k] += sums[k - first] / LFMM2_POINT;
+        for (ptrdiff_t e = 0; e < n_missing; e++)
+            C[k * n + k] += table[(ptrdiff_t)LFMM2_STRIP * snps[e] + k - first];
 }
 
 #endif

@@ -31,7 +31,7 @@ def add_gram(
     planes: NDArray[np.uint64],
     sums: NDArray[np.float64],
     starts: NDArray[np.int64],
-    tables: NDArray[np.int32],
+    tables: NDArray[np.float64],
     lists: NDArray[np.uint16],
     n_threads: int = 1,
 ) -> None: ...

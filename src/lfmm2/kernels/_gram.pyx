@@ -6,16 +6,15 @@ imputed and centred SNP is v = u - ν + ν m. Hence C = Σ v vᵀ over SNPs is
 
     C = Σ u uᵀ - a 1ᵀ - 1 aᵀ + (Σ ν²) 1 1ᵀ + E + Eᵀ,    a = Σ ν u,    E = Σ ν w mᵀ,    w = u - ν + ν m / 2
 
-Σ u uᵀ is counted in bits (_gram.h). E is sparse: the missing calls of each sample are listed, and the rows ν w of the
-listed SNPs are added in fixed point. Both are integers, and a is added SNP by SNP, so that bits depend neither on
-threads nor on the processor. Which allele is counted does not matter to C.
+Σ u uᵀ is counted in bits (_gram.h), and added once a panel. E is sparse: the missing calls of each sample are listed,
+and the rows ν w of the listed SNPs are added one by one, as those of a are. So each entry of C is the sum of the same
+numbers in the same order, whatever the threads and the processor. Which allele is counted does not matter to C.
 
 Pad bits of the last byte are ignored.
 """
 
 from cython.parallel cimport prange, threadid
-from libc.math cimport llrint
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memset
 
 cdef extern from "_decode.h":
@@ -27,19 +26,17 @@ cdef extern from "_gram.h":
     const int LFMM2_STRIP_BYTES
     const int LFMM2_EDGE
     const int LFMM2_PLANE_WORDS
-    const double LFMM2_POINT
 
     void lfmm2_write_planes(
         const uint8_t* packed, Py_ssize_t n_bytes, int n_snps, int strip_bytes, int n_samples, uint64_t* planes,
         Py_ssize_t stride, Py_ssize_t plane,
     ) noexcept nogil
-    void lfmm2_decode_strip(const uint8_t* bytes, const int32_t* values, int32_t* out) noexcept nogil
     void lfmm2_add_square(
         const uint64_t* planes, Py_ssize_t stride, Py_ssize_t plane, Py_ssize_t n_words, Py_ssize_t first_row,
         Py_ssize_t first_column, Py_ssize_t n, const double* a, double total, double* C,
     ) noexcept nogil
     void lfmm2_add_missing(
-        const int32_t* table, const uint16_t* snps, Py_ssize_t n_missing, Py_ssize_t first, Py_ssize_t n_rows,
+        const double* table, const uint16_t* snps, Py_ssize_t n_missing, Py_ssize_t first, Py_ssize_t n_rows,
         Py_ssize_t n, Py_ssize_t k, double* C,
     ) noexcept nogil
     int lfmm2_use_multiplier(int level) noexcept nogil
@@ -65,7 +62,7 @@ cdef enum:
     # squares (2 x 48 samples, 2 KiB each) leave the L2 cache; with fewer, C is read and written more often.
     PANEL = 8192
     # SNPs whose missing calls are listed together: their table takes 512 KiB for each thread.
-    PART = 2048
+    PART = 1024
     PARTS = PANEL // PART
     # Edge of the squares in which the upper triangle is folded onto the lower one.
     FOLD = 32
@@ -79,7 +76,7 @@ PART_SNPS = PART
 
 
 def workspace_shapes(Py_ssize_t n_samples, int n_threads):
-    """Return the shapes of the workspaces `planes` (uint64), `sums` (float64), `starts` (int64) and `tables` (int32)."""
+    """Return the shapes of the workspaces `planes` (uint64), `sums` (float64), `starts` (int64) and `tables` (float64)."""
     cdef Py_ssize_t n_padded = (n_samples + LFMM2_EDGE - 1) // LFMM2_EDGE * LFMM2_EDGE
     return (
         (n_padded, 2 * (PANEL // 64) + SPARE_WORDS),
@@ -109,7 +106,7 @@ def add_gram(
     uint64_t[:, ::1] planes,           # WORK, as `workspace_shapes`
     double[::1] sums,                  # WORK
     int64_t[::1] starts,               # WORK
-    int32_t[:, ::1] tables,            # WORK
+    double[:, ::1] tables,            # WORK
     uint16_t[::1] lists,               # WORK (>= most_missing(counts),)
     int n_threads=1,
 ):
@@ -137,7 +134,7 @@ def add_gram(
 
     Notes
     -----
-    6 instructions for 512 products with AVX-512, and 64 additions of 32 bits per missing call and strip of 64 samples.
+    6 instructions for 512 products with AVX-512, and n additions per missing call.
     Threads own disjoint squares of C, then disjoint rows. A square reads 2 x 48 x 2 KiB of planes, a strip its table
     of 512 KiB.
     """
@@ -356,28 +353,21 @@ cdef void list_strip(
 
 cdef void add_strip(
     const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_snps, Py_ssize_t n_samples, const int64_t* counts,
-    const double* nu, Py_ssize_t strip, const int64_t* starts, const uint16_t* lists, int32_t* table, double* C,
+    const double* nu, Py_ssize_t strip, const int64_t* starts, const uint16_t* lists, double* table, double* C,
 ) noexcept nogil:
     """Add ν w of the samples of a strip, at the missing calls of every sample."""
-    cdef Py_ssize_t first = strip * LFMM2_STRIP, byte = strip * LFMM2_STRIP_BYTES, j, k, i
+    cdef Py_ssize_t first = strip * LFMM2_STRIP, byte = strip * LFMM2_STRIP_BYTES, j, k
     cdef Py_ssize_t size = min(LFMM2_STRIP, n_samples - first), strip_bytes = (size + 3) // 4
-    cdef int32_t values[4]
-    cdef uint8_t bytes[16]
-    memset(bytes, 0, sizeof(bytes))
+    cdef double values[4]
     for j in range(n_snps):
         if counts[4 * j + 1] == 0:
             continue
-        # w of the codes: dosage 0, missing, dosage 1, dosage 2.
-        values[0] = <int32_t> llrint(nu[j] * (-1.0 - nu[j]) * LFMM2_POINT)
-        values[1] = <int32_t> llrint(-0.5 * nu[j] * nu[j] * LFMM2_POINT)
-        values[2] = <int32_t> llrint(-nu[j] * nu[j] * LFMM2_POINT)
-        values[3] = <int32_t> llrint(nu[j] * (1.0 - nu[j]) * LFMM2_POINT)
-        if strip_bytes == LFMM2_STRIP_BYTES:
-            lfmm2_decode_strip(packed + j * n_bytes + byte, values, table + j * LFMM2_STRIP)
-        else:
-            for i in range(strip_bytes):
-                bytes[i] = packed[j * n_bytes + byte + i]
-            lfmm2_decode_strip(bytes, values, table + j * LFMM2_STRIP)
+        # ν w of the codes: dosage 0, missing, dosage 1, dosage 2.
+        values[0] = nu[j] * (-1.0 - nu[j])
+        values[1] = -0.5 * nu[j] * nu[j]
+        values[2] = -nu[j] * nu[j]
+        values[3] = nu[j] * (1.0 - nu[j])
+        lfmm2_decode(packed + j * n_bytes + byte, strip_bytes, values, table + j * LFMM2_STRIP)
     for k in range(n_samples):
         if starts[k] < starts[k + 1]:
             lfmm2_add_missing(table, lists + starts[k], starts[k + 1] - starts[k], first, size, n_samples, k, C)
