@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lfmm2 import _core
 from lfmm2._typing import Floats, Ints, Packed
 from lfmm2.errors import MalformedInputError, ReadError, UsageError
+from lfmm2.genotypes import segments
 from lfmm2.genotypes.engine import Engine, plan_tiling
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize, PackedFill
@@ -20,7 +21,6 @@ from lfmm2.genotypes.packed_bed import PackedReader
 from lfmm2.genotypes.segments import (
     ALL_SNPS,
     NO_KEEPER,
-    SEGMENT_SNPS,
     PassKeeper,
     SegmentedPass,
     SegmentSums,
@@ -56,6 +56,11 @@ def _clear_upper(C: Floats) -> None:
         rows = slice(i, min(i + MIRROR_EDGE, n))
         C[rows, rows] = np.tril(C[rows, rows])
         C[: rows.start, rows] = 0.0
+
+
+def _panel_snps() -> int:
+    """Return the SNPs whose bits are counted together; a segment is a whole number of them."""
+    return min(_gram.PANEL_SNPS, segments.SEGMENT_SNPS)
 
 
 def counted_bytes(n_samples: int, n_threads: int) -> int:
@@ -197,7 +202,7 @@ class BedMatrix:
             return Footprint(doubles((n, n), (GRAM_PANEL_SNPS, n)), self._buffer_bytes(), GRAM_PANEL_SNPS)
         # Lists of missing calls are counted as if all calls were missing.
         work = counted_bytes(n, self.engine.n_threads)
-        return Footprint(doubles((n, n)) + work, self._buffer_bytes() + COUNTING_BYTES, _gram.PANEL_SNPS)
+        return Footprint(doubles((n, n)) + work, self._buffer_bytes() + COUNTING_BYTES, _panel_snps())
 
     def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = None) -> Footprint:
         """Return the memory of `cross_products`: workspace, columns, and its blocks.
@@ -245,7 +250,7 @@ class BedMatrix:
         """
         n = self.n_samples
         left, C = begin_gram(
-            snps.within(self.n_snps, SEGMENT_SNPS), before, lambda: np.zeros((n, n), order="F"), keeper
+            snps.within(self.n_snps, segments.SEGMENT_SNPS), before, lambda: np.zeros((n, n), order="F"), keeper
         )
         if C is before:
             _clear_upper(C)
@@ -271,19 +276,21 @@ class BedMatrix:
         What missing calls add above the diagonal is folded onto the lower triangle at the end of each segment.
         """
         n, n_threads = self.n_samples, self.engine.n_threads
-        shapes = _gram.workspace_shapes(n, n_threads)
-        kinds = (np.uint64, np.float64, np.int64, np.float64)
-        work = [np.empty(shape, kind) for shape, kind in zip(shapes, kinds, strict=True)]
+        of_planes, of_sums, of_starts, of_tables = _gram.workspace_shapes(n, n_threads)
+        planes, sums = np.empty(of_planes, np.uint64), np.empty(of_sums)
+        starts, tables = np.empty(of_starts, np.int64), np.empty(of_tables)
 
         def add(first: int, packed: Packed, C: Floats, end: int) -> None:
             counts = np.empty((len(packed), 4), np.int64)
             _core.count_genotypes(packed, n, counts, n_threads)
             lists = np.empty(_gram.most_missing(counts), np.uint16)
-            for begin in range(0, len(packed), _gram.PANEL_SNPS):
-                rows = slice(begin, min(begin + _gram.PANEL_SNPS, len(packed)))
-                _gram.add_gram(packed[rows], n, counts[rows], C, *work, lists, n_threads)
+            for begin in range(0, len(packed), _panel_snps()):
+                rows = slice(begin, min(begin + _panel_snps(), len(packed)))
+                _gram.add_gram(
+                    packed[rows], n, counts[rows], C, planes, sums, starts, tables, lists, n_threads
+                )  # fmt: skip
                 done = first + rows.stop
-                if done % SEGMENT_SNPS == 0 or done == end:
+                if done % segments.SEGMENT_SNPS == 0 or done == end:
                     _gram.fold_gram(C, n_threads)
 
         return add
