@@ -217,7 +217,7 @@ def test_cross_products_of_a_range_are_rows_of_the_whole(
 def test_chained_ranges_give_the_gram_matrix_of_one_pass(matrix: GenotypeMatrix, n_ranges: int) -> None:
     expected = matrix.gram()
     C = None
-    for snps in sorted(cut(matrix.n_snps, n_ranges, RESTART_SNPS), key=lambda snps: snps.first):
+    for snps in sorted(cut(matrix.n_snps, n_ranges, segments.SEGMENT_SNPS), key=lambda snps: snps.first):
         C = matrix.gram(snps=snps, before=C)
     assert C is not None
     np.testing.assert_array_equal(C, expected)

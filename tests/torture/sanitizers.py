@@ -28,12 +28,13 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path("src", "lfmm2")
 HERE = Path(__file__).resolve().parent
 THREADED_KERNELS = "tests/kernels/test_threaded_kernels.py"
-KERNEL_MODULES = ("_core", "kernels/_impute", "kernels/_ld", "kernels/_missing")
+KERNEL_MODULES = ("_core", "kernels/_gram", "kernels/_impute", "kernels/_ld", "kernels/_missing")
 CORE_TESTS = ("tests/kernels/test_core.py", THREADED_KERNELS)
 KERNEL_TESTS = (
     *CORE_TESTS,
     "tests/genotypes/test_matrix.py",
     "tests/genotypes/test_imputation.py",
+    "tests/kernels/test_gram.py",
     "tests/kernels/test_impute.py",
     "tests/kernels/test_missing.py",
     "tests/genotypes/test_engine.py",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import Floats, Ints
 from lfmm2.errors import MalformedInputError
+from lfmm2.genotypes import segments
 from lfmm2.genotypes.array_input import check_real_numbers
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.footprint import Footprint, doubles
@@ -192,7 +193,7 @@ class ArrayMatrix:
     ) -> Floats:
         """Return C = Y Yᵀ, (n_samples, n_samples), of all SNPs up to the end of the range."""
         left, C = begin_gram(
-            snps.within(self.n_snps, RESTART_SNPS), before, lambda: np.zeros((self.n_samples,) * 2), keeper
+            snps.within(self.n_snps, segments.SEGMENT_SNPS), before, lambda: np.zeros((self.n_samples,) * 2), keeper
         )
         for first, *_, block in self._blocks(label, left):
             C += block.T @ block

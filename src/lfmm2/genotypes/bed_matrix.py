@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lfmm2 import _core
 from lfmm2._typing import Floats, Ints, Packed
 from lfmm2.errors import MalformedInputError, ReadError, UsageError
+from lfmm2.genotypes import segments
 from lfmm2.genotypes.engine import Engine, plan_tiling
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize, PackedFill
@@ -27,6 +28,7 @@ from lfmm2.genotypes.segments import (
     begin_gram,
     n_held_sums,
 )
+from lfmm2.kernels import _gram
 
 # SNPs that are decoded together and added to the Gram matrix at once. Another number changes its last digits.
 GRAM_PANEL_SNPS = 512
@@ -47,6 +49,26 @@ def gram_edge(n_samples: int) -> int:
     return 64 if n_samples <= 256 else 128 if n_samples <= 1024 else 256
 
 
+def _clear_upper(C: Floats) -> None:
+    """Set the part above the diagonal of a square matrix to 0, in place."""
+    n = len(C)
+    for i in range(0, n, MIRROR_EDGE):
+        rows = slice(i, min(i + MIRROR_EDGE, n))
+        C[rows, rows] = np.tril(C[rows, rows])
+        C[: rows.start, rows] = 0.0
+
+
+def _panel_snps() -> int:
+    """Return the SNPs whose bits are counted together; a segment is a whole number of them."""
+    return min(_gram.PANEL_SNPS, segments.SEGMENT_SNPS)
+
+
+def counted_bytes(n_samples: int, n_threads: int) -> int:
+    """Return the bytes of the workspaces that count the bits of a panel, with all of its calls missing."""
+    planes, sums, starts, tables = _gram.workspace_shapes(n_samples, n_threads)
+    return doubles(planes, sums, starts, tables) + 2 * n_samples * _gram.PART_SNPS
+
+
 def _mirror(C: Floats) -> None:
     """Copy the lower triangle of a square matrix onto the upper one, in place, by squares."""
     n = len(C)
@@ -55,6 +77,10 @@ def _mirror(C: Floats) -> None:
         square = C[rows, rows]
         square[:] = np.tril(square) + np.tril(square, -1).T
         C[: rows.start, rows] = C[rows, : rows.start].T
+
+
+# Adds a block to C: the number of its first SNP, the block, C, and the number of the SNP after the range.
+GramAdder = Callable[[int, Packed, Floats, int], None]
 
 
 class BedMatrix:
@@ -170,9 +196,13 @@ class BedMatrix:
         return Footprint(held, self._buffer_bytes(), plan_tiling(self.n_samples, l).group_snps)
 
     def footprint_of_gram(self) -> Footprint:
-        """Return the memory of `gram`: the matrix and a panel."""
+        """Return the memory of `gram`: the matrix, and a panel or the bits of one."""
         n = self.n_samples
-        return Footprint(doubles((n, n), (GRAM_PANEL_SNPS, n)), self._buffer_bytes(), GRAM_PANEL_SNPS)
+        if self._coding & 2:
+            return Footprint(doubles((n, n), (GRAM_PANEL_SNPS, n)), self._buffer_bytes(), GRAM_PANEL_SNPS)
+        # Lists of missing calls are counted as if all calls were missing.
+        work = counted_bytes(n, self.engine.n_threads)
+        return Footprint(doubles((n, n)) + work, self._buffer_bytes() + COUNTING_BYTES, _panel_snps())
 
     def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = None) -> Footprint:
         """Return the memory of `cross_products`: workspace, columns, and its blocks.
@@ -220,14 +250,50 @@ class BedMatrix:
         """
         n = self.n_samples
         left, C = begin_gram(
-            snps.within(self.n_snps, RESTART_SNPS), before, lambda: np.zeros((n, n), order="F"), keeper
+            snps.within(self.n_snps, segments.SEGMENT_SNPS), before, lambda: np.zeros((n, n), order="F"), keeper
         )
-        panel = np.empty((GRAM_PANEL_SNPS, n))
+        if C is before:
+            _clear_upper(C)
+        add = self._add_scaled() if self._coding & 2 else self._add_counted()
         for first, packed in self._blocks(label, left, self.footprint_of_gram()):
-            _core.gram(packed, n, self._coding, C, gram_edge(n), panel, self.engine.n_threads)
+            add(first, packed, C, left.stop)
             keeper.offer(first + len(packed), {"sum": C})
         _mirror(C)
         return C
+
+    def _add_scaled(self) -> GramAdder:
+        """Return the function that adds a block of scaled SNPs to the lower triangle: n² flops per SNP by BLAS."""
+        n, panel = self.n_samples, np.empty((GRAM_PANEL_SNPS, self.n_samples))
+
+        def add(first: int, packed: Packed, C: Floats, end: int) -> None:
+            _core.gram(packed, n, self._coding, C, gram_edge(n), panel, self.engine.n_threads)
+
+        return add
+
+    def _add_counted(self) -> GramAdder:
+        """Return the function that adds a block by counting bits.
+
+        What missing calls add above the diagonal is folded onto the lower triangle at the end of each segment.
+        """
+        n, n_threads = self.n_samples, self.engine.n_threads
+        of_planes, of_sums, of_starts, of_tables = _gram.workspace_shapes(n, n_threads)
+        planes, sums = np.empty(of_planes, np.uint64), np.empty(of_sums)
+        starts, tables = np.empty(of_starts, np.int64), np.empty(of_tables)
+
+        def add(first: int, packed: Packed, C: Floats, end: int) -> None:
+            counts = np.empty((len(packed), 4), np.int64)
+            _core.count_genotypes(packed, n, counts, n_threads)
+            lists = np.empty(_gram.most_missing(counts), np.uint16)
+            for begin in range(0, len(packed), _panel_snps()):
+                rows = slice(begin, min(begin + _panel_snps(), len(packed)))
+                _gram.add_gram(
+                    packed[rows], n, counts[rows], C, planes, sums, starts, tables, lists, n_threads
+                )  # fmt: skip
+                done = first + rows.stop
+                if done % segments.SEGMENT_SNPS == 0 or done == end:
+                    _gram.fold_gram(C, n_threads)
+
+        return add
 
     def cross_products(
         self, W: Floats, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None

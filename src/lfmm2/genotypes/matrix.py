@@ -103,7 +103,7 @@ class GenotypeMatrix(Protocol):
     ) -> Floats:
         """Return C = Y Yᵀ, shape (n_samples, n_samples), of all SNPs up to the end of the range.
 
-        A range begins and ends at multiples of `RESTART_SNPS`. Ranges are computed one after the other: `before` is the
+        A range is one of whole segments. Ranges are computed one after the other: `before` is the
         result for all SNPs before the range, and is overwritten. So only one matrix of this size is in memory.
         """
 
