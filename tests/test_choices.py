@@ -42,7 +42,7 @@ def record_of(folder: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("method", CALIBRATIONS)
 def test_calibration_is_its_definition(data: lfmm2.Simulation, method: str) -> None:
-    result = lfmm2.run(None, data.bed, data.env, 2, calibrate=method)
+    result = lfmm2.run(None, data.bed, data.env, 2, calibrate=method, surrogates=0, min_carriers=0)
     for j, name in enumerate(result.variables):
         found, t = result.calibrations[name], result.t[:, j]
         assert found.method == method
@@ -69,7 +69,7 @@ def test_calibration_is_its_definition(data: lfmm2.Simulation, method: str) -> N
 
 @pytest.mark.parametrize("method", CALIBRATIONS)
 def test_calibration_of_the_joint_test_is_its_definition(data: lfmm2.Simulation, method: str) -> None:
-    result = lfmm2.run(None, data.bed, data.env, 2, calibrate=method, surrogates=0)
+    result = lfmm2.run(None, data.bed, data.env, 2, calibrate=method, surrogates=0, min_carriers=0)
     found, f = result.calibrations["joint"], result.f_stat
     assert found.gif == pytest.approx(np.nanmedian(f) / stats.f.ppf(0.5, 2, result.df), rel=1e-10)
     if method == "empirical-null":
@@ -172,7 +172,7 @@ def test_thinning_follows_the_filters(data: lfmm2.Simulation, tmp_path: Path) ->
     lfmm2.run(None, data.bed, data.env, 2, maf=0.2, est_thin="r2=0.1,window=40", out=tmp_path / "r")
     record = record_of(tmp_path)
     assert record["thinning"]["n_snps"] == record["filters"]["n_passed"]
-    assert [p["label"] for p in record["passes"]][:2] == ["filters", "LD thinning"]
+    assert [p["label"] for p in record["passes"]][:3] == ["pairs of samples", "filters", "LD thinning"]
 
 
 @pytest.mark.parametrize("other", [{"est_rate": 0.5}, {"est_extract": ["x"]}])

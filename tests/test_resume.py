@@ -23,6 +23,7 @@ from lfmm2.simulation import Simulation, simulate
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
 
 N_SNPS = 9_000
+PAIRS = "pairs of samples"
 
 
 class Stop(KeyboardInterrupt):
@@ -35,12 +36,15 @@ class StopAfter(Progress):
     def __init__(self, n_blocks: int) -> None:
         self.n_left = n_blocks
         self.labels: list[str] = []
+        self.counts: list[int] = []  # blocks of each pass
 
     def start(self, label: str, n_snps: int, n_bytes: int) -> None:
         self.labels.append(label)
+        self.counts.append(0)
 
     def advance(self, n_snps: int, n_bytes: int) -> None:
         self.n_left -= 1
+        self.counts[-1] += 1
         if self.n_left < 0:
             raise Stop
 
@@ -99,7 +103,7 @@ def test_run_stopped_at_any_block_gives_the_same_files_when_resumed(
     (tmp_path / "straight").mkdir()
     counter = StopAfter(10**9)
     straight = run(data, tmp_path / "straight" / "r", case, progress=counter)
-    n_blocks = 10**9 - counter.n_left
+    n_blocks, n_pairs = 10**9 - counter.n_left, counter.counts[counter.labels.index(PAIRS)]
     assert n_blocks > 12
     for stop in range(0, n_blocks, max(1, n_blocks // 7)):
         folder = tmp_path / f"stopped-{stop}"
@@ -107,9 +111,12 @@ def test_run_stopped_at_any_block_gives_the_same_files_when_resumed(
         with pytest.raises(Stop):
             run(data, folder / "r", case, progress=StopAfter(stop))
         assert [path.name for path in folder.iterdir()] == ["r.state"]
-        # stopped a second time on the way, with other threads and memory, which are no part of the run
+        # stopped a second time on the way, after the samples were compared again, with other threads and memory, which
+        # are no part of the run
+        second = StopAfter(n_pairs + min(2, n_blocks - stop - 1))
         with pytest.raises(Stop):
-            run(data, folder / "r", case, progress=StopAfter(min(2, n_blocks - stop - 1)), resume=True, memory="99MB")
+            run(data, folder / "r", case, progress=second, resume=True, memory="99MB")
+        assert second.labels[-1] != PAIRS
         result = run(data, folder / "r", case, resume=True, n_threads=1)
         assert contents(folder) == contents(tmp_path / "straight")
         np.testing.assert_array_equal(result.gif, straight.gif)
@@ -124,22 +131,26 @@ def test_resumed_run_does_not_repeat_what_was_done(
     run(data, tmp_path / "s", case, progress=straight)
     passes = [label for label in straight.labels if label.startswith("factors")]
     n_blocks = -(-N_SNPS // 1024)  # per pass
+    # Samples are compared again by every run, before anything else.
+    assert straight.labels[: len(passes) + 1] == [PAIRS, *passes]
+    n_pairs = straight.counts[0]
+    assert straight.counts[1 : len(passes) + 1] == [n_blocks] * len(passes)
     with pytest.raises(Stop):
-        run(data, tmp_path / "r", case, progress=StopAfter(3 * n_blocks + 1))
+        run(data, tmp_path / "r", case, progress=StopAfter(n_pairs + 3 * n_blocks + 1))
     resumed = StopAfter(10**9)
     run(data, tmp_path / "r", case, progress=resumed, resume=True)
-    assert resumed.labels == straight.labels[3:]
+    assert resumed.labels == [PAIRS, *straight.labels[4:]]
     # within the pass of the tests, at the SNP after those that are done; then at the second table
     run(data, tmp_path / "r", case, overwrite=True)
-    first = len(passes) * n_blocks + 4
+    first = n_pairs + len(passes) * n_blocks + 4
     with pytest.raises(Stop):
         run(data, tmp_path / "u", case, progress=StopAfter(first))
     resumed = StopAfter(10**9)
     run(data, tmp_path / "u", case, progress=resumed, resume=True)
-    assert resumed.labels[0] == f"tests from SNP {4 * 1024 + 1}"
-    assert resumed.labels[1:] == straight.labels[len(passes) + 1 :]
+    assert resumed.labels[:2] == [PAIRS, f"tests from SNP {4 * 1024 + 1}"]
+    assert resumed.labels[2:] == straight.labels[len(passes) + 2 :]
     record = json.loads((tmp_path / "u.lfmm2.json").read_text())
-    assert [p["label"] for p in record["passes"][:-1]] == passes
+    assert [p["label"] for p in record["passes"][:-1]] == [PAIRS, *passes]
 
 
 @pytest.mark.parametrize("n_removed", range(12))
@@ -174,13 +185,13 @@ def test_run_killed_while_it_removes_its_state_is_complete(
     assert (tmp_path / "r" / "r.state").exists() or n_removed > 8
     run(data, tmp_path / "r" / "r", CASES["exact"], resume=True)
     assert contents(tmp_path / "r") == contents(tmp_path / "straight")
-    assert len(lfmm2.verify(tmp_path / "r" / "r")) == 7
+    assert len(lfmm2.verify(tmp_path / "r" / "r")) == 8
     assert not (tmp_path / "r" / "r.state").exists()
 
 
 def test_resume_without_a_state_begins_at_the_beginning(data: Simulation, tmp_path: Path) -> None:
     run(data, tmp_path / "r", CASES["exact"], resume=True)
-    assert len(lfmm2.verify(tmp_path / "r")) == 7
+    assert len(lfmm2.verify(tmp_path / "r")) == 8
 
 
 def test_resume_of_a_complete_run_does_nothing(data: Simulation, tmp_path: Path) -> None:
@@ -216,7 +227,7 @@ def test_outputs_that_are_not_of_the_unfinished_run_are_not_overwritten(data: Si
     assert (tmp_path / "r.env1.parquet").read_text() == "mine"
     (tmp_path / "r.env1.parquet").unlink()
     run(data, tmp_path / "r", CASES["exact"], resume=True)
-    assert len(lfmm2.verify(tmp_path / "r")) == 7
+    assert len(lfmm2.verify(tmp_path / "r")) == 8
 
 
 Change = Callable[[Simulation, dict[str, Any]], dict[str, Any]]
@@ -324,13 +335,17 @@ def test_array_genotypes_can_be_resumed(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     Y, X = rng.standard_normal((50, 9000)), rng.standard_normal((50, 2))
     (tmp_path / "straight").mkdir()
-    lfmm2.run(None, Y, X, 2, out=tmp_path / "straight" / "r")
-    for stop in (1, 6, 9, 10):
+    counter = StopAfter(10**9)
+    lfmm2.run(None, Y, X, 2, out=tmp_path / "straight" / "r", progress=counter)
+    assert counter.labels[:3] == [PAIRS, "factors: Gram matrix", "tests"]
+    n_pairs = counter.counts[0]
+    assert counter.counts[1:3] == [5, 5]
+    for stop in (1, n_pairs + 1, n_pairs + 6, n_pairs + 9, n_pairs + 10):
         folder = tmp_path / f"stopped-{stop}"
         folder.mkdir()
         with pytest.raises(Stop):
             lfmm2.run(None, Y, X, 2, out=folder / "r", progress=StopAfter(stop))
-        if stop > 5:
+        if stop > n_pairs + 5:
             with pytest.raises(lfmm2.InconsistentInputError, match=r"genotypes \(array\) was"):
                 lfmm2.run(None, Y + 1, X, 2, out=folder / "r", resume=True)
         lfmm2.run(None, Y, X, 2, out=folder / "r", resume=True)
@@ -339,12 +354,14 @@ def test_array_genotypes_can_be_resumed(tmp_path: Path) -> None:
 
 def test_given_factors_are_part_of_the_run(data: Simulation, tmp_path: Path) -> None:
     factors = lfmm2.estimate_factors(data.bed, data.env, 3)
+    stopped = StopAfter(14)
     with pytest.raises(Stop):
-        lfmm2.test_associations(data.bed, data.env, factors, out=tmp_path / "r", progress=StopAfter(6))
+        lfmm2.test_associations(data.bed, data.env, factors, out=tmp_path / "r", progress=stopped)
+    assert stopped.labels == [PAIRS, "tests"]
     with pytest.raises(lfmm2.InconsistentInputError, match="K was 3, is 2; given factors was"):
         lfmm2.test_associations(data.bed, data.env, factors.leading(2), out=tmp_path / "r", resume=True)
     lfmm2.test_associations(data.bed, data.env, factors, out=tmp_path / "r", resume=True)
-    assert len(lfmm2.verify(tmp_path / "r")) == 7
+    assert len(lfmm2.verify(tmp_path / "r")) == 8
 
 
 def test_reported_and_nuisance_variables_are_not_the_same(data: Simulation, tmp_path: Path) -> None:

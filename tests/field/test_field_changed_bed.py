@@ -153,7 +153,8 @@ def test_what_was_kept_before_the_change_was_made_of_the_right_genotypes(monkeyp
     put_back()
     resumed = At("", 1, lambda: None)
     run("r", resumed, K=2, resume=True)
-    assert resumed.labels[0].startswith("tests from SNP")
+    assert resumed.labels[0] == "pairs of samples"
+    assert resumed.labels[1].startswith("tests from SNP")
     assert contents("r") == contents("straight")
 
 
@@ -164,7 +165,8 @@ def test_copy_with_its_time_is_the_same_file() -> None:
     put_back()
     resumed = At("", 1, lambda: None)
     run("r", resumed, K=2, resume=True)
-    assert resumed.labels[0].startswith("tests from SNP")
+    assert resumed.labels[0] == "pairs of samples"
+    assert resumed.labels[1].startswith("tests from SNP")
 
 
 def test_other_genotypes_with_the_old_time_are_another_file() -> None:

@@ -71,7 +71,8 @@ def test_the_plan_tells_the_pass_of_mind(capsys: pytest.CaptureFixture[str]) -> 
     code, out, _ = run(capsys, "--mind", 0.1, "--maf", 0.05, "--dry-run")
     assert code == 0
     assert re.search("^samples: +at most 60$", out, re.MULTILINE)
-    assert re.search("^passes: +1 to count missing calls, 1 for the filters, 1 for the factors, ", out, re.MULTILINE)
+    passes = f"1 to count missing calls, 1 over {P} SNPs to compare the samples, 1 for the filters, 1 for the factors, "
+    assert re.search(f"^passes: +{passes}", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,12 @@ VALUES = [
 RUN: dict[str, Any] = {"K": 2, "sweep": "1:3", "maf": 0.02, "est_thin": "r2=0.2,window=20", "n_threads": 1}
 
 
+# Blocks after which the run is stopped: in the second of the factors, and in the fourth of the tests. Before that are 5
+# to compare the samples, 5 to filter and 5 to thin; 2 of the factors follow, of two segments each.
+IN_FACTORS, IN_TESTS = 16, 20
+SEGMENT_SNPS = 2048
+
+
 class StopAfter(Progress):
     """Stops the run after so many blocks."""
 
@@ -89,10 +95,11 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr("lfmm2.genotypes.engine.BLOCK_BYTES", 1)
+        patch.setattr("lfmm2.genotypes.segments.SEGMENT_SNPS", SEGMENT_SNPS)
         patch.setattr(state_folder, "KEEP_AFTER_SECONDS", 0)
         lfmm2.simulate("d", n_samples=40, n_snps=5000, n_causal=4, n_variables=1, missing_rate=0.01, seed=1)
         run("straight")
-        for n_blocks in (12, 18):
+        for n_blocks in (IN_FACTORS, IN_TESTS):
             with pytest.raises(KeyboardInterrupt):
                 run("r", StopAfter(n_blocks))
             Path("r.state").rename(f"after-{n_blocks}")
@@ -105,6 +112,7 @@ def _here(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if path.is_file():
             shutil.copy2(path, tmp_path / path.name)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lfmm2.genotypes.segments.SEGMENT_SNPS", SEGMENT_SNPS)
 
 
 @pytest.mark.parametrize(
@@ -163,14 +171,14 @@ def mutations(state: Path) -> Iterator[tuple[str, object, bytes | dict[str, Any]
                     yield file.name, (name, array), changed(arrays, (name,), array)
 
 
-@pytest.mark.parametrize("n_blocks", [12, 18])
+@pytest.mark.parametrize("n_blocks", [IN_FACTORS, IN_TESTS])
 def test_state_of_any_content_is_refused_or_made_again(begun: Path, n_blocks: int) -> None:
     """No value is taken for what it is not: the run ends in an LfmmError, or with the files of a straight run."""
     state = begun / f"after-{n_blocks}"
     by_file: dict[str, list[Any]] = {}
     for name, place, data in mutations(state):
         by_file.setdefault(name, []).append((place, data))
-    assert by_file.keys() >= ({"pass-001-begun.npz"} if n_blocks == 12 else {"statistics.json", "progress.json"})
+    assert by_file.keys() >= ({"pass-001-begun.npz"} if n_blocks == IN_FACTORS else {"statistics.json", "progress.json"})
     straight = contents("straight")
     for name, points in by_file.items():
         for place, data in random.Random(1).sample(points, min(len(points), 3)):
@@ -193,7 +201,7 @@ def test_factors_that_are_not_of_the_run_are_refused(begun: Path, change: Callab
     from lfmm2.files import WholeFile
     from lfmm2.results import write_factors
 
-    shutil.copytree(begun / "after-18", "r.state")
+    shutil.copytree(begun / f"after-{IN_TESTS}", "r.state")
     factors = change(lfmm2.read_factors("r.state/output.factors.npz"))
     output = WholeFile("r.state/output.factors.npz", hashed=True)
     with output as file:

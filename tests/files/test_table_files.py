@@ -32,7 +32,8 @@ needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /
 def result_rows(n: int, seed: int = 0, missing: bool = True) -> pa.Table:
     """A result table with every kind of number, and NaN in a tenth of the rows."""
     rng = np.random.default_rng(seed)
-    numbers = rng.standard_normal((n, 11)) * 10.0 ** rng.integers(-300, 300, (n, 11))
+    shape = (n, len(NUMBERS))
+    numbers = rng.standard_normal(shape) * 10.0 ** rng.integers(-300, 300, shape)
     if missing:
         numbers[rng.random(n) < 0.1] = np.nan
     columns = {
@@ -208,12 +209,12 @@ def test_parquet_has_null_for_nan() -> None:
 
 def test_tsv_text_is_what_plink_readers_expect() -> None:
     row = {"CHROM": "1", "POS": 7, "ID": "rs1", "A1": "C", "OMITTED": "T", "A1_FREQ": 0.25, "OBS_CT": 10}
-    numbers = [1.0, 1e-7, float("nan"), None, float("inf"), -0.1, 1 / 3, 5e-324, 1e22, 0.0, -2.5]
+    numbers = [1.0, 1e-7, float("nan"), None, float("inf"), -0.1, 1 / 3, 5e-324, 1e22, 0.0, 12.0, -2.5]
     row |= dict(zip(NUMBERS, numbers, strict=True)) | {"STATUS": None}
     table = pa.Table.from_pylist([row], schema=RESULT_SCHEMA)
     header, line, end = table_bytes([table], "tsv").decode().split("\n")
     assert header == "#" + "\t".join(RESULT_SCHEMA.names)
-    expected = "1 7 rs1 C T 0.25 10 1 1e-7 NA NA inf -0.1 0.3333333333333333 5e-324 1e+22 0 -2.5 NA"
+    expected = "1 7 rs1 C T 0.25 10 1 1e-7 NA NA inf -0.1 0.3333333333333333 5e-324 1e+22 0 12 -2.5 NA"
     assert line == expected.replace(" ", "\t")
     assert end == ""
 

@@ -411,7 +411,7 @@ def test_a_variable_in_the_span_of_the_others_is_refused(
 
 
 def test_threads_and_memory_do_not_change_a_bit_of_the_statistics(data: Structured, bed: BedFile) -> None:
-    engines = [Engine(1, GIB), Engine(2, GIB), Engine(3, 2 << 20), Engine(8, 4 << 20)]
+    engines = [Engine(1, GIB), Engine(2, GIB), Engine(3, 4 << 20), Engine(8, 8 << 20)]
     first, *others = (statistics(BedMatrix(bed, engine), data.X) for engine in engines)
     for other in others:
         for name in BlockStatistics.__dataclass_fields__:

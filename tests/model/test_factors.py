@@ -404,7 +404,7 @@ def test_signs_do_not_depend_on_the_solver(matrix: BedMatrix, ridge: RidgeGeomet
 def test_threads_and_blocks_do_not_change_a_bit_of_the_factors(
     structured_bed: BedFile, ridge: RidgeGeometry, options: SolverOptions
 ) -> None:
-    engines = [Engine(1, GIB), Engine(3, GIB), Engine(2, 2 << 20)]
+    engines = [Engine(1, GIB), Engine(3, GIB), Engine(2, 3 << 20)]
     first, *others = (estimate(BedMatrix(structured_bed, engine), ridge, 4, options) for engine in engines)
     for other in others:
         np.testing.assert_array_equal(other.U, first.U)

@@ -82,7 +82,7 @@ def test_what_changes_no_result_is_no_part_of_the_identity(
 CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "K": ({"K": 3}, {"K"}),
     "lambda": ({"lambda_": 0.1}, {"lambda"}),
-    "sweep_lambda": ({"sweep_lambda": "0.1,1x"}, {"sweep", "sweep_lambda"}),
+    "sweep_lambda": ({"sweep_lambda": "0.1,1x"}, {"sweep", "sweep_lambda", "k_thin"}),
     "seed": ({"seed": 3, "solver": SolverOptions(seed=3)}, {"seed"}),
     "tol": ({"solver": SolverOptions(tol=1e-6)}, {"tol"}),
     "df": ({"test": TestOptions(df="paper")}, {"df"}),

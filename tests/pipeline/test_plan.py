@@ -72,7 +72,7 @@ def test_describe_is_aligned_and_complete():
     assert text["passes"].strip() == "1 for the filters, about 20 for the factors, 1 for the tests"
     assert text["to read"].strip() == "about 50.0 MB of genotypes"
     assert text["peak memory"].strip().endswith("of a budget of 4 096 MiB")
-    assert text["output"].strip() == "about 18.0 MB, and 11.2 MB for the time of the run"
+    assert text["output"].strip() == "about 18.0 MB, and 12.4 MB for the time of the run"
 
 
 def test_plan_counts_passes_and_bytes():

@@ -109,8 +109,9 @@ def test_other_questions_are_answered_anew(
 
 
 def test_ranges_are_questions_of_their_own(
-    structured: Structured, write_fileset: WriteFileset, engine: Engine, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, structured: Structured, write_fileset: WriteFileset, engine: Engine, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_SNPS", RESTART_SNPS)
     bed = write_fileset(np.tile(structured.dosage, 3))
     with StateFolder.begin(tmp_path / "s", {}, False, False) as state:
         checkpoints = CheckpointFiles(state)

@@ -96,7 +96,7 @@ def test_record_log_and_files_tell_both_numbers_of_axes(data: Path, tmp_path: Pa
     assert (scree["n_axes"], scree["n_axes_unthinned"]) == (2, linked.scree.n_axes)
     assert (scree["n_snps"], record["thinning"]) == (n_kept, None)
     assert [made["label"] for made in record["passes"]] == [
-        "factors: Gram matrix", "LD thinning for K", "scree: Gram matrix", "tests",
+        "pairs of samples", "factors: Gram matrix", "LD thinning for K", "scree: Gram matrix", "tests",
     ]  # fmt: skip
     log = (tmp_path / "r.lfmm2.log").read_text()
     shown = (

@@ -61,7 +61,9 @@ def test_one_is_singular() -> None:
 def test_gif_of_a_table_is_judged_on_the_sweep_and_the_structure_of_its_run(tmp_path: Path) -> None:
     prefix = write_results(tmp_path / "r", np.zeros((40, 2)), gif=2.5, K=3, sweep=(1, 3))
     run = StoredRun(prefix)
-    rows = [{"K": k, "VARIABLE": "env1", "GIF": gif, "GIF_SE": 0.01} for k, gif in ((1, 1.5), (3, 2.5))]
+    rows = [
+        {"K": k, "VARIABLE": "env1", "GIF": gif, "GIF_SE": 0.01, "LAMBDA": "1e-05"} for k, gif in ((1, 1.5), (3, 2.5))
+    ]
     shown, meaning = gif_cells(run, "env1", rows)
     assert shown == "2.500 ± 0.010"
     assert "it grows from 1.500 ± 0.010 (K = 1) to 2.500 ± 0.010 (K = 3): take fewer factors" in meaning

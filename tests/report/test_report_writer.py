@@ -296,6 +296,7 @@ def test_one_of_each_is_singular(tmp_path: Path) -> None:
                 "n_axes": 1,
                 "effective_snps": 1.0,
                 "bulk_edge": 1.3,
+                "is_hidden": False,
                 "n_snps": 9,
                 "thinning": None,
                 "n_axes_unthinned": None,

@@ -57,16 +57,19 @@ class BlockCounter(Progress):
 
     blocks: list[int] = field(default_factory=list)
     _reads: bool = False
+    _groups: int = 1
 
     def start(self, label: str, n_snps: int, n_bytes: int) -> None:
-        # tables are written without reading genotypes
-        self._reads = n_bytes > 0
+        # tables are written without reading genotypes, and samples are compared over few SNPs
+        self._reads = n_bytes > 0 and label != "pairs of samples"
         if self._reads:
             self.blocks.append(0)
+            # a panel of the Gram matrix holds so many groups, and no block is shorter
+            self._groups = 16 if "Gram" in label else 1
 
     def advance(self, n_snps: int, n_bytes: int) -> None:
         if self._reads:
-            self.blocks[-1] += 1
+            self.blocks[-1] += self._groups
 
 
 def make_data_sets(folder: Path, n_samples: int) -> list[DataSet]:

@@ -24,7 +24,7 @@ GROUP_ROWS = 131_072
 # Bytes at the peak of writing a group of GROUP_ROWS rows with up to USUAL_COLUMNS columns of numbers: the group, its
 # compressed copy and its text. `writing_bytes` adds to them for further columns. With a smaller number the memory plan
 # of a run would promise too little.
-GROUP_BYTES, USUAL_COLUMNS = 48 << 20, 12
+GROUP_BYTES, USUAL_COLUMNS = 48 << 20, 15
 # Bytes of text from which on a group is written with fewer rows, so that long alleles and IDs do not fill the memory.
 # With a larger value they take more memory, with a smaller one usual IDs make small groups.
 GROUP_TEXT = 1 << 23

@@ -7,7 +7,7 @@ from lfmm2.model.association import (
     association_footprint,
     degrees_of_freedom,
 )
-from lfmm2.model.axes import KnownGram, leading_axes, number_of_axes, variance_on_axes
+from lfmm2.model.axes import FEWEST_AXES, KnownGram, leading_axes, number_of_axes, variance_on_axes
 from lfmm2.model.carriers import FEWEST_CARRIERS
 from lfmm2.model.columns import (
     COLUMNS,
@@ -52,10 +52,10 @@ from lfmm2.model.surrogates import (
 from lfmm2.model.sweep import SweepModel, parse_sweep, sweep_footprint, variance_on_factors
 
 __all__ = [
-    "COLUMNS", "FEWEST_CARRIERS", "KRYLOV_PASSES", "LEVEL", "MARGINAL_COLUMNS", "TIED_GAP", "AssociationModel",
-    "AssociationTest", "BlockStatistics", "Column", "Columns", "KnownGram", "LatentFactors", "Origin", "Penalty",
-    "RidgeGeometry", "RowLayout", "Scree", "SolverOptions", "Spectrum", "Status", "SweepModel", "Tables",
-    "association_footprint", "choose_solver", "compute_scree", "compute_spectrum", "declared_columns",
+    "COLUMNS", "FEWEST_AXES", "FEWEST_CARRIERS", "KRYLOV_PASSES", "LEVEL", "MARGINAL_COLUMNS", "TIED_GAP",
+    "AssociationModel", "AssociationTest", "BlockStatistics", "Column", "Columns", "KnownGram", "LatentFactors",
+    "Origin", "Penalty", "RidgeGeometry", "RowLayout", "Scree", "SolverOptions", "Spectrum", "Status", "SweepModel",
+    "Tables", "association_footprint", "choose_solver", "compute_scree", "compute_spectrum", "declared_columns",
     "degrees_of_freedom", "draw_surrogates", "estimate_from_matrix", "factor_bytes", "find_places",
     "geometry_bytes", "leading_axes", "n_surrogate_snps", "name_penalty", "number_of_axes", "parse_penalties",
     "parse_penalty", "parse_sweep", "ridge_geometry", "solver_footprint", "suggest_factors", "surrogate_footprint",

@@ -46,6 +46,8 @@ def unevenness_of_block(block: CrossProducts) -> Floats:
 
 def unevenness_of_directions(directions: Floats) -> Floats:
     """Return the unevenness of the columns of an array (n_samples, d) of centred values, shape (d,)."""
+    # The scale does not matter, and powers of it might overflow.
+    directions = directions / np.maximum(np.abs(directions).max(axis=0), np.finfo(float).tiny)
     squares, cubes, fourths = ((directions**power).sum(axis=0) for power in (2, 3, 4))
     return unevenness(*standard_moments(squares, cubes, fourths, len(directions)))
 

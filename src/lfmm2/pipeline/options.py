@@ -31,8 +31,8 @@ from lfmm2.errors import UsageError
 
 # The kind of an option's value; where the value is one of several words, the tuple of the words is its kind. NAMES are
 # separated by commas. SNP_LIST is a path on the command line, and in Python a path or a collection of SNP IDs. PENALTY
-# is a number, or a multiple as 1x. COUNT is a whole number from 0 on, or auto. A flag of the command line gives the
-# value that is not the default.
+# is a number, or a multiple as 1x. COUNT is a whole number up to `MOST_COUNT`, or auto. A flag of the command line
+# gives the value that is not the default.
 PATH, SNP_LIST, TEXT, NAMES, WHOLE, NUMBER, PENALTY, COUNT, FLAG = (
     "path", "list of SNPs", "text", "names", "whole number", "number", "number or multiple",
     "whole number or auto", "flag",
@@ -41,6 +41,9 @@ PATH, SNP_LIST, TEXT, NAMES, WHOLE, NUMBER, PENALTY, COUNT, FLAG = (
 INPUT, SAMPLES, SNPS, FACTORS, TESTS, OUTPUT, RESOURCES = SECTIONS = (
     "Input", "Samples", "SNPs", "Factors", "Tests", "Output", "Resources",
 )  # fmt: skip
+
+# Largest COUNT: each costs a fit and columns of a pass, so that a larger number is a mistake.
+MOST_COUNT = 1000
 
 # Names of the Python functions that have an option as a parameter.
 ALL_FUNCTIONS = ("run", "estimate_factors", "test_associations")
@@ -168,8 +171,8 @@ _TYPES_OF_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     NUMBER: (is_number, "give a number"),
     PENALTY: (lambda value: isinstance(value, str) or is_number(value), "give a number, or a multiple such as 1x"),
     COUNT: (
-        lambda value: is_count(value) or value == "auto",
-        "give a whole number from 0 on, or auto",
+        lambda value: value in range(MOST_COUNT + 1) if is_count(value) else isinstance(value, str) and value == "auto",
+        f"give a whole number from 0 to {MOST_COUNT}, or auto",
     ),
     FLAG: (is_flag, "give True or False"),
     TEXT: (lambda value: True, ""),

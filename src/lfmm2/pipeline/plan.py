@@ -287,7 +287,8 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
         n_columns = n_all
     fill = None
     if size.filled:
-        fill = FillSize(size.n_factors + 1, keeps_means=size.n_sweep > 0)
+        # The regressors of several penalties side by side are not orthonormal, so that the factors have to be added.
+        fill = FillSize(size.n_factors + 1, keeps_means=size.n_sweep > 0, spanned=size.n_others == 0)
         # These columns are in the rows of the store and in a copy of the rows.
         beside += Footprint(0, 2 * doubles((N_COLUMNS,)))
     own = size.tested.footprint_of_cross_products(n_columns, fill)
@@ -303,9 +304,9 @@ def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: in
         summary = max(summary, scatter_bytes(size.n_snps, size.n_variables))
     if n_tables == 0:
         return size.reading_bytes + kept_bytes + summary
-    # Three more files are written: the log, the record and the factors.
+    # More files are written: the log, the record, the factors, the scree and the samples.
     widest = max(size.n_loadings, USUAL_COLUMNS + size.marginal * len(MARGINAL_COLUMNS))
-    writing = writing_bytes(size.n_snps, widest, n_tables + 3, size.variant_row_bytes)
+    writing = writing_bytes(size.n_snps, widest, n_tables + 5, size.variant_row_bytes)
     q_values = n_rates * q_value_bytes(size.n_snps, sorted_together(memory))
     return size.reading_bytes + max(writing + q_values, summary)
 

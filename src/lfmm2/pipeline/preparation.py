@@ -282,7 +282,8 @@ def read_inputs(
     numbers = choose_factor_numbers(K, options.test.ks, options.sweep_lambda is not None)
     thin = options.snps.est_thin
     thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
-    k_thin = None if options.snps.k_thin == "off" else parse_thinning(options.snps.k_thin, "k_thin")
+    given = options.snps.k_thin
+    k_thin = None if isinstance(given, str) and given == "off" else parse_thinning(given, "k_thin")
     memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
     check_threads(n_threads)
     tables = check_readable(X, covar, options)

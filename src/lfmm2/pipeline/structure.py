@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from lfmm2._typing import Floats
-from lfmm2.model import TIED_GAP, LatentFactors, RidgeGeometry, variance_on_axes, variance_on_factors
+from lfmm2.model import FEWEST_AXES, TIED_GAP, LatentFactors, RidgeGeometry, variance_on_axes, variance_on_factors
 from lfmm2.results import StructureFacts
 
 # Adjusted R² on the axes of the genotypes from which a variable is said to follow structure, if the factors explain
-# less than `_SEEN` of it. With a smaller one variables of sound runs are warned of (docs/choices.md has the figures).
-_FOLLOWS = 0.5
+# less than `_SEEN` of it. With a smaller one variables of sound runs are warned of: at 0.5 those of half of the runs
+# with 24 to 60 samples of `bench/coalescent.py`.
+_FOLLOWS = 0.6
 _SEEN = 0.5
 
 
@@ -19,8 +20,9 @@ def describe_structure(
 ) -> dict[str, StructureFacts]:
     """Return how much of each variable the K factors and the leading axes of the genotypes explain."""
     of_factors = variance_on_factors(ridge, factors, len(names))[K]
-    of_axes = variance_on_axes(ridge.X[:, : len(names)], factors.axes)[-1]
-    n_axes = factors.axes.shape[1]
+    # As many axes as factors, at least ten, whatever the range of a sweep.
+    n_axes = min(max(K, FEWEST_AXES), factors.axes.shape[1])
+    of_axes = variance_on_axes(ridge.X[:, : len(names)], factors.axes[:, :n_axes])[-1]
     return {
         name: StructureFacts(float(r2), float(pcs) if n_axes else np.nan, n_axes)
         for name, r2, pcs in zip(names, of_factors, of_axes, strict=True)

@@ -23,11 +23,13 @@ from lfmm2.model import (
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
+from lfmm2.pipeline.structure import adjusted
 from lfmm2.results import StructureFacts, SurrogateFacts
 from lfmm2.statistics import SurrogateTail, joint_squares, tail_of_surrogates
 
-# Adjusted R² of a variable on the axes of the genotypes, or its GIF, from which surrogates are worth their time.
-_FOLLOWS, _INFLATED = 0.3, 1.5
+# Adjusted R² of a variable on the axes of the genotypes, of one variable and of several, or GIF from which surrogates
+# are worth their time. A mixture of several variables follows structure more than each of them.
+_FOLLOWS, _SEVERAL_FOLLOW, _INFLATED = 0.5, 0.3, 1.4
 # Names of the kinds of surrogates.
 OF_SAMPLES, OF_PLACES = "samples", "places"
 
@@ -56,9 +58,9 @@ def find_cause(structure: dict[str, StructureFacts], gifs: Floats, n_samples: in
     for name, gif in zip(structure, gifs.tolist(), strict=True):
         if gif >= _INFLATED:
             return f"the GIF of {name} is {gif:.2f}"
+    limit = _FOLLOWS if len(structure) == 1 else _SEVERAL_FOLLOW
     for name, of in structure.items():
-        rest = n_samples - 1 - of.n_pcs
-        if rest > 0 and 1 - (1 - of.r2_pcs) * (n_samples - 1) / rest >= _FOLLOWS:
+        if adjusted(of.r2_pcs, of.n_pcs, n_samples) >= limit:
             return f"{of.n_pcs} axes of the genotypes explain {of.r2_pcs:.2f} of {name}"
     return ""
 
