@@ -356,7 +356,7 @@ def test_given_factors_are_part_of_the_run(data: Simulation, tmp_path: Path) -> 
     factors = lfmm2.estimate_factors(data.bed, data.env, 3)
     stopped = StopAfter(14)
     with pytest.raises(Stop):
-        lfmm2.test_associations(data.bed, data.env, factors, out=tmp_path / "r", progress=stopped)
+        lfmm2.test_associations(data.bed, data.env, factors, out=tmp_path / "r", progress=stopped, n_threads=1)
     assert stopped.labels == [PAIRS, "tests"]
     with pytest.raises(lfmm2.InconsistentInputError, match="K was 3, is 2; given factors was"):
         lfmm2.test_associations(data.bed, data.env, factors.leading(2), out=tmp_path / "r", resume=True)

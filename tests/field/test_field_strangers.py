@@ -178,7 +178,9 @@ def test_state_of_any_content_is_refused_or_made_again(begun: Path, n_blocks: in
     by_file: dict[str, list[Any]] = {}
     for name, place, data in mutations(state):
         by_file.setdefault(name, []).append((place, data))
-    assert by_file.keys() >= ({"pass-001-begun.npz"} if n_blocks == IN_FACTORS else {"statistics.json", "progress.json"})
+    assert by_file.keys() >= (
+        {"pass-001-begun.npz"} if n_blocks == IN_FACTORS else {"statistics.json", "progress.json"}
+    )
     straight = contents("straight")
     for name, points in by_file.items():
         for place, data in random.Random(1).sample(points, min(len(points), 3)):

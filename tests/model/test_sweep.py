@@ -178,7 +178,8 @@ def test_run_leaves_k_to_the_scree(data: lfmm2.Simulation, tmp_path: Path) -> No
 
 
 def test_sweep_histograms_are_those_of_p(data: lfmm2.Simulation) -> None:
-    result = lfmm2.run(None, data.bed, data.env, 2, sweep=[2])
+    # Surrogates change the tails of the tables alone.
+    result = lfmm2.run(None, data.bed, data.env, 2, sweep=[2], surrogates=0)
     assert result.sweep is not None
     table = result.sweep.histograms.to_pandas()
     for j, name in enumerate(result.variables):

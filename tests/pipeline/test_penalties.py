@@ -52,9 +52,9 @@ def test_sweep_shows_1x_beside_the_penalty_of_the_run(data: lfmm2.Simulation) ->
     assert at_1x.sweep.penalties == ("1x",)
     alone = lfmm2.run(None, data.bed, data.env, 2, solver="exact")
     np.testing.assert_allclose(result.t, alone.t, rtol=1e-9, atol=1e-10)
-    # An even number of tests is calibrated: of an odd one the median has p = 0.5, an edge of two bins, but for rounding.
-    chosen = {"exclude": ["snp0000002"], "min_carriers": 0}
-    even = [swept(data, **chosen, **more) for more in ({}, {"sweep_lambda": 1e-5})]
+    # An even number of tests is calibrated: the median of an odd one has p = 0.5, an edge of bins, but for rounding.
+    chosen: dict[str, Any] = {"exclude": ["snp0000002"], "min_carriers": 0}
+    even = [swept(data, **chosen), swept(data, **chosen, sweep_lambda=1e-5)]
     assert np.isfinite(even[0].t).sum(axis=0).tolist() == [498, 498]
     assert even[0].sweep.histograms.equals(even[1].sweep.histograms)  # type: ignore[union-attr]
     assert "λ 1e-05, 1x" in repr(result.sweep)

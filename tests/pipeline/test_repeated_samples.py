@@ -119,7 +119,7 @@ def test_arrays_are_compared_too() -> None:
 
 
 def test_repeats_are_compared_over_the_larger_set(write_fileset: WriteFileset) -> None:
-    G, X = clones()
+    G, _ = clones()
     tested, rest = write_fileset(G[:, :60]), write_fileset(G)  # 60 alone tell no repeats
     with pytest.warns(InputWarning, match=REPEAT):
         lfmm2.run(rest, tested, independent(), K=2)
