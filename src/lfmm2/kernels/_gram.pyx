@@ -76,7 +76,7 @@ PART_SNPS = PART
 
 
 def workspace_shapes(Py_ssize_t n_samples, int n_threads):
-    """Return the shapes of the workspaces `planes` (uint64), `sums` (float64), `starts` (int64) and `tables` (float64)."""
+    """Return the shapes of the workspaces `planes` (uint64), `sums`, `starts` (int64) and `tables`, of doubles else."""
     cdef Py_ssize_t n_padded = (n_samples + LFMM2_EDGE - 1) // LFMM2_EDGE * LFMM2_EDGE
     return (
         (n_padded, 2 * (PANEL // 64) + SPARE_WORDS),
