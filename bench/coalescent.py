@@ -4,7 +4,8 @@
 
 Genomes are simulated by msprime (`pip install msprime`); causal SNPs are drawn anew, given the environment: the logit
 of their frequency in a deme, plus an effect times the environment. Each run writes a fileset with positions, leaves K
-open in a sweep, and takes the suggested K. The same t are then calibrated in each way. False discovery proportion
+open in a sweep, and takes the suggested K. "student" are the q of that run, with surrogates and the least effective
+carriers; in the other rows the t of all SNPs are calibrated in another way. False discovery proportion
 (FDP) and power are means over runs, at q < 0.05 and 0.1 of Benjamini-Hochberg. A SNP within linkage of a causal one
 counts as causal in the polygenic scenario only, where all null SNPs are on other chromosomes.
 

@@ -9,8 +9,8 @@ from lfmm2.model import FEWEST_AXES, TIED_GAP, LatentFactors, RidgeGeometry, var
 from lfmm2.results import StructureFacts
 
 # Adjusted R² on the axes of the genotypes from which a variable is said to follow structure, if the factors explain
-# less than `_SEEN` of it. With a smaller one variables of sound runs are warned of: at 0.5 those of half of the runs
-# with 24 to 60 samples of `bench/coalescent.py`.
+# less than `_SEEN` of it. With a smaller one more variables of runs without false hits are warned of, mostly of runs
+# with few samples (docs/validation.md counts the warnings).
 _FOLLOWS = 0.6
 _SEEN = 0.5
 
