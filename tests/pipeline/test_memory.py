@@ -143,7 +143,7 @@ def test_peak_is_within_every_budget_above_the_least(solver, out_format):
 
 # the peak above what a small run has left, at the smallest budget that is accepted
 MEASURE = """
-import sys, warnings, numpy
+import ctypes, sys, warnings, numpy, pyarrow
 import lfmm2
 from lfmm2.model.eigensolvers import SolverOptions
 from lfmm2.pipeline import execute_run, prepare_run
@@ -177,6 +177,10 @@ def least():
 budget = least()
 with open("/proc/self/clear_refs", "w") as reset:
     reset.write("5")
+# Memory that was freed but not given back to the system would hide what the run takes.
+pyarrow.default_memory_pool().release_unused()
+if hasattr(ctypes.CDLL(None), "malloc_trim"):
+    ctypes.CDLL(None).malloc_trim(0)
 before = kilobytes("VmRSS")
 with job("large", 1500, K, d, budget, form and "r") as run:
     result = execute_run(run)
@@ -210,7 +214,7 @@ def test_run_keeps_the_smallest_budget_that_is_accepted(folder, tmp_path, K, d, 
         (tmp_path / path.name).symlink_to(path)
     budget, peaks = 0, list[int]()
     # Under load fewer threads work at the same time, and touch less: the lower bound is for the largest of three peaks.
-    while not peaks or (budget >= 3 * max(peaks) + (32 << 20) and len(peaks) < 3):
+    while not peaks or (budget >= 2.5 * max(peaks) + (32 << 20) and len(peaks) < 3):
         for path in [*tmp_path.glob("r.*"), *tmp_path.glob("warm.*")]:
             path.unlink()
         ended = subprocess.run(
@@ -221,4 +225,4 @@ def test_run_keeps_the_smallest_budget_that_is_accepted(folder, tmp_path, K, d, 
         budget, peak = map(int, ended.stdout.split())
         assert peak <= budget
         peaks.append(peak)
-    assert budget < 3 * max(peaks) + (32 << 20)
+    assert budget < 2.5 * max(peaks) + (32 << 20)

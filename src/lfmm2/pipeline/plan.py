@@ -41,12 +41,12 @@ from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.missing_calls import TALLY_BYTES
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix, keeping_bytes, state_bytes
 from lfmm2.pipeline.sample_comparison import COMPARISON_BYTES
-from lfmm2.pipeline.statistics_store import BLOCK_ROWS, store_columns
+from lfmm2.pipeline.statistics_store import BLOCK_ROWS, histogram_bytes, joint_bytes, store_columns
 from lfmm2.statistics import q_value_bytes, scatter_bytes, sorted_together, summary_bytes
 
 # Bytes for small arrays, Python objects, and what the libraries take beside the arrays that are counted. With a smaller
 # value a run may take more than --memory, with a larger one it refuses budgets that are enough.
-SMALL_BYTES = 16 << 20
+SMALL_BYTES = 20 << 20
 # Bytes of a row of a results table on disk, somewhat more than with simulated data (about 75, 262, 109 and 93). With
 # smaller values a disk may run full, with larger ones a run refuses disks that have enough space.
 ROW_BYTES = {"parquet": 120, "tsv": 290, "tsv.gz": 125, "tsv.zst": 110}
@@ -276,7 +276,8 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
     `kept_bytes` are those of results that stay in memory; `n_tables` is the number of tables to write.
     """
     d, n_columns = size.n_variables, size.n_variables + size.n_nuisance + size.n_factors
-    beside = Footprint(size.held_bytes + kept_bytes + TALLY_BYTES * size.n_samples)
+    histograms = histogram_bytes(d)
+    beside = Footprint(size.held_bytes + kept_bytes + TALLY_BYTES * size.n_samples + histograms)
     beside += association_footprint(size.n_samples, n_columns, d, size.n_loadings, size.marginal)
     if size.n_sweep:
         beside += sweep_footprint(n_columns, d, size.n_swept)
@@ -292,7 +293,7 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
         # These columns are in the rows of the store and in a copy of the rows.
         beside += Footprint(0, 2 * doubles((N_COLUMNS,)))
     own = size.tested.footprint_of_cross_products(n_columns, fill)
-    return _plan_stage(own, beside, n_threads, memory, _bytes_after_tests(size, kept_bytes, n_tables, memory))
+    return _plan_stage(own, beside, n_threads, memory, histograms + _bytes_after_tests(size, kept_bytes, n_tables, memory))
 
 
 def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: int) -> int:
@@ -301,7 +302,8 @@ def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: in
     # The q-values of the joint test and of the smallest p over the variables are computed side by side.
     n_rates = 1 if size.n_variables == 1 else 2
     if n_rates > 1:
-        summary = max(summary, scatter_bytes(size.n_snps, size.n_variables))
+        joint = joint_bytes(declared_columns(size.marginal, size.spa), size.n_variables, size.n_snps)
+        summary = max(summary, scatter_bytes(size.n_snps, size.n_variables), joint)
     if n_tables == 0:
         return size.reading_bytes + kept_bytes + summary
     # More files are written: the log, the record, the factors, the scree and the samples.
@@ -325,6 +327,7 @@ def _count_surrogates(size: RunSize, solver: str) -> int:
 def _plan_surrogates(size: RunSize, n_surrogates: int, kept_bytes: int, n_threads: int, memory: int) -> Stage:
     """Return the memory of the passes for surrogates, of two kinds."""
     n_columns = size.n_variables + size.n_nuisance + size.n_factors
+    kept_bytes += histogram_bytes(size.n_variables)
     beside = Footprint(size.held_bytes + kept_bytes + keeping_bytes(size.n_samples, size.n_samples))
     beside += surrogate_footprint(size.n_samples, size.n_snps, 2 * n_surrogates, size.n_variables, n_columns)
     tests = size.tested.footprint_of_cross_products(2 * n_surrogates * n_columns)

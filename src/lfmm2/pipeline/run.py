@@ -39,7 +39,7 @@ from lfmm2.pipeline.stages import (
 )
 from lfmm2.pipeline.surrogates import draw_null
 from lfmm2.pipeline.thinned_scree import compute_thinned_scree
-from lfmm2.process import open_files_allowed, single_threaded_blas
+from lfmm2.process import open_files_allowed, release_freed_memory, single_threaded_blas
 from lfmm2.results import AssociationResult, JointScores, MemorySource, read_results
 
 
@@ -217,13 +217,16 @@ def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
     if inputs.thin is not None:
         choice = thin_estimation_set(inputs, inputs.thin, choice, engine, checkpoints)
         plan = plan_run(inputs, choice)
+    release_freed_memory()
     return _Run(prepared, choice, plan, engine)
 
 
 def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = None) -> Estimation:
     """Estimate the factors with blocks that leave room for the other arrays of the plan."""
     engine = run.engine.with_beside(run.plan.beside_factors)
-    return estimate_factors(run.prepared.inputs, run.choice.estimation, engine, checkpoints, kept)
+    estimation = estimate_factors(run.prepared.inputs, run.choice.estimation, engine, checkpoints, kept)
+    release_freed_memory()
+    return estimation
 
 
 def _choose_k(run: _Run, estimation: Estimation, checkpoints: Checkpoints) -> Fit:
@@ -248,7 +251,10 @@ def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
             surrogates = draw_null(
                 inputs, choice.estimation, choice.tested, fit.K, plan.n_surrogates, reason, engines, checkpoints
             )
-        return calibrate_tests(inputs, choice, fit, store, surrogates)
+        release_freed_memory()
+        tested = calibrate_tests(inputs, choice, fit, store, surrogates)
+        release_freed_memory()
+        return tested
     except BaseException:
         store.close()
         raise

@@ -96,6 +96,21 @@ def store_columns(columns: Columns, n_variables: int, n_loadings: int, n_held_ou
     }
 
 
+def histogram_bytes(n_variables: int) -> int:
+    """Return the bytes of the histograms of a `StatisticsStore`, which it holds beside its rows."""
+    return MagnitudeHistogram.N_BYTES * (n_variables + 1)
+
+
+def joint_bytes(columns: Columns, n_variables: int, n_snps: int) -> int:
+    """Return the bytes that the joint test takes: a block of the rows of all stores, and t of all variables."""
+    if n_variables == 1:
+        return 0
+    n_shared, n_own = (len(columns.layout(per_variable).names) for per_variable in (False, True))
+    # t stands side by side, a copy is whitened, and the numbers of one variable are calibrated.
+    n_numbers = n_shared + (n_own + 2) * n_variables + 16
+    return 8 * min(BLOCK_ROWS, n_snps) * n_numbers + 2 * MagnitudeHistogram.N_BYTES
+
+
 class StatisticsStore:
     """Statistics of all SNPs, read by blocks as often as needed; `collect_statistics` fills it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from collections.abc import Iterator
@@ -136,3 +137,14 @@ def parse_memory(memory: int | str | None) -> int:
     if isinstance(memory, bool) or not isinstance(memory, Real) or not 1 <= memory < 2**63:
         raise UsageError(f"memory is {memory!r}; give a positive number of bytes")
     return int(memory)
+
+
+def release_freed_memory() -> None:
+    """Give memory that was freed back to the system, which a later stage would else hold beside its own.
+
+    glibc keeps freed arrays of up to 32 MiB in its heap, and cannot use them again where smaller pieces lie between.
+    The plan counts the memory of each stage for itself. Without glibc nothing is done.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -46,6 +46,9 @@ class MagnitudeHistogram:
         All values, and those below zero, by the bin of their magnitude.
     """
 
+    # Bytes of the two arrays of counts with the default mantissa_bits.
+    N_BYTES = 2 * 8 * (((_MOST_EXPONENT - _LEAST_EXPONENT) << 10) + 2)
+
     def __init__(self, mantissa_bits: int = 10) -> None:
         self.mantissa_bits = mantissa_bits
         self._shift = 52 - mantissa_bits
