@@ -17,12 +17,11 @@ from lfmm2.errors import ConvergenceWarning, DegenerateProblemError, Insufficien
 from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
-from lfmm2.genotypes.matrix import GenotypeMatrix
+from lfmm2.genotypes.matrix import GenotypeMatrix, gram_speed
 from lfmm2.genotypes.plink import BedFile
 from lfmm2.model.association import AssociationModel
 from lfmm2.model.eigensolvers import (
     SolverOptions,
-    Spectrum,
     _compute_all_eigenvalues,
     exact_memory,
     krylov_columns,
@@ -30,6 +29,9 @@ from lfmm2.model.eigensolvers import (
 )
 from lfmm2.model.factors import MOST_EXACT_SAMPLES, LatentFactors, choose_solver, estimate_from_matrix
 from lfmm2.model.ridge import RidgeGeometry, ridge_geometry
+from lfmm2.model.spectrum import Spectrum
+from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -85,6 +87,14 @@ def angle(ridge: RidgeGeometry, one: LatentFactors, other: LatentFactors) -> flo
 # --- exact ----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(params=["LAPACK", "block Krylov"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to the eigenvectors of the Gram matrix, of few and of many samples."""
+    if request.param == "block Krylov":
+        monkeypatch.setattr("lfmm2.model.eigensolvers.MOST_FOR_LAPACK", 0)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("lambda_", [1e-5, 10.0, 1e3])
 @pytest.mark.parametrize("K", [1, 3, 6])
 def test_exact_gives_the_t_of_the_dense_definition(
@@ -97,6 +107,7 @@ def test_exact_gives_the_t_of_the_dense_definition(
     np.testing.assert_allclose(t, expected, rtol=0, atol=1e-7)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("K", [1, 3, 6])
 def test_exact_gives_the_factors_of_the_dense_definition(
     structured: Structured, Y: Floats, matrix: BedMatrix, ridge: RidgeGeometry, K: int
@@ -118,6 +129,7 @@ def test_exact_never_divides_by_a_tiny_weight(structured: Structured, Y: Floats,
     assert reference.canonical_distance(factors.U, Y @ right[:3].T / s[:3]) < 1e-12
 
 
+@pytest.mark.usefixtures("way")
 def test_exact_uses_scaled_genotypes_if_asked(
     structured: Structured, structured_bed: BedFile, engine: Engine, ridge: RidgeGeometry
 ) -> None:
@@ -144,6 +156,7 @@ def test_exact_reaches_a_stationary_point_of_the_loss(structured: Structured, Y:
     assert norm(E.T @ ridge.X - lambda_ * B) <= tolerance * norm(Y) * norm(ridge.X)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("lambda_", [1e-5, 10.0])
 @pytest.mark.parametrize("perturbed", ["U", "V", "B", "UVB"])
 def test_exact_loss_is_not_above_that_of_perturbations(
@@ -168,6 +181,7 @@ def test_exact_loss_is_not_above_that_of_perturbations(
         assert reference.loss(Y, structured.X, **other, lam=lambda_) >= least * (1 - 1e-12)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("K", [1, 2, 5])
 def test_exact_factors_are_nested(matrix: BedMatrix, ridge: RidgeGeometry, K: int) -> None:
     large, small = (estimate(matrix, ridge, k, EXACT) for k in (8, K))
@@ -175,10 +189,12 @@ def test_exact_factors_are_nested(matrix: BedMatrix, ridge: RidgeGeometry, K: in
     np.testing.assert_allclose(large.singular_values[:K], small.singular_values, rtol=100 * EPS)
 
 
+@pytest.mark.usefixtures("way")
 def test_exact_takes_one_pass(matrix: BedMatrix, ridge: RidgeGeometry) -> None:
     assert estimate(matrix, ridge, 3, EXACT).n_passes == len(matrix.engine.passes) == 1
 
 
+@pytest.mark.usefixtures("way")
 def test_exact_refuses_a_budget_below_its_gram_matrix(structured_bed: BedFile, ridge: RidgeGeometry) -> None:
     with pytest.raises(InsufficientMemoryError, match="a pass over the genotypes needs at least"):
         estimate(BedMatrix(structured_bed, Engine(1, 8 * 120**2)), ridge, 3, EXACT)
@@ -438,8 +454,8 @@ def test_counted_allele_does_not_change_a_bit_of_the_factors(
         (2_000, 1_000_000, 10, "exact", "exact costs"),
         (4_000, 1_000_000, 2, "krylov", "exact costs"),
         (5_000, 10_000, 1, "krylov", "exact costs"),
-        (5_001, 1_000_000_000, 50, "krylov", "more than 5000 samples"),
-        (500_000, 1_000_000, 50, "krylov", "more than 5000 samples"),
+        (20_001, 1_000_000_000, 50, "krylov", "more than 20000 samples"),
+        (500_000, 1_000_000, 50, "krylov", "more than 20000 samples"),
         # the basis of krylov would hold nearly everything anyway
         (60, 1_000, 5, "exact", "exact costs"),
     ],
@@ -448,6 +464,17 @@ def test_auto_weighs_flops_and_samples(n_samples: int, n_snps: int, K: int, solv
     chosen, why = choose_solver(n_samples, n_snps, K, SolverOptions())
     assert chosen == solver
     assert re.search(reason, why)
+
+
+def test_auto_knows_that_bits_are_counted_faster() -> None:
+    assert [choose_solver(10_000, 50_000, 10, SolverOptions(), speed)[0] for speed in (1, 6)] == ["krylov", "exact"]
+    assert choose_solver(18_000, 10**6, 10, SolverOptions(), 6)[0] == "exact"
+
+
+def test_gram_speed_is_that_of_the_matrix_within(matrix: BedMatrix, structured_bed: BedFile, engine: Engine) -> None:
+    assert gram_speed(matrix) == gram_speed(ResumableMatrix(matrix, engine, Checkpoints())) == 6
+    assert gram_speed(BedMatrix(structured_bed, engine, scale="hwe")) == 1
+    assert gram_speed(ArrayMatrix(np.ones((3, 4)), engine)) == 1
 
 
 @pytest.mark.parametrize("solver", ["exact", "krylov", "power"])
@@ -473,9 +500,11 @@ def test_krylov_keeps_forty_blocks_where_they_fit_and_six_anywhere(n_samples: in
 
 def test_memory_of_solvers_counts_their_matrices() -> None:
     # P C P and what LAPACK makes of it; the basis and its images, the first block, twice what a restart copies
-    assert exact_memory(1000) == 2 * 8 * 1000**2
+    assert exact_memory(1000, 15) == 2 * 8 * 1000**2
+    # C, the basis of eighty blocks, its images and copies, and four matrices of its coordinates
+    assert exact_memory(5000, 15) == 8 * 5000**2 + 2 * 8 * 5000 * (1200 + 45) + 4 * 8 * 1200**2
     assert krylov_memory(1000, 15) == 2 * 8 * 1000 * (600 + 15 + 30)
-    assert 3 * exact_memory(MOST_EXACT_SAMPLES) < 2 * GIB
+    assert exact_memory(MOST_EXACT_SAMPLES, 20) < 4 * GIB
 
 
 # --- spectrum -------------------------------------------------------------------------------------------------
@@ -509,6 +538,67 @@ def test_spectrum_of_exact_is_that_of_the_dense_matrix(
     np.testing.assert_allclose(spectrum.sample_totals, np.diag(PCP), rtol=1e-10)
     assert spectrum.total == pytest.approx(values.sum(), rel=1e-12)
     assert spectrum.total_squares == pytest.approx((values**2).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("lambda_", "n_dimensions"), [(1e-5, 117), (1e-2, 117), (1e9, 119)])
+@pytest.mark.parametrize("K", [1, 6])
+def test_spectrum_of_a_gram_matrix_in_memory_is_that_of_the_dense_matrix(
+    structured: Structured,
+    Y: Floats,
+    matrix: BedMatrix,
+    K: int,
+    lambda_: float,
+    n_dimensions: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lfmm2.model.eigensolvers.MOST_FOR_LAPACK", 0)
+    monkeypatch.setattr("lfmm2.model.spectrum.N_PROBES", 10_000)
+    ridge = ridge_geometry(structured.X, lambda_)
+    spectrum = seen(matrix, ridge, K, EXACT)
+    PCP = dense(Y, ridge)
+    values = np.linalg.eigvalsh(PCP)[::-1]
+    assert spectrum.n_dimensions == n_dimensions
+    m = len(spectrum.eigenvalues)
+    assert K <= m <= 60
+    np.testing.assert_allclose(spectrum.eigenvalues, values[:m], rtol=1e-5)
+    np.testing.assert_allclose(spectrum.sample_totals, np.diag(PCP), rtol=1e-10)
+    assert spectrum.total == pytest.approx(values.sum(), rel=1e-12)
+    assert spectrum.total_squares == pytest.approx((values**2).sum(), rel=1e-12)
+    left = values[K:n_dimensions]
+    third = ((left - left.mean()) ** 3).sum()
+    cubes = spectrum.total_cubes - (values[:K] ** 3).sum()
+    mean = left.mean()
+    own = cubes - 3 * mean * (left**2).sum() + 2 * len(left) * mean**3
+    assert own == pytest.approx(third, rel=0.05)
+
+
+def test_cubes_of_all_solvers_agree(structured: Structured, matrix: BedMatrix, ridge: RidgeGeometry) -> None:
+    exact, krylov, power = (
+        seen(matrix, ridge, 6, options).total_cubes for options in (EXACT, KRYLOV, replace(POWER, n_power_iter=4))
+    )
+    assert krylov == pytest.approx(exact, rel=0.02)
+    assert power == pytest.approx(exact, rel=0.02)
+
+
+def test_exact_warns_if_its_iteration_is_stopped(
+    matrix: BedMatrix, ridge: RidgeGeometry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfmm2.model.eigensolvers.MOST_FOR_LAPACK", 0)
+    monkeypatch.setattr("lfmm2.model.eigensolvers.MOST_PRODUCTS", 2)
+    with pytest.warns(ConvergenceWarning, match=r"exact: the largest residual is .*, above 1\.0e-09; lower K"):
+        assert not estimate(matrix, ridge, 6, EXACT).converged
+
+
+def test_gram_matrix_in_memory_survives_restarts(
+    matrix: BedMatrix, ridge: RidgeGeometry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_lapack = estimate(matrix, ridge, 6, EXACT)
+    monkeypatch.setattr("lfmm2.model.eigensolvers.MOST_FOR_LAPACK", 0)
+    monkeypatch.setattr("lfmm2.model.eigensolvers.KRYLOV_BYTES", 0)
+    restarted = estimate(matrix, ridge, 6, replace(EXACT, oversampling=3))
+    assert restarted.converged
+    assert restarted.residuals.max() <= 1e-9
+    assert angle(ridge, by_lapack, restarted) < 1e-7
 
 
 @pytest.mark.parametrize("K", [118, 117])

@@ -20,10 +20,11 @@ from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.plink import BedFile
-from lfmm2.model.eigensolvers import SolverOptions, Spectrum
+from lfmm2.model.eigensolvers import SolverOptions
 from lfmm2.model.factors import estimate_from_matrix
 from lfmm2.model.ridge import ridge_geometry
 from lfmm2.model.scree import Scree, _compute_airy, compute_scree, tracy_widom_log_sf
+from lfmm2.model.spectrum import Spectrum
 from lfmm2.model.suggestion import suggest_factors
 from lfmm2.results.factors_file import read_factors, write_factors
 

@@ -12,7 +12,7 @@ import lfmm2
 from lfmm2.genotypes import GenotypeSource
 from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.model import LatentFactors
-from lfmm2.model.eigensolvers import Spectrum
+from lfmm2.model.spectrum import Spectrum
 from lfmm2.pipeline import preparation
 from lfmm2.pipeline.preparation import RunInputs, choose_factor_numbers, join_numbers, read_inputs
 from lfmm2.pipeline.run_options import OutputOptions, RunOptions, SampleOptions, SnpOptions, TestOptions

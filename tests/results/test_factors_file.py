@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import lfmm2
-from lfmm2.model.eigensolvers import Spectrum
 from lfmm2.model.factors import LatentFactors
+from lfmm2.model.spectrum import Spectrum
 from lfmm2.results.factors_file import read_factors, write_factors
 
 RNG = np.random.default_rng(0)
@@ -33,8 +33,9 @@ def test_factors_come_back_as_they_were(tmp_path, factors):
 
 
 SPECTRUM = Spectrum(
-    np.array([9.0, 4.0, 1.0]), 15.0, 99.5, 3, RNG.random(5), RNG.random(5), FACTORS.n_snps, FACTORS.loadings_map
-)
+    np.array([9.0, 4.0, 1.0]), 15.0, 99.5, 3, RNG.random(5), RNG.random(5), FACTORS.n_snps, FACTORS.loadings_map,
+    total_cubes=794.0,
+)  # fmt: skip
 
 
 def test_spectrum_comes_back_as_it_was(tmp_path):

@@ -20,7 +20,7 @@ from lfmm2.model.columns import (
     Tables,
     declared_columns,
 )
-from lfmm2.model.eigensolvers import SolverOptions, Spectrum, solver_footprint
+from lfmm2.model.eigensolvers import SolverOptions, solver_footprint
 from lfmm2.model.factors import (
     KRYLOV_PASSES,
     TIED_GAP,
@@ -41,6 +41,7 @@ from lfmm2.model.ridge import (
     ridge_geometry,
 )
 from lfmm2.model.scree import LEVEL, Scree, compute_scree
+from lfmm2.model.spectrum import Spectrum
 from lfmm2.model.suggestion import suggest_factors
 from lfmm2.model.surrogates import (
     draw_surrogates,

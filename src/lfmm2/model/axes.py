@@ -15,6 +15,7 @@ import numpy as np
 from lfmm2._typing import Floats
 from lfmm2.genotypes import (
     ALL_SNPS,
+    COUNTED_GRAM_SPEED,
     NO_KEEPER,
     CrossProducts,
     FactorFill,
@@ -48,6 +49,9 @@ class KnownGram:
     n_snps : int
         SNPs that it is the sum over.
     """
+
+    # The matrix from which C was computed chose the exact solver, so this one must choose it too.
+    gram_speed = COUNTED_GRAM_SPEED
 
     def __init__(self, C: Floats, n_snps: int) -> None:
         self.C = C

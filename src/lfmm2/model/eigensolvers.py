@@ -6,7 +6,7 @@ is the randomised SVD of the textbooks. All form Û = P⁻¹ U' as C P U' / s²,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
@@ -17,21 +17,36 @@ from lfmm2.errors import UsageError
 from lfmm2.genotypes import NOTHING_HELD, Footprint, GenotypeMatrix, doubles
 from lfmm2.model.axes import OVERSAMPLING, KnownGram, axes_beside_factors, leading_axes, number_of_axes
 from lfmm2.model.ridge import RidgeGeometry
+from lfmm2.model.spectrum import (
+    N_PROBES,
+    RANK_TOLERANCE,
+    Spectrum,
+    centre,
+    compute_sample_weights,
+    compute_squared_norm,
+    count_dimensions,
+    estimate_spectrum,
+    spectrum_of_gram,
+)
 
 # Passes after which krylov stops, with a warning, although its residuals are still above the tolerance.
 MAX_PASSES = 60
+# Most samples for which LAPACK finds the eigenvectors of the Gram matrix, faster there than block Krylov, and all
+# eigenvalues.
+MOST_FOR_LAPACK = 2500
+# Relative residual at which block Krylov on the Gram matrix in memory stops: t then agrees with LAPACK's to 1e-8. Most
+# products until it stops anyway, with a warning.
+EXACT_TOL = 1e-9
+MOST_PRODUCTS = 400
+# Rounding errors of the largest eigenvalue below which no residual falls.
+ROUNDING = 64
+# Ritz values of the Gram matrix that are looked at for the scree, and the relative residual up to which they count as
+# eigenvalues.
+SEEN = 60
+SEEN_TOL = 1e-3
 # Bytes of the basis of krylov and its images. With more it restarts less often and needs fewer passes; another value
 # changes the last digits of results.
 KRYLOV_BYTES = 1 << 30
-# Smallest s² that counts as an eigenvalue, as a fraction of the largest; smaller ones are rounding errors of the Gram
-# matrix.
-RANK_TOLERANCE = 1e-11
-# A Ritz vector is removed from the probes if its error is below `CONVERGED_ERROR` of its distance from the mean of the
-# bulk; or below `CLEAR_ERROR` of it, if the distance is above `CLEAR_OF_BULK` standard deviations (the bulk ends at 2).
-# Vectors of the bulk that are removed by mistake bias the estimate of the noise, and so does structure that stays.
-CONVERGED_ERROR = 0.01
-CLEAR_ERROR = 0.5
-CLEAR_OF_BULK = 2.5
 
 
 @dataclass(frozen=True)
@@ -62,39 +77,6 @@ class SolverOptions:
                 raise UsageError(f"{name} is {value!r}; it is a whole number of at least {low}")
 
 
-@dataclass(frozen=True, eq=False)
-class Spectrum:
-    """Eigenvalues of P C P, as far as a solver has seen them.
-
-    Attributes
-    ----------
-    eigenvalues : ndarray of shape (m,), float64
-        Decreasing. exact: all n_dimensions of them; krylov and power: up to K + oversampling Ritz values, of which
-        those beyond K are lower bounds.
-    total, total_squares : float
-        Sums of all eigenvalues and of their squares; estimated by krylov and power.
-    n_dimensions : int
-        n - 1 - the number of variables that P removes (λ < σ_j²).
-    sample_totals : ndarray of shape (n,), float64
-        Diagonal of P C P; estimated by krylov and power.
-    sample_weights : ndarray of shape (n,), float64
-        Diagonal of the projection on these dimensions: 1 minus the share of the sample in the mean and the variables.
-    n_snps : int
-        SNPs of the estimation set.
-    vectors : ndarray of shape (n, k), float64
-        P u of the leading eigenvectors u: the same array as `LatentFactors.loadings_map`, not a copy.
-    """
-
-    eigenvalues: Floats
-    total: float
-    total_squares: float
-    n_dimensions: int
-    sample_totals: Floats
-    sample_weights: Floats
-    n_snps: int
-    vectors: Floats = field(default_factory=lambda: np.empty((0, 0)))
-
-
 @dataclass(frozen=True)
 class Eigenpairs:
     """Leading eigenpairs of P C P, as far as they could be computed.
@@ -116,6 +98,8 @@ class Eigenpairs:
         Still without vectors.
     axes : ndarray of shape (n, m), float64
         Leading eigenvectors of C, without regard to the variables; see `number_of_axes`.
+    converged : bool
+        False if an iteration was stopped before its residuals were small.
     """
 
     values: Floats
@@ -126,6 +110,7 @@ class Eigenpairs:
     n_passes: int
     spectrum: Spectrum
     axes: Floats
+    converged: bool = True
 
 
 def _form_eigenpairs(
@@ -137,18 +122,27 @@ def _form_eigenpairs(
     n_passes: int,
     spectrum: Spectrum,
     axes: Floats,
+    converged: bool = True,
 ) -> Eigenpairs:
     """Return the eigenpairs of K vectors u with their images C P u; `values` are at least K, in decreasing order."""
     next_value = max(float(values[n_factors]), 0.0) if len(values) > n_factors else np.nan
     values = values[:n_factors]
     errors = ridge.project(images) - vectors * values
     U = images / np.where(values > 0, values, 1.0)
-    return Eigenpairs(values, vectors, U, errors, next_value, n_passes, spectrum, axes)
+    return Eigenpairs(values, vectors, U, errors, next_value, n_passes, spectrum, axes, converged)
 
 
-def exact_memory(n_samples: int) -> int:
-    """Return the bytes of the exact solver: the matrix, and a second one, first for updates and then for LAPACK."""
-    return 2 * 8 * n_samples**2
+def exact_memory(n_samples: int, width: int) -> int:
+    """Return the bytes of the exact solver: C, and what finds its eigenvectors.
+
+    These are a second matrix, first for updates and then for LAPACK; or the basis of krylov, and the probes.
+    """
+    matrix = 8 * n_samples**2
+    if n_samples <= MOST_FOR_LAPACK:
+        return 2 * matrix
+    n_columns = gram_columns(n_samples, width)
+    kept = 2 * 8 * n_samples * min(n_columns + 3 * width, n_samples + 2 * width)
+    return matrix + max(kept + 4 * 8 * min(n_columns, n_samples) ** 2, 4 * 8 * n_samples * N_PROBES)
 
 
 def krylov_memory(n_samples: int, width: int) -> int:
@@ -182,11 +176,11 @@ def solver_footprint(
     """Return the memory of a solver within a budget of `budget` bytes, or the least that it needs if that is more."""
     n = genotypes.n_samples
     n_axes = number_of_axes(n, genotypes.n_snps, n_factors)
+    width = _choose_block_width(genotypes, n_factors, options)
     if solver == "exact":
         # Vectors of the factors, and the axes; before these, the start of their iteration and its images.
         vectors = doubles((n, max(4 * (n_factors + 1) + n_axes, 6 * (n_axes + OVERSAMPLING))))
-        return SolverFootprint(genotypes.footprint_of_gram(), NOTHING_HELD, exact_memory(n) + vectors)
-    width = _choose_block_width(genotypes, n_factors, options)
+        return SolverFootprint(genotypes.footprint_of_gram(), NOTHING_HELD, exact_memory(n, width) + vectors)
     # The block, its projection, its product, and the temporary arrays of orthogonalisation; images of the variables,
     # and the axes.
     held = doubles((n, 8 * width + 3 * n_variables + n_axes))
@@ -207,8 +201,42 @@ def krylov_columns(n_samples: int, width: int) -> int:
     return min(max(KRYLOV_BYTES // (2 * 8 * n_samples), 6 * width), 40 * width)
 
 
+def gram_columns(n_samples: int, width: int) -> int:
+    """Return the most columns of the basis of `solve_exact`: eighty blocks if they fit in 1 GiB, at least six."""
+    return min(max(KRYLOV_BYTES // (2 * 8 * n_samples), 6 * width), 80 * width)
+
+
 def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
     """Compute the eigenvectors of P C P from the Gram matrix, in one pass.
+
+    Up to `MOST_FOR_LAPACK` samples LAPACK finds them, else block Krylov on C in memory to a residual of `EXACT_TOL`:
+    2 n² l flops for a product with a block of l columns, where LAPACK takes 4/3 n³ and half of them at the speed of the
+    memory.
+    """
+    n = genotypes.n_samples
+    if n <= MOST_FOR_LAPACK:
+        return _solve_by_lapack(genotypes, ridge, n_factors, options)
+    known = genotypes
+    if not isinstance(known, KnownGram):
+        known = KnownGram(genotypes.gram(label="factors: Gram matrix"), genotypes.n_snps)
+    axes = leading_axes(known, number_of_axes(n, genotypes.n_snps, n_factors), options.seed)
+    width = _choose_block_width(genotypes, n_factors, options)
+    tol = min(options.tol, EXACT_TOL)
+    found = _iterate(known, ridge, n_factors, width, gram_columns(n, width), MOST_PRODUCTS, tol, options.seed)
+    values, W = found.values, found.W
+    # Ritz values beyond K are lower bounds; those with small residuals are eigenvalues to twice as many digits.
+    seen = W[:, : max(n_factors, SEEN)]
+    lengths = np.linalg.norm(found.space.errors(values[: seen.shape[1]], seen), axis=0)
+    n_seen = max(int(np.cumprod(lengths <= SEEN_TOL * values[: seen.shape[1]]).sum()), min(n_factors, len(values)))
+    vectors, images = found.space.basis @ W[:, :n_factors], found.space.images @ W[:, :n_factors]
+    spectrum = spectrum_of_gram(known.C, ridge, genotypes.n_snps, values[:n_seen], vectors)
+    return _form_eigenpairs(ridge, values, vectors, images, n_factors, 1, spectrum, axes, found.converged)
+
+
+def _solve_by_lapack(
+    genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions
+) -> Eigenpairs:
+    """Compute all eigenvalues and the leading eigenvectors of P C P.
 
     With E = I - D and H = C Q: P C P = C - Q E Hᵀ - H E Qᵀ + Q E (Qᵀ H) E Qᵀ. C P u is computed without C, which P C P
     has replaced, as P C P u + Q E Hᵀ (P u).
@@ -234,13 +262,14 @@ def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     vectors_K = vectors[:, :n_factors]
     images = M @ vectors_K + QE @ (H.T @ ridge.project(vectors_K))
     spectrum = Spectrum(
-        eigenvalues[: _count_dimensions(ridge, n)],
+        eigenvalues[: count_dimensions(ridge, n)],
         float(np.trace(M)),
-        _compute_squared_norm(M),
-        _count_dimensions(ridge, n),
+        compute_squared_norm(M),
+        count_dimensions(ridge, n),
         np.diag(M).copy(),
-        _compute_sample_weights(ridge, n),
+        compute_sample_weights(ridge, n),
         genotypes.n_snps,
+        total_cubes=float((eigenvalues**3).sum()),
     )
     return _form_eigenpairs(ridge, values, vectors_K, images, n_factors, 1, spectrum, axes)
 
@@ -252,7 +281,7 @@ def _compute_all_eigenvalues(M: Floats, reduced: Floats) -> Floats:
     promise this, so trace and norm, which the reduction keeps, are compared; if they differ, M is reduced again.
     """
     diagonal, below = np.diag(reduced).copy(), np.diag(reduced, -1).copy()
-    norm = _compute_squared_norm(M)
+    norm = compute_squared_norm(M)
     kept = np.isclose(diagonal.sum(), np.trace(M), rtol=1e-9, atol=0) and np.isclose(
         diagonal @ diagonal + 2 * below @ below, norm, rtol=1e-9, atol=0
     )
@@ -261,96 +290,6 @@ def _compute_all_eigenvalues(M: Floats, reduced: Floats) -> Floats:
     else:
         values = scipy.linalg.eigvalsh(M, check_finite=False)
     return np.ascontiguousarray(values[::-1])
-
-
-def _compute_squared_norm(M: Floats) -> float:
-    """Return ‖M‖²; unlike vdot, without two copies if M is not contiguous in C order."""
-    return float(np.einsum("ij,ij->", M, M))
-
-
-def _count_dimensions(ridge: RidgeGeometry, n_samples: int) -> int:
-    """Return the dimensions of P C P: n minus one for the mean and one for each variable with d_j² < 1/2."""
-    return n_samples - 1 - int((ridge.sigma**2 > ridge.lambda_).sum())
-
-
-def _compute_sample_weights(ridge: RidgeGeometry, n_samples: int) -> Floats:
-    """Return the diagonal of the projection on the dimensions of `_count_dimensions`, shape (n,)."""
-    weights: Floats = 1 - 1 / n_samples - (ridge.Q[:, ridge.sigma**2 > ridge.lambda_] ** 2).sum(axis=1)
-    return np.maximum(weights, 0.0)
-
-
-def _estimate_spectrum(
-    ridge: RidgeGeometry,
-    n_snps: int,
-    values: Floats,
-    vectors: Floats,
-    images: Floats,
-    probes: Floats,
-    probe_images: Floats,
-) -> Spectrum:
-    """Estimate the spectrum from Ritz pairs and from random probes with their images.
-
-    With B = P C P, orthonormal V and R = B (I - V Vᵀ): tr B = tr VᵀBV + tr R and ‖B‖² = ‖B V‖² + ‖R‖² for any V. The
-    first terms are known. The others are estimated from the part G of the probes S outside of V, the mean and the
-    variables, with R S = B S - (B V) Vᵀ S: tr R ≈ ⟨G, R S⟩ / g, ‖R‖² ≈ ‖R S‖² / g, where g = ‖G‖² / rank. V are the
-    Ritz vectors that have converged or stand clear of the bulk. Other Ritz vectors depend on the probes: if they were
-    in V, the part of the probes outside of V would no longer be random.
-
-    The diagonal is estimated in the same way (Bekas, Kokiopoulou, Saad 2007). With few probes its values for R vary
-    too much, so they are shrunk towards their mean by the share of their variance that is due to the probes.
-
-    Parameters
-    ----------
-    ridge : RidgeGeometry
-    n_snps : int
-        SNPs of the estimation set.
-    values, vectors, images : ndarray of shape (m,), (n, m) and (n, m), float64
-        Ritz values, decreasing, Ritz vectors, and B times these vectors.
-    probes, probe_images : ndarray of shape (n, l), float64
-        S, whose span is random, and B S.
-
-    References
-    ----------
-    Meyer, Musco, Musco, Woodruff 2021, SOSA 142 (Hutch++).
-    """
-    n, n_probes = probes.shape
-    Q = ridge.Q[:, ridge.sigma**2 > ridge.lambda_]
-    S = _centre(probes)
-    S -= Q @ (Q.T @ S)
-    errors = np.linalg.norm(images - vectors * values, axis=0)
-    n_dimensions = _count_dimensions(ridge, n)
-    # Structure in the probes makes mean and deviation of the bulk too large; both fall as vectors are removed.
-    n_out = -1
-    clear = np.zeros(len(values), bool)
-    while n_out < clear.sum() < n_dimensions:
-        n_out = int(clear.sum())
-        V, BV = vectors[:, clear], images[:, clear]
-        VtS = V.T @ S
-        G, R = S - V @ VtS, probe_images - BV @ VtS
-        weight = max(np.vdot(G, G) / (n_dimensions - n_out), np.finfo(float).tiny)
-        rest, rest_squares = np.vdot(G, R) / weight, np.vdot(R, R) / weight
-        mean = rest / (n_dimensions - n_out)
-        deviation = float(np.sqrt(np.maximum(rest_squares / (n_dimensions - n_out) - mean**2, 0.0)))
-        distance = values - mean
-        clear |= errors < CONVERGED_ERROR * distance
-        clear |= (errors < CLEAR_ERROR * distance) & (distance > CLEAR_OF_BULK * deviation)
-    weights = _compute_sample_weights(ridge, n)
-    share = weights - (V**2).sum(axis=1)  # of a sample in the remainder
-    lengths = np.maximum((G**2).sum(axis=1), np.finfo(float).tiny)
-    noise = (G * R).sum(axis=1) / lengths
-    # Variance of the noise that is due to the probes, which mix the other entries of its row of R into it.
-    error_variance = np.maximum((R**2).sum(axis=1) / lengths - noise**2, 0.0).mean() / n_probes
-    spread = max(float(noise.var()), np.finfo(float).tiny)
-    noise = mean + max(1 - error_variance / spread, 0.0) * (noise - noise.mean())
-    return Spectrum(
-        np.maximum(values, 0.0),
-        float(np.vdot(V, BV) + rest),
-        float(np.vdot(BV, BV) + rest_squares),
-        n_dimensions,
-        np.maximum((V * BV).sum(axis=1) + noise * share, 0.0),
-        weights,
-        n_snps,
-    )
 
 
 def _draw_starting_block(n_samples: int, width: int, seed: int) -> Floats:
@@ -391,39 +330,106 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
     """
     n = genotypes.n_samples
     width = _choose_block_width(genotypes, n_factors, options)
-    space = _RitzSpace(ridge, n, krylov_columns(n, width))
-    block = _orthonormalise(_centre(_draw_starting_block(n, width, options.seed)), None)
+    n_columns = krylov_columns(n, width)
+    found = _iterate(genotypes, ridge, n_factors, width, n_columns, options.max_passes, options.tol, options.seed)
+    values, W, space = found.values, found.W, found.space
+    n_seen = n_factors + options.oversampling
+    seen, seen_images = space.basis @ W[:, :n_seen], space.images @ W[:, :n_seen]
+    spectrum = estimate_spectrum(
+        ridge, genotypes.n_snps, values[:n_seen], seen, ridge.project(seen_images), found.probes, found.probe_images,
+        found.twice,
+    )  # fmt: skip
+    n_axes = number_of_axes(n, genotypes.n_snps, n_factors)
+    axes = axes_beside_factors(ridge, seen, seen_images, found.variable_images, n_axes)
+    vectors, images = space.basis @ W[:, :n_factors], space.images @ W[:, :n_factors]
+    return _form_eigenpairs(ridge, values, vectors, images, n_factors, found.n_passes, spectrum, axes, found.converged)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What block Krylov has found.
+
+    Attributes
+    ----------
+    space : _RitzSpace
+    values : ndarray of shape (m,), float64
+        Ritz values, decreasing, at least K.
+    W : ndarray of shape (c, m), float64
+        Coefficients of their vectors in the basis of c columns; 0 where there are fewer than K.
+    converged : bool
+        True if the residuals of K pairs are small.
+    n_passes : int
+    probes, probe_images, twice : ndarray of shape (n, l), float64
+        The first block S, B S and B B S with B = P C P; `twice` is None after one pass.
+    variable_images : ndarray of shape (n, d), float64
+        C Q.
+    """
+
+    space: _RitzSpace
+    values: Floats
+    W: Floats
+    converged: bool
+    n_passes: int
+    probes: Floats
+    probe_images: Floats
+    twice: Floats | None
+    variable_images: Floats
+
+
+def _iterate(
+    genotypes: GenotypeMatrix,
+    ridge: RidgeGeometry,
+    n_factors: int,
+    width: int,
+    most_columns: int,
+    most_passes: int,
+    tol: float,
+    seed: int,
+) -> _Found:
+    """Extend the basis until the residuals of K Ritz pairs are below `tol`, or rounding errors.
+
+    The eigenpairs of T take m³ flops in a basis of m columns. They are computed after each pass over genotypes; with C
+    in memory, where a product is cheaper than they are, only when the basis has grown by a quarter.
+    """
+    n = genotypes.n_samples
+    space = _RitzSpace(ridge, n, most_columns)
+    block = _orthonormalise(centre(_draw_starting_block(n, width, seed)), None)
     images, variable_images = _first_images(genotypes, ridge, block)
-    probes, probe_images = block, images
-    n_passes = 1
+    probes, probe_images = block, ridge.project(images)
+    twice: Floats | None = None
+    n_passes, look_at = 1, 0
     while True:
         space.extend(block, images)
-        values, W = space.ritz_pairs()
-        k = min(n_factors, len(values))
-        errors = space.errors(values[:k], W[:, :k])
-        residuals = np.linalg.norm(errors, axis=0) / np.maximum(values[:k], np.finfo(float).tiny)
-        done = k == n_factors and bool((residuals <= options.tol).all())
-        if done or n_passes >= options.max_passes or space.n_columns >= n - 1:
-            break
-        block = _orthonormalise(ridge.project(images), space.basis)
-        if block.shape[1] == 0:
-            break  # P C P maps the basis into itself, so the Ritz pairs are exact
-        if space.n_columns + block.shape[1] > space.most_columns:
-            space.restart(values, W, n_factors + options.oversampling)
+        if n_passes == 2:
+            # B S lies in the span of the first two blocks, whose images are known.
+            twice = ridge.project(space.images @ (space.basis.T @ probe_images))
+        is_full = n_passes >= most_passes or space.n_columns >= n - 1
+        following = None if is_full else _orthonormalise(ridge.project(images), space.basis)
+        has_room = following is None or space.n_columns + following.shape[1] <= space.most_columns
+        if following is not None and following.shape[1] == 0:
+            is_full = True  # P C P maps the basis into itself, so the Ritz pairs are exact.
+        if is_full or not has_room or space.n_columns >= look_at:
+            if isinstance(genotypes, KnownGram):
+                look_at = space.n_columns + space.n_columns // 4
+            values, W = space.ritz_pairs()
+            k = min(n_factors, len(values))
+            errors = space.errors(values[:k], W[:, :k])
+            rounding = ROUNDING * np.finfo(float).eps * values[0]
+            small = np.linalg.norm(errors, axis=0) <= np.maximum(tol * values[:k], rounding)
+            converged = k == n_factors and bool(small.all())
+            if is_full or converged:
+                break
+            if not has_room:
+                space.restart(values, W, width)
+                look_at = 0
+        assert following is not None
+        block = following
         n_passes += 1
         images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}").total()
     if len(values) < n_factors:
         values = np.pad(values, (0, n_factors - len(values)))
         W = np.pad(W, ((0, 0), (0, n_factors - W.shape[1])))
-    n_seen = n_factors + options.oversampling
-    seen, seen_images = space.basis @ W[:, :n_seen], space.images @ W[:, :n_seen]
-    spectrum = _estimate_spectrum(
-        ridge, genotypes.n_snps, values[:n_seen], seen, ridge.project(seen_images), probes, ridge.project(probe_images)
-    )
-    n_axes = number_of_axes(n, genotypes.n_snps, n_factors)
-    axes = axes_beside_factors(ridge, seen, seen_images, variable_images, n_axes)
-    W = W[:, :n_factors]
-    return _form_eigenpairs(ridge, values, space.basis @ W, space.images @ W, n_factors, n_passes, spectrum, axes)
+    return _Found(space, values, W, converged, n_passes, probes, probe_images, twice, variable_images)
 
 
 def _first_images(genotypes: GenotypeMatrix, ridge: RidgeGeometry, block: Floats) -> tuple[Floats, Floats]:
@@ -487,12 +493,6 @@ class _RitzSpace:
         self.n_columns = n_kept
 
 
-def _centre(block: Floats) -> Floats:
-    """Return the block with the mean of each column subtracted."""
-    centred: Floats = block - block.mean(axis=0)
-    return centred
-
-
 def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
     """Compute the textbook randomised SVD with q power iterations, in q + 1 passes instead of 2q + 2.
 
@@ -509,14 +509,17 @@ def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     A, variable_images = _first_images(genotypes, ridge, basis)
     projected = ridge.project(A)
     probes, probe_images = basis, projected
+    twice: Floats | None = None
     for i in range(1, n_passes):
-        basis = np.linalg.qr(projected)[0]
+        before, basis = projected, np.linalg.qr(projected)[0]
         A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}").total()
         projected = ridge.project(A)
+        if i == 1:
+            twice = projected @ (basis.T @ before)
     T = basis.T @ projected
     squares, W = scipy.linalg.eigh((T + T.T) / 2)
-    spectrum = _estimate_spectrum(
-        ridge, genotypes.n_snps, squares[::-1], basis @ W[:, ::-1], projected @ W[:, ::-1], probes, probe_images
+    spectrum = estimate_spectrum(
+        ridge, genotypes.n_snps, squares[::-1], basis @ W[:, ::-1], projected @ W[:, ::-1], probes, probe_images, twice
     )
     axes = axes_beside_factors(ridge, basis, A, variable_images, n_axes)
     kept = squares > RANK_TOLERANCE * squares[-1]

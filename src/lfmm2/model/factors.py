@@ -12,10 +12,11 @@ import numpy as np
 
 from lfmm2._typing import Floats
 from lfmm2.errors import ConvergenceWarning, DegenerateProblemError, UsageError
-from lfmm2.genotypes import GenotypeMatrix
+from lfmm2.genotypes import GenotypeMatrix, gram_speed
 from lfmm2.model.axes import FEWEST_AXES
-from lfmm2.model.eigensolvers import RANK_TOLERANCE, SolverOptions, Spectrum, solve_exact, solve_krylov, solve_power
+from lfmm2.model.eigensolvers import EXACT_TOL, SolverOptions, solve_exact, solve_krylov, solve_power
 from lfmm2.model.ridge import RidgeGeometry
+from lfmm2.model.spectrum import RANK_TOLERANCE, Spectrum
 
 # Passes that krylov is expected to need, for the choice of a solver and the plan; its residuals decide when it stops.
 # A larger number would make `auto` choose exact more often.
@@ -23,8 +24,11 @@ KRYLOV_PASSES = 20
 # Relative gap (s²_K - s²_{K+1}) / s²_K below which the K factors are not defined: any turn among the tied axes fits the
 # genotypes as well, and the order of the samples may decide which is found.
 TIED_GAP = 1e-6
-# Most samples with which `auto` chooses exact, which then takes two matrices of 191 MiB, and 4 n³ flops after its pass.
-MOST_EXACT_SAMPLES = 5_000
+# Most samples with which `auto` chooses exact: its Gram matrix then takes 3.0 GiB.
+MOST_EXACT_SAMPLES = 20_000
+# Products of the Gram matrix with a block that its eigenvectors take: 10 with clear axes, 60 if K reaches into the
+# noise.
+PRODUCTS = 60
 SOLVE = {"exact": solve_exact, "krylov": solve_krylov, "power": solve_power}
 
 
@@ -51,7 +55,7 @@ class LatentFactors:
     n_passes : int
         Passes over the estimation genotypes.
     converged : bool
-        True if the residuals reached the tolerance; always true of exact, and of power, which has no tolerance.
+        True if the residuals reached the tolerance; always true of power, which has no tolerance.
     loadings_map : ndarray of shape (n_samples, K), float64
         P U': the loadings of a SNP y are yᵀ P U', and its fitted factor part is Û (P U')ᵀ y.
     lambda_ : float
@@ -142,24 +146,26 @@ def factor_bytes(n_samples: int, n_factors: int) -> int:
     return 8 * n_samples * (2 * n_factors + max(n_factors, FEWEST_AXES))
 
 
-def choose_solver(n_samples: int, n_snps: int, n_factors: int, options: SolverOptions) -> tuple[str, str]:
+def choose_solver(
+    n_samples: int, n_snps: int, n_factors: int, options: SolverOptions, speed: int = 1
+) -> tuple[str, str]:
     """Choose a solver by its cost, and return it with the reason in words.
 
-    exact costs n² p flops for the Gram matrix and about 4 n³ for its eigenvectors; krylov costs 4 n p l flops for each
-    pass with l = K + oversampling columns. It is taken to need `KRYLOV_PASSES`: it needs 5 to 10 if K does not exceed
-    the axes of structure, 30 to 40 if K reaches into the noise. Its narrow products run at little more than half the
-    speed of square ones. So `auto` chooses exact while exact costs at most twice the flops, or if four blocks of krylov
-    would fill the space, and never above `MOST_EXACT_SAMPLES`. The rule uses sizes only: if it used the memory of the
-    machine, results would depend on the machine.
+    exact costs n² p flops for the Gram matrix, which take a `speed`-th of the time of others (see `gram_speed`), and
+    2 n² l flops for each of `PRODUCTS` products that find its eigenvectors. krylov costs 4 n p l flops for each of
+    `KRYLOV_PASSES` passes with l = K + oversampling columns: it needs 5 to 10 if K does not exceed the axes of
+    structure, 30 to 40 if K reaches into the noise. `auto` chooses exact unless it costs twice as much, since its
+    answer is exact to nine digits and all that the run needs of the samples follows from the same matrix. The rule uses
+    sizes only: if it used the speed or the memory of the machine, results would depend on the machine.
     """
     if options.solver != "auto":
         return options.solver, "as asked"
-    width = min(n_factors + options.oversampling, n_samples)
-    exact = float(n_samples) ** 2 * n_snps + 4.0 * float(n_samples) ** 3
-    krylov = KRYLOV_PASSES * 4.0 * n_samples * n_snps * width
     if n_samples > MOST_EXACT_SAMPLES:
         return "krylov", f"more than {MOST_EXACT_SAMPLES} samples"
-    comparison = f"exact costs {exact:.2g} flops, krylov about {krylov:.2g}"
+    width = min(n_factors + options.oversampling, n_samples)
+    exact = float(n_samples) ** 2 * (n_snps / speed + 2.0 * PRODUCTS * width)
+    krylov = KRYLOV_PASSES * 4.0 * n_samples * n_snps * width
+    comparison = f"exact costs as much as {exact:.2g} flops, krylov about {krylov:.2g}"
     if exact <= 2 * krylov or 4 * width >= n_samples:
         return "exact", comparison
     return "krylov", comparison
@@ -196,7 +202,7 @@ def estimate_from_matrix(
     ConvergenceWarning
         If krylov has not reached the tolerance.
     """
-    solver, reason = choose_solver(genotypes.n_samples, genotypes.n_snps, n_factors, options)
+    solver, reason = choose_solver(genotypes.n_samples, genotypes.n_snps, n_factors, options, gram_speed(genotypes))
     if n_factors == 0:
         none = np.zeros((genotypes.n_samples, 0))
         zero = np.zeros(0)
@@ -214,7 +220,6 @@ def estimate_from_matrix(
         )
     residuals = np.linalg.norm(pairs.errors, axis=0) / pairs.values
     angle_bound = _bound_angle(float(np.linalg.norm(pairs.errors, 2)), pairs.values, pairs.next_value)
-    converged = solver != "krylov" or bool((residuals <= options.tol).all())
     # The sign of a factor is arbitrary; its largest entry is made positive, so that solvers agree.
     signs = np.sign(pairs.vectors[np.abs(pairs.vectors).argmax(axis=0), np.arange(n_factors)])
     loadings_map = ridge.project(pairs.vectors * signs)
@@ -226,7 +231,7 @@ def estimate_from_matrix(
         solver=solver,
         reason=reason,
         n_passes=pairs.n_passes,
-        converged=converged,
+        converged=pairs.converged,
         loadings_map=loadings_map,
         lambda_=ridge.lambda_,
         n_snps=genotypes.n_snps,
@@ -255,10 +260,12 @@ def compute_spectrum(
 
 def warn_unless_converged(factors: LatentFactors, tol: float) -> None:
     """Warn if the residuals of the factors are above the tolerance."""
-    if not factors.converged:
-        warnings.warn(
-            f"krylov: the largest residual is {factors.residuals.max():.1e} after {factors.n_passes} passes, above "
-            f"tol = {tol:.1e}; lower K, raise oversampling or tol, or use solver='exact'",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
+    if factors.converged:
+        return
+    fact = f"{factors.solver}: the largest residual is {factors.residuals.max():.1e}"
+    if factors.solver == "exact":
+        text = f"{fact}, above {min(tol, EXACT_TOL):.1e}; lower K, or raise oversampling"
+    else:
+        remedy = "lower K, raise oversampling or tol, or use solver='exact'"
+        text = f"{fact} after {factors.n_passes} passes, above tol = {tol:.1e}; {remedy}"
+    warnings.warn(text, ConvergenceWarning, stacklevel=4)

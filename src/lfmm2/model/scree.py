@@ -15,6 +15,12 @@ that the removed axes leave, divided by w_i. If all d_i are equal, this is the M
 of Patterson et al., (q + 1)(Σ λ)² / (q Σ λ² - (Σ λ)²), up to terms of 1/q. As in Ma (2012), 1/2 is subtracted from N
 and q.
 
+SNPs that vary more than others move the edge too, by more the larger n / N is. With the free cumulants of the matrix
+without the noise of the samples, κ₂ = q / N and κ₃ from Σ λ³, the variance of SNPs that a copy of variance meets has
+mean h and variance (ρ - 1) h², ρ = κ₃ / κ₂² ≥ 1. A distribution on two points has these moments, and the edge of its
+noise over that of equal SNPs is the factor by which edge and scale are multiplied. Without it n = 2 000 samples of
+10 000 independent SNPs have one axis too many, and n = 10 000 of 50 000 seven.
+
 s₂ ≤ r if vectors, weights and diagonal are exact. If they are not, N can come out as any number, so it is limited to
 the number of SNPs.
 
@@ -42,7 +48,7 @@ Patterson, Price, Reich 2006, PLoS Genet. 2:e190. El Karoui 2007, Ann. Probab. 3
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
@@ -50,7 +56,7 @@ import numpy as np
 import scipy.special
 
 from lfmm2._typing import Floats
-from lfmm2.model.eigensolvers import RANK_TOLERANCE, Spectrum
+from lfmm2.model.spectrum import RANK_TOLERANCE, Spectrum
 
 if TYPE_CHECKING:
     import pyarrow
@@ -69,6 +75,8 @@ HIDING_RATIO = 4
 # Factor by which N falls, with axes removed, where strong axes are left: by the share of them that is removed. By
 # chance it never falls so far.
 HIDDEN_FALL = 2
+# Most unevenness of the SNPs that the test allows for. Few long blocks of linked SNPs have more, and would hide axes.
+MOST_UNEVEN = 5.0
 # Smallest weight of a sample whose noise is estimated from the sample itself. With a smaller weight almost all of the
 # sample lies in the removed axes, the mean and the variables, so the mean noise of the other samples is used.
 LEAST_WEIGHT = 0.05
@@ -194,13 +202,12 @@ def compute_scree(spectrum: Spectrum) -> Scree:
     # The last two dimensions leave no bulk with which they could be compared.
     n_available = max(min(n_available, spectrum.n_dimensions - 2), 0)
     n_most = min(n_available, MOST_AXES)
-    unhidden = _find_unhidden_snps(spectrum, n_most)
+    unhidden, clean = _find_unhidden(spectrum, n_most)
     bulks: list[_Bulk] = []
     n_axes = 0
     # One more than the tested axes: the bulk with all of them removed.
     for k, noise in enumerate(islice(_remove_axes(spectrum), n_most + 1 if n_most else 0)):
-        N = noise.effective_snps
-        bulks.append(noise.bulk(N if unhidden / HIDING_RATIO <= N else unhidden))
+        bulks.append(noise.bulk(_without_structure(noise, unhidden, clean)))
         if n_axes == k < n_most and bulks[k].statistic(values[k]) > _CRITICAL_STATISTIC:
             n_axes += 1
         elif k + 1 >= TABLE_AXES:
@@ -251,23 +258,29 @@ class _Noise:
         w_i, with Σ w = q.
     effective_snps : float
         N.
+    unevenness : float
+        ρ of the variances of the SNPs.
     """
 
     n_dimensions: int
     noise: Floats
     weights: Floats
     effective_snps: float
+    unevenness: float
 
-    def bulk(self, effective_snps: float) -> _Bulk:
-        """Compute edge and scale of this noise with another effective number of SNPs."""
-        q = self.n_dimensions
-        return _compute_bulk(self.noise, self.weights * ((q - 0.5) / q), effective_snps)
+    def bulk(self, snps: _Noise) -> _Bulk:
+        """Compute edge and scale of this noise with the effective number and the unevenness of SNPs of another."""
+        q, N = self.n_dimensions, snps.effective_snps
+        edge, scale = _compute_edge(self.noise / N, self.weights * ((q - 0.5) / q), N - 0.5)
+        by_edge, by_scale = _uneven_ratios(q, N, snps.unevenness)
+        return _Bulk(N, edge * by_edge, scale * by_scale)
 
 
 def _remove_axes(spectrum: Spectrum) -> Iterator[_Noise]:
     """Yield the noise with no axis removed, one axis removed and so on, until nothing is left."""
     weights, totals = spectrum.sample_weights, spectrum.sample_totals
     n_dimensions, total, squares = spectrum.n_dimensions, spectrum.total, spectrum.total_squares
+    cubes = spectrum.total_cubes
     n_known = spectrum.vectors.shape[1]
     d, w = _compute_sample_noise(weights, totals)
     for k, value in enumerate([*spectrum.eigenvalues, 0.0]):
@@ -278,9 +291,16 @@ def _remove_axes(spectrum: Spectrum) -> Iterator[_Noise]:
         d = d * (total / float(w @ d))
         s2 = float(w @ d**2) / total**2
         excess = squares / total**2 - s2
-        N = (1 - s2) / excess if excess * spectrum.n_snps > 1 - s2 else spectrum.n_snps
-        yield _Noise(q, d, w, max(N, 2.0))
-        total, squares = total - value, squares - value**2
+        N, unevenness = float(spectrum.n_snps), 1.0
+        if excess * spectrum.n_snps > 1 - s2:
+            N = (1 - s2) / excess
+            # Moments of the noise of the samples and of the eigenvalues, both divided by their means.
+            a2, a3 = q * s2, float(w @ d**3) * q**2 / total**3
+            m2, m3 = squares * q / total**2, cubes * q**2 / total**3
+            k2, k3 = m2 - a2, m3 - a3 - 3 * a2 * (m2 - a2 + 1) + 3 * a2
+            unevenness = min(max(k3 / k2**2, 1.0), MOST_UNEVEN) if np.isfinite(k3) and k2 > 0 else 1.0
+        yield _Noise(q, d, w, max(N, 2.0), unevenness)
+        total, squares, cubes = total - value, squares - value**2, cubes - value**3
         if k < n_known:
             leverage = spectrum.vectors[:, k] ** 2
             leverage = leverage / max(leverage.sum(), np.finfo(float).tiny)
@@ -298,29 +318,42 @@ def _compute_sample_noise(weights: Floats, totals: Floats) -> tuple[Floats, Floa
     return (d, w) if mean > 0 else (np.ones(len(w)), np.ones(len(w)))
 
 
-def _find_unhidden_snps(spectrum: Spectrum, n_most: int) -> float:
-    """Return N with all structure removed; 0 if no axis stands out.
+def _find_unhidden(spectrum: Spectrum, n_most: int) -> tuple[_Noise | None, _Noise | None]:
+    """Return the noise with all structure removed: of axes whose vectors are known, and of all that were seen.
 
-    A few strong axes look like a few SNPs of large variance: N is then about their number, and none of them stands out
-    from the others. So each axis whose vector is known is tested with the N that is left when it is removed too. The
-    last axis that stands out in this way ends the structure, and its N is the one of the SNPs.
+    Both are None if no axis stands out. A few strong axes look like a few SNPs of large variance: N is then about their
+    number, and none of them stands out from the others. So each axis is tested with the SNPs that are left when it is
+    removed too. The last axis that stands out in this way ends the structure, and the SNPs left are those of the noise.
+    Where the vectors are not known, neither is the noise of the samples, which N needs, but unevenness hardly does.
     """
-    N = 0.0
+    found: _Noise | None = None
+    clean: _Noise | None = None
     before: _Noise | None = None
-    for k, noise in enumerate(islice(_remove_axes(spectrum), min(spectrum.vectors.shape[1] + 1, n_most))):
-        if before is not None:
-            bulk = before.bulk(noise.effective_snps)
-            if bulk.statistic(spectrum.eigenvalues[k - 1]) > _CRITICAL_STATISTIC:
-                N = noise.effective_snps
+    for k, noise in enumerate(islice(_remove_axes(spectrum), n_most)):
+        if before is not None and before.bulk(noise).statistic(spectrum.eigenvalues[k - 1]) > _CRITICAL_STATISTIC:
+            clean = noise
+            if k <= spectrum.vectors.shape[1]:
+                found = noise
         before = noise
-    return N
+    return found, clean
+
+
+def _without_structure(noise: _Noise, unhidden: _Noise | None, clean: _Noise | None) -> _Noise:
+    """Return the noise with the SNPs of the noise that is left without structure, as far as structure may hide them.
+
+    Axes that are left, the tested one too, look like SNPs that vary more than others, so the unevenness of the SNPs is
+    the smaller one.
+    """
+    if unhidden is not None and unhidden.effective_snps > HIDING_RATIO * noise.effective_snps:
+        return unhidden
+    return noise if clean is None else replace(noise, unevenness=min(noise.unevenness, clean.unevenness))
 
 
 def _hides_axes(spectrum: Spectrum, n_axes: int, effective_snps: float) -> bool:
     """Return True if axes beyond the known vectors hide themselves, and others, among the axes that are left.
 
     Axes of about the same strength, as of families or clones, look like as few SNPs, until the last of them is removed.
-    `_find_unhidden_snps` sees this if the vectors of all of them are known. Beyond these the noise of the samples is
+    `_find_unhidden` sees this if the vectors of all of them are known. Beyond these the noise of the samples is
     not known so well, and does not count axes; but N, which jumps where the last strong axis is removed, still tells
     that there are some. Where the solver has not seen so many eigenvalues, N falls with each that it has seen; noise
     alone has an N that grows slowly.
@@ -332,9 +365,10 @@ def _hides_axes(spectrum: Spectrum, n_axes: int, effective_snps: float) -> bool:
     is_small = HIDING_RATIO * effective_snps <= spectrum.n_snps
     before: _Noise | None = None
     for k, noise in enumerate(islice(_remove_axes(spectrum), n_most + 1)):
-        if before is not None and k > n_axes and noise.effective_snps >= HIDING_RATIO * effective_snps:
-            bulk = before.bulk(noise.effective_snps)
-            if bulk.statistic(spectrum.eigenvalues[k - 1]) > _CRITICAL_STATISTIC:
+        is_clear = k > n_axes and noise.effective_snps >= HIDING_RATIO * effective_snps
+        if before is not None and is_clear:
+            statistic = before.bulk(noise).statistic(spectrum.eigenvalues[k - 1])
+            if statistic > _CRITICAL_STATISTIC:
                 return True
         if k > n_axes and is_small and noise.effective_snps < effective_snps / HIDDEN_FALL:
             return True
@@ -342,10 +376,8 @@ def _hides_axes(spectrum: Spectrum, n_axes: int, effective_snps: float) -> bool:
     return False
 
 
-def _compute_bulk(noise: Floats, weights: Floats, effective_snps: float) -> _Bulk:
-    """Compute edge and scale for noise d with Σ w d = Σ λ, so that d / N is h."""
-    N = effective_snps - 0.5
-    h = noise / effective_snps
+def _compute_edge(h: Floats, weights: Floats, N: float) -> tuple[float, float]:
+    """Compute edge and scale for noise h of samples, `weights` of them, and N SNPs; or with the roles exchanged."""
     h_max = float(h[weights > 0].max())
     h = np.minimum(h, h_max)  # samples with larger h have no weight
     # With z = h c / (1 - h c), 1 / √(Σ w z²) is an increasing, concave and nearly linear function of u = 1 / (c max h),
@@ -363,7 +395,25 @@ def _compute_bulk(noise: Floats, weights: Floats, effective_snps: float) -> _Bul
     c = 1 / (u * h_max)
     edge = (N + float(weights @ z)) / c
     scale = float(np.cbrt(N + float(weights @ z**3))) / c
-    return _Bulk(effective_snps, edge, scale)
+    return edge, scale
+
+
+def _uneven_ratios(n_dimensions: int, N: float, unevenness: float) -> tuple[float, float]:
+    """Return edge and scale of noise of uneven SNPs, each divided by that of N equal ones.
+
+    The SNPs that a unit of variance meets have two variances, h (1 ± √(ρ - 1)) with equal shares up to ρ = 1.25, and
+    beyond h / 2 and h (2 ρ - 1), so that both are positive.
+    """
+    if unevenness == 1:
+        return 1.0, 1.0
+    excess = unevenness - 1
+    low, high = (1 - np.sqrt(excess), 1 + np.sqrt(excess)) if excess <= 0.25 else (0.5, 2 * unevenness - 1)
+    share = (1 - low) / (high - low)
+    variances = np.array([low, high])
+    n_of_each = (N - 0.5) * np.array([1 - share, share]) / variances
+    uneven = _compute_edge(variances, n_of_each, n_dimensions - 0.5)
+    even = _compute_edge(np.ones(1), np.array([N - 0.5]), n_dimensions - 0.5)
+    return uneven[0] / even[0], uneven[1] / even[1]
 
 
 # Gauss-Legendre nodes and weights on [0, 12], beyond which the kernel is below 1e-11 of its largest value.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from lfmm2._typing import Ints
-from lfmm2.genotypes import Engine
+from lfmm2.genotypes import Engine, gram_speed
 from lfmm2.model import (
     KnownGram,
     LatentFactors,
@@ -52,7 +52,8 @@ def other_penalties(inputs: RunInputs, n_estimation_snps: int) -> tuple[Penalty,
         return ()
     n, wanted = len(inputs.variables.rows), options.sweep_lambda
     if wanted is None:
-        solver, _ = choose_solver(n, n_estimation_snps, numbers.n_factors, options.solver)
+        speed = gram_speed(inputs.estimation_matrix(None, Engine(1, 0)))
+        solver, _ = choose_solver(n, n_estimation_snps, numbers.n_factors, options.solver, speed)
         if solver != "exact" or not options.standardize:
             return ()
         wanted = SHOWN_BESIDE
@@ -77,7 +78,7 @@ def estimate_with_each(inputs: RunInputs, snps: Ints | None, engine: Engine, che
     matrix = ResumableMatrix(inputs.estimation_matrix(snps, engine), engine, checkpoints)
     n_factors, options, iids = inputs.numbers.n_factors, inputs.options.solver, inputs.variables.iids
     others = other_penalties(inputs, matrix.n_snps)
-    solver, _ = choose_solver(matrix.n_samples, matrix.n_snps, n_factors, options)
+    solver, _ = choose_solver(matrix.n_samples, matrix.n_snps, n_factors, options, gram_speed(matrix))
     if solver == "exact" and others:
         # The Gram matrix does not depend on λ, so one pass serves all.
         known = KnownGram(matrix.gram(label="factors: Gram matrix"), matrix.n_snps)

@@ -21,6 +21,7 @@ from lfmm2.genotypes import (
     ThinOptions,
     counting_footprint,
     doubles,
+    gram_speed,
     plan_block,
     thinning_footprint,
 )
@@ -293,7 +294,9 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
         # These columns are in the rows of the store and in a copy of the rows.
         beside += Footprint(0, 2 * doubles((N_COLUMNS,)))
     own = size.tested.footprint_of_cross_products(n_columns, fill)
-    return _plan_stage(own, beside, n_threads, memory, histograms + _bytes_after_tests(size, kept_bytes, n_tables, memory))
+    return _plan_stage(
+        own, beside, n_threads, memory, histograms + _bytes_after_tests(size, kept_bytes, n_tables, memory)
+    )
 
 
 def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: int) -> int:
@@ -578,7 +581,7 @@ def make_plan(
     solver, reason = "given", "estimated before"
     n, n_estimation = size.n_samples, size.estimation.n_snps
     if not given:
-        solver, reason = choose_solver(n, n_estimation, size.n_factors, options)
+        solver, reason = choose_solver(n, n_estimation, size.n_factors, options, gram_speed(size.estimation))
     n_passes = {"given": 0, "exact": 1, "krylov": KRYLOV_PASSES, "power": options.n_power_iter + 1}[solver]
     if solver in ("krylov", "power"):
         n_passes *= size.n_fits

@@ -20,7 +20,9 @@ _FACTS = (
 )  # fmt: skip
 # Arrays and numbers of the spectrum; each is stored under "spectrum_" and its name. The vectors of the spectrum are the
 # loadings_map, and its n_snps is that of the factors, so these are not stored again.
-_SPECTRUM = ("eigenvalues", "total", "total_squares", "n_dimensions", "sample_totals", "sample_weights")
+_SPECTRUM = (
+    "eigenvalues", "total", "total_squares", "total_cubes", "n_dimensions", "sample_totals", "sample_weights",
+)  # fmt: skip
 
 
 def write_factors(
@@ -96,6 +98,8 @@ def _make_spectrum(arrays: dict[str, NDArray[Any]], loadings_map: NDArray[np.flo
         sample_weights=np.asarray(arrays["spectrum_sample_weights"], np.float64),
         n_snps=int(arrays["n_snps"]),
         vectors=loadings_map,
+        # Earlier versions did not know it.
+        total_cubes=float(arrays.get("spectrum_total_cubes", np.nan)),
     )
     of_samples = (spectrum.sample_totals, spectrum.sample_weights)
     numbers = (spectrum.eigenvalues, *of_samples, [spectrum.total, spectrum.total_squares])
