@@ -552,7 +552,6 @@ def test_spectrum_of_a_gram_matrix_in_memory_is_that_of_the_dense_matrix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("lfmm2.model.eigensolvers.MOST_FOR_LAPACK", 0)
-    monkeypatch.setattr("lfmm2.model.spectrum.N_PROBES", 10_000)
     ridge = ridge_geometry(structured.X, lambda_)
     spectrum = seen(matrix, ridge, K, EXACT)
     PCP = dense(Y, ridge)
@@ -572,12 +571,11 @@ def test_spectrum_of_a_gram_matrix_in_memory_is_that_of_the_dense_matrix(
     assert own == pytest.approx(third, rel=0.05)
 
 
-def test_cubes_of_all_solvers_agree(structured: Structured, matrix: BedMatrix, ridge: RidgeGeometry) -> None:
-    exact, krylov, power = (
-        seen(matrix, ridge, 6, options).total_cubes for options in (EXACT, KRYLOV, replace(POWER, n_power_iter=4))
-    )
+def test_cubes_of_krylov_are_near_the_exact_ones(matrix: BedMatrix, ridge: RidgeGeometry) -> None:
+    exact, krylov, power = (seen(matrix, ridge, 6, options).total_cubes for options in (EXACT, KRYLOV, POWER))
     assert krylov == pytest.approx(exact, rel=0.02)
-    assert power == pytest.approx(exact, rel=0.02)
+    # Its Ritz pairs are too far from the eigenpairs for an estimate.
+    assert np.isnan(power)
 
 
 def test_exact_warns_if_its_iteration_is_stopped(

@@ -113,7 +113,7 @@ def test_run_accepts_genotype_arrays(fileset):
 def test_run_does_not_depend_on_threads_or_memory(fileset, solver):
     bed, env, *_ = fileset
     first = lfmm2.run(None, bed, env, K, solver=solver, n_threads=1)
-    for n_threads, memory in ((2, None), (3, "40MB"), (8, "30MB")):
+    for n_threads, memory in ((2, None), (3, "46MB"), (8, "36MB")):
         again = lfmm2.run(None, bed, env, K, solver=solver, n_threads=n_threads, memory=memory)
         for name in ("t", "ridge_beta", "f_stat", "gif"):
             assert np.array_equal(getattr(first, name), getattr(again, name), equal_nan=True)

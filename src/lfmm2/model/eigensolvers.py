@@ -18,7 +18,6 @@ from lfmm2.genotypes import NOTHING_HELD, Footprint, GenotypeMatrix, doubles
 from lfmm2.model.axes import OVERSAMPLING, KnownGram, axes_beside_factors, leading_axes, number_of_axes
 from lfmm2.model.ridge import RidgeGeometry
 from lfmm2.model.spectrum import (
-    N_PROBES,
     RANK_TOLERANCE,
     Spectrum,
     centre,
@@ -26,6 +25,7 @@ from lfmm2.model.spectrum import (
     compute_squared_norm,
     count_dimensions,
     estimate_spectrum,
+    n_probes,
     spectrum_of_gram,
 )
 
@@ -142,7 +142,7 @@ def exact_memory(n_samples: int, width: int) -> int:
         return 2 * matrix
     n_columns = gram_columns(n_samples, width)
     kept = 2 * 8 * n_samples * min(n_columns + 3 * width, n_samples + 2 * width)
-    return matrix + max(kept + 4 * 8 * min(n_columns, n_samples) ** 2, 4 * 8 * n_samples * N_PROBES)
+    return matrix + max(kept + 4 * 8 * min(n_columns, n_samples) ** 2, 4 * 8 * n_samples * n_probes(n_samples))
 
 
 def krylov_memory(n_samples: int, width: int) -> int:
@@ -509,17 +509,14 @@ def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     A, variable_images = _first_images(genotypes, ridge, basis)
     projected = ridge.project(A)
     probes, probe_images = basis, projected
-    twice: Floats | None = None
     for i in range(1, n_passes):
-        before, basis = projected, np.linalg.qr(projected)[0]
+        basis = np.linalg.qr(projected)[0]
         A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}").total()
         projected = ridge.project(A)
-        if i == 1:
-            twice = projected @ (basis.T @ before)
     T = basis.T @ projected
     squares, W = scipy.linalg.eigh((T + T.T) / 2)
     spectrum = estimate_spectrum(
-        ridge, genotypes.n_snps, squares[::-1], basis @ W[:, ::-1], projected @ W[:, ::-1], probes, probe_images, twice
+        ridge, genotypes.n_snps, squares[::-1], basis @ W[:, ::-1], projected @ W[:, ::-1], probes, probe_images
     )
     axes = axes_beside_factors(ridge, basis, A, variable_images, n_axes)
     kept = squares > RANK_TOLERANCE * squares[-1]
