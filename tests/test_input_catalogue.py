@@ -221,7 +221,7 @@ FILE_CASES: list[tuple[str, str, Edit | None, type[Exception], str]] = [
         "line 5: is not UTF-8",
     ),
     ("env UTF-16", "env.csv", lambda b: b.decode().encode("utf-16"), MalformedInputError, "line 1: a NUL byte: UTF-16"),
-    ("env gzip", "env.csv", raw(b"\x1f\x8b\x08"), MalformedInputError, "compressed with gzip; decompress"),
+    ("env gzip", "env.csv", raw(b"\x1f\x8b\x08"), MalformedInputError, "compressed with gzip, and damaged or cut off"),
     ("env is a bed", "env.csv", raw(MAGIC + b"\0"), MalformedInputError, r"is a \.bed; give a text file"),
     (
         "env open quote", "env.csv", cell(5, 1, '"1'), MalformedInputError,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -13,8 +12,9 @@ import pyarrow.csv
 
 from lfmm2._typing import AnyPath
 from lfmm2.errors import MalformedInputError, ReadError
+from lfmm2.files.input_files import open_text
 from lfmm2.files.input_memory import note_input_memory
-from lfmm2.files.text_tables import CHUNK, CHUNK_COPIES, LONGEST_LINE, clean_text, open_regular, single_tabs
+from lfmm2.files.text_tables import CHUNK, CHUNK_COPIES, LONGEST_LINE, clean_text, single_tabs
 
 # Rows from which the kind of a column is judged. With fewer, a column whose first cells are missing is kept.
 _JUDGED_ROWS = 10
@@ -88,29 +88,31 @@ class _Piece:
     share_read : float
         Share of the file that is read with this piece.
     is_last : bool
+    held_bytes : int
+        Bytes of memory that unpacking the file takes.
     """
 
     text: bytes
     line: int
     share_read: float
     is_last: bool
+    held_bytes: int
 
 
 def _read_pieces(path: AnyPath) -> Iterator[_Piece]:
     """Yield a text in pieces of about `CHUNK` bytes, UTF-8 with Unix line ends, without the blank lines at its end."""
-    line, done = 1, 0
+    line = 1
     blank = b""  # blank lines after the last line so far: harmless, unless more text follows
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
+    with open_text(path) as file:
         while True:
             try:
                 chunk = file.read(CHUNK)
                 rest = file.readline(LONGEST_LINE)
+                is_last = file.is_at_end
             except OSError as error:
                 raise ReadError(f"{path}: {error.strerror}; check the disk") from error
             if not chunk:
                 return
-            done += len(chunk) + len(rest)
             text = blank + clean_text(chunk + rest, path, line + blank.count(b"\n"))
             if max(len(rest), len(blank)) >= LONGEST_LINE:
                 raise MalformedInputError(f"{path}, after line {line}: over 16 MB without a row; give a table")
@@ -121,7 +123,7 @@ def _read_pieces(path: AnyPath) -> Iterator[_Piece]:
             end = text.find(b"\n", len(lines))  # the empty last cells of a row stay
             lines, blank = (text[:end], text[end + 1 :]) if end >= 0 else (text, b"")
             _check_utf8(lines, path, line)
-            yield _Piece(lines, line, done / max(size, done), done >= size)
+            yield _Piece(lines, line, file.share_read, is_last, file.held_bytes)
             line += lines.count(b"\n") + 1
 
 
@@ -178,7 +180,7 @@ class _Rows:
         self.n_rows += table.num_rows
         self._n_bytes += table.get_total_buffer_size()
         growing = self._n_bytes + self.n_rows * (_ROW_BYTES + 8 * len(self._kept))
-        fixed = CHUNK_COPIES * len(text) + _COLUMN_BYTES * len(self._names)
+        fixed = CHUNK_COPIES * len(text) + _COLUMN_BYTES * len(self._names) + piece.held_bytes
         remedy = "name the columns in use with --variables, and leave out rows of other samples"
         note_input_memory(self._path, growing + fixed, int(growing / piece.share_read) + fixed, remedy)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lfmm2._typing import AnyPath
 from lfmm2._words import shortened, some_of
 from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError
-from lfmm2.files import Samples, first_two_columns, joined_ids, open_regular, repeated
+from lfmm2.files import Samples, first_two_columns, joined_ids, open_text, repeated
 
 # Columns of a .fam as PLINK writes it. GEMMA keeps further phenotypes after them.
 _FAM_COLUMNS = 6
@@ -49,7 +49,7 @@ def _count_columns(path: AnyPath) -> int:
     mark, so all columns after the ID would be shifted. Lines with another number of columns than the first are refused
     when they are read.
     """
-    with open_regular(path) as file:
+    with open_text(path) as file:
         try:
             text = file.read(_FIRST_LINE_BYTES).partition(b"\n")[0].decode("utf-8", "replace")
         except OSError as error:
