@@ -133,8 +133,12 @@ FILE_CASES: list[tuple[str, str, Edit | None, type[Exception], str]] = [
         r"env\.csv, line 5: 4 cell\(s\), but",
     ),
     (
-        "env semicolons", "env.csv", lambda b: b.replace(b",", b";"), MalformedInputError,
-        "line 1: is separated by semic",
+        "env semicolons and decimal commas", "env.csv", lambda b: b.replace(b",", b";").replace(b".", b","),
+        MalformedInputError, r"line 2 .*, column 'x': '.*,.*' is not a number; .* or use --decimal , \(in Pyt",
+    ),
+    (
+        "env semicolons and thousands", "env.csv", column(lambda k: f'"{k},{100 + k}.5"'), MalformedInputError,
+        "is not a number; write decimals with a point, and nothing between thousands$",
     ),
     (
         "env pipes", "env.csv", lambda b: b.replace(b",", b"|"), MalformedInputError,

@@ -40,6 +40,7 @@ SET: dict[str, tuple[str, Any]] = {
     "variables": ("rain,snow", "rain,snow"),
     "covar": ("age.csv", Path("age.csv")),
     "missing_code": ("-99", "-99"),
+    "decimal": (",", ","),
     "categorical": ("sex,batch", "sex,batch"),
     "count_allele": ("a1", "a1"),
     "ploidy": ("", 4),
@@ -231,7 +232,7 @@ def test_solver_options_have_the_defaults_of_the_table() -> None:
 def test_identity_leaves_out_what_changes_no_result() -> None:
     assert {option.name for option in TABLE if not option.changes_results} == {
         "memory", "n_threads", "out", "overwrite", "resume", "keep", "remove", "missing", "missing_code", "intersect",
-        "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress",
+        "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
     }  # fmt: skip
 
 

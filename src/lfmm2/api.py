@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from lfmm2._checks import is_whole, quoted
-from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, Solver, TableFormat
+from lfmm2._choices import (
+    Allele,
+    Calibration,
+    DecimalMark,
+    DegreesOfFreedom,
+    Imputation,
+    Missing,
+    Scale,
+    Solver,
+    TableFormat,
+)
 from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.errors import UsageError
 from lfmm2.genotypes import GenotypesLike
@@ -57,6 +67,7 @@ def run(
     keep: Paths | None = None,
     remove: Paths | None = None,
     missing_code: MissingCode | None = None,
+    decimal: DecimalMark = ".",
     ploidy: int | None = None,
     missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
@@ -171,6 +182,9 @@ def run(
         Files of samples to use, or not to use; of several files, the samples that any of them lists.
     missing_code : float or str, or a list of these, optional
         A value of X and `covar` that means missing, such as -9, beside an empty cell, NaN, NA, N/A, NULL and None.
+    decimal : {".", ","}
+        Decimal mark of the numbers in tables of text, such as the comma of Excel in many countries; columns are then
+        separated by semicolons or tabs.
     ploidy : int, optional
         Ploidy of genotypes given as an array: values outside of 0 to `ploidy` are refused, and frequencies of alleles
         are mean / ploidy. None for numbers that are no dosages, such as methylation; frequencies are then missing,
@@ -263,6 +277,7 @@ def estimate_factors(
     keep: Paths | None = None,
     remove: Paths | None = None,
     missing_code: MissingCode | None = None,
+    decimal: DecimalMark = ".",
     ploidy: int | None = None,
     missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
@@ -318,6 +333,7 @@ def test_associations(
     keep: Paths | None = None,
     remove: Paths | None = None,
     missing_code: MissingCode | None = None,
+    decimal: DecimalMark = ".",
     ploidy: int | None = None,
     missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",

@@ -59,7 +59,8 @@ _SENTENCES: Mapping[str, str] = {
         ("mem ram max-memory", "give the budget with --memory, as --memory 4GB"),
         ("force f replace", "replace existing results with --overwrite"),
         ("continue restart", "go on with an unfinished run with --resume"),
-        ("sep delim delimiter", "commas, tabs and blanks between columns are found by themselves, leave it out"),
+        ("sep delim delimiter", "marks between columns (tab , ; blank) are found by themselves, leave it out"),
+        ("dec decimal-mark", "give the decimal mark of the tables with --decimal, as --decimal ,"),
         ("help-me usage man h help-all", _HELP),
         ("verbose v quiet silent s log", "progress goes to standard error, and the log is written beside the results"),
     )

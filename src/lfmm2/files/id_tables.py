@@ -61,6 +61,8 @@ class IdTable:
         What another column has, where that may explain why samples have no row.
     set_aside : tuple of str
         Names of other IDs and of row numbers among `columns`, which are no variables unless chosen by name.
+    decimal : {".", ","}
+        Decimal mark of the numbers that are text.
     """
 
     label: str
@@ -73,6 +75,7 @@ class IdTable:
     is_called_id: bool = True
     hint: str = ""
     set_aside: tuple[str, ...] = ()
+    decimal: str = "."
 
     def at(self, row: int, name: str) -> str:
         """Describe the place of a cell for a message."""
@@ -102,11 +105,12 @@ def _is_table(source: Any) -> bool:
 
 @dataclass(frozen=True)
 class RawTable:
-    """The columns of a file or frame as they are, with those of its index first; `first_line` as in `IdTable`."""
+    """The columns of a file or frame, with those of its index first; `first_line` and `decimal` as in `IdTable`."""
 
     label: str
     first_line: int | None
     columns: list[Column]
+    decimal: str = "."
 
     def called(self, kind: str) -> Column | None:
         """Return the first column called IID or FID, whatever its case."""
@@ -119,7 +123,13 @@ class RawTable:
 
 
 def take_apart(
-    source: Any, samples: Samples, what: str, wanted: Collection[str] | None = None, *, has_ids: bool = True
+    source: Any,
+    samples: Samples,
+    what: str,
+    wanted: Collection[str] | None = None,
+    *,
+    has_ids: bool = True,
+    decimal: str = ".",
 ) -> IdTable:
     """Take a file, frame, pyarrow table or array apart into IDs and columns; `what` names a table in memory.
 
@@ -139,7 +149,7 @@ def take_apart(
     """
     if isinstance(source, np.ndarray | list | tuple):
         return _number_columns(np.ma.asarray(source), samples, what)
-    raw = read_raw_table(source, samples.iid, what, wanted)
+    raw = read_raw_table(source, samples.iid, what, wanted, decimal)
     if not has_ids:
         return _numbered_table(raw, samples)
     if column := raw.called("IID"):
@@ -166,13 +176,22 @@ def _compare_with_others(raw: RawTable, iid: Column, known: Sequence[str]) -> st
     return fact
 
 
-def read_raw_table(source: Any, known_ids: Sequence[str], what: str, wanted: Collection[str] | None = None) -> RawTable:
+def read_raw_table(
+    source: Any, known_ids: Sequence[str], what: str, wanted: Collection[str] | None = None, decimal: str = "."
+) -> RawTable:
     """Read a file, frame, Series or pyarrow table into columns; a first line with one of `known_ids` is no header.
 
     Of a long file, only the `wanted` columns are sure to be there; others may be nulls.
     """
+    return replace(_read_columns(source, known_ids, what, wanted, decimal), decimal=decimal)
+
+
+def _read_columns(
+    source: Any, known_ids: Sequence[str], what: str, wanted: Collection[str] | None, decimal: str
+) -> RawTable:
+    """Read the columns of a table of any kind."""
     if isinstance(source, str | os.PathLike):
-        return _raw_table(os.fspath(source), 2, *read_text_table(source, known_ids, wanted))
+        return _raw_table(os.fspath(source), 2, *read_text_table(source, known_ids, wanted, decimal))
     if isinstance(source, pa.Table):
         return _raw_table(what, None, source.column_names, source.columns)
     if hasattr(source, "to_frame") and hasattr(source, "index"):  # a pandas Series
@@ -182,7 +201,7 @@ def read_raw_table(source: Any, known_ids: Sequence[str], what: str, wanted: Col
         raw = _raw_table(what, None, names, [source.iloc[:, j] for j in range(len(names))])
         return raw if raw.called("IID") else RawTable(what, None, [*_index_columns(source.index), *raw.columns])
     if hasattr(source, "__arrow_c_stream__"):  # a frame of polars and others
-        return read_raw_table(pa.table(source), known_ids, what)
+        return _read_columns(pa.table(source), known_ids, what, wanted, decimal)
     if isinstance(source, dict):
         raise UsageError(f"{what}: a dict; give a pandas Series or DataFrame with the sample IDs as its index")
     raise UsageError(f"{what}: unknown type {type(source).__name__}; give a path, DataFrame, Table or array")
@@ -376,6 +395,7 @@ def split_ids(raw: RawTable, ids: Column) -> IdTable:
         counts_rows=_id_name(ids.name) != "IID" and may_count_rows(ids),
         is_called_id=ids.is_called_id,
         set_aside=tuple(column.name for column in set_aside if column.name),
+        decimal=raw.decimal,
     )
 
 

@@ -28,7 +28,7 @@ _COLUMN_BYTES = 600
 
 
 def read_text_table(
-    path: AnyPath, known_ids: Collection[str], columns: Collection[str] | None = None
+    path: AnyPath, known_ids: Collection[str], columns: Collection[str] | None = None, decimal: str = "."
 ) -> tuple[list[str], list[pa.ChunkedArray]]:
     """Return the column names of a text table and its columns as strings; the text is read in pieces.
 
@@ -43,6 +43,8 @@ def read_text_table(
     columns : collection of str, optional
         Names of the variables in use; all by default. In a table of several pieces, columns that are neither in use
         nor may hold IDs are not kept, and come as columns of nulls.
+    decimal : {".", ","}
+        Decimal mark of the numbers, which commas between columns must not be.
 
     Raises
     ------
@@ -58,15 +60,15 @@ def read_text_table(
     if piece is None:
         raise MalformedInputError(f"{path}: is empty; give a table with a header line")
     header, _, body = piece.text.partition(b"\n")
-    delimiter = _delimiter(header.decode(), path)
+    delimiter = _delimiter(header.decode(), path, decimal)
     if delimiter == " ":
         header = single_tabs(header)
     names = [name.strip() for name in _cells(header.decode(), delimiter.replace(" ", "\t"), f"{path}, line 1")]
-    if set(names[:2]) & set(known_ids) or all(map(is_number, names)):
+    if set(names[:2]) & set(known_ids) or all(is_number(name, decimal) for name in names):
         raise MalformedInputError(f"{path}, line 1: is data, not a header; add one, such as IID and names")
     rows = _Rows(path, names, delimiter)
     if not piece.is_last and columns is not None:
-        rows.choose_columns(body, columns)
+        rows.choose_columns(body, columns, decimal)
     if body:
         rows.add(replace(piece, text=body, line=2))
     for piece in pieces:
@@ -153,7 +155,7 @@ class _Rows:
         self._n_bytes = 0
         self.n_rows = 0
 
-    def choose_columns(self, rows: bytes, wanted: Collection[str]) -> None:
+    def choose_columns(self, rows: bytes, wanted: Collection[str], decimal: str) -> None:
         """Keep the wanted columns, and those that may hold IDs: only fractions in these first rows cannot be IDs."""
         lines = rows.split(b"\n", _JUDGED_ROWS)[:_JUDGED_ROWS]
         separator = None if self._delimiter == " " else self._delimiter
@@ -161,7 +163,7 @@ class _Rows:
             j
             for line in lines
             for j, cell in enumerate(line.decode().split(separator))
-            if _is_fraction(cell.strip('"'))
+            if _is_fraction(cell.strip('"'), decimal)
         }
         self._kept = [
             j for j, name in enumerate(self._names)
@@ -218,14 +220,17 @@ class _Rows:
         raise MalformedInputError(f"{self._path}: {fault}; correct it")
 
 
-def _delimiter(header: str, path: AnyPath) -> str:
-    """Return the mark between columns: a tab, a comma, or a blank that stands for runs of blanks."""
+def _delimiter(header: str, path: AnyPath, decimal: str) -> str:
+    """Return the mark between columns: a tab, a comma, a semicolon, or a blank that stands for runs of blanks."""
     if not header:
         raise MalformedInputError(f"{path}: is empty; give a table with a header line")
-    delimiter = next((mark for mark in "\t,; " if mark in header.strip(" ")), "")
-    if delimiter in ("", ";"):
-        fault = "separated by semicolons; save it with commas" if delimiter else "one column; give variables too"
-        raise MalformedInputError(f"{path}, line 1: is {fault}")
+    # Programs that write decimal commas put semicolons between columns; names of columns may have either.
+    bare = re.sub('"[^"]*"', "", header)
+    by_semicolons = bare.count(";") > (0 if decimal == "," else bare.count(","))
+    marks = "\t;, " if by_semicolons else "\t,; "
+    delimiter = next((mark for mark in marks if mark in header.strip(" ")), "")
+    if not delimiter:
+        raise MalformedInputError(f"{path}, line 1: is one column; give variables too")
     return delimiter
 
 
@@ -239,11 +244,12 @@ def _cells(line: str, delimiter: str, where: str) -> list[str]:
         raise MalformedInputError(f"{where}: {error}; correct it") from None
 
 
-def is_number(text: str) -> bool:
+def is_number(text: str, decimal: str = ".") -> bool:
     """Return True for a decimal number as programs write it; words such as nan and inf are none."""
-    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text, re.ASCII) is not None
+    mark = re.escape(decimal)
+    return re.fullmatch(rf"[-+]?(\d+{mark}?\d*|{mark}\d+)([eE][-+]?\d+)?", text, re.ASCII) is not None
 
 
-def _is_fraction(text: str) -> bool:
+def _is_fraction(text: str, decimal: str) -> bool:
     """Return True for a number with digits other than 0 after its point, as measurements have and IDs have not."""
-    return re.fullmatch(r"[-+]?\d*\.\d*[1-9]\d*([eE][-+]?\d+)?", text) is not None
+    return re.fullmatch(rf"[-+]?\d*{re.escape(decimal)}\d*[1-9]\d*([eE][-+]?\d+)?", text) is not None

@@ -91,13 +91,14 @@ def read_variables(
     kept: NDArray[np.int64] | None = None,
     has_ids: bool = True,
     categorical: Collection[str] = (),
+    decimal: str = ".",
 ) -> Variables:
     """Read variables and align them to samples by ID.
 
     Parameters
     ----------
     source : path, DataFrame, pyarrow.Table, array, or a list of paths, DataFrames and Tables
-        A file has a header and is separated by commas, tabs or blanks. IDs are the column IID (with FID; or
+        A file has a header and is separated by commas, semicolons, tabs or blanks. IDs are the column IID (with FID; or
         #IID, #FID), else the column, or the index of a DataFrame, whose cells are the IDs of the samples; row numbers
         are no IDs, nor is the index that pandas makes. An array of shape (n_samples,) or
         (n_samples, n_variables) is in .fam order; its variables are called env1, env2, ... Several tables are joined
@@ -120,6 +121,8 @@ def read_variables(
         False if the samples are only numbered, as the rows of an array are.
     categorical : collection of str
         Names of the columns that are categories; others may be among them.
+    decimal : {".", ","}
+        Decimal mark of numbers that are text.
 
     Raises
     ------
@@ -145,7 +148,7 @@ def read_variables(
     sources = as_tables(source)
     names_of_tables = [what] if len(sources) == 1 else [f"{what}, table {i + 1}" for i in range(len(sources))]
     tables = [
-        take_apart(part, samples, name, columns, has_ids=has_ids)
+        take_apart(part, samples, name, columns, has_ids=has_ids, decimal=decimal)
         for part, name in zip(sources, names_of_tables, strict=True)
     ]
     names = _choose_names(tables, columns, categorical)

@@ -211,6 +211,7 @@ def _read_table(
         kept=kept,
         has_ids=has_ids,
         categorical=categorical,
+        decimal=options.decimal,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from lfmm2._checks import check_missing_code, check_progress
-from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, TableFormat
+from lfmm2._choices import Allele, Calibration, DecimalMark, DegreesOfFreedom, Imputation, Missing, Scale, TableFormat
 from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.errors import UsageError
 from lfmm2.files import check_prefix_name
@@ -37,6 +37,7 @@ class SampleOptions:
     keep: Paths | None = DEFAULTS["keep"]
     remove: Paths | None = DEFAULTS["remove"]
     missing_code: MissingCode | None = DEFAULTS["missing_code"]
+    decimal: DecimalMark = DEFAULTS["decimal"]
     intersect: bool = DEFAULTS["intersect"]
     missing: Missing = DEFAULTS["missing"]
     variables: str | Sequence[str] | None = DEFAULTS["variables"]
