@@ -72,6 +72,7 @@ def run(
     missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
+    covar_variables: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     mind: float | None = None,
@@ -197,6 +198,8 @@ def run(
         of the variable over the samples in use that have it.
     variables : str or sequence of str, optional
         The columns of X to use, in this order: "temperature,rain". All by default, table by table.
+    covar_variables : str or sequence of str, optional
+        The columns of `covar` to use, as `variables`.
     categorical : str or sequence of str, optional
         The columns of X and `covar` that are categories: "sex,batch". Each becomes an indicator (0 or 1) for each level
         but the first in sorted order, named as "sex=M".
@@ -282,6 +285,7 @@ def estimate_factors(
     missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
+    covar_variables: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     mind: float | None = None,
@@ -338,6 +342,7 @@ def test_associations(
     missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
+    covar_variables: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     mind: float | None = None,

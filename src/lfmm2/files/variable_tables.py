@@ -164,7 +164,9 @@ def read_variables(
                 column, levels[name] = as_levels(table, name, missing_code)
             else:
                 column = as_floats(table, name, missing_code)
-                _warn_of_row_numbers(table, name, column, chosen=columns is not None)
+                if columns is None:
+                    option = "--variables" if what == "variables" else "--covar-variables"
+                    _warn_of_row_numbers(table, name, column, option)
             numbers.append(column)
         part = _align(table, own, np.column_stack(numbers), samples, kept, what, missing, intersect, levels)
         parts.append(part)
@@ -220,12 +222,12 @@ def _check_cells(
             raise InconsistentInputError(f"{fact}; use --missing drop, or write a level for unknown")
 
 
-def _warn_of_row_numbers(table: IdTable, name: str, column: NDArray[np.float64], chosen: bool) -> None:
-    """Warn of a column that counts the rows, unless the user has chosen it by name or it is of an array."""
+def _warn_of_row_numbers(table: IdTable, name: str, column: NDArray[np.float64], option: str) -> None:
+    """Warn of a column that counts the rows, unless it is of an array; `option` chooses columns of the table."""
     of_array = table.first_line is None and re.fullmatch(r"env\d+", name) is not None
-    if not chosen and not of_array and numbers_its_rows(column):
+    if not of_array and numbers_its_rows(column):
         fact = f"{table.label}, column {shortened(name)!r}: numbers the rows from {column[0]:.0f} to {column[-1]:.0f}"
-        remedy = "if it is no measurement, choose columns with --variables, or remove it"
+        remedy = f"if it is no measurement, choose columns with {option}, or remove it"
         warnings.warn(f"{fact}; {remedy}", InputWarning, stacklevel=3)
 
 

@@ -123,9 +123,13 @@ def align_variables(
     """
     kept = _kept_samples(samples, options)
     chosen, categorical = _split_names(options.variables), _split_names(options.categorical) or []
+    of_covar = _split_names(options.covar_variables)
+    if of_covar is not None and covar is None:
+        fact = f"covar_variables chooses columns of covar ({some_of(of_covar)}), and there is no such table"
+        raise UsageError(f"{fact}; give it with --covar, or choose columns of --env with --variables")
     tables = [_read_table(X, samples, has_ids, kept, "variables", options, chosen)]
     if covar is not None:
-        nuisance = _read_table(covar, samples, has_ids, kept, "nuisance variables", options)
+        nuisance = _read_table(covar, samples, has_ids, kept, "nuisance variables", options, of_covar)
         tables.append(_name_nuisance(nuisance, covar))
     names = tables[0].names
     nuisance_names = tables[1].names if covar is not None else ()
@@ -169,7 +173,7 @@ def _name_nuisance(table: Variables, source: Any) -> Variables:
     """Name columns without a name covar1, covar2, ..., because such columns of X are env1, env2, ..."""
     if not _is_unnamed(source):
         return table
-    new_of = {name: f"covar{j + 1}" for j, name in enumerate(table.names)}
+    new_of = {name: re.sub(r"^env", "covar", name) for name in table.names}
     levels = {new_of[name]: of_name for name, of_name in table.levels.items()}
     return replace(table, names=tuple(new_of.values()), levels=levels)
 
@@ -199,7 +203,8 @@ def _read_table(
     """Read variables of the kept samples; `what` names them in messages."""
     categorical = _split_names(options.categorical) or []
     if what != "variables" and _is_unnamed(source):
-        categorical = [re.sub(r"^covar(?=\d+$)", "env", name) for name in categorical if not name.startswith("env")]
+        categorical = _names_of_array(categorical)
+        columns = None if columns is None else _names_of_array(columns)
     return read_variables(
         source,
         samples,
@@ -213,6 +218,11 @@ def _read_table(
         categorical=categorical,
         decimal=options.decimal,
     )
+
+
+def _names_of_array(names: Sequence[str]) -> list[str]:
+    """Return the names under which columns of an array are read, of those called covar1, covar2, ... for the user."""
+    return [re.sub(r"^covar(?=\d+$)", "env", name) for name in names if not name.startswith("env")]
 
 
 def _kept_samples(samples: Samples, options: SampleOptions) -> Ints:

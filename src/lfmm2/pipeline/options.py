@@ -189,6 +189,8 @@ TABLE = (
            help="Columns of --env to use, as temperature,rain; all by default."),
     Option("covar", "--covar", PATH, section=INPUT, repeatable=True,
            help="Table of nuisance variables: adjusted for, not reported; several are joined by sample ID."),
+    Option("covar_variables", "--covar-variables", NAMES, section=INPUT, metavar="NAMES", repeatable=True,
+           changes_results=False, help="Columns of --covar to use, as sex,age; all by default."),
     Option("missing_code", "--missing-code", TEXT, section=INPUT, repeatable=True, changes_results=False,
            help="A value of the tables that means missing, such as -9."),
     Option("decimal", "--decimal", DECIMAL_MARKS, section=INPUT, default=".", changes_results=False,

@@ -41,6 +41,7 @@ class SampleOptions:
     intersect: bool = DEFAULTS["intersect"]
     missing: Missing = DEFAULTS["missing"]
     variables: str | Sequence[str] | None = DEFAULTS["variables"]
+    covar_variables: str | Sequence[str] | None = DEFAULTS["covar_variables"]
     categorical: str | Sequence[str] | None = DEFAULTS["categorical"]
     mind: float | None = DEFAULTS["mind"]
     drop_duplicates: bool = DEFAULTS["drop_duplicates"]
