@@ -38,6 +38,8 @@ SET: dict[str, tuple[str, Any]] = {
     "full_bed": ("other.bed", Path("other.bed")),
     "X": ("other.csv", Path("other.csv")),
     "variables": ("rain,snow", "rain,snow"),
+    "env_by": ("FID", "FID"),
+    "coords": ("lon,lat", "lon,lat"),
     "covar": ("age.csv", Path("age.csv")),
     "covar_variables": ("age,sex", "age,sex"),
     "missing_code": ("-99", "-99"),
@@ -234,7 +236,7 @@ def test_identity_leaves_out_what_changes_no_result() -> None:
     assert {option.name for option in TABLE if not option.changes_results} == {
         "memory", "n_threads", "out", "overwrite", "resume", "keep", "remove", "missing", "missing_code", "intersect",
         "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
-        "covar_variables",
+        "covar_variables", "env_by",
     }  # fmt: skip
 
 

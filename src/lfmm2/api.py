@@ -73,6 +73,8 @@ def run(
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     covar_variables: str | Sequence[str] | None = None,
+    env_by: str | None = None,
+    coords: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     mind: float | None = None,
@@ -200,6 +202,12 @@ def run(
         The columns of X to use, in this order: "temperature,rain". All by default, table by table.
     covar_variables : str or sequence of str, optional
         The columns of `covar` to use, as `variables`.
+    env_by : str, optional
+        Column of the samples that has the population of each, such as "FID": each row of X is then of a population,
+        and all samples of it get the row. Of a .fam also "PAT", "MAT", "SEX" and "PHENO1".
+    coords : str or sequence of str, optional
+        Two columns of X that are coordinates, "lon,lat": they are not tested, and may be missing. The factors file
+        keeps them.
     categorical : str or sequence of str, optional
         The columns of X and `covar` that are categories: "sex,batch". Each becomes an indicator (0 or 1) for each level
         but the first in sorted order, named as "sex=M".
@@ -286,6 +294,8 @@ def estimate_factors(
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     covar_variables: str | Sequence[str] | None = None,
+    env_by: str | None = None,
+    coords: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     mind: float | None = None,
@@ -343,6 +353,8 @@ def test_associations(
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     covar_variables: str | Sequence[str] | None = None,
+    env_by: str | None = None,
+    coords: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     mind: float | None = None,

@@ -11,6 +11,7 @@ from lfmm2.files.input_memory import InputMemory, input_budget, note_input_memor
 from lfmm2.files.missing_codes import MissingCodes
 from lfmm2.files.output_sets import OutputSet, OwnFiles, Stamp, check_outputs, manifest_of
 from lfmm2.files.place_tables import matched_table, pair_tables
+from lfmm2.files.population_tables import Populations
 from lfmm2.files.position_cells import LAST_POSITION, OddPositions
 from lfmm2.files.private_folders import check_private, warn_of_others
 from lfmm2.files.row_store import RowStore, checksum
@@ -45,8 +46,8 @@ from lfmm2.files.whole_files import WholeFile, check_free_space, check_prefix_na
 __all__ = [
     "CHUNK", "COMPRESSED_ENDS", "GROUP_ROWS", "LAST_POSITION", "LIST_CHUNK", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS",
     "USUAL_COLUMNS", "FolderLock", "IdTable", "InputMemory", "MissingCodes", "OddPositions", "OutputSet", "OwnFiles",
-    "RowStore", "Samples", "Stamp", "TableMatch", "Variables", "WholeFile", "as_floats", "as_levels", "as_paths",
-    "as_tables", "check_free", "check_free_space", "check_numbers", "check_output_name", "check_outputs",
+    "Populations", "RowStore", "Samples", "Stamp", "TableMatch", "Variables", "WholeFile", "as_floats", "as_levels",
+    "as_paths", "as_tables", "check_free", "check_free_space", "check_numbers", "check_output_name", "check_outputs",
     "check_prefix_name", "check_private", "check_variables", "checksum", "expand_categories", "find_damaged_files",
     "find_link", "first_two_columns", "id_files", "input_budget", "is_fill_value", "iter_id_lists", "join_variables",
     "joined_ids", "manifest_of", "matched_table", "matches", "note_input_memory", "open_regular", "open_table",

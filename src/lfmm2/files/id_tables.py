@@ -63,6 +63,8 @@ class IdTable:
         Names of other IDs and of row numbers among `columns`, which are no variables unless chosen by name.
     decimal : {".", ","}
         Decimal mark of the numbers that are text.
+    kind : str
+        What each row is of: "sample" or "population".
     """
 
     label: str
@@ -76,6 +78,7 @@ class IdTable:
     hint: str = ""
     set_aside: tuple[str, ...] = ()
     decimal: str = "."
+    kind: str = "sample"
 
     def at(self, row: int, name: str) -> str:
         """Describe the place of a cell for a message."""
@@ -84,7 +87,7 @@ class IdTable:
     def row_at(self, row: int) -> str:
         """Describe a row of the table for a message."""
         line = f"row {row + 1}" if self.first_line is None else f"line {row + self.first_line}"
-        return f"{line} (sample {shortened(self.iid[row])})"
+        return f"{line} ({self.kind} {shortened(self.iid[row])})"
 
 
 def as_tables(source: Any) -> list[Any]:

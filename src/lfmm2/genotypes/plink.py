@@ -23,7 +23,7 @@ from lfmm2.errors import InputWarning, ReadError
 from lfmm2.files import CHUNK, COMPRESSED_ENDS, OddPositions, open_text, stream_tables
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
-from lfmm2.genotypes.fam_file import read_fam
+from lfmm2.genotypes.fam_file import fam_column, read_fam, read_fam_column
 from lfmm2.genotypes.packed_bed import FileStamp, PackedBed
 from lfmm2.genotypes.source import NO_ID, GenotypeSource, SourceMemory
 
@@ -277,6 +277,13 @@ class BedFile(PackedBed, GenotypeSource):
     def identity(self) -> dict[str, Any]:
         """Return size and time of change of the files, and the SHA-256 of a sample of the SNPs of the .bed."""
         return super().identity() | {"(.bed), SHA-256 of sampled SNPs": self.sample_digest}
+
+    def sample_column(self, name: str) -> tuple[str, ...]:
+        """Return a column of the .fam: FID, PAT, MAT, SEX or PHENO1, and PHENO2 and so on where there are more."""
+        column = fam_column(name)
+        if column is None or column == 0:
+            return super().sample_column(name)
+        return read_fam_column(self.fam_path, name, column)
 
     def describe(self) -> dict[str, Any]:
         """Return path, size and shape of the .bed."""
