@@ -81,7 +81,6 @@ WRONG_FILES: dict[str, tuple[Edit, str]] = {
     "xz": (lambda b: __import__("lzma").compress(b), "is compressed with xz; decompress it, or compress it with gzip"),
     "Excel": (zipped, "is an Excel workbook or a zip file; save the table as CSV"),
     "old Excel": (raw(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500)), "is an Excel workbook; save the table as CSV"),
-    "Parquet": (parquet, "is a Parquet file; read it in Python and give the DataFrame"),
     "HDF5": (raw(b"\x89HDF\r\n\x1a\n" + bytes(500)), "is an HDF5 or netCDF file; save the values"),
     "netCDF": (raw(b"CDF\x02" + bytes(500)), "is a netCDF file; save the values of the samples as CSV"),
     "GeoTIFF": (raw(b"II*\0" + bytes(500)), "is a TIFF image; take the values at the samples"),
@@ -108,6 +107,13 @@ def test_a_wrong_file_in_place_of_a_list_is_named(folder, capsys, option, kind):
     edit, match = WRONG_FILES[kind]
     Path("list").write_bytes(edit(Path("env.csv").read_bytes()))
     check_refused(folder, capsys, "command", MalformedInputError, f"^list: {match}", options=[option, "list"])
+
+
+@pytest.mark.parametrize("option", ["--keep", "--extract"])
+def test_a_list_in_parquet_is_refused(folder, capsys, option):
+    Path("list").write_bytes(parquet(b""))
+    match = "^list: is a Parquet file, and only tables of variables may be one; save it as text"
+    check_refused(folder, capsys, "command", MalformedInputError, match, options=[option, "list"])
 
 
 @pytest.mark.parametrize("way", ["command", "function"])

@@ -99,10 +99,10 @@ def run(
         array) where missing. The index of a DataFrame has sample IDs, by which X and `est_bed` are matched to it, and
         its columns SNP IDs; a RangeIndex is none. See `ploidy`.
     X : path, DataFrame, pyarrow.Table, a list of these, or ndarray (n_samples,) or (n_samples, d)
-        Variables: a CSV or TSV with sample IDs, a table with sample IDs in a column or as its index, or an array in the
-        order of the .fam. The IDs are in the column IID, else in the one that has those of the .fam; the index that
-        pandas makes is none. Several tables are joined by sample: a sample needs a row in each, and no two may have a
-        column of one name.
+        Variables: a CSV, TSV, Parquet or Feather file with sample IDs (text may be compressed with gzip, bzip2 or
+        zstd), a table with sample IDs in a column or as its index, or an array in the order of the .fam. The IDs are in
+        the column IID, else in the one that has those of the .fam; the index that pandas makes is none. Several tables
+        are joined by sample: a sample needs a row in each, and no two may have a column of one name.
     K : int, optional
         Number of latent factors. In a sweep it may be left to the scree.
     sweep : str or sequence of int, optional

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from lfmm2._words import counted
 from lfmm2.errors import InconsistentInputError, InputWarning
 from lfmm2.files.id_columns import Candidate, Column, decide, find_candidate, id_texts, is_row_numbers
-from lfmm2.files.id_tables import IdTable, RawTable, find_id_column, read_raw_table, split_ids
+from lfmm2.files.id_tables import IdTable, find_id_column, split_ids
+from lfmm2.files.raw_tables import RawTable, read_raw_table, refuse_without_ids
 
 # Name of the column of both coordinates.
 COORDINATES = "x and y"
@@ -48,6 +49,7 @@ def matched_table(
     one row that has none of the IDs, which stands for all places.
     """
     raw = read_raw_table(source, known, what, variables, decimal)
+    refuse_without_ids(raw)
     if column := raw.called("IID"):
         return split_ids(raw, column)
     if known and not (_has_one_row(raw) and _has_none(raw, known, variables)):
@@ -84,6 +86,8 @@ def pair_tables(
     old, new = (
         read_raw_table(source, (), name, wanted, decimal) for source, name in zip((env, new_env), names, strict=True)
     )
+    refuse_without_ids(old)
+    refuse_without_ids(new)
     old_iid, new_iid = old.called("IID"), new.called("IID")
     if _has_one_row(new) and not _has_one_row(old):
         known = split_ids(old, old_iid or _own_ids(old, variables))

@@ -13,7 +13,8 @@ from lfmm2._words import counted, some_of
 from lfmm2.errors import InconsistentInputError, UsageError
 from lfmm2.files.id_columns import Column, decide, find_candidate, id_texts
 from lfmm2.files.id_spelling import spelling_hints
-from lfmm2.files.id_tables import IdTable, RawTable, read_raw_table, split_ids
+from lfmm2.files.id_tables import IdTable, split_ids
+from lfmm2.files.raw_tables import RawTable, read_raw_table, refuse_without_ids
 from lfmm2.files.text_tables import repeated
 
 
@@ -58,6 +59,7 @@ def take_apart_by_population(
         raise UsageError(f"{fact}; give a table with a column of populations, or one row per sample without env_by")
     columns = None if wanted is None else {*wanted, populations.column}
     raw = read_raw_table(source, populations.names, what, columns, decimal)
+    refuse_without_ids(raw)
     table = split_ids(raw, _find_column(raw, populations))
     return replace(table, fid=None, kind="population")
 

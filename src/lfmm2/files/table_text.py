@@ -14,26 +14,29 @@ from lfmm2._typing import AnyPath
 from lfmm2.errors import MalformedInputError, ReadError
 from lfmm2.files.input_files import open_text
 from lfmm2.files.input_memory import note_input_memory
+from lfmm2.files.known_tables import ENV, PSAM, SAMPLE, Layout, find_layout, kind_of_table
 from lfmm2.files.text_tables import CHUNK, CHUNK_COPIES, LONGEST_LINE, clean_text, single_tabs
 
 # Rows from which the kind of a column is judged. With fewer, a column whose first cells are missing is kept.
 _JUDGED_ROWS = 10
 # Pieces of columns from which on they are joined: Arrow holds some hundred bytes for each piece of each column.
 _MOST_CHUNKS = 1 << 17
-# Bytes that a row takes beside its text while its ID is matched, as a Python string and in tables of IDs. With a
+#: Bytes that a row takes beside its text while its ID is matched, as a Python string and in tables of IDs. With a
 # smaller number the memory plan of a run would promise too little.
-_ROW_BYTES = 400
+ROW_BYTES = 400
+#: Bytes that a cell takes as a number, beside its text.
+CELL_BYTES = 8
 # Bytes that a column takes beside its cells, kept or not: its name, and its place in the parser and in tables.
 _COLUMN_BYTES = 600
 
 
 def read_text_table(
     path: AnyPath, known_ids: Collection[str], columns: Collection[str] | None = None, decimal: str = "."
-) -> tuple[list[str], list[pa.ChunkedArray]]:
-    """Return the column names of a text table and its columns as strings; the text is read in pieces.
+) -> TextTable:
+    """Return a text table as columns of strings; the text is read in pieces.
 
     Numbers are converted later, to name the cell at fault. A first line that has one of `known_ids` is data, not a
-    header. The first row is line 2 of the file.
+    header, unless the format has no header.
 
     Parameters
     ----------
@@ -59,23 +62,57 @@ def read_text_table(
     piece = next(pieces, None)
     if piece is None:
         raise MalformedInputError(f"{path}: is empty; give a table with a header line")
-    header, _, body = piece.text.partition(b"\n")
+    text, line = piece.text, 1
+    while kind_of_table(path) == PSAM and text.startswith(b"##"):
+        text, line = text.partition(b"\n")[2], line + 1
+    header, _, body = text.partition(b"\n")
     delimiter = _delimiter(header.decode(), path, decimal)
-    if delimiter == " ":
-        header = single_tabs(header)
-    names = [name.strip() for name in _cells(header.decode(), delimiter.replace(" ", "\t"), f"{path}, line 1")]
-    if set(names[:2]) & set(known_ids) or all(is_number(name, decimal) for name in names):
-        raise MalformedInputError(f"{path}, line 1: is data, not a header; add one, such as IID and names")
-    rows = _Rows(path, names, delimiter)
+    names = _split_line(header, delimiter, f"{path}, line {line}")
+    types: list[str] = []
+    if kind_of_table(path) == SAMPLE:
+        types = _split_line(body.partition(b"\n")[0], delimiter, f"{path}, line {line + 1}")
+    are_numbers = all(is_number(name, decimal) for name in names)
+    layout = find_layout(path, names, types, are_numbers)
+    if layout.n_header_lines and (set(names[:2]) & set(known_ids) or are_numbers):
+        raise MalformedInputError(f"{path}, line {line}: is data, not a header; add one, such as IID and names")
+    body = text
+    for _ in range(layout.n_header_lines):
+        body, line = body.partition(b"\n")[2], line + 1
+    rows = _Rows(path, layout.names, delimiter)
     if not piece.is_last and columns is not None:
         rows.choose_columns(body, columns, decimal)
     if body:
-        rows.add(replace(piece, text=body, line=2))
+        rows.add(replace(piece, text=body, line=line))
     for piece in pieces:
         rows.add(piece)
     if not rows.n_rows:
         raise MalformedInputError(f"{path}: has a header line only; add one line per sample")
-    return names, rows.columns()
+    return TextTable(layout, rows.columns(), line)
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """The columns of a text table as strings, and what they are; `first_line` is the line of the first row."""
+
+    layout: Layout
+    columns: list[pa.ChunkedArray]
+    first_line: int
+
+
+def has_no_names(path: AnyPath) -> bool:
+    """Return True for a .env of LEA, whose first line has numbers in place of names of columns."""
+    if kind_of_table(path) != ENV:
+        return False
+    with open_text(path) as file:
+        line = file.readline(LONGEST_LINE).decode("utf-8", "replace")
+    return all(map(is_number, line.split()))
+
+
+def _split_line(line: bytes, delimiter: str, where: str) -> list[str]:
+    """Return the cells of a line without blanks around them."""
+    if delimiter == " ":
+        line, delimiter = single_tabs(line), "\t"
+    return [cell.strip() for cell in _cells(line.decode(), delimiter, where)] if line else []
 
 
 @dataclass(frozen=True)
@@ -181,7 +218,7 @@ class _Rows:
             self._parts = [pa.concat_tables(self._parts).combine_chunks()]
         self.n_rows += table.num_rows
         self._n_bytes += table.get_total_buffer_size()
-        growing = self._n_bytes + self.n_rows * (_ROW_BYTES + 8 * len(self._kept))
+        growing = self._n_bytes + self.n_rows * (ROW_BYTES + CELL_BYTES * len(self._kept))
         fixed = CHUNK_COPIES * len(text) + _COLUMN_BYTES * len(self._names) + piece.held_bytes
         remedy = "name the columns in use with --variables, and leave out rows of other samples"
         note_input_memory(self._path, growing + fixed, int(growing / piece.share_read) + fixed, remedy)
@@ -229,9 +266,11 @@ def _delimiter(header: str, path: AnyPath, decimal: str) -> str:
     by_semicolons = bare.count(";") > (0 if decimal == "," else bare.count(","))
     marks = "\t;, " if by_semicolons else "\t,; "
     delimiter = next((mark for mark in marks if mark in header.strip(" ")), "")
-    if not delimiter:
-        raise MalformedInputError(f"{path}, line 1: is one column; give variables too")
-    return delimiter
+    if delimiter:
+        return delimiter
+    if kind_of_table(path) == ENV and is_number(header.strip(), decimal):
+        return " "
+    raise MalformedInputError(f"{path}, line 1: is one column; give variables too")
 
 
 def _cells(line: str, delimiter: str, where: str) -> list[str]:

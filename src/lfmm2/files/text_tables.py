@@ -46,8 +46,8 @@ _OTHER_FORMATS |= {
 _NOT_TEXT = {
     b"PK\x03\x04": "an Excel workbook or a zip file; save the table as CSV, or unpack it",
     b"\xd0\xcf\x11\xe0": "an Excel workbook; save the table as CSV",
-    b"PAR1\x15": "a Parquet file; read it in Python and give the DataFrame, or save it as CSV",
-    b"ARROW1\0": "a Feather file; read it in Python and give the DataFrame, or save it as CSV",
+    b"PAR1\x15": "a Parquet file, and only tables of variables may be one; save it as text",
+    b"ARROW1\0": "a Feather file, and only tables of variables may be one; save it as text",
     b"\x89HDF": "an HDF5 or netCDF file; save the values of the samples as CSV",
     b"CDF\x01": "a netCDF file; save the values of the samples as CSV",
     b"CDF\x02": "a netCDF file; save the values of the samples as CSV",

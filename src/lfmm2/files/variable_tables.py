@@ -348,6 +348,9 @@ def _choose_names(
     if both := [name for name in coords if name in (columns or ()) or name in categorical]:
         raise UsageError(f"{some_of(both)}: both a variable and a coordinate; leave it out of one of them")
     names = list([name for name in known if name not in coords] if columns is None else columns)
+    of_format = _set_aside_by_format(tables, [*(columns or ()), *categorical, *coords])
+    if columns is None:
+        names = [name for name in names if name not in of_format]
     if columns is None and others:
         names = [name for name in names if name not in others]
         fact = f"{some_of(sorted(others))} taken for other IDs or row numbers, not for variables"
@@ -361,6 +364,19 @@ def _choose_names(
         raise UsageError(f"{label}: {some_of(twins)} chosen more than once; choose it once")
     for name in names:
         check_output_name(name, label)
+    return names
+
+
+def _set_aside_by_format(tables: Sequence[IdTable], chosen: Collection[str]) -> set[str]:
+    """Return the columns that formats say are no variables, unless chosen by name; warn of categories among them."""
+    names: set[str] = set()
+    for table in tables:
+        categories = [name for name in table.categories if name not in chosen]
+        names.update(categories, (name for name in table.no_variables if name not in chosen))
+        if categories:
+            fact = f"{some_of(categories)} discrete by its second line, and not taken for variables"
+            remedy = f"use --categorical {','.join(categories)}, or choose columns by name"
+            warnings.warn(f"{table.label}: {fact}; if they are, {remedy}", InputWarning, stacklevel=3)
     return names
 
 

@@ -30,6 +30,7 @@ from lfmm2.files import (
     check_output_name,
     check_variables,
     expand_categories,
+    has_no_names,
     id_files,
     join_variables,
     open_regular,
@@ -190,9 +191,11 @@ def _name_nuisance(table: Variables, source: Any) -> Variables:
 
 
 def _is_unnamed(source: Any) -> bool:
-    """Return True for an array, and for a Series without a name."""
-    is_array = any(isinstance(part, np.ndarray | list | tuple) for part in as_tables(source))
-    return is_array or getattr(source, "name", "") is None
+    """Return True for an array, for a Series without a name, and for a file without names of columns."""
+    parts = as_tables(source)
+    is_array = any(isinstance(part, np.ndarray | list | tuple) for part in parts)
+    files = [part for part in parts if isinstance(part, str | os.PathLike)]
+    return is_array or any(map(has_no_names, files)) or getattr(source, "name", "") is None
 
 
 def _read_table(

@@ -184,7 +184,7 @@ TABLE = (
     Option("full_bed", "--bed", PATH, section=INPUT, required=True, functions=ONLY_RUN,
            help="Genotypes to test: .bed, or its prefix."),
     Option("X", "--env", PATH, section=INPUT, required=True, repeatable=True,
-           help="Table of variables: CSV, TSV or PLINK style; several are joined by sample ID."),
+           help="Table of variables: CSV, TSV, PLINK style, Parquet or Feather; several are joined by sample ID."),
     Option("variables", "--variables", NAMES, section=INPUT, metavar="NAMES", repeatable=True, changes_results=False,
            help="Columns of --env to use, as temperature,rain; all by default."),
     Option("env_by", "--env-by", TEXT, section=INPUT, metavar="FID|COLUMN", changes_results=False,
