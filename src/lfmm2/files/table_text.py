@@ -66,11 +66,12 @@ def read_text_table(
     while kind_of_table(path) == PSAM and text.startswith(b"##"):
         text, line = text.partition(b"\n")[2], line + 1
     header, _, body = text.partition(b"\n")
-    delimiter = _delimiter(header.decode(), path, decimal)
+    second = body.partition(b"\n")[0]
+    delimiter = _delimiter(header.decode(), second.decode(), path, decimal)
     names = _split_line(header, delimiter, f"{path}, line {line}")
     types: list[str] = []
     if kind_of_table(path) == SAMPLE:
-        types = _split_line(body.partition(b"\n")[0], delimiter, f"{path}, line {line + 1}")
+        types = _split_line(second, delimiter, f"{path}, line {line + 1}")
     are_numbers = all(is_number(name, decimal) for name in names)
     layout = find_layout(path, names, types, are_numbers)
     if layout.n_header_lines and (set(names[:2]) & set(known_ids) or are_numbers):
@@ -257,13 +258,18 @@ class _Rows:
         raise MalformedInputError(f"{self._path}: {fault}; correct it")
 
 
-def _delimiter(header: str, path: AnyPath, decimal: str) -> str:
-    """Return the mark between columns: a tab, a comma, a semicolon, or a blank that stands for runs of blanks."""
+def _delimiter(header: str, second: str, path: AnyPath, decimal: str) -> str:
+    """Return the mark between columns: a tab, a comma, a semicolon, or a blank that stands for runs of blanks.
+
+    Where names of columns have both commas and semicolons, the mark is the one that the second line has as often.
+    """
     if not header:
         raise MalformedInputError(f"{path}: is empty; give a table with a header line")
-    # Programs that write decimal commas put semicolons between columns; names of columns may have either.
-    bare = re.sub('"[^"]*"', "", header)
-    by_semicolons = bare.count(";") > (0 if decimal == "," else bare.count(","))
+    bare, row = (re.sub('"[^"]*"', "", line) for line in (header, second))
+    # Programs that write decimal commas put semicolons between columns.
+    by_semicolons = ";" in bare and (decimal == "," or "," not in bare)
+    if ";" in bare and not by_semicolons:
+        by_semicolons = row.count(";") == bare.count(";") and row.count(",") != bare.count(",")
     marks = "\t;, " if by_semicolons else "\t,; "
     delimiter = next((mark for mark in marks if mark in header.strip(" ")), "")
     if delimiter:

@@ -43,21 +43,34 @@ class TableMatch:
         The column of the sample IDs, in words.
     n_rows, n_of_no_sample : int
         Rows of the table, and those of them that belong to no sample of the genotypes.
-    by : str
-        Column of the samples that has the population of each, where rows are of populations; else empty.
     """
 
     table: str
     ids: str
     n_rows: int
     n_of_no_sample: int
-    by: str = ""
 
     def describe(self) -> str:
         """Return the match in words: ``IDs in column 'sample' of env.csv, rows of no sample: 100 of 300``."""
         others = f", rows of no sample: {with_spaces(self.n_of_no_sample)} of {with_spaces(self.n_rows)}"
-        ids = f"populations ({self.by})" if self.by else "IDs"
-        return f"{ids} in {self.ids} of {self.table}" + (others if self.n_of_no_sample else "")
+        return f"IDs in {self.ids} of {self.table}" + (others if self.n_of_no_sample else "")
+
+
+@dataclass(frozen=True)
+class PopulationMatch(TableMatch):
+    """How the rows of a table were matched to the populations of the samples.
+
+    Attributes
+    ----------
+    by : str
+        Column of the samples that has the population of each.
+    """
+
+    by: str
+
+    def describe(self) -> str:
+        """Return the match in words: ``populations (FID) in column 'pop' of env.csv``."""
+        return f"populations ({self.by}){super().describe().removeprefix('IDs')}"
 
 
 @dataclass(frozen=True)
@@ -228,8 +241,8 @@ def _describe_match(table: IdTable, samples: Samples, populations: Populations |
     """Count the rows of a table that belong to no sample of the genotypes, in use or not."""
     known = set(samples.iid if populations is None else populations.of_samples)
     n_others = sum(iid not in known for iid in table.iid)
-    by = "" if populations is None else populations.column
-    return TableMatch(table.label, table.id_place, len(table.iid), n_others, by)
+    facts = (table.label, table.id_place, len(table.iid), n_others)
+    return TableMatch(*facts) if populations is None else PopulationMatch(*facts, populations.column)
 
 
 def _check_cells(
