@@ -315,6 +315,12 @@ def old_feather() -> str:
     return "t.feather"
 
 
+def latin_1(name: str) -> str:
+    pyarrow.feather.write_feather(frame().reset_index(), name, compression="uncompressed")
+    Path(name).write_bytes(Path(name).read_bytes().replace(b"i07", b"\xe907"))
+    return name
+
+
 def empty_parquet() -> str:
     frame().iloc[:0].to_parquet("t.parquet")
     return "t.parquet"
@@ -361,6 +367,9 @@ REFUSED: dict[str, tuple[Callable[[], str], type[Exception], str]] = {
     ),
     "a Feather cut off": (
         damaged(lambda: feather("lz4"), 0.9), MalformedInputError, r"t\.feather: damaged, or no table .*; write it",
+    ),
+    "a Feather with text that is no UTF-8": (
+        lambda: latin_1("t.feather"), MalformedInputError, r"t\.feather: damaged, or no table .*; write it again",
     ),
     "an old Feather": (old_feather, MalformedInputError, "is a Feather file of version 1; write it in version 2, or"),
     "an empty Parquet": (empty_parquet, MalformedInputError, r"t\.parquet: has no rows; add one per sample"),

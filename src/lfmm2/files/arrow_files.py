@@ -59,7 +59,7 @@ def _translated(path: AnyPath) -> Iterator[None]:
     """Turn errors of pyarrow in the block into errors about the file."""
     try:
         yield
-    except (pa.ArrowException, ValueError, OSError) as error:
+    except (pa.ArrowException, ValueError, OSError, SystemError) as error:  # Names that are no text are SystemErrors.
         if isinstance(error, OSError) and error.errno is not None:
             raise ReadError(f"{path}: cannot be read, {error.strerror or error}; check path and disk") from error
         raise MalformedInputError(f"{path}: damaged, or no table ({error}); write it again") from error
@@ -134,6 +134,7 @@ class _Rows:
             raise MalformedInputError(f"{self._path}: has no rows; add one per sample")
         schema = pa.schema([self._schema.field(j) for j in self._kept])
         read = pa.Table.from_batches(self._parts, schema)
+        read.validate(full=True)  # A damaged file may have text that is no UTF-8.
         nulls = pa.chunked_array([pa.nulls(self.n_rows)])
         of_kept: dict[int, Any] = dict(zip(self._kept, read.columns, strict=True))
         columns = [of_kept.get(j, nulls) for j in range(len(self._schema))]
