@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import re
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +28,24 @@ def zipped(data: bytes) -> bytes:
     return file.getvalue()
 
 
+def zstd(data: bytes) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+def tarred(data: bytes) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        member = tarfile.TarInfo("env.csv")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    return file.getvalue()
+
+
 def parquet(data: bytes) -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
@@ -41,12 +61,26 @@ WRONG_FILES: dict[str, tuple[Edit, str]] = {
     "VCF": (text(VCF), "is a VCF; convert it with plink2"),
     "bed": (raw(b"\x6c\x1b\x01" + bytes(100)), r"is a \.bed; give a text file"),
     "pgen": (raw(b"\x6c\x1b\x10" + bytes(100)), r"is a \.pgen; convert it with plink2"),
-    "gzip": (gzip.compress, "is compressed with gzip; decompress it first"),
-    "bzip2": (lambda b: __import__("bz2").compress(b), "is compressed with bzip2; decompress it first"),
-    "xz": (lambda b: __import__("lzma").compress(b), "is compressed with xz; decompress it first"),
+    "gzip twice": (lambda b: gzip.compress(gzip.compress(b)), "is compressed with gzip; decompress it first"),
+    "gzip cut off": (
+        lambda b: gzip.compress(b)[:-9],
+        r"is compressed with gzip, and damaged or cut off \(.*\); copy it again",
+    ),
+    "gzip damaged": (
+        lambda b: gzip.compress(b)[:-8] + bytes(8),
+        r"is compressed with gzip, and damaged or cut off \(.*\); copy it",
+    ),
+    "bzip2 cut off": (lambda b: bz2.compress(b)[:-9], "is compressed with bzip2, and damaged or cut off"),
+    "zstd cut off": (lambda b: zstd(b)[:-9], "is compressed with zstd, and damaged or cut off"),
+    "bomb of gzip": (
+        lambda b: gzip.compress(b + b"IID,x\n" * (3 << 20), 6),
+        "unpacks to over 17 MiB, more than 250 times its size, as a decompression bomb does; check where it comes from",
+    ),
+    "bomb of zstd": (lambda b: zstd(b + b"IID,x\n" * (3 << 20)), "unpacks to over 17 MiB, more than 250 times its"),
+    "tar.gz": (tarred, "is a tar archive; unpack it"),
+    "xz": (lambda b: __import__("lzma").compress(b), "is compressed with xz; decompress it, or compress it with gzip"),
     "Excel": (zipped, "is an Excel workbook or a zip file; save the table as CSV"),
     "old Excel": (raw(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500)), "is an Excel workbook; save the table as CSV"),
-    "Parquet": (parquet, "is a Parquet file; read it in Python and give the DataFrame"),
     "HDF5": (raw(b"\x89HDF\r\n\x1a\n" + bytes(500)), "is an HDF5 or netCDF file; save the values"),
     "netCDF": (raw(b"CDF\x02" + bytes(500)), "is a netCDF file; save the values of the samples as CSV"),
     "GeoTIFF": (raw(b"II*\0" + bytes(500)), "is a TIFF image; take the values at the samples"),
@@ -67,12 +101,19 @@ def test_a_wrong_file_in_place_of_the_table_is_named(folder, capsys, way, edit, 
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("kind", ["VCF", "gzip", "Excel", "web page", "bed"])
+@pytest.mark.parametrize("kind", ["VCF", "gzip twice", "gzip cut off", "bomb of zstd", "Excel", "web page", "bed"])
 @pytest.mark.parametrize("option", ["--keep", "--remove", "--extract", "--exclude", "--covar"])
 def test_a_wrong_file_in_place_of_a_list_is_named(folder, capsys, option, kind):
     edit, match = WRONG_FILES[kind]
     Path("list").write_bytes(edit(Path("env.csv").read_bytes()))
     check_refused(folder, capsys, "command", MalformedInputError, f"^list: {match}", options=[option, "list"])
+
+
+@pytest.mark.parametrize("option", ["--keep", "--extract"])
+def test_a_list_in_parquet_is_refused(folder, capsys, option):
+    Path("list").write_bytes(parquet(b""))
+    match = "^list: is a Parquet file, and only tables of variables may be one; save it as text"
+    check_refused(folder, capsys, "command", MalformedInputError, match, options=[option, "list"])
 
 
 @pytest.mark.parametrize("way", ["command", "function"])

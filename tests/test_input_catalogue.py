@@ -133,8 +133,12 @@ FILE_CASES: list[tuple[str, str, Edit | None, type[Exception], str]] = [
         r"env\.csv, line 5: 4 cell\(s\), but",
     ),
     (
-        "env semicolons", "env.csv", lambda b: b.replace(b",", b";"), MalformedInputError,
-        "line 1: is separated by semic",
+        "env semicolons and decimal commas", "env.csv", lambda b: b.replace(b",", b";").replace(b".", b","),
+        MalformedInputError, r"line 2 .*, column 'x': '.*,.*' is not a number; .* or use --decimal , \(in Pyt",
+    ),
+    (
+        "env semicolons and thousands", "env.csv", column(lambda k: f'"{k},{100 + k}.5"'), MalformedInputError,
+        "is not a number; write decimals with a point, and nothing between thousands$",
     ),
     (
         "env pipes", "env.csv", lambda b: b.replace(b",", b"|"), MalformedInputError,
@@ -221,7 +225,7 @@ FILE_CASES: list[tuple[str, str, Edit | None, type[Exception], str]] = [
         "line 5: is not UTF-8",
     ),
     ("env UTF-16", "env.csv", lambda b: b.decode().encode("utf-16"), MalformedInputError, "line 1: a NUL byte: UTF-16"),
-    ("env gzip", "env.csv", raw(b"\x1f\x8b\x08"), MalformedInputError, "compressed with gzip; decompress"),
+    ("env gzip", "env.csv", raw(b"\x1f\x8b\x08"), MalformedInputError, "compressed with gzip, and damaged or cut off"),
     ("env is a bed", "env.csv", raw(MAGIC + b"\0"), MalformedInputError, r"is a \.bed; give a text file"),
     (
         "env open quote", "env.csv", cell(5, 1, '"1'), MalformedInputError,

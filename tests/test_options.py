@@ -38,8 +38,12 @@ SET: dict[str, tuple[str, Any]] = {
     "full_bed": ("other.bed", Path("other.bed")),
     "X": ("other.csv", Path("other.csv")),
     "variables": ("rain,snow", "rain,snow"),
+    "env_by": ("FID", "FID"),
+    "coords": ("lon,lat", "lon,lat"),
     "covar": ("age.csv", Path("age.csv")),
+    "covar_variables": ("age,sex", "age,sex"),
     "missing_code": ("-99", "-99"),
+    "decimal": (",", ","),
     "categorical": ("sex,batch", "sex,batch"),
     "count_allele": ("a1", "a1"),
     "ploidy": ("", 4),
@@ -231,7 +235,8 @@ def test_solver_options_have_the_defaults_of_the_table() -> None:
 def test_identity_leaves_out_what_changes_no_result() -> None:
     assert {option.name for option in TABLE if not option.changes_results} == {
         "memory", "n_threads", "out", "overwrite", "resume", "keep", "remove", "missing", "missing_code", "intersect",
-        "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress",
+        "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
+        "covar_variables", "env_by",
     }  # fmt: skip
 
 
@@ -339,13 +344,14 @@ def test_option_given_twice_is_an_error(
 def test_options_that_may_be_repeated_arrive_as_lists() -> None:
     repeated = {option.name: option for option in TABLE if option.repeatable}
     assert repeated.keys() == {
-        "X", "covar", "variables", "categorical", "missing_code", "keep", "remove", "extract", "exclude", "est_extract"
+        "X", "covar", "variables", "covar_variables", "categorical", "missing_code", "keep", "remove", "extract",
+        "exclude", "est_extract",
     }  # fmt: skip
     base = command_line({key: value for key, value in BASE.items() if key != "X"})
     for name, option in repeated.items():
         needed = [] if name == "X" else ["--env", "x.csv"]
         values = arrived_by_command([*base, *needed, flag(option), "b", flag(option), "a"])
-        names = name in ("variables", "categorical")
+        names = name in ("variables", "covar_variables", "categorical")
         text = names or name == "missing_code"
         assert values[name] == ("b,a" if names else ["b", "a"] if text else [Path("b"), Path("a")])
 

@@ -31,6 +31,12 @@ SOUND = {
     "no IDs of SNPs": {"d.bim": lambda b: re.sub(rb"snp\d+", b".", b)},
     "SNP IDs that differ by case": {"d.bim": lambda b: b.replace(b"snp1\t", b"SNP2\t")},
     "quoted table": {"env.csv": lambda b: re.sub(rb"(\w+),(\S+)", rb'"\1","\2"', b)},
+    "semicolons": {"env.csv": lambda b: b.replace(b",", b";")},
+    "semicolons and a comma in a name": {"env.csv": lambda b: b.replace(b",", b";").replace(b"x\n", b'"y, m"\n', 1)},
+    "a comma in a name between semicolons": {
+        "env.csv": lambda b: b.replace(b",", b";").replace(b"x\n", b"mean, x\n", 1)
+    },
+    "semicolons in a name between commas": {"env.csv": lambda b: b.replace(b"x\n", b"a;b;c\n", 1)},
     "tabs": {"env.csv": lambda b: b.replace(b",", b"\t")},
     "FID IID": {"env.csv": lambda b: b"FID IID x\n" + re.sub(rb"(i\d\d),", rb"0 \1 ", b.split(b"\n", 1)[1])},
     "Unicode": dict.fromkeys(["d.fam", "env.csv"], lambda b: re.sub(rb"i(\d\d)", "Ünïcødé日本\\1".encode(), b)),

@@ -100,6 +100,14 @@ def check_progress(value: object, or_flag: bool) -> None:
     raise UsageError(f"progress is {quoted(value)}; give {'True, False or ' if or_flag else ''}an lfmm2.Progress")
 
 
+def check_population_column(value: object) -> None:
+    """Raise UsageError unless a value may name the column of the samples that has their populations."""
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"env_by is {quoted(value)}; give the name of a column of the samples, such as FID")
+    if value.strip().upper() == "IID":
+        raise UsageError("env_by is 'IID', by which rows are matched without it; leave it out")
+
+
 def check_missing_code(value: object) -> None:
     """Raise UsageError unless a value is a number or a text that a cell may have, several in a collection, or None."""
     if value is not None and not _is_code(value) and not are(value, _is_code):

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from lfmm2._checks import is_whole, quoted
-from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, Solver, TableFormat
+from lfmm2._choices import (
+    Allele,
+    Calibration,
+    DecimalMark,
+    DegreesOfFreedom,
+    Imputation,
+    Missing,
+    Scale,
+    Solver,
+    TableFormat,
+)
 from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.errors import UsageError
 from lfmm2.genotypes import GenotypesLike
@@ -57,10 +67,14 @@ def run(
     keep: Paths | None = None,
     remove: Paths | None = None,
     missing_code: MissingCode | None = None,
+    decimal: DecimalMark = ".",
     ploidy: int | None = None,
     missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
+    covar_variables: str | Sequence[str] | None = None,
+    env_by: str | None = None,
+    coords: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     mind: float | None = None,
@@ -85,10 +99,10 @@ def run(
         array) where missing. The index of a DataFrame has sample IDs, by which X and `est_bed` are matched to it, and
         its columns SNP IDs; a RangeIndex is none. See `ploidy`.
     X : path, DataFrame, pyarrow.Table, a list of these, or ndarray (n_samples,) or (n_samples, d)
-        Variables: a CSV or TSV with sample IDs, a table with sample IDs in a column or as its index, or an array in the
-        order of the .fam. The IDs are in the column IID, else in the one that has those of the .fam; the index that
-        pandas makes is none. Several tables are joined by sample: a sample needs a row in each, and no two may have a
-        column of one name.
+        Variables: a CSV, TSV, Parquet or Feather file with sample IDs (text may be compressed with gzip, bzip2 or
+        zstd), a table with sample IDs in a column or as its index, or an array in the order of the .fam. The IDs are in
+        the column IID, else in the one that has those of the .fam; the index that pandas makes is none. Several tables
+        are joined by sample: a sample needs a row in each, and no two may have a column of one name.
     K : int, optional
         Number of latent factors. In a sweep it may be left to the scree.
     sweep : str or sequence of int, optional
@@ -171,6 +185,9 @@ def run(
         Files of samples to use, or not to use; of several files, the samples that any of them lists.
     missing_code : float or str, or a list of these, optional
         A value of X and `covar` that means missing, such as -9, beside an empty cell, NaN, NA, N/A, NULL and None.
+    decimal : {".", ","}
+        Decimal mark of the numbers in tables of text, such as the comma of Excel in many countries; columns are then
+        separated by semicolons or tabs.
     ploidy : int, optional
         Ploidy of genotypes given as an array: values outside of 0 to `ploidy` are refused, and frequencies of alleles
         are mean / ploidy. None for numbers that are no dosages, such as methylation; frequencies are then missing,
@@ -183,6 +200,14 @@ def run(
         of the variable over the samples in use that have it.
     variables : str or sequence of str, optional
         The columns of X to use, in this order: "temperature,rain". All by default, table by table.
+    covar_variables : str or sequence of str, optional
+        The columns of `covar` to use, as `variables`.
+    env_by : str, optional
+        Column of the samples that has the population of each, such as "FID": each row of X is then of a population,
+        and all samples of it get the row. Of a .fam also "PAT", "MAT", "SEX" and "PHENO1".
+    coords : str or sequence of str, optional
+        Two columns of X that are coordinates, "lon,lat": they are not tested, and may be missing. The factors file
+        keeps them.
     categorical : str or sequence of str, optional
         The columns of X and `covar` that are categories: "sex,batch". Each becomes an indicator (0 or 1) for each level
         but the first in sorted order, named as "sex=M".
@@ -263,10 +288,14 @@ def estimate_factors(
     keep: Paths | None = None,
     remove: Paths | None = None,
     missing_code: MissingCode | None = None,
+    decimal: DecimalMark = ".",
     ploidy: int | None = None,
     missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
+    covar_variables: str | Sequence[str] | None = None,
+    env_by: str | None = None,
+    coords: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     mind: float | None = None,
@@ -318,10 +347,14 @@ def test_associations(
     keep: Paths | None = None,
     remove: Paths | None = None,
     missing_code: MissingCode | None = None,
+    decimal: DecimalMark = ".",
     ploidy: int | None = None,
     missing_genotype: MissingCalls | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
+    covar_variables: str | Sequence[str] | None = None,
+    env_by: str | None = None,
+    coords: str | Sequence[str] | None = None,
     categorical: str | Sequence[str] | None = None,
     intersect: bool = False,
     mind: float | None = None,

@@ -36,7 +36,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("--phenoFile p.txt", "--phenoFile is no option .* --env FILE"),
         ("--phenoCol rain", "--phenoCol is no option .*; choose columns of --env with --variables NAMES"),
         ("--pheno-name rain", "--pheno-name is no option .*; .* --variables NAMES"),
-        ("--covar-name age", "--covar-name is no option .*; all columns of --covar are used"),
+        ("--covar-name age", "--covar-name is no option .*; choose columns of --covar with --covar-variables NAMES"),
         ("--covarFile c.txt", "--covarFile is no option .* --covar FILE"),
         ("--k 5", "--k is no option .*; give the number of latent factors with -K NUMBER"),
         ("-k 5", "-k is no option .* -K NUMBER"),

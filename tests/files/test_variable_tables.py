@@ -287,7 +287,10 @@ def test_read_variables_refuses_columns(tmp_path: Path, columns: list[str], mess
         ("IID,t", "header line only"),
         ("IID\nI1\n", "line 1: is one column"),
         ("IID,FID\nI1,F1\n", "no variables beside the sample IDs"),
-        ("IID;t\nI1;1,5\n", "line 1: is separated by semicolons; save it with commas"),
+        (
+            "IID;t\nI1;1,5\n",
+            r"'1,5' is not a number; write decimals with a point, .*, or use --decimal , \(in Python d",
+        ),
         ("IID,t,u\nI1,1,2\nI2,1\n", r"line 3: 2 cell\(s\), but the header has 3"),
         ("IID,t,u\nI1,1,2\nI2,1,2,3\n", r"line 3: 4 cell\(s\), but the header has 3; in R use write\.csv"),
         ("IID,t\nI1,1\n\nI2,2\n", r"line 3: 0 cell\(s\)"),

@@ -12,7 +12,7 @@ _NOT_NEEDED = "it is not needed, leave it out"
 _CUT = "make a smaller fileset with plink2 {} … --make-bed, or list IDs of SNPs and give --extract FILE"
 _TRAITS = "variables and traits are columns of a table, give it with --env FILE"
 _COLUMNS = "choose columns of --env with --variables NAMES"
-_NUISANCE = "all columns of --covar are used, save a table with those wanted"
+_NUISANCE = "choose columns of --covar with --covar-variables NAMES"
 _FACTORS = "the latent factors stand for population structure and relatedness, give their number with -K"
 _HITS = "after the run, lfmm2 hits RESULTS --fdr 0.05 lists the SNPs with q below 0.05"
 _CHAINS = "LFMM2 has an exact solution and no chains, leave it out"
@@ -59,7 +59,8 @@ _SENTENCES: Mapping[str, str] = {
         ("mem ram max-memory", "give the budget with --memory, as --memory 4GB"),
         ("force f replace", "replace existing results with --overwrite"),
         ("continue restart", "go on with an unfinished run with --resume"),
-        ("sep delim delimiter", "commas, tabs and blanks between columns are found by themselves, leave it out"),
+        ("sep delim delimiter", "marks between columns (tab , ; blank) are found by themselves, leave it out"),
+        ("dec decimal-mark", "give the decimal mark of the tables with --decimal, as --decimal ,"),
         ("help-me usage man h help-all", _HELP),
         ("verbose v quiet silent s log", "progress goes to standard error, and the log is written beside the results"),
     )

@@ -87,6 +87,7 @@ _OFFSET = (
            help="Axes for variables in standard deviations, as they are by default."),
     Option("no_scale", "--no-scale", FLAG, default=False, help="Axes for variables in their units."),
     adapt_option("missing_code"),
+    adapt_option("decimal"),
     adapt_option("overwrite", help="Replace a file that lfmm2 wrote before."),
 )  # fmt: skip
 

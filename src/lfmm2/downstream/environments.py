@@ -88,18 +88,18 @@ class _Environment:
 
 
 def paired_environments(
-    run: StoredRun, env: object, new_env: object, missing_code: MissingCode | None = None
+    run: StoredRun, env: object, new_env: object, missing_code: MissingCode | None = None, decimal: str = "."
 ) -> Places:
     """Read two environments of the same places and match them; see `lfmm2.downstream.offset.genetic_offset`."""
     samples = _read_from_run(run)
     if env is None:
         old = samples
-        new = _read(new_env, run, "new environments", missing_code, old.iid or ())
+        new = _read(new_env, run, "new environments", missing_code, decimal, old.iid or ())
     elif _is_array(env) or _is_array(new_env):
-        new = _read(new_env, run, "new environments", missing_code)
-        old = _read(env, run, "environments", missing_code)
+        new = _read(new_env, run, "new environments", missing_code, decimal)
+        old = _read(env, run, "environments", missing_code, decimal)
     else:
-        tables = pair_tables(env, new_env, ("environments", "new environments"), _name_columns(run))
+        tables = pair_tables(env, new_env, ("environments", "new environments"), _name_columns(run), decimal)
         old, new = (_take_variables(table, run, missing_code) for table in tables)
     ids, rows, common = _pair_rows(old, new, others_allowed=env is None)
     if broken := [key for key in ids if any(mark in key for mark in "\t\n\r")]:
@@ -178,7 +178,12 @@ def _is_array(source: object) -> bool:
 
 
 def _read(
-    source: object, run: StoredRun, what: str, missing_code: MissingCode | None, known: Sequence[str] = ()
+    source: object,
+    run: StoredRun,
+    what: str,
+    missing_code: MissingCode | None,
+    decimal: str,
+    known: Sequence[str] = (),
 ) -> _Environment:
     """Read the variables of the run from an array, or a table with `known` IDs; `what` names an array in messages."""
     d = len(run.variables)
@@ -197,7 +202,7 @@ def _read(
             raise InconsistentInputError(f"{what}: row {row + 1} is infinite; correct it")
         check_numbers(values, run.variables, what, lambda i: f"row {i + 1}", remedy=_REMEDY)
         return _Environment(what, None, None, values, lambda i, j: f"{what}, row {i + 1}, {run.variables[j]}")
-    return _take_variables(matched_table(source, known, what, _name_columns(run)), run, missing_code)
+    return _take_variables(matched_table(source, known, what, _name_columns(run), decimal), run, missing_code)
 
 
 def _name_columns(run: StoredRun) -> list[str]:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lfmm2._checks import are, check_flag, check_missing_code, check_progress, check_word, quoted
-from lfmm2._choices import NOISES, Effects, OffsetNoise
+from lfmm2._choices import DECIMAL_MARKS, NOISES, DecimalMark, Effects, OffsetNoise
 from lfmm2._typing import AnyPath, Floats, ListedSnps, MissingCode
 from lfmm2._words import counted, with_spaces
 from lfmm2.downstream.environments import Places, paired_environments
@@ -51,6 +51,7 @@ def genetic_offset(
     noise: OffsetNoise = "auto",
     scale: bool = True,
     missing_code: MissingCode | None = None,
+    decimal: DecimalMark = ".",
     out: AnyPath | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -85,6 +86,8 @@ def genetic_offset(
         TRUE``. Gap and RONA do not depend on units.
     missing_code : float or str, or a list of these, optional
         Values of the tables that mean missing, beside empty, NA and nan.
+    decimal : {".", ","}
+        Decimal mark of the numbers in tables of text.
     out : path, optional
         Prefix of the file ``<out>.offset.tsv``; no file is written without it.
     overwrite : bool
@@ -128,6 +131,7 @@ def genetic_offset(
     """
     check_word(effects, "effects", EFFECTS)
     check_word(noise, "noise", NOISES)
+    check_word(decimal, "decimal", DECIMAL_MARKS)
     for name, flag in (("joint", joint), ("scale", scale), ("overwrite", overwrite)):
         check_flag(flag, name)
     check_progress(progress, or_flag=False)
@@ -140,7 +144,7 @@ def genetic_offset(
     _check_runs(runs)
     choice = LociChoice(loci, joint, runs)
     path = None if out is None else _check_offset_path(out, runs, [env, new_env, loci], overwrite)
-    places = paired_environments(runs[0], env, new_env, missing_code)
+    places = paired_environments(runs[0], env, new_env, missing_code, decimal)
     if choice.is_open and not any(choice.find_discovered(q).any() for q in _stream_q(runs, choice)):
         choice.take_all()
     sampling = SamplingNoise(runs, effects)

@@ -6,10 +6,12 @@ from lfmm2.files.fill_values import check_numbers, is_fill_value
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
 from lfmm2.files.id_spelling import spelling_hints
 from lfmm2.files.id_tables import IdTable, as_tables
+from lfmm2.files.input_files import COMPRESSED_ENDS, open_regular, open_text
 from lfmm2.files.input_memory import InputMemory, input_budget, note_input_memory
 from lfmm2.files.missing_codes import MissingCodes
 from lfmm2.files.output_sets import OutputSet, OwnFiles, Stamp, check_outputs, manifest_of
 from lfmm2.files.place_tables import matched_table, pair_tables
+from lfmm2.files.population_tables import Populations
 from lfmm2.files.position_cells import LAST_POSITION, OddPositions
 from lfmm2.files.private_folders import check_private, warn_of_others
 from lfmm2.files.row_store import RowStore, checksum
@@ -36,21 +38,22 @@ from lfmm2.files.table_files import (
     text_options,
     writing_bytes,
 )
-from lfmm2.files.text_tables import CHUNK, open_regular, refuse_other_format, repeated, stream_bytes, stream_tables
+from lfmm2.files.table_text import has_no_names
+from lfmm2.files.text_tables import CHUNK, refuse_other_format, repeated, stream_bytes, stream_tables
 from lfmm2.files.variable_checks import check_variables, warn_of_classes, warn_of_few_apart, warn_of_no_environment
 from lfmm2.files.variable_tables import TableMatch, Variables, check_output_name, join_variables, read_variables
 from lfmm2.files.whole_files import WholeFile, check_free_space, check_prefix_name, find_link, sync_folder, translated
 
 __all__ = [
-    "CHUNK", "GROUP_ROWS", "LAST_POSITION", "LIST_CHUNK", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS", "USUAL_COLUMNS",
-    "FolderLock", "IdTable", "InputMemory", "MissingCodes", "OddPositions", "OutputSet", "OwnFiles", "RowStore",
-    "Samples", "Stamp", "TableMatch", "Variables", "WholeFile", "as_floats", "as_levels", "as_paths", "as_tables",
-    "check_free", "check_free_space", "check_numbers", "check_output_name", "check_outputs", "check_prefix_name",
-    "check_private", "check_variables", "checksum", "expand_categories", "find_damaged_files", "find_link",
-    "first_two_columns", "id_files", "input_budget", "is_fill_value", "iter_id_lists", "join_variables", "joined_ids",
-    "manifest_of", "matched_table", "matches", "note_input_memory", "open_regular", "open_table", "pair_tables",
-    "read_columns", "read_id_list", "read_note", "read_record", "read_sample_list", "read_variables", "recut",
-    "refuse_other_format", "repeated", "seal_json", "spelling_hints", "stamp_of", "stream_bytes", "stream_tables",
-    "sync_folder", "text_options", "translated", "warn_of_classes", "warn_of_few_apart", "warn_of_no_environment",
-    "warn_of_others", "writing_bytes",
+    "CHUNK", "COMPRESSED_ENDS", "GROUP_ROWS", "LAST_POSITION", "LIST_CHUNK", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS",
+    "USUAL_COLUMNS", "FolderLock", "IdTable", "InputMemory", "MissingCodes", "OddPositions", "OutputSet", "OwnFiles",
+    "Populations", "RowStore", "Samples", "Stamp", "TableMatch", "Variables", "WholeFile", "as_floats", "as_levels",
+    "as_paths", "as_tables", "check_free", "check_free_space", "check_numbers", "check_output_name", "check_outputs",
+    "check_prefix_name", "check_private", "check_variables", "checksum", "expand_categories", "find_damaged_files",
+    "find_link", "first_two_columns", "has_no_names", "id_files", "input_budget", "is_fill_value", "iter_id_lists",
+    "join_variables", "joined_ids", "manifest_of", "matched_table", "matches", "note_input_memory", "open_regular",
+    "open_table", "open_text", "pair_tables", "read_columns", "read_id_list", "read_note", "read_record",
+    "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated", "seal_json", "spelling_hints",
+    "stamp_of", "stream_bytes", "stream_tables", "sync_folder", "text_options", "translated", "warn_of_classes",
+    "warn_of_few_apart", "warn_of_no_environment", "warn_of_others", "writing_bytes",
 ]  # fmt: skip

@@ -41,9 +41,10 @@ def as_levels(
     texts = cells.to_pylist() if is_text(cells) else as_texts(table.columns[name])
     texts = codes.blank_text(pa.array(texts, pa.string())).to_pylist()
     present = {text for text in texts if text is not None}
-    if all(map(is_number, present)):
+    if all(is_number(text, table.decimal) for text in present):
+        value_of = {text: float(text.replace(table.decimal, ".")) for text in present}
         # The sum with 0.0 makes one level of 0 and -0.
-        numbers = {text: float(text) + 0.0 for text in present if float(text) not in codes.numbers}
+        numbers = {text: value + 0.0 for text, value in value_of.items() if value not in codes.numbers}
         plain = {text: repr(number).removesuffix(".0") for text, number in numbers.items()}
         names = tuple(sorted(set(plain.values()), key=float))
     else:

@@ -18,15 +18,19 @@ from lfmm2.files.column_cells import as_arrow, as_texts, is_text
 from lfmm2.files.id_tables import IdTable
 from lfmm2.files.missing_codes import MissingCodes, suggest
 
-_WITH_A_POINT = "write decimals with a point, and nothing between thousands"
+# Remedy for numbers with marks between thousands, or with the other decimal mark.
+_WITH_A_MARK = "write decimals with a {mark}, and nothing between thousands"
 # Cells that are no numbers but are known, each with the end of the message about them.
 _KNOWN_CELLS: tuple[tuple[str, str], ...] = (
-    (r"[-+]?[\d.]*,[\d.,]+", _WITH_A_POINT),
-    (r"[-+]?\d{1,3}([ '’\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}]\d{3})+([.,]\d+)?", _WITH_A_POINT),
+    (r"[-+]?[\d.]*,[\d.,]+([eE][-+]?\d+)?", _WITH_A_MARK),
+    (r"[-+]?\d{1,3}([ '’\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}]\d{3})+([.,]\d+)?", _WITH_A_MARK),
     (r"[−–—﹣-]\s*[\d.]+([eE][-+]?\d+)?", "write the minus sign as - and nothing after it"),
     (r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}.*", "it is a date, so write a number, such as the day of the year"),
     (r"[-+]?[\d.]+\s*([°%‰µ].*|k?m|cm|mm|ha|ft|hPa|kPa)", "write the number without its unit"),
 )
+# Cells that may be numbers with a decimal comma, and those that a point tells from them.
+_COMMA_NUMBER = r"^[-+]?(\d+(,\d+)?|,\d+)([eE][-+]?\d+)?$"
+_POINT_NUMBER = r"^[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?$"
 # Cells up to this length are shown as a possible code for missing; longer ones are surely none.
 _LONGEST_CODE = 20
 
@@ -34,7 +38,7 @@ _LONGEST_CODE = 20
 def as_floats(
     table: IdTable, name: str, missing_code: MissingCode | None, may_be_category: bool = True
 ) -> NDArray[np.float64]:
-    """Convert a column to numbers, NaN where missing. Decimals have a point, whatever the locale.
+    """Convert a column to numbers, NaN where missing. Decimals have the mark of the table, whatever the locale.
 
     Parameters
     ----------
@@ -57,19 +61,29 @@ def as_floats(
         raise _category_error(table, name, "categories", as_texts(table.columns[name]), may_be_category)
     if is_text(cells):
         cells = codes.blank_text(cells)
+    given = cells
     try:
+        if is_text(cells) and table.decimal == ",":
+            cells = _with_points(cells)
         # A cast of an extension type gives what it is stored as, such as days since 1970 for a period of pandas.
         if isinstance(cells.type, pa.BaseExtensionType):
             raise pa.ArrowInvalid("no numbers")
         numbers = cells.cast(pa.float64(), safe=False)
     except pa.ArrowException:
-        raise _bad_cell(table, name, cells, may_be_category) from None
+        raise _bad_cell(table, name, given, may_be_category) from None
     values: NDArray[np.float64] = np.array(pc.fill_null(numbers, np.nan).to_numpy())
     codes.blank_numbers(values)
     if len(infinite := np.flatnonzero(np.isinf(values))):
         remedy = f"correct it, or use {suggest(values[infinite[0]])} if it means missing"
         raise MalformedInputError(f"{table.at(infinite[0], name)}: is infinite; {remedy}")
     return values
+
+
+def _with_points(cells: Any) -> Any:
+    """Return text with a point for each comma; raise ArrowInvalid if a cell has a point, which may part thousands."""
+    if pc.any(pc.match_substring(cells, ".")).as_py():
+        raise pa.ArrowInvalid("a point")
+    return pc.replace_substring(cells, ",", ".")
 
 
 def _category_error(
@@ -91,9 +105,15 @@ def _bad_cell(table: IdTable, name: str, cells: Any, may_be_category: bool) -> M
         fact = f"not numbers but {cells.type}"
         return MalformedInputError(f"{table.label}, column {shortened(name)!r}: {fact}; convert it, or leave it out")
     texts = cells.to_pylist()
-    bad = [row for row, cell in enumerate(texts) if cell is not None and not _is_readable(cell)]
+    bad = [row for row, cell in enumerate(texts) if cell is not None and not _is_readable(cell, table.decimal)]
     cell = texts[bad[0]]
     remedy = next((end for pattern, end in _KNOWN_CELLS if re.fullmatch(pattern, cell)), "")
+    if table.decimal == "," and re.fullmatch(r"[-+]?[\d.]+,?\d*([eE][-+]?\d+)?", cell):
+        remedy = remedy or _WITH_A_MARK
+    if remedy == _WITH_A_MARK:
+        remedy = remedy.format(mark="point" if table.decimal == "." else "comma")
+        if table.decimal == "." and _has_decimal_commas(table, cells):
+            remedy += ", or use --decimal , (in Python decimal=',')"
     if not remedy and len(bad) > 1 and 2 * len(bad) > len(texts) - texts.count(None):
         return _category_error(table, name, "words", [texts[row] for row in bad], may_be_category)
     if not remedy:
@@ -102,8 +122,24 @@ def _bad_cell(table: IdTable, name: str, cells: Any, may_be_category: bool) -> M
     return MalformedInputError(f"{table.at(bad[0], name)}: {shortened(cell)!r} is not a number; {remedy}")
 
 
-def _is_readable(cell: str) -> bool:
-    """Return True if Arrow takes a cell for a number."""
+def _has_decimal_commas(table: IdTable, cells: Any) -> bool:
+    """Return True if all of these cells may be numbers with decimal commas, and no column has one with a point."""
+    if not pc.all(pc.match_substring_regex(cells, _COMMA_NUMBER)).as_py():
+        return False
+    columns = (as_arrow(column) for column in table.columns.values())
+    return not any(
+        pc.any(pc.match_substring_regex(pc.utf8_trim_whitespace(column), _POINT_NUMBER)).as_py()
+        for column in columns
+        if is_text(column)
+    )
+
+
+def _is_readable(cell: str, decimal: str) -> bool:
+    """Return True if a cell is taken for a number."""
+    if decimal == ",":
+        if "." in cell:
+            return False
+        cell = cell.replace(",", ".")
     try:
         pa.scalar(cell, pa.string()).cast(pa.float64())
     except pa.ArrowException:

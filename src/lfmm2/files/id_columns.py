@@ -219,7 +219,9 @@ def _counts_from_0(cells: list[str | None], known: set[str] | frozenset[str]) ->
     return all(map(_is_whole, cells)) and len(cells) > 1 and "0" in cells and "0" not in known
 
 
-def decide(label: str, candidates: Sequence[Candidate], what: str) -> Candidate | None:
+def decide(
+    label: str, candidates: Sequence[Candidate], what: str, remedy: str = "call the one with the sample IDs IID"
+) -> Candidate | None:
     """Return the column that has the IDs; None if there is none but row numbers.
 
     Parameters
@@ -228,7 +230,9 @@ def decide(label: str, candidates: Sequence[Candidate], what: str) -> Candidate 
         The table, with which the message begins.
     candidates : sequence of Candidate
     what : str
-        What IDs are of, for the message: "samples" or "places".
+        What IDs are of, for the message: "samples", "places" or "populations".
+    remedy : str
+        End of the message.
 
     Raises
     ------
@@ -255,7 +259,7 @@ def decide(label: str, candidates: Sequence[Candidate], what: str) -> Candidate 
         return counting_ids[0]
     names = some_of([f"{c.column.shown} ({c.n_found} of {len(c.rows)})" for c in rivals])
     fact = f"several columns hold IDs of the {what}, in different rows: {names}"
-    raise InconsistentInputError(f"{label}: {fact}; call the one with the sample IDs IID")
+    raise InconsistentInputError(f"{label}: {fact}; {remedy}")
 
 
 def same_rows(one: Candidate, other: Candidate) -> bool:

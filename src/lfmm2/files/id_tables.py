@@ -25,9 +25,8 @@ from lfmm2.files.id_columns import (
     same_rows,
 )
 from lfmm2.files.id_spelling import spelling_hints
+from lfmm2.files.raw_tables import RawTable, id_name, read_raw_table
 from lfmm2.files.samples import Samples
-from lfmm2.files.table_text import read_text_table
-from lfmm2.files.text_tables import repeated
 
 # Columns that are tried for IDs in another spelling, once no column has the IDs themselves.
 _MOST_TRIED = 20
@@ -61,6 +60,12 @@ class IdTable:
         What another column has, where that may explain why samples have no row.
     set_aside : tuple of str
         Names of other IDs and of row numbers among `columns`, which are no variables unless chosen by name.
+    decimal : {".", ","}
+        Decimal mark of the numbers that are text.
+    kind : str
+        What each row is of: "sample" or "population".
+    no_variables, categories : tuple of str
+        Names among `columns` that the format says are no variables, or categories, unless chosen by name.
     """
 
     label: str
@@ -73,6 +78,10 @@ class IdTable:
     is_called_id: bool = True
     hint: str = ""
     set_aside: tuple[str, ...] = ()
+    decimal: str = "."
+    kind: str = "sample"
+    no_variables: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
     def at(self, row: int, name: str) -> str:
         """Describe the place of a cell for a message."""
@@ -81,7 +90,7 @@ class IdTable:
     def row_at(self, row: int) -> str:
         """Describe a row of the table for a message."""
         line = f"row {row + 1}" if self.first_line is None else f"line {row + self.first_line}"
-        return f"{line} (sample {shortened(self.iid[row])})"
+        return f"{line} ({self.kind} {shortened(self.iid[row])})"
 
 
 def as_tables(source: Any) -> list[Any]:
@@ -100,26 +109,14 @@ def _is_table(source: Any) -> bool:
     return is_frame or isinstance(source, str | os.PathLike | pa.Table)
 
 
-@dataclass(frozen=True)
-class RawTable:
-    """The columns of a file or frame as they are, with those of its index first; `first_line` as in `IdTable`."""
-
-    label: str
-    first_line: int | None
-    columns: list[Column]
-
-    def called(self, kind: str) -> Column | None:
-        """Return the first column called IID or FID, whatever its case."""
-        return next((column for column in self.columns if _id_name(column.name) == kind), None)
-
-    @property
-    def data_columns(self) -> list[Column]:
-        """Return the columns that may hold IDs: not the FIDs, and no index where a column is called IID."""
-        return [column for column in self.columns if _id_name(column.name) != "FID"]
-
-
 def take_apart(
-    source: Any, samples: Samples, what: str, wanted: Collection[str] | None = None, *, has_ids: bool = True
+    source: Any,
+    samples: Samples,
+    what: str,
+    wanted: Collection[str] | None = None,
+    *,
+    has_ids: bool = True,
+    decimal: str = ".",
 ) -> IdTable:
     """Take a file, frame, pyarrow table or array apart into IDs and columns; `what` names a table in memory.
 
@@ -139,7 +136,9 @@ def take_apart(
     """
     if isinstance(source, np.ndarray | list | tuple):
         return _number_columns(np.ma.asarray(source), samples, what)
-    raw = read_raw_table(source, samples.iid, what, wanted)
+    raw = read_raw_table(source, samples.iid, what, wanted, decimal)
+    if raw.in_order:
+        return _ordered_table(raw, samples)
     if not has_ids:
         return _numbered_table(raw, samples)
     if column := raw.called("IID"):
@@ -166,43 +165,36 @@ def _compare_with_others(raw: RawTable, iid: Column, known: Sequence[str]) -> st
     return fact
 
 
-def read_raw_table(source: Any, known_ids: Sequence[str], what: str, wanted: Collection[str] | None = None) -> RawTable:
-    """Read a file, frame, Series or pyarrow table into columns; a first line with one of `known_ids` is no header.
+def _ordered_table(raw: RawTable, samples: Samples) -> IdTable:
+    """Match a table without IDs to the samples by the order of its rows, where it is sure that no column has IDs.
 
-    Of a long file, only the `wanted` columns are sure to be there; others may be nulls.
+    Raises
+    ------
+    InconsistentInputError
+        If the table has another number of rows, or a column that may have IDs or count rows.
+
+    Warns
+    -----
+    InputWarning
+        In any case, because nothing but the order tells which row is of which sample.
     """
-    if isinstance(source, str | os.PathLike):
-        return _raw_table(os.fspath(source), 2, *read_text_table(source, known_ids, wanted))
-    if isinstance(source, pa.Table):
-        return _raw_table(what, None, source.column_names, source.columns)
-    if hasattr(source, "to_frame") and hasattr(source, "index"):  # a pandas Series
-        source = source.to_frame("env1" if source.name is None else source.name)
-    if hasattr(source, "iloc") and source.index.nlevels <= 2:
-        names = [str(name) for name in source.columns]
-        raw = _raw_table(what, None, names, [source.iloc[:, j] for j in range(len(names))])
-        return raw if raw.called("IID") else RawTable(what, None, [*_index_columns(source.index), *raw.columns])
-    if hasattr(source, "__arrow_c_stream__"):  # a frame of polars and others
-        return read_raw_table(pa.table(source), known_ids, what)
-    if isinstance(source, dict):
-        raise UsageError(f"{what}: a dict; give a pandas Series or DataFrame with the sample IDs as its index")
-    raise UsageError(f"{what}: unknown type {type(source).__name__}; give a path, DataFrame, Table or array")
-
-
-def _raw_table(label: str, first_line: int | None, names: Sequence[str], columns: Sequence[Any]) -> RawTable:
-    """Return a table with its columns numbered from 1; raise MalformedInputError if names repeat."""
-    if twins := [name for name in repeated(names) if name]:
-        raise MalformedInputError(f"{label}: repeated column names ({some_of(twins)}); rename them")
-    pairs = zip(names, columns, strict=True)
-    return RawTable(label, first_line, [Column(name, cells, j + 1) for j, (name, cells) in enumerate(pairs)])
-
-
-def _index_columns(index: Any) -> list[Column]:
-    """Return the index of a frame as columns: its last level has the IDs, and the first of two the FIDs."""
-    last = index.get_level_values(index.nlevels - 1)
-    if index.nlevels == 2:
-        return [Column("FID", index.get_level_values(0), 0), Column(str(last.name or "IID"), last, 0)]
-    is_default = type(index).__name__ == "RangeIndex" and index.name is None
-    return [Column("" if index.name is None else str(index.name), last, 0, is_default)]
+    n_rows = len(raw.columns[0].cells)
+    if n_rows != len(samples):
+        fact = f"{n_rows} rows without IDs, but there are {len(samples)} samples"
+        raise InconsistentInputError(
+            f"{raw.label}: {fact}; give one row for each, in their order, or a header and a column IID"
+        )
+    known = set(samples.iid)
+    for column in raw.columns:
+        found = find_candidate(column, samples.iid, known)
+        if (found is not None and 2 * found.n_found >= n_rows) or may_count_rows(column):
+            what = "may count rows" if found is None else f"may have the IDs of {found.n_found} samples"
+            fact = f"column {column.place} {what}, so that the order of the rows is not sure"
+            raise InconsistentInputError(f"{raw.label}: {fact}; give a header, with IID over the IDs, or remove it")
+    fact = f"has no IDs, so its {n_rows} rows are taken in the order of the samples"
+    warnings.warn(f"{raw.label}: {fact}; give a header and a column IID to be sure", InputWarning, stacklevel=2)
+    columns = {column.name: column.cells for column in raw.columns}
+    return IdTable(raw.label, raw.first_line, list(samples.iid), list(samples.fid), columns, decimal=raw.decimal)
 
 
 def _numbered_table(raw: RawTable, samples: Samples) -> IdTable:
@@ -211,7 +203,7 @@ def _numbered_table(raw: RawTable, samples: Samples) -> IdTable:
     if index is None or not is_row_numbers(index):
         column = raw.called("IID") or next(iter(raw.data_columns))
         table = split_ids(raw, column)
-        is_number = _id_name(column.name) == "IID" and set(samples.iid).issuperset(table.iid)
+        is_number = id_name(column.name) == "IID" and set(samples.iid).issuperset(table.iid)
         if table.iid != list(samples.iid) and not is_number:
             raise _only_numbered_error(raw, column.shown, table.iid)
         others = [] if is_number else [c for c in raw.data_columns if c is not column and _is_other_id(c)]
@@ -350,17 +342,12 @@ def _number_columns(array: Any, samples: Samples, what: str) -> IdTable:
     return IdTable(what, None, list(samples.iid), list(samples.fid), columns)
 
 
-def _id_name(name: str) -> str:
-    """Return the name of a column in the form in which IID and FID are recognised."""
-    return name.strip().removeprefix("#").upper()
-
-
 def split_ids(raw: RawTable, ids: Column) -> IdTable:
     """Separate the IDs of a table, which are in the column `ids`, from the variables."""
     label, fids = raw.label, raw.called("FID")
-    if fids is not None and _id_name(ids.name) != "IID" and is_row_numbers(fids):
+    if fids is not None and id_name(ids.name) != "IID" and is_row_numbers(fids):
         fids = None  # the key of a GIS, not a family
-    others = [c for c in raw.columns if c.place and c.place != ids.place and _id_name(c.name) not in ("FID", "IID")]
+    others = [c for c in raw.columns if c.place and c.place != ids.place and id_name(c.name) not in ("FID", "IID")]
     set_aside = [column for column in others if is_key(column) or _is_other_id(column)]
     unnamed = [column for column in others if not column.name and column not in set_aside]
     if unnamed := [column for column in unnamed if not _is_empty(column)]:
@@ -373,9 +360,12 @@ def split_ids(raw: RawTable, ids: Column) -> IdTable:
         fid=None if fids is None else _as_ids(label, fids.cells),
         columns={column.name: column.cells for column in others if column.name},
         id_place=ids.shown,
-        counts_rows=_id_name(ids.name) != "IID" and may_count_rows(ids),
+        counts_rows=id_name(ids.name) != "IID" and may_count_rows(ids),
         is_called_id=ids.is_called_id,
         set_aside=tuple(column.name for column in set_aside if column.name),
+        decimal=raw.decimal,
+        no_variables=raw.no_variables,
+        categories=raw.categories,
     )
 
 

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from lfmm2._words import counted
 from lfmm2.errors import InconsistentInputError, InputWarning
 from lfmm2.files.id_columns import Candidate, Column, decide, find_candidate, id_texts, is_row_numbers
-from lfmm2.files.id_tables import IdTable, RawTable, find_id_column, read_raw_table, split_ids
+from lfmm2.files.id_tables import IdTable, find_id_column, split_ids
+from lfmm2.files.raw_tables import RawTable, read_raw_table, refuse_without_ids
 
 # Name of the column of both coordinates.
 COORDINATES = "x and y"
@@ -39,13 +40,16 @@ _COORDINATE_NAMES = {"decimalLongitude", "decimalLatitude"} | {
 }
 
 
-def matched_table(source: Any, known: Sequence[str], what: str, variables: Sequence[str]) -> IdTable:
+def matched_table(
+    source: Any, known: Sequence[str], what: str, variables: Sequence[str], decimal: str = "."
+) -> IdTable:
     """Read a table of places whose IDs are known, of which `variables` are wanted; `what` names a table in memory.
 
     Where no IDs are known, rows are matched by their order, and row numbers will do for IDs. So they do for a table of
     one row that has none of the IDs, which stands for all places.
     """
-    raw = read_raw_table(source, known, what, variables)
+    raw = read_raw_table(source, known, what, variables, decimal)
+    refuse_without_ids(raw)
     if column := raw.called("IID"):
         return split_ids(raw, column)
     if known and not (_has_one_row(raw) and _has_none(raw, known, variables)):
@@ -53,7 +57,9 @@ def matched_table(source: Any, known: Sequence[str], what: str, variables: Seque
     return split_ids(raw, _first(raw, variables) or _row_numbers(raw))
 
 
-def pair_tables(env: Any, new_env: Any, names: tuple[str, str], variables: Sequence[str]) -> tuple[IdTable, IdTable]:
+def pair_tables(
+    env: Any, new_env: Any, names: tuple[str, str], variables: Sequence[str], decimal: str = "."
+) -> tuple[IdTable, IdTable]:
     """Read two tables of the same places, and find the column of the IDs of each.
 
     Parameters
@@ -63,6 +69,8 @@ def pair_tables(env: Any, new_env: Any, names: tuple[str, str], variables: Seque
         Names of tables in memory, for messages.
     variables : sequence of str
         Names of the columns that are wanted, and have no IDs.
+    decimal : {".", ","}
+        Decimal mark of numbers that are text.
 
     Raises
     ------
@@ -75,7 +83,11 @@ def pair_tables(env: Any, new_env: Any, names: tuple[str, str], variables: Seque
         If places are matched by row numbers.
     """
     wanted = {*variables, *_COORDINATE_NAMES}
-    old, new = (read_raw_table(source, (), name, wanted) for source, name in zip((env, new_env), names, strict=True))
+    old, new = (
+        read_raw_table(source, (), name, wanted, decimal) for source, name in zip((env, new_env), names, strict=True)
+    )
+    refuse_without_ids(old)
+    refuse_without_ids(new)
     old_iid, new_iid = old.called("IID"), new.called("IID")
     if _has_one_row(new) and not _has_one_row(old):
         known = split_ids(old, old_iid or _own_ids(old, variables))

@@ -6,22 +6,19 @@ A table has columns separated by tabs or runs of blanks and the same number of t
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from lfmm2._checks import quoted
 from lfmm2._typing import AnyPath
 from lfmm2._words import shortened, with_spaces
-from lfmm2.errors import MalformedInputError, ReadError, UsageError
+from lfmm2.errors import MalformedInputError, ReadError
+from lfmm2.files.input_files import open_text
 from lfmm2.files.position_cells import LAST_POSITION, OddPositions, parse_positions, whole_position
 
 #: Function from the number of columns to the names of all of them; None where no such table has so many.
@@ -49,8 +46,8 @@ _OTHER_FORMATS |= {
 _NOT_TEXT = {
     b"PK\x03\x04": "an Excel workbook or a zip file; save the table as CSV, or unpack it",
     b"\xd0\xcf\x11\xe0": "an Excel workbook; save the table as CSV",
-    b"PAR1\x15": "a Parquet file; read it in Python and give the DataFrame, or save it as CSV",
-    b"ARROW1\0": "a Feather file; read it in Python and give the DataFrame, or save it as CSV",
+    b"PAR1\x15": "a Parquet file, and only tables of variables may be one; save it as text",
+    b"ARROW1\0": "a Feather file, and only tables of variables may be one; save it as text",
     b"\x89HDF": "an HDF5 or netCDF file; save the values of the samples as CSV",
     b"CDF\x01": "a netCDF file; save the values of the samples as CSV",
     b"CDF\x02": "a netCDF file; save the values of the samples as CSV",
@@ -66,7 +63,7 @@ _NOT_TEXT = {
     b"<html": "a web page; download the table itself",
     b"\x93NUMPY": "a NumPy array; load it in Python and give the array, or save it as CSV",
     b"BZh91AY": "compressed with bzip2; decompress it first",
-    b"\xfd7zXZ": "compressed with xz; decompress it first",
+    b"\xfd7zXZ": "compressed with xz; decompress it, or compress it with gzip or zstd",
 }
 _STRAY_BYTES = {
     b"\0": "a NUL byte: UTF-16, binary or damaged; save it as UTF-8 text",
@@ -78,23 +75,6 @@ _TYPES = dict.fromkeys(("CHROM", "POS", "ID", "A1", "A2", "0", "1"), pa.string()
 def repeated(items: Sequence[str]) -> list[str]:
     """Return the items that occur more than once, in order."""
     return [item for item, times in Counter(items).items() if times > 1]
-
-
-def open_regular(path: AnyPath) -> BinaryIO:
-    """Open a regular file for reading; a FIFO is refused, not waited for."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        mode = os.fstat(descriptor).st_mode
-    except OSError as error:
-        raise ReadError(f"{path}: cannot be opened ({error.strerror}); check the path") from error
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"{quoted(str(path))} is no name of a file; give it as text or pathlib.Path, without NUL"
-        ) from None
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        raise ReadError(f"{path}: is a directory, a pipe or a device; give the path of a regular file")
-    return os.fdopen(descriptor, "rb")
 
 
 def refuse_other_format(head: bytes, path: AnyPath) -> None:
@@ -119,6 +99,8 @@ def clean_text(text: bytes, path: AnyPath, line: int = 1) -> bytes:
         refuse_other_format(text, path)
         if kind := next((kind for magic, kind in _NOT_TEXT.items() if text.startswith(magic)), None):
             raise MalformedInputError(f"{path}: is {kind}")
+        if text[257:262] == b"ustar":
+            raise MalformedInputError(f"{path}: is a tar archive; unpack it")
         text = text.removeprefix(b"\xef\xbb\xbf")
     # A search for one byte is much faster than for two.
     if b"\r" in text:
@@ -134,7 +116,7 @@ def _text_chunks(path: AnyPath, chunk_bytes: int) -> Iterator[tuple[int, bytes]]
     """Yield the number of the first line and the text of pieces: whole lines, single tabs, no newline at the end."""
     line = 1
     blank = b""  # newlines after the last line so far: harmless, unless more text follows
-    with open_regular(path) as file:
+    with open_text(path) as file:
         while True:
             try:
                 chunk = file.read(chunk_bytes)

@@ -106,7 +106,7 @@ def warn_of_no_environment(values: NDArray[np.float64], names: Sequence[str]) ->
     """Warn of coordinates and IDs among variables that the user has not chosen by name."""
     if coordinates := [name for name in names if _COORDINATE_NAMES.fullmatch(name.strip().casefold())]:
         fact = f"{some_of(coordinates)}: {'a coordinate is' if len(coordinates) == 1 else 'coordinates are'} tested"
-        remedy = "if they are not meant to be, choose columns with --variables"
+        remedy = "if they are not meant to be, name them with --coords, or choose columns with --variables"
         warnings.warn(f"{fact} like the other variables of the table; {remedy}", InputWarning, stacklevel=3)
     for name, column in zip(names, values.T, strict=True):
         is_id = _ID_NAMES.fullmatch(name.strip().casefold()) is not None and not numbers_its_rows(column)

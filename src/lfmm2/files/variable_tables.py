@@ -23,6 +23,7 @@ from lfmm2.files.cell_numbers import as_floats
 from lfmm2.files.fill_values import check_numbers
 from lfmm2.files.id_spelling import spelling_hints
 from lfmm2.files.id_tables import ROWS, IdTable, as_tables, take_apart
+from lfmm2.files.population_tables import Populations, match_populations, take_apart_by_population
 from lfmm2.files.samples import Samples, joined_ids
 from lfmm2.files.text_tables import repeated
 from lfmm2.files.variable_checks import numbers_its_rows
@@ -56,6 +57,23 @@ class TableMatch:
 
 
 @dataclass(frozen=True)
+class PopulationMatch(TableMatch):
+    """How the rows of a table were matched to the populations of the samples.
+
+    Attributes
+    ----------
+    by : str
+        Column of the samples that has the population of each.
+    """
+
+    by: str
+
+    def describe(self) -> str:
+        """Return the match in words: ``populations (FID) in column 'pop' of env.csv``."""
+        return f"populations ({self.by}){super().describe().removeprefix('IDs')}"
+
+
+@dataclass(frozen=True)
 class Variables:
     """Variables of those samples that have them or were given a mean, in .fam order.
 
@@ -70,6 +88,8 @@ class Variables:
         Names of the levels of each category; its values are numbers of levels, which `expand_categories` replaces.
     matches : tuple of TableMatch
         How each table with IDs was matched; none for an array.
+    coordinates : dict of str to ndarray of shape (n_kept,), float64
+        Coordinates of the samples, which are no variables; NaN where missing.
     """
 
     names: tuple[str, ...]
@@ -77,6 +97,7 @@ class Variables:
     sample_index: NDArray[np.int64]
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     matches: tuple[TableMatch, ...] = ()
+    coordinates: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def read_variables(
@@ -91,13 +112,16 @@ def read_variables(
     kept: NDArray[np.int64] | None = None,
     has_ids: bool = True,
     categorical: Collection[str] = (),
+    decimal: str = ".",
+    populations: Populations | None = None,
+    coords: Sequence[str] = (),
 ) -> Variables:
     """Read variables and align them to samples by ID.
 
     Parameters
     ----------
     source : path, DataFrame, pyarrow.Table, array, or a list of paths, DataFrames and Tables
-        A file has a header and is separated by commas, tabs or blanks. IDs are the column IID (with FID; or
+        A file has a header and is separated by commas, semicolons, tabs or blanks. IDs are the column IID (with FID; or
         #IID, #FID), else the column, or the index of a DataFrame, whose cells are the IDs of the samples; row numbers
         are no IDs, nor is the index that pandas makes. An array of shape (n_samples,) or
         (n_samples, n_variables) is in .fam order; its variables are called env1, env2, ... Several tables are joined
@@ -120,6 +144,12 @@ def read_variables(
         False if the samples are only numbered, as the rows of an array are.
     categorical : collection of str
         Names of the columns that are categories; others may be among them.
+    decimal : {".", ","}
+        Decimal mark of numbers that are text.
+    populations : Populations, optional
+        The population of each sample: each row of the tables is then of a population, and all samples of it get it.
+    coords : sequence of str
+        Names of columns that are coordinates: they are read beside the variables, and may be missing.
 
     Raises
     ------
@@ -144,11 +174,14 @@ def read_variables(
     """
     sources = as_tables(source)
     names_of_tables = [what] if len(sources) == 1 else [f"{what}, table {i + 1}" for i in range(len(sources))]
+    wanted = None if columns is None else [*columns, *coords]
     tables = [
-        take_apart(part, samples, name, columns, has_ids=has_ids)
+        take_apart(part, samples, name, wanted, has_ids=has_ids, decimal=decimal)
+        if populations is None
+        else take_apart_by_population(part, populations, name, wanted, decimal)
         for part, name in zip(sources, names_of_tables, strict=True)
     ]
-    names = _choose_names(tables, columns, categorical)
+    names = _choose_names(tables, columns, categorical, coords)
     if kept is None:
         kept = np.arange(len(samples))
     parts: list[Variables] = []
@@ -161,9 +194,13 @@ def read_variables(
                 column, levels[name] = as_levels(table, name, missing_code)
             else:
                 column = as_floats(table, name, missing_code)
-                _warn_of_row_numbers(table, name, column, chosen=columns is not None)
+                if columns is None:
+                    option = "--variables" if what == "variables" else "--covar-variables"
+                    _warn_of_row_numbers(table, name, column, option)
             numbers.append(column)
-        part = _align(table, own, np.column_stack(numbers), samples, kept, what, missing, intersect, levels)
+        table_values = np.column_stack(numbers)
+        places = {name: as_floats(table, name, missing_code, False) for name in coords if name in table.columns}
+        part = _align(table, own, table_values, samples, kept, what, missing, intersect, levels, populations, places)
         parts.append(part)
     return join_variables(parts, names, f"no sample is in all of {_labels(tables)}")
 
@@ -178,24 +215,34 @@ def _align(
     missing: str,
     intersect: bool,
     levels: Mapping[str, tuple[str, ...]],
+    populations: Populations | None,
+    places: Mapping[str, NDArray[np.float64]],
 ) -> Variables:
-    """Return the variables of one table, `values` row by row, for the samples in use that have them."""
-    used = Samples(tuple(samples.fid[i] for i in kept), tuple(samples.iid[i] for i in kept))
-    row_of_used = _match_samples(table, used, intersect)
+    """Return the variables of one table, for the samples in use that have them; `values` and `places` are by row."""
+    if populations is None:
+        used = Samples(tuple(samples.fid[i] for i in kept), tuple(samples.iid[i] for i in kept))
+        row_of_used = _match_samples(table, used, intersect)
+    else:
+        of_used = [populations.of_samples[i] for i in kept]
+        row_of_used = match_populations(table, of_used, populations.column, intersect)
     found = row_of_used >= 0
     rows = row_of_used[found]
+    checked = rows if populations is None else np.unique(rows)
+    _check_cells(table, names, values[checked], checked, levels, fills=missing == "mean")
     values = values[rows]
-    _check_cells(table, names, values, rows, levels, fills=missing == "mean")
     complete = _treat_missing(table, names, values, rows, "drop" if intersect else missing, what, quiet=intersect)
     index = kept[found][complete].astype(np.int64)
-    matches = (_describe_match(table, samples),) if table.id_place != ROWS else ()
-    return Variables(tuple(names), np.ascontiguousarray(values[complete]), index, levels, matches)
+    matches = (_describe_match(table, samples, populations),) if table.id_place != ROWS else ()
+    coordinates = {name: column[rows][complete] for name, column in places.items()}
+    return Variables(tuple(names), np.ascontiguousarray(values[complete]), index, levels, matches, coordinates)
 
 
-def _describe_match(table: IdTable, samples: Samples) -> TableMatch:
+def _describe_match(table: IdTable, samples: Samples, populations: Populations | None) -> TableMatch:
     """Count the rows of a table that belong to no sample of the genotypes, in use or not."""
-    known = set(samples.iid)
-    return TableMatch(table.label, table.id_place, len(table.iid), sum(iid not in known for iid in table.iid))
+    known = set(samples.iid if populations is None else populations.of_samples)
+    n_others = sum(iid not in known for iid in table.iid)
+    facts = (table.label, table.id_place, len(table.iid), n_others)
+    return TableMatch(*facts) if populations is None else PopulationMatch(*facts, populations.column)
 
 
 def _check_cells(
@@ -217,12 +264,12 @@ def _check_cells(
             raise InconsistentInputError(f"{fact}; use --missing drop, or write a level for unknown")
 
 
-def _warn_of_row_numbers(table: IdTable, name: str, column: NDArray[np.float64], chosen: bool) -> None:
-    """Warn of a column that counts the rows, unless the user has chosen it by name or it is of an array."""
+def _warn_of_row_numbers(table: IdTable, name: str, column: NDArray[np.float64], option: str) -> None:
+    """Warn of a column that counts the rows, unless it is of an array; `option` chooses columns of the table."""
     of_array = table.first_line is None and re.fullmatch(r"env\d+", name) is not None
-    if not chosen and not of_array and numbers_its_rows(column):
+    if not of_array and numbers_its_rows(column):
         fact = f"{table.label}, column {shortened(name)!r}: numbers the rows from {column[0]:.0f} to {column[-1]:.0f}"
-        remedy = "if it is no measurement, choose columns with --variables, or remove it"
+        remedy = f"if it is no measurement, choose columns with {option}, or remove it"
         warnings.warn(f"{fact}; {remedy}", InputWarning, stacklevel=3)
 
 
@@ -237,12 +284,18 @@ def join_variables(parts: Sequence[Variables], names: Sequence[str], fault: str)
     common = reduce(np.intersect1d, [part.sample_index for part in parts])
     if len(common) == 0:
         raise InconsistentInputError(f"{fault}; check the sample IDs")
-    values = np.hstack([part.values[np.searchsorted(part.sample_index, common)] for part in parts])
+    rows_of = [np.searchsorted(part.sample_index, common) for part in parts]
+    values = np.hstack([part.values[rows] for part, rows in zip(parts, rows_of, strict=True)])
+    coordinates = {
+        name: column[rows]
+        for part, rows in zip(parts, rows_of, strict=True)
+        for name, column in part.coordinates.items()
+    }
     joined_names = [name for part in parts for name in part.names]
     order = [joined_names.index(name) for name in names]
     levels = {name: of_name for part in parts for name, of_name in part.levels.items()}
     matches = tuple(match for part in parts for match in part.matches)
-    return Variables(tuple(names), np.ascontiguousarray(values[:, order]), common, levels, matches)
+    return Variables(tuple(names), np.ascontiguousarray(values[:, order]), common, levels, matches, coordinates)
 
 
 def _labels(tables: Sequence[IdTable]) -> str:
@@ -271,7 +324,9 @@ def _treat_missing(
     incomplete: NDArray[np.bool_] = np.logical_or.reduce(lacking, axis=1)
     n_incomplete = np.count_nonzero(incomplete)
     if n_incomplete and missing == "error":
-        places = [table.at(rows[i], names[j]) for i, j in np.argwhere(lacking)[:6]]
+        # Samples of one population lack the same cell.
+        cells = dict.fromkeys((int(rows[i]), names[j]) for i, j in np.argwhere(lacking))
+        places = [table.at(*cell) for cell in list(cells)[:6]]
         fact = f"{n_incomplete} of {len(values)} samples have missing {what}"
         more = ", …" if len(places) > 5 else ""
         remedy = "use --missing drop or mean, or --remove on these"
@@ -291,14 +346,24 @@ def _treat_missing(
 
 
 def _choose_names(
-    tables: Sequence[IdTable], columns: Sequence[str] | None, categorical: Collection[str] = ()
+    tables: Sequence[IdTable],
+    columns: Sequence[str] | None,
+    categorical: Collection[str] = (),
+    coords: Sequence[str] = (),
 ) -> list[str]:
-    """Return the variables to take, checked against the columns of all tables."""
+    """Return the variables to take, checked against the columns of all tables; coordinates are none."""
     label, known = _labels(tables), [name for table in tables for name in table.columns]
     others = {name for table in tables for name in table.set_aside}.difference(categorical, columns or ())
     if twins := [name for name in repeated(known) if name not in others]:
         raise UsageError(f"{label}: {some_of(twins)} is a column of several tables; rename it, or leave a table out")
-    names = list(known if columns is None else columns)
+    if absent := [name for name in coords if name not in known]:
+        raise UsageError(f"{label}: no column {some_of(absent)} among {some_of(known)}, for --coords; check the names")
+    if both := [name for name in coords if name in (columns or ()) or name in categorical]:
+        raise UsageError(f"{some_of(both)}: both a variable and a coordinate; leave it out of one of them")
+    names = list([name for name in known if name not in coords] if columns is None else columns)
+    of_format = _set_aside_by_format(tables, [*(columns or ()), *categorical, *coords])
+    if columns is None:
+        names = [name for name in names if name not in of_format]
     if columns is None and others:
         names = [name for name in names if name not in others]
         fact = f"{some_of(sorted(others))} taken for other IDs or row numbers, not for variables"
@@ -312,6 +377,19 @@ def _choose_names(
         raise UsageError(f"{label}: {some_of(twins)} chosen more than once; choose it once")
     for name in names:
         check_output_name(name, label)
+    return names
+
+
+def _set_aside_by_format(tables: Sequence[IdTable], chosen: Collection[str]) -> set[str]:
+    """Return the columns that formats say are no variables, unless chosen by name; warn of categories among them."""
+    names: set[str] = set()
+    for table in tables:
+        categories = [name for name in table.categories if name not in chosen]
+        names.update(categories, (name for name in table.no_variables if name not in chosen))
+        if categories:
+            fact = f"{some_of(categories)} discrete by its second line, and not taken for variables"
+            remedy = f"use --categorical {','.join(categories)}, or choose columns by name"
+            warnings.warn(f"{table.label}: {fact}; if they are, {remedy}", InputWarning, stacklevel=3)
     return names
 
 

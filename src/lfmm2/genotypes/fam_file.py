@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from lfmm2._typing import AnyPath
 from lfmm2._words import shortened, some_of
-from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError
-from lfmm2.files import Samples, first_two_columns, joined_ids, open_regular, repeated
+from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError, UsageError
+from lfmm2.files import Samples, first_two_columns, joined_ids, open_text, repeated, stream_tables
 
 # Columns of a .fam as PLINK writes it. GEMMA keeps further phenotypes after them.
 _FAM_COLUMNS = 6
@@ -42,6 +44,33 @@ def read_fam(path: AnyPath) -> Samples:
     return Samples(tuple(fid), tuple(iid))
 
 
+def fam_column(name: str) -> int | None:
+    """Return the number of a column of a .fam by its name, counted from 0; None if there is no such name."""
+    name = name.upper()
+    if found := re.fullmatch(r"PHENO([1-9]\d{0,5})", name):
+        return _FAM_COLUMNS - 2 + int(found[1])
+    return {"FID": 0, "PAT": 2, "MAT": 3, "SEX": 4, "PHENO": 5, "PHENOTYPE": 5}.get(name)
+
+
+def read_fam_column(path: AnyPath, name: str, column: int) -> tuple[str, ...]:
+    """Read one column of a .fam, a text for each sample; `name` is that of `fam_column`.
+
+    Raises
+    ------
+    UsageError
+        If the .fam has fewer columns.
+    """
+
+    def layout(n_columns: int) -> list[str]:
+        """Return names of columns of which `stream_tables` keeps the wanted one alone."""
+        if column >= n_columns:
+            raise UsageError(f"{path}: {n_columns} columns, so there is no {name}; name one that it has, such as FID")
+        return ["0" if i == column else f"column {i}" for i in range(n_columns)]
+
+    rule = "a .fam has 6 columns, FID and IID first"
+    return tuple(cell for table in stream_tables(path, rule, layout) for cell in table.column(0).to_pylist())
+
+
 def _count_columns(path: AnyPath) -> int:
     """Return the number of columns of the first line; raise MalformedInputError if one of its IDs has a blank in it.
 
@@ -49,7 +78,7 @@ def _count_columns(path: AnyPath) -> int:
     mark, so all columns after the ID would be shifted. Lines with another number of columns than the first are refused
     when they are read.
     """
-    with open_regular(path) as file:
+    with open_text(path) as file:
         try:
             text = file.read(_FIRST_LINE_BYTES).partition(b"\n")[0].decode("utf-8", "replace")
         except OSError as error:

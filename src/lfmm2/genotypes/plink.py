@@ -20,10 +20,10 @@ from lfmm2._checks import check_path
 from lfmm2._typing import AnyPath, Ints
 from lfmm2._words import counted, some_of, with_spaces
 from lfmm2.errors import InputWarning, ReadError
-from lfmm2.files import CHUNK, OddPositions, stream_tables
+from lfmm2.files import CHUNK, COMPRESSED_ENDS, OddPositions, open_text, stream_tables
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
-from lfmm2.genotypes.fam_file import read_fam
+from lfmm2.genotypes.fam_file import fam_column, read_fam, read_fam_column
 from lfmm2.genotypes.packed_bed import FileStamp, PackedBed
 from lfmm2.genotypes.source import NO_ID, GenotypeSource, SourceMemory
 
@@ -149,6 +149,9 @@ def _last_bytes(strings: pa.Array) -> NDArray[np.uint8]:
 class BedFile(PackedBed, GenotypeSource):
     """An open PLINK fileset; its .bim and .fam are checked in full, its .bed by size and by a sample of SNPs.
 
+    Where there is no .bim, its compressed form is read: .bim.zst, as PLINK 2 writes it, .bim.gz or .bim.bz2; so is that
+    of the .fam.
+
     Parameters
     ----------
     path : path
@@ -190,7 +193,7 @@ class BedFile(PackedBed, GenotypeSource):
             given = Path(f"{path}.bed")
         self._open(given)
         stem = self.path.name.removesuffix(".bed")  # and no more: the .bim of x.chr1.bed is x.chr1.bim
-        self.bim_path, self.fam_path = (self.path.with_name(stem + end) for end in (".bim", ".fam"))
+        self.bim_path, self.fam_path = (_find_text(self.path.with_name(stem + end)) for end in (".bim", ".fam"))
         self.name = str(self.bim_path)
         try:
             bim_stamp = FileStamp(self.bim_path)
@@ -198,6 +201,9 @@ class BedFile(PackedBed, GenotypeSource):
             self.samples = read_fam(self.fam_path)
             self._held: list[pa.Table] | None = None
             self._row_bytes = 0
+            with open_text(self.bim_path) as file:
+                self._unpacking_bytes = file.held_bytes
+            self._text_bytes = bim_stamp.n_bytes
             survey = self._survey_bim(is_held=bim_stamp.n_bytes <= _HELD_BIM)
             self.left_out = survey.left_out
             self._set_shape(len(self.samples), survey.n_snps, self.fam_path.name, self.bim_path.name)
@@ -206,15 +212,27 @@ class BedFile(PackedBed, GenotypeSource):
             raise
 
     def _survey_bim(self, is_held: bool) -> _VariantSurvey:
-        """Count the SNPs, and warn of what is doubtful; a .bim that is held is searched for repeats as a whole."""
+        """Count the SNPs, and warn of what is doubtful; a .bim that is held is searched for repeats as a whole.
+
+        A compressed .bim may turn out to be too large to be held.
+        """
         survey = _VariantSurvey()
-        tables = self._stream_bim(odd=survey.odd)
-        if is_held:
-            self._held = list(tables)
-            survey.add(self._held)
-        else:
-            for table in tables:
+        held: list[pa.Table] | None = [] if is_held else None
+        n_bytes = 0
+        for table in self._stream_bim(odd=survey.odd):
+            n_bytes += table.nbytes
+            if held is None:
                 survey.add([table])
+                continue
+            held.append(table)
+            if self._unpacking_bytes and n_bytes > 2 * _HELD_BIM:
+                survey.add(held)
+                held = None
+        if held is not None:
+            survey.add(held)
+        self._held = held
+        if self._unpacking_bytes:
+            self._text_bytes = n_bytes
         for fact in survey.faults():
             warnings.warn(f"{self.bim_path}: {fact}", InputWarning, stacklevel=4)
         return survey
@@ -252,12 +270,20 @@ class BedFile(PackedBed, GenotypeSource):
     @property
     def memory(self) -> SourceMemory:
         """Return the bytes of a SNP in the .bed and of the .bim, whose tables take about twice its text."""
-        n_bytes = self.stamps[1].n_bytes
-        return SourceMemory(self.bytes_per_snp, n_bytes, 0 if self._held is None else 2 * n_bytes, self._row_bytes)
+        times = 1 if self._unpacking_bytes else 2  # Of a compressed .bim, the bytes of the tables are known.
+        n_held = 0 if self._held is None else times * self._text_bytes
+        return SourceMemory(self.bytes_per_snp, self._text_bytes, n_held + self._unpacking_bytes, self._row_bytes)
 
     def identity(self) -> dict[str, Any]:
         """Return size and time of change of the files, and the SHA-256 of a sample of the SNPs of the .bed."""
         return super().identity() | {"(.bed), SHA-256 of sampled SNPs": self.sample_digest}
+
+    def sample_column(self, name: str) -> tuple[str, ...]:
+        """Return a column of the .fam: FID, PAT, MAT, SEX or PHENO1, and PHENO2 and so on where there are more."""
+        column = fam_column(name)
+        if column is None or column == 0:
+            return super().sample_column(name)
+        return read_fam_column(self.fam_path, name, column)
 
     def describe(self) -> dict[str, Any]:
         """Return path, size and shape of the .bed."""
@@ -279,6 +305,15 @@ class BedFile(PackedBed, GenotypeSource):
     ) -> BedMatrix:
         """Return the matrix of some samples and SNPs."""
         return BedMatrix(self, engine, samples=samples, snps=snps, scale=scale, count_allele=count_allele)
+
+
+def _find_text(path: Path) -> Path:
+    """Return the path of a .bim or .fam, or of its compressed form where that alone is there."""
+    if not os.path.lexists(path):
+        for end in COMPRESSED_ENDS:
+            if os.path.lexists(packed := path.with_name(path.name + end)):
+                return packed
+    return path
 
 
 def open_bed(path: AnyPath) -> BedFile:

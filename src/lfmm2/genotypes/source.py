@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lfmm2._checks import quoted
 from lfmm2._typing import Floats, Ints, Packed
 from lfmm2._words import some_of
 from lfmm2.errors import InconsistentInputError, ReadError, UsageError
@@ -132,6 +133,21 @@ class GenotypeSource(Protocol):
         Where hard calls are packed as in a .bed, the matrix is also a `PackedMatrix`, and SNPs can be filtered and
         thinned.
         """
+
+    def sample_column(self, name: str) -> tuple[str, ...]:
+        """Return a column of the table of samples by its name, a text for each sample: FID, or another of the format.
+
+        Raises
+        ------
+        UsageError
+            If the samples have no such column; none have where `has_ids` is False.
+        """
+        if self.has_ids and name.upper() == "FID":
+            return self.samples.fid
+        fact = f"env_by is {quoted(name)}, but the samples of the genotypes have no such column"
+        if not self.has_ids:
+            raise UsageError(f"{fact}, because they are only numbered; give one row for each sample without it")
+        raise UsageError(f"{fact}; give FID, or another column that they have")
 
     def refusal(self, option: str) -> str:
         """Return a sentence that tells why an option does not apply to these genotypes; empty if it applies.

@@ -48,6 +48,8 @@ def make_identity(
         **_describe_source("genotypes", tested),
         "tested SNPs": _describe_snps(tested_snps),
     }
+    if variables.coordinates:
+        identity["coordinates of samples"] = digest_of(*variables.coordinates.values())
     if estimation is not tested:
         identity |= _describe_source("estimation genotypes", estimation)
     identity["estimation SNPs"] = _describe_snps(estimation_snps)

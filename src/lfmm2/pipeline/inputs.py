@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lfmm2._typing import AnyPath, Floats, Ints
 from lfmm2._words import some_of
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, InputWarning, UsageError
 from lfmm2.files import (
+    Populations,
     Samples,
     TableMatch,
     Variables,
@@ -29,6 +30,7 @@ from lfmm2.files import (
     check_output_name,
     check_variables,
     expand_categories,
+    has_no_names,
     id_files,
     join_variables,
     open_regular,
@@ -41,7 +43,7 @@ from lfmm2.files import (
     warn_of_no_environment,
 )
 from lfmm2.genotypes import GenotypeSource
-from lfmm2.pipeline.run_options import RunOptions, SampleOptions
+from lfmm2.pipeline.run_options import RunOptions, SampleOptions, split_names
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class AlignedVariables:
         How the tables were matched to the samples.
     categories : dict of str to dict of str to int
         Number of samples of each level of each category; the first level is the reference.
+    coordinates : dict of str to ndarray of shape (n_samples,), float64
+        Coordinates of the samples in use, NaN where missing; empty without `coords`.
     """
 
     names: tuple[str, ...]
@@ -73,6 +77,7 @@ class AlignedVariables:
     has_ids: bool = True
     matches: tuple[TableMatch, ...] = ()
     categories: dict[str, dict[str, int]] = field(default_factory=dict)
+    coordinates: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def iids(self) -> tuple[str, ...]:
@@ -101,11 +106,17 @@ def check_readable(X: Any, covar: Any, options: RunOptions) -> list[Path]:
 
 
 def align_variables(
-    samples: Samples, X: Any, covar: Any, options: SampleOptions, has_ids: bool = True
+    samples: Samples,
+    X: Any,
+    covar: Any,
+    options: SampleOptions,
+    has_ids: bool = True,
+    populations: Populations | None = None,
 ) -> AlignedVariables:
     """Read variables and nuisance variables and match them to the samples that are kept.
 
-    Without `has_ids`, samples are only numbered, as rows of an array are.
+    Without `has_ids`, samples are only numbered, as rows of an array are. With `populations`, each row of X is of a
+    population.
 
     Raises
     ------
@@ -122,10 +133,14 @@ def align_variables(
         If a variable is probably no measurement of an environment.
     """
     kept = _kept_samples(samples, options)
-    chosen, categorical = _split_names(options.variables), _split_names(options.categorical) or []
-    tables = [_read_table(X, samples, has_ids, kept, "variables", options, chosen)]
+    chosen, categorical = split_names(options.variables), split_names(options.categorical) or []
+    of_covar = split_names(options.covar_variables)
+    if of_covar is not None and covar is None:
+        fact = f"covar_variables chooses columns of covar ({some_of(of_covar)}), and there is no such table"
+        raise UsageError(f"{fact}; give it with --covar, or choose columns of --env with --variables")
+    tables = [_read_table(X, samples, has_ids, kept, "variables", options, chosen, populations)]
     if covar is not None:
-        nuisance = _read_table(covar, samples, has_ids, kept, "nuisance variables", options)
+        nuisance = _read_table(covar, samples, has_ids, kept, "nuisance variables", options, of_covar)
         tables.append(_name_nuisance(nuisance, covar))
     names = tables[0].names
     nuisance_names = tables[1].names if covar is not None else ()
@@ -144,8 +159,9 @@ def align_variables(
     check_variables(values, names + nuisance_names)
     _warn_of_doubtful(found, values, names, len(tables[0].names), iids, chosen is not None)
     return AlignedVariables(
-        names, nuisance_names, values, samples, found.sample_index, has_ids, found.matches, categories
-    )
+        names, nuisance_names, values, samples, found.sample_index, has_ids, found.matches, categories,
+        {name: found.coordinates[name] for name in options.coordinate_names},
+    )  # fmt: skip
 
 
 def _warn_of_doubtful(
@@ -169,22 +185,17 @@ def _name_nuisance(table: Variables, source: Any) -> Variables:
     """Name columns without a name covar1, covar2, ..., because such columns of X are env1, env2, ..."""
     if not _is_unnamed(source):
         return table
-    new_of = {name: f"covar{j + 1}" for j, name in enumerate(table.names)}
+    new_of = {name: re.sub(r"^env", "covar", name) for name in table.names}
     levels = {new_of[name]: of_name for name, of_name in table.levels.items()}
     return replace(table, names=tuple(new_of.values()), levels=levels)
 
 
 def _is_unnamed(source: Any) -> bool:
-    """Return True for an array, and for a Series without a name."""
-    is_array = any(isinstance(part, np.ndarray | list | tuple) for part in as_tables(source))
-    return is_array or getattr(source, "name", "") is None
-
-
-def _split_names(names: str | Sequence[str] | None) -> list[str] | None:
-    """Return the names in a text such as "rain, temperature", or in a sequence."""
-    if isinstance(names, str):
-        return [name.strip() for name in names.split(",")]
-    return None if names is None else list(names)
+    """Return True for an array, for a Series without a name, and for a file without names of columns."""
+    parts = as_tables(source)
+    is_array = any(isinstance(part, np.ndarray | list | tuple) for part in parts)
+    files = [part for part in parts if isinstance(part, str | os.PathLike)]
+    return is_array or any(map(has_no_names, files)) or getattr(source, "name", "") is None
 
 
 def _read_table(
@@ -195,11 +206,13 @@ def _read_table(
     what: str,
     options: SampleOptions,
     columns: list[str] | None = None,
+    populations: Populations | None = None,
 ) -> Variables:
     """Read variables of the kept samples; `what` names them in messages."""
-    categorical = _split_names(options.categorical) or []
+    categorical = split_names(options.categorical) or []
     if what != "variables" and _is_unnamed(source):
-        categorical = [re.sub(r"^covar(?=\d+$)", "env", name) for name in categorical if not name.startswith("env")]
+        categorical = _names_of_array(categorical)
+        columns = None if columns is None else _names_of_array(columns)
     return read_variables(
         source,
         samples,
@@ -211,7 +224,15 @@ def _read_table(
         kept=kept,
         has_ids=has_ids,
         categorical=categorical,
+        decimal=options.decimal,
+        populations=populations,
+        coords=options.coordinate_names if what == "variables" else (),
     )
+
+
+def _names_of_array(names: Sequence[str]) -> list[str]:
+    """Return the names under which columns of an array are read, of those called covar1, covar2, ... for the user."""
+    return [re.sub(r"^covar(?=\d+$)", "env", name) for name in names if not name.startswith("env")]
 
 
 def _kept_samples(samples: Samples, options: SampleOptions) -> Ints:

@@ -13,7 +13,7 @@ import numpy as np
 
 from lfmm2._typing import Ints
 from lfmm2.errors import InconsistentInputError, UsageError
-from lfmm2.files import InputMemory
+from lfmm2.files import InputMemory, Populations
 from lfmm2.genotypes import (
     Engine,
     GenotypeMatrix,
@@ -365,7 +365,10 @@ def _align_to_samples(
     source: GenotypeSource, X: Any, covar: Any, numbers: FactorNumbers, options: RunOptions
 ) -> tuple[AlignedVariables, FactorNumbers, RidgeGeometry]:
     """Match variables, and factors that are given, to the samples in use, and check the size of the problem."""
-    variables = align_variables(source.samples, X, covar, options.samples, source.has_ids)
+    populations = None
+    if (column := options.samples.env_by) is not None:
+        populations = Populations(column.strip(), source.sample_column(column.strip()))
+    variables = align_variables(source.samples, X, covar, options.samples, source.has_ids, populations)
     # The samples of given factors are known after the passes that leave some out.
     to_choose = options.samples.mind is not None or options.samples.drop_duplicates
     return variables, *fit_to_samples(variables, numbers, options, are_final=not to_choose)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,8 @@ class ResultFiles:
         "prune".
     inputs : list of Path
         Input files, which are never overwritten.
+    coordinates : dict of str to ndarray of shape (n_samples,), float64, optional
+        Coordinates of the samples, which the factors file keeps too.
 
     Attributes
     ----------
@@ -89,10 +91,12 @@ class ResultFiles:
         design: Floats,
         extras: Collection[str],
         inputs: list[Path],
+        coordinates: Mapping[str, Floats] | None = None,
     ) -> None:
         self.options = options
         self.variables = variables
         self._design = design
+        self._coordinates = coordinates or {}
         self._inputs = inputs
         self._former = OwnFiles({})
         self.paths: dict[str, Path] = {}
@@ -114,10 +118,10 @@ class ResultFiles:
         for path in find_inputs(self.paths.values(), inputs):
             raise UsageError(f"{path} is an input of this run; choose another --out")
 
-    def with_design(self, design: Floats) -> ResultFiles:
-        """Return these files with the variables of fewer samples."""
+    def with_design(self, design: Floats, coordinates: Mapping[str, Floats]) -> ResultFiles:
+        """Return these files with the variables and coordinates of fewer samples."""
         files = copy.copy(self)
-        files._design = design
+        files._design, files._coordinates = design, coordinates
         return files
 
     @property
@@ -243,7 +247,7 @@ class ResultFiles:
         """Write the factors, which are the first output, unless they are finished."""
         if not publication.is_finished("factors"):
             with publication.open_output("factors") as file:
-                write_factors(file, factors, self.variables, self._design)
+                write_factors(file, factors, self.variables, self._design, self._coordinates)
 
     def publish(self, publication: Publication) -> None:
         """Give all files their final names, the record last; then remove further files of the run that they replace."""

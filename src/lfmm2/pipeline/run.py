@@ -99,7 +99,7 @@ def prepare_run(
         names = inputs.variables.names
         files = ResultFiles(
             options.output, names, inputs.variables.values, _extra_files(inputs, plan.n_compared > 0),
-            inputs.input_paths(),
+            inputs.input_paths(), inputs.variables.coordinates,
         )  # fmt: skip
         identity = {} if files.prefix is None else inputs.identity()
         files.check(plan, identity)
@@ -197,6 +197,11 @@ class _Run:
     engine: Engine
 
 
+def _files_of_fewer(files: ResultFiles, inputs: RunInputs) -> ResultFiles:
+    """Return the files of a run that has left out samples."""
+    return files.with_design(inputs.variables.values, inputs.variables.coordinates)
+
+
 def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
     """Make the passes that choose samples and SNPs, and plan again with those that they leave."""
     inputs, choice, plan = prepared.inputs, prepared.choice, prepared.plan
@@ -205,12 +210,12 @@ def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
         inputs = filter_samples(inputs, mind, choice, engine, checkpoints)
         choice = choose_listed(inputs)
         plan = plan_run(inputs, choice)
-        prepared = replace(prepared, inputs=inputs, files=prepared.files.with_design(inputs.variables.values))
+        prepared = replace(prepared, inputs=inputs, files=_files_of_fewer(prepared.files, inputs))
     inputs = find_repeats(inputs, choice, engine)
     if inputs is not prepared.inputs:
         choice = choose_listed(inputs)
         plan = plan_run(inputs, choice)
-        prepared = replace(prepared, inputs=inputs, files=prepared.files.with_design(inputs.variables.values))
+        prepared = replace(prepared, inputs=inputs, files=_files_of_fewer(prepared.files, inputs))
     if choice.to_filter:
         choice = apply_filters(inputs, choice, engine, checkpoints)
         plan = plan_run(inputs, choice)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from lfmm2._checks import check_missing_code, check_progress
-from lfmm2._choices import Allele, Calibration, DegreesOfFreedom, Imputation, Missing, Scale, TableFormat
+from lfmm2._checks import check_missing_code, check_population_column, check_progress
+from lfmm2._choices import Allele, Calibration, DecimalMark, DegreesOfFreedom, Imputation, Missing, Scale, TableFormat
 from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.errors import UsageError
 from lfmm2.files import check_prefix_name
@@ -37,15 +37,24 @@ class SampleOptions:
     keep: Paths | None = DEFAULTS["keep"]
     remove: Paths | None = DEFAULTS["remove"]
     missing_code: MissingCode | None = DEFAULTS["missing_code"]
+    decimal: DecimalMark = DEFAULTS["decimal"]
     intersect: bool = DEFAULTS["intersect"]
     missing: Missing = DEFAULTS["missing"]
     variables: str | Sequence[str] | None = DEFAULTS["variables"]
+    covar_variables: str | Sequence[str] | None = DEFAULTS["covar_variables"]
+    env_by: str | None = DEFAULTS["env_by"]
+    coords: str | Sequence[str] | None = DEFAULTS["coords"]
     categorical: str | Sequence[str] | None = DEFAULTS["categorical"]
     mind: float | None = DEFAULTS["mind"]
     drop_duplicates: bool = DEFAULTS["drop_duplicates"]
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.env_by is not None:
+            check_population_column(self.env_by)
+        names = self.coordinate_names
+        if names and (len(set(names)) != 2 or len(names) != 2):
+            raise UsageError(f"coords are {', '.join(names)}; name two columns, longitude and latitude, as lon,lat")
         if self.intersect and self.missing == "mean":
             fact = "--intersect leaves out samples with missing values, and --missing mean would fill these"
             raise UsageError(f"{fact}; give one of them, and --keep for samples that have rows")
@@ -55,6 +64,18 @@ class SampleOptions:
         if self.drop_duplicates and self.missing == "mean":
             fact = "--drop-duplicates leaves out samples after --missing mean has taken means with them"
             raise UsageError(f"{fact}; give one of them, and --remove for samples that repeat another")
+
+    @property
+    def coordinate_names(self) -> list[str]:
+        """Return the names of the columns of coordinates; none without `coords`."""
+        return split_names(self.coords) or []
+
+
+def split_names(names: str | Sequence[str] | None) -> list[str] | None:
+    """Return the names in a text such as "rain, temperature", or in a sequence."""
+    if isinstance(names, str):
+        return [name.strip() for name in names.split(",")]
+    return None if names is None else list(names)
 
 
 @dataclass(frozen=True)

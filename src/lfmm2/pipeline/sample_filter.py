@@ -55,7 +55,10 @@ def keep_samples(inputs: RunInputs, rows: Ints) -> RunInputs:
     """Return the inputs with some of the samples in use, given by their numbers among these."""
     whole = inputs.variables
     values = np.ascontiguousarray(whole.values[rows])
-    variables = replace(whole, values=values, rows=whole.rows[rows], categories=_count_levels(whole, values))
+    coordinates = {name: column[rows] for name, column in whole.coordinates.items()}
+    variables = replace(
+        whole, values=values, rows=whole.rows[rows], categories=_count_levels(whole, values), coordinates=coordinates
+    )
     if len(rows) < len(whole.rows):
         check_variables(variables.values, [*variables.names, *variables.nuisance_names])
     numbers, ridge = fit_to_samples(variables, inputs.numbers, inputs.options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,7 +27,11 @@ _SPECTRUM = (
 
 
 def write_factors(
-    file: BinaryIO, factors: LatentFactors, variables: tuple[str, ...] = (), X: NDArray[np.float64] | None = None
+    file: BinaryIO,
+    factors: LatentFactors,
+    variables: tuple[str, ...] = (),
+    X: NDArray[np.float64] | None = None,
+    coordinates: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> None:
     """Write factors to an open file as .npz: U, singular_values, residuals, sample_ids, certificate and spectrum.
 
@@ -40,13 +45,22 @@ def write_factors(
     X : ndarray of shape (n_samples, D), float64, optional
         Variables with which the SNPs are tested, the nuisance variables last. `read_factors` does not read them;
         `StoredRun.design` and `StoredRun.nuisance` do.
+    coordinates : dict of str to ndarray of shape (n_samples,), float64, optional
+        Coordinates of the samples by name, which `StoredRun.coordinates` reads.
     """
+    places: dict[str, Any] = {}
+    if coordinates:
+        places = {
+            "coordinate_names": np.array(list(coordinates), dtype=np.str_),
+            "coordinates": np.column_stack(list(coordinates.values())),
+        }
     X = np.empty((len(factors.U), 0)) if X is None else X
     np.savez(
         file,
         variables=np.array(variables, dtype=np.str_),
         X=X[:, : len(variables)],
         nuisance=X[:, len(variables) :],
+        **places,
         **pack_factors(factors),
     )
 

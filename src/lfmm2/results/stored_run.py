@@ -313,6 +313,16 @@ class StoredRun:
         """Return the values of the nuisance variables (n_samples, D - d) beside `design`; raises the same errors."""
         return self._stored_variables("nuisance")[0].astype(np.float64)
 
+    def coordinates(self) -> dict[str, Floats]:
+        """Return the coordinates of the samples by name, NaN where missing; empty if the run was given none.
+
+        They are in the order of ``factors().sample_ids``. Raises the errors of `design`.
+        """
+        if self.record.parameters.get("coords") is None:
+            return {}
+        names, values = self._stored_variables("coordinate_names", "coordinates")
+        return {str(name): column.astype(np.float64) for name, column in zip(names, values.T, strict=True)}
+
     def _stored_variables(self, *names: str) -> list[NDArray[Any]]:
         """Return arrays of the factors file that belong to the variables."""
         path = self.path("factors")
