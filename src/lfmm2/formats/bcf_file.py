@@ -53,6 +53,8 @@ _OF_PAIRS[_HIGH], _OF_PAIRS[:, _HIGH] = _WRONG, _WRONG
 _OF_PAIRS[_REF, [_ABSENT, _REF, _ALT]] = [2, 2, 1]
 _OF_PAIRS[_ALT, [_ABSENT, _REF, _ALT]] = [0, 1, 0]
 _DOSAGE = _OF_PAIRS.ravel()
+# The same by the two bytes of a call of two alleles, the first in the lower bits.
+_DOSAGE_OF_BYTES = _OF_PAIRS[_CODE_OF_BYTE[None, :], _CODE_OF_BYTE[:, None]].ravel()
 
 
 class BcfReader(CallReader):
@@ -141,6 +143,8 @@ class BcfReader(CallReader):
 
     def _dosages(self, gt: bytes, kind: int, n_alleles: int, n_samples: int) -> Dosages:
         """Return copies of REF from the alleles of all samples."""
+        if kind == 1 and n_alleles == 2:
+            return self._checked(_DOSAGE_OF_BYTES[np.frombuffer(gt, "<u2")])
         if kind == 1:
             codes = _CODE_OF_BYTE[np.frombuffer(gt, np.uint8)]
         else:
@@ -154,8 +158,11 @@ class BcfReader(CallReader):
             fact = f"{self._where}: a call has more than two alleles, and a .bed holds diploids"
             raise MalformedInputError(f"{fact}; give an array of dosages with ploidy to lfmm2.run in Python")
         second: NDArray[np.uint8] | int = codes[:, 1] if n_alleles > 1 else _ABSENT
-        dosages: Dosages = _DOSAGE[5 * codes[:, 0] + second]
-        if (dosages == _WRONG).any():
+        return self._checked(_DOSAGE[5 * codes[:, 0] + second])
+
+    def _checked(self, dosages: Dosages) -> Dosages:
+        """Return dosages, or raise MalformedInputError if one is `_WRONG`."""
+        if dosages.min() == _WRONG:
             sample = self.samples.iid[int(np.argmax(dosages == _WRONG))]
             fact = f"{self._where}: the call of sample {sample} has an allele above 1, but there is one ALT"
             raise MalformedInputError(f"{fact}; correct it, as bcftools norm does")
