@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_genotypes import geno_text, lfmm_text, raw_text, simulate, traw_text, vcf_text, write_012, write_ped
+from plain_bed import read_dosages
 
 import lfmm2
 from lfmm2.cli.program import main
@@ -269,6 +270,27 @@ def test_options_that_do_not_apply_are_refused(folder):
         lfmm2.convert("a.vcf", "folder/")
 
 
+@pytest.mark.parametrize("name", ["a.vcf", "a.lfmm", "a.geno", "a.012", "a.raw", "a.traw", "a.ped"])
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.InputWarning")
+def test_damaged_bytes_end_in_an_error_of_lfmm2_or_in_a_fileset(folder, name):
+    write_012(TRUTH, Path("a.012"))
+    write_ped(TRUTH, Path("a.ped"))
+    texts = {"vcf": vcf_text, "lfmm": lfmm_text, "geno": geno_text, "raw": raw_text, "traw": traw_text}
+    for end, make in texts.items():
+        Path(f"a.{end}").write_text(make(TRUTH))
+    data = np.frombuffer(Path(name).read_bytes(), np.uint8)
+    rng = np.random.default_rng(3)
+    letters = np.frombuffer(b"\0\t\n\r 019./-ANx\xff\xc3", np.uint8)
+    for _ in range(60):
+        changed = data.copy()
+        changed[rng.integers(0, len(data), 2)] = letters[rng.integers(0, len(letters), 2)]
+        Path(name).write_bytes(changed[: rng.integers(1, len(data))] if rng.random() < 0.3 else changed)
+        with contextlib.suppress(lfmm2.LfmmError):
+            made = lfmm2.convert(name, "out", overwrite=True)
+            with lfmm2.open_bed(made.bed) as bed:
+                assert (bed.n_samples, bed.n_snps) == (made.n_samples, made.n_snps)
+
+
 def test_any_cut_of_a_file_is_an_error_or_whole_lines(folder):
     """No truncation gives other calls: what can be converted has the leading SNPs of the whole."""
     whole = Path("whole.vcf")
@@ -282,6 +304,30 @@ def test_any_cut_of_a_file_is_an_error_or_whole_lines(folder):
     lines = VCF.splitlines(keepends=True)
     Path("cut.vcf").write_text("".join(lines[:-5]))
     assert lfmm2.convert("cut.vcf", "cut").bed.read_bytes() == bed[: -5 * 3]
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_calls_of_a_bcf_may_be_wider_integers(folder, size):
+    absent, missing = -(2 ** (8 * size - 1)) + 1, -(2 ** (8 * size - 1))
+    calls = [
+        (2, 2),
+        (2, 4),
+        (5, 5),
+        (4, absent),
+        (0, 4),
+        (missing, missing),
+        (2, absent),
+        (3, 5),
+        (4, 4),
+        (2, 3),
+        (1, 1),
+    ]
+    gt = b"".join(value.to_bytes(size, "little", signed=True) for call in calls for value in call)
+    record = bcf_record(gt=gt).replace(b"\x11\x03\x21", bytes([0x11, 3, 0x20 + {1: 1, 2: 2, 4: 3}[size]]))
+    Path("a.bcf").write_bytes(bcf(record))
+    lfmm2.convert("a.bcf", "out")
+    expected = [2, 1, 0, 0, np.nan, np.nan, 2, 1, 0, 2, np.nan]
+    np.testing.assert_array_equal(read_dosages(Path("out.bed"), 11), [expected])
 
 
 def test_damaged_bytes_of_a_bcf_are_no_crash(folder):

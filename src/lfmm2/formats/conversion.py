@@ -170,9 +170,9 @@ def convert(
         with OutputSet(overwrite) as outputs:
             streams = {name: outputs.open(target, manifest) for name, target in targets.items()}
             found = _write_calls(reader, kind, streams, targets, receiver)
+            streams["note"].write(seal_json(_describe(found, [read.path for read in stamps])))
             for read in stamps:
                 read.check()
-            streams["note"].write(seal_json(_describe(found, [read.path for read in stamps])))
     return found
 
 

@@ -393,7 +393,9 @@ def _name_foreign(path: Path) -> str:
 
     The file may also be named without the end of its name, as a .bed may.
     """
-    named = path if path.exists() else next(filter(Path.exists, (Path(f"{path}{end}") for end in ENDINGS)), path)
+    named = path
+    if not os.path.exists(path) and not os.path.exists(f"{path}.bed"):  # noqa: PTH110, a name too long is no error here
+        named = next((Path(f"{path}{end}") for end in ENDINGS if os.path.exists(f"{path}{end}")), path)  # noqa: PTH110
     if not (kind := name_kind(named)):
         return ""
     others = {
