@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from lfmm2._words import with_spaces
 from lfmm2.errors import MalformedInputError
+from lfmm2.files import LAST_POSITION
 from lfmm2.formats.calls import BlockBuilder, CallBlock, CallReader, Dosages, ReadingOptions, read_position
 from lfmm2.formats.nameless import refuse_sample_list
-from lfmm2.formats.text_lines import LineFile, as_text
+from lfmm2.formats.text_lines import LineFile
 from lfmm2.formats.vcf_file import COUNTED, NO_ALT, NO_GT, leave_out_reason, read_header, refuse_without_calls
 
 MAGIC = b"BCF\x02"
@@ -68,25 +69,35 @@ class BcfReader(CallReader):
         self._file = LineFile(path)
         try:
             self._bytes = _ByteStream(self._file)
-            head = self._bytes.take(9, "the header")
-            lines = self._bytes.take(int.from_bytes(head[5:9], "little"), "the header").rstrip(b"\0\n").split(b"\n")
+            try:
+                head = self._bytes.take(9)
+                text = self._bytes.take(int.from_bytes(head[5:9], "little"))
+            except _EndedError as error:
+                raise MalformedInputError(f"{path}, the header: {error}") from None
+            lines = text.rstrip(b"\0\n").split(b"\n")
             self.samples = read_header(lines, path)
             self._contigs, self._gt_key = _read_dictionaries(lines)
         except BaseException:
             self.close()
             raise
+        # How the FORMAT fields of most records begin: number of GT, and two integers of a byte for each sample.
+        self._usual_gt = bytes([0x11, self._gt_key & 0xFF, 0x21]) if 0 <= self._gt_key < 128 else b"\0"
 
     def close(self) -> None:
         self._file.close()
 
     def blocks(self) -> Iterator[CallBlock]:
         builder, n_snps = BlockBuilder(len(self.samples)), 0
-        while (lengths := self._bytes.take(_LENGTHS.size, self._where, may_end=True)) != b"":
-            self._number += 1
-            n_shared, n_calls = _LENGTHS.unpack(lengths)
-            shared, calls = self._bytes.take(n_shared, self._where), self._bytes.take(n_calls, self._where)
+        take = self._bytes.take
+        while True:
             try:
-                self._read_record(shared, calls, builder)
+                if not (lengths := take(_LENGTHS.size, may_end=True)):
+                    break
+                self._number += 1
+                n_shared, n_calls = _LENGTHS.unpack(lengths)
+                self._read_record(take(n_shared), take(n_calls), builder)
+            except _EndedError as error:
+                raise MalformedInputError(f"{self._where}: {error}") from None
             except (struct.error, IndexError, KeyError, ValueError) as error:
                 if isinstance(error, MalformedInputError):
                     raise
@@ -112,19 +123,28 @@ class BcfReader(CallReader):
             raise MalformedInputError(f"{fact}; copy the file again")
         texts, at = [], _FIXED.size
         for _ in range(1 + n_alleles):
-            kind, number, at = _read_type(shared, at)
-            if kind not in (0, _TEXT) or at + number > len(shared):
+            kind, number = shared[at] & 15, shared[at] >> 4
+            at += 1
+            if number == 15:
+                number, at = _read_integer(shared, at)
+            end = at + number if kind else at
+            if kind not in (0, _TEXT) or number < 0 or end > len(shared):
                 raise ValueError
-            texts.append(shared[at : at + number] if kind else b"")
-            at += number * bool(kind)
-        snp_id, ref, *alts = (as_text(text, self._where) for text in texts)
+            texts.append(shared[at:end].decode())
+            at = end
+        snp_id, ref, *alts = texts
         reason = leave_out_reason(ref, ",".join(alts)) if alts else NO_ALT
-        found = None if reason else self._find_gt(calls, n_fields, n_samples)
+        found: tuple[bytes, int, int] | None = None
+        if not reason and calls.startswith(self._usual_gt) and len(calls) >= 3 + 2 * n_samples:
+            found = calls[3 : 3 + 2 * n_samples], 1, 2
+        elif not reason:
+            found = self._find_gt(calls, n_fields, n_samples)
         if reason or found is None:
             self.leave_out(reason or NO_GT)
             return
         builder.row[:] = self._dosages(*found, n_samples)
-        name, at_base = self._contigs[contig], read_position(str(position + 1), self._where)
+        name = self._contigs[contig]
+        at_base = position + 1 if 0 <= position < LAST_POSITION else read_position(str(position + 1), self._where)
         builder.add(name, at_base, f"{name}:{at_base}" if snp_id in ("", ".") else snp_id, (alts[0], ref))
 
     def _find_gt(self, calls: bytes, n_fields: int, n_samples: int) -> tuple[bytes, int, int] | None:
@@ -169,6 +189,10 @@ class BcfReader(CallReader):
         return dosages
 
 
+class _EndedError(Exception):
+    """The bytes of a file end too soon, or a length is too large; the argument is the fault in words."""
+
+
 class _ByteStream:
     """The decompressed bytes of a file, taken in order."""
 
@@ -177,36 +201,28 @@ class _ByteStream:
         self._held = b""
         self._at = 0
 
-    def take(self, n_bytes: int, where: str, may_end: bool = False) -> bytes:
-        """Return the next bytes; with `may_end` none where the file ends here.
-
-        Raises
-        ------
-        MalformedInputError
-            If the file ends before.
-        """
-        if n_bytes > _LONGEST_PART:
-            fact = f"{where}: a length of {with_spaces(n_bytes)} bytes"
-            raise MalformedInputError(f"{self._named(fact)}; the file looks damaged, copy it again")
-        if self._at + n_bytes > len(self._held):
-            parts = [self._held[self._at :]]
-            n_held = len(parts[0])
-            while n_held < n_bytes and (more := self._file.read()):
-                parts.append(more)
-                n_held += len(more)
-            self._held, self._at = b"".join(parts), 0
-            if n_held < n_bytes and not (may_end and n_held == 0):
-                raise MalformedInputError(
-                    f"{self._named(where)}: ends too soon; the file looks truncated, copy it again"
-                )
-        taken = self._held[self._at : self._at + n_bytes]
-        self._at += n_bytes
+    def take(self, n_bytes: int, may_end: bool = False) -> bytes:
+        """Return the next bytes; none at the end with `may_end`; raise `_EndedError` if it ends before."""
+        end = self._at + n_bytes
+        if end > len(self._held):
+            self._fill(n_bytes, may_end)
+            end = n_bytes
+        taken = self._held[self._at : end]
+        self._at = end
         return taken
 
-    def _named(self, where: str) -> str:
-        """Return a place with the name of the file before it."""
-        path = str(self._file.path)
-        return where if where.startswith(path) else f"{path}, {where}"
+    def _fill(self, n_bytes: int, may_end: bool) -> None:
+        """Hold at least `n_bytes` from the present place on, which becomes the beginning of what is held."""
+        if n_bytes > _LONGEST_PART:
+            raise _EndedError(f"a length of {with_spaces(n_bytes)} bytes; the file looks damaged, copy it again")
+        parts = [self._held[self._at :]]
+        n_held = len(parts[0])
+        while n_held < n_bytes and (more := self._file.read()):
+            parts.append(more)
+            n_held += len(more)
+        self._held, self._at = b"".join(parts), 0
+        if n_held < n_bytes and not (may_end and n_held == 0):
+            raise _EndedError("ends too soon; the file looks truncated, copy it again")
 
 
 def _read_type(data: bytes, at: int) -> tuple[int, int, int]:

@@ -25,7 +25,9 @@ COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMA
 MULTIALLELIC, LONG, SYMBOLIC, NO_ALT, NO_GT = (
     "multiallelic", "indels and other longer alleles", "symbolic alleles", "no ALT", "no GT",
 )  # fmt: skip
-_PATCHES = {
+# Most texts that are remembered, so that a file of thousands of scaffolds cannot fill the memory.
+_MOST_KEPT = 1000
+_FAULTS = {
     _vcf.FEW_COLUMNS: "has fewer columns than samples; the file looks truncated, copy it again",
     _vcf.MANY_COLUMNS: "has more columns than samples; correct it",
     _vcf.BAD_CALL: "is no genotype; a GT has 0, 1 or a dot with / or | between them",
@@ -95,6 +97,10 @@ class VcfReader(CallReader):
         super().__init__(path)
         self.counted_allele = COUNTED
         refuse_sample_list(self, options.sample_ids)
+        # What many lines share is taken apart once.
+        self._kept_alleles: dict[tuple[bytes, bytes], tuple[tuple[str, str], str]] = {}
+        self._kept_fields: dict[bytes, int] = {}
+        self._kept_names: dict[bytes, str] = {}
         self._file = LineFile(path)
         try:
             self._lines = iter(self._file)
@@ -108,7 +114,6 @@ class VcfReader(CallReader):
 
     def blocks(self) -> Iterator[CallBlock]:
         file, builder, n_snps = self._file, BlockBuilder(len(self.samples)), 0
-        field_of: dict[bytes, int] = {}
         for line in self._lines:
             if not file.is_ended:
                 fact = f"{file.where()}: has no line end, so the file may be truncated there"
@@ -117,25 +122,25 @@ class VcfReader(CallReader):
             if len(columns) < 10:
                 self._raise_short(line)
             chromosome, position, snp_id, ref, alt, _, _, _, form, calls = columns
-            alleles = alt.decode("latin-1"), ref.decode("latin-1")
-            if reason := leave_out_reason(alleles[1], alleles[0]):
-                self.leave_out(reason)
-                continue
-            field = field_of.get(form)
+            alleles, reason = self._kept_alleles.get((ref, alt)) or self._judge_alleles(ref, alt)
+            field = self._kept_fields.get(form)
             if field is None:
-                fields = form.split(b":")
-                field = fields.index(b"GT") if b"GT" in fields else -1
-                field_of = {**field_of, form: field} if len(field_of) < 1000 else {form: field}
-            if field < 0:
-                self.leave_out(NO_GT)
+                field = self._find_field(form)
+            if reason or field < 0:
+                self.leave_out(reason or NO_GT)
                 continue
             answer, sample = _vcf.read_genotypes(calls, field, builder.row)
             if answer != _vcf.READ:
                 self._raise_bad_call(calls, answer, sample)
-            where = file.where()
-            name = as_text(chromosome, where)
-            at = read_position(as_text(position, where), where)
-            builder.add(name, at, f"{name}:{at}" if snp_id == b"." else as_text(snp_id, where), alleles)
+            name = self._kept_names.get(chromosome) or self._name_chromosome(chromosome)
+            # Nine digits are within the range of positions, and other texts are judged with the line in the message.
+            is_plain = len(position) < 10 and position.isdigit()
+            at = int(position) if is_plain else read_position(as_text(position, file.where()), file.where())
+            if snp_id == b".":
+                builder.add(name, at, f"{name}:{at}", alleles)
+            else:
+                text = snp_id.decode() if snp_id.isascii() else as_text(snp_id, file.where())
+                builder.add(name, at, text, alleles)
             if builder.is_full:
                 n_snps += len(builder)
                 yield builder.take(f"{self.path}, up to line {file.number}")
@@ -143,6 +148,28 @@ class VcfReader(CallReader):
         if len(builder):
             yield builder.take(f"{self.path}, up to line {file.number}")
         refuse_without_calls(self.path, self.left_out, n_snps)
+
+    def _judge_alleles(self, ref: bytes, alt: bytes) -> tuple[tuple[str, str], str]:
+        """Return A1 and A2 of these alleles, and why such a variant is left out; remember those of SNPs."""
+        alleles = alt.decode("latin-1"), ref.decode("latin-1")
+        reason = leave_out_reason(alleles[1], alleles[0])
+        if not reason and alt.isascii() and ref.isascii():
+            self._kept_alleles[ref, alt] = alleles, reason
+        return alleles, reason
+
+    def _find_field(self, form: bytes) -> int:
+        """Return the place of GT among the fields of FORMAT, −1 if it has none; remember it."""
+        fields = form.split(b":")
+        if len(self._kept_fields) == _MOST_KEPT:
+            self._kept_fields.clear()
+        self._kept_fields[form] = fields.index(b"GT") if b"GT" in fields else -1
+        return self._kept_fields[form]
+
+    def _name_chromosome(self, chromosome: bytes) -> str:
+        """Return the name of a chromosome as text; remember it."""
+        if len(self._kept_names) == _MOST_KEPT:
+            self._kept_names.clear()
+        return self._kept_names.setdefault(chromosome, as_text(chromosome, self._file.where()))
 
     def _raise_short(self, line: bytes) -> None:
         """Raise MalformedInputError for a line that has no columns of samples."""
@@ -161,8 +188,8 @@ class VcfReader(CallReader):
         if answer in (_vcf.FEW_COLUMNS, _vcf.MANY_COLUMNS):
             n_columns, n_samples = calls.count(b"\t") + 1, len(self.samples)
             fact = f"{self._file.where()}: {n_columns} column(s) of {n_samples} samples"
-            raise MalformedInputError(f"{fact}, the line {_PATCHES[answer]}")
+            raise MalformedInputError(f"{fact}, the line {_FAULTS[answer]}")
         call = quoted(calls.split(b"\t", sample + 1)[sample].decode("utf-8", "replace"))
         raise MalformedInputError(
-            f"{self._file.where()}: {call} of sample {self.samples.iid[sample]} {_PATCHES[answer]}"
+            f"{self._file.where()}: {call} of sample {self.samples.iid[sample]} {_FAULTS[answer]}"
         )
