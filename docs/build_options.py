@@ -9,7 +9,10 @@ from lfmm2.cli.program import cli
 from lfmm2.pipeline.options import ALL_FUNCTIONS, FLAG, SECTIONS, TABLE, Option
 
 PAGE = Path(__file__).with_name("options.md")
-PYTHON_NAMES = {"hits": "find_hits", "offset": "genetic_offset", "report": "write_report", "simulate": "simulate"}
+PYTHON_NAMES = {
+    "convert": "convert", "hits": "find_hits", "offset": "genetic_offset", "report": "write_report",
+    "simulate": "simulate",
+}  # fmt: skip
 
 INTRODUCTION = """\
 # Options

@@ -30,12 +30,12 @@ def data(tmp_path_factory):
 
 def test_public_names():
     assert lfmm2.__all__ == [
-        "AssociationResult", "BedFile", "CalibrationWarning", "ConvergenceWarning", "DegenerateProblemError",
-        "InconsistentInputError", "InputWarning", "InsufficientMemoryError", "LatentFactors", "LfmmError",
-        "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "Progress", "ReadError", "Simulation",
-        "Status", "UsageError", "WriteError", "__version__", "estimate_factors", "find_hits", "genetic_offset",
-        "open_bed", "plots", "read_factors", "read_results", "run", "simulate", "test_associations", "verify",
-        "write_report",
+        "AssociationResult", "BedFile", "CalibrationWarning", "ConvergenceWarning", "Conversion",
+        "DegenerateProblemError", "InconsistentInputError", "InputWarning", "InsufficientMemoryError", "LatentFactors",
+        "LfmmError", "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "Progress", "ReadError",
+        "Simulation", "Status", "UsageError", "WriteError", "__version__", "convert", "estimate_factors", "find_hits",
+        "genetic_offset", "open_bed", "plots", "read_factors", "read_results", "run", "simulate", "test_associations",
+        "verify", "write_report",
     ]  # fmt: skip
     assert all(getattr(lfmm2, name) is not None for name in lfmm2.__all__)
     with pytest.raises(AttributeError, match="no attribute 'rum'"):

@@ -36,6 +36,8 @@ DATA = ("est_bed", "full_bed", "X", "K", "covar")
 # A value of each option that is not its default: as the command line has it, and as it arrives.
 SET: dict[str, tuple[str, Any]] = {
     "full_bed": ("other.bed", Path("other.bed")),
+    "vcf": ("plants.vcf.gz", Path("plants.vcf.gz")),
+    "keep_bed": ("", True),
     "X": ("other.csv", Path("other.csv")),
     "variables": ("rain,snow", "rain,snow"),
     "env_by": ("FID", "FID"),
@@ -236,7 +238,7 @@ def test_identity_leaves_out_what_changes_no_result() -> None:
     assert {option.name for option in TABLE if not option.changes_results} == {
         "memory", "n_threads", "out", "overwrite", "resume", "keep", "remove", "missing", "missing_code", "intersect",
         "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
-        "covar_variables", "env_by",
+        "covar_variables", "env_by", "vcf", "keep_bed",
     }  # fmt: skip
 
 

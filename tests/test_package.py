@@ -32,6 +32,7 @@ FLOORS = (
     "process",
     "files",
     "genotypes",
+    "formats",
     "statistics",
     "model",
     "results",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UsageError,
         WriteError,
     )
+    from lfmm2.formats import Conversion, convert
     from lfmm2.genotypes import BedFile, PackedBed, open_bed
     from lfmm2.model import LatentFactors, Status
     from lfmm2.process import Progress
@@ -40,11 +41,40 @@ if TYPE_CHECKING:
     from lfmm2.simulation import Simulation, simulate
 
 __all__ = [
-    "AssociationResult", "BedFile", "CalibrationWarning", "ConvergenceWarning", "DegenerateProblemError",
-    "InconsistentInputError", "InputWarning", "InsufficientMemoryError", "LatentFactors", "LfmmError",
-    "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "Progress", "ReadError", "Simulation",
-    "Status", "UsageError", "WriteError", "__version__", "estimate_factors", "find_hits", "genetic_offset",
-    "open_bed", "plots", "read_factors", "read_results", "run", "simulate", "test_associations", "verify",
+    "AssociationResult",
+    "BedFile",
+    "CalibrationWarning",
+    "ConvergenceWarning",
+    "Conversion",
+    "DegenerateProblemError",
+    "InconsistentInputError",
+    "InputWarning",
+    "InsufficientMemoryError",
+    "LatentFactors",
+    "LfmmError",
+    "LfmmWarning",
+    "MalformedInputError",
+    "OutputExistsError",
+    "PackedBed",
+    "Progress",
+    "ReadError",
+    "Simulation",
+    "Status",
+    "UsageError",
+    "WriteError",
+    "__version__",
+    "convert",
+    "estimate_factors",
+    "find_hits",
+    "genetic_offset",
+    "open_bed",
+    "plots",
+    "read_factors",
+    "read_results",
+    "run",
+    "simulate",
+    "test_associations",
+    "verify",
     "write_report",
 ]  # fmt: skip
 
@@ -69,6 +99,7 @@ __getattr__ = lazy_names(
             "UsageError",
             "WriteError",
         ),
+        "lfmm2.formats": ("Conversion", "convert"),
         "lfmm2.genotypes": ("BedFile", "PackedBed", "open_bed"),
         "lfmm2.model": ("LatentFactors", "Status"),
         "lfmm2.plots": (),

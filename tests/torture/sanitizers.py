@@ -28,7 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path("src", "lfmm2")
 HERE = Path(__file__).resolve().parent
 THREADED_KERNELS = "tests/kernels/test_threaded_kernels.py"
-KERNEL_MODULES = ("_core", "kernels/_gram", "kernels/_impute", "kernels/_ld", "kernels/_missing", "kernels/_pairs")
+KERNEL_MODULES = (
+    "_core", "kernels/_gram", "kernels/_impute", "kernels/_ld", "kernels/_missing", "kernels/_pairs", "kernels/_vcf",
+)  # fmt: skip
 CORE_TESTS = ("tests/kernels/test_core.py", THREADED_KERNELS)
 KERNEL_TESTS = (
     *CORE_TESTS,

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from lfmm2.cli._interrupt import end_within, say_nothing
+from lfmm2.cli.convert_command import convert
 from lfmm2.cli.hints import find_hint
 from lfmm2.cli.option_command import OptionCommand, adapt_option
 from lfmm2.cli.result_commands import hits, offset, report, verify
@@ -110,7 +111,7 @@ def info() -> None:
     say(describe_machine())
 
 
-for _command in (run, hits, offset, report, verify):
+for _command in (run, convert, hits, offset, report, verify):
     cli.add_command(_command)
 
 

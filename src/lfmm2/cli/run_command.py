@@ -22,7 +22,9 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     Samples are matched by ID. The plan is printed and all inputs are checked before any work; result files appear
     when they are complete. A run that was interrupted goes on with --resume.
 
+    \b
     Example: lfmm2 run --bed plants.bed --env climate.csv -K 5 --out results
+             lfmm2 run --vcf plants.vcf.gz --env climate.csv -K 5 --out results
     """
     from lfmm2._words import aligned
     from lfmm2.pipeline import RunOptions, execute_run, prepare_run
@@ -38,6 +40,8 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
             from lfmm2.report import check_report
 
             check_report(out, overwrite or resume)
+        if (converted := prepared.inputs.converted) is not None:
+            say(aligned(converted.summary()) + "\n")
         say(prepared.plan.describe())
         if prepared.files.is_complete:
             say("These results are complete; nothing is left to do.")

@@ -2,6 +2,7 @@
 
 from lfmm2.files.categories import as_levels, expand_categories
 from lfmm2.files.cell_numbers import as_floats
+from lfmm2.files.file_stamps import FileStamp
 from lfmm2.files.fill_values import check_numbers, is_fill_value
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
 from lfmm2.files.id_spelling import spelling_hints
@@ -46,14 +47,14 @@ from lfmm2.files.whole_files import WholeFile, check_free_space, check_prefix_na
 
 __all__ = [
     "CHUNK", "COMPRESSED_ENDS", "GROUP_ROWS", "LAST_POSITION", "LIST_CHUNK", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS",
-    "USUAL_COLUMNS", "FolderLock", "IdTable", "InputMemory", "MissingCodes", "OddPositions", "OutputSet", "OwnFiles",
-    "Populations", "RowStore", "Samples", "Stamp", "TableMatch", "Variables", "WholeFile", "as_floats", "as_levels",
-    "as_paths", "as_tables", "check_free", "check_free_space", "check_numbers", "check_output_name", "check_outputs",
-    "check_prefix_name", "check_private", "check_variables", "checksum", "expand_categories", "find_damaged_files",
-    "find_link", "first_two_columns", "has_no_names", "id_files", "input_budget", "is_fill_value", "iter_id_lists",
-    "join_variables", "joined_ids", "manifest_of", "matched_table", "matches", "note_input_memory", "open_regular",
-    "open_table", "open_text", "pair_tables", "read_columns", "read_id_list", "read_note", "read_record",
-    "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated", "seal_json", "spelling_hints",
-    "stamp_of", "stream_bytes", "stream_tables", "sync_folder", "text_options", "translated", "warn_of_classes",
-    "warn_of_few_apart", "warn_of_no_environment", "warn_of_others", "writing_bytes",
+    "USUAL_COLUMNS", "FileStamp", "FolderLock", "IdTable", "InputMemory", "MissingCodes", "OddPositions", "OutputSet",
+    "OwnFiles", "Populations", "RowStore", "Samples", "Stamp", "TableMatch", "Variables", "WholeFile", "as_floats",
+    "as_levels", "as_paths", "as_tables", "check_free", "check_free_space", "check_numbers", "check_output_name",
+    "check_outputs", "check_prefix_name", "check_private", "check_variables", "checksum", "expand_categories",
+    "find_damaged_files", "find_link", "first_two_columns", "has_no_names", "id_files", "input_budget", "is_fill_value",
+    "iter_id_lists", "join_variables", "joined_ids", "manifest_of", "matched_table", "matches", "note_input_memory",
+    "open_regular", "open_table", "open_text", "pair_tables", "read_columns", "read_id_list", "read_note",
+    "read_record", "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated", "seal_json",
+    "spelling_hints", "stamp_of", "stream_bytes", "stream_tables", "sync_folder", "text_options", "translated",
+    "warn_of_classes", "warn_of_few_apart", "warn_of_no_environment", "warn_of_others", "writing_bytes",
 ]  # fmt: skip

@@ -33,7 +33,7 @@ LONGEST_LINE = 1 << 24
 _OTHER_FORMATS = {
     b"\x6c\x1b\x00": "a sample-major .bed; convert it with plink2 --make-bed",
     b"\x6c\x1b\x01": "a .bed; give a text file",
-    b"##fileformat=VCF": "a VCF; convert it with plink2 --vcf … --make-bed",
+    b"##fileformat=VCF": "a VCF; convert it with plink2 --vcf … --make-bed, or with lfmm2 convert",
     b"\x1f\x8b": "compressed with gzip; decompress it first",
     b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it first",
 }
@@ -80,7 +80,7 @@ def repeated(items: Sequence[str]) -> list[str]:
 def refuse_other_format(head: bytes, path: AnyPath) -> None:
     """Raise MalformedInputError if the name of a file or its first bytes are those of another known format."""
     if Path(path).name.casefold().endswith((".vcf.gz", ".bcf", ".vcf.zst")):
-        raise MalformedInputError(f"{path}: is a VCF; convert it with plink2 --vcf … --make-bed")
+        raise MalformedInputError(f"{path}: is a VCF; convert it with plink2 --vcf … --make-bed, or with lfmm2 convert")
     if kind := next((kind for magic, kind in _OTHER_FORMATS.items() if head.startswith(magic)), None):
         raise MalformedInputError(f"{path}: is {kind}")
 

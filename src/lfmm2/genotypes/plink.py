@@ -20,11 +20,11 @@ from lfmm2._checks import check_path
 from lfmm2._typing import AnyPath, Ints
 from lfmm2._words import counted, some_of, with_spaces
 from lfmm2.errors import InputWarning, ReadError
-from lfmm2.files import CHUNK, COMPRESSED_ENDS, OddPositions, open_text, stream_tables
+from lfmm2.files import CHUNK, COMPRESSED_ENDS, FileStamp, OddPositions, open_text, stream_tables
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.fam_file import fam_column, read_fam, read_fam_column
-from lfmm2.genotypes.packed_bed import FileStamp, PackedBed
+from lfmm2.genotypes.packed_bed import PackedBed
 from lfmm2.genotypes.source import NO_ID, GenotypeSource, SourceMemory
 
 # Largest .bim, in bytes, that is parsed once and kept in memory, where it takes about twice this size. A larger one is

@@ -20,11 +20,10 @@ from lfmm2._checks import quoted
 from lfmm2._typing import Floats, Ints, Packed
 from lfmm2._words import some_of
 from lfmm2.errors import InconsistentInputError, ReadError, UsageError
-from lfmm2.files import Samples, recut, repeated
+from lfmm2.files import FileStamp, Samples, recut, repeated
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.footprint import Footprint
 from lfmm2.genotypes.matrix import GenotypeMatrix
-from lfmm2.genotypes.packed_bed import FileStamp
 
 VARIANT_SCHEMA = pa.schema(
     [("CHROM", pa.string()), ("POS", pa.int64()), ("ID", pa.string()), ("A1", pa.string()), ("A2", pa.string())]

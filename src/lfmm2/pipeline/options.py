@@ -181,8 +181,12 @@ _TYPES_OF_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
 
 
 TABLE = (
-    Option("full_bed", "--bed", PATH, section=INPUT, required=True, functions=ONLY_RUN,
+    Option("full_bed", "--bed", PATH, section=INPUT, functions=ONLY_RUN,
            help="Genotypes to test: .bed, or its prefix."),
+    Option("vcf", "--vcf", PATH, section=INPUT, functions=NO_FUNCTION, changes_results=False,
+           help="Genotypes to test in place of --bed: a VCF or BCF, or any file that lfmm2 convert reads."),
+    Option("keep_bed", "--keep-bed", FLAG, section=INPUT, default=False, functions=NO_FUNCTION, changes_results=False,
+           help="Keep the fileset that --vcf is converted to, <out>.genotypes.bed, for further runs."),
     Option("X", "--env", PATH, section=INPUT, required=True, repeatable=True,
            help="Table of variables: CSV, TSV, PLINK style, Parquet or Feather; several are joined by sample ID."),
     Option("variables", "--variables", NAMES, section=INPUT, metavar="NAMES", repeatable=True, changes_results=False,

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from lfmm2._typing import Ints
-from lfmm2.errors import InconsistentInputError, UsageError
+from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError, UsageError
 from lfmm2.files import InputMemory, Populations
+from lfmm2.formats import ENDINGS, name_kind
 from lfmm2.genotypes import (
     Engine,
     GenotypeMatrix,
@@ -29,6 +30,7 @@ from lfmm2.genotypes import (
 )
 from lfmm2.model import LatentFactors, RidgeGeometry, degrees_of_freedom, parse_penalties, ridge_geometry
 from lfmm2.pipeline.collinearity import describe_collinearity, warn_of_collinearity
+from lfmm2.pipeline.converted_genotypes import ConvertedGenotypes, convert_genotypes, told_on_error
 from lfmm2.pipeline.identity import make_identity
 from lfmm2.pipeline.inputs import (
     AlignedVariables,
@@ -148,6 +150,8 @@ class RunInputs:
         Samples that `mind` has left out; None before that pass, or without one.
     comparison : SampleComparison or None
         Samples that repeat others, and relatives; None before that pass, or without one.
+    converted : ConvertedGenotypes or None
+        The fileset that the file of --vcf was converted to; None without it.
     """
 
     options: RunOptions
@@ -168,6 +172,7 @@ class RunInputs:
     opened: tuple[GenotypeSource, ...]
     sample_filter: SampleFilterFacts | None = None
     comparison: SampleComparison | None = None
+    converted: ConvertedGenotypes | None = None
 
     @property
     def to_count(self) -> bool:
@@ -247,7 +252,7 @@ class RunInputs:
 
 def read_inputs(
     est_bed: GenotypesLike | None,
-    full_bed: GenotypesLike,
+    full_bed: GenotypesLike | None,
     X: Any,
     K: int | LatentFactors | None,
     options: RunOptions,
@@ -259,8 +264,8 @@ def read_inputs(
     ----------
     est_bed : path, GenotypeSource, array-like or None
         Genotypes to estimate factors from; those of `full_bed` if None.
-    full_bed : path, GenotypeSource or array-like
-        Genotypes to test.
+    full_bed : path, GenotypeSource, array-like or None
+        Genotypes to test; None if `options` has a file to convert.
     X : table, array, path, or a list of these
         Variables, as `lfmm2.run` takes them.
     K : int, None or LatentFactors
@@ -287,9 +292,16 @@ def read_inputs(
     memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
     check_threads(n_threads)
     tables = check_readable(X, covar, options)
+    _check_one_source(full_bed, options.snps)
+    converted = None
+    if options.snps.vcf is not None:
+        converted = convert_genotypes(options, _choose_progress(options.progress))
+        full_bed = converted.conversion.bed
+        tables.append(converted.conversion.source)
+    assert full_bed is not None
     input_memory = InputMemory(memory)
     opened: list[GenotypeSource] = []
-    with input_memory.watched(), _closed_on_error(opened):
+    with input_memory.watched(), _closed_on_error(opened), told_on_error(converted):
         # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
         _check_array_options(est_bed, full_bed, options.snps)
         tested = _open_genotypes(full_bed, opened, options.snps)
@@ -314,8 +326,18 @@ def read_inputs(
             k_thin = None
     return RunInputs(
         options, numbers, thin, k_thin, tested, estimation, variables, ridge, estimation_rows, listed, est_listed,
-        tables, memory, n_threads, input_memory.peak, tuple(opened),
+        tables, memory, n_threads, input_memory.peak, tuple(opened), converted=converted,
     )  # fmt: skip
+
+
+def _check_one_source(full_bed: GenotypesLike | None, options: SnpOptions) -> None:
+    """Raise UsageError unless the genotypes to test are given once."""
+    if options.vcf is not None and full_bed is not None:
+        raise UsageError("--bed and --vcf both give the genotypes to test; give one of them")
+    if options.vcf is None and full_bed is None:
+        raise UsageError("there are no genotypes to test; give --bed PREFIX or --vcf FILE")
+    if options.keep_bed and options.vcf is None:
+        raise UsageError("--keep-bed keeps the fileset that --vcf is converted to; leave it out, or give --vcf FILE")
 
 
 def _can_be_thinned(source: GenotypeSource, rows: Ints) -> bool:
@@ -355,10 +377,36 @@ def _closed_on_error(opened: list[GenotypeSource]) -> Iterator[None]:
 
 def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource], options: SnpOptions) -> GenotypeSource:
     """Open genotypes, and add the source to `opened` unless it was open before."""
-    source = open_source(genotypes, ploidy=options.ploidy, missing_genotype=options.missing_genotype)
+    try:
+        source = open_source(genotypes, ploidy=options.ploidy, missing_genotype=options.missing_genotype)
+    except (MalformedInputError, ReadError) as error:
+        if isinstance(genotypes, str | os.PathLike) and (sentence := _name_foreign(Path(genotypes))):
+            raise MalformedInputError(sentence) from error
+        raise
     if source is not genotypes:
         opened.append(source)
     return source
+
+
+def _name_foreign(path: Path) -> str:
+    """Return a sentence on a file of a foreign format that is given as a .bed; empty if it is none.
+
+    The file may also be named without the end of its name, as a .bed may.
+    """
+    named = path
+    if not os.path.exists(path) and not os.path.exists(f"{path}.bed"):  # noqa: PTH110, a name too long is no error here
+        named = next((Path(f"{path}{end}") for end in ENDINGS if os.path.exists(f"{path}{end}")), path)  # noqa: PTH110
+    if not (kind := name_kind(named)):
+        return ""
+    others = {
+        "a VCF": ", or with plink2 --vcf … --make-bed",
+        "a BCF": ", or with plink2 --bcf … --make-bed",
+        "a .npy of NumPy": "; or give the array to lfmm2.run in Python",
+        "a .ped of PLINK": "; or convert it with plink --file … --make-bed",
+    }
+    fact = f"{named}: is {kind}" if named == path else f"{path}: there is no {path}.bed, and {named} is {kind}"
+    made = f"make a .bed with lfmm2 convert {named} --out NAME{others.get(kind, '')}"
+    return f"{fact}; give it with --vcf {named}, or {made}"
 
 
 def _align_to_samples(

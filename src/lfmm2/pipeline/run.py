@@ -17,6 +17,7 @@ import pyarrow as pa
 from lfmm2.genotypes import Engine, Footprint, GenotypesLike, kept_ids, variant_tables
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.pipeline.converted_genotypes import told_on_error
 from lfmm2.pipeline.penalties import Estimation, describe_penalties, other_penalties
 from lfmm2.pipeline.plan import RunPlan, RunSize, describe_model, make_plan
 from lfmm2.pipeline.preparation import RunInputs, read_inputs
@@ -75,7 +76,7 @@ class PreparedRun:
 
 def prepare_run(
     est_bed: GenotypesLike | None,
-    full_bed: GenotypesLike,
+    full_bed: GenotypesLike | None,
     X: Any,
     K: int | LatentFactors | None,
     options: RunOptions,
@@ -94,17 +95,18 @@ def prepare_run(
     """
     inputs = read_inputs(est_bed, full_bed, X, K, options, covar)
     try:
-        choice = choose_listed(inputs)
-        plan = plan_run(inputs, choice)
-        names = inputs.variables.names
-        files = ResultFiles(
-            options.output, names, inputs.variables.values, _extra_files(inputs, plan.n_compared > 0),
-            inputs.input_paths(), inputs.variables.coordinates,
-        )  # fmt: skip
-        identity = {} if files.prefix is None else inputs.identity()
-        files.check(plan, identity)
-        with open_files_allowed(plan.n_store_files):
-            pass  # A limit that is too low is told before the passes.
+        with told_on_error(inputs.converted):
+            choice = choose_listed(inputs)
+            plan = plan_run(inputs, choice)
+            names = inputs.variables.names
+            files = ResultFiles(
+                options.output, names, inputs.variables.values, _extra_files(inputs, plan.n_compared > 0),
+                inputs.input_paths(), inputs.variables.coordinates,
+            )  # fmt: skip
+            identity = {} if files.prefix is None else inputs.identity()
+            files.check(plan, identity)
+            with open_files_allowed(plan.n_store_files):
+                pass  # A limit that is too low is told before the passes.
     except BaseException:
         inputs.close()
         raise
@@ -294,6 +296,8 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
                     fit = _choose_k(run, estimation, checkpoints)
                     _write(run, fit, checkpoints, publication)
                 files.publish(publication)
+        if prepared.inputs.converted is not None:
+            prepared.inputs.converted.finish()
     return read_results(str(files.prefix))
 
 

@@ -94,6 +94,8 @@ class SnpOptions:
     k_thin: Any = DEFAULTS["k_thin"]
     ploidy: int | None = DEFAULTS["ploidy"]
     missing_genotype: MissingCalls | None = DEFAULTS["missing_genotype"]
+    vcf: AnyPath | None = DEFAULTS["vcf"]
+    keep_bed: bool = DEFAULTS["keep_bed"]
 
     def __post_init__(self) -> None:
         choices = [name for name in ("est_rate", "est_extract", "est_thin") if getattr(self, name) is not None]

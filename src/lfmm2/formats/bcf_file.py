@@ -1,0 +1,267 @@
+"""BCF, the binary form of VCF (version 2): the same SNPs and calls as of the text.
+
+The file is compressed with bgzip. It has the header of the VCF, and then records:
+
+    l_shared, l_indiv                    bytes of the two parts of the record, uint32
+    CHROM, POS, rlen, QUAL               number of the contig, position from 0, int32; float
+    n_info, n_allele, n_sample, n_fmt    uint16, uint16; 24 bits, 8 bits
+    ID, REF, ALT, …                      typed text; FILTER and INFO behind them are skipped
+    FORMAT fields                        for each its number in the header, a type, and the values of all samples
+
+A type is a byte: the kind of value in the lower four bits, how many in the upper ones (15: a number follows). An
+allele a of a GT is 2 (a + 1), with 1 added if it is phased; 0 is a missing one, and −127 in place of the second marks a
+haploid.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfmm2._words import with_spaces
+from lfmm2.errors import MalformedInputError
+from lfmm2.files import LAST_POSITION
+from lfmm2.formats.calls import BlockBuilder, CallBlock, CallReader, Dosages, ReadingOptions, read_position
+from lfmm2.formats.nameless import refuse_sample_list
+from lfmm2.formats.text_lines import LineFile
+from lfmm2.formats.vcf_file import COUNTED, NO_ALT, NO_GT, leave_out_reason, read_header, refuse_without_calls
+
+MAGIC = b"BCF\x02"
+# Bytes of a header, or of a record, from which on a file is refused, so that a damaged length cannot fill the memory.
+_LONGEST_PART = 1 << 30
+_LENGTHS = struct.Struct("<II")
+_FIXED = struct.Struct("<iiifHHI")
+# Kinds of values: bytes of one, and the type of NumPy of integers.
+_BYTES_OF_KIND = {0: 0, 1: 1, 2: 2, 3: 4, 5: 4, 7: 1}
+_INTEGERS = {1: "<i1", 2: "<i2", 3: "<i4"}
+_TEXT = 7
+# Codes of alleles: no allele (of a haploid), missing, REF, ALT, another one.
+_ABSENT, _MISSING, _REF, _ALT, _HIGH = range(5)
+_CODE_OF_BYTE = np.full(256, _HIGH, np.uint8)
+_CODE_OF_BYTE[[0x81]] = _ABSENT
+_CODE_OF_BYTE[[0x80, 0, 1]] = _MISSING
+_CODE_OF_BYTE[[2, 3]] = _REF
+_CODE_OF_BYTE[[4, 5]] = _ALT
+# Dosages, copies of REF, by 5 times the code of the first allele, plus that of the second.
+_WRONG = -2
+_OF_PAIRS = np.full((5, 5), -1, np.int8)
+_OF_PAIRS[_HIGH], _OF_PAIRS[:, _HIGH] = _WRONG, _WRONG
+_OF_PAIRS[_REF, [_ABSENT, _REF, _ALT]] = [2, 2, 1]
+_OF_PAIRS[_ALT, [_ABSENT, _REF, _ALT]] = [0, 1, 0]
+_DOSAGE = _OF_PAIRS.ravel()
+# The same by the two bytes of a call of two alleles, the first in the lower bits.
+_DOSAGE_OF_BYTES = _OF_PAIRS[_CODE_OF_BYTE[None, :], _CODE_OF_BYTE[:, None]].ravel()
+
+
+class BcfReader(CallReader):
+    """A BCF."""
+
+    def __init__(self, path: Path, options: ReadingOptions) -> None:
+        super().__init__(path)
+        self.counted_allele = COUNTED
+        refuse_sample_list(self, options.sample_ids)
+        self._number = 0
+        self._file = LineFile(path)
+        try:
+            self._bytes = _ByteStream(self._file)
+            try:
+                head = self._bytes.take(9)
+                text = self._bytes.take(int.from_bytes(head[5:9], "little"))
+            except _EndedError as error:
+                raise MalformedInputError(f"{path}, the header: {error}") from None
+            lines = text.rstrip(b"\0\n").split(b"\n")
+            self.samples = read_header(lines, path)
+            self._contigs, self._gt_key = _read_dictionaries(lines)
+        except BaseException:
+            self.close()
+            raise
+        # How the FORMAT fields of most records begin: number of GT, and two integers of a byte for each sample.
+        self._usual_gt = bytes([0x11, self._gt_key & 0xFF, 0x21]) if 0 <= self._gt_key < 128 else b"\0"
+
+    def close(self) -> None:
+        self._file.close()
+
+    def blocks(self) -> Iterator[CallBlock]:
+        builder, n_snps = BlockBuilder(len(self.samples)), 0
+        take = self._bytes.take
+        while True:
+            try:
+                if not (lengths := take(_LENGTHS.size, may_end=True)):
+                    break
+                self._number += 1
+                n_shared, n_calls = _LENGTHS.unpack(lengths)
+                self._read_record(take(n_shared), take(n_calls), builder)
+            except _EndedError as error:
+                raise MalformedInputError(f"{self._where}: {error}") from None
+            except (struct.error, IndexError, KeyError, ValueError) as error:
+                if isinstance(error, MalformedInputError):
+                    raise
+                raise MalformedInputError(f"{self._where}: is damaged; copy the file again") from error
+            if builder.is_full:
+                n_snps += len(builder)
+                yield builder.take(f"{self.path}, up to record {self._number}")
+        n_snps += len(builder)
+        if len(builder):
+            yield builder.take(f"{self.path}, up to record {self._number}")
+        refuse_without_calls(self.path, self.left_out, n_snps)
+
+    @property
+    def _where(self) -> str:
+        return f"{self.path}, record {self._number}"
+
+    def _read_record(self, shared: bytes, calls: bytes, builder: BlockBuilder) -> None:
+        """Add the SNP of a record to the block, unless it is left out."""
+        contig, position, _, _, _, n_alleles, sizes = _FIXED.unpack_from(shared)
+        n_samples, n_fields = sizes & 0xFFFFFF, sizes >> 24
+        if n_samples != len(self.samples):
+            fact = f"{self._where}: {n_samples} samples, but {len(self.samples)} in the header"
+            raise MalformedInputError(f"{fact}; copy the file again")
+        texts, at = [], _FIXED.size
+        for _ in range(1 + n_alleles):
+            kind, number = shared[at] & 15, shared[at] >> 4
+            at += 1
+            if number == 15:
+                number, at = _read_integer(shared, at)
+            end = at + number if kind else at
+            if kind not in (0, _TEXT) or number < 0 or end > len(shared):
+                raise ValueError
+            texts.append(shared[at:end].decode())
+            at = end
+        snp_id, ref, *alts = texts
+        reason = leave_out_reason(ref, ",".join(alts)) if alts else NO_ALT
+        found: tuple[bytes, int, int] | None = None
+        if not reason and calls.startswith(self._usual_gt) and len(calls) >= 3 + 2 * n_samples:
+            found = calls[3 : 3 + 2 * n_samples], 1, 2
+        elif not reason:
+            found = self._find_gt(calls, n_fields, n_samples)
+        if reason or found is None:
+            self.leave_out(reason or NO_GT)
+            return
+        builder.row[:] = self._dosages(*found, n_samples)
+        name = self._contigs[contig]
+        at_base = position + 1 if 0 <= position < LAST_POSITION else read_position(str(position + 1), self._where)
+        builder.add(name, at_base, f"{name}:{at_base}" if snp_id in ("", ".") else snp_id, (alts[0], ref))
+
+    def _find_gt(self, calls: bytes, n_fields: int, n_samples: int) -> tuple[bytes, int, int] | None:
+        """Return the bytes, the kind and the number of alleles of GT; None if the record has none."""
+        at = 0
+        for _ in range(n_fields):
+            key, at = _read_integer(calls, at)
+            kind, number, at = _read_type(calls, at)
+            end = at + n_samples * number * _BYTES_OF_KIND[kind]
+            if end > len(calls):
+                raise ValueError
+            if key == self._gt_key:
+                return calls[at:end], kind, number
+            at = end
+        return None
+
+    def _dosages(self, gt: bytes, kind: int, n_alleles: int, n_samples: int) -> Dosages:
+        """Return copies of REF from the alleles of all samples."""
+        if kind == 1 and n_alleles == 2:
+            return self._checked(_DOSAGE_OF_BYTES[np.frombuffer(gt, "<u2")])
+        if kind == 1:
+            codes = _CODE_OF_BYTE[np.frombuffer(gt, np.uint8)]
+        else:
+            values = np.frombuffer(gt, _INTEGERS[kind]).astype(np.int64)
+            # The marks of wider integers are the smallest ones too: missing, and the one above it.
+            lowest = np.iinfo(_INTEGERS[kind]).min
+            small = np.where(values == lowest, 0x80, np.where(values == lowest + 1, 0x81, np.clip(values, 0, 6)))
+            codes = _CODE_OF_BYTE[small]
+        codes = codes.reshape(n_samples, n_alleles)
+        if n_alleles > 2 and (codes[:, 2:] != _ABSENT).any():
+            fact = f"{self._where}: a call has more than two alleles, and a .bed holds diploids"
+            raise MalformedInputError(f"{fact}; give an array of dosages with ploidy to lfmm2.run in Python")
+        second: NDArray[np.uint8] | int = codes[:, 1] if n_alleles > 1 else _ABSENT
+        return self._checked(_DOSAGE[5 * codes[:, 0] + second])
+
+    def _checked(self, dosages: Dosages) -> Dosages:
+        """Return dosages, or raise MalformedInputError if one is `_WRONG`."""
+        if dosages.min() == _WRONG:
+            sample = self.samples.iid[int(np.argmax(dosages == _WRONG))]
+            fact = f"{self._where}: the call of sample {sample} has an allele above 1, but there is one ALT"
+            raise MalformedInputError(f"{fact}; correct it, as bcftools norm does")
+        return dosages
+
+
+class _EndedError(Exception):
+    """The bytes of a file end too soon, or a length is too large; the argument is the fault in words."""
+
+
+class _ByteStream:
+    """The decompressed bytes of a file, taken in order."""
+
+    def __init__(self, file: LineFile) -> None:
+        self._file = file
+        self._held = b""
+        self._at = 0
+
+    def take(self, n_bytes: int, may_end: bool = False) -> bytes:
+        """Return the next bytes; none at the end with `may_end`; raise `_EndedError` if it ends before."""
+        end = self._at + n_bytes
+        if end > len(self._held):
+            self._fill(n_bytes, may_end)
+            end = n_bytes
+        taken = self._held[self._at : end]
+        self._at = end
+        return taken
+
+    def _fill(self, n_bytes: int, may_end: bool) -> None:
+        """Hold at least `n_bytes` from the present place on, which becomes the beginning of what is held."""
+        if n_bytes > _LONGEST_PART:
+            raise _EndedError(f"a length of {with_spaces(n_bytes)} bytes; the file looks damaged, copy it again")
+        parts = [self._held[self._at :]]
+        n_held = len(parts[0])
+        while n_held < n_bytes and (more := self._file.read()):
+            parts.append(more)
+            n_held += len(more)
+        self._held, self._at = b"".join(parts), 0
+        if n_held < n_bytes and not (may_end and n_held == 0):
+            raise _EndedError("ends too soon; the file looks truncated, copy it again")
+
+
+def _read_type(data: bytes, at: int) -> tuple[int, int, int]:
+    """Return kind, number of values, and the place behind the type that stands at `at`."""
+    kind, number = data[at] & 15, data[at] >> 4
+    at += 1
+    if number == 15:
+        number, at = _read_integer(data, at)
+    if kind not in _BYTES_OF_KIND or number < 0:
+        raise ValueError
+    return kind, number, at
+
+
+def _read_integer(data: bytes, at: int) -> tuple[int, int]:
+    """Return the integer that stands with its type at `at`, and the place behind it."""
+    kind = data[at] & 15
+    if data[at] >> 4 != 1 or kind not in _INTEGERS:
+        raise ValueError
+    end = at + 1 + _BYTES_OF_KIND[kind]
+    if end > len(data):
+        raise ValueError
+    return int.from_bytes(data[at + 1 : end], "little", signed=True), end
+
+
+def _read_dictionaries(lines: list[bytes]) -> tuple[dict[int, str], int]:
+    """Return the names of contigs by their numbers, and the number of GT, −1 if the header lacks it.
+
+    Names have the numbers of their lines, or those that IDX gives; PASS is number 0 of filters, INFO and FORMAT.
+    """
+    contigs: dict[int, str] = {}
+    fields = {"PASS": 0}
+    for line in lines:
+        text = line.decode("utf-8", "replace")
+        match = re.match(r"##(contig|FILTER|INFO|FORMAT)=<ID=([^,>]+)", text)
+        if match is None:
+            continue
+        stated = re.search(r",IDX=([0-9]+)", text)
+        if match[1] == "contig":
+            contigs[int(stated[1]) if stated else len(contigs)] = match[2]
+        elif match[2] not in fields:
+            fields[match[2]] = int(stated[1]) if stated else max(fields.values()) + 1
+    return contigs, fields.get("GT", -1)

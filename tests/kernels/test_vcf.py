@@ -1,0 +1,90 @@
+"""Genotypes of a line of a VCF, against a reading of the specification one step after another."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from lfmm2.kernels import _vcf
+
+READ = _vcf.READ
+
+
+def plain_call(call: str) -> int | None:
+    """Copies of REF of a GT; None if it is none of a biallelic diploid or haploid."""
+    if not re.fullmatch(r"[01.]([/|][01.])?", call):
+        return None
+    alleles = re.split(r"[/|]", call)
+    if "." in alleles:
+        return -1
+    return alleles.count("0") * (2 if len(alleles) == 1 else 1)
+
+
+def read(text: str, n_samples: int, field: int = 0) -> tuple[int, int, list[int]]:
+    dosages = np.full(n_samples, 77, np.int8)
+    answer, sample = _vcf.read_genotypes(text.encode(), field, dosages)
+    return answer, sample, dosages.tolist()
+
+
+CALLS = [a + mark + b for a in "01." for b in "01." for mark in "/|"] + ["0", "1", "."]
+
+
+@pytest.mark.parametrize("n_samples", range(1, 10))
+def test_calls_are_read(n_samples):
+    rng = np.random.default_rng(n_samples)
+    for _ in range(50):
+        calls = [CALLS[k] for k in rng.integers(0, len(CALLS), n_samples)]
+        answer, sample, dosages = read("\t".join(calls), n_samples)
+        assert (answer, sample) == (READ, n_samples - 1)
+        assert dosages == [plain_call(call) for call in calls]
+
+
+@pytest.mark.parametrize("field", range(4))
+def test_field_of_the_calls_is_found(field):
+    cells = ["9", "8,8", "x.y"]
+    columns = [":".join([*cells[:field], call, "7"]) for call in CALLS]
+    assert read("\t".join(columns), len(CALLS), field)[2] == [plain_call(call) for call in CALLS]
+
+
+def test_fields_that_are_left_out_are_missing():
+    assert read("9\t8:7\t5:6:0/1\t.", 4, 2) == (READ, 3, [-1, -1, 1, -1])
+
+
+@pytest.mark.parametrize(
+    "call", ["", "x", "0/", "/0", "0/x", "00", "0//1", "0/1 ", "-1", "1/-1", "0\\1", "./.x", "0/1/"]
+)
+def test_what_is_no_call_is_told(call):
+    answer, sample, _ = read(f"0/0\t{call}\t0/0", 3)
+    assert (answer, sample) == (_vcf.BAD_CALL, 1)
+
+
+@pytest.mark.parametrize("call", ["2", "0/2", "1|3", "10/0", "0/11", "9/9"])
+def test_higher_alleles_are_told(call):
+    assert read(f"0/0\t0/1\t{call}", 3)[:2] == (_vcf.HIGH_ALLELE, 2)
+
+
+@pytest.mark.parametrize("call", ["0/0/0", "0|1|.", "./././."])
+def test_polyploid_calls_are_told(call):
+    assert read(f"{call}\t0/1", 2)[:2] == (_vcf.POLYPLOID, 0)
+
+
+def test_number_of_columns_is_checked():
+    assert read("0/0\t0/1", 3)[:2] == (_vcf.FEW_COLUMNS, 1)
+    assert read("0/0\t0/1\t1/1\t0/0", 3)[0] == _vcf.MANY_COLUMNS
+    assert read("0/0\t0/1\t", 2)[0] == _vcf.MANY_COLUMNS
+    assert read("0/0\t0/1\t", 3)[:2] == (_vcf.BAD_CALL, 2)
+    assert read("", 2)[0] == _vcf.FEW_COLUMNS
+    assert read("", 0)[0] == READ
+
+
+def test_random_bytes_are_read_within_their_ends():
+    rng = np.random.default_rng(2)
+    letters = np.frombuffer(b"01./|:\t2x", np.uint8)
+    for _ in range(2000):
+        text = letters[rng.integers(0, len(letters), rng.integers(0, 20))].tobytes().decode()
+        answer, sample, dosages = read(text, 4, int(rng.integers(0, 3)))
+        assert answer in range(6)
+        assert 0 <= sample < 4
+        assert answer != READ or set(dosages) <= {-1, 0, 1, 2}
