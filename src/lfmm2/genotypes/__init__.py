@@ -6,7 +6,16 @@ from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
 from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
 from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint, doubles
 from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, FillSize, HeldOutError
-from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, GenotypeMatrix, padded_columns, standard_moments
+from lfmm2.genotypes.matrix import (
+    RESTART_SNPS,
+    CrossProducts,
+    Float32Matrix,
+    GenotypeMatrix,
+    Precision,
+    float32_matrix,
+    padded_columns,
+    standard_moments,
+)
 from lfmm2.genotypes.missing_calls import count_missing_calls, counting_footprint
 from lfmm2.genotypes.packed_bed import PackedBed
 from lfmm2.genotypes.plink import BedFile, open_bed
@@ -43,11 +52,11 @@ from lfmm2.genotypes.thinning import (
 __all__ = [
     "ALL_SNPS", "COUNTING_BYTES", "FEWEST_DIFFERENCES", "MOST_COMPARED_SAMPLES", "NOTHING_HELD", "NO_KEEPER",
     "N_COLUMNS", "RESTART_SNPS", "THRESHOLD_MARGIN", "VARIANT_SCHEMA", "BedFile", "CrossProducts", "Engine",
-    "FactorFill", "FillSize", "Footprint", "GenotypeMatrix", "GenotypeSource", "GenotypesLike", "HeldOutError",
-    "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper", "PassRecord", "SamplePairs", "SegmentSums",
-    "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy", "compare_samples", "count_compared",
-    "count_missing_calls", "counting_footprint", "digest_of", "doubles", "has_positions", "is_in_memory",
-    "kept_ids", "n_segments", "names_of_sums", "open_bed", "open_source", "packed_matrix", "padded_columns",
-    "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block", "plink_writer", "refuse",
-    "standard_moments", "thin_snps", "thinning_footprint", "variant_tables",
+    "FactorFill", "FillSize", "Float32Matrix", "Footprint", "GenotypeMatrix", "GenotypeSource", "GenotypesLike",
+    "HeldOutError", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper", "PassRecord", "Precision", "SamplePairs",
+    "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy", "compare_samples",
+    "count_compared", "count_missing_calls", "counting_footprint", "digest_of", "doubles", "float32_matrix",
+    "has_positions", "is_in_memory", "kept_ids", "n_segments", "names_of_sums", "open_bed", "open_source",
+    "packed_matrix", "padded_columns", "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block",
+    "plink_writer", "refuse", "standard_moments", "thin_snps", "thinning_footprint", "variant_tables",
 ]  # fmt: skip

@@ -15,7 +15,14 @@ from lfmm2.genotypes import segments
 from lfmm2.genotypes.engine import Engine, plan_tiling
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize, PackedFill
-from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, _padded, padded_columns, standard_moments
+from lfmm2.genotypes.matrix import (
+    RESTART_SNPS,
+    CrossProducts,
+    Precision,
+    _padded,
+    padded_columns,
+    standard_moments,
+)
 from lfmm2.genotypes.missing_calls import MissingCounter
 from lfmm2.genotypes.packed_bed import PackedReader
 from lfmm2.genotypes.segments import (
@@ -28,7 +35,7 @@ from lfmm2.genotypes.segments import (
     begin_gram,
     n_held_sums,
 )
-from lfmm2.kernels import _gram
+from lfmm2.kernels import _gram, _products
 
 # SNPs that are decoded together and added to the Gram matrix at once. Another number changes its last digits.
 GRAM_PANEL_SNPS = 512
@@ -37,6 +44,11 @@ GRAM_PANEL_SNPS = 512
 ACCUMULATOR_BYTES, MOST_ACCUMULATORS = 32 << 20, 64
 # Bytes for each SNP of a block whose calls are counted: the counts, their sums, and the means.
 COUNTING_BYTES = 64
+# Bytes of a number in single precision.
+_FLOAT = 4
+# Samples from which gram products in float32 are offered. With fewer, the pass in float64 that must follow them takes a
+# larger share of what they save.
+FLOAT32_SAMPLES = 2000
 # Samples along the edge of the squares in which the Gram matrix is mirrored: a few squares (512 KiB each) fit in cache.
 MIRROR_EDGE = 256
 
@@ -79,6 +91,8 @@ def _mirror(C: Floats) -> None:
         C[: rows.start, rows] = C[rows, : rows.start].T
 
 
+# Adds a block to G: the packed block, and G in F order.
+ProductAdder = Callable[[Packed, Floats], None]
 # Adds a block to C: the number of its first SNP, the block, C, and the number of the SNP after the range.
 GramAdder = Callable[[int, Packed, Floats, int], None]
 
@@ -189,11 +203,25 @@ class BedMatrix:
         return self.n_samples, n_columns, max(self.engine.n_threads, min(most, MOST_ACCUMULATORS))
 
     def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ALL_SNPS) -> Footprint:
-        """Return the memory of `gram_product`: workspaces, its columns, and sums of segments."""
+        """Return the memory of `gram_product` in either precision: workspaces, its columns, and sums of segments."""
         l = padded_columns(n_columns)  # noqa: E741
         n_sums = n_held_sums(snps.within(self.n_snps, 1), self.n_snps)
-        held = doubles(self._tile_work_shape(l), self._accumulators_shape(l, budget), (1 + n_sums, self.n_samples, l))
-        return Footprint(held, self._buffer_bytes(), plan_tiling(self.n_samples, l).group_snps)
+        work = doubles(self._tile_work_shape(l), self._accumulators_shape(l, budget))
+        per_snp = self._buffer_bytes()
+        if self.has_float32:
+            work = max(work, _FLOAT * _products.columns_size(self.n_samples, l) + doubles(self._product_work_shape(l)))
+            per_snp += COUNTING_BYTES + _FLOAT * (4 + l)
+        held = work + doubles((1 + n_sums, self.n_samples, l))
+        return Footprint(held, per_snp, max(plan_tiling(self.n_samples, l).group_snps, _products.PANEL_SNPS))
+
+    @property
+    def has_float32(self) -> bool:
+        """Return whether products in float32 take less time for this number of samples."""
+        return self.n_samples >= FLOAT32_SAMPLES
+
+    def _product_work_shape(self, n_columns: int) -> tuple[int, int]:
+        """Return the shape of the workspace in which all threads multiply in float32."""
+        return self.engine.n_threads, int(_products.workspace_size(n_columns))
 
     def footprint_of_gram(self) -> Footprint:
         """Return the memory of `gram`: the matrix, and a panel or the bits of one."""
@@ -219,23 +247,55 @@ class BedMatrix:
         return own if fill is None else own + fill.footprint(n, m, self.engine.n_threads)
 
     def gram_product(
-        self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER
+        self,
+        S: Floats,
+        label: str = "gram product",
+        snps: SnpRange = ALL_SNPS,
+        keeper: PassKeeper = NO_KEEPER,
+        precision: Precision = "float64",
     ) -> SegmentSums:
         """Add up G(S) = Y (Yᵀ S), (n_samples, l) F order, over a range; 4 n l flops per SNP, one pass."""
         S, n_columns = _padded(S), S.shape[1]
         n, l = S.shape  # noqa: E741
-        tiling, budget = plan_tiling(n, l), self.engine.budget
-        work = np.empty(self._tile_work_shape(l))
-        accumulators = np.empty(self._accumulators_shape(l, budget), order="F")
+        footprint = self.footprint_of_gram_product(n_columns, self.engine.budget, snps)
+        add = self._add_in_float32(S) if precision == "float32" and self.has_float32 else self._add_in_float64(S)
         running = SegmentedPass(snps, self.n_snps, lambda: np.zeros((n, l), order="F"), n_columns, keeper)
-        footprint = self.footprint_of_gram_product(n_columns, budget, snps)
         for first, packed in self._blocks(label, running.snps, footprint):
             for rows, G in running.parts(first, len(packed)):
-                _core.gram_product(
-                    packed[rows], n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,
-                    accumulators, work, self.engine.n_threads,
-                )  # fmt: skip
+                add(packed[rows], G)
         return running.sums
+
+    def _add_in_float64(self, S: Floats) -> ProductAdder:
+        """Return the function that adds the gram product of a block by dgemm."""
+        n, l = S.shape  # noqa: E741
+        tiling = plan_tiling(n, l)
+        work = np.empty(self._tile_work_shape(l))
+        accumulators = np.empty(self._accumulators_shape(l, self.engine.budget), order="F")
+
+        def add(packed: Packed, G: Floats) -> None:
+            _core.gram_product(
+                packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,
+                accumulators, work, self.engine.n_threads,
+            )  # fmt: skip
+
+        return add
+
+    def _add_in_float32(self, S: Floats) -> ProductAdder:
+        """Return the function that adds the gram product of a block in float32, panel by panel."""
+        n, l = S.shape  # noqa: E741
+        n_threads = self.engine.n_threads
+        columns = np.empty(_products.columns_size(n, l), np.float32)
+        _products.pack_columns(S, columns)
+        work = np.empty(self._product_work_shape(l))
+
+        def add(packed: Packed, G: Floats) -> None:
+            n_snps = len(packed)
+            counts, values = np.empty((n_snps, 4), np.int64), np.empty((n_snps, 4), np.float32)
+            _core.count_genotypes(packed, n, counts, n_threads)
+            T = np.empty(n_snps * l, np.float32)
+            _products.add_gram_product(packed, n, self._coding, counts, columns, G, values, T, work, n_threads)
+
+        return add
 
     def gram(
         self,

@@ -36,6 +36,7 @@ cdef extern from "_products.h":
     int lfmm2_use_instructions(int level) noexcept nogil
 
 INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
+cdef str _in_use
 
 
 def use_instructions(str name):
@@ -46,7 +47,14 @@ def use_instructions(str name):
     """
     if name not in INSTRUCTION_SETS:
         raise ValueError(f"{name!r} is not one of {', '.join(INSTRUCTION_SETS)}")
-    return INSTRUCTION_SETS[lfmm2_use_instructions(INSTRUCTION_SETS.index(name))]
+    global _in_use
+    _in_use = INSTRUCTION_SETS[lfmm2_use_instructions(INSTRUCTION_SETS.index(name))]
+    return _in_use
+
+
+def instructions():
+    """Return the one of `INSTRUCTION_SETS` in use."""
+    return _in_use
 
 
 INSTRUCTIONS = use_instructions("avx512")

@@ -14,7 +14,7 @@ import scipy.linalg
 from lfmm2._choices import SOLVERS, Solver
 from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
-from lfmm2.genotypes import NOTHING_HELD, Footprint, GenotypeMatrix, doubles
+from lfmm2.genotypes import NOTHING_HELD, Float32Matrix, Footprint, GenotypeMatrix, doubles, float32_matrix
 from lfmm2.model.axes import OVERSAMPLING, KnownGram, axes_beside_factors, leading_axes, number_of_axes
 from lfmm2.model.ridge import RidgeGeometry
 
@@ -23,6 +23,9 @@ MAX_PASSES = 60
 # Bytes of the basis of krylov and its images. With more it restarts less often and needs fewer passes; another value
 # changes the last digits of results.
 KRYLOV_BYTES = 1 << 30
+# Relative residual below which images in float32 are not relied on, for the largest s²; for others it is larger by the
+# ratio of their s². If it is smaller, passes are spent on rounding errors; if it is larger, more of them in float64.
+FLOAT32_RESIDUAL = 3e-7
 # Smallest s² that counts as an eigenvalue, as a fraction of the largest; smaller ones are rounding errors of the Gram
 # matrix.
 RANK_TOLERANCE = 1e-11
@@ -388,12 +391,16 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
     Basis Q = [Q_1 Q_2 ...], A = G(P Q): T = Qᵀ P A is P C P in the coordinates of the basis. The next block is the part
     of P A of the newest block that lies outside of the basis. When the basis has no room for it, the basis is cut to
     its leading Ritz vectors. Their images are the same combinations of A, so no pass is repeated.
+
+    A matrix that can multiply in float32 does so until the residuals are small. Then the basis is cut to its leading
+    Ritz vectors, whose images are computed anew in float64, and all that is returned and certified comes from these.
     """
     n = genotypes.n_samples
     width = _choose_block_width(genotypes, n_factors, options)
     space = _RitzSpace(ridge, n, krylov_columns(n, width))
     block = _orthonormalise(_centre(_draw_starting_block(n, width, options.seed)), None)
-    images, variable_images = _first_images(genotypes, ridge, block)
+    in_float32 = float32_matrix(genotypes) if options.max_passes > 1 else None
+    images, variable_images = _first_images(genotypes, ridge, block, in_float32)
     probes, probe_images = block, images
     n_passes = 1
     while True:
@@ -402,16 +409,26 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
         k = min(n_factors, len(values))
         errors = space.errors(values[:k], W[:, :k])
         residuals = np.linalg.norm(errors, axis=0) / np.maximum(values[:k], np.finfo(float).tiny)
-        done = k == n_factors and bool((residuals <= options.tol).all())
-        if done or n_passes >= options.max_passes or space.n_columns >= n - 1:
+        reached = np.full(k, options.tol)
+        most_passes = options.max_passes
+        if in_float32 is not None:
+            reached = np.maximum(reached, FLOAT32_RESIDUAL * values[0] / np.maximum(values[:k], np.finfo(float).tiny))
+            most_passes -= 1
+        done = k == n_factors and bool((residuals <= reached).all())
+        if done or n_passes >= most_passes or space.n_columns >= n - 1:
+            block = block[:, :0]
+        else:
+            block = _orthonormalise(ridge.project(images), space.basis)
+        # Without a new block, P C P maps the basis into itself to within what is asked for.
+        if block.shape[1] == 0 and in_float32 is None:
             break
-        block = _orthonormalise(ridge.project(images), space.basis)
         if block.shape[1] == 0:
-            break  # P C P maps the basis into itself, so the Ritz pairs are exact
-        if space.n_columns + block.shape[1] > space.most_columns:
+            in_float32 = None
+            block = space.empty(W, n_factors + options.oversampling)
+        elif space.n_columns + block.shape[1] > space.most_columns:
             space.restart(values, W, n_factors + options.oversampling)
         n_passes += 1
-        images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}").total()
+        images = _image(genotypes, ridge.project(block), f"factors: pass {n_passes}", in_float32)
     if len(values) < n_factors:
         values = np.pad(values, (0, n_factors - len(values)))
         W = np.pad(W, ((0, 0), (0, n_factors - W.shape[1])))
@@ -426,10 +443,18 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
     return _form_eigenpairs(ridge, values, space.basis @ W, space.images @ W, n_factors, n_passes, spectrum, axes)
 
 
-def _first_images(genotypes: GenotypeMatrix, ridge: RidgeGeometry, block: Floats) -> tuple[Floats, Floats]:
+def _image(genotypes: GenotypeMatrix, S: Floats, label: str, in_float32: Float32Matrix | None) -> Floats:
+    """Return C S in one pass, multiplied in float32 if `in_float32`, the same matrix, is given."""
+    if in_float32 is not None:
+        return in_float32.gram_product(S, label=label, precision="float32").total()
+    return genotypes.gram_product(S, label=label).total()
+
+
+def _first_images(
+    genotypes: GenotypeMatrix, ridge: RidgeGeometry, block: Floats, in_float32: Float32Matrix | None = None
+) -> tuple[Floats, Floats]:
     """Return C P S of the first block S and C Q of the variables, in one pass; the axes need the latter."""
-    columns = np.hstack([ridge.project(block), ridge.Q])
-    images = genotypes.gram_product(columns, label="factors: pass 1").total()
+    images = _image(genotypes, np.hstack([ridge.project(block), ridge.Q]), "factors: pass 1", in_float32)
     return images[:, : block.shape[1]], images[:, block.shape[1] :]
 
 
@@ -476,6 +501,13 @@ class _RitzSpace:
         """Return P C P u - value u, (n, k), of the Ritz vectors u = Q W."""
         errors: Floats = self.ridge.project(self.images @ W) - (self.basis @ W) * values
         return errors
+
+    def empty(self, W: Floats, n_kept: int) -> Floats:
+        """Remove all columns, and return the leading Ritz vectors as an orthonormal block."""
+        block: Floats = np.linalg.qr(self.basis @ W[:, :n_kept])[0]
+        self._T = np.empty((0, 0))
+        self.n_columns = 0
+        return block
 
     def restart(self, values: Floats, W: Floats, n_kept: int) -> None:
         """Replace the basis by its leading Ritz vectors, and the images by the same combinations of them."""
