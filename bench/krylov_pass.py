@@ -17,7 +17,8 @@ import numpy as np
 from dgemm import BareProducts
 
 from lfmm2 import _core
-from lfmm2.genotypes.engine import plan_tiling
+from lfmm2.genotypes.bed_matrix import SHARED_SAMPLES
+from lfmm2.genotypes.engine import plan_tall_tiling, plan_tiling
 from lfmm2.kernels import _products
 from lfmm2.process import single_threaded_blas
 
@@ -30,8 +31,12 @@ class Passes:
         self.n, self.l, self.tiling = n_samples, n_columns, plan_tiling(n_samples, n_columns)
         self.packed = rng.integers(0, 256, (n_snps, -(-n_samples // 4)), dtype=np.uint8)
         self.S = np.linalg.qr(rng.standard_normal((n_samples, n_columns)))[0].copy()
+        self.shares_samples = n_samples >= SHARED_SAMPLES
+        if self.shares_samples:
+            self.tiling = plan_tall_tiling(n_columns)
         self.accumulators = np.empty((n_samples, n_columns, 2), order="F")
         self.tiles = np.empty((2, _core.workspace_size(self.tiling.tile_snps, self.tiling.chunk_samples, n_columns)))
+        self.Z, self.of_codes = np.empty((n_snps, n_columns)), np.empty((n_snps, 4))
         self.counts = np.empty((n_snps, 4), np.int64)
         self.columns = np.empty(_products.columns_size(n_samples, n_columns), np.float32)
         self.values, self.T = np.empty((n_snps, 4), np.float32), np.empty(n_snps * n_columns, np.float32)
@@ -39,6 +44,12 @@ class Passes:
 
     def double(self, n_threads=1):
         G, t = np.zeros((self.n, self.l), order="F"), self.tiling
+        if self.shares_samples:
+            _core.gram_product_by_rows(
+                self.packed, self.n, 0, self.S, G, t.tile_snps, t.chunk_samples, self.Z, self.of_codes, self.tiles,
+                n_threads,
+            )  # fmt: skip
+            return G
         _core.gram_product(
             self.packed, self.n, 0, self.S, G, t.tile_snps, t.chunk_samples, t.group_tiles, self.accumulators,
             self.tiles, n_threads,

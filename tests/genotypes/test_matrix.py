@@ -14,6 +14,7 @@ import reference
 from conftest import WriteFileset
 from numpy.typing import NDArray
 
+from lfmm2 import _core
 from lfmm2.errors import InconsistentInputError, InsufficientMemoryError, MalformedInputError, ReadError, UsageError
 from lfmm2.genotypes import bed_matrix, segments
 from lfmm2.genotypes.array_matrix import ArrayMatrix
@@ -356,6 +357,42 @@ def test_precision_is_ignored_where_float32_saves_nothing(bed: BedFile, S: Float
     np.testing.assert_array_equal(in_float32(matrix, S), matrix.gram_product(S).total())
 
 
+# --- threads that share out the samples -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def shared_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bed_matrix, "SHARED_SAMPLES", 1)
+
+
+@pytest.mark.usefixtures("shared_samples")
+@pytest.mark.parametrize("n_columns", [1, 13, 40])
+def test_gram_product_of_many_samples_agrees_with_numpy(
+    dosage: Floats, bed: BedFile, engine: Engine, n_columns: int
+) -> None:
+    S = np.random.default_rng(0).standard_normal((N_SAMPLES, n_columns))
+    assert_close([BedMatrix(bed, engine).gram_product(S).total()], expected_products(dosage, S)[:1])
+
+
+@pytest.mark.usefixtures("shared_samples")
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("block_bytes", [1, 1 << 24])
+def test_gram_product_of_many_samples_has_the_same_bits_for_any_threads_and_blocks(
+    bed: BedFile, S: Floats, monkeypatch: pytest.MonkeyPatch, n_threads: int, block_bytes: int
+) -> None:
+    expected = BedMatrix(bed, Engine(2, GIB)).gram_product(S).total()
+    monkeypatch.setattr("lfmm2.genotypes.engine.BLOCK_BYTES", block_bytes)
+    np.testing.assert_array_equal(BedMatrix(bed, Engine(n_threads, GIB)).gram_product(S).total(), expected)
+
+
+@pytest.mark.usefixtures("shared_samples", "float32_for_all")
+def test_memory_of_the_gram_product_of_many_samples_does_not_grow_with_the_threads(bed: BedFile) -> None:
+    one, many = (BedMatrix(bed, Engine(n, GIB)).footprint_of_gram_product(13, GIB) for n in (1, 65))
+    workspaces = 64 * 8 * _core.workspace_size(256, 112, 16)
+    assert many.held - one.held <= workspaces
+    assert many.per_snp == one.per_snp
+
+
 # --- passes, memory and errors --------------------------------------------------------------------------------
 
 
@@ -375,16 +412,19 @@ def test_bed_matrix_records_its_passes(bed: BedFile, engine: Engine, S: Floats) 
 
 @pytest.mark.parametrize("chosen", [{}, {"samples": np.arange(1000)[::-1]}, {"samples": np.arange(100)}])
 @pytest.mark.usefixtures("float32_for_all")
-@pytest.mark.parametrize("verb", ["gram_product", "gram_product in float32", "cross_products"])
+@pytest.mark.parametrize(
+    "verb", ["gram_product", "gram_product of many samples", "gram_product in float32", "cross_products"]
+)
 def test_bed_matrix_stays_within_the_budget_that_it_accepts(
-    write_fileset: WriteFileset, verb: str, chosen: dict[str, Any]
+    write_fileset: WriteFileset, monkeypatch: pytest.MonkeyPatch, verb: str, chosen: dict[str, Any]
 ) -> None:
     bed = write_fileset(np.random.default_rng(0).integers(0, 3, (1000, 1200)).astype(float))
+    monkeypatch.setattr(bed_matrix, "SHARED_SAMPLES", 1 if verb.endswith("many samples") else 10**9)
     S = np.ones((len(chosen.get("samples", range(1000))), 3), order="F")
 
     def run(engine: Engine) -> None:
         matrix = BedMatrix(bed, engine, **chosen)
-        if verb == "gram_product":
+        if verb.startswith("gram_product") and not verb.endswith("float32"):
             matrix.gram_product(S)
         elif verb == "gram_product in float32":
             in_float32(matrix, S)

@@ -12,7 +12,7 @@ from lfmm2 import _core
 from lfmm2._typing import Floats, Ints, Packed
 from lfmm2.errors import MalformedInputError, ReadError, UsageError
 from lfmm2.genotypes import segments
-from lfmm2.genotypes.engine import Engine, plan_tiling
+from lfmm2.genotypes.engine import Engine, Tiling, plan_tall_tiling, plan_tiling
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize, PackedFill
 from lfmm2.genotypes.matrix import (
@@ -46,6 +46,9 @@ ACCUMULATOR_BYTES, MOST_ACCUMULATORS = 32 << 20, 64
 COUNTING_BYTES = 64
 # Bytes of a number in single precision.
 _FLOAT = 4
+# Samples from which threads share out the samples in gram products, instead of adding up sums of their own: with fewer
+# samples, each thread would have few; with more, these sums would take n_threads times the memory of the product.
+SHARED_SAMPLES = 8192
 # Samples from which gram products in float32 are offered. With fewer, the pass in float64 that must follow them takes a
 # larger share of what they save.
 FLOAT32_SAMPLES = 2000
@@ -193,8 +196,11 @@ class BedMatrix:
         self.bed.check_unchanged()
 
     def _tile_work_shape(self, n_columns: int) -> tuple[int, int]:
+        """Return the shape of the workspace in which all threads decode the tiles of cross-products."""
+        return self._work_shape(plan_tiling(self.n_samples, n_columns), n_columns)
+
+    def _work_shape(self, tiling: Tiling, n_columns: int) -> tuple[int, int]:
         """Return the shape of the workspace in which all threads decode tiles."""
-        tiling = plan_tiling(self.n_samples, n_columns)
         return self.engine.n_threads, int(_core.workspace_size(tiling.tile_snps, tiling.chunk_samples, n_columns))
 
     def _accumulators_shape(self, n_columns: int, budget: int) -> tuple[int, int, int]:
@@ -206,20 +212,32 @@ class BedMatrix:
         """Return the memory of `gram_product` in either precision: workspaces, its columns, and sums of segments."""
         l = padded_columns(n_columns)  # noqa: E741
         n_sums = n_held_sums(snps.within(self.n_snps, 1), self.n_snps)
-        work = doubles(self._tile_work_shape(l), self._accumulators_shape(l, budget))
-        per_snp = self._buffer_bytes()
+        held, per_snp = doubles(self._work_shape(self._product_tiling(l), l)), 0
+        if self._shares_samples:
+            per_snp = doubles((4 + l,))
+        else:
+            held += doubles(self._accumulators_shape(l, budget))
         if self.has_float32:
-            work = max(work, _FLOAT * _products.columns_size(self.n_samples, l) + doubles(self._product_work_shape(l)))
-            per_snp += COUNTING_BYTES + _FLOAT * (4 + l)
-        held = work + doubles((1 + n_sums, self.n_samples, l))
-        return Footprint(held, per_snp, max(plan_tiling(self.n_samples, l).group_snps, _products.PANEL_SNPS))
+            in_float32 = doubles(self._float32_work_shape(l)) + _FLOAT * _products.columns_size(self.n_samples, l)
+            held, per_snp = max(held, in_float32), max(per_snp, COUNTING_BYTES + _FLOAT * (4 + l))
+        held += doubles((1 + n_sums, self.n_samples, l))
+        return Footprint(held, self._buffer_bytes() + per_snp, plan_tiling(self.n_samples, l).group_snps)
 
     @property
     def has_float32(self) -> bool:
         """Return whether products in float32 take less time for this number of samples."""
         return self.n_samples >= FLOAT32_SAMPLES
 
-    def _product_work_shape(self, n_columns: int) -> tuple[int, int]:
+    @property
+    def _shares_samples(self) -> bool:
+        """Return whether threads share out the samples in gram products."""
+        return self.n_samples >= SHARED_SAMPLES
+
+    def _product_tiling(self, n_columns: int) -> Tiling:
+        """Return the tiles of gram products in float64."""
+        return plan_tall_tiling(n_columns) if self._shares_samples else plan_tiling(self.n_samples, n_columns)
+
+    def _float32_work_shape(self, n_columns: int) -> tuple[int, int]:
         """Return the shape of the workspace in which all threads multiply in float32."""
         return self.engine.n_threads, int(_products.workspace_size(n_columns))
 
@@ -268,14 +286,23 @@ class BedMatrix:
     def _add_in_float64(self, S: Floats) -> ProductAdder:
         """Return the function that adds the gram product of a block by dgemm."""
         n, l = S.shape  # noqa: E741
-        tiling = plan_tiling(n, l)
-        work = np.empty(self._tile_work_shape(l))
+        tiling, n_threads = self._product_tiling(l), self.engine.n_threads
+        work = np.empty(self._work_shape(tiling, l))
+        if self._shares_samples:
+
+            def add_to_rows(packed: Packed, G: Floats) -> None:
+                Z, values = np.empty((len(packed), l)), np.empty((len(packed), 4))
+                _core.gram_product_by_rows(
+                    packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, Z, values, work, n_threads
+                )
+
+            return add_to_rows
         accumulators = np.empty(self._accumulators_shape(l, self.engine.budget), order="F")
 
         def add(packed: Packed, G: Floats) -> None:
             _core.gram_product(
                 packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,
-                accumulators, work, self.engine.n_threads,
+                accumulators, work, n_threads,
             )  # fmt: skip
 
         return add
@@ -286,7 +313,7 @@ class BedMatrix:
         n_threads = self.engine.n_threads
         columns = np.empty(_products.columns_size(n, l), np.float32)
         _products.pack_columns(S, columns)
-        work = np.empty(self._product_work_shape(l))
+        work = np.empty(self._float32_work_shape(l))
 
         def add(packed: Packed, G: Floats) -> None:
             n_snps = len(packed)
