@@ -55,7 +55,7 @@ class BareProducts:
         starts = range(0, n_samples, chunk)
         sizes = [min(chunk, n_samples - start) for start in starts]
         y, s, z, g = (array.ctypes.data for array in (tile, S, Z, G))
-        self._products = [
+        self._gram_float32 = [
             Call(
                 b"N",
                 b"N",
@@ -79,14 +79,14 @@ class BareProducts:
 
     def cross_products(self, n_snps):
         """As many calls as a pass of `cross_products` over `n_snps` makes."""
-        calls = [call.arguments for call in self._products]
+        calls = [call.arguments for call in self._gram_float32]
         for _ in range(n_snps // self.tile_snps):
             for arguments in calls:
                 _dgemm(*arguments)
 
     def gram_product(self, n_snps):
         """As many calls as a pass of `gram_product` over `n_snps` makes."""
-        calls = [call.arguments for call in self._products + self._sums]
+        calls = [call.arguments for call in self._gram_float32 + self._sums]
         for _ in range(n_snps // self.tile_snps):
             for arguments in calls:
                 _dgemm(*arguments)

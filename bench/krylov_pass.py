@@ -19,7 +19,7 @@ from dgemm import BareProducts
 from lfmm2 import _core
 from lfmm2.genotypes.bed_matrix import SHARED_SAMPLES
 from lfmm2.genotypes.engine import plan_tall_tiling, plan_tiling
-from lfmm2.kernels import _products
+from lfmm2.kernels import _gram_float32
 from lfmm2.process import single_threaded_blas
 
 
@@ -38,9 +38,9 @@ class Passes:
         self.tiles = np.empty((2, _core.workspace_size(self.tiling.tile_snps, self.tiling.chunk_samples, n_columns)))
         self.Z, self.of_codes = np.empty((n_snps, n_columns)), np.empty((n_snps, 4))
         self.counts = np.empty((n_snps, 4), np.int64)
-        self.columns = np.empty(_products.columns_size(n_samples, n_columns), np.float32)
+        self.columns = np.empty(_gram_float32.columns_size(n_samples, n_columns), np.float32)
         self.values, self.T = np.empty((n_snps, 4), np.float32), np.empty(n_snps * n_columns, np.float32)
-        self.work = np.empty((2, _products.workspace_size(n_columns)))
+        self.work = np.empty((2, _gram_float32.workspace_size(n_columns)))
 
     def double(self, n_threads=1):
         G, t = np.zeros((self.n, self.l), order="F"), self.tiling
@@ -59,8 +59,8 @@ class Passes:
     def single(self, n_threads=1):
         G = np.zeros((self.n, self.l), order="F")
         _core.count_genotypes(self.packed, self.n, self.counts, n_threads)
-        _products.pack_columns(self.S, self.columns)
-        _products.add_gram_product(
+        _gram_float32.pack_columns(self.S, self.columns)
+        _gram_float32.add_gram_product(
             self.packed, self.n, 0, self.counts, self.columns, G, self.values, self.T, self.work, n_threads
         )  # fmt: skip
         return G
@@ -78,7 +78,7 @@ def main():
     parser.add_argument("--samples", type=int, nargs="+", default=[5_000, 50_000])
     parser.add_argument("--columns", type=int, nargs="+", default=[16, 32])
     arguments = parser.parse_args()
-    levels = [level for level in _products.INSTRUCTION_SETS if _products.use_instructions(level) == level]
+    levels = [level for level in _gram_float32.INSTRUCTION_SETS if _gram_float32.use_instructions(level) == level]
     rates = "".join(f"{name:>10}" for name in ("dgemm", "float64", *levels))
     print(f"{'n':>6} {'l':>3}{rates}   × dgemm: {' '.join(['float64', *levels])}   threads   error")
     with single_threaded_blas():
@@ -92,7 +92,7 @@ def main():
                     taken["dgemm"].append(seconds(bare.gram_product, n_snps))
                     taken["float64"].append(seconds(passes.double))
                     for level in levels:
-                        _products.use_instructions(level)
+                        _gram_float32.use_instructions(level)
                         taken[level].append(seconds(passes.single))
                     one, two = (seconds(passes.single, n, clock=time.perf_counter) for n in (1, 2))
                     gains.append(one / two)

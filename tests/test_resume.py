@@ -279,7 +279,7 @@ def test_resume_refuses_other_inputs(
         (tmp_path / "list").write_text(data.fam.read_text().split()[1] + "\n")
         case, match = case | {"remove": tmp_path / "list"}, "samples was"
     elif what == "instructions":
-        monkeypatch.setattr("lfmm2.process.versions._products.instructions", lambda: "others")
+        monkeypatch.setattr("lfmm2.process.versions._gram_float32.instructions", lambda: "others")
         match = "instructions was .*, is others"
     else:
         monkeypatch.setattr("lfmm2.process.versions.__version__", "9.9")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lfmm2.kernels import _products
+from lfmm2.kernels import _gram_float32
 from lfmm2.process import machine, software
 
 
@@ -15,12 +15,12 @@ def test_describe_machine_names_all_that_speed_depends_on():
 
 
 def test_describe_machine_names_the_instructions_in_use():
-    _products.use_instructions("baseline")
+    _gram_float32.use_instructions("baseline")
     try:
         assert "multiplied in float32 by baseline" in machine.describe_machine()
         assert software()["instructions"] == "baseline"
     finally:
-        _products.use_instructions(_products.INSTRUCTIONS)
+        _gram_float32.use_instructions(_gram_float32.INSTRUCTIONS)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ KERNEL_MODULES = (
     "kernels/_ld",
     "kernels/_missing",
     "kernels/_pairs",
-    "kernels/_products",
+    "kernels/_gram_float32",
 )
 CORE_TESTS = ("tests/kernels/test_core.py", THREADED_KERNELS)
 KERNEL_TESTS = (
@@ -46,7 +46,7 @@ KERNEL_TESTS = (
     "tests/kernels/test_impute.py",
     "tests/kernels/test_missing.py",
     "tests/kernels/test_pairs.py",
-    "tests/kernels/test_products.py",
+    "tests/kernels/test_gram_float32.py",
     "tests/genotypes/test_engine.py",
     "tests/genotypes/test_thinning.py",
 )

@@ -35,7 +35,7 @@ from lfmm2.genotypes.segments import (
     begin_gram,
     n_held_sums,
 )
-from lfmm2.kernels import _gram, _products
+from lfmm2.kernels import _gram, _gram_float32
 
 # SNPs that are decoded together and added to the Gram matrix at once. Another number changes its last digits.
 GRAM_PANEL_SNPS = 512
@@ -218,7 +218,7 @@ class BedMatrix:
         else:
             held += doubles(self._accumulators_shape(l, budget))
         if self.has_float32:
-            in_float32 = doubles(self._float32_work_shape(l)) + _FLOAT * _products.columns_size(self.n_samples, l)
+            in_float32 = doubles(self._float32_work_shape(l)) + _FLOAT * _gram_float32.columns_size(self.n_samples, l)
             held, per_snp = max(held, in_float32), max(per_snp, COUNTING_BYTES + _FLOAT * (4 + l))
         held += doubles((1 + n_sums, self.n_samples, l))
         return Footprint(held, self._buffer_bytes() + per_snp, plan_tiling(self.n_samples, l).group_snps)
@@ -239,7 +239,7 @@ class BedMatrix:
 
     def _float32_work_shape(self, n_columns: int) -> tuple[int, int]:
         """Return the shape of the workspace in which all threads multiply in float32."""
-        return self.engine.n_threads, int(_products.workspace_size(n_columns))
+        return self.engine.n_threads, int(_gram_float32.workspace_size(n_columns))
 
     def footprint_of_gram(self) -> Footprint:
         """Return the memory of `gram`: the matrix, and a panel or the bits of one."""
@@ -311,8 +311,8 @@ class BedMatrix:
         """Return the function that adds the gram product of a block in float32, panel by panel."""
         n, l = S.shape  # noqa: E741
         n_threads = self.engine.n_threads
-        columns = np.empty(_products.columns_size(n, l), np.float32)
-        _products.pack_columns(S, columns)
+        columns = np.empty(_gram_float32.columns_size(n, l), np.float32)
+        _gram_float32.pack_columns(S, columns)
         work = np.empty(self._float32_work_shape(l))
 
         def add(packed: Packed, G: Floats) -> None:
@@ -320,7 +320,7 @@ class BedMatrix:
             counts, values = np.empty((n_snps, 4), np.int64), np.empty((n_snps, 4), np.float32)
             _core.count_genotypes(packed, n, counts, n_threads)
             T = np.empty(n_snps * l, np.float32)
-            _products.add_gram_product(packed, n, self._coding, counts, columns, G, values, T, work, n_threads)
+            _gram_float32.add_gram_product(packed, n, self._coding, counts, columns, G, values, T, work, n_threads)
 
         return add
 

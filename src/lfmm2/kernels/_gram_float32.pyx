@@ -1,7 +1,7 @@
 # cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
 """The product G = Y (Yᵀ S) of packed genotypes in single precision, for passes that iterate.
 
-Genotypes, S and T = Yᵀ S are rounded to float32, and multiplied without BLAS (_products.h). T is summed in float32 over
+Genotypes, S and T = Yᵀ S are rounded to float32, and multiplied without BLAS (_gram_float32.h). T is summed in float32 over
 chunks of 1024 samples, G over panels of `PANEL_SNPS` SNPs; sums of chunks and of panels are added in float64. So the
 relative error of G is below 1e-6, and of many panels about 1e-7, whatever the numbers of samples and SNPs.
 
@@ -16,7 +16,7 @@ from libc.stdint cimport int64_t, uint8_t, uintptr_t
 
 from lfmm2._core cimport genotype_values
 
-cdef extern from "_products.h":
+cdef extern from "_gram_float32.h":
     const int LFMM2_LANES
     const int LFMM2_WORD_BYTES
     const int LFMM2_ROWS

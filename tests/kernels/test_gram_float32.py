@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lfmm2 import _core
 from lfmm2.genotypes.plink_writer import encode_bed
-from lfmm2.kernels import _products
+from lfmm2.kernels import _gram_float32
 
 Packed = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -19,13 +19,13 @@ Floats = NDArray[np.float64]
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
 COUNT_A1, SCALE = 1, 2
-PANEL = _products.PANEL_SNPS
+PANEL = _gram_float32.PANEL_SNPS
 
 
 @pytest.fixture(autouse=True)
 def widest_again() -> Iterator[None]:
     yield
-    _products.use_instructions(_products.INSTRUCTIONS)
+    _gram_float32.use_instructions(_gram_float32.INSTRUCTIONS)
 
 
 def draw(n_samples: int, n_snps: int, missing: float, seed: int = 0) -> Floats:
@@ -59,15 +59,15 @@ def gram_product(
     """G from blocks that are cut at multiples of a panel; workspaces begin with NaN."""
     l = S.shape[1]  # noqa: E741
     G = np.zeros((n_samples, l), order="F") if G is None else G
-    of_S = np.full(_products.columns_size(n_samples, l), np.nan, np.float32)
-    _products.pack_columns(np.ascontiguousarray(S), of_S)
-    work = np.full((n_threads, _products.workspace_size(l)), np.nan)
+    of_S = np.full(_gram_float32.columns_size(n_samples, l), np.nan, np.float32)
+    _gram_float32.pack_columns(np.ascontiguousarray(S), of_S)
+    work = np.full((n_threads, _gram_float32.workspace_size(l)), np.nan)
     values, T = np.full((len(packed), 4), np.nan, np.float32), np.full(len(packed) * l, np.nan, np.float32)
     for first, end in zip((0, *cuts), (*cuts, len(packed)), strict=True):
         block = packed[first:end]
         counts = np.empty((len(block), 4), np.int64)
         _core.count_genotypes(block, n_samples, counts)
-        _products.add_gram_product(block, n_samples, coding, counts, of_S, G, values, T, work, n_threads)
+        _gram_float32.add_gram_product(block, n_samples, coding, counts, of_S, G, values, T, work, n_threads)
     return G
 
 
@@ -82,10 +82,10 @@ def assert_product(actual: Floats, dosage: Floats, S: Floats, coding: int = 0) -
     assert (np.abs(actual - Y @ (Y.T @ S)) <= 600 * 2.0**-24 * bound + 1e-300).all()
 
 
-@pytest.mark.parametrize("name", _products.INSTRUCTION_SETS)
+@pytest.mark.parametrize("name", _gram_float32.INSTRUCTION_SETS)
 @pytest.mark.parametrize("n_samples", [*range(1, 10), 15, 16, 17, 31, 33, 95, 96, 97, 193, 1023, 1024, 1025, 2100])
 def test_product_agrees_with_numpy_for_any_number_of_samples(name: str, n_samples: int) -> None:
-    if _products.use_instructions(name) != name:
+    if _gram_float32.use_instructions(name) != name:
         pytest.skip(f"this processor has no {name}")
     dosage, S = draw(n_samples, 50, 0.1, seed=n_samples), columns(n_samples, 8)
     assert_product(gram_product(pack(dosage), n_samples, S), dosage, S)
@@ -105,10 +105,10 @@ def test_product_agrees_with_numpy_for_any_coding_and_missing_calls(coding: int,
     assert_product(gram_product(pack(dosage), 130, S, coding=coding), dosage, S, coding)
 
 
-@pytest.mark.parametrize("name", _products.INSTRUCTION_SETS)
+@pytest.mark.parametrize("name", _gram_float32.INSTRUCTION_SETS)
 @pytest.mark.parametrize("n_samples", [400, 10_000])
 def test_error_does_not_grow_with_the_samples(name: str, n_samples: int) -> None:
-    if _products.use_instructions(name) != name:
+    if _gram_float32.use_instructions(name) != name:
         pytest.skip(f"this processor has no {name}")
     dosage, S = draw(n_samples, PANEL + 100, 0.01), columns(n_samples, 4)
     Y = reference.centred(dosage)
@@ -119,10 +119,10 @@ def test_error_does_not_grow_with_the_samples(name: str, n_samples: int) -> None
 
 def test_avx2_and_avx512_give_the_same_bits() -> None:
     packed, S = pack(draw(2101, 700, 0.1)), columns(2101, 24)
-    if _products.use_instructions("avx512") != "avx512":
+    if _gram_float32.use_instructions("avx512") != "avx512":
         pytest.skip("this processor has no AVX-512")
     expected = gram_product(packed, 2101, S)
-    _products.use_instructions("avx2")
+    _gram_float32.use_instructions("avx2")
     np.testing.assert_array_equal(gram_product(packed, 2101, S), expected)
 
 
@@ -187,9 +187,9 @@ def test_arrays_of_another_shape_are_refused(wrong: str) -> None:
     n, l, n_threads = 20, 4, 1  # noqa: E741
     given = {
         "packed": pack(draw(n, 100, 0.3)), "counts": np.zeros((100, 4), np.int64),
-        "columns": np.zeros(_products.columns_size(n, l), np.float32), "G": np.zeros((n, l), order="F"),
+        "columns": np.zeros(_gram_float32.columns_size(n, l), np.float32), "G": np.zeros((n, l), order="F"),
         "values": np.zeros((100, 4), np.float32), "T": np.zeros(100 * l, np.float32),
-        "work": np.zeros((1, _products.workspace_size(l))),
+        "work": np.zeros((1, _gram_float32.workspace_size(l))),
     }  # fmt: skip
     if wrong == "samples":
         n = 25
@@ -203,17 +203,17 @@ def test_arrays_of_another_shape_are_refused(wrong: str) -> None:
         given[wrong] = np.asfortranarray(given[wrong][:-1]) if wrong == "G" else given[wrong][:-1]
     packed, counts, of_S, G, values, T, work = given.values()
     with pytest.raises(ValueError, match=r"must have|bytes per SNP|at least one"):
-        _products.add_gram_product(packed, n, 0, counts, of_S, G, values, T, work, n_threads)
+        _gram_float32.add_gram_product(packed, n, 0, counts, of_S, G, values, T, work, n_threads)
     assert not G.any()
 
 
 def test_columns_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="columns_out must have 64 floats"):
-        _products.pack_columns(np.zeros((9, 4)), np.zeros(63, np.float32))
+        _gram_float32.pack_columns(np.zeros((9, 4)), np.zeros(63, np.float32))
     with pytest.raises(ValueError, match="columns by fours"):
-        _products.pack_columns(np.zeros((9, 3)), np.zeros(_products.columns_size(9, 3), np.float32))
+        _gram_float32.pack_columns(np.zeros((9, 3)), np.zeros(_gram_float32.columns_size(9, 3), np.float32))
 
 
 def test_unknown_instructions_are_refused() -> None:
     with pytest.raises(ValueError, match="'neon' is not one of"):
-        _products.use_instructions("neon")
+        _gram_float32.use_instructions("neon")
