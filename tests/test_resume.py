@@ -257,7 +257,7 @@ def test_resume_refuses_other_parameters(data: Simulation, tmp_path: Path, name:
     run(data, tmp_path / "r", CASES["exact"], resume=True)
 
 
-@pytest.mark.parametrize("what", ["bed", "variables", "samples", "version"])
+@pytest.mark.parametrize("what", ["bed", "variables", "samples", "version", "instructions"])
 def test_resume_refuses_other_inputs(
     data: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -278,6 +278,9 @@ def test_resume_refuses_other_inputs(
     elif what == "samples":
         (tmp_path / "list").write_text(data.fam.read_text().split()[1] + "\n")
         case, match = case | {"remove": tmp_path / "list"}, "samples was"
+    elif what == "instructions":
+        monkeypatch.setattr("lfmm2.process.versions._gram_float32.instructions", lambda: "others")
+        match = "instructions was .*, is others"
     else:
         monkeypatch.setattr("lfmm2.process.versions.__version__", "9.9")
         match = r"lfmm2 was .*, is 9\.9"

@@ -56,6 +56,19 @@ def gram_product(
     work: NDArray[np.float64],
     n_threads: int = 1,
 ) -> None: ...
+def gram_product_by_rows(
+    packed: NDArray[np.uint8],
+    n_samples: int,
+    coding: int,
+    S: NDArray[np.float64],
+    G_out: NDArray[np.float64],
+    tile_snps: int,
+    chunk_samples: int,
+    Z: NDArray[np.float64],
+    values: NDArray[np.float64],
+    work: NDArray[np.float64],
+    n_threads: int = 1,
+) -> None: ...
 def cross_products(
     packed: NDArray[np.uint8],
     n_samples: int,

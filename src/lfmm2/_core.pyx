@@ -486,6 +486,100 @@ def gram_product(
             wave = wave + n_wave
 
 
+def gram_product_by_rows(
+    const uint8_t[:, ::1] packed,      # IN (n_snps_block, ceil(n_samples / 4))
+    Py_ssize_t n_samples,
+    int coding,
+    const double[:, ::1] S,            # IN (n_samples, l)
+    double[::1, :] G_out,              # IN/OUT (n_samples, l), F order
+    Py_ssize_t tile_snps,
+    Py_ssize_t chunk_samples,
+    double[:, ::1] Z,                  # WORK (>= n_snps_block, l)
+    double[:, ::1] values,             # WORK (>= n_snps_block, 4)
+    double[:, ::1] work,               # WORK (n_threads, workspace_size(...))
+    int n_threads=1,
+):
+    """Add the block's share of the gram product, as `gram_product` does, without accumulators.
+
+    Threads own the tiles of Z = Y_b S, then the chunks of samples of G. Blocks begin at multiples of `tile_snps`.
+
+    Parameters
+    ----------
+    packed, n_samples, coding, S, work, n_threads
+        As in `gram_product`.
+    G_out : ndarray of shape (n_samples, l), float64, F-contiguous
+        Added to, tile by tile in order.
+    tile_snps, chunk_samples : int
+    Z : ndarray of shape (>= n_snps_block, l), float64, C-contiguous
+        Overwritten.
+    values : ndarray of shape (>= n_snps_block, 4), float64, C-contiguous
+        Overwritten with the value of each code.
+
+    Notes
+    -----
+    4 n l flops per SNP; n/4 bytes are read and decoded twice. A thread touches one tile, and a chunk of S or of G. For
+    many samples: few have less than a chunk for each thread, and would be decoded once by `gram_product`.
+    """
+    cdef Py_ssize_t n_snps = packed.shape[0], n_bytes = packed.shape[1], l = S.shape[1]
+    cdef Py_ssize_t n_tiles, n_chunks, t, c, first
+    check_packed(packed, n_samples)
+    check_tiling(tile_snps, chunk_samples, l, work, n_threads)
+    check_blas_size(n_samples)
+    if S.shape[0] != n_samples or G_out.shape[0] != n_samples or G_out.shape[1] != l:
+        raise ValueError(f"S and G_out must have shape ({n_samples}, {l})")
+    if Z.shape[0] < n_snps or Z.shape[1] != l or values.shape[0] < n_snps or values.shape[1] != CODES:
+        raise ValueError(f"Z and values must have shapes ({n_snps}, {l}) and ({n_snps}, {CODES})")
+    if n_snps == 0 or l == 0:
+        return
+    n_tiles = (n_snps + tile_snps - 1) // tile_snps
+    n_chunks = (n_samples + chunk_samples - 1) // chunk_samples
+    with nogil:
+        for t in prange(n_tiles, num_threads=n_threads, schedule="dynamic", chunksize=1):
+            first = t * tile_snps
+            multiply_tile(
+                &packed[first, 0], n_bytes, min(n_snps - first, tile_snps), n_samples, coding, chunk_samples,
+                &S[0, 0], l, &values[first, 0], &Z[first, 0], cache_line(&work[threadid(), 0]),
+            )
+        for c in prange(n_chunks, num_threads=n_threads, schedule="dynamic", chunksize=1):
+            first = c * chunk_samples
+            add_chunk(
+                &packed[0, 0], n_bytes, n_snps, n_samples, first, min(chunk_samples, n_samples - first), tile_snps,
+                &values[0, 0], &Z[0, 0], l, &G_out[0, 0], cache_line(&work[threadid(), 0]),
+            )
+
+
+cdef void multiply_tile(
+    const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_snps, Py_ssize_t n_samples, int coding,
+    Py_ssize_t chunk_samples, const double* S, Py_ssize_t l, double* values, double* Z, double* tile,
+) noexcept nogil:
+    """Compute Z = Y S for the SNPs of one tile, Y centred (n_snps, n_samples), and the values of their codes."""
+    cdef Py_ssize_t n_chunks = (n_samples + chunk_samples - 1) // chunk_samples
+    cdef Py_ssize_t s, c, start, chunk
+    cdef int64_t counts[4]
+    for s in range(n_snps):
+        prepare_snp(packed + s * n_bytes, n_samples, coding, counts, values + CODES * s)
+    for c in range(n_chunks):
+        start = c * chunk_samples
+        chunk = min(chunk_samples, n_samples - start)
+        decode_tile(packed, n_bytes, n_snps, start, chunk, values, tile)
+        products_of_tile(tile, n_snps, chunk, chunk, S + start * l, l, 0.0 if c == 0 else 1.0, Z)
+
+
+cdef void add_chunk(
+    const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_snps, Py_ssize_t n_samples, Py_ssize_t start,
+    Py_ssize_t chunk, Py_ssize_t tile_snps, const double* values, const double* Z, Py_ssize_t l, double* G,
+    double* tile,
+) noexcept nogil:
+    """Add Yᵀ Z of a chunk of samples to their rows of G, tile by tile."""
+    cdef Py_ssize_t n_tiles = (n_snps + tile_snps - 1) // tile_snps
+    cdef Py_ssize_t t, first, b
+    for t in range(n_tiles):
+        first = t * tile_snps
+        b = min(tile_snps, n_snps - first)
+        decode_tile(packed + first * n_bytes, n_bytes, b, start, chunk, values + CODES * first, tile)
+        add_tile_transposed(tile, b, chunk, chunk, Z + first * l, l, 1.0, G + start, n_samples)
+
+
 def cross_products(
     const uint8_t[:, ::1] packed,      # IN (n_snps_block, ceil(n_samples / 4))
     Py_ssize_t n_samples,

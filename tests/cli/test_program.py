@@ -40,6 +40,19 @@ def restored_signals():
     sys.unraisablehook = hook
 
 
+@pytest.mark.parametrize(("asked", "expected"), [(None, "passive"), ("active", "active")])
+def test_threads_of_the_command_line_sleep_while_they_wait(asked, expected):
+    code = (
+        "import os, sys; from lfmm2.cli import main; assert 'lfmm2._core' not in sys.modules\n"
+        "try: main(['info'])\n"
+        "except SystemExit: print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    environment = {name: text for name, text in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {} if asked is None else {"OMP_WAIT_POLICY": asked}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == expected
+
+
 def run_main(capsys, *arguments):
     """Exit code, standard output and standard error of a command."""
     with pytest.raises(SystemExit) as ended:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lfmm2.errors import InsufficientMemoryError
-from lfmm2.genotypes.engine import BLOCK_BYTES, GROUP_SNPS, TILE_DOUBLES, Engine, Packed, plan_tiling
+from lfmm2.genotypes.engine import BLOCK_BYTES, GROUP_SNPS, TILE_DOUBLES, Engine, Packed, plan_tall_tiling, plan_tiling
 from lfmm2.genotypes.footprint import Footprint
 from lfmm2.process.progress import Progress
 
@@ -44,6 +44,15 @@ def test_plan_tiling_keeps_a_tile_in_cache(n_samples: int, n_columns: int) -> No
     # rounding a chunk up to whole bytes adds at most three samples to each row
     tiling = plan_tiling(n_samples, n_columns)
     assert tiling.tile_snps * (tiling.chunk_samples - 7) <= TILE_DOUBLES
+
+
+@pytest.mark.parametrize("n_columns", COLUMNS)
+def test_plan_tall_tiling_cuts_samples_at_whole_bytes_and_keeps_a_tile_in_cache(n_columns: int) -> None:
+    tiling = plan_tall_tiling(n_columns)
+    assert tiling.group_snps == tiling.tile_snps * tiling.group_tiles == GROUP_SNPS
+    assert tiling.chunk_samples >= 32
+    assert tiling.chunk_samples % 8 == 0
+    assert tiling.tile_snps * tiling.chunk_samples <= TILE_DOUBLES
 
 
 @pytest.mark.parametrize("n_samples", [n for n in SAMPLES if n >= 1000])

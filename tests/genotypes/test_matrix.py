@@ -14,8 +14,9 @@ import reference
 from conftest import WriteFileset
 from numpy.typing import NDArray
 
+from lfmm2 import _core
 from lfmm2.errors import InconsistentInputError, InsufficientMemoryError, MalformedInputError, ReadError, UsageError
-from lfmm2.genotypes import segments
+from lfmm2.genotypes import bed_matrix, segments
 from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import GROUP_SNPS, Engine
@@ -302,6 +303,96 @@ def test_swapping_alleles_in_the_file_flips_signs(
     assert_close(swapped, [G, C, n_called, 2 - mean, squares, -products])
 
 
+# --- float32 --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def float32_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bed_matrix, "FLOAT32_SAMPLES", 1)
+
+
+def in_float32(matrix: BedMatrix, S: Floats) -> Floats:
+    return matrix.gram_product(S, precision="float32").total()
+
+
+@pytest.mark.usefixtures("float32_for_all")
+@pytest.mark.parametrize("options", [{}, {"scale": "hwe"}, {"count_allele": "a1"}, {"samples": np.arange(0, 99, 3)}])
+def test_gram_product_in_float32_is_near_that_in_float64(
+    bed: BedFile, S: Floats, engine: Engine, options: dict[str, Any]
+) -> None:
+    matrix = BedMatrix(bed, engine, **options)
+    S = S[: matrix.n_samples]
+    expected = matrix.gram_product(S).total()
+    error = np.linalg.norm(in_float32(matrix, S) - expected, axis=0) / np.linalg.norm(expected, axis=0)
+    assert (error < 1e-6).all()
+    assert (error > 1e-9).all(), "this is not a product in float32"
+
+
+@pytest.mark.usefixtures("float32_for_all")
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("block_bytes", [1, 1 << 24])
+def test_gram_product_in_float32_has_the_same_bits_for_any_threads_and_blocks(
+    bed: BedFile, S: Floats, monkeypatch: pytest.MonkeyPatch, n_threads: int, block_bytes: int
+) -> None:
+    expected = in_float32(BedMatrix(bed, Engine(2, GIB)), S)
+    monkeypatch.setattr("lfmm2.genotypes.engine.BLOCK_BYTES", block_bytes)
+    np.testing.assert_array_equal(in_float32(BedMatrix(bed, Engine(n_threads, GIB)), S), expected)
+
+
+@pytest.mark.usefixtures("float32_for_all")
+def test_gram_product_in_float32_over_ranges_gives_the_bits_of_one_pass(
+    bed: BedFile, S: Floats, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_SNPS", GROUP_SNPS)
+    matrix = BedMatrix(bed, engine)
+    merged = segments.SegmentSums(segments.n_segments(N_SNPS))
+    for first, end in ((GROUP_SNPS, 3 * GROUP_SNPS), (0, GROUP_SNPS), (3 * GROUP_SNPS, N_SNPS)):
+        merged.merge(matrix.gram_product(S, snps=segments.SnpRange(first, end), precision="float32"))
+    np.testing.assert_array_equal(merged.total(), in_float32(matrix, S))
+
+
+def test_precision_is_ignored_where_float32_saves_nothing(bed: BedFile, S: Floats, engine: Engine) -> None:
+    matrix = BedMatrix(bed, engine)
+    assert not matrix.has_float32
+    np.testing.assert_array_equal(in_float32(matrix, S), matrix.gram_product(S).total())
+
+
+# --- threads that share out the samples -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def shared_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bed_matrix, "SHARED_SAMPLES", 1)
+
+
+@pytest.mark.usefixtures("shared_samples")
+@pytest.mark.parametrize("n_columns", [1, 13, 40])
+def test_gram_product_of_many_samples_agrees_with_numpy(
+    dosage: Floats, bed: BedFile, engine: Engine, n_columns: int
+) -> None:
+    S = np.random.default_rng(0).standard_normal((N_SAMPLES, n_columns))
+    assert_close([BedMatrix(bed, engine).gram_product(S).total()], expected_products(dosage, S)[:1])
+
+
+@pytest.mark.usefixtures("shared_samples")
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("block_bytes", [1, 1 << 24])
+def test_gram_product_of_many_samples_has_the_same_bits_for_any_threads_and_blocks(
+    bed: BedFile, S: Floats, monkeypatch: pytest.MonkeyPatch, n_threads: int, block_bytes: int
+) -> None:
+    expected = BedMatrix(bed, Engine(2, GIB)).gram_product(S).total()
+    monkeypatch.setattr("lfmm2.genotypes.engine.BLOCK_BYTES", block_bytes)
+    np.testing.assert_array_equal(BedMatrix(bed, Engine(n_threads, GIB)).gram_product(S).total(), expected)
+
+
+@pytest.mark.usefixtures("shared_samples", "float32_for_all")
+def test_memory_of_the_gram_product_of_many_samples_does_not_grow_with_the_threads(bed: BedFile) -> None:
+    one, many = (BedMatrix(bed, Engine(n, GIB)).footprint_of_gram_product(13, GIB) for n in (1, 65))
+    workspaces = 64 * 8 * _core.workspace_size(256, 112, 16)
+    assert many.held - one.held <= workspaces
+    assert many.per_snp == one.per_snp
+
+
 # --- passes, memory and errors --------------------------------------------------------------------------------
 
 
@@ -320,17 +411,23 @@ def test_bed_matrix_records_its_passes(bed: BedFile, engine: Engine, S: Floats) 
 
 
 @pytest.mark.parametrize("chosen", [{}, {"samples": np.arange(1000)[::-1]}, {"samples": np.arange(100)}])
-@pytest.mark.parametrize("verb", ["gram_product", "cross_products"])
+@pytest.mark.usefixtures("float32_for_all")
+@pytest.mark.parametrize(
+    "verb", ["gram_product", "gram_product of many samples", "gram_product in float32", "cross_products"]
+)
 def test_bed_matrix_stays_within_the_budget_that_it_accepts(
-    write_fileset: WriteFileset, verb: str, chosen: dict[str, Any]
+    write_fileset: WriteFileset, monkeypatch: pytest.MonkeyPatch, verb: str, chosen: dict[str, Any]
 ) -> None:
     bed = write_fileset(np.random.default_rng(0).integers(0, 3, (1000, 1200)).astype(float))
+    monkeypatch.setattr(bed_matrix, "SHARED_SAMPLES", 1 if verb.endswith("many samples") else 10**9)
     S = np.ones((len(chosen.get("samples", range(1000))), 3), order="F")
 
     def run(engine: Engine) -> None:
         matrix = BedMatrix(bed, engine, **chosen)
-        if verb == "gram_product":
+        if verb.startswith("gram_product") and not verb.endswith("float32"):
             matrix.gram_product(S)
+        elif verb == "gram_product in float32":
+            in_float32(matrix, S)
         else:
             for _ in matrix.cross_products(S):
                 pass

@@ -83,6 +83,27 @@ def gram_product(
     return G
 
 
+def gram_product_by_rows(
+    packed: Packed,
+    n_samples: int,
+    S: Floats,
+    *,
+    coding: int = 0,
+    tile_snps: int = 16,
+    chunk_samples: int = 24,
+    n_threads: int = 1,
+    G: Floats | None = None,
+) -> Floats:
+    l = S.shape[1]  # noqa: E741
+    G = np.zeros((n_samples, l), order="F") if G is None else G
+    Z, values = np.full((len(packed), l), np.nan), np.full((len(packed), 4), np.nan)
+    work = workspace(n_threads, tile_snps, chunk_samples, l)
+    _core.gram_product_by_rows(
+        packed, n_samples, coding, np.ascontiguousarray(S), G, tile_snps, chunk_samples, Z, values, work, n_threads
+    )
+    return G
+
+
 def cross_products(
     packed: Packed,
     n_samples: int,
@@ -338,6 +359,64 @@ def test_gram_product_leaves_the_sum_alone_without_columns() -> None:
     assert gram_product(pack(random_dosage(9, 5)), 9, np.empty((9, 0))).shape == (9, 0)
 
 
+# --- gram_product_by_rows -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_samples", SIZES)
+def test_gram_product_by_rows_agrees_with_numpy_for_any_number_of_samples(n_samples: int) -> None:
+    dosage = random_dosage(n_samples, 45)
+    S = np.random.default_rng(1).standard_normal((n_samples, 3))
+    Y = centred(dosage)
+    assert_product(gram_product_by_rows(pack(dosage), n_samples, S), Y, Y.T, S)
+
+
+@pytest.mark.parametrize("n_snps", [1, 7, 15, 16, 17, 65])
+@pytest.mark.parametrize(("tile_snps", "chunk_samples"), [(1, 4), (16, 32), (200, 1024)])
+@pytest.mark.parametrize("l", [1, 12])
+def test_gram_product_by_rows_agrees_with_numpy_for_any_snps_columns_and_tiling(
+    n_snps: int,
+    tile_snps: int,
+    chunk_samples: int,
+    l: int,  # noqa: E741
+) -> None:
+    dosage = random_dosage(65, n_snps)
+    S = np.random.default_rng(1).standard_normal((65, l))
+    Y = centred(dosage)
+    actual = gram_product_by_rows(pack(dosage), 65, S, tile_snps=tile_snps, chunk_samples=chunk_samples)
+    assert_product(actual, Y, Y.T, S)
+
+
+@pytest.mark.parametrize("coding", range(4))
+def test_gram_product_by_rows_agrees_with_numpy_for_any_coding(coding: int) -> None:
+    dosage = random_dosage(33, 137)
+    S = np.random.default_rng(1).standard_normal((33, 5))
+    Y = centred(dosage, coding)
+    assert_product(gram_product_by_rows(pack(dosage), 33, S, coding=coding), Y, Y.T, S)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 8])
+@pytest.mark.parametrize("cut", [None, 32, 128])
+def test_gram_product_by_rows_is_the_same_for_any_threads_and_blocks(n_threads: int, cut: int | None) -> None:
+    packed = pack(random_dosage(257, 150))
+    S = np.random.default_rng(1).standard_normal((257, 12))
+    G = gram_product_by_rows(packed[:cut], 257, S, n_threads=n_threads)
+    if cut is not None:
+        gram_product_by_rows(packed[cut:], 257, S, n_threads=n_threads, G=G)
+    np.testing.assert_array_equal(G, gram_product_by_rows(packed, 257, S))
+
+
+def test_gram_product_by_rows_ignores_pad_bits() -> None:
+    packed, S = pack(random_dosage(33, 137)), np.random.default_rng(1).standard_normal((33, 5))
+    dirty = with_dirty_pads(packed, 33)
+    np.testing.assert_array_equal(gram_product_by_rows(dirty, 33, S), gram_product_by_rows(packed, 33, S))
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0, 1.0, 2.0])
+def test_gram_product_by_rows_is_exactly_zero_where_nothing_varies(value: float) -> None:
+    S = np.random.default_rng(1).standard_normal((33, 5))
+    assert not gram_product_by_rows(pack(np.full((33, 40), value)), 33, S).any()
+
+
 # --- cross_products -------------------------------------------------------------------------------------------
 
 
@@ -508,13 +587,20 @@ def arguments(kernel: str) -> dict[str, Any]:
         accumulators = np.empty((n_samples, l, 1), order="F")
         G = np.full((n_samples, l), 7.0, order="F")
         return common | tile | {"S": S, "G_out": G, "group_tiles": 1, "accumulators": accumulators}
+    if kernel == "gram_product_by_rows":
+        G = np.full((n_samples, l), 7.0, order="F")
+        work = {"Z": np.empty((n_snps, l)), "values": np.empty((n_snps, 4))}
+        return common | tile | work | {"S": S, "G_out": G}
     if kernel == "cross_products":
         return common | tile | {"W": S, "counts_out": counts, "products_out": np.full((n_snps, l), 7.0)}
     C = np.full((n_samples, n_samples), 7.0, order="F")
     return common | {"C_out": C, "edge": 4, "panel": np.empty((4, n_samples))}
 
 
-KERNELS = ("count_genotypes", "select_samples", "decode_block", "gram_product", "cross_products", "gram")
+KERNELS = (
+    "count_genotypes", "select_samples", "decode_block", "gram_product", "gram_product_by_rows", "cross_products",
+    "gram",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -567,6 +653,11 @@ WRONG = [
     ("gram_product", {"accumulators": np.empty((9, 1, 1), order="F")}, r"accumulators must have shape \(9, 2, >= 1\)"),
     ("gram_product", {"accumulators": np.empty((8, 2, 1), order="F")}, r"accumulators must have shape \(9, 2, >= 1\)"),
     ("gram_product", {"group_tiles": 0}, "accumulators must have shape"),
+    ("gram_product_by_rows", {"S": np.ones((8, 2))}, r"S and G_out must have shape \(9, 2\)"),
+    ("gram_product_by_rows", {"G_out": np.full((9, 3), 7.0, order="F")}, r"S and G_out must have shape \(9, 2\)"),
+    ("gram_product_by_rows", {"Z": np.empty((4, 2))}, r"Z and values must have shapes \(5, 2\) and \(5, 4\)"),
+    ("gram_product_by_rows", {"Z": np.empty((5, 3))}, r"Z and values must have shapes \(5, 2\) and \(5, 4\)"),
+    ("gram_product_by_rows", {"values": np.empty((5, 3))}, r"Z and values must have shapes \(5, 2\) and \(5, 4\)"),
     ("cross_products", {"W": np.ones((8, 2))}, "W must have 9 rows and at least one column"),
     ("cross_products", {"W": np.ones((9, 0))}, "W must have 9 rows and at least one column"),
     ("cross_products", {"counts_out": np.full((5, 3), 7)}, r"counts_out must have shape \(5, 4\)"),
@@ -583,7 +674,7 @@ WRONG = [
     ("gram", {"panel": np.empty((0, 9))}, "panel must have shape"),
     ("gram", {"panel": np.empty((4, 8))}, "panel must have shape"),
 ]
-KERNELS_OF = {"all": KERNELS, "tiled": ("gram_product", "cross_products")}
+KERNELS_OF = {"all": KERNELS, "tiled": ("gram_product", "gram_product_by_rows", "cross_products")}
 
 
 @pytest.mark.parametrize(

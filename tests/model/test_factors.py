@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from lfmm2._choices import SOLVERS
 from lfmm2.errors import ConvergenceWarning, DegenerateProblemError, InsufficientMemoryError, UsageError
+from lfmm2.genotypes import bed_matrix
 from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
-from lfmm2.genotypes.matrix import GenotypeMatrix, gram_speed
+from lfmm2.genotypes.matrix import GenotypeMatrix, Precision, gram_speed
 from lfmm2.genotypes.plink import BedFile
+from lfmm2.genotypes.segments import SegmentSums
 from lfmm2.model.association import AssociationModel
 from lfmm2.model.eigensolvers import (
     SolverOptions,
@@ -257,6 +259,66 @@ def test_krylov_reaches_the_same_answer_in_little_room(
     assert little.converged
     expected = t_statistics(matrix, ridge, estimate(matrix, ridge, K, EXACT))
     np.testing.assert_allclose(t_statistics(matrix, ridge, little), expected, rtol=0, atol=1e-7)
+
+
+class PrecisionsAsked(BedMatrix):
+    """A .bed that notes in which precision each gram product was asked for."""
+
+    def gram_product(self, S: Floats, *args: Any, precision: Precision = "float64", **options: Any) -> SegmentSums:
+        self.asked = [*getattr(self, "asked", []), precision]
+        return super().gram_product(S, *args, precision=precision, **options)
+
+
+@pytest.fixture
+def in_float32(structured_bed: BedFile, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> PrecisionsAsked:
+    """A matrix that offers products in float32 although it has few samples."""
+    monkeypatch.setattr(bed_matrix, "FLOAT32_SAMPLES", 1)
+    return PrecisionsAsked(structured_bed, engine)
+
+
+@pytest.mark.parametrize("K", [1, 3, 6])
+@pytest.mark.parametrize("tol", [1e-2, 1e-4])
+def test_krylov_in_float32_ends_with_one_pass_in_float64(
+    structured_bed: BedFile, engine: Engine, in_float32: PrecisionsAsked, ridge: RidgeGeometry, K: int, tol: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    factors = estimate(in_float32, ridge, K, replace(KRYLOV, tol=tol))
+    assert in_float32.asked == ["float32"] * (factors.n_passes - 1) + ["float64"]
+    assert factors.converged
+    monkeypatch.setattr(bed_matrix, "FLOAT32_SAMPLES", 10**9)
+    double = estimate(BedMatrix(structured_bed, engine), ridge, K, replace(KRYLOV, tol=tol))
+    assert factors.n_passes == double.n_passes + 1
+
+
+@pytest.mark.parametrize("tol", [1e-4, 1e-6, 1e-10])
+def test_certificate_of_krylov_in_float32_is_that_of_float64(
+    structured: Structured, in_float32: PrecisionsAsked, ridge: RidgeGeometry, tol: float
+) -> None:
+    factors = estimate(in_float32, ridge, 3, replace(KRYLOV, tol=tol))
+    assert in_float32.asked == sorted(in_float32.asked)
+    Y, U = reference.centred(structured.dosage), ritz_vectors(ridge, factors)
+    squares = factors.singular_values**2
+    errors = ridge.project(Y @ (Y.T @ ridge.project(U))) - U * squares
+    residuals = np.linalg.norm(errors, axis=0) / squares
+    assert (residuals <= tol).all()
+    np.testing.assert_allclose(factors.residuals, residuals, rtol=1e-3, atol=1e-12)
+
+
+def test_krylov_in_float32_gives_the_t_of_exact(in_float32: PrecisionsAsked, ridge: RidgeGeometry) -> None:
+    exact = t_statistics(in_float32, ridge, estimate(in_float32, ridge, 3, EXACT))
+    t = t_statistics(in_float32, ridge, estimate(in_float32, ridge, 3, replace(KRYLOV, tol=1e-8)))
+    np.testing.assert_allclose(t, exact, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_krylov_without_passes_left_takes_the_last_in_float64(
+    in_float32: PrecisionsAsked, ridge: RidgeGeometry, most: int
+) -> None:
+    with pytest.warns(ConvergenceWarning, match="above tol"):
+        factors = estimate(in_float32, ridge, 6, replace(KRYLOV, tol=1e-9, max_passes=most))
+    assert factors.n_passes == most
+    assert in_float32.asked == ["float32"] * (most - 1) + ["float64"]
+    assert not factors.converged
 
 
 def test_krylov_is_exact_once_its_basis_holds_everything(matrix: BedMatrix, ridge: RidgeGeometry) -> None:

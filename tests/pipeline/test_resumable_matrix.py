@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import Structured, WriteFileset
 
-from lfmm2.genotypes import segments
+from lfmm2.genotypes import bed_matrix, segments
 from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
@@ -95,6 +95,35 @@ def test_interrupted_pass_goes_on_where_it_was(
         np.testing.assert_array_equal(again, expected)
         assert engine.passes[0].n_snps <= 21_000 - 2048 * (n_kept - 1)
         assert [path.name for path in folder.glob("*.npz")] == ["pass-001.npz"]
+
+
+def test_products_in_float32_are_kept_apart_from_those_in_float64(
+    structured_bed: BedFile, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bed_matrix, "FLOAT32_SAMPLES", 1)
+    matrix, S = BedMatrix(structured_bed, engine), np.random.default_rng(0).standard_normal((120, 5))
+    folder = tmp_path / "s"
+    with pytest.raises(KeyboardInterrupt), StateFolder.begin(folder, {}, False, False) as state:  # noqa: PT012
+        kept = ResumableMatrix(matrix, engine, CheckpointFiles(state)).gram_product(S, precision="float32").total()
+        raise KeyboardInterrupt
+    np.testing.assert_array_equal(kept, matrix.gram_product(S, precision="float32").total())
+    for precision in ("float32", "float64"):
+        with pytest.raises(KeyboardInterrupt), StateFolder.begin(folder, {}, True, False) as state:  # noqa: PT012
+            passes = len(engine.passes)
+            resumable = ResumableMatrix(matrix, engine, CheckpointFiles(state))
+            assert resumable.has_float32
+            again = resumable.gram_product(S, precision=precision).total()
+            raise KeyboardInterrupt
+        assert len(engine.passes) == passes + 1  # the record of a pass that was kept counts too
+        np.testing.assert_array_equal(again, matrix.gram_product(S, precision=precision).total())
+
+
+def test_matrix_without_float32_multiplies_in_float64(structured: Structured, engine: Engine) -> None:
+    matrix, S = ArrayMatrix(structured.dosage, engine), np.ones((120, 2))
+    resumable = ResumableMatrix(matrix, engine, Checkpoints())
+    assert not resumable.has_float32
+    expected = matrix.gram_product(S).total()
+    np.testing.assert_array_equal(resumable.gram_product(S, precision="float32").total(), expected)
 
 
 def test_other_questions_are_answered_anew(

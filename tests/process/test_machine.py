@@ -2,7 +2,8 @@
 
 import pytest
 
-from lfmm2.process import machine
+from lfmm2.kernels import _gram_float32
+from lfmm2.process import machine, software
 
 
 def test_describe_machine_names_all_that_speed_depends_on():
@@ -11,6 +12,15 @@ def test_describe_machine_names_all_that_speed_depends_on():
     wanted = ["lfmm2", "python", "libraries", "BLAS", "processor", "SIMD", "threads", "memory"]
     assert names[: len(wanted)] == wanted
     assert all(line[10] == " " and line[11] != " " for line in lines[: len(wanted)])
+
+
+def test_describe_machine_names_the_instructions_in_use():
+    _gram_float32.use_instructions("baseline")
+    try:
+        assert "multiplied in float32 by baseline" in machine.describe_machine()
+        assert software()["instructions"] == "baseline"
+    finally:
+        _gram_float32.use_instructions(_gram_float32.INSTRUCTIONS)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import warnings
@@ -160,6 +161,7 @@ def _catch_signals() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the code of the error class."""
+    _let_waiting_threads_sleep()
     occupy_standard_streams()
     warnings.simplefilter("always", LfmmWarning)
     warnings.showwarning = _print_warning
@@ -180,6 +182,16 @@ def main(argv: list[str] | None = None) -> None:
         give_up_output()
         code = code or WriteError.exit_code
     sys.exit(code)
+
+
+def _let_waiting_threads_sleep() -> None:
+    """Ask OpenMP for threads that sleep while they wait, unless the user has asked for something else.
+
+    Threads that spin take processor time from other programs, and from the thread that they wait for. OpenMP reads the
+    variable when it is loaded, so it is too late once the kernels are; another program's process is left as it is.
+    """
+    if "lfmm2._core" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _run_command(arguments: list[str], debug: bool) -> int:

@@ -12,13 +12,14 @@ from lfmm2 import _core
 from lfmm2._typing import Floats, Ints, Packed
 from lfmm2.errors import MalformedInputError, ReadError, UsageError
 from lfmm2.genotypes import segments
-from lfmm2.genotypes.engine import Engine, plan_tiling
+from lfmm2.genotypes.engine import Engine, Tiling, plan_tall_tiling, plan_tiling
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize, PackedFill
 from lfmm2.genotypes.matrix import (
     COUNTED_GRAM_SPEED,
     RESTART_SNPS,
     CrossProducts,
+    Precision,
     _padded,
     padded_columns,
     standard_moments,
@@ -35,7 +36,7 @@ from lfmm2.genotypes.segments import (
     begin_gram,
     n_held_sums,
 )
-from lfmm2.kernels import _gram
+from lfmm2.kernels import _gram, _gram_float32
 
 # SNPs that are decoded together and added to the Gram matrix at once. Another number changes its last digits.
 GRAM_PANEL_SNPS = 512
@@ -44,6 +45,14 @@ GRAM_PANEL_SNPS = 512
 ACCUMULATOR_BYTES, MOST_ACCUMULATORS = 32 << 20, 64
 # Bytes for each SNP of a block whose calls are counted: the counts, their sums, and the means.
 COUNTING_BYTES = 64
+# Bytes of a number in single precision.
+_FLOAT = 4
+# Samples from which threads share out the samples in gram products, instead of adding up sums of their own: with fewer
+# samples, each thread would have few; with more, these sums would take n_threads times the memory of the product.
+SHARED_SAMPLES = 8192
+# Samples from which gram products in float32 are offered. With fewer, the pass in float64 that must follow them takes a
+# larger share of what they save.
+FLOAT32_SAMPLES = 2000
 # Samples along the edge of the squares in which the Gram matrix is mirrored: a few squares (512 KiB each) fit in cache.
 MIRROR_EDGE = 256
 
@@ -86,6 +95,8 @@ def _mirror(C: Floats) -> None:
         C[: rows.start, rows] = C[rows, : rows.start].T
 
 
+# Adds a block to G: the packed block, and G in F order.
+ProductAdder = Callable[[Packed, Floats], None]
 # Adds a block to C: the number of its first SNP, the block, C, and the number of the SNP after the range.
 GramAdder = Callable[[int, Packed, Floats, int], None]
 
@@ -186,8 +197,11 @@ class BedMatrix:
         self.bed.check_unchanged()
 
     def _tile_work_shape(self, n_columns: int) -> tuple[int, int]:
+        """Return the shape of the workspace in which all threads decode the tiles of cross-products."""
+        return self._work_shape(plan_tiling(self.n_samples, n_columns), n_columns)
+
+    def _work_shape(self, tiling: Tiling, n_columns: int) -> tuple[int, int]:
         """Return the shape of the workspace in which all threads decode tiles."""
-        tiling = plan_tiling(self.n_samples, n_columns)
         return self.engine.n_threads, int(_core.workspace_size(tiling.tile_snps, tiling.chunk_samples, n_columns))
 
     def _accumulators_shape(self, n_columns: int, budget: int) -> tuple[int, int, int]:
@@ -196,11 +210,37 @@ class BedMatrix:
         return self.n_samples, n_columns, max(self.engine.n_threads, min(most, MOST_ACCUMULATORS))
 
     def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ALL_SNPS) -> Footprint:
-        """Return the memory of `gram_product`: workspaces, its columns, and sums of segments."""
+        """Return the memory of `gram_product` in either precision: workspaces, its columns, and sums of segments."""
         l = padded_columns(n_columns)  # noqa: E741
         n_sums = n_held_sums(snps.within(self.n_snps, 1), self.n_snps)
-        held = doubles(self._tile_work_shape(l), self._accumulators_shape(l, budget), (1 + n_sums, self.n_samples, l))
-        return Footprint(held, self._buffer_bytes(), plan_tiling(self.n_samples, l).group_snps)
+        held, per_snp = doubles(self._work_shape(self._product_tiling(l), l)), 0
+        if self._shares_samples:
+            per_snp = doubles((4 + l,))
+        else:
+            held += doubles(self._accumulators_shape(l, budget))
+        if self.has_float32:
+            in_float32 = doubles(self._float32_work_shape(l)) + _FLOAT * _gram_float32.columns_size(self.n_samples, l)
+            held, per_snp = max(held, in_float32), max(per_snp, COUNTING_BYTES + _FLOAT * (4 + l))
+        held += doubles((1 + n_sums, self.n_samples, l))
+        return Footprint(held, self._buffer_bytes() + per_snp, plan_tiling(self.n_samples, l).group_snps)
+
+    @property
+    def has_float32(self) -> bool:
+        """Return whether products in float32 take less time for this number of samples."""
+        return self.n_samples >= FLOAT32_SAMPLES
+
+    @property
+    def _shares_samples(self) -> bool:
+        """Return whether threads share out the samples in gram products."""
+        return self.n_samples >= SHARED_SAMPLES
+
+    def _product_tiling(self, n_columns: int) -> Tiling:
+        """Return the tiles of gram products in float64."""
+        return plan_tall_tiling(n_columns) if self._shares_samples else plan_tiling(self.n_samples, n_columns)
+
+    def _float32_work_shape(self, n_columns: int) -> tuple[int, int]:
+        """Return the shape of the workspace in which all threads multiply in float32."""
+        return self.engine.n_threads, int(_gram_float32.workspace_size(n_columns))
 
     def footprint_of_gram(self) -> Footprint:
         """Return the memory of `gram`: the matrix, and a panel or the bits of one."""
@@ -226,28 +266,69 @@ class BedMatrix:
         return own if fill is None else own + fill.footprint(n, m, self.engine.n_threads)
 
     def gram_product(
-        self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER
+        self,
+        S: Floats,
+        label: str = "gram product",
+        snps: SnpRange = ALL_SNPS,
+        keeper: PassKeeper = NO_KEEPER,
+        precision: Precision = "float64",
     ) -> SegmentSums:
         """Add up G(S) = Y (Yᵀ S), (n_samples, l) F order, over a range; 4 n l flops per SNP, one pass."""
         S, n_columns = _padded(S), S.shape[1]
         n, l = S.shape  # noqa: E741
-        tiling, budget = plan_tiling(n, l), self.engine.budget
-        work = np.empty(self._tile_work_shape(l))
-        accumulators = np.empty(self._accumulators_shape(l, budget), order="F")
+        footprint = self.footprint_of_gram_product(n_columns, self.engine.budget, snps)
+        add = self._add_in_float32(S) if precision == "float32" and self.has_float32 else self._add_in_float64(S)
         running = SegmentedPass(snps, self.n_snps, lambda: np.zeros((n, l), order="F"), n_columns, keeper)
-        footprint = self.footprint_of_gram_product(n_columns, budget, snps)
         for first, packed in self._blocks(label, running.snps, footprint):
             for rows, G in running.parts(first, len(packed)):
-                _core.gram_product(
-                    packed[rows], n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,
-                    accumulators, work, self.engine.n_threads,
-                )  # fmt: skip
+                add(packed[rows], G)
         return running.sums
 
     @property
     def gram_speed(self) -> int:
         """How many times faster `gram` is than BLAS: scaled SNPs are not counted by bits."""
         return 1 if self._coding & 2 else COUNTED_GRAM_SPEED
+
+    def _add_in_float64(self, S: Floats) -> ProductAdder:
+        """Return the function that adds the gram product of a block by dgemm."""
+        n, l = S.shape  # noqa: E741
+        tiling, n_threads = self._product_tiling(l), self.engine.n_threads
+        work = np.empty(self._work_shape(tiling, l))
+        if self._shares_samples:
+
+            def add_to_rows(packed: Packed, G: Floats) -> None:
+                Z, values = np.empty((len(packed), l)), np.empty((len(packed), 4))
+                _core.gram_product_by_rows(
+                    packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, Z, values, work, n_threads
+                )
+
+            return add_to_rows
+        accumulators = np.empty(self._accumulators_shape(l, self.engine.budget), order="F")
+
+        def add(packed: Packed, G: Floats) -> None:
+            _core.gram_product(
+                packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,
+                accumulators, work, n_threads,
+            )  # fmt: skip
+
+        return add
+
+    def _add_in_float32(self, S: Floats) -> ProductAdder:
+        """Return the function that adds the gram product of a block in float32, panel by panel."""
+        n, l = S.shape  # noqa: E741
+        n_threads = self.engine.n_threads
+        columns = np.empty(_gram_float32.columns_size(n, l), np.float32)
+        _gram_float32.pack_columns(S, columns)
+        work = np.empty(self._float32_work_shape(l))
+
+        def add(packed: Packed, G: Floats) -> None:
+            n_snps = len(packed)
+            counts, values = np.empty((n_snps, 4), np.int64), np.empty((n_snps, 4), np.float32)
+            _core.count_genotypes(packed, n, counts, n_threads)
+            T = np.empty(n_snps * l, np.float32)
+            _gram_float32.add_gram_product(packed, n, self._coding, counts, columns, G, values, T, work, n_threads)
+
+        return add
 
     def gram(
         self,

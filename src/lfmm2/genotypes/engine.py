@@ -34,6 +34,9 @@ TILE_SNPS, MOST_TILE_SNPS = 64, 256
 # Samples for which a tile of `TILE_SNPS` always has room, also with so many columns that `TILE_PRODUCT` allows fewer:
 # smaller tiles spend their time on calls of BLAS.
 FEWEST_CHUNK_SAMPLES = 128
+# Samples of a tile of `MOST_TILE_SNPS` where threads share out the samples: few, so that all threads have some, but no
+# fewer than the columns, for which the tile is decoded. With more, the tile and its columns leave the L2 cache.
+TALL_CHUNK_SAMPLES = 112
 # SNPs of a group. Another number changes the order of additions, and so the last digits of results.
 GROUP_SNPS = 512
 # Bytes of a block of genotypes and of all that is computed from it. All threads wait for each other after a block, so
@@ -64,6 +67,13 @@ def plan_tiling(n_samples: int, n_columns: int) -> Tiling:
     # A multiple of 8 samples is whole bytes of the .bed and whole cache lines of the tile.
     chunk_samples = 8 * -(-n_samples // (8 * n_chunks))
     return Tiling(tile_snps, chunk_samples, GROUP_SNPS // tile_snps)
+
+
+def plan_tall_tiling(n_columns: int) -> Tiling:
+    """Choose tiles for sums of samples that threads share out: many SNPs and few samples, within `TILE_PRODUCT`."""
+    most = TILE_PRODUCT // (MOST_TILE_SNPS * max(n_columns, 1))
+    chunk_samples = max(min(TALL_CHUNK_SAMPLES, most // 8 * 8), 32)
+    return Tiling(MOST_TILE_SNPS, chunk_samples, GROUP_SNPS // MOST_TILE_SNPS)
 
 
 def plan_block(own: Footprint, beside: Footprint, n_threads: int, memory: int) -> int:

@@ -14,7 +14,7 @@ import scipy.linalg
 from lfmm2._choices import SOLVERS, Solver
 from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
-from lfmm2.genotypes import NOTHING_HELD, Footprint, GenotypeMatrix, doubles
+from lfmm2.genotypes import NOTHING_HELD, Float32Matrix, Footprint, GenotypeMatrix, doubles, float32_matrix
 from lfmm2.model.axes import OVERSAMPLING, KnownGram, axes_beside_factors, leading_axes, number_of_axes
 from lfmm2.model.ridge import RidgeGeometry
 from lfmm2.model.spectrum import (
@@ -47,6 +47,9 @@ SEEN_TOL = 1e-3
 # Bytes of the basis of krylov and its images. With more it restarts less often and needs fewer passes; another value
 # changes the last digits of results.
 KRYLOV_BYTES = 1 << 30
+# Relative residual below which images in float32 are not relied on, for the largest s²; for others it is larger by the
+# ratio of their s². If it is smaller, passes are spent on rounding errors; if it is larger, more of them in float64.
+FLOAT32_RESIDUAL = 3e-7
 
 
 @dataclass(frozen=True)
@@ -327,6 +330,9 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
     Basis Q = [Q_1 Q_2 ...], A = G(P Q): T = Qᵀ P A is P C P in the coordinates of the basis. The next block is the part
     of P A of the newest block that lies outside of the basis. When the basis has no room for it, the basis is cut to
     its leading Ritz vectors. Their images are the same combinations of A, so no pass is repeated.
+
+    A matrix that can multiply in float32 does so until the residuals are small. Then the basis is cut to its leading
+    Ritz vectors, whose images are computed anew in float64, and all that is returned and certified comes from these.
     """
     n = genotypes.n_samples
     width = _choose_block_width(genotypes, n_factors, options)
@@ -390,20 +396,25 @@ def _iterate(
 
     The eigenpairs of T take m³ flops in a basis of m columns. They are computed after each pass over genotypes; with C
     in memory, where a product is cheaper than they are, only when the basis has grown by a quarter.
+
+    A matrix that can multiply in float32 does so until the residuals are near what these can tell. The basis is then
+    emptied, and goes on in float64 from its leading Ritz vectors.
     """
     n = genotypes.n_samples
     space = _RitzSpace(ridge, n, most_columns)
     block = _orthonormalise(centre(_draw_starting_block(n, width, seed)), None)
-    images, variable_images = _first_images(genotypes, ridge, block)
+    in_float32 = float32_matrix(genotypes) if most_passes > 1 else None
+    images, variable_images = _first_images(genotypes, ridge, block, in_float32)
     probes, probe_images = block, ridge.project(images)
     twice: Floats | None = None
     n_passes, look_at = 1, 0
     while True:
         space.extend(block, images)
-        if n_passes == 2:
+        if n_passes == 2 and space.n_columns > probes.shape[1]:
             # B S lies in the span of the first two blocks, whose images are known.
             twice = ridge.project(space.images @ (space.basis.T @ probe_images))
-        is_full = n_passes >= most_passes or space.n_columns >= n - 1
+        # A pass is left for the images in float64.
+        is_full = n_passes >= most_passes - (in_float32 is not None) or space.n_columns >= n - 1
         following = None if is_full else _orthonormalise(ridge.project(images), space.basis)
         has_room = following is None or space.n_columns + following.shape[1] <= space.most_columns
         if following is not None and following.shape[1] == 0:
@@ -415,27 +426,40 @@ def _iterate(
             k = min(n_factors, len(values))
             errors = space.errors(values[:k], W[:, :k])
             rounding = ROUNDING * np.finfo(float).eps * values[0]
+            if in_float32 is not None:
+                rounding = FLOAT32_RESIDUAL * values[0]
             small = np.linalg.norm(errors, axis=0) <= np.maximum(tol * values[:k], rounding)
             converged = k == n_factors and bool(small.all())
-            if is_full or converged:
+            if (is_full or converged) and in_float32 is None:
                 break
-            if not has_room:
+            if is_full or converged:
+                in_float32 = None
+                following = space.empty(W, width)
+            elif not has_room:
                 space.restart(values, W, width)
                 look_at = 0
         assert following is not None
         block = following
         n_passes += 1
-        images = genotypes.gram_product(ridge.project(block), label=f"factors: pass {n_passes}").total()
+        images = _image(genotypes, ridge.project(block), f"factors: pass {n_passes}", in_float32)
     if len(values) < n_factors:
         values = np.pad(values, (0, n_factors - len(values)))
         W = np.pad(W, ((0, 0), (0, n_factors - W.shape[1])))
     return _Found(space, values, W, converged, n_passes, probes, probe_images, twice, variable_images)
 
 
-def _first_images(genotypes: GenotypeMatrix, ridge: RidgeGeometry, block: Floats) -> tuple[Floats, Floats]:
+def _image(genotypes: GenotypeMatrix, S: Floats, label: str, in_float32: Float32Matrix | None) -> Floats:
+    """Return C S in one pass, multiplied in float32 if `in_float32`, the same matrix, is given."""
+    if in_float32 is not None:
+        return in_float32.gram_product(S, label=label, precision="float32").total()
+    return genotypes.gram_product(S, label=label).total()
+
+
+def _first_images(
+    genotypes: GenotypeMatrix, ridge: RidgeGeometry, block: Floats, in_float32: Float32Matrix | None = None
+) -> tuple[Floats, Floats]:
     """Return C P S of the first block S and C Q of the variables, in one pass; the axes need the latter."""
-    columns = np.hstack([ridge.project(block), ridge.Q])
-    images = genotypes.gram_product(columns, label="factors: pass 1").total()
+    images = _image(genotypes, np.hstack([ridge.project(block), ridge.Q]), "factors: pass 1", in_float32)
     return images[:, : block.shape[1]], images[:, block.shape[1] :]
 
 
@@ -482,6 +506,13 @@ class _RitzSpace:
         """Return P C P u - value u, (n, k), of the Ritz vectors u = Q W."""
         errors: Floats = self.ridge.project(self.images @ W) - (self.basis @ W) * values
         return errors
+
+    def empty(self, W: Floats, n_kept: int) -> Floats:
+        """Remove all columns, and return the leading Ritz vectors as an orthonormal block."""
+        block: Floats = np.linalg.qr(self.basis @ W[:, :n_kept])[0]
+        self._T = np.empty((0, 0))
+        self.n_columns = 0
+        return block
 
     def restart(self, values: Floats, W: Floats, n_kept: int) -> None:
         """Replace the basis by its leading Ritz vectors, and the images by the same combinations of them."""

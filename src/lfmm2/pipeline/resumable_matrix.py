@@ -27,9 +27,11 @@ from lfmm2.genotypes import (
     GenotypeMatrix,
     PassKeeper,
     PassRecord,
+    Precision,
     SegmentSums,
     SnpRange,
     doubles,
+    float32_matrix,
     gram_speed,
     n_segments,
     names_of_sums,
@@ -99,6 +101,11 @@ class ResumableMatrix:
         """Number of SNPs, p."""
         return self._matrix.n_snps
 
+    @property
+    def has_float32(self) -> bool:
+        """Whether products in float32 take less time."""
+        return float32_matrix(self._matrix) is not None
+
     def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ALL_SNPS) -> Footprint:
         """Return the memory of `gram_product`, and of keeping the sums."""
         own = self._matrix.footprint_of_gram_product(n_columns, budget, snps)
@@ -113,14 +120,24 @@ class ResumableMatrix:
         return self._matrix.footprint_of_cross_products(n_columns, fill)
 
     def gram_product(
-        self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER
+        self,
+        S: Floats,
+        label: str = "gram product",
+        snps: SnpRange = ALL_SNPS,
+        keeper: PassKeeper = NO_KEEPER,
+        precision: Precision = "float64",
     ) -> SegmentSums:
         """Compute G(S) = Y (Yᵀ S) over a range of SNPs, as sums of its segments."""
         label = self._label_of(label)
         expected = _Sums((self.n_samples, S.shape[1]), lambda done: names_of_sums(done, self.n_snps))
-        sums = self._load_or_compute(
-            S, snps, expected, lambda keeper: self._matrix.gram_product(S, label + self._suffix, snps, keeper).arrays()
-        )
+        in_float32 = float32_matrix(self._matrix) if precision == "float32" else None
+
+        def run(keeper: PassKeeper) -> Arrays:
+            if in_float32 is None:
+                return self._matrix.gram_product(S, label + self._suffix, snps, keeper).arrays()
+            return in_float32.gram_product(S, label + self._suffix, snps, keeper, precision).arrays()
+
+        sums = self._load_or_compute(S, snps, expected, run, "float64" if in_float32 is None else precision)
         return SegmentSums.from_arrays(n_segments(self.n_snps), sums)
 
     def gram(
@@ -152,12 +169,17 @@ class ResumableMatrix:
         return label.replace("factors", self._stage) if self._stage else label
 
     def _load_or_compute(
-        self, array: Floats | None, snps: SnpRange, expected: _Sums, run: Callable[[PassKeeper], Arrays]
+        self,
+        array: Floats | None,
+        snps: SnpRange,
+        expected: _Sums,
+        run: Callable[[PassKeeper], Arrays],
+        precision: Precision = "float64",
     ) -> Arrays:
         """Return the sums of the next pass: those that an unfinished run kept, or those that `run` computes."""
         self._n_passes += 1
         name = f"{self._stage}{'-' if self._stage else ''}pass-{self._n_passes:03d}"
-        kept_pass = _KeptPass(self._checkpoints, name, array, snps.within(self.n_snps, 1), expected)
+        kept_pass = _KeptPass(self._checkpoints, name, array, snps.within(self.n_snps, 1), expected, precision)
         kept = kept_pass.load_complete()
         if kept is not None:
             sums, record = kept
@@ -179,16 +201,24 @@ class _Sums:
 class _KeptPass(PassKeeper):
     """One pass in the state of a run: its sums when it is complete, and before that from time to time partial sums.
 
-    `array` and `snps` are those of the pass, and `sums` tells the arrays that it keeps.
+    `array`, `snps` and `precision` are those of the pass, and `sums` tells the arrays that it keeps.
     """
 
-    def __init__(self, checkpoints: Checkpoints, name: str, array: Floats | None, snps: range, sums: _Sums) -> None:
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        name: str,
+        array: Floats | None,
+        snps: range,
+        sums: _Sums,
+        precision: Precision,
+    ) -> None:
         text = b"" if array is None else np.ascontiguousarray(array).tobytes()
         self._checkpoints = checkpoints
         self._name = name
         self._snps = snps
         self._sums = sums
-        self._key = hashlib.sha256(repr(snps).encode() + text).hexdigest()
+        self._key = hashlib.sha256(f"{snps!r} {precision}".encode() + text).hexdigest()
 
     def load_complete(self) -> tuple[Arrays, PassRecord] | None:
         """Return the sums and the record of the pass if the unfinished run has completed it."""

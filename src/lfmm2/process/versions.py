@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from lfmm2 import _core
 from lfmm2._version import __version__
+from lfmm2.kernels import _gram_float32
 from lfmm2.process.threads import blas_name
 
 
@@ -24,6 +25,7 @@ def software() -> dict[str, str]:
         **_library_versions(),
         "blas": blas_name(),
         "openmp": "yes" if _core.OPENMP else "no",
+        "instructions": _gram_float32.instructions(),
         "machine": platform.machine(),
         "system": platform.system(),
     }
