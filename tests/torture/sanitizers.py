@@ -28,7 +28,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = Path("src", "lfmm2")
 HERE = Path(__file__).resolve().parent
 THREADED_KERNELS = "tests/kernels/test_threaded_kernels.py"
-KERNEL_MODULES = ("_core", "kernels/_gram", "kernels/_impute", "kernels/_ld", "kernels/_missing", "kernels/_pairs")
+KERNEL_MODULES = (
+    "_core",
+    "kernels/_gram",
+    "kernels/_impute",
+    "kernels/_ld",
+    "kernels/_missing",
+    "kernels/_pairs",
+    "kernels/_products",
+)
 CORE_TESTS = ("tests/kernels/test_core.py", THREADED_KERNELS)
 KERNEL_TESTS = (
     *CORE_TESTS,
@@ -38,6 +46,7 @@ KERNEL_TESTS = (
     "tests/kernels/test_impute.py",
     "tests/kernels/test_missing.py",
     "tests/kernels/test_pairs.py",
+    "tests/kernels/test_products.py",
     "tests/genotypes/test_engine.py",
     "tests/genotypes/test_thinning.py",
 )

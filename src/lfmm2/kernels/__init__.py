@@ -1,5 +1,5 @@
 """Compiled loops over packed genotypes, beside those of `lfmm2._core`: Gram matrix, pairs, missing calls, linkage."""
 
-from lfmm2.kernels import _gram, _impute, _ld, _missing, _pairs
+from lfmm2.kernels import _gram, _impute, _ld, _missing, _pairs, _products
 
-__all__ = ["_gram", "_impute", "_ld", "_missing", "_pairs"]
+__all__ = ["_gram", "_impute", "_ld", "_missing", "_pairs", "_products"]
