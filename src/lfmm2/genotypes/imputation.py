@@ -238,7 +238,9 @@ class FillSize:
         n_integers = prod(shapes.pop("positions"))
         padded = shapes["to_basis"][1]
         # A pass whose columns do not span the basis multiplies each block with the basis too.
-        held = 0 if self.spanned else doubles((n_samples, padded)) + PackedProducts.n_bytes(n_samples, padded, n_threads)
+        held = (
+            0 if self.spanned else doubles((n_samples, padded)) + PackedProducts.n_bytes(n_samples, padded, n_threads)
+        )
         # For each SNP: results of this block and of the last one, and random numbers with their temporaries.
         n_numbers = 2 * (padded + N_COLUMNS + 1) + 4
         n_numbers += (0 if self.spanned else padded + 4) + self.keeps_means * m

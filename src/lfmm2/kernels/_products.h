@@ -52,6 +52,9 @@ static int lfmm2_find_lowest_bit(uint64_t word) {
 #define LFMM2_WORD_SAMPLES 32
 /* Entries of a table, 3⁴. */
 #define LFMM2_ENTRIES 81
+/* Samples of the tables of missing calls of a word, all 32 together, and their entries, twice 2⁷ and three times 2⁶. */
+#define LFMM2_MISSING_TABLES 5
+static const int lfmm2_missing_samples[LFMM2_MISSING_TABLES] = {7, 7, 6, 6, 6};
 /* Words whose bytes are looked up at a time, one register of 512 bits, and their bytes. */
 #define LFMM2_SPAN 8
 #define LFMM2_SPAN_BYTES 64
@@ -61,9 +64,9 @@ typedef void (*lfmm2_pair_counter)(const uint8_t *bytes, ptrdiff_t n_bytes, int6
 /* Write the numbers in base 3 of LFMM2_SPAN_BYTES bytes: a word every `stride`, the first byte lowest. */
 typedef void (*lfmm2_index_writer)(const uint8_t *bytes, uint64_t *words, ptrdiff_t stride);
 /* Fill the tables of a word from its 32 rows of four columns; of four more, `next` doubles after them, if there is room
-   for eight. */
+   for eight. Tables of missing calls have four columns, and sums of rows where a call is missing. */
 typedef void (*lfmm2_table_filler)(const double *rows, ptrdiff_t next, double *tables);
-/* Add to the sums of each SNP, one after the other, the entries that its word points to. */
+/* Add to the sums of each SNP, one after the other, the entries that its word or its mask of missing calls points to. */
 typedef void (*lfmm2_entry_adder)(const uint64_t *words, ptrdiff_t n_snps, const double *tables, double *sums);
 /* List the missing calls of up to 32 words of genotypes by their numbers, and return how many there are; one place more
    may be written. */
@@ -85,10 +88,13 @@ LFMM2_INLINE uint64_t lfmm2_missing(uint64_t genotypes) {
     return genotypes & ~(genotypes >> 1) & 0x5555555555555555ULL;
 }
 
-/* The bits of missing calls of each byte, together in its lowest four. */
-LFMM2_INLINE uint64_t lfmm2_missing_index(uint64_t missing) {
+/* The marks of missing calls of a word of genotypes in 32 bits, one after the other. */
+LFMM2_INLINE uint64_t lfmm2_missing_mask(uint64_t missing) {
     missing = (missing | missing >> 1) & 0x3333333333333333ULL;
-    return (missing | missing >> 2) & 0x0F0F0F0F0F0F0F0FULL;
+    missing = (missing | missing >> 2) & 0x0F0F0F0F0F0F0F0FULL;
+    missing = (missing | missing >> 4) & 0x00FF00FF00FF00FFULL;
+    missing = (missing | missing >> 8) & 0x0000FFFF0000FFFFULL;
+    return (missing | missing >> 16) & 0xFFFFFFFFULL;
 }
 
 /* --- any processor ----------------------------------------------------------------------------------------- */
@@ -173,6 +179,27 @@ LFMM2_INLINE void lfmm2_add_rows_body(const double *rows, const uint16_t *listed
         sum += *(const lfmm2_four *)(rows + 4 * listed[e]);
     *(lfmm2_four *)sums = sum;
 }
+
+LFMM2_INLINE void lfmm2_fill_missing_body(const double *rows, double *tables) {
+    for (int g = 0; g < LFMM2_MISSING_TABLES; g++) {
+        lfmm2_four *table = (lfmm2_four *)tables;
+        table[0] = (lfmm2_four){0.0, 0.0, 0.0, 0.0};
+        for (int i = 0; i < lfmm2_missing_samples[g]; i++, rows += 4)
+            for (int entry = 0; entry < 1 << i; entry++)
+                table[(1 << i) + entry] = table[entry] + *(const lfmm2_four *)rows;
+        tables += 4 << lfmm2_missing_samples[g];
+    }
+}
+
+LFMM2_INLINE void lfmm2_add_missing_body(const uint64_t *masks, ptrdiff_t n_snps, const double *tables, double *sums) {
+    const lfmm2_four *a = (const lfmm2_four *)tables, *b = a + 128, *c = b + 128, *d = c + 64, *e = d + 64;
+    for (ptrdiff_t s = 0; s < n_snps; s++) {
+        const uint64_t mask = masks[s];
+        const lfmm2_four first = a[mask & 127] + b[mask >> 7 & 127];
+        const lfmm2_four second = c[mask >> 14 & 63] + d[mask >> 20 & 63];
+        *(lfmm2_four *)(sums + 4 * s) += (first + second) + e[mask >> 26];
+    }
+}
 #else
 LFMM2_INLINE void lfmm2_fill_four_body(const double *rows, double *tables) {
     for (int k = 0; k < LFMM2_WORD; k++)
@@ -200,6 +227,29 @@ LFMM2_INLINE void lfmm2_add_rows_body(const double *rows, const uint16_t *listed
         for (int c = 0; c < 4; c++)
             sums[c] += rows[4 * listed[e] + c];
 }
+
+LFMM2_INLINE void lfmm2_fill_missing_body(const double *rows, double *tables) {
+    for (int g = 0; g < LFMM2_MISSING_TABLES; g++) {
+        for (int c = 0; c < 4; c++)
+            tables[c] = 0.0;
+        for (int i = 0; i < lfmm2_missing_samples[g]; i++, rows += 4)
+            for (int entry = 0; entry < 1 << i; entry++)
+                for (int c = 0; c < 4; c++)
+                    tables[4 * ((1 << i) + entry) + c] = tables[4 * entry + c] + rows[c];
+        tables += 4 << lfmm2_missing_samples[g];
+    }
+}
+
+LFMM2_INLINE void lfmm2_add_missing_body(const uint64_t *masks, ptrdiff_t n_snps, const double *tables, double *sums) {
+    const double *a = tables, *b = a + 4 * 128, *c = b + 4 * 128, *d = c + 4 * 64, *e = d + 4 * 64;
+    for (ptrdiff_t s = 0; s < n_snps; s++)
+        for (int k = 0; k < 4; k++) {
+            const uint64_t mask = masks[s];
+            const double first = a[4 * (mask & 127) + k] + b[4 * (mask >> 7 & 127) + k];
+            const double second = c[4 * (mask >> 14 & 63) + k] + d[4 * (mask >> 20 & 63) + k];
+            sums[4 * s + k] += (first + second) + e[4 * (mask >> 26) + k];
+        }
+}
 #endif
 
 static void lfmm2_fill_baseline(const double *rows, ptrdiff_t next, double *tables) {
@@ -215,16 +265,14 @@ static void lfmm2_add_rows_baseline(const double *rows, const uint16_t *listed, 
     lfmm2_add_rows_body(rows, listed, n_listed, sums);
 }
 
-/* Fill tables of four columns with the sums of rows where a call is missing; 16 entries of each are used. */
-static void lfmm2_fill_missing(const double *rows, double *tables) {
-    for (int k = 0; k < LFMM2_WORD; k++)
-        for (int entry = 0; entry < 16; entry++)
-            for (int c = 0; c < 4; c++) {
-                const double *w = rows + 16 * k + c;
-                const double first = (entry & 1 ? w[0] : 0.0) + (entry & 2 ? w[4] : 0.0);
-                const double second = (entry & 4 ? w[8] : 0.0) + (entry & 8 ? w[12] : 0.0);
-                tables[4 * (LFMM2_ENTRIES * k + entry) + c] = first + second;
-            }
+static void lfmm2_fill_missing_baseline(const double *rows, ptrdiff_t next, double *tables) {
+    (void)next;
+    lfmm2_fill_missing_body(rows, tables);
+}
+
+static void lfmm2_add_missing_baseline(const uint64_t *masks, ptrdiff_t n_snps, const double *tables,
+                                       double *sums) {
+    lfmm2_add_missing_body(masks, n_snps, tables, sums);
 }
 
 static int lfmm2_list_missing_baseline(const uint8_t *bytes, int n_words, uint16_t *listed) {
@@ -289,6 +337,16 @@ LFMM2_TARGET_AVX2 static void lfmm2_add_four_avx2(const uint64_t *words, ptrdiff
 LFMM2_TARGET_AVX2 static void lfmm2_add_rows_avx2(const double *rows, const uint16_t *listed, int n_listed,
                                                   double *sums) {
     lfmm2_add_rows_body(rows, listed, n_listed, sums);
+}
+
+LFMM2_TARGET_AVX2 static void lfmm2_fill_missing_avx2(const double *rows, ptrdiff_t next, double *tables) {
+    (void)next;
+    lfmm2_fill_missing_body(rows, tables);
+}
+
+LFMM2_TARGET_AVX2 static void lfmm2_add_missing_avx2(const uint64_t *masks, ptrdiff_t n_snps, const double *tables,
+                                                     double *sums) {
+    lfmm2_add_missing_body(masks, n_snps, tables, sums);
 }
 
 LFMM2_TARGET_AVX512 static void lfmm2_count_pairs_avx512(const uint8_t *bytes, ptrdiff_t n_bytes, int64_t *counts) {
@@ -380,6 +438,8 @@ static lfmm2_pair_counter lfmm2_count_pairs = lfmm2_count_pairs_baseline;
 static lfmm2_index_writer lfmm2_write_index = lfmm2_write_index_baseline;
 static lfmm2_table_filler lfmm2_fill_four = lfmm2_fill_baseline;
 static lfmm2_entry_adder lfmm2_add_four = lfmm2_add_four_baseline;
+static lfmm2_table_filler lfmm2_fill_missing = lfmm2_fill_missing_baseline;
+static lfmm2_entry_adder lfmm2_add_missing = lfmm2_add_missing_baseline;
 static lfmm2_missing_lister lfmm2_list_missing = lfmm2_list_missing_baseline;
 static lfmm2_row_adder lfmm2_add_rows = lfmm2_add_rows_baseline;
 /* Tables of eight columns, or NULL where those of four are as fast. */
@@ -395,6 +455,8 @@ static int lfmm2_use_registers(int level) {
     lfmm2_write_index = lfmm2_write_index_baseline;
     lfmm2_fill_four = lfmm2_fill_baseline;
     lfmm2_add_four = lfmm2_add_four_baseline;
+    lfmm2_fill_missing = lfmm2_fill_missing_baseline;
+    lfmm2_add_missing = lfmm2_add_missing_baseline;
     lfmm2_list_missing = lfmm2_list_missing_baseline;
     lfmm2_add_rows = lfmm2_add_rows_baseline;
     lfmm2_fill_wide = NULL;
@@ -407,6 +469,8 @@ static int lfmm2_use_registers(int level) {
     lfmm2_write_index = lfmm2_write_index_avx2;
     lfmm2_fill_four = lfmm2_fill_avx2;
     lfmm2_add_four = lfmm2_add_four_avx2;
+    lfmm2_fill_missing = lfmm2_fill_missing_avx2;
+    lfmm2_add_missing = lfmm2_add_missing_avx2;
     lfmm2_add_rows = lfmm2_add_rows_avx2;
     if (level < 2 || !__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vpopcntdq") || !__builtin_cpu_supports("bmi"))

@@ -32,15 +32,16 @@ cdef extern from "_products.h":
     void LFMM2_PREFETCH(const void* address) noexcept nogil
     uint64_t lfmm2_genotypes(const uint8_t* b) noexcept nogil
     uint64_t lfmm2_missing(uint64_t genotypes) noexcept nogil
-    uint64_t lfmm2_missing_index(uint64_t missing) noexcept nogil
+    uint64_t lfmm2_missing_mask(uint64_t missing) noexcept nogil
     int lfmm2_list_missing(const uint8_t* bytes, int n_words, uint16_t* listed) noexcept nogil
     void lfmm2_count_pairs(const uint8_t* bytes, Py_ssize_t n_bytes, int64_t* counts) noexcept nogil
     void lfmm2_write_index(const uint8_t* bytes, uint64_t* words, Py_ssize_t stride) noexcept nogil
     void lfmm2_fill_four(const double* rows, Py_ssize_t next, double* tables) noexcept nogil
     void lfmm2_fill_wide(const double* rows, Py_ssize_t next, double* tables) noexcept nogil
-    void lfmm2_fill_missing(const double* rows, double* tables) noexcept nogil
+    void lfmm2_fill_missing(const double* rows, Py_ssize_t next, double* tables) noexcept nogil
     void lfmm2_add_four(const uint64_t* words, Py_ssize_t n_snps, const double* tables, double* sums) noexcept nogil
     void lfmm2_add_wide(const uint64_t* words, Py_ssize_t n_snps, const double* tables, double* sums) noexcept nogil
+    void lfmm2_add_missing(const uint64_t* masks, Py_ssize_t n_snps, const double* tables, double* sums) noexcept nogil
     void lfmm2_add_rows(const double* rows, const uint16_t* listed, int n_listed, double* sums) noexcept nogil
     bint lfmm2_has_wide() noexcept nogil
     int lfmm2_use_registers(int level) noexcept nogil
@@ -296,8 +297,8 @@ cdef void cross_products_of_tile(
     cdef double* sums = tables + 2 * PANEL * LFMM2_WORD * LFMM2_ENTRIES
     cdef double* missing = sums + tile * m_padded
     cdef uint64_t* words = <uint64_t*> (missing + tile * m_padded)
-    cdef uint64_t* missing_words = words + LFMM2_SPAN * stride
-    cdef int64_t* slots = <int64_t*> (missing_words + LFMM2_SPAN * stride)
+    cdef uint64_t* masks = words + LFMM2_SPAN * stride
+    cdef int64_t* slots = <int64_t*> (masks + LFMM2_SPAN * stride)
     cdef Py_ssize_t s, n_dense = 0, n_slots, span, size, part
     columns = <const double*> cache_line(<double*> columns)
     for s in range(n_snps):
@@ -313,10 +314,10 @@ cdef void cross_products_of_tile(
             )
     for span in range(n_spans):
         size = min(LFMM2_SPAN_BYTES, n_bytes - span * LFMM2_SPAN_BYTES)
-        index_span(packed, n_bytes, n_snps, n_samples, span, slots, n_dense, words, missing_words, stride)
+        index_span(packed, n_bytes, n_snps, n_samples, span, slots, n_dense, words, masks, stride)
         add_span(
             columns + span * LFMM2_SPAN * LFMM2_WORD_SAMPLES * PANEL, n_padded, m_padded,
-            (size + LFMM2_WORD - 1) // LFMM2_WORD, tile, n_snps, n_dense, words, missing_words, stride,
+            (size + LFMM2_WORD - 1) // LFMM2_WORD, tile, n_snps, n_dense, words, masks, stride,
             tables, sums, missing,
         )
     for s in range(n_snps):
@@ -337,9 +338,9 @@ cdef inline const uint8_t* copy_end(
 
 cdef void index_span(
     const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_snps, Py_ssize_t n_samples, Py_ssize_t span,
-    const int64_t* slots, Py_ssize_t n_dense, uint64_t* words, uint64_t* missing_words, Py_ssize_t stride,
+    const int64_t* slots, Py_ssize_t n_dense, uint64_t* words, uint64_t* masks, Py_ssize_t stride,
 ) noexcept nogil:
-    """Write the words of all SNPs over a span of samples, and those of missing calls where these are many."""
+    """Write the words of all SNPs over a span of samples, and the masks of missing calls where these are many."""
     cdef Py_ssize_t first = span * LFMM2_SPAN_BYTES, size = min(LFMM2_SPAN_BYTES, n_bytes - first), s, word
     cdef const uint8_t* bytes
     cdef uint8_t copy[64]
@@ -354,7 +355,7 @@ cdef void index_span(
         lfmm2_write_index(bytes, words + s, stride)
         if 0 <= slots[s] < n_dense:
             for word in range(LFMM2_SPAN):
-                missing_words[word * stride + slots[s]] = lfmm2_missing_index(
+                masks[word * stride + slots[s]] = lfmm2_missing_mask(
                     lfmm2_missing(lfmm2_genotypes(bytes + LFMM2_WORD * word))
                 )
 
@@ -388,7 +389,7 @@ cdef void add_listed(
 
 cdef void add_span(
     const double* rows, Py_ssize_t n_padded, Py_ssize_t m_padded, Py_ssize_t n_words, Py_ssize_t tile,
-    Py_ssize_t n_snps, Py_ssize_t n_dense, const uint64_t* words, const uint64_t* missing_words, Py_ssize_t stride,
+    Py_ssize_t n_snps, Py_ssize_t n_dense, const uint64_t* words, const uint64_t* masks, Py_ssize_t stride,
     double* tables, double* sums, double* missing,
 ) noexcept nogil:
     """Add the entries of all SNPs over a span of samples, whose rows of the first panel are `rows`."""
@@ -407,5 +408,5 @@ cdef void add_span(
         return
     for panel in range(m_padded // PANEL):
         for word in range(n_words):
-            lfmm2_fill_missing(rows + panel * next + word * step, tables)
-            lfmm2_add_four(missing_words + word * stride, n_dense, tables, missing + panel * tile * PANEL)
+            lfmm2_fill_missing(rows + panel * next + word * step, next, tables)
+            lfmm2_add_missing(masks + word * stride, n_dense, tables, missing + panel * tile * PANEL)
