@@ -45,7 +45,7 @@ class Kernels:
         m, tile, chunk = self.W.shape[1], self.tiling.tile_snps, self.tiling.chunk_samples
         # Filled, because the first use of memory takes time.
         self.work_of_dgemm = np.ones((1, _core.workspace_size(tile, chunk, m)))
-        self.work = np.ones((1, _products.workspace_size(m)))
+        self.work = np.ones((1, _products.workspace_size(n_samples, m)))
         self.products_of_dgemm, self.products = np.ones((2, n_snps, m))
 
     def dgemm(self):

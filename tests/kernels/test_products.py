@@ -64,7 +64,7 @@ def cross_products(packed: Packed, W: Floats, coding: int = 0, n_threads: int = 
     """Counts and products; workspaces and outputs begin with rubbish."""
     n_samples, m = W.shape
     counts, products = np.full((len(packed), 4), -7), np.full((len(packed), m), np.nan)
-    work = np.full((n_threads, _products.workspace_size(m)), np.nan)
+    work = np.full((n_threads, _products.workspace_size(*W.shape)), np.nan)
     _products.cross_products(packed, n_samples, coding, columns_of(W), counts, products, work, n_threads)
     return counts, products
 
@@ -104,7 +104,7 @@ def test_products_agree_with_numpy_for_any_number_of_columns(m: int) -> None:
     assert_close(cross_products(pack(dosage), W)[1], dosage, W)
 
 
-@pytest.mark.parametrize("n_snps", [1, 2, 7, 8, 255, 256, 257, 1023, 1024, 1025, 2600])
+@pytest.mark.parametrize("n_snps", [1, 2, 7, 8, 127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 2600])
 def test_products_agree_with_numpy_for_any_number_of_snps(n_snps: int) -> None:
     dosage = draw(70, n_snps, 0.02)
     W = np.random.default_rng(1).standard_normal((70, 9))
@@ -239,7 +239,7 @@ def arguments() -> dict[str, Any]:
     return {
         "packed": pack(draw(9, 5)), "n_samples": 9, "coding": 0, "columns": columns_of(np.ones((9, 2))),
         "counts_out": np.full((5, 4), 7), "products_out": np.full((5, 2), 7.0),
-        "work": np.empty((1, _products.workspace_size(2))),
+        "work": np.empty((1, _products.workspace_size(9, 2))),
     }  # fmt: skip
 
 

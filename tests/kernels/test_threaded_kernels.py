@@ -52,7 +52,7 @@ def products_by_tables(packed: Packed, W: Floats, n_threads: int) -> Floats:
     columns = np.empty(_products.columns_size(*W.shape))
     _products.arrange_columns(W, columns)
     counts, products = np.full((len(packed), 4), -1), np.full((len(packed), W.shape[1]), np.nan)
-    work = np.full((n_threads, _products.workspace_size(W.shape[1])), np.nan)
+    work = np.full((n_threads, _products.workspace_size(*W.shape)), np.nan)
     _products.cross_products(packed, N_SAMPLES, 0, columns, counts, products, work, n_threads)
     return products
 
@@ -79,7 +79,7 @@ def test_gram_adds_large_panels_in_the_same_order_on_any_threads(n_threads: int)
     np.testing.assert_array_equal(gram(packed, n_threads), gram(packed, 1))
 
 
-# a tile has at least 256 SNPs, so that 90 would be one thread's
+# a tile has at least 128 SNPs, so that 90 would be one thread's
 @pytest.mark.parametrize("n_threads", [2, 3, 8])
 def test_tables_give_the_same_products_on_any_threads(n_threads: int) -> None:
     packed, W = np.vstack([random_packed(seed) for seed in range(20)]), random_columns(9)

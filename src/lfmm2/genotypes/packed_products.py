@@ -20,16 +20,16 @@ class PackedProducts:
     """
 
     def __init__(self, W: Floats, n_threads: int) -> None:
-        self._n_samples, m = W.shape
+        self._n_samples = len(W)
         self._n_threads = n_threads
-        self._columns = np.empty(_products.columns_size(self._n_samples, m))
+        self._columns = np.empty(_products.columns_size(*W.shape))
         _products.arrange_columns(W, self._columns)
-        self._work = np.empty((n_threads, _products.workspace_size(m)))
+        self._work = np.empty((n_threads, _products.workspace_size(*W.shape)))
 
     @staticmethod
     def n_bytes(n_samples: int, m: int, n_threads: int) -> int:
         """Return the bytes that are held for m columns."""
-        return doubles((_products.columns_size(n_samples, m),), (n_threads, _products.workspace_size(m)))
+        return doubles((_products.columns_size(n_samples, m),), (n_threads, _products.workspace_size(n_samples, m)))
 
     def multiply(self, packed: Packed, coding: int, counts_out: Ints, products_out: Floats) -> None:
         """Count the genotypes of each SNP, (n_snps_block, 4), and compute its products, (n_snps_block, m)."""

@@ -67,9 +67,11 @@ cdef enum:
     # Most and fewest SNPs of a tile. A table takes as long to write as it takes some 80 SNPs to read it, so fewer are
     # slow; with more, the sums of a panel (64 bytes a SNP) and the words (64 bytes a SNP) leave the L2 cache.
     MOST_TILE_SNPS = 1024
-    FEWEST_TILE_SNPS = 256
-    # Most sums of a tile, 1 MiB, as long as it has more than the fewest SNPs.
-    TILE_SUMS = 131_072
+    FEWEST_TILE_SNPS = 128
+    # Most sums of a tile, 256 KiB, as long as it has more than the fewest SNPs.
+    TILE_SUMS = 32_768
+    # Most sums of a tile for each sample: with few samples, a thread takes little memory.
+    SAMPLE_SUMS = 64
     # Words between the words of two registers beyond those of the SNPs, so that they are not a power of two apart.
     SPARE_WORDS = 8
     # One call in so many is missing where tables of missing calls become faster than lists of them.
@@ -85,10 +87,11 @@ cdef inline Py_ssize_t round_up(Py_ssize_t size, Py_ssize_t step) noexcept nogil
     return (size + step - 1) // step * step
 
 
-cdef inline Py_ssize_t largest_tile(Py_ssize_t m) noexcept nogil:
-    """Return the most SNPs of a tile with m columns, a multiple of 8."""
-    cdef Py_ssize_t most = TILE_SUMS // round_up(max(m, 1), PANEL) // 8 * 8
-    return max(FEWEST_TILE_SNPS, min(MOST_TILE_SNPS, most))
+cdef inline Py_ssize_t largest_tile(Py_ssize_t n_samples, Py_ssize_t m) noexcept nogil:
+    """Return the most SNPs of a tile, a multiple of 8."""
+    cdef Py_ssize_t n_sums = min(<Py_ssize_t> TILE_SUMS, SAMPLE_SUMS * min(n_samples, <Py_ssize_t> TILE_SUMS))
+    cdef Py_ssize_t most = n_sums // round_up(max(m, 1), PANEL) // 8 * 8
+    return max(<Py_ssize_t> FEWEST_TILE_SNPS, min(<Py_ssize_t> MOST_TILE_SNPS, most))
 
 
 cdef inline double* cache_line(double* work) noexcept nogil:
@@ -101,9 +104,9 @@ def columns_size(Py_ssize_t n_samples, Py_ssize_t m):
     return (round_up(n_samples, LFMM2_WORD_SAMPLES) + 1) * round_up(m, PANEL) + CACHE_LINE
 
 
-def workspace_size(Py_ssize_t m):
-    """Return the doubles of workspace that one thread needs for m columns."""
-    cdef Py_ssize_t tile = largest_tile(m)
+def workspace_size(Py_ssize_t n_samples, Py_ssize_t m):
+    """Return the doubles of workspace that one thread needs for m columns of n_samples."""
+    cdef Py_ssize_t tile = largest_tile(n_samples, m)
     return (
         2 * PANEL * LFMM2_WORD * LFMM2_ENTRIES
         + 2 * tile * round_up(m, PANEL)
@@ -155,7 +158,7 @@ def cross_products(
     const double[::1] columns,         # IN, from `arrange_columns`
     int64_t[:, ::1] counts_out,        # OUT (n_snps_block, 4)
     double[:, ::1] products_out,       # OUT (n_snps_block, m)
-    double[:, ::1] work,               # WORK (n_threads, workspace_size(m))
+    double[:, ::1] work,               # WORK (n_threads, workspace_size(n_samples, m))
     int n_threads=1,
 ):
     """Compute the cross-products Y_b W of every SNP of the block with the columns of W, and count its genotypes.
@@ -171,7 +174,7 @@ def cross_products(
         Overwritten; codes 00, 01, 10, 11.
     products_out : ndarray of shape (n_snps_block, m), float64, C-contiguous
         Overwritten; exactly 0 where all calls are alike. Each row is written by one thread.
-    work : ndarray of shape (>= n_threads, >= workspace_size(m)), float64
+    work : ndarray of shape (>= n_threads, >= workspace_size(n_samples, m)), float64
         Overwritten.
     n_threads : int
 
@@ -187,7 +190,7 @@ def cross_products(
     of up to 1024 SNPs (64 KiB each) are read and written in turn.
     """
     cdef Py_ssize_t n_snps = packed.shape[0], n_bytes = packed.shape[1], m = products_out.shape[1]
-    cdef Py_ssize_t most = largest_tile(m), n_tiles, tile, t, first
+    cdef Py_ssize_t most = largest_tile(n_samples, m), n_tiles, tile, t, first
     if n_threads < 1:
         raise ValueError(f"n_threads is {n_threads}; at least one is needed")
     if n_samples < 1 or n_bytes != (n_samples + 3) // 4:
@@ -198,8 +201,8 @@ def cross_products(
         raise ValueError(f"products_out must have shape ({n_snps}, >= 1)")
     if columns.shape[0] != columns_size(n_samples, m):
         raise ValueError(f"columns must have {columns_size(n_samples, m)} entries")
-    if work.shape[0] < n_threads or work.shape[1] < workspace_size(m):
-        raise ValueError(f"work must have shape (>= {n_threads}, >= {workspace_size(m)})")
+    if work.shape[0] < n_threads or work.shape[1] < workspace_size(n_samples, m):
+        raise ValueError(f"work must have shape (>= {n_threads}, >= {workspace_size(n_samples, m)})")
     if n_snps == 0:
         return
     # As many tiles for each thread as for any other.
@@ -314,7 +317,7 @@ cdef void cross_products_of_tile(
             )
     for span in range(n_spans):
         size = min(LFMM2_SPAN_BYTES, n_bytes - span * LFMM2_SPAN_BYTES)
-        index_span(packed, n_bytes, n_snps, n_samples, span, slots, n_dense, words, masks, stride)
+        index_span(packed, n_bytes, n_snps, span, slots, n_dense, words, masks, stride)
         add_span(
             columns + span * LFMM2_SPAN * LFMM2_WORD_SAMPLES * PANEL, n_padded, m_padded,
             (size + LFMM2_WORD - 1) // LFMM2_WORD, tile, n_snps, n_dense, words, masks, stride,
@@ -326,19 +329,9 @@ cdef void cross_products_of_tile(
         )
 
 
-cdef inline const uint8_t* copy_end(
-    const uint8_t* bytes, Py_ssize_t size, Py_ssize_t n_samples, uint8_t* copy
-) noexcept nogil:
-    """Copy the last bytes of a SNP to where zeros follow them, with pad bits zero, and return the copy."""
-    memcpy(copy, bytes, size)
-    if n_samples & 3:
-        copy[size - 1] &= (1 << 2 * (n_samples & 3)) - 1
-    return copy
-
-
 cdef void index_span(
-    const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_snps, Py_ssize_t n_samples, Py_ssize_t span,
-    const int64_t* slots, Py_ssize_t n_dense, uint64_t* words, uint64_t* masks, Py_ssize_t stride,
+    const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_snps, Py_ssize_t span, const int64_t* slots,
+    Py_ssize_t n_dense, uint64_t* words, uint64_t* masks, Py_ssize_t stride,
 ) noexcept nogil:
     """Write the words of all SNPs over a span of samples, and the masks of missing calls where these are many."""
     cdef Py_ssize_t first = span * LFMM2_SPAN_BYTES, size = min(LFMM2_SPAN_BYTES, n_bytes - first), s, word
@@ -349,7 +342,9 @@ cdef void index_span(
     for s in range(n_snps):
         bytes = packed + s * n_bytes + first
         if is_last:
-            bytes = copy_end(bytes, size, n_samples, copy)
+            # Zeros follow it; pad bits meet rows of zeros.
+            memcpy(copy, bytes, size)
+            bytes = copy
         else:
             LFMM2_PREFETCH(bytes + LFMM2_SPAN_BYTES)
         lfmm2_write_index(bytes, words + s, stride)
@@ -379,7 +374,8 @@ cdef void add_listed(
             continue
         bytes = packed + s * n_bytes + first
         if first + size == n_bytes:
-            bytes = copy_end(bytes, size, n_samples, copy)
+            memcpy(copy, bytes, size)
+            bytes = copy
         n_listed = lfmm2_list_missing(bytes, <int> ((size + LFMM2_WORD - 1) // LFMM2_WORD), listed)
         for panel in range(m_padded // PANEL):
             lfmm2_add_rows(
