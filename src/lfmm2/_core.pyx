@@ -594,6 +594,8 @@ def cross_products(
 ):
     """Compute the cross-products Y_b W of every SNP of the block with the columns of W, and count its genotypes.
 
+    By decoded tiles and dgemm. Passes use `lfmm2.kernels._products`, which is faster; this is what it is compared with.
+
     Parameters
     ----------
     packed : ndarray of shape (n_snps_block, ceil(n_samples / 4)), uint8, C-contiguous

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lfmm2 import _core
+from lfmm2.kernels import _products
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -47,6 +48,15 @@ def cross_products(packed: Packed, W: Floats, n_threads: int) -> Floats:
     return products
 
 
+def products_by_tables(packed: Packed, W: Floats, n_threads: int) -> Floats:
+    columns = np.empty(_products.columns_size(*W.shape))
+    _products.arrange_columns(W, columns)
+    counts, products = np.full((len(packed), 4), -1), np.full((len(packed), W.shape[1]), np.nan)
+    work = np.full((n_threads, _products.workspace_size(*W.shape)), np.nan)
+    _products.cross_products(packed, N_SAMPLES, 0, columns, counts, products, work, n_threads)
+    return products
+
+
 def gram(packed: Packed, n_threads: int) -> Floats:
     n_samples = 4 * packed.shape[1]
     C = np.zeros((n_samples, n_samples), order="F")
@@ -69,13 +79,23 @@ def test_gram_adds_large_panels_in_the_same_order_on_any_threads(n_threads: int)
     np.testing.assert_array_equal(gram(packed, n_threads), gram(packed, 1))
 
 
+# a tile has at least 128 SNPs, so that 90 would be one thread's
+@pytest.mark.parametrize("n_threads", [2, 3, 8])
+def test_tables_give_the_same_products_on_any_threads(n_threads: int) -> None:
+    packed, W = np.vstack([random_packed(seed) for seed in range(20)]), random_columns(9)
+    np.testing.assert_array_equal(products_by_tables(packed, W, n_threads), products_by_tables(packed, W, 1))
+
+
 def test_kernels_run_side_by_side_in_threads_of_python() -> None:
     blocks = [random_packed(seed) for seed in range(6)]
     S = random_columns(3)
 
     def products(block: Packed, n_threads: int) -> list[Floats]:
         narrow = np.ascontiguousarray(block[:, :11])
-        return [gram_product(block, S, n_threads), cross_products(block, S, n_threads), gram(narrow, n_threads)]
+        return [
+            gram_product(block, S, n_threads), cross_products(block, S, n_threads), gram(narrow, n_threads),
+            products_by_tables(block, S, n_threads),
+        ]  # fmt: skip
 
     expected = [products(block, 1) for block in blocks]
     with ThreadPoolExecutor(3) as pool:

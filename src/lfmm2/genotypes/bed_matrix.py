@@ -12,7 +12,7 @@ from lfmm2 import _core
 from lfmm2._typing import Floats, Ints, Packed
 from lfmm2.errors import MalformedInputError, ReadError, UsageError
 from lfmm2.genotypes import segments
-from lfmm2.genotypes.engine import Engine, Tiling, plan_tall_tiling, plan_tiling
+from lfmm2.genotypes.engine import GROUP_SNPS, Engine, Tiling, plan_tall_tiling, plan_tiling
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize, PackedFill
 from lfmm2.genotypes.matrix import (
@@ -26,6 +26,7 @@ from lfmm2.genotypes.matrix import (
 )
 from lfmm2.genotypes.missing_calls import MissingCounter
 from lfmm2.genotypes.packed_bed import PackedReader
+from lfmm2.genotypes.packed_products import PackedProducts
 from lfmm2.genotypes.segments import (
     ALL_SNPS,
     NO_KEEPER,
@@ -258,9 +259,9 @@ class BedMatrix:
         """
         n, m = self.n_samples, padded_columns(n_columns)
         own = Footprint(
-            doubles(self._tile_work_shape(m), (2 * n, m)),
+            PackedProducts.n_bytes(n, m, self.engine.n_threads) + doubles((n, m)),
             self._buffer_bytes() + doubles((2 * m + 24,)),
-            plan_tiling(n, m).group_snps,
+            GROUP_SNPS,
         )
         own += MissingCounter.footprint(n, self.engine.n_threads)
         return own if fill is None else own + fill.footprint(n, m, self.engine.n_threads)
@@ -391,21 +392,18 @@ class BedMatrix:
     def cross_products(
         self, W: Floats, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[CrossProducts]:
-        """Yield Yᵀ W by blocks; 2 n m flops per SNP, and those of `fill` for its missing calls; one pass."""
+        """Yield Yᵀ W by blocks; n m / 4 additions per SNP, and those of missing calls and of `fill`; one pass."""
         W, n_columns = _padded(W), W.shape[1]
         n, m = W.shape
-        tiling = plan_tiling(n, m)
         n_threads = self.engine.n_threads
-        work = np.empty(self._tile_work_shape(m))
+        multiplier = PackedProducts(W, n_threads)
         filler = None if fill is None else PackedFill(fill, W, n_threads)
         counter = MissingCounter(n, n_threads)
         footprint = self.footprint_of_cross_products(n_columns, None if filler is None else filler.size)
         for first, packed in self._blocks(label, snps.within(self.n_snps, RESTART_SNPS), footprint):
             counts = np.empty((len(packed), 4), np.int64)
             products = np.empty((len(packed), m))
-            _core.cross_products(
-                packed, n, self._coding, W, counts, products, tiling.tile_snps, tiling.chunk_samples, work, n_threads
-            )  # fmt: skip
+            multiplier.multiply(packed, self._coding, counts, products)
             block = self._describe(first, packed, counts, products[:, :n_columns], counter)
             yield block if filler is None else self._fill(filler, block, packed, counts, products)
 

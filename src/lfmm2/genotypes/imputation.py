@@ -13,11 +13,10 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from lfmm2 import _core
 from lfmm2._typing import Floats, Ints, Packed
 from lfmm2.errors import UsageError
-from lfmm2.genotypes.engine import plan_tiling
 from lfmm2.genotypes.footprint import Footprint, doubles
+from lfmm2.genotypes.packed_products import PackedProducts
 from lfmm2.kernels import _impute
 
 # Columns of the squared errors, in dosage, with which the held-out call of each SNP is predicted by the mean and by the
@@ -226,15 +225,11 @@ class FillSize:
     def shapes(self, n_samples: int, m: int, n_threads: int) -> dict[str, tuple[int, int]]:
         """Return the shapes of the arrays that filling works with, in a pass with m columns."""
         padded = int(_impute.padded_rank(self.rank))
-        tiling = plan_tiling(n_samples, padded)
-        tile = int(_core.workspace_size(tiling.tile_snps, tiling.chunk_samples, padded))
         return {
             "rows": (n_samples, padded + m),
             "work": (n_threads, int(_impute.workspace_size(n_samples, self.rank))),
             "positions": (n_threads, n_samples + 1),
             "to_basis": (m if self.spanned else padded, padded),
-            "basis": (0 if self.spanned else n_samples, padded),
-            "tile_work": (0 if self.spanned else n_threads, tile),
         }
 
     def footprint(self, n_samples: int, m: int, n_threads: int) -> Footprint:
@@ -242,10 +237,14 @@ class FillSize:
         shapes = self.shapes(n_samples, m, n_threads)
         n_integers = prod(shapes.pop("positions"))
         padded = shapes["to_basis"][1]
+        # A pass whose columns do not span the basis multiplies each block with the basis too.
+        held = (
+            0 if self.spanned else doubles((n_samples, padded)) + PackedProducts.n_bytes(n_samples, padded, n_threads)
+        )
         # For each SNP: results of this block and of the last one, and random numbers with their temporaries.
         n_numbers = 2 * (padded + N_COLUMNS + 1) + 4
         n_numbers += (0 if self.spanned else padded + 4) + self.keeps_means * m
-        return Footprint(doubles(*shapes.values(), shapes["rows"]) + 4 * n_integers, 8 * n_numbers)
+        return Footprint(held + doubles(*shapes.values(), shapes["rows"]) + 4 * n_integers, 8 * n_numbers)
 
 
 class PackedFill:
@@ -286,22 +285,17 @@ class PackedFill:
         self._work = np.empty(shapes["work"])
         self._positions = np.empty(shapes["positions"], np.int32)
         # If W does not span the basis, each block is multiplied with the basis too.
-        self._basis = basis if T is None else None
+        self._by_basis = PackedProducts(basis, n_threads) if T is None else None
         self._to_basis = np.zeros(shapes["to_basis"])
         self._to_basis[: r if T is None else len(T), :r] = np.diag(np.arange(r) > 0) if T is None else T
-        self._tiling = plan_tiling(n, padded)
-        self._tile_work = np.empty(shapes["tile_work"])
 
     def apply(self, first_snp: int, packed: Packed, coding: int, counts: Ints, products: Floats) -> FilledBlock:
         """Fill one block, and overwrite `products` of SNPs with missing calls by those of the filled SNPs."""
         b, n = len(packed), len(self._rows)
         z = products
-        if self._basis is not None:
-            z = np.empty((b, self._basis.shape[1]))
-            _core.cross_products(
-                packed, n, coding, self._basis, np.empty((b, 4), np.int64), z, self._tiling.tile_snps,
-                self._tiling.chunk_samples, self._tile_work, self.n_threads,
-            )  # fmt: skip
+        if self._by_basis is not None:
+            z = np.empty((b, self._to_basis.shape[1]))
+            self._by_basis.multiply(packed, coding, np.empty((b, 4), np.int64), z)
         filled = FilledBlock(np.empty((b, self._to_basis.shape[1])), np.empty(b), np.empty((b, N_COLUMNS)))
         _impute.fill_block(
             packed, n, coding, counts, self._rows, self.fill.rank, z, self._to_basis,
