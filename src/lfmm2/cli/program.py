@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import signal
 import sys
 import warnings
@@ -15,6 +16,7 @@ import click
 from lfmm2.cli._interrupt import end_within, say_nothing
 from lfmm2.cli.hints import find_hint
 from lfmm2.cli.option_command import OptionCommand, adapt_option
+from lfmm2.cli.own_process import defer_packages, let_threads_sleep
 from lfmm2.cli.result_commands import hits, offset, report, verify
 from lfmm2.cli.run_command import run
 from lfmm2.cli.terminal import give_up_output, occupy_standard_streams, say, whisper
@@ -155,6 +157,16 @@ def _catch_signals() -> None:
         signal.signal(number, _stop)
     sys.unraisablehook = _ignore_stopped
     end_within(GRACE_SECONDS, caught)
+
+
+def start() -> None:
+    """Run the command line in a process of its own, and exit."""
+    defer_packages()
+    let_threads_sleep()
+    try:
+        main()
+    finally:
+        gc.freeze()  # The end of the process frees everything at once.
 
 
 def main(argv: list[str] | None = None) -> None:
