@@ -27,6 +27,7 @@ FLOORS = (
     "_typing",
     "_version",
     "_lazy",
+    "_lapack",
     "_core",
     "kernels",
     "process",

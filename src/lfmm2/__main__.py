@@ -1,5 +1,5 @@
 """``python -m lfmm2`` is the command line."""
 
-from lfmm2.cli import main
+from lfmm2.cli import start
 
-main()
+start()

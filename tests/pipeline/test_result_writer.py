@@ -16,7 +16,7 @@ import lfmm2
 from lfmm2.files.seals import read_record
 from lfmm2.pipeline import result_writer
 from lfmm2.pipeline.result_files import OutputOptions, ResultFiles
-from lfmm2.pipeline.result_writer import ResultWriter
+from lfmm2.pipeline.result_writer import ResultWriter, Table
 from lfmm2.process.progress import Progress
 from lfmm2.simulation import Simulation, simulate
 
@@ -32,8 +32,9 @@ def writer(tmp_path: Path) -> Iterator[ResultWriter]:
     files = ResultFiles(OutputOptions(tmp_path / "r", "tsv"), ("x",), np.ones((3, 1)), ["scree", "prune"], [])
     unused: Any = None
     store: Any = SimpleNamespace(n_snps=2)
+    plan: Any = SimpleNamespace(n_writers=2)
     with files.begin({"K": 1}) as (_, publication):
-        yield ResultWriter(files, publication, store, unused, unused, True, unused, Progress())
+        yield ResultWriter(files, publication, store, unused, unused, True, plan, Progress())
 
 
 def text_of(writer: ResultWriter, name: str) -> str:
@@ -67,11 +68,11 @@ def test_output_that_is_finished_is_not_written_again(writer: ResultWriter) -> N
     schema = pa.schema([("a", pa.int64())])
     writer.write_ids("prune", [pa.array(["rs1"])])
     writer.write_small({"scree": pa.table({"AXIS": [1]})})
-    writer._write_table("x", schema, lambda: [pa.table({"a": [1, 2]})])
+    writer._write_each([Table("x", schema, lambda: [pa.table({"a": [1, 2]})])])
     before = {name: text_of(writer, name) for name in ("prune", "scree", "x")}
     writer.write_ids("prune", never())
     writer.write_small({"scree": pa.table({"AXIS": [2]})})
-    writer._write_table("x", schema, never)
+    writer._write_each([Table("x", schema, never)])
     assert {name: text_of(writer, name) for name in before} == before
 
 
@@ -94,7 +95,7 @@ def test_table_that_fails_ends_its_progress_and_leaves_nothing(writer: ResultWri
 
     object.__setattr__(writer, "progress", Recorder())
     with pytest.raises(lfmm2.ReadError):
-        writer._write_table("x", pa.schema([("a", pa.int64())]), broken)
+        writer._write_each([Table("x", pa.schema([("a", pa.int64())]), broken)])
     assert events == ["writing x, 2 SNPs", "1", "end"]
     assert not writer.publication.is_finished("x")
     assert {path.name for path in writer.publication.scratch_folder.iterdir()} == {"lock", "run.json"}
@@ -108,6 +109,38 @@ def test_record_lists_every_other_file_with_its_size_and_sum(data: Simulation, t
     assert read_record(tmp_path / "r.lfmm2.json")["files"] == {
         name: {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()} for name, raw in others.items()
     }
+
+
+@pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")
+@pytest.mark.parametrize("format", ["parquet", "tsv.gz"])
+def test_number_of_tables_written_at_once_changes_no_byte(
+    data: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    files = []
+    for n_writers in (1, 4):
+        monkeypatch.setattr("lfmm2.pipeline.plan.MOST_WRITERS", n_writers)
+        lfmm2.run(
+            None, data.bed, data.env, 2, out=tmp_path / "r", loadings=True, format=format, overwrite=True, n_threads=4
+        )
+        files.append({path.name: path.read_bytes() for path in tmp_path.glob(f"r.*.{format}")})
+    assert len(files[0]) == 4
+    assert files[0] == files[1]
+
+
+def test_second_table_that_fails_leaves_the_first(writer: ResultWriter) -> None:
+    schema = pa.schema([("a", pa.int64())])
+    writer.files.paths["y"] = writer.files.paths["x"].with_name("r.y.tsv")
+
+    def broken() -> Iterator[pa.Table]:
+        yield pa.table({"a": [1]})
+        raise lfmm2.WriteError("No space left on device")
+
+    publication = writer.files._publication(writer.publication._folder)
+    object.__setattr__(writer, "publication", publication)
+    with pytest.raises(lfmm2.WriteError):
+        writer._write_each([Table("x", schema, lambda: [pa.table({"a": [1, 2]})]), Table("y", schema, broken)])
+    assert text_of(writer, "x") == "a\n1\n2\n"
+    assert not publication.is_finished("y")
 
 
 @pytest.mark.filterwarnings("ignore::lfmm2.errors.CalibrationWarning")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import gc
 import signal
 import sys
 import warnings
@@ -17,6 +17,7 @@ from lfmm2.cli._interrupt import end_within, say_nothing
 from lfmm2.cli.convert_command import convert
 from lfmm2.cli.hints import find_hint
 from lfmm2.cli.option_command import OptionCommand, adapt_option
+from lfmm2.cli.own_process import defer_packages, let_threads_sleep
 from lfmm2.cli.result_commands import hits, offset, report, verify
 from lfmm2.cli.run_command import run
 from lfmm2.cli.terminal import give_up_output, occupy_standard_streams, say, whisper
@@ -159,9 +160,18 @@ def _catch_signals() -> None:
     end_within(GRACE_SECONDS, caught)
 
 
+def start() -> None:
+    """Run the command line in a process of its own, and exit."""
+    defer_packages()
+    try:
+        main()
+    finally:
+        gc.freeze()  # The end of the process frees everything at once.
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the code of the error class."""
-    _let_waiting_threads_sleep()
+    let_threads_sleep()
     occupy_standard_streams()
     warnings.simplefilter("always", LfmmWarning)
     warnings.showwarning = _print_warning
@@ -182,16 +192,6 @@ def main(argv: list[str] | None = None) -> None:
         give_up_output()
         code = code or WriteError.exit_code
     sys.exit(code)
-
-
-def _let_waiting_threads_sleep() -> None:
-    """Ask OpenMP for threads that sleep while they wait, unless the user has asked for something else.
-
-    Threads that spin take processor time from other programs, and from the thread that they wait for. OpenMP reads the
-    variable when it is loaded, so it is too late once the kernels are; another program's process is left as it is.
-    """
-    if "lfmm2._core" not in sys.modules:
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _run_command(arguments: list[str], debug: bool) -> int:

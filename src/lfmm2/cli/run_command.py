@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from lfmm2.cli.option_command import OptionCommand
+from lfmm2.cli.own_process import resting_collector
 from lfmm2.cli.terminal import say, whisper
 from lfmm2.pipeline.options import TABLE
 
@@ -26,10 +27,11 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     Example: lfmm2 run --bed plants.bed --env climate.csv -K 5 --out results
              lfmm2 run --vcf plants.vcf.gz --env climate.csv -K 5 --out results
     """
-    from lfmm2._words import aligned
-    from lfmm2.pipeline import RunOptions, execute_run, prepare_run
-    from lfmm2.results import open_record, result_lines
-    from lfmm2.statistics import sweep_lines
+    with resting_collector():
+        from lfmm2._words import aligned
+        from lfmm2.pipeline import RunOptions, execute_run, prepare_run
+        from lfmm2.results import open_record, result_lines
+        from lfmm2.statistics import sweep_lines
 
     arguments |= {"out": out, "overwrite": overwrite, "resume": resume, "progress": True}
     arguments["memory"] = _add_unit(arguments["memory"])

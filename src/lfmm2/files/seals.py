@@ -12,6 +12,8 @@ from lfmm2._words import with_spaces
 from lfmm2.errors import MalformedInputError, ReadError
 
 _SEAL = "sha256"
+# End of the text of an object that has entries.
+_END = b"\n}\n"
 # Exceptions that come from reading text that is no sealed JSON.
 _NOT_SEALED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
@@ -38,7 +40,7 @@ def matches(path: Path, stamp: dict[str, Any]) -> bool:
 
 def seal_json(entries: dict[str, Any]) -> bytes:
     """Return entries as UTF-8 JSON whose last entry is the SHA-256 of the text without it."""
-    return _as_text(entries | {_SEAL: hashlib.sha256(_as_text(entries)).hexdigest()})
+    return _sealed(_as_text(entries))
 
 
 def _as_text(entries: dict[str, Any]) -> bytes:
@@ -46,6 +48,12 @@ def _as_text(entries: dict[str, Any]) -> bytes:
     text = json.dumps(entries, indent=2, allow_nan=False, ensure_ascii=False, default=str) + "\n"
     # Names of files may hold bytes that are no UTF-8.
     return text.encode(errors="backslashreplace")
+
+
+def _sealed(text: bytes) -> bytes:
+    """Return the text of `_as_text` with its SHA-256 as a further entry, which is the same as encoding all again."""
+    begin = text.removesuffix(_END) + b"," if text.endswith(_END) else b"{"  # No entry: the text is {}.
+    return begin + f'\n  "{_SEAL}": "{hashlib.sha256(text).hexdigest()}"'.encode() + _END
 
 
 def _unseal_json(text: bytes) -> dict[str, Any] | None:
@@ -58,7 +66,9 @@ def _unseal_json(text: bytes) -> dict[str, Any] | None:
     """
     entries: dict[str, Any] = json.loads(text)
     del entries[_SEAL]
-    return entries if seal_json(entries) == text else None
+    begin, mark, _ = text.rpartition(f'\n  "{_SEAL}": '.encode())
+    without = begin.removesuffix(b",") + _END if entries else b"{}\n"
+    return entries if mark and _sealed(without) == text else None
 
 
 def read_note(path: Path) -> dict[str, Any] | None:

@@ -75,11 +75,11 @@ def check_variables(values: NDArray[np.float64], names: Sequence[str]) -> None:
 
 def _check_rank(scaled: NDArray[np.float64], names: Sequence[str]) -> None:
     """Raise DegenerateProblemError if a centred variable is a linear function of others, by QR with pivots."""
-    from scipy.linalg import qr, solve_triangular
+    from lfmm2._lapack import pivoted_qr, solve_triangular
 
     Z = scaled - scaled.mean(axis=0)
     Z /= np.linalg.norm(Z, axis=0)
-    R, pivots = qr(Z, mode="r", pivoting=True, overwrite_a=True)
+    _, R, pivots = pivoted_qr(Z)
     rank = int(np.count_nonzero(np.abs(np.diagonal(R)) > _COLLINEAR))
     if rank == len(names):
         return

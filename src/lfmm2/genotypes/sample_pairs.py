@@ -29,7 +29,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from lfmm2._typing import Floats, Ints, Packed
@@ -195,10 +194,18 @@ def _stream_codes(
 
 def _unpack(packed: Packed, n_samples: int) -> NDArray[np.uint8]:
     """Return the calls of packed SNPs, (n_snps_block, n_samples): copies of A2, or 3 for a missing call."""
-    fields = (packed[:, :, None] >> np.array([0, 2, 4, 6], np.uint8)) & 3
+    return _CALLS_OF_BYTE[packed].view(np.uint8)[:, :n_samples]
+
+
+def _list_calls_of_bytes() -> NDArray[np.uint32]:
+    """Return for each byte of a .bed its four calls, side by side in the bytes of a number."""
+    fields = (np.arange(256)[:, None] >> np.array([0, 2, 4, 6])) & 3  # (256, 4)
     # The codes of a .bed: 0 is two copies of A1, 1 missing, 2 one copy of each, 3 two copies of A2.
-    codes: NDArray[np.uint8] = np.array([0, 3, 1, 2], np.uint8)[fields.reshape(len(packed), -1)[:, :n_samples]]
-    return codes
+    calls: NDArray[np.uint8] = np.array([0, 3, 1, 2], np.uint8)[fields]
+    return calls.view(np.uint32).ravel()
+
+
+_CALLS_OF_BYTE = _list_calls_of_bytes()
 
 
 def _read_numbers(source: NumberSource, engine: Engine, samples: Ints, snps: Ints) -> Iterator[tuple[int, Floats]]:
@@ -230,8 +237,10 @@ class _Planes:
         """Add the calls of a block of SNPs, `first` of which is a multiple of 8."""
         bits = self.planes.view(np.uint8)
         places = slice(first // 8, (first + len(codes) + 7) // 8)
-        for plane, is_set in enumerate([(codes == 0) | (codes == 2), codes == 0, codes != 3]):
-            bits[:, plane, places] = np.packbits(is_set.T, axis=1, bitorder="little")
+        of_samples = np.ascontiguousarray(codes.T)  # (n_samples, n_snps_block), so that bits of a sample are neighbours
+        is_zero = of_samples == 0
+        for plane, is_set in enumerate([is_zero | (of_samples == 2), is_zero, of_samples != 3]):
+            bits[:, plane, places] = np.packbits(is_set, axis=1, bitorder="little")
         counts = np.stack([np.count_nonzero(codes == call, axis=1) for call in range(3)])  # (3, n_snps_block)
         n = counts.sum(axis=0)
         pairs = np.maximum(n * (n - 1.0), 1.0)
@@ -314,8 +323,12 @@ def _first_of_each(is_repeat: NDArray[np.bool_], first: int) -> Ints:
 
 def _number_groups(n: int, links: Ints) -> Ints:
     """Join samples by links, and number the groups of more than one sample from 1 on; 0 for all other samples."""
-    graph = scipy.sparse.coo_array((np.ones(len(links)), (links[:, 0], links[:, 1])), (n, n))
-    labels = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
+    if len(links) == 0:
+        return np.zeros(n, np.int64)
+    from scipy import sparse  # It imports much, and most runs have no links.
+
+    graph = sparse.coo_array((np.ones(len(links)), (links[:, 0], links[:, 1])), (n, n))
+    labels = sparse.csgraph.connected_components(graph, directed=False)[1]
     sizes = np.bincount(labels, minlength=n)
     firsts = np.unique(labels, return_index=True)[1]
     shared = [labels[i] for i in np.sort(firsts) if sizes[labels[i]] > 1]

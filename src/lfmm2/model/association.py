@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from lfmm2._choices import DEGREES_OF_FREEDOM, DEGREES_OF_FREEDOM_RULE
+from lfmm2._lapack import solve_triangular
 from lfmm2._typing import Floats
 from lfmm2.errors import DegenerateProblemError, UsageError
 from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, Footprint, GenotypeMatrix, SnpRange, doubles
@@ -307,7 +307,7 @@ class AssociationModel:
                 "the variables are a linear combination of the latent factors and each other; lower K or drop one"
             )
         last = slice(C.shape[1] - n_reported, None)
-        R_inverse = scipy.linalg.solve_triangular(R[last, last], np.eye(n_reported))
+        R_inverse = solve_triangular(R[last, last], np.eye(n_reported))
         self._coefficients = R_inverse.T / lengths[last]  # (d, d): beta = z_x @ this
         self._se_factor = np.linalg.norm(R_inverse, axis=1) / lengths[last]  # (d,)
         # Unit vectors along what nuisance variables and factors leave of each variable, in the coordinates of Q.

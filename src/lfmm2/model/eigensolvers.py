@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg
 
+from lfmm2 import _lapack
 from lfmm2._choices import SOLVERS, Solver
 from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
@@ -256,7 +256,7 @@ def _solve_by_lapack(
     M -= half @ QE.T
     lowest = max(0, n - n_factors - 1)
     reduced = np.array(M, order="F")
-    values, vectors = scipy.linalg.eigh(reduced, subset_by_index=[lowest, n - 1], check_finite=False, overwrite_a=True)
+    values, vectors = _lapack.eigh(reduced, lowest, overwrite=True)
     values, vectors = values[::-1], np.ascontiguousarray(vectors[:, ::-1])
     eigenvalues = _compute_all_eigenvalues(M, reduced)
     del reduced
@@ -288,10 +288,7 @@ def _compute_all_eigenvalues(M: Floats, reduced: Floats) -> Floats:
     kept = np.isclose(diagonal.sum(), np.trace(M), rtol=1e-9, atol=0) and np.isclose(
         diagonal @ diagonal + 2 * below @ below, norm, rtol=1e-9, atol=0
     )
-    if kept:
-        values = scipy.linalg.eigvalsh_tridiagonal(diagonal, below, check_finite=False, lapack_driver="sterf")
-    else:
-        values = scipy.linalg.eigvalsh(M, check_finite=False)
+    values = _lapack.eigvalsh_tridiagonal(diagonal, below) if kept else _lapack.eigh(M)[0]
     return np.ascontiguousarray(values[::-1])
 
 
@@ -315,7 +312,7 @@ def _orthonormalise(block: Floats, against: Floats | None) -> Floats:
     block = block / np.where(lengths > 0, lengths, 1.0)
     if against is not None:
         block = block - against @ (against.T @ block)
-    pivoted, triangle, _ = scipy.linalg.qr(block, mode="economic", pivoting=True, check_finite=False)
+    pivoted, triangle, _ = _lapack.pivoted_qr(block)
     independent = int((np.abs(np.diag(triangle)) > 1e-10).sum())
     Q: Floats = pivoted[:, :independent]
     if against is not None and independent:
@@ -499,7 +496,7 @@ class _RitzSpace:
 
     def ritz_pairs(self) -> tuple[Floats, Floats]:
         """Return Ritz values (m,), decreasing, and the coefficients (m, m) of their vectors in the basis."""
-        values, W = scipy.linalg.eigh(self._T)
+        values, W = _lapack.eigh(self._T)
         return values[::-1], W[:, ::-1]
 
     def errors(self, values: Floats, W: Floats) -> Floats:
@@ -545,7 +542,7 @@ def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
         A = genotypes.gram_product(ridge.project(basis), label=f"factors: pass {i + 1}").total()
         projected = ridge.project(A)
     T = basis.T @ projected
-    squares, W = scipy.linalg.eigh((T + T.T) / 2)
+    squares, W = _lapack.eigh((T + T.T) / 2)
     spectrum = estimate_spectrum(
         ridge, genotypes.n_snps, squares[::-1], basis @ W[:, ::-1], projected @ W[:, ::-1], probes, probe_images
     )

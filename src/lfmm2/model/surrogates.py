@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-import scipy.linalg
 
+from lfmm2 import _lapack
 from lfmm2._typing import Floats, Ints
 from lfmm2.genotypes import ALL_SNPS, Footprint, GenotypeMatrix, SnpRange, doubles
 from lfmm2.model.association import AssociationModel
@@ -50,11 +50,11 @@ def draw_surrogates(C: Floats, X: Floats, n_surrogates: int, seed: int, places: 
     All eigenvectors, about 9 n³ flops, and two n × n matrices beside C; with places, as many rows as there are places.
     """
     if places is None:
-        V = scipy.linalg.eigh(C, driver="evr", check_finite=False)[1]  # (n, n)
+        V = _lapack.eigh(C)[1]  # (n, n)
     else:
         indicators = np.eye(int(places.max()) + 1)[places]
         indicators /= np.sqrt(indicators.sum(axis=0))  # (n, g), orthonormal
-        V = indicators @ scipy.linalg.eigh(indicators.T @ C @ indicators, driver="evr")[1]  # (n, g)
+        V = indicators @ _lapack.eigh(indicators.T @ C @ indicators)[1]  # (n, g)
     parts = V.T @ X  # (m, d)
     rng = np.random.default_rng(seed)
     surrogates = []

@@ -20,9 +20,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
+from lfmm2._lapack import solve_triangular
 from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
 from lfmm2.genotypes import ALL_SNPS, CrossProducts, FactorFill, Footprint, GenotypeMatrix, SnpRange, doubles
@@ -123,7 +123,7 @@ class NestedTests:
         for first in self._firsts:
             E, R = np.linalg.qr(X[first:])
             above = np.zeros((first, d))
-            to_beta = scipy.linalg.solve_triangular(R, np.eye(d))  # R_k⁻¹
+            to_beta = solve_triangular(R, np.eye(d))  # R_k⁻¹
             bases.append(np.vstack([above, E]))
             directions.append(np.vstack([above, E @ (to_beta.T / np.linalg.norm(to_beta, axis=1))]))
         self._bases = np.hstack(bases)  # (rank, n_k d)

@@ -61,6 +61,11 @@ Q_VALUE_DISK_BYTES = 8
 USUAL_ID = 40
 # Surrogates of each kind where their number is left open. More take more time, fewer tell less of the tails.
 USUAL_SURROGATES = 5
+# Most tables that are written at the same time. With more a disk writes no faster.
+MOST_WRITERS = 8
+# Part of the memory budget that further tables may take while they are written. With a larger part they would leave
+# less to the blocks of the passes, because the allocator may keep the memory of these.
+WRITERS_SHARE = 4
 # Number of variables that the plan names; more names would not fit in a line.
 MOST_NAMED = 6
 
@@ -294,12 +299,20 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
         # These columns are in the rows of the store and in a copy of the rows.
         beside += Footprint(0, 2 * doubles((N_COLUMNS,)))
     own = size.tested.footprint_of_cross_products(n_columns, fill)
-    return _plan_stage(
-        own, beside, n_threads, memory, histograms + _bytes_after_tests(size, kept_bytes, n_tables, memory)
-    )
+    n_writers = _count_writers(size, kept_bytes, n_tables, n_threads, memory)
+    after = histograms + _bytes_after_tests(size, kept_bytes, n_tables, memory, n_writers)
+    return _plan_stage(own, beside, n_threads, memory, after)
 
 
-def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: int) -> int:
+def _count_writers(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, memory: int) -> int:
+    """Return how many tables to write at the same time: as many as threads, if they take a small part of the memory."""
+    n_writers = max(1, min(n_threads, n_tables, MOST_WRITERS))
+    while n_writers > 1 and _bytes_after_tests(size, kept_bytes, n_tables, memory, n_writers) > memory // WRITERS_SHARE:
+        n_writers -= 1
+    return n_writers
+
+
+def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: int, n_writers: int) -> int:
     """Return the bytes at the peak after the pass of the tests, while the sweep is summed up or tables are written."""
     summary = summary_bytes(size.n_swept, size.n_snps, BLOCK_ROWS)
     # The q-values of the joint test and of the smallest p over the variables are computed side by side.
@@ -312,8 +325,13 @@ def _bytes_after_tests(size: RunSize, kept_bytes: int, n_tables: int, memory: in
     # More files are written: the log, the record, the factors, the scree and the samples.
     widest = max(size.n_loadings, USUAL_COLUMNS + size.marginal * len(MARGINAL_COLUMNS))
     writing = writing_bytes(size.n_snps, widest, n_tables + 5, size.variant_row_bytes)
-    q_values = n_rates * q_value_bytes(size.n_snps, sorted_together(memory))
-    return size.reading_bytes + max(writing + q_values, summary)
+    of_one = q_value_bytes(size.n_snps, sorted_together(memory))
+    # Each further table has groups of rows and q-values of its own, and reads the variants.
+    of_further = (
+        writing_bytes(size.n_snps, widest, 0, size.variant_row_bytes) + of_one + stream_bytes(size.variant_bytes)
+    )
+    writing += n_rates * of_one + (n_writers - 1) * of_further
+    return size.reading_bytes + max(writing, summary)
 
 
 def _count_surrogates(size: RunSize, solver: str) -> int:
@@ -398,6 +416,8 @@ class RunPlan:
         True if the run decides by itself whether they are needed.
     beside_surrogates : Footprint
         Memory held beside the passes for surrogates.
+    n_writers : int
+        Tables that are written at the same time.
     """
 
     n_samples: int
@@ -438,12 +458,13 @@ class RunPlan:
     n_surrogates: int = 0
     may_need_surrogates: bool = False
     beside_surrogates: Footprint | None = None
+    n_writers: int = 1
 
     def for_record(self) -> dict[str, Any]:
         """Return the plan for the record of a run, without the attributes that only the engine and the stages need."""
         engine_only = {
             "held_bytes", "beside_factors", "beside_tests", "beside_surrogates", "n_store_files", "n_surrogates",
-            "may_need_surrogates",
+            "may_need_surrogates", "n_writers",
         }  # fmt: skip
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
@@ -654,6 +675,7 @@ def make_plan(
         n_surrogates=n_surrogates,
         may_need_surrogates=n_surrogates > 0 and size.surrogates == "auto",
         beside_surrogates=drawing.beside,
+        n_writers=_count_writers(size, kept, n_tables, n_threads, memory),
     )
 
 

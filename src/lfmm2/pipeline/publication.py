@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 from lfmm2.errors import OutputExistsError, ReadError, WriteError
@@ -47,6 +48,8 @@ class Publication:
         self._keys = {name: path.name.removeprefix(Path(prefix).name + ".") for name, path in targets.items()}
         self._stamps = finished_outputs(folder)
         self._verified: set[str] = set()
+        # Several threads may finish outputs at the same time.
+        self._noting = Lock()
 
     @property
     def scratch_folder(self) -> Path:
@@ -64,9 +67,10 @@ class Publication:
         output = WholeFile(self._waiting_path(name), hashed=True)
         with output as file:
             yield file
-        self._stamps[self._keys[name]] = output.stamp
-        self._verified.add(name)
-        self._folder.keep_note(PROGRESS_NOTE, self._stamps)
+        with self._noting:
+            self._stamps[self._keys[name]] = output.stamp
+            self._verified.add(name)
+            self._folder.keep_note(PROGRESS_NOTE, self._stamps)
 
     def find_finished(self, name: str) -> Path | None:
         """Return the file of a finished output, in the folder or already under its final name.

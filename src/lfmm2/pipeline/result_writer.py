@@ -18,7 +18,7 @@ from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.result_files import ResultFiles
 from lfmm2.pipeline.statistics_store import BLOCK_ROWS, StatisticsStore
-from lfmm2.process import Progress
+from lfmm2.process import Job, Progress, Report, run_jobs
 from lfmm2.results import (
     JointScores,
     RunRecord,
@@ -36,6 +36,15 @@ from lfmm2.statistics import Calibration, MagnitudeHistogram, StreamedQValues, d
 TEXT_ROWS = 16_384
 # Bytes of variants in a block above which it has fewer rows. A larger value takes more memory with long alleles.
 BLOCK_TEXT = 1 << 22
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of SNPs to write: the name of its output, its columns, and its blocks."""
+
+    name: str
+    schema: pa.Schema
+    stream: Callable[[], Iterable[pa.Table]]
 
 
 @dataclass(frozen=True)
@@ -67,14 +76,16 @@ class ResultWriter:
     progress: Progress
 
     def write_tables(self, n_factors: int) -> None:
-        """Write the tables of SNPs that are not finished yet."""
-        for j, name in enumerate(self.files.variables):
-            self._write_table(name, table_schema(self.store.columns, joint=False), partial(self._stream_statistics, j))
+        """Write the tables of SNPs that are not finished yet, several at a time; none depends on another."""
+        schema = table_schema(self.store.columns, joint=False)
+        names = self.files.variables
+        tables = [Table(name, schema, partial(self._stream_statistics, j)) for j, name in enumerate(names)]
         if "joint" in self.files.paths:
             schema = table_schema(self.store.columns, joint=True)
-            self._write_table("joint", schema, partial(self._stream_statistics, None))
+            tables.append(Table("joint", schema, partial(self._stream_statistics, None)))
         if "loadings" in self.files.paths:
-            self._write_table("loadings", loadings_schema(n_factors), self._stream_loadings)
+            tables.append(Table("loadings", loadings_schema(n_factors), self._stream_loadings))
+        self._write_each(tables)
 
     def write_small(self, small: dict[str, pa.Table]) -> None:
         """Write tables that are in memory as TSV, unless they are finished."""
@@ -108,23 +119,29 @@ class ResultWriter:
         with publication.open_output("record") as file:
             file.write(seal_json(replace(record, files=written).to_json()))
 
-    def _write_table(self, name: str, schema: pa.Schema, tables: Callable[[], Iterable[pa.Table]]) -> None:
-        """Write a table of SNPs from the blocks that `tables` streams, unless it is finished."""
+    def _write_each(self, tables: Iterable[Table]) -> None:
+        """Write tables of SNPs, unless they are finished."""
+        left = [table for table in tables if not self.publication.is_finished(table.name)]
+        jobs: list[Job] = [partial(self._write_table, table) for table in left]
+        run_jobs(
+            jobs,
+            self.plan.n_writers,
+            lambda number: self.progress.start(f"writing {left[number].name}", self.store.n_snps, 0),
+            lambda n_snps: self.progress.advance(n_snps, 0),
+            self.progress.finish,
+        )
+
+    def _write_table(self, table: Table, report: Report) -> None:
+        """Write a table of SNPs block by block, and report the SNPs of each."""
         form = self.files.options.format
-        if self.publication.is_finished(name):
-            return
-        self.progress.start(f"writing {name}", self.store.n_snps, 0)
         rows = GROUP_ROWS if form == "parquet" else TEXT_ROWS
-        try:
-            with (
-                self.publication.open_output(name) as file,
-                open_table(file, schema, form, rows) as writer,
-            ):
-                for table in tables():
-                    writer.write(table)
-                    self.progress.advance(len(table), 0)
-        finally:
-            self.progress.finish()
+        with (
+            self.publication.open_output(table.name) as file,
+            open_table(file, table.schema, form, rows) as writer,
+        ):
+            for block in table.stream():
+                writer.write(block)
+                report(len(block))
 
     def _stream_blocks(self, *stores: RowStore) -> Iterator[tuple[pa.Table, list[Floats]]]:
         """Stream the variants in blocks, each with the rows of the same SNPs in the stores."""

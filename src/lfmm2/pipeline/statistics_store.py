@@ -225,8 +225,10 @@ class StatisticsStore:
 
     def _sum_up(self, end: int) -> None:
         """Extend the checksums to the rows before `end`, which are read back from their files."""
-        for blocks in zip(*self._parts(self._n_summed, end), strict=True):
-            self._sums = [checksum(rows, before) for rows, before in zip(blocks, self._sums, strict=True)]
+        for i, store in enumerate(self._stores):
+            n_rows = max(SUM_BYTES // (8 * max(store.n_columns, 1)), 1)
+            for rows in store.part(self._n_summed, end, n_rows):
+                self._sums[i] = checksum(rows, self._sums[i])
         self._n_summed = end
 
     def _count(self, common: Floats, variables: list[Floats]) -> None:

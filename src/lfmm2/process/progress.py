@@ -7,8 +7,6 @@ import sys
 import time
 from typing import Any, TextIO
 
-from tqdm import tqdm
-
 from lfmm2._words import with_spaces
 
 # Seconds between two lines of plain progress: few enough lines for the log of a run of days.
@@ -33,10 +31,12 @@ class BarProgress(Progress):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._bar: tqdm[None] | None = None
+        self._bar: Any = None
 
     def start(self, label: str, n_snps: int, n_bytes: int) -> None:
         """Show an empty bar."""
+        from tqdm import tqdm  # Needed on a terminal alone.
+
         self._started, self._bytes = time.monotonic(), 0
         self._bar = tqdm(
             total=n_snps,

@@ -24,9 +24,9 @@ from lfmm2.results.stored_run import StoredRun
 from lfmm2.results.tables import JointScores, column_types, loadings_array, statistics_table, tested_statistic
 from lfmm2.statistics import Calibration, CalibrationSummary, Sweep, distributions
 
-# The table of a scree without axes.
-NO_AXES = pa.table(
-    {name: pa.array([], pa.float64()) for name in ("EIGENVALUE", "SHARE", "BULK_EDGE", "TW_STATISTIC", "TW_P")}
+# Columns of the table of a scree. An empty table is made where it is needed: to make one pyarrow imports pandas.
+SCREE_SCHEMA = pa.schema(
+    [(name, pa.float64()) for name in ("EIGENVALUE", "SHARE", "BULK_EDGE", "TW_STATISTIC", "TW_P")]
 )
 # Message where the joint table of a run of one variable is asked for.
 _NO_JOINT_TABLE = "a run of one variable has no joint table; its F is the square of t"
@@ -188,7 +188,7 @@ class FileSource:
             return None
         # A table without rows, of axes that could not be tested, has no columns that could be read.
         is_empty = not np.isfinite(facts.effective_snps)
-        table = NO_AXES if is_empty else self._run.small_table("scree")
+        table = SCREE_SCHEMA.empty_table() if is_empty else self._run.small_table("scree")
         return Scree.from_table(
             table, facts.n_axes, facts.effective_snps, facts.bulk_edge, facts.n_snps, facts.is_hidden
         )

@@ -31,6 +31,7 @@ from lfmm2.statistics.empirical_null import EmpiricalNull, fit_empirical_null, s
 from lfmm2.statistics.gif_error import BlockMedians
 from lfmm2.statistics.local_fdr import LocalFdr, fit_local_fdr
 from lfmm2.statistics.order_statistics import MagnitudeHistogram, middle_pair
+from lfmm2.statistics.student_table import student_table
 
 #: Function that returns the statistics of all SNPs by blocks, the same each time.
 Blocks = Callable[[], Iterable[Floats]]
@@ -118,26 +119,26 @@ class StudentStatistic:
         return statistic
 
     def tails(self, statistic: Floats) -> tuple[Floats, Floats]:
-        return distributions.student_tails(statistic, self.df)
+        return student_table(self.df).tails(statistic)
 
     def z(self, values: Floats) -> Floats:
-        return distributions.student_z(values, self.df)
+        return student_table(self.df).z(values)
 
     def p(self, values: Floats, gif: float | None) -> Floats:
         deflated = values if gif is None else _deflated(np.abs(values), gif)
         if gif is None or not self.large_sample:
-            return distributions.student_p(deflated, self.df if gif is None else self.inflated_df)
+            return student_table(self.df if gif is None else self.inflated_df).p(deflated)
         return distributions.chi2_1_p(deflated)
 
     def neg_log10_p(self, values: Floats, gif: float | None) -> Floats:
         deflated = values if gif is None else _deflated(np.abs(values), gif)
         if gif is None or not self.large_sample:
-            return distributions.student_neg_log10_p(deflated, self.df if gif is None else self.inflated_df)
+            return student_table(self.df if gif is None else self.inflated_df).tails(deflated)[1]
         return distributions.chi2_1_neg_log10_p(deflated)
 
     def z_inflated(self, values: Floats, gif: float) -> Floats:
         deflated = _deflated(values, gif)
-        return deflated if self.large_sample else distributions.student_z(deflated, self.inflated_df)
+        return deflated if self.large_sample else student_table(self.inflated_df).z(deflated)
 
 
 @dataclass(frozen=True)

@@ -106,10 +106,32 @@ def student_neg_log10_p(t: ArrayLike, df: ArrayLike) -> Floats:
 def student_tails(t: ArrayLike, df: ArrayLike) -> tuple[Floats, Floats]:
     """Return `student_p` and `student_neg_log10_p` together, in the time of one of them."""
     p, far, log_p_far = _student_tail(t, df)
-    neg_log10_p = _neg_log10(p)
+    neg_log10_p = neg_log10(p)
     p[far] = np.exp(log_p_far)
     neg_log10_p[far] = log_p_far / -_LN10
     return p, neg_log10_p
+
+
+def student_density(t: ArrayLike, df: ArrayLike) -> Floats:
+    """Return the density of Student's t.
+
+        f(t) = Γ((ν+1)/2) / (Γ(ν/2) √(νπ)) · (1 + t²/ν)^(−(ν+1)/2),   ν: degrees of freedom
+
+    Parameters and errors are those of `student_p`; `t` is below 1e150.
+
+    Notes
+    -----
+    Relative error below 1e-14 up to |t| = 6, and below 1e-13 where the density is above 1e-290.
+
+    Examples
+    --------
+    >>> student_density([0.0, 2.0], 10.0).round(6).tolist()
+    [0.389108, 0.061146]
+    """
+    degrees = _checked_df(df, "df")
+    squares = _array(t) ** 2
+    log_front = _log_gamma_ratio(0.5 * degrees, _array(0.5)) - 0.5 * np.log(np.pi * degrees)
+    return _array(np.exp(log_front - 0.5 * (degrees + 1.0) * np.log1p(squares / degrees)))
 
 
 def f_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Floats:
@@ -158,7 +180,7 @@ def f_neg_log10_p(f: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Floats:
     14922.951
     """
     p, far, log_p_far = _f_tail(f, d1, d2)
-    result = _neg_log10(p)
+    result = neg_log10(p)
     result[far] = log_p_far / -_LN10
     return result
 
@@ -454,7 +476,8 @@ def _hypergeometric(a: Floats, b: Floats, x: Floats) -> Floats:
     return _array(value)
 
 
-def _neg_log10(p: Floats) -> Floats:
+def neg_log10(p: Floats) -> Floats:
+    """Return -log₁₀ of p; +inf where p is 0, and never −0."""
     with np.errstate(divide="ignore"):
         # 0 − x, because −log10(1) would be −0.
         return np.asarray(0.0 - np.log10(p), dtype=np.float64)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
+from lfmm2._lapack import solve_triangular
 from lfmm2._typing import Floats
 
 # Numbers, SNPs times variables, from which the scatter is estimated, and the most SNPs. With 200 000 SNPs and 8
@@ -96,10 +96,10 @@ def fit_scatter(t: Floats, f: Floats) -> JointScatter | None:
     m, d = t.shape
     if m < LEAST_PER_VARIABLE * d:
         return None
-    R = np.linalg.qr(t, mode="r")  # (d, d)
+    R = np.asarray(np.linalg.qr(t, mode="r"))  # (d, d)
     if (np.abs(np.diag(R)) <= _DEPENDENT * np.linalg.norm(R, axis=0)).any():
         return None
-    uncorrelated = scipy.linalg.solve_triangular(R, np.eye(d)) * np.sqrt(m)  # (d, d)
+    uncorrelated = solve_triangular(R, np.eye(d)) * np.sqrt(m)  # (d, d)
     z = t @ uncorrelated  # (m, d), with second moments I
     shape = np.eye(d)
     for _ in range(_ITERATIONS):
@@ -107,7 +107,7 @@ def fit_scatter(t: Floats, f: Floats) -> JointScatter | None:
             factor = np.linalg.cholesky(shape)
         except np.linalg.LinAlgError:
             return None
-        following = _weighted_moments(z, scipy.linalg.solve_triangular(factor, np.eye(d), lower=True).T)
+        following = _weighted_moments(z, solve_triangular(factor, np.eye(d), lower=True).T)
         following *= d / np.trace(following)
         change = np.abs(following - shape).max()
         shape = following
@@ -118,7 +118,7 @@ def fit_scatter(t: Floats, f: Floats) -> JointScatter | None:
     if np.linalg.cond(shape) > _DEGENERATE:
         return None
     factor = np.linalg.cholesky(shape)
-    whitening = uncorrelated @ scipy.linalg.solve_triangular(factor, np.eye(d), lower=True).T
+    whitening = uncorrelated @ solve_triangular(factor, np.eye(d), lower=True).T
     y = t @ whitening
     scale = np.median(f) / np.median(np.einsum("ij,ij->i", y, y))
     back = factor.T @ R / np.sqrt(m * d * scale)  # whitening⁻¹ / √d, with its scale

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from lfmm2._typing import Floats
 
@@ -61,6 +61,8 @@ class _WeightedGenotypes:
         if score >= _NEARLY_LARGEST * largest:
             # Only the genotypes of the largest sum reach it.
             return float(np.log(np.where(self.weights > 0, self._p[2], self._p[0])).sum())
+        from scipy import optimize  # It imports much, and few tests need it.
+
         upper = 1.0 / np.abs(self.weights).max()
         while self.slope(upper) - self.mean < score:
             upper *= 2

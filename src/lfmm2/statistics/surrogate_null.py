@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from lfmm2._typing import Floats
 from lfmm2.statistics import distributions
@@ -59,6 +59,8 @@ def match_tail(ratio: float, n_variables: int, df: float) -> float:
     least = min(_LEAST_DF, df)
     if excess(least) <= 0:
         return float(least)
+    from scipy import optimize  # It imports much, and most runs draw no surrogates.
+
     # ν is sought on the scale of 1/ν, on which the quantiles are nearly linear.
     return float(1 / optimize.brentq(lambda inverse: excess(1 / inverse), 1 / df, 1 / least, xtol=1e-12))
 
