@@ -109,7 +109,10 @@ def test_every_source_file_is_installed(folder: str) -> None:
     present = [path.name for path in (SOURCE / folder).iterdir() if path.suffix in {".py", ".pyi", ".pxd", ".typed"}]
     assert re.findall(r"'([^']+)',", lists[1]) == sorted(present)
     assert lists[2] == f"lfmm2/{folder}".rstrip("/")
+    # One by one, or in a loop over a list of names.
     built = re.findall(r"py\.extension_module\(\s*'([^']+)'", text)
+    if named := re.search(r"^kernels = \[(.*?)\]", text, re.DOTALL | re.MULTILINE):
+        built += re.findall(r"'([^']+)',", named[1])
     assert built == sorted(path.stem for path in (SOURCE / folder).glob("*.pyx"))
 
 

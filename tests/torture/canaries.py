@@ -103,7 +103,7 @@ CANARIES = (
     ),
     Canary(
         "a .bed whose old time was put back is taken for unchanged",
-        "genotypes/packed_bed.py",
+        "files/file_stamps.py",
         "        elif now.st_ctime_ns != then.st_ctime_ns:\n",
         "        elif False:\n",
         "field/test_field_changed_bed.py::test_change_whose_old_time_is_put_back_is_found",
@@ -230,8 +230,8 @@ CANARIES = (
     Canary(
         "groups of SNPs depend on the number of threads",
         "genotypes/bed_matrix.py",
-        "packed[rows], n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,",
-        "packed[rows], n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, 1 + n_threads,",
+        "packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, tiling.group_tiles,",
+        "packed, n, self._coding, S, G, tiling.tile_snps, tiling.chunk_samples, 1 + n_threads,",
         "genotypes/test_matrix.py::test_threads_do_not_change_a_bit",
     ),
     Canary(

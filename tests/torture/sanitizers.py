@@ -30,7 +30,7 @@ HERE = Path(__file__).resolve().parent
 THREADED_KERNELS = "tests/kernels/test_threaded_kernels.py"
 KERNEL_MODULES = (
     "_core", "kernels/_gram", "kernels/_gram_float32", "kernels/_impute", "kernels/_ld", "kernels/_missing",
-    "kernels/_pairs", "kernels/_products", "kernels/_vcf",
+    "kernels/_pairs", "kernels/_pieces", "kernels/_products", "kernels/_vcf",
 )  # fmt: skip
 CORE_TESTS = ("tests/kernels/test_core.py", THREADED_KERNELS)
 KERNEL_TESTS = (
@@ -41,6 +41,7 @@ KERNEL_TESTS = (
     "tests/kernels/test_impute.py",
     "tests/kernels/test_missing.py",
     "tests/kernels/test_pairs.py",
+    "tests/kernels/test_pieces.py",
     "tests/kernels/test_gram_float32.py",
     "tests/kernels/test_products.py",
     "tests/genotypes/test_engine.py",

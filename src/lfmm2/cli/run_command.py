@@ -13,6 +13,7 @@ import click
 from lfmm2.cli.option_command import OptionCommand
 from lfmm2.cli.own_process import resting_collector
 from lfmm2.cli.terminal import say, whisper
+from lfmm2.errors import UsageError
 from lfmm2.pipeline.options import TABLE
 
 
@@ -37,6 +38,8 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     arguments["memory"] = _add_unit(arguments["memory"])
     options = RunOptions.from_arguments(arguments, shlex.join(["lfmm2", *sys.argv[1:]]))
     est_bed, full_bed, X, K, covar = (arguments[name] for name in ("est_bed", "full_bed", "X", "K", "covar"))
+    if full_bed is None and options.snps.vcf is None:
+        raise UsageError("there are no genotypes to test; give --bed PREFIX or --vcf FILE")
     with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
         if report:
             from lfmm2.report import check_report

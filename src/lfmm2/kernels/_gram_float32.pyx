@@ -1,9 +1,10 @@
 # cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
 """The product G = Y (Yᵀ S) of packed genotypes in single precision, for passes that iterate.
 
-Genotypes, S and T = Yᵀ S are rounded to float32, and multiplied without BLAS (_gram_float32.h). T is summed in float32 over
-chunks of 1024 samples, G over panels of `PANEL_SNPS` SNPs; sums of chunks and of panels are added in float64. So the
-relative error of G is below 1e-6, and of many panels about 1e-7, whatever the numbers of samples and SNPs.
+Genotypes, S and T = Yᵀ S are rounded to float32, and multiplied without BLAS (_gram_float32.h). T is summed in
+float32 over chunks of 1024 samples, G over panels of `PANEL_SNPS` SNPs; sums of chunks and of panels are added in
+float64. So the relative error of G is below 1e-6, and of many panels about 1e-7, whatever the numbers of samples and
+SNPs.
 
 A block of SNPs is gone through twice: threads own the SNPs of T, then the samples of G. So no sum is held more than
 once, and no bit depends on the threads, or on a cut of the SNPs between panels.

@@ -126,7 +126,7 @@ def estimate_spectrum(
     clear = np.zeros(len(values), bool)
     while n_out < clear.sum() < n_dimensions:
         n_out = int(clear.sum())
-        V, BV = vectors[:, clear], images[:, clear]
+        V, BV, of_V = vectors[:, clear], images[:, clear], values[clear]
         VtS = V.T @ S
         G, R = S - V @ VtS, probe_images - BV @ VtS
         weight = max(np.vdot(G, G) / (n_dimensions - n_out), np.finfo(float).tiny)
@@ -146,7 +146,6 @@ def estimate_spectrum(
     noise = mean + max(1 - error_variance / spread, 0.0) * (noise - noise.mean())
     cubes = np.nan
     if twice is not None:
-        of_V = values[clear]
         cubes = float((of_V**3).sum() + np.vdot(R, twice - BV @ (of_V[:, None] * VtS)) / weight)
     return Spectrum(
         np.maximum(values, 0.0),

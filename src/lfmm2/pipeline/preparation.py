@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -298,13 +298,14 @@ def read_inputs(
         converted = convert_genotypes(options, _choose_progress(options.progress))
         full_bed = converted.conversion.bed
         tables.append(converted.conversion.source)
-    assert full_bed is not None
+    # None is refused by its type, as any other object is that holds no genotypes.
+    given = cast("GenotypesLike", full_bed)
     input_memory = InputMemory(memory)
     opened: list[GenotypeSource] = []
     with input_memory.watched(), _closed_on_error(opened), told_on_error(converted):
         # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
-        _check_array_options(est_bed, full_bed, options.snps)
-        tested = _open_genotypes(full_bed, opened, options.snps)
+        _check_array_options(est_bed, given, options.snps)
+        tested = _open_genotypes(given, opened, options.snps)
         _check_saddlepoint(tested, options.test.spa)
         estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options.snps)
         refuse_transposed(tested, X)
@@ -331,11 +332,9 @@ def read_inputs(
 
 
 def _check_one_source(full_bed: GenotypesLike | None, options: SnpOptions) -> None:
-    """Raise UsageError unless the genotypes to test are given once."""
+    """Raise UsageError if the genotypes to test are given twice, or are to be kept although nothing is converted."""
     if options.vcf is not None and full_bed is not None:
         raise UsageError("--bed and --vcf both give the genotypes to test; give one of them")
-    if options.vcf is None and full_bed is None:
-        raise UsageError("there are no genotypes to test; give --bed PREFIX or --vcf FILE")
     if options.keep_bed and options.vcf is None:
         raise UsageError("--keep-bed keeps the fileset that --vcf is converted to; leave it out, or give --vcf FILE")
 
