@@ -77,9 +77,12 @@ class KnownGram:
     def gram_product(
         self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER
     ) -> SegmentSums:
-        """Return C S as the sum of one segment, without a pass."""
+        """Return C S as the sum of one segment, without a pass: 2 n² l flops, and C is read once.
+
+        With few columns the product of the transposes takes half the time, because BLAS then copies S instead of C.
+        """
         sums = SegmentSums(1)
-        sums.add(0, self.C @ S)
+        sums.add(0, (S.T @ self.C).T)
         return sums
 
     def gram(

@@ -206,10 +206,10 @@ def spectrum_of_gram(C: Floats, ridge: RidgeGeometry, n_snps: int, values: Float
         Q = ridge.Q[:, ridge.sigma**2 > ridge.lambda_]
         for basis in (Q, vectors):
             G -= basis @ (basis.T @ G)
-        image = ridge.project(C @ ridge.project(G))
+        image = ridge.project((ridge.project(G).T @ C).T)
         image -= vectors @ (vectors.T @ image)
         weight = max(float(np.vdot(G, G)) / n_left, np.finfo(float).tiny)
-        thrice = np.vdot(image, ridge.project(C @ ridge.project(image))) / weight
+        thrice = np.vdot(image, ridge.project((ridge.project(image).T @ C).T)) / weight
         mean = rest / n_left
         central = thrice - 3 * mean * np.vdot(image, image) / weight + 3 * mean**2 * np.vdot(G, image) / weight
         central -= n_left * mean**3
