@@ -75,8 +75,11 @@ HIDING_RATIO = 4
 # Factor by which N falls, with axes removed, where strong axes are left: by the share of them that is removed. By
 # chance it never falls so far.
 HIDDEN_FALL = 2
-# Most unevenness of the SNPs that the test allows for. Few long blocks of linked SNPs have more, and would hide axes.
-MOST_UNEVEN = 5.0
+# Most unevenness of the SNPs that the test allows for; allele frequencies alone give 1.05 to 1.15. Long blocks of
+# linked SNPs, and axes that are left, give more, and would hide axes. Without a limit 4 islands of 160 samples, which
+# have 3 axes, have 3, 3 and 1 in three sets of thinned SNPs; with 1.25 they have 3, 3 and 2, with 1.12 they have 3, 3
+# and 3, but two or three axes too many where linkage is strong (`bench/suggested_k.py`).
+MOST_UNEVEN = 1.25
 # Smallest weight of a sample whose noise is estimated from the sample itself. With a smaller weight almost all of the
 # sample lies in the removed axes, the mean and the variables, so the mean noise of the other samples is used.
 LEAST_WEIGHT = 0.05
@@ -298,7 +301,7 @@ def _remove_axes(spectrum: Spectrum) -> Iterator[_Noise]:
             a2, a3 = q * s2, float(w @ d**3) * q**2 / total**3
             m2, m3 = squares * q / total**2, cubes * q**2 / total**3
             k2, k3 = m2 - a2, m3 - a3 - 3 * a2 * (m2 - a2 + 1) + 3 * a2
-            unevenness = min(max(k3 / k2**2, 1.0), MOST_UNEVEN) if np.isfinite(k3) and k2 > 0 else 1.0
+            unevenness = float(min(max(k3 / k2**2, 1.0), MOST_UNEVEN)) if np.isfinite(k3) and k2 > 0 else 1.0
         yield _Noise(q, d, w, max(N, 2.0), unevenness)
         total, squares, cubes = total - value, squares - value**2, cubes - value**3
         if k < n_known:
@@ -401,16 +404,13 @@ def _compute_edge(h: Floats, weights: Floats, N: float) -> tuple[float, float]:
 def _uneven_ratios(n_dimensions: int, N: float, unevenness: float) -> tuple[float, float]:
     """Return edge and scale of noise of uneven SNPs, each divided by that of N equal ones.
 
-    The SNPs that a unit of variance meets have two variances, h (1 ± √(ρ - 1)) with equal shares up to ρ = 1.25, and
-    beyond h / 2 and h (2 ρ - 1), so that both are positive.
+    The SNPs that a unit of variance meets have two variances with equal shares, h (1 ± √(ρ - 1)).
     """
     if unevenness == 1:
         return 1.0, 1.0
-    excess = unevenness - 1
-    low, high = (1 - np.sqrt(excess), 1 + np.sqrt(excess)) if excess <= 0.25 else (0.5, 2 * unevenness - 1)
-    share = (1 - low) / (high - low)
-    variances = np.array([low, high])
-    n_of_each = (N - 0.5) * np.array([1 - share, share]) / variances
+    spread = np.sqrt(unevenness - 1)
+    variances = np.array([1 - spread, 1 + spread])
+    n_of_each = (N - 0.5) / 2 / variances
     uneven = _compute_edge(variances, n_of_each, n_dimensions - 0.5)
     even = _compute_edge(np.ones(1), np.array([N - 0.5]), n_dimensions - 0.5)
     return uneven[0] / even[0], uneven[1] / even[1]
