@@ -18,8 +18,8 @@ and q.
 SNPs that vary more than others move the edge too, by more the larger n / N is. With the free cumulants of the matrix
 without the noise of the samples, κ₂ = q / N and κ₃ from Σ λ³, the variance of SNPs that a copy of variance meets has
 mean h and variance (ρ - 1) h², ρ = κ₃ / κ₂² ≥ 1. A distribution on two points has these moments, and the edge of its
-noise over that of equal SNPs is the factor by which edge and scale are multiplied. Without it n = 2 000 samples of
-10 000 independent SNPs have one axis too many, and n = 10 000 of 50 000 seven.
+noise over that of equal SNPs is the factor by which edge and scale are multiplied, where linkage is weak. Without it n
+= 2 000 samples of 10 000 independent SNPs have one axis too many, and n = 10 000 of 50 000 seven.
 
 s₂ ≤ r if vectors, weights and diagonal are exact. If they are not, N can come out as any number, so it is limited to
 the number of SNPs.
@@ -75,11 +75,12 @@ HIDING_RATIO = 4
 # Factor by which N falls, with axes removed, where strong axes are left: by the share of them that is removed. By
 # chance it never falls so far.
 HIDDEN_FALL = 2
-# Most unevenness of the SNPs that the test allows for; allele frequencies alone give 1.05 to 1.15. Long blocks of
-# linked SNPs, and axes that are left, give more, and would hide axes. Without a limit 4 islands of 160 samples, which
-# have 3 axes, have 3, 3 and 1 in three sets of thinned SNPs; with 1.25 they have 3, 3 and 2, with 1.12 they have 3, 3
-# and 3, but two or three axes too many where linkage is strong (`bench/suggested_k.py`).
+# Most unevenness of the SNPs that the test allows for; allele frequencies alone give 1.05 to 1.15.
 MOST_UNEVEN = 1.25
+# Share of the SNPs that N must reach for unevenness to count: allele frequencies alone leave N above it. Where it is
+# smaller, blocks of linked SNPs vary unevenly. To allow for these gives fewer axes on linked genomes, but selfing lines
+# then had false discoveries for want of factors (`bench/coalescent.py`), so that is left to thinning.
+LEAST_SHARE = 0.5
 # Smallest weight of a sample whose noise is estimated from the sample itself. With a smaller weight almost all of the
 # sample lies in the removed axes, the mean and the variables, so the mean noise of the other samples is used.
 LEAST_WEIGHT = 0.05
@@ -301,7 +302,8 @@ def _remove_axes(spectrum: Spectrum) -> Iterator[_Noise]:
             a2, a3 = q * s2, float(w @ d**3) * q**2 / total**3
             m2, m3 = squares * q / total**2, cubes * q**2 / total**3
             k2, k3 = m2 - a2, m3 - a3 - 3 * a2 * (m2 - a2 + 1) + 3 * a2
-            unevenness = float(min(max(k3 / k2**2, 1.0), MOST_UNEVEN)) if np.isfinite(k3) and k2 > 0 else 1.0
+            if np.isfinite(k3) and k2 > 0 and spectrum.n_snps * LEAST_SHARE <= N:
+                unevenness = float(min(max(k3 / k2**2, 1.0), MOST_UNEVEN))
         yield _Noise(q, d, w, max(N, 2.0), unevenness)
         total, squares, cubes = total - value, squares - value**2, cubes - value**3
         if k < n_known:
