@@ -8,7 +8,6 @@ garbage:
 * The packages `scipy.linalg` and `scipy.special` import much beside what the kernels need of them, such as numpy.f2py
   and numpy.testing. Here they are *deferred*: their submodules are imported as usual, but the ``__init__`` of the
   package runs when one of its own names is asked for, which may be never.
-
 * Imported modules are no garbage: the collector rests while they are imported, and does not search them at the end.
 * Threads of OpenMP sleep while they wait, instead of spinning, unless the user has chosen otherwise.
 

@@ -24,8 +24,8 @@ from lfmm2.model.spectrum import (
     compute_sample_weights,
     compute_squared_norm,
     count_dimensions,
+    count_probes,
     estimate_spectrum,
-    n_probes,
     spectrum_of_gram,
 )
 
@@ -145,7 +145,7 @@ def exact_memory(n_samples: int, width: int) -> int:
         return 2 * matrix
     n_columns = gram_columns(n_samples, width)
     kept = 2 * 8 * n_samples * min(n_columns + 3 * width, n_samples + 2 * width)
-    return matrix + max(kept + 4 * 8 * min(n_columns, n_samples) ** 2, 4 * 8 * n_samples * n_probes(n_samples))
+    return matrix + max(kept + 4 * 8 * min(n_columns, n_samples) ** 2, 4 * 8 * n_samples * count_probes(n_samples))
 
 
 def krylov_memory(n_samples: int, width: int) -> int:

@@ -15,11 +15,12 @@ that the removed axes leave, divided by w_i. If all d_i are equal, this is the M
 of Patterson et al., (q + 1)(Σ λ)² / (q Σ λ² - (Σ λ)²), up to terms of 1/q. As in Ma (2012), 1/2 is subtracted from N
 and q.
 
-SNPs that vary more than others move the edge too, by more the larger n / N is. With the free cumulants of the matrix
-without the noise of the samples, κ₂ = q / N and κ₃ from Σ λ³, the variance of SNPs that a copy of variance meets has
-mean h and variance (ρ - 1) h², ρ = κ₃ / κ₂² ≥ 1. A distribution on two points has these moments, and the edge of its
-noise over that of equal SNPs is the factor by which edge and scale are multiplied, where linkage is weak. Without it n
-= 2 000 samples of 10 000 independent SNPs have one axis too many, and n = 10 000 of 50 000 seven.
+SNPs that vary more than others move the edge too, by more the larger n / N is. The free cumulants of the matrix without
+the noise of the samples are κ₂ = q / N, and κ₃ from Σ λ³. Let SNPs be drawn with chances in proportion to their
+variances: the variance of a drawn SNP then has mean h and variance (ρ - 1) h², ρ = κ₃ / κ₂² ≥ 1. Two variances with
+equal chances have the same mean and variance, and the edge of their noise over that of equal SNPs is the factor by
+which edge and scale are multiplied, where linkage is weak. Without it 2 000 samples of 10 000 independent SNPs have one
+axis too many.
 
 s₂ ≤ r if vectors, weights and diagonal are exact. If they are not, N can come out as any number, so it is limited to
 the number of SNPs.
@@ -406,7 +407,8 @@ def _compute_edge(h: Floats, weights: Floats, N: float) -> tuple[float, float]:
 def _uneven_ratios(n_dimensions: int, N: float, unevenness: float) -> tuple[float, float]:
     """Return edge and scale of noise of uneven SNPs, each divided by that of N equal ones.
 
-    The SNPs that a unit of variance meets have two variances with equal shares, h (1 ± √(ρ - 1)).
+    SNPs drawn with chances in proportion to their variances have the variances h (1 ± √(ρ - 1)), each in half of the
+    draws.
     """
     if unevenness == 1:
         return 1.0, 1.0

@@ -159,7 +159,7 @@ def estimate_spectrum(
     )
 
 
-def n_probes(n_samples: int) -> int:
+def count_probes(n_samples: int) -> int:
     """Return the number of random vectors from which the cubes are estimated."""
     return max(PROBE_NUMBERS // n_samples, 1)
 
@@ -168,7 +168,7 @@ def spectrum_of_gram(C: Floats, ridge: RidgeGeometry, n_snps: int, values: Float
     """Return the spectrum of P C P from C in memory and leading eigenpairs: all is exact but the cubes.
 
     With E = I - D, H = C Q, A = Q E and L = H - A (Qᵀ H) E / 2: P C P = C - A Lᵀ - L Aᵀ, so trace, norm and
-    diagonal follow from C and n×d arrays. The sum of the cubes would take n³ flops. It is estimated from `n_probes`
+    diagonal follow from C and n×d arrays. The sum of the cubes would take n³ flops. It is estimated from `count_probes`
     random vectors g outside of the eigenvectors: with the mean μ of the other eigenvalues, Σ (λ - μ)³ ≈ ⟨R g, B R
     g⟩ - 3 μ ‖R g‖² + 3 μ² ⟨g, R g⟩ - μ³ ‖g‖² in the scaling of `estimate_spectrum`. The parts with μ would cancel
     in Σ λ³.
@@ -187,7 +187,7 @@ def spectrum_of_gram(C: Floats, ridge: RidgeGeometry, n_snps: int, values: Float
 
     Notes
     -----
-    4 n² l flops in two products with l = `n_probes` columns, 8 · 10⁶ n.
+    4 n² l flops in two products with l = `count_probes` columns, 8 · 10⁶ n.
     """
     n = len(C)
     H = C @ ridge.Q
@@ -202,7 +202,7 @@ def spectrum_of_gram(C: Floats, ridge: RidgeGeometry, n_snps: int, values: Float
     if n_dimensions - k >= 2:
         n_left = n_dimensions - k
         rest, rest_squares = total - values[:k].sum(), squares - (values[:k] ** 2).sum()
-        G = centre(np.random.default_rng(0).standard_normal((n, n_probes(n))))
+        G = centre(np.random.default_rng(0).standard_normal((n, count_probes(n))))
         Q = ridge.Q[:, ridge.sigma**2 > ridge.lambda_]
         for basis in (Q, vectors):
             G -= basis @ (basis.T @ G)
