@@ -35,15 +35,15 @@ class Kernels:
     def __init__(self, rng, n_samples, n_snps, missing):
         self.n, self.packed = n_samples, draw(rng, n_samples, n_snps, missing)
         self.decoded_panel = rng.standard_normal((DSYRK_SNPS, n_samples))
-        planes, sums, starts, tables = _gram.workspace_shapes(n_samples, 1)
-        self.work = np.empty(planes, np.uint64), np.empty(sums), np.empty(starts, np.int64), np.empty(tables)
+        planes, sums, starts, words = _gram.workspace_shapes(n_samples, 1)
+        self.work = np.empty(planes, np.uint64), np.empty(sums), np.empty(starts, np.int64), np.empty(words, np.uint64)
 
     def counted(self, level):
         _gram.use_multiplier(level)
         C = np.zeros((self.n, self.n), order="F")
         counts = np.empty((len(self.packed), 4), np.int64)
         _core.count_genotypes(self.packed, self.n, counts)
-        lists = np.empty(_gram.most_missing(counts), np.uint16)
+        lists = np.empty(_gram.most_missing(counts, self.n), np.uint16)
         _gram.add_gram(self.packed, self.n, counts, C, *self.work, lists)
         _gram.fold_gram(C)
 

@@ -47,13 +47,13 @@ def dense(dosage: Floats) -> Floats:
 def gram(packed: Packed, n_samples: int, n_threads: int = 1, cuts: tuple[int, ...] = ()) -> Floats:
     """The lower triangle from blocks that are cut at multiples of a panel; workspaces begin with rubbish."""
     C = np.zeros((n_samples, n_samples), order="F")
-    kinds = (np.uint64, np.float64, np.int64, np.float64)
+    kinds = (np.uint64, np.float64, np.int64, np.uint64)
     work = [np.full(s, 7, kind) for s, kind in zip(_gram.workspace_shapes(n_samples, n_threads), kinds, strict=True)]
     for first, end in zip((0, *cuts), (*cuts, len(packed)), strict=True):
         block = packed[first:end]
         counts = np.empty((len(block), 4), np.int64)
         _core.count_genotypes(block, n_samples, counts)
-        lists = np.full(_gram.most_missing(counts), 7, np.uint16)
+        lists = np.full(_gram.most_missing(counts, n_samples), 7, np.uint16)
         _gram.add_gram(block, n_samples, counts, C, *work, lists, n_threads)
     _gram.fold_gram(C, n_threads)
     return C
@@ -121,31 +121,31 @@ def test_gram_is_added_to_what_is_there() -> None:
     packed, C = pack(draw(20, 100, 0.0)), np.full((20, 20), 5.0, order="F")
     counts = np.empty((100, 4), np.int64)
     _core.count_genotypes(packed, 20, counts)
-    kinds = (np.uint64, np.float64, np.int64, np.float64)
+    kinds = (np.uint64, np.float64, np.int64, np.uint64)
     work = [np.empty(s, kind) for s, kind in zip(_gram.workspace_shapes(20, 1), kinds, strict=True)]
-    _gram.add_gram(packed, 20, counts, C, *work, np.empty(_gram.most_missing(counts), np.uint16))
+    _gram.add_gram(packed, 20, counts, C, *work, np.empty(_gram.most_missing(counts, 20), np.uint16))
     np.testing.assert_allclose(np.tril(C), np.tril(gram(packed, 20) + 5), rtol=1e-13)
     assert (C[np.triu_indices(20, 1)] != 0).all()
 
 
-@pytest.mark.parametrize("wrong", ["counts", "C", "planes", "sums", "starts", "tables", "lists", "samples"])
+@pytest.mark.parametrize("wrong", ["counts", "C", "planes", "sums", "starts", "words", "lists", "samples"])
 def test_arrays_of_another_shape_are_refused(wrong: str) -> None:
     packed, n = pack(draw(20, 100, 0.3)), 20
     counts = np.empty((100, 4), np.int64)
     _core.count_genotypes(packed, n, counts)
-    kinds = (np.uint64, np.float64, np.int64, np.float64)
+    kinds = (np.uint64, np.float64, np.int64, np.uint64)
     given = {
         "counts": counts, "C": np.zeros((n, n), order="F"),
         **{name: np.empty(shape, kind) for name, shape, kind in
-           zip(("planes", "sums", "starts", "tables"), _gram.workspace_shapes(n, 1), kinds, strict=True)},
-        "lists": np.empty(_gram.most_missing(counts), np.uint16),
+           zip(("planes", "sums", "starts", "words"), _gram.workspace_shapes(n, 1), kinds, strict=True)},
+        "lists": np.empty(_gram.most_missing(counts, n), np.uint16),
     }  # fmt: skip
     if wrong == "samples":
         n = 25
     else:
         given[wrong] = np.asfortranarray(given[wrong][:-1]) if wrong == "C" else given[wrong][:-1]
-    if wrong == "tables":
-        given[wrong] = np.empty((1, 5))
+    if wrong == "words":
+        given[wrong] = np.empty((1, 5), np.uint64)
     with pytest.raises(ValueError, match=r"must have|bytes per SNP"):
         _gram.add_gram(packed, n, *given.values())
 

@@ -13,23 +13,22 @@
 
 #include <string.h>
 
+#include "_decode.h"
 #include "_popcount.h"
 
-/* Samples whose calls are split into planes, or looked up for missing calls, at a time: 16 packed bytes. */
+/* Samples whose calls are split into planes at a time: 16 packed bytes. */
 #define LFMM2_STRIP 64
 #define LFMM2_STRIP_BYTES 16
+/* Samples whose values are added at a missing call of another one: the genotypes of a word of 8 packed bytes. */
+#define LFMM2_WORD_SAMPLES 32
 /* Samples of a block of products: rows, and columns. */
 #define LFMM2_ROWS 4
 #define LFMM2_COLUMNS 3
 /* Samples of an edge of a square of the matrix, a multiple of both. */
 #define LFMM2_EDGE 48
 #if defined(__GNUC__) || defined(__clang__)
-#define LFMM2_VECTORS 1
-/* Eight doubles, in as many registers as it takes; they need not be aligned. */
-typedef double lfmm2_f64x8 __attribute__((vector_size(64), aligned(8)));
 #define LFMM2_INLINE static inline __attribute__((always_inline))
 #else
-#define LFMM2_VECTORS 0
 #define LFMM2_INLINE static inline
 #endif
 
@@ -40,8 +39,10 @@ typedef void (*lfmm2_block_multiplier)(const uint64_t *rows, const uint64_t *col
 /* Word `word` of the planes of the samples of a strip, from up to 64 SNPs `n_bytes` apart. */
 typedef void (*lfmm2_plane_writer)(const uint8_t *packed, ptrdiff_t n_bytes, int n_snps, int strip_bytes,
                                    int n_samples, uint64_t *planes, ptrdiff_t stride, ptrdiff_t plane);
-/* Add the rows of a table that are listed to 64 sums, one after the other. */
-typedef void (*lfmm2_row_adder)(const double *table, const uint16_t *rows, ptrdiff_t n_rows, double *sums);
+/* Add the values of the 32 genotypes of a SNP to 32 sums, of the listed SNPs one after the other. A SNP has a word of
+   genotypes and four values, those of the codes 0 to 3. */
+typedef void (*lfmm2_value_adder)(const uint64_t *genotypes, const double *values, const uint16_t *snps,
+                                  ptrdiff_t n_snps, double *sums);
 
 /* --- any processor ----------------------------------------------------------------------------------------- */
 
@@ -113,33 +114,26 @@ static void lfmm2_write_planes_baseline(const uint8_t *packed, ptrdiff_t n_bytes
     }
 }
 
-LFMM2_INLINE void lfmm2_add_rows_any(const double *table, const uint16_t *rows, ptrdiff_t n_rows, double *sums) {
-#if LFMM2_VECTORS
-    /* Half of a strip at a time, which is what the registers of AVX2 hold. */
-    for (int half = 0; half < LFMM2_STRIP; half += LFMM2_STRIP / 2) {
-        lfmm2_f64x8 *into = (lfmm2_f64x8 *)(sums + half);
-        lfmm2_f64x8 a = into[0], b = into[1], c = into[2], d = into[3];
-        for (ptrdiff_t e = 0; e < n_rows; e++) {
-            const lfmm2_f64x8 *row = (const lfmm2_f64x8 *)(table + (ptrdiff_t)LFMM2_STRIP * rows[e] + half);
-            a += row[0];
-            b += row[1];
-            c += row[2];
-            d += row[3];
+static void lfmm2_add_values_baseline(const uint64_t *genotypes, const double *values, const uint16_t *snps,
+                                      ptrdiff_t n_snps, double *sums) {
+    /* Eight sums at a time, which stay in registers. */
+    for (int first = 0; first < LFMM2_WORD_SAMPLES; first += 8) {
+        double held[8];
+        memcpy(held, sums + first, sizeof held);
+        for (ptrdiff_t e = 0; e < n_snps; e++) {
+            const double *of_snp = values + 4 * (ptrdiff_t)snps[e];
+            const uint32_t codes = (uint32_t)(genotypes[snps[e]] >> 2 * first);
+            held[0] += of_snp[codes & 3];
+            held[1] += of_snp[codes >> 2 & 3];
+            held[2] += of_snp[codes >> 4 & 3];
+            held[3] += of_snp[codes >> 6 & 3];
+            held[4] += of_snp[codes >> 8 & 3];
+            held[5] += of_snp[codes >> 10 & 3];
+            held[6] += of_snp[codes >> 12 & 3];
+            held[7] += of_snp[codes >> 14 & 3];
         }
-        into[0] = a;
-        into[1] = b;
-        into[2] = c;
-        into[3] = d;
+        memcpy(sums + first, held, sizeof held);
     }
-#else
-    for (ptrdiff_t e = 0; e < n_rows; e++)
-        for (int v = 0; v < LFMM2_STRIP; v++)
-            sums[v] += table[(ptrdiff_t)LFMM2_STRIP * rows[e] + v];
-#endif
-}
-
-static void lfmm2_add_rows_baseline(const double *table, const uint16_t *rows, ptrdiff_t n_rows, double *sums) {
-    lfmm2_add_rows_any(table, rows, n_rows, sums);
 }
 
 /* --- x86 --------------------------------------------------------------------------------------------------- */
@@ -252,14 +246,49 @@ LFMM2_TARGET_AVX2 static void lfmm2_write_planes_avx2(const uint8_t *packed, ptr
     }
 }
 
-LFMM2_TARGET_AVX2 static void lfmm2_add_rows_avx2(const double *table, const uint16_t *rows, ptrdiff_t n_rows,
-                                                  double *sums) {
-    lfmm2_add_rows_any(table, rows, n_rows, sums);
+/* Four genotypes at a time: a row of `lfmm2_halves` permutes the halves of the values into their places. */
+LFMM2_TARGET_AVX2 static void lfmm2_add_values_avx2(const uint64_t *genotypes, const double *values,
+                                                    const uint16_t *snps, ptrdiff_t n_snps, double *sums) {
+    __m256d held[LFMM2_WORD_SAMPLES / 4];
+#pragma GCC unroll 8
+    for (int b = 0; b < LFMM2_WORD_SAMPLES / 4; b++)
+        held[b] = _mm256_loadu_pd(sums + 4 * b);
+    for (ptrdiff_t e = 0; e < n_snps; e++) {
+        const __m256 four = _mm256_castpd_ps(_mm256_loadu_pd(values + 4 * (ptrdiff_t)snps[e]));
+        const uint64_t word = genotypes[snps[e]];
+#pragma GCC unroll 8
+        for (int b = 0; b < LFMM2_WORD_SAMPLES / 4; b++) {
+            const __m256i halves = _mm256_load_si256((const __m256i *)lfmm2_halves[word >> 8 * b & 255]);
+            held[b] = _mm256_add_pd(held[b], _mm256_castps_pd(_mm256_permutevar8x32_ps(four, halves)));
+        }
+    }
+#pragma GCC unroll 8
+    for (int b = 0; b < LFMM2_WORD_SAMPLES / 4; b++)
+        _mm256_storeu_pd(sums + 4 * b, held[b]);
 }
 
-__attribute__((target("avx512f"))) static void lfmm2_add_rows_avx512(const double *table, const uint16_t *rows,
-                                                                     ptrdiff_t n_rows, double *sums) {
-    lfmm2_add_rows_any(table, rows, n_rows, sums);
+/* Eight genotypes at a time: lane k holds the word shifted by 2 k bits, whose low three bits choose one of the values,
+   which stand in both halves of a register. */
+__attribute__((target("avx512f"))) static void lfmm2_add_values_avx512(const uint64_t *genotypes, const double *values,
+                                                                       const uint16_t *snps, ptrdiff_t n_snps,
+                                                                       double *sums) {
+    const __m512i shifts = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+    __m512d held[LFMM2_WORD_SAMPLES / 8];
+#pragma GCC unroll 4
+    for (int b = 0; b < LFMM2_WORD_SAMPLES / 8; b++)
+        held[b] = _mm512_loadu_pd(sums + 8 * b);
+    for (ptrdiff_t e = 0; e < n_snps; e++) {
+        const __m512d twice = _mm512_broadcast_f64x4(_mm256_loadu_pd(values + 4 * (ptrdiff_t)snps[e]));
+        const __m512i word = _mm512_set1_epi64((long long)genotypes[snps[e]]);
+#pragma GCC unroll 4
+        for (int b = 0; b < LFMM2_WORD_SAMPLES / 8; b++) {
+            const __m512i by = _mm512_add_epi64(shifts, _mm512_set1_epi64(16 * b));
+            held[b] = _mm512_add_pd(held[b], _mm512_permutexvar_pd(_mm512_srlv_epi64(word, by), twice));
+        }
+    }
+#pragma GCC unroll 4
+    for (int b = 0; b < LFMM2_WORD_SAMPLES / 8; b++)
+        _mm512_storeu_pd(sums + 8 * b, held[b]);
 }
 
 LFMM2_TARGET_GRAM512 static void lfmm2_multiply_avx512(const uint64_t *rows, const uint64_t *columns,
@@ -313,24 +342,24 @@ LFMM2_TARGET_GRAM512 static void lfmm2_multiply_avx512(const uint64_t *rows, con
 
 static lfmm2_block_multiplier lfmm2_multiply_block = lfmm2_multiply_baseline;
 static lfmm2_plane_writer lfmm2_write_planes = lfmm2_write_planes_baseline;
-static lfmm2_row_adder lfmm2_add_rows = lfmm2_add_rows_baseline;
+static lfmm2_value_adder lfmm2_add_values = lfmm2_add_values_baseline;
 
 /* Use the variant `level` (0 baseline, 1 POPCNT, 2 AVX2, 3 AVX-512) or the next below it that the processor has. */
 static int lfmm2_use_multiplier(int level) {
     lfmm2_multiply_block = lfmm2_multiply_baseline;
     lfmm2_write_planes = lfmm2_write_planes_baseline;
-    lfmm2_add_rows = lfmm2_add_rows_baseline;
+    lfmm2_add_values = lfmm2_add_values_baseline;
 #if LFMM2_X86_POPCOUNT
     __builtin_cpu_init();
     const int has_avx2 = level >= 2 && __builtin_cpu_supports("avx2");
     if (has_avx2) {
         lfmm2_multiply_block = lfmm2_multiply_avx2;
         lfmm2_write_planes = lfmm2_write_planes_avx2;
-        lfmm2_add_rows = lfmm2_add_rows_avx2;
+        lfmm2_add_values = lfmm2_add_values_avx2;
     }
     if (has_avx2 && level >= 3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vpopcntdq")) {
         lfmm2_multiply_block = lfmm2_multiply_avx512;
-        lfmm2_add_rows = lfmm2_add_rows_avx512;
+        lfmm2_add_values = lfmm2_add_values_avx512;
         return 3;
     }
     if (has_avx2)
@@ -363,22 +392,23 @@ static void lfmm2_add_square(const uint64_t *planes, ptrdiff_t stride, ptrdiff_t
         }
 }
 
-/* Add rows of a table to column k of C, of which `first` to `first + n_rows` are those of the table; to the entry on the
-   diagonal twice. */
-static void lfmm2_add_missing(const double *table, const uint16_t *snps, ptrdiff_t n_missing, ptrdiff_t first,
-                              ptrdiff_t n_rows, ptrdiff_t n, ptrdiff_t k, double *C) {
-    double *column = C + k * n + first, sums[LFMM2_STRIP];
-    if (n_rows == LFMM2_STRIP)
-        lfmm2_add_rows(table, snps, n_missing, column);
+/* Add to column k of C, where sample k is missing, the values of the samples from `first` on, at most 32; to the entry
+   on the diagonal twice. */
+static void lfmm2_add_missing(const uint64_t *genotypes, const double *values, const uint16_t *snps,
+                              ptrdiff_t n_missing, ptrdiff_t first, ptrdiff_t n, ptrdiff_t k, double *C) {
+    const ptrdiff_t n_rows = n - first < LFMM2_WORD_SAMPLES ? n - first : LFMM2_WORD_SAMPLES;
+    double *column = C + k * n + first, sums[LFMM2_WORD_SAMPLES];
+    if (n_rows == LFMM2_WORD_SAMPLES)
+        lfmm2_add_values(genotypes, values, snps, n_missing, column);
     else {
         memset(sums, 0, sizeof sums);
         memcpy(sums, column, (size_t)n_rows * sizeof(double));
-        lfmm2_add_rows(table, snps, n_missing, sums);
+        lfmm2_add_values(genotypes, values, snps, n_missing, sums);
         memcpy(column, sums, (size_t)n_rows * sizeof(double));
     }
     if (first <= k && k < first + n_rows)
         for (ptrdiff_t e = 0; e < n_missing; e++)
-            C[k * n + k] += table[(ptrdiff_t)LFMM2_STRIP * snps[e] + k - first];
+            C[k * n + k] += values[4 * (ptrdiff_t)snps[e] + 1];
 }
 
 #endif

@@ -14,15 +14,15 @@ MULTIPLIER: Final[str]
 PANEL_SNPS: Final[int]
 """SNPs of a panel; blocks begin at multiples of it."""
 
-PART_SNPS: Final[int]
-"""SNPs whose missing calls are listed together."""
+LISTED_CALLS: Final[int]
+"""Missing calls per sample for which there is room in a list."""
 
 # written by Cython: doctests of compiled functions
 __test__: Final[dict[str, str]]
 
 def use_multiplier(name: str) -> str: ...
 def workspace_shapes(n_samples: int, n_threads: int) -> tuple[tuple[int, ...], ...]: ...
-def most_missing(counts: NDArray[np.int64]) -> int: ...
+def most_missing(counts: NDArray[np.int64], n_samples: int) -> int: ...
 def add_gram(
     packed: NDArray[np.uint8],
     n_samples: int,
@@ -31,7 +31,7 @@ def add_gram(
     planes: NDArray[np.uint64],
     sums: NDArray[np.float64],
     starts: NDArray[np.int64],
-    tables: NDArray[np.float64],
+    words: NDArray[np.uint64],
     lists: NDArray[np.uint16],
     n_threads: int = 1,
 ) -> None: ...

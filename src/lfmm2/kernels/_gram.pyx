@@ -7,8 +7,9 @@ imputed and centred SNP is v = u - ν + ν m. Hence C = Σ v vᵀ over SNPs is
     C = Σ u uᵀ - a 1ᵀ - 1 aᵀ + (Σ ν²) 1 1ᵀ + E + Eᵀ,    a = Σ ν u,    E = Σ ν w mᵀ,    w = u - ν + ν m / 2
 
 Σ u uᵀ is counted in bits (_gram.h), and added once a panel. E is sparse: the missing calls of each sample are listed,
-and the rows ν w of the listed SNPs are added one by one, as those of a are. So each entry of C is the sum of the same
-numbers in the same order, whatever the threads and the processor. Which allele is counted does not matter to C.
+and the values ν w of the listed SNPs are looked up and added one by one, as those of a are. So each entry of C is the
+sum of the same numbers in the same order, whatever the threads and the processor. Which allele is counted does not
+matter to C.
 
 Pad bits of the last byte are ignored.
 """
@@ -24,6 +25,7 @@ cdef extern from "_decode.h":
 cdef extern from "_gram.h":
     const int LFMM2_STRIP
     const int LFMM2_STRIP_BYTES
+    const int LFMM2_WORD_SAMPLES
     const int LFMM2_EDGE
     const int LFMM2_PLANE_WORDS
 
@@ -36,7 +38,7 @@ cdef extern from "_gram.h":
         Py_ssize_t first_column, Py_ssize_t n, const double* a, double total, double* C,
     ) noexcept nogil
     void lfmm2_add_missing(
-        const double* table, const uint16_t* snps, Py_ssize_t n_missing, Py_ssize_t first, Py_ssize_t n_rows,
+        const uint64_t* genotypes, const double* values, const uint16_t* snps, Py_ssize_t n_missing, Py_ssize_t first,
         Py_ssize_t n, Py_ssize_t k, double* C,
     ) noexcept nogil
     int lfmm2_use_multiplier(int level) noexcept nogil
@@ -61,9 +63,9 @@ cdef enum:
     # SNPs whose bits are counted together: one addition to each entry of C for so many. With more, the planes of two
     # squares (2 x 48 samples, 2 KiB each) leave the L2 cache; with fewer, C is read and written more often.
     PANEL = 8192
-    # SNPs whose missing calls are listed together: their table takes 512 KiB for each thread.
+    # SNPs of a panel whose missing calls can be listed together whatever they are: so long is the list at most. Where
+    # few calls are missing it has room for those of a whole panel.
     PART = 1024
-    PARTS = PANEL // PART
     # Edge of the squares in which the upper triangle is folded onto the lower one.
     FOLD = 32
     # Words between the planes of two samples beyond the planes themselves, so that they are not a power of two apart.
@@ -71,31 +73,45 @@ cdef enum:
 
 #: SNPs of a panel; blocks begin at multiples of it.
 PANEL_SNPS = PANEL
-#: SNPs whose missing calls are listed together.
-PART_SNPS = PART
+#: Missing calls per sample for which there is room in a list.
+LISTED_CALLS = PART
 
 
 def workspace_shapes(Py_ssize_t n_samples, int n_threads):
-    """Return the shapes of the workspaces `planes` (uint64), `sums`, `starts` (int64) and `tables`, of doubles else."""
+    """Return the shapes of the workspaces `planes` (uint64), `sums` (doubles), `starts` (int64), `words` (uint64)."""
     cdef Py_ssize_t n_padded = (n_samples + LFMM2_EDGE - 1) // LFMM2_EDGE * LFMM2_EDGE
     return (
         (n_padded, 2 * (PANEL // 64) + SPARE_WORDS),
-        (n_padded + PANEL,),
+        (n_padded + 5 * PANEL,),
         (n_samples + 1,),
-        (n_threads, PART * LFMM2_STRIP),
+        (n_threads, PANEL),
     )
 
 
-def most_missing(const int64_t[:, ::1] counts):
-    """Return the largest number of missing calls in a part of a block, from its counts of genotypes (n_snps, 4)."""
-    cdef Py_ssize_t n_snps = counts.shape[0], j
-    cdef int64_t most = 0, here = 0
-    for j in range(n_snps):
-        if j % PART == 0:
-            here = 0
-        here += counts[j, 1]
+def most_missing(const int64_t[:, ::1] counts, Py_ssize_t n_samples):
+    """Return the most missing calls that are listed together, from the counts of genotypes of a block (n_snps, 4)."""
+    cdef Py_ssize_t n_snps = counts.shape[0], begin = 0, end, j
+    cdef int64_t most = 0, here
+    while begin < n_snps:
+        end = end_of_part(&counts[0, 0], begin, min(begin // PANEL * PANEL + PANEL, n_snps), n_samples)
+        here = 0
+        for j in range(begin, end):
+            here += counts[j, 1]
         most = max(most, here)
+        begin = end
     return most
+
+
+cdef Py_ssize_t end_of_part(
+    const int64_t* counts, Py_ssize_t begin, Py_ssize_t stop, Py_ssize_t n_samples
+) noexcept nogil:
+    """Return the end of the SNPs from `begin` on, up to `stop`, for whose missing calls there is room in a list."""
+    cdef int64_t room = n_samples * PART
+    cdef Py_ssize_t j = begin
+    while j < stop and counts[4 * j + 1] <= room:
+        room -= counts[4 * j + 1]
+        j += 1
+    return j
 
 
 def add_gram(
@@ -106,8 +122,8 @@ def add_gram(
     uint64_t[:, ::1] planes,           # WORK, as `workspace_shapes`
     double[::1] sums,                  # WORK
     int64_t[::1] starts,               # WORK
-    double[:, ::1] tables,            # WORK
-    uint16_t[::1] lists,               # WORK (>= most_missing(counts),)
+    uint64_t[:, ::1] words,            # WORK
+    uint16_t[::1] lists,               # WORK (>= most_missing(counts, n_samples),)
     int n_threads=1,
 ):
     """Add the block's share of the Gram matrix: to the lower triangle, and that of missing calls also to the upper one.
@@ -123,7 +139,7 @@ def add_gram(
         Calls of each code, as `count_genotypes` gives them.
     C_out : ndarray of shape (n_samples, n_samples), float64, F-contiguous
         Added to.
-    planes, sums, starts, tables, lists : ndarray
+    planes, sums, starts, words, lists : ndarray
         Overwritten.
     n_threads : int
 
@@ -134,16 +150,19 @@ def add_gram(
 
     Notes
     -----
-    6 instructions for 512 products with AVX-512, and n additions per missing call.
-    Threads own disjoint squares of C, then disjoint rows. A square reads 2 x 48 x 2 KiB of planes, a strip its table
-    of 512 KiB.
+    6 instructions for 512 products with AVX-512, and n additions per missing call, 32 in about 15 cycles.
+    Threads own disjoint squares of C, then disjoint rows. A square reads 2 x 48 x 2 KiB of planes; 32 rows read 64 KiB
+    of genotypes and 256 KiB of values, and their part of C once for each list, which is the less often the fewer calls
+    are missing.
     """
     cdef Py_ssize_t n_snps = packed.shape[0], n_bytes = packed.shape[1], stride = planes.shape[1]
     cdef Py_ssize_t n_padded = planes.shape[0], n_strips = (n_samples + LFMM2_STRIP - 1) // LFMM2_STRIP
     cdef Py_ssize_t n_edges = n_padded // LFMM2_EDGE, n_squares = n_edges * (n_edges + 1) // 2
-    cdef Py_ssize_t n_panels = (n_snps + PANEL - 1) // PANEL, p, part, first, b, strip, q, n_words, begin, size
+    cdef Py_ssize_t n_panels = (n_snps + PANEL - 1) // PANEL, p, first, b, strip, word, q, n_words, begin, end
+    cdef Py_ssize_t n_of_word = (n_samples + LFMM2_WORD_SAMPLES - 1) // LFMM2_WORD_SAMPLES
     cdef double* a
     cdef double* nu
+    cdef double* values
     cdef double total
     if n_bytes != (n_samples + 3) // 4 or n_samples < 1 or n_threads < 1:
         raise ValueError(f"packed has {n_bytes} bytes per SNP for {n_samples} samples")
@@ -154,14 +173,14 @@ def add_gram(
     shapes = workspace_shapes(n_samples, n_threads)
     if (
         (n_padded, stride) != shapes[0] or sums.shape[0] < shapes[1][0] or starts.shape[0] < shapes[2][0]
-        or tables.shape[0] < n_threads or tables.shape[1] < shapes[3][1]
+        or words.shape[0] < n_threads or words.shape[1] < shapes[3][1]
     ):
         raise ValueError(f"workspaces must have shapes {shapes}")
-    if lists.shape[0] < most_missing(counts):
-        raise ValueError(f"lists must have {most_missing(counts)} entries")
+    if lists.shape[0] < most_missing(counts, n_samples):
+        raise ValueError(f"lists must have {most_missing(counts, n_samples)} entries")
     if n_snps == 0:
         return
-    a, nu = &sums[0], &sums[n_padded]
+    a, nu, values = &sums[0], &sums[n_padded], &sums[n_padded + PANEL]
     memset(&planes[0, 0], 0, n_padded * stride * sizeof(uint64_t))
     for p in range(n_panels):
         first = p * PANEL
@@ -173,22 +192,21 @@ def add_gram(
                 prepare_strip(&packed[first, 0], n_bytes, b, n_samples, strip, n_words, nu, &planes[0, 0], stride, a)
             for q in prange(n_squares, num_threads=n_threads, schedule="dynamic", chunksize=1):
                 add_square(&planes[0, 0], stride, n_words, n_edges, q, n_samples, a, total, &C_out[0, 0])
-            for part in range(PARTS):
-                begin = part * PART
-                size = min(PART, b - begin)
-                if size <= 0:
-                    break
-                if not any_missing(&counts[first + begin, 0], size):
-                    continue
-                list_missing(
-                    &packed[first + begin, 0], n_bytes, size, n_samples, &counts[first + begin, 0], n_strips,
-                    &starts[0], &lists[0], n_threads,
-                )
-                for strip in prange(n_strips, num_threads=n_threads, schedule="dynamic", chunksize=1):
-                    add_strip(
-                        &packed[first + begin, 0], n_bytes, size, n_samples, &counts[first + begin, 0], nu + begin,
-                        strip, &starts[0], &lists[0], &tables[threadid(), 0], &C_out[0, 0],
+            begin = 0
+            while begin < b:
+                end = end_of_part(&counts[first, 0], begin, b, n_samples)
+                if any_missing(&counts[first + begin, 0], end - begin):
+                    list_missing(
+                        &packed[first + begin, 0], n_bytes, end - begin, n_samples, &counts[first + begin, 0],
+                        n_strips, &starts[0], &lists[0], n_threads,
                     )
+                    write_values(nu + begin, end - begin, values)
+                    for word in prange(n_of_word, num_threads=n_threads, schedule="dynamic", chunksize=1):
+                        add_word(
+                            &packed[first + begin, 0], n_bytes, end - begin, n_samples, word, values, &starts[0],
+                            &lists[0], &words[threadid(), 0], &C_out[0, 0],
+                        )
+                begin = end
 
 
 def fold_gram(double[::1, :] C_out, int n_threads=1):
@@ -279,13 +297,24 @@ cdef void add_square(
     )
 
 
-cdef inline uint64_t missing_bits(const uint8_t* bytes, Py_ssize_t n_bytes, Py_ssize_t n) noexcept nogil:
-    """Return a word with bit 2 i set where call i of up to 32 calls is missing: its code is 01."""
-    cdef uint64_t word = 0, low
+cdef inline uint64_t bytes_as_word(const uint8_t* bytes, Py_ssize_t n_bytes) noexcept nogil:
+    """Return up to 8 bytes as a word, the first one lowest, on any processor."""
+    cdef uint64_t word = 0
     cdef Py_ssize_t i
+    if n_bytes == 8:
+        # A loop of known length becomes one load.
+        for i in range(8):
+            word |= (<uint64_t> bytes[i]) << (8 * i)
+        return word
     for i in range(n_bytes):
         word |= (<uint64_t> bytes[i]) << (8 * i)
-    low = word & ~(word >> 1) & 0x5555555555555555ULL
+    return word
+
+
+cdef inline uint64_t missing_bits(const uint8_t* bytes, Py_ssize_t n_bytes, Py_ssize_t n) noexcept nogil:
+    """Return a word with bit 2 i set where call i of up to 32 calls is missing: its code is 01."""
+    cdef uint64_t word = bytes_as_word(bytes, n_bytes)
+    cdef uint64_t low = word & ~(word >> 1) & 0x5555555555555555ULL
     return low if n >= 32 else low & (((<uint64_t> 1) << (2 * n)) - 1)
 
 
@@ -351,23 +380,26 @@ cdef void list_strip(
             starts[first + i] = ends[i]
 
 
-cdef void add_strip(
-    const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_snps, Py_ssize_t n_samples, const int64_t* counts,
-    const double* nu, Py_ssize_t strip, const int64_t* starts, const uint16_t* lists, double* table, double* C,
-) noexcept nogil:
-    """Add ν w of the samples of a strip, at the missing calls of every sample."""
-    cdef Py_ssize_t first = strip * LFMM2_STRIP, byte = strip * LFMM2_STRIP_BYTES, j, k
-    cdef Py_ssize_t size = min(LFMM2_STRIP, n_samples - first), strip_bytes = (size + 3) // 4
-    cdef double values[4]
+cdef void write_values(const double* nu, Py_ssize_t n_snps, double* values) noexcept nogil:
+    """Write ν w of the codes of each SNP: dosage 0, missing, dosage 1, dosage 2."""
+    cdef Py_ssize_t j
     for j in range(n_snps):
-        if counts[4 * j + 1] == 0:
-            continue
-        # ν w of the codes: dosage 0, missing, dosage 1, dosage 2.
-        values[0] = nu[j] * (-1.0 - nu[j])
-        values[1] = -0.5 * nu[j] * nu[j]
-        values[2] = -nu[j] * nu[j]
-        values[3] = nu[j] * (1.0 - nu[j])
-        lfmm2_decode(packed + j * n_bytes + byte, strip_bytes, values, table + j * LFMM2_STRIP)
+        values[4 * j] = nu[j] * (-1.0 - nu[j])
+        values[4 * j + 1] = -0.5 * nu[j] * nu[j]
+        values[4 * j + 2] = -nu[j] * nu[j]
+        values[4 * j + 3] = nu[j] * (1.0 - nu[j])
+
+
+cdef void add_word(
+    const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_snps, Py_ssize_t n_samples, Py_ssize_t word,
+    const double* values, const int64_t* starts, const uint16_t* lists, uint64_t* words, double* C,
+) noexcept nogil:
+    """Add ν w of the samples of a word of 8 packed bytes, at the missing calls of every sample."""
+    cdef Py_ssize_t byte = word * LFMM2_WORD_SAMPLES // 4, size = min(8, n_bytes - byte), j, k
+    for j in range(n_snps):
+        words[j] = bytes_as_word(packed + j * n_bytes + byte, size)
     for k in range(n_samples):
         if starts[k] < starts[k + 1]:
-            lfmm2_add_missing(table, lists + starts[k], starts[k + 1] - starts[k], first, size, n_samples, k, C)
+            lfmm2_add_missing(
+                words, values, lists + starts[k], starts[k + 1] - starts[k], word * LFMM2_WORD_SAMPLES, n_samples, k, C
+            )
