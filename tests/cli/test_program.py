@@ -161,6 +161,20 @@ def test_info_names_version_blas_and_threads(capsys):
         assert word in text
 
 
+def test_info_measures_the_rates_of_the_passes(capsys, monkeypatch):
+    from lfmm2.genotypes import kernel_rates
+
+    monkeypatch.setattr(kernel_rates, "N_SNPS", 512)
+    monkeypatch.setattr(kernel_rates, "N_ROUNDS", 1)
+    code, text, _ = run_main(capsys, "info", "--measure")
+    assert code == 0
+    rates = dict(
+        line.split(":", 1) for line in text.splitlines() if line.startswith(("dgemm", "gram", "prod", "tests"))
+    )
+    assert set(rates) == {"dgemm", "gram, 0.0% missing", "gram, 0.5% missing", "products", "tests"}
+    assert all(float(rate.split()[0]) > 0 for rate in rates.values())
+
+
 def test_memory_without_unit_is_mebibytes(data, tmp_path, capsys):
     arguments = ("run", "--bed", data.bed, "--env", data.env, "-K", 3, "--out", tmp_path / "r", "--dry-run")
     _, text, _ = run_main(capsys, *arguments, "--memory", "700")

@@ -106,11 +106,17 @@ def demo(out: Path, seed: int) -> None:
 
 
 @cli.command()
-def info() -> None:
+@click.option("--measure", is_flag=True, help="Also measure the rates of the passes, which takes some seconds.")
+def info(measure: bool) -> None:
     """Show version, processor, BLAS, threads and SIMD."""
-    from lfmm2.process import describe_machine
+    from lfmm2.process import describe_machine, resolve_threads
 
     say(describe_machine())
+    if measure:
+        from lfmm2._words import aligned
+        from lfmm2.genotypes import measure_rates
+
+        say(aligned(measure_rates(resolve_threads(None))))
 
 
 for _command in (run, convert, hits, offset, report, verify):

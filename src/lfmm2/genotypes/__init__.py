@@ -6,6 +6,7 @@ from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
 from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
 from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint, doubles
 from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, FillSize, HeldOutError
+from lfmm2.genotypes.kernel_rates import measure_rates
 from lfmm2.genotypes.matrix import (
     COUNTED_GRAM_SPEED,
     RESTART_SNPS,
@@ -58,8 +59,8 @@ __all__ = [
     "GenotypesLike", "HeldOutError", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper", "PassRecord",
     "Precision", "SamplePairs", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy",
     "compare_samples", "count_compared", "count_missing_calls", "counting_footprint", "digest_of", "doubles",
-    "float32_matrix", "gram_speed",
-    "has_positions", "is_in_memory", "kept_ids", "n_segments", "names_of_sums", "open_bed", "open_source",
+    "float32_matrix", "gram_speed", "has_positions", "is_in_memory", "kept_ids", "measure_rates", "n_segments",
+    "names_of_sums", "open_bed", "open_source",
     "packed_matrix", "padded_columns", "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block",
     "plink_writer", "refuse", "standard_moments", "thin_snps", "thinning_footprint", "variant_tables",
 ]  # fmt: skip

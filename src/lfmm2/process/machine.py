@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from lfmm2 import _core
-from lfmm2.kernels import _gram_float32
+from lfmm2.kernels import _gram, _gram_float32
 from lfmm2.process.limits import memory_and_limit
 from lfmm2.process.threads import cpus_and_limit
 from lfmm2.process.versions import software
@@ -54,7 +54,7 @@ def describe_machine() -> str:
         f"BLAS:      {versions['blas']}, integers of {8 * _core.BLAS_INT_BYTES} bits",
         f"processor: {name}",
         f"SIMD:      {' '.join(simd) or 'unknown'}; genotypes are decoded by {_core.DECODER}, "
-        f"multiplied in float32 by {_gram_float32.instructions()}",
+        f"counted by {_gram.MULTIPLIER}, multiplied in float32 by {_gram_float32.instructions()}",
         f"threads:   {cpus} available{by and f' ({by})'}, "
         f"OpenMP {'on' if _core.OPENMP else 'off: kernels run serially'}",
         f"memory:    {memory / 2**30:.1f} GiB {source}; a run takes at most half by default",
