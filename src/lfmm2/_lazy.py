@@ -7,6 +7,20 @@ from importlib import import_module
 from typing import Any
 
 
+class LateModule:
+    """A module that is imported when a name of it is first used.
+
+    Results offer what is made from them, pictures and hits, although these stand on results: the one import that goes
+    up, which is therefore late and by name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self._name), name)
+
+
 def lazy_names(package: str, homes: dict[str, tuple[str, ...]]) -> Callable[[str], Any]:
     """Return the ``__getattr__`` of a package: it imports a name from its home when it is asked for.
 

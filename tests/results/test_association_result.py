@@ -92,4 +92,4 @@ def test_unknown_tables_are_named(both, variable, match):
 
 
 def test_repr_tells_sizes_and_inflation(both):
-    assert repr(both[0]).startswith("<AssociationResult: 80 samples, K=3, GIF env1 ")
+    assert repr(both[0]).startswith(f"<AssociationResult: 80 samples × {len(both[0].t)} SNPs, K=3, GIF env1 ")

@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
 
+from lfmm2._choices import TableFormat
+from lfmm2._typing import AnyPath
 from lfmm2.genotypes import Engine, Footprint, GenotypesLike, kept_ids, variant_tables
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
@@ -25,7 +28,7 @@ from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.repeated_samples import choose_compared, find_repeats
 from lfmm2.pipeline.result_files import ResultFiles
 from lfmm2.pipeline.result_writer import ResultWriter
-from lfmm2.pipeline.run_options import RunOptions
+from lfmm2.pipeline.run_options import OutputOptions, RunOptions
 from lfmm2.pipeline.run_record import describe_calibration, describe_imputation, make_record
 from lfmm2.pipeline.sample_filter import filter_samples
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
@@ -294,7 +297,9 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
                     run.prepared.files.write_factors(publication, estimation.factors)
                     checkpoints.remove("pass-*.npz")
                     fit = _choose_k(run, estimation, checkpoints)
-                    _write(run, fit, checkpoints, publication)
+                    tested = _test(run, fit, checkpoints)
+                    with contextlib.closing(tested.store):
+                        _write(run, fit, tested, publication)
                 files.publish(publication)
         if prepared.inputs.converted is not None:
             prepared.inputs.converted.finish()
@@ -306,27 +311,44 @@ def _stream_variants(run: _Run) -> Iterator[pa.Table]:
     return variant_tables(run.prepared.inputs.tested_source, run.choice.tested)
 
 
-def _write(run: _Run, fit: Fit, checkpoints: Checkpoints, publication: Publication) -> None:
-    """Test all SNPs, and finish all output files; `Publication.publish` then gives them their final names."""
+def _write(run: _Run, fit: Fit, tested: Tested, publication: Publication) -> None:
+    """Finish all output files but the factors; `Publication.publish` then gives them their final names."""
     inputs, files = run.prepared.inputs, run.prepared.files
-    tested = _test(run, fit, checkpoints)
-    with contextlib.closing(tested.store):
-        writer = ResultWriter(
-            files, publication, tested.store, lambda: _stream_variants(run), tested.calibrations, inputs.counts_a1,
-            run.plan, run.engine.progress,
-        )  # fmt: skip
-        small: dict[str, pa.Table] = {} if fit.scree is None else {"scree": fit.scree.table()}
-        if tested.sweep is not None:
-            small |= {"sweep": tested.sweep.table, "sweep-histograms": tested.sweep.histograms}
-        if inputs.comparison is not None:
-            small["samples"] = inputs.comparison.table()
-        if "prune" in files.paths:
-            assert run.choice.estimation is not None
-            writer.write_ids("prune", kept_ids(inputs.estimation_source, run.choice.estimation))
-        writer.write_tables(fit.K)
-        writer.write_small({name: table for name, table in small.items() if name in files.paths})
-        record = make_record(inputs, run.choice, fit, tested, run.plan, run.engine.passes, run.prepared.identity)
-        writer.write_record(record)
+    writer = ResultWriter(
+        files, publication, tested.store, lambda: _stream_variants(run), tested.calibrations, inputs.counts_a1,
+        run.plan, run.engine.progress,
+    )  # fmt: skip
+    small: dict[str, pa.Table] = {} if fit.scree is None else {"scree": fit.scree.table()}
+    if tested.sweep is not None:
+        small |= {"sweep": tested.sweep.table, "sweep-histograms": tested.sweep.histograms}
+    if inputs.comparison is not None:
+        small["samples"] = inputs.comparison.table()
+    if "prune" in files.paths:
+        assert run.choice.estimation is not None
+        writer.write_ids("prune", kept_ids(inputs.estimation_source, run.choice.estimation))
+    writer.write_tables(fit.K)
+    writer.write_small({name: table for name, table in small.items() if name in files.paths})
+    record = make_record(inputs, run.choice, fit, tested, run.plan, run.engine.passes, run.prepared.identity)
+    writer.write_record(record)
+
+
+def _save(run: _Run, fit: Fit, tested: Tested, out: AnyPath, form: TableFormat, overwrite: bool) -> AssociationResult:
+    """Write the files of a run whose results are in memory, as the run itself would have written them to `out`."""
+    output = OutputOptions(out=out, format=form, overwrite=overwrite)
+    inputs = replace(run.prepared.inputs, options=replace(run.prepared.inputs.options, output=output))
+    plan = plan_run(inputs, run.choice)
+    files = ResultFiles(
+        output, inputs.variables.names, inputs.variables.values, _extra_files(inputs, inputs.comparison is not None),
+        inputs.input_paths(), inputs.variables.coordinates,
+    )  # fmt: skip
+    identity = inputs.identity()
+    files.check(plan, identity)
+    saved = replace(run, prepared=replace(run.prepared, inputs=inputs, files=files, identity=identity), plan=plan)
+    with single_threaded_blas(), files.begin(identity, inputs.check_unchanged) as (_, publication):
+        files.write_factors(publication, fit.factors)
+        _write(saved, fit, tested, publication)
+        files.publish(publication)
+    return read_results(str(files.prefix))
 
 
 def _result_in_memory(run: _Run, fit: Fit, tested: Tested) -> AssociationResult:
@@ -347,4 +369,5 @@ def _result_in_memory(run: _Run, fit: Fit, tested: Tested) -> AssociationResult:
     return AssociationResult(
         inputs.variables.names, fit.factors.leading(fit.K), describe_calibration(inputs, tested).tests, store.df,
         inputs.variables.iids, source, None, tested.sweep, None if imputation is None else asdict(imputation),
+        partial(_save, run, fit, tested),
     )  # fmt: skip

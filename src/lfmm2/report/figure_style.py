@@ -1,15 +1,17 @@
 """The style of all pictures, whatever settings matplotlib has, their writing as PNG, and parts that pictures share.
 
-matplotlib is imported when the first picture is drawn, without pyplot.
+matplotlib is imported when the first picture is drawn; pyplot is used where the user has made it interactive.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import unicodedata
 import warnings
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +42,9 @@ _STYLE = {
 # Fonts by preference; those after the first have letters that the first lacks, such as Chinese ones.
 _FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Arial Unicode MS")
 
+# Whether pictures are drawn for files only.
+_is_off_screen: ContextVar[bool] = ContextVar("lfmm2 draws for files", default=False)
+
 
 def require_matplotlib() -> None:
     """Raise UsageError with the remedy if matplotlib is absent."""
@@ -64,17 +69,35 @@ def style() -> Iterator[None]:
 
 @contextlib.contextmanager
 def canvas(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
-    """Give `ax`, or if it is None the Axes of a new figure of this size in inches, drawn in our style."""
+    """Give `ax`, or if it is None the Axes of a new figure of this size in inches, drawn in our style.
+
+    Where pyplot is interactive, as it is in notebooks, the figure is one of pyplot's, which shows it; but not within
+    `off_screen`.
+    """
     if ax is not None:
         yield ax
         return
     with style():
+        pyplot = None if _is_off_screen.get() else sys.modules.get("matplotlib.pyplot")
+        if pyplot is not None and pyplot.isinteractive():
+            yield pyplot.figure(figsize=(width, height), layout="constrained").add_subplot()
+            return
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure.add_subplot()
+
+
+@contextlib.contextmanager
+def off_screen() -> Iterator[None]:
+    """Draw pictures for files until the block ends: none of them is shown."""
+    before = _is_off_screen.set(True)
+    try:
+        yield
+    finally:
+        _is_off_screen.reset(before)
 
 
 def as_png(ax: Axes, dpi: float = 150) -> bytes:

@@ -1,7 +1,8 @@
 """Pictures of a run: one function per picture, which draws into `ax` or a new figure and returns the Axes.
 
 Each takes a `StoredRun`, the prefix of its files, a result of `lfmm2.run`, or the ready summary. matplotlib comes with
-``lfmm2[plot]``; neither its state nor its rcParams change. In a notebook ``ax.figure`` shows the picture.
+``lfmm2[plot]``; its rcParams do not change. Where pyplot is interactive, as after ``%matplotlib inline``, a notebook
+shows the picture; otherwise ``ax.figure`` has it.
 
 >>> import lfmm2.plots
 >>> lfmm2.plots.manhattan("results", "env1").figure.savefig("env1.png")          # doctest: +SKIP

@@ -15,7 +15,7 @@ from lfmm2.errors import UsageError
 from lfmm2.files import OutputSet, OwnFiles, check_outputs, manifest_of, translated
 from lfmm2.model import LEVEL
 from lfmm2.report import plots
-from lfmm2.report.figure_style import as_png, require_matplotlib
+from lfmm2.report.figure_style import as_png, off_screen, require_matplotlib
 from lfmm2.report.html_page import Contents, as_html
 from lfmm2.report.html_parts import Picture
 from lfmm2.report.k_plots import read_sweep
@@ -134,7 +134,8 @@ def write_report(
         pictures = None if png is None else _pictures_manifest(png)
         own_pictures = {} if pictures is None else OwnFiles.of_manifest(pictures).stamps
         check_outputs([*pages, *files.values()], overwrite, OwnFiles(own_pages.stamps | own_pictures))
-        contents = _draw_contents(run, plans, dpi)
+        with off_screen():
+            contents = _draw_contents(run, plans, dpi)
         with OutputSet(overwrite) as outputs:
             for path in pages:
                 outputs.open(path, _page_manifest(page)).write(as_html(contents))

@@ -1,6 +1,6 @@
 """A finished run, on disk and in memory: tables, record, factors file, and the results that are given back."""
 
-from lfmm2.results.association_result import AssociationResult, MemorySource, read_results
+from lfmm2.results.association_result import AssociationResult, read_results
 from lfmm2.results.factors_file import pack_factors, read_factors, unpack_factors, write_factors
 from lfmm2.results.file_names import FIXED_ENDINGS, SMALL_ENDINGS
 from lfmm2.results.former_files import find_former_files, find_inputs
@@ -26,6 +26,7 @@ from lfmm2.results.record import (
     WrittenFile,
     from_json,
 )
+from lfmm2.results.result_sources import MemorySource
 from lfmm2.results.run_log import as_log, carrier_lines, describe_axes, describe_flat, result_lines, sample_lines
 from lfmm2.results.stored_record import open_record, verify
 from lfmm2.results.stored_run import BLOCK_ROWS, AnyRun, StoredRun, open_run

@@ -1,197 +1,43 @@
-"""The results of a run: statistics of every SNP, in memory or read from the result files on demand."""
+"""The results of a run: statistics of every SNP, and what people do with them."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lfmm2._lazy import LateModule
 from lfmm2._typing import Floats
-from lfmm2._words import with_error
-from lfmm2.errors import MalformedInputError, UsageError
-from lfmm2.files import read_columns
-from lfmm2.model import Column, Columns, LatentFactors, Origin, Scree, Tables
+from lfmm2._words import counted, with_error, with_spaces
+from lfmm2.errors import UsageError
+from lfmm2.model import Column, LatentFactors, Origin, Scree
 from lfmm2.results.file_names import FIXED_ENDINGS, SMALL_ENDINGS
+from lfmm2.results.result_frames import as_frame, strongest
+from lfmm2.results.result_html import as_text, html_facts, html_table
+from lfmm2.results.result_sources import FileSource, ResultSource
 from lfmm2.results.stored_run import StoredRun
-from lfmm2.results.tables import JointScores, column_types, loadings_array, statistics_table, tested_statistic
-from lfmm2.statistics import Calibration, CalibrationSummary, Sweep, distributions
+from lfmm2.statistics import CalibrationSummary, Sweep, distributions
 
-# Columns of the table of a scree. An empty table is made where it is needed: to make one pyarrow imports pandas.
-SCREE_SCHEMA = pa.schema(
-    [(name, pa.float64()) for name in ("EIGENVALUE", "SHARE", "BULK_EDGE", "TW_STATISTIC", "TW_P")]
-)
-# Message where the joint table of a run of one variable is asked for.
-_NO_JOINT_TABLE = "a run of one variable has no joint table; its F is the square of t"
+# What is made from results stands above them.
+_PLOTS, _DOWNSTREAM, _REPORT = LateModule("lfmm2.plots"), LateModule("lfmm2.downstream"), LateModule("lfmm2.report")
+# Discoveries that a notebook shows are those below this rate. They are counted where there are at most so many SNPs,
+# which takes seconds.
+SHOWN_RATE, MOST_COUNTED = 0.05, 20_000_000
+# SNPs that a notebook shows.
+SHOWN_SNPS = 5
 
-
-class ResultSource(Protocol):
-    """The statistics of a run, in memory or in files, behind an `AssociationResult`."""
-
-    @property
-    def columns(self) -> Columns:
-        """Return the columns that the model has declared."""
-
-    def column(self, column: Column, variable: int | None) -> Floats:
-        """Return a column (n_snps,) of the table of a variable, or of the joint table if None; labels as numbers."""
-
-    def table(self, variable: int | None) -> pa.Table:
-        """Return the whole table of a variable, or the joint table if None."""
-
-    @property
-    def loadings(self) -> Floats | None:
-        """Return V (n_snps, K); None if it was not asked for."""
-
-    @property
-    def scree(self) -> Scree | None:
-        """Return the scree from which K is suggested; None if no eigenvalues are known."""
-
-
-class MemorySource:
-    """Statistics in memory.
-
-    Parameters
-    ----------
-    columns : Columns
-        Columns that the model has declared.
-    common : ndarray of shape (n_snps, n_names), float64
-        Statistics that all variables share, in the order of ``columns.layout(per_variable=False)``.
-    rows : list of ndarray
-        Statistics of each variable, in the order of ``columns.layout(per_variable=True)``.
-    variants : callable
-        Returns the whole table of CHROM, POS, ID, A1, A2.
-    calibrations : list of Calibration
-        Calibrations of the variables, then of the joint test.
-    counts_a1 : bool
-        True if the counted allele is A1 of the variants, not A2.
-    loadings : ndarray of shape (n_snps, K), optional
-    joint : JointScores, optional
-        Stored values of the joint test; None with one variable, which has no joint table.
-    scree : Scree, optional
-    """
-
-    def __init__(
-        self,
-        columns: Columns,
-        common: Floats,
-        rows: list[Floats],
-        variants: Callable[[], pa.Table],
-        calibrations: list[Calibration],
-        counts_a1: bool,
-        loadings: Floats | None = None,
-        joint: JointScores | None = None,
-        scree: Scree | None = None,
-    ) -> None:
-        self.columns = columns
-        self.loadings = loadings
-        self.scree = scree
-        self._joint = joint
-        self._common = common
-        self._rows = rows
-        self._variants = variants
-        self._calibrations = calibrations
-        self._counts_a1 = counts_a1
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickle, with the table of variants in place of the open file, which has no state."""
-        return self.__dict__ | {"_variants": partial(_return_table, self._variants())}
-
-    def column(self, column: Column, variable: int | None) -> Floats:
-        """Return a column as a copy, which the caller may change."""
-        rows, calibration = self._of_test(variable)
-        if column.origin is Origin.MODEL:
-            return self.columns.stored(column.attribute, self._common, rows).copy()
-        tested = tested_statistic(self.columns, self._common, rows, calibration, scores=self._joint)
-        values: Floats = getattr(tested, column.attribute)
-        return values
-
-    def table(self, variable: int | None) -> pa.Table:
-        """Compute the table."""
-        if variable is None and self._joint is None:
-            raise UsageError(_NO_JOINT_TABLE)
-        rows, calibration = self._of_test(variable)
-        return statistics_table(
-            self.columns, self._variants(), self._common, rows, calibration, self._counts_a1, scores=self._joint
-        )
-
-    def _of_test(self, variable: int | None) -> tuple[Floats | None, Calibration]:
-        """Return rows and calibration of a variable; or None and the joint calibration, as that test has no rows."""
-        return (
-            (None, self._calibrations[-1]) if variable is None else (self._rows[variable], self._calibrations[variable])
-        )
-
-
-def _return_table(table: pa.Table) -> pa.Table:
-    """Return the table: a function that, unlike a lambda, can be pickled."""
-    return table
-
-
-class FileSource:
-    """Statistics in the files of a run."""
-
-    def __init__(self, run: StoredRun) -> None:
-        self.columns = run.declared
-        self._tables = [run.path(name) for name in run.variables]
-        self._joint = run.path("joint") if "joint" in run.tables else None
-        self._loadings = run.path("loadings")
-        self._run = run
-
-    def column(self, column: Column, variable: int | None) -> Floats:
-        """Read a column from the file."""
-        if variable is None and column.tables is not Tables.JOINT and column.origin is Origin.MODEL:
-            variable = 0  # The table of each variable has the columns that all variables share.
-        if variable is None and self._joint is None:
-            if column.is_tested:
-                return self.column(next(c for c in self.columns.of_table(False) if c.is_tested), 0) ** 2
-            raise UsageError(
-                "shares of variance are in the joint table, which a run of one variable does not write; "
-                "run without out, or compute them from T_STAT: t² / (t² + df) of what the factors leave"
-            )
-        path = self._joint if variable is None else self._tables[variable]
-        values = self._read(path, [column.name])[column.name]
-        if column.labels:
-            values = pc.index_in(values, value_set=pa.array(column.labels))
-            if values.null_count:
-                fact = f"{path}: {column.name} has other values than {', '.join(column.labels)}"
-                raise MalformedInputError(f"{fact}; copy it again, or run again")
-        array: Floats = values.to_numpy().astype(np.float64)
-        return array
-
-    def table(self, variable: int | None) -> pa.Table:
-        """Read the whole file."""
-        if variable is None and self._joint is None:
-            raise UsageError(_NO_JOINT_TABLE)
-        return self._read(self._joint if variable is None else self._tables[variable], None)
-
-    def _read(self, path: Path | None, names: list[str] | None) -> pa.Table:
-        """Read some columns of a file, or all."""
-        assert path is not None
-        return read_columns(path, names, column_types(self.columns))
-
-    @property
-    def loadings(self) -> Floats | None:
-        """Return V (n_snps, K), read from the file; None if the run has not written it."""
-        return None if self._loadings is None else loadings_array(self._read(self._loadings, None))
-
-    @property
-    def scree(self) -> Scree | None:
-        """Return the scree of the axes in its table; None if the run has not written it."""
-        facts = self._run.record.scree
-        if facts is None or self._run.path("scree") is None:
-            return None
-        # A table without rows, of axes that could not be tested, has no columns that could be read.
-        is_empty = not np.isfinite(facts.effective_snps)
-        table = SCREE_SCHEMA.empty_table() if is_empty else self._run.small_table("scree")
-        return Scree.from_table(
-            table, facts.n_axes, facts.effective_snps, facts.bulk_edge, facts.n_snps, facts.is_hidden
-        )
+# Writes a result of memory to files: prefix, format, and whether those of an earlier run are replaced.
+Saver = Callable[[Any, str, bool], "AssociationResult"]
 
 
 def read_results(prefix: str | os.PathLike[str]) -> AssociationResult:
@@ -275,6 +121,7 @@ class AssociationResult:
         paths: dict[str, Path] | None = None,
         sweep: Sweep | None = None,
         imputation: dict[str, Any] | None = None,
+        saver: Saver | None = None,
     ) -> None:
         self.variables = variables
         self.factors = factors
@@ -287,11 +134,47 @@ class AssociationResult:
         self.sample_ids = sample_ids
         self.paths = paths or {}
         self._source = source
+        self._saver = saver
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickle, without what only the process of the run has: open files."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_saver", "_temporary")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._saver = None
 
     def __repr__(self) -> str:
-        fits = zip(self.variables, self.gif, self.gif_se, strict=True)
-        inflation = ", ".join(f"{name} {with_error(gif, se)}" for name, gif, se in fits)
-        return f"<AssociationResult: {len(self.sample_ids)} samples, K={self.factors.n_factors}, GIF {inflation}>"
+        fits = list(zip(self.variables, self.gif, self.gif_se, strict=True))
+        inflation = ", ".join(f"{name} {with_error(gif, se)}" for name, gif, se in fits[:SHOWN_SNPS])
+        more = ", …" if len(fits) > SHOWN_SNPS else ""
+        size = f"{counted(len(self.sample_ids), 'sample')} × {counted(self.n_snps, 'SNP')}"
+        return f"<AssociationResult: {size}, K={self.factors.n_factors}, GIF {inflation}{more}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what this is, inflation and discoveries of each variable, strongest SNPs."""
+        facts: dict[str, object] = {
+            "samples": with_spaces(len(self.sample_ids)),
+            "SNPs": with_spaces(self.n_snps),
+            "factors": f"K = {self.factors.n_factors}, {self.factors.solver}",
+            "residual df": self.df,
+            "files": self.paths.get("record", "none: r.save(prefix) writes them"),
+        }
+        title = html_facts("LFMM2 associations", facts)
+        names = ("variable", "GIF", "standard error", f"SNPs with q < {SHOWN_RATE}")
+        inflation = zip(self.variables, self.gif.tolist(), self.gif_se.tolist(), self._discoveries, strict=True)
+        best = self.top(SHOWN_SNPS, library="pyarrow", by=self.variables[0])
+        heads = best.column_names
+        heading = f"<p>Strongest for {as_text(self.variables[0])}: r.top({SHOWN_SNPS})</p>"
+        rows = zip(*(best[name].to_pylist() for name in heads), strict=True)
+        return title + html_table(names, inflation) + heading + html_table(heads, rows)
+
+    @cached_property
+    def _discoveries(self) -> list[str]:
+        """Numbers of SNPs below `SHOWN_RATE` of each variable, as text; empty where there are too many SNPs."""
+        if self.n_snps > MOST_COUNTED:
+            return [""] * len(self.variables)
+        return [with_spaces(int(np.count_nonzero(q < SHOWN_RATE))) for q in self.q.T]
 
     def _stack_variables(self, column: Column) -> Floats:
         """Return a column of all variables, shape (n_snps, d)."""
@@ -439,8 +322,13 @@ class AssociationResult:
         """Loadings V, shape (n_snps, K), float64; None if they were not asked for."""
         return self._source.loadings
 
+    @property
+    def n_snps(self) -> int:
+        """Number of tested SNPs."""
+        return self._source.n_snps
+
     def table(self, variable: str | int | None = None) -> pa.Table:
-        """Return the table of a variable, or of the joint test.
+        """Return the table of a variable, or of the joint test, as a table of pyarrow.
 
         Parameters
         ----------
@@ -452,16 +340,112 @@ class AssociationResult:
         UsageError
             If there is no such variable, or it is left out with several.
         """
+        return self._source.table(self._number_of(variable))
+
+    def to_frame(self, variable: str | int | None = None, library: str | None = None) -> Any:
+        """Return `table` as a data frame.
+
+        Parameters
+        ----------
+        variable : str or int, optional
+            As of `table`.
+        library : {None, "pandas", "polars", "pyarrow"}
+            By default pandas, or polars where that alone is installed.
+        """
+        return as_frame(self.table(variable), library)
+
+    def top(self, n: int = 10, by: str | int | None = None, library: str | None = None) -> Any:
+        """Return the rows of the n strongest SNPs, those with the smallest calibrated p first, as a data frame.
+
+        Parameters
+        ----------
+        n : int
+        by : str or int, optional
+            The variable, or "joint", as of `table`; by default the joint test if there are several variables.
+        library : {None, "pandas", "polars", "pyarrow"}
+            As of `to_frame`.
+        """
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+            raise UsageError(f"n is {n!r}; give a number of SNPs such as 20")
+        several = by is None and len(self.variables) > 1
+        variable = self._number_of("joint" if several else by)
+        columns = self._source.columns
+        found = [column for column in columns.of_table(joint=variable is None) if column.name == "NEG_LOG10_P_CAL"]
+        rows = strongest(self._source.column(found[0], variable), int(n))
+        return as_frame(self._source.take(variable, rows), library)
+
+    def save(
+        self, prefix: str | os.PathLike[str], format: str = "parquet", overwrite: bool = False
+    ) -> AssociationResult:
+        """Write a result that is in memory to the files that ``out=prefix`` would have written; return it from them.
+
+        Raises
+        ------
+        UsageError
+            If the result is in files, or was pickled, which leaves what is needed behind.
+        OutputExistsError, WriteError
+            If files are in the way and `overwrite` is off, or cannot be written.
+        """
+        if "record" in self.paths:
+            raise UsageError(f"this result is in files already: {self.paths['record']}; copy these")
+        if self._saver is None:
+            raise UsageError("a result that was pickled cannot be written to files; save it before, or give out=")
+        return self._saver(prefix, format, overwrite)
+
+    def written(self) -> dict[str, Path]:
+        """Return `paths`; a result in memory is first written to a temporary folder, which goes with the result."""
+        return self.paths if "record" in self.paths else self._temporary
+
+    @cached_property
+    def _temporary(self) -> dict[str, Path]:
+        """Files of a result in memory, in a temporary folder."""
+        folder = tempfile.mkdtemp(prefix="lfmm2-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return self.save(Path(folder) / "result").paths
+
+    @property
+    def plot(self) -> ResultPictures:
+        """Pictures: ``r.plot.manhattan("temperature")``; see `lfmm2.plots` for all of them and what they take."""
+        return ResultPictures(self)
+
+    def hits(self, library: str | None = None, **options: Any) -> Any:
+        """Return the SNPs below a rate of false discoveries as a data frame; see `lfmm2.find_hits` for the options."""
+        return as_frame(_DOWNSTREAM.find_hits(self, **options), library)
+
+    def report(self, out: str | os.PathLike[str] | None = None, **options: Any) -> list[Path]:
+        """Write the page of pictures and return its path; see `lfmm2.write_report`. A result in memory needs `out`."""
+        if out is None and "record" not in self.paths:
+            raise UsageError("this result is in memory, so its report has no name; give out='report.html'")
+        pages: list[Path] = _REPORT.write_report(self, out, **options)
+        return pages
+
+    def _number_of(self, variable: str | int | None) -> int | None:
+        """Return the number of a variable that is given by name or number, None for the joint test."""
         if variable is None:
             if len(self.variables) > 1:
                 raise UsageError(f"name one of the variables {', '.join(self.variables)}, or 'joint'")
             variable = 0
         if variable == "joint":
-            return self._source.table(None)
+            return None
         if isinstance(variable, str):
             if variable not in self.variables:
                 raise UsageError(f"{variable!r} is not a variable of this run: {', '.join(self.variables)}, or 'joint'")
             variable = self.variables.index(variable)
         if not 0 <= variable < len(self.variables):
             raise UsageError(f"variable {variable} of {len(self.variables)}; count from 0")
-        return self._source.table(variable)
+        return variable
+
+
+class ResultPictures:
+    """The functions of `lfmm2.plots`, drawn of one result."""
+
+    def __init__(self, result: AssociationResult) -> None:
+        self._result = result
+
+    def __dir__(self) -> list[str]:
+        return sorted(_PLOTS.__all__)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in _PLOTS.__all__:
+            raise AttributeError(f"there is no picture {name!r}; there are {', '.join(sorted(_PLOTS.__all__))}")
+        return partial(getattr(_PLOTS, name), self._result)

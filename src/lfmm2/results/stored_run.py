@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from lfmm2._typing import AnyPath, Floats
+from lfmm2._typing import AnyPath, Floats, Ints
 from lfmm2._words import counted, some_of, visible, with_spaces
 from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError, UsageError
 from lfmm2.files import TEXT_FORMATS, recut, text_options
@@ -246,6 +246,21 @@ class StoredRun:
         blocks = recut(self._read_pieces(path, list(columns), encoded), block_rows)
         return self._check_rows(path, blocks, only)
 
+    def take(self, name: str, rows: Ints) -> pa.Table:
+        """Read rows of a table, counted from 0, in the order given; only blocks that have some of them are read."""
+        order = np.argsort(rows, kind="stable")
+        ascending = rows[order]
+        numbers = np.unique(ascending // BLOCK_ROWS)
+        names, parts = self.columns(name), []
+        for number, block in zip(numbers.tolist(), self.blocks(name, names, only=numbers.tolist()), strict=True):
+            here = ascending[ascending // BLOCK_ROWS == number] - number * BLOCK_ROWS
+            parts.append(block.take(pa.array(here)))
+        if not parts:
+            return next(iter(self.blocks(name, names))).slice(0, 0)
+        back = np.empty(len(rows), np.int64)
+        back[order] = np.arange(len(rows))
+        return pa.concat_tables(parts).take(pa.array(back))
+
     def _check_rows(self, path: Path, blocks: Iterator[pa.Table], only: Collection[int] | None) -> Iterator[pa.Table]:
         """Yield the blocks asked for; raise MalformedInputError at the end if there were too many rows or too few."""
         n_rows = 0
@@ -366,7 +381,10 @@ class StoredRun:
 
 
 class WrittenResult(Protocol):
-    """A result with the paths of its files by name, such as `lfmm2.results.association_result.AssociationResult`."""
+    """A result with the paths of its files by name, such as `lfmm2.results.association_result.AssociationResult`.
+
+    One that is in memory has no paths, and a method `written` that writes its files and returns theirs.
+    """
 
     paths: dict[str, Path]
 
@@ -383,6 +401,8 @@ def open_run(run: AnyRun) -> StoredRun:
     paths = getattr(run, "paths", None)
     if not isinstance(paths, dict):
         raise UsageError(f"results are given as {type(run).__name__}; give the --out of a run")
+    if "record" not in paths and (written := getattr(run, "written", None)) is not None:
+        paths = written()
     if "record" not in paths:
         raise UsageError("this result was not written to files; give out= to the run")
     return StoredRun(paths["record"])
