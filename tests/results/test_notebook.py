@@ -161,3 +161,9 @@ def test_pictures_are_shown_by_an_interactive_pyplot_and_those_of_a_report_are_n
         plt.close(axes.figure)
         in_files.report(tmp_path / "page.html")
     assert plt.get_fignums() == before
+
+
+def test_factors_have_a_short_repr(in_files) -> None:
+    shown = repr(in_files.factors)
+    assert shown.startswith("<LatentFactors: K=2, 60 samples, 900 SNPs, exact, largest residual ")
+    assert len(shown) < 120

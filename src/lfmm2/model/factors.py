@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lfmm2._typing import Floats
+from lfmm2._words import counted
 from lfmm2.errors import ConvergenceWarning, DegenerateProblemError, UsageError
 from lfmm2.genotypes import GenotypeMatrix, gram_speed
 from lfmm2.model.axes import FEWEST_AXES
@@ -32,7 +33,7 @@ PRODUCTS = 60
 SOLVE = {"exact": solve_exact, "krylov": solve_krylov, "power": solve_power}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LatentFactors:
     """Estimated factors and their certificate.
 
@@ -92,6 +93,11 @@ class LatentFactors:
     standardized: bool = False
     next_value: float = np.nan
     axes: Floats = field(default_factory=lambda: np.empty((0, 0)))
+
+    def __repr__(self) -> str:
+        size = f"{counted(len(self.U), 'sample')}, {counted(self.n_snps, 'SNP')}"
+        certificate = f", largest residual {self.residuals.max():.1e}" if self.n_factors else ""
+        return f"<LatentFactors: K={self.n_factors}, {size}, {self.solver}{certificate}>"
 
     @property
     def n_factors(self) -> int:
