@@ -262,7 +262,9 @@ def _compare_calls(planes: _Planes, n_threads: int) -> SamplePairs:
         _pairs.count_differences(
             planes.planes, called, homozygous, n_snps, first, stop, both, one_step, opposite, n_threads
         )
-        least = np.minimum(heterozygosity[first:stop, None], heterozygosity) * both
+        # Samples are compared with those after them only.
+        both, one_step, opposite = (counts[:, first:] for counts in (both, one_step, opposite))
+        least = np.minimum(heterozygosity[first:stop, None], heterozygosity[first:]) * both
         with np.errstate(divide="ignore", invalid="ignore"):
             kinship = 0.5 - (one_step + 4.0 * opposite) / (4 * least)
             share = (one_step + opposite) / both
@@ -272,12 +274,13 @@ def _compare_calls(planes: _Planes, n_threads: int) -> SamplePairs:
         is_repeat |= is_alike & ~(has_kinship & (kinship >= _UNDEFINED_KINSHIP))
         is_repeat &= both * mean >= FEWEST_DIFFERENCES
         is_kin = has_kinship & (kinship >= FIRST_DEGREE) & ~is_repeat
-        links.append(_first_of_each(is_repeat, first))
-        if len(links[-1]):
-            farthest = max(farthest, float(share[links[-1][:, 0] - first, links[-1][:, 1]].max()))
+        of_band = _first_of_each(is_repeat)
+        links.append(of_band + first)
+        if len(of_band):
+            farthest = max(farthest, float(share[of_band[:, 0], of_band[:, 1]].max()))
         n_relatives += int(np.count_nonzero(is_kin))
         if sum(map(len, relatives)) < MOST_PAIRS:
-            relatives.append(np.argwhere(is_kin)[:MOST_PAIRS] + np.array([first, 0]))
+            relatives.append(np.argwhere(is_kin)[:MOST_PAIRS] + first)
     return SamplePairs(
         n_snps, (n_snps - called) / max(n_snps, 1), mean, farthest, _number_groups(n, np.concatenate(links)),
         np.concatenate(relatives)[:MOST_PAIRS], n_relatives,
@@ -309,16 +312,16 @@ def _compare_numbers(source: NumberSource, engine: Engine, samples: Ints, snps: 
         band = slice(first, min(first + _BAND, n))
         distances = squares[band, None] + squares - 2.0 * (Z[band] @ Z.T)
         is_repeat = (distances <= _MOST_DISTANT * median) & is_known & is_known[band, None]
-        links.append(_first_of_each(np.triu(is_repeat, first + 1), first))
+        links.append(_first_of_each(np.triu(is_repeat, first + 1)) + np.array([first, 0]))
     return SamplePairs(
         len(snps), rates, np.nan, np.nan, _number_groups(n, np.concatenate(links)), np.empty((0, 2), np.int64), 0
     )
 
 
-def _first_of_each(is_repeat: NDArray[np.bool_], first: int) -> Ints:
-    """Return for each sample the first one of a band that it repeats, as pairs: enough to join them in groups."""
+def _first_of_each(is_repeat: NDArray[np.bool_]) -> Ints:
+    """Return for each column the first row that it repeats, as pairs (row, column): enough to join them in groups."""
     later = np.flatnonzero(is_repeat.any(axis=0))
-    return np.column_stack([first + is_repeat[:, later].argmax(axis=0), later]).astype(np.int64)
+    return np.column_stack([is_repeat[:, later].argmax(axis=0), later]).astype(np.int64)
 
 
 def _number_groups(n: int, links: Ints) -> Ints:
