@@ -30,12 +30,15 @@ from lfmm2.formats.calls import BlockBuilder, CallBlock, CallReader, Dosages, Re
 from lfmm2.formats.nameless import refuse_sample_list
 from lfmm2.formats.text_lines import LineFile
 from lfmm2.formats.vcf_file import COUNTED, NO_ALT, NO_GT, leave_out_reason, read_header, refuse_without_calls
+from lfmm2.kernels import _calls
 
 MAGIC = b"BCF\x02"
 # Bytes of a header, or of a record, from which on a file is refused, so that a damaged length cannot fill the memory.
 _LONGEST_PART = 1 << 30
 _LENGTHS = struct.Struct("<II")
 _FIXED = struct.Struct("<iiifHHI")
+# Numbers that the kernel tells of a record.
+_N_FACTS = 6
 # Kinds of values: bytes of one, and the type of NumPy of integers.
 _BYTES_OF_KIND = {0: 0, 1: 1, 2: 2, 3: 4, 5: 4, 7: 1}
 _INTEGERS = {1: "<i1", 2: "<i2", 3: "<i4"}
@@ -80,8 +83,6 @@ class BcfReader(CallReader):
         except BaseException:
             self.close()
             raise
-        # How the FORMAT fields of most records begin: number of GT, and two integers of a byte for each sample.
-        self._usual_gt = bytes([0x11, self._gt_key & 0xFF, 0x21]) if 0 <= self._gt_key < 128 else b"\0"
 
     def close(self) -> None:
         self._file.close()
@@ -91,11 +92,14 @@ class BcfReader(CallReader):
         take = self._bytes.take
         while True:
             try:
-                if not (lengths := take(_LENGTHS.size, may_end=True)):
-                    break
-                self._number += 1
-                n_shared, n_calls = _LENGTHS.unpack(lengths)
-                self._read_record(take(n_shared), take(n_calls), builder)
+                self._read_plain_records(builder)
+                # What follows is a record of another kind, or one whose end is not held yet.
+                if not builder.is_full:
+                    if not (lengths := take(_LENGTHS.size, may_end=True)):
+                        break
+                    self._number += 1
+                    n_shared, n_calls = _LENGTHS.unpack(lengths)
+                    self._read_record(take(n_shared), take(n_calls), builder)
             except _EndedError as error:
                 raise MalformedInputError(f"{self._where}: {error}") from None
             except (struct.error, IndexError, KeyError, ValueError) as error:
@@ -113,6 +117,27 @@ class BcfReader(CallReader):
     @property
     def _where(self) -> str:
         return f"{self.path}, record {self._number}"
+
+    def _read_plain_records(self, builder: BlockBuilder) -> None:
+        """Add the SNPs of the next records that are held, up to one that is not a biallelic SNP with GT first."""
+        data, rows = self._bytes.held, builder.free_rows
+        facts = np.empty((len(rows), _N_FACTS), np.int64)
+        n_read, end = _calls.read_bcf_records(
+            data, self._bytes.at, self._gt_key, _DOSAGE_OF_BYTES, rows, facts
+        )  # fmt: skip
+        self._bytes.at = end
+        for contig, position, first, length, ref, alt in facts[:n_read].tolist():
+            self._number += 1
+            snp_id = data[first : first + length].decode()
+            self._add(builder, contig, position, snp_id, (chr(alt), chr(ref)))
+
+    def _add(
+        self, builder: BlockBuilder, contig: int, position: int, snp_id: str, alleles: tuple[str, str]
+    ) -> None:  # fmt: skip
+        """Add a SNP whose dosages stand in the block; `position` counts from 0, as that of a BCF does."""
+        name = self._contigs[contig]
+        at = position + 1 if 0 <= position < LAST_POSITION else read_position(str(position + 1), self._where)
+        builder.add(name, at, f"{name}:{at}" if snp_id in ("", ".") else snp_id, alleles)
 
     def _read_record(self, shared: bytes, calls: bytes, builder: BlockBuilder) -> None:
         """Add the SNP of a record to the block, unless it is left out."""
@@ -134,18 +159,12 @@ class BcfReader(CallReader):
             at = end
         snp_id, ref, *alts = texts
         reason = leave_out_reason(ref, ",".join(alts)) if alts else NO_ALT
-        found: tuple[bytes, int, int] | None = None
-        if not reason and calls.startswith(self._usual_gt) and len(calls) >= 3 + 2 * n_samples:
-            found = calls[3 : 3 + 2 * n_samples], 1, 2
-        elif not reason:
-            found = self._find_gt(calls, n_fields, n_samples)
+        found = None if reason else self._find_gt(calls, n_fields, n_samples)
         if reason or found is None:
             self.leave_out(reason or NO_GT)
             return
         builder.row[:] = self._dosages(*found, n_samples)
-        name = self._contigs[contig]
-        at_base = position + 1 if 0 <= position < LAST_POSITION else read_position(str(position + 1), self._where)
-        builder.add(name, at_base, f"{name}:{at_base}" if snp_id in ("", ".") else snp_id, (alts[0], ref))
+        self._add(builder, contig, position, snp_id, (alts[0], ref))
 
     def _find_gt(self, calls: bytes, n_fields: int, n_samples: int) -> tuple[bytes, int, int] | None:
         """Return the bytes, the kind and the number of alleles of GT; None if the record has none."""
@@ -194,33 +213,40 @@ class _EndedError(Exception):
 
 
 class _ByteStream:
-    """The decompressed bytes of a file, taken in order."""
+    """The decompressed bytes of a file, taken in order.
+
+    Attributes
+    ----------
+    held : bytes
+        Bytes in memory, of which those before `at` have been taken.
+    at : int
+    """
 
     def __init__(self, file: LineFile) -> None:
         self._file = file
-        self._held = b""
-        self._at = 0
+        self.held = b""
+        self.at = 0
 
     def take(self, n_bytes: int, may_end: bool = False) -> bytes:
         """Return the next bytes; none at the end with `may_end`; raise `_EndedError` if it ends before."""
-        end = self._at + n_bytes
-        if end > len(self._held):
+        end = self.at + n_bytes
+        if end > len(self.held):
             self._fill(n_bytes, may_end)
             end = n_bytes
-        taken = self._held[self._at : end]
-        self._at = end
+        taken = self.held[self.at : end]
+        self.at = end
         return taken
 
     def _fill(self, n_bytes: int, may_end: bool) -> None:
         """Hold at least `n_bytes` from the present place on, which becomes the beginning of what is held."""
         if n_bytes > _LONGEST_PART:
             raise _EndedError(f"a length of {with_spaces(n_bytes)} bytes; the file looks damaged, copy it again")
-        parts = [self._held[self._at :]]
+        parts = [self.held[self.at :]]
         n_held = len(parts[0])
         while n_held < n_bytes and (more := self._file.read()):
             parts.append(more)
             n_held += len(more)
-        self._held, self._at = b"".join(parts), 0
+        self.held, self.at = b"".join(parts), 0
         if n_held < n_bytes and not (may_end and n_held == 0):
             raise _EndedError("ends too soon; the file looks truncated, copy it again")
 

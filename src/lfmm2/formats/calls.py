@@ -194,6 +194,11 @@ class BlockBuilder:
         return row
 
     @property
+    def free_rows(self) -> Dosages:
+        """The rows of the SNPs that have room in the block, to be overwritten."""
+        return self._dosages[len(self._names) :]
+
+    @property
     def is_full(self) -> bool:
         """True if the block must be taken before the next SNP."""
         return len(self._names) == len(self._dosages)
