@@ -26,10 +26,28 @@ from numpy.typing import NDArray
 from lfmm2._words import with_spaces
 from lfmm2.errors import MalformedInputError
 from lfmm2.files import LAST_POSITION
-from lfmm2.formats.calls import BlockBuilder, CallBlock, CallReader, Dosages, ReadingOptions, read_position
+from lfmm2.formats.calls import (
+    BlockBuilder,
+    CallBlock,
+    CallReader,
+    Dosages,
+    ExpectedCopies,
+    ReadingOptions,
+    read_position,
+)
+from lfmm2.formats.dosages import join_dosages
 from lfmm2.formats.nameless import refuse_sample_list
 from lfmm2.formats.text_lines import LineFile
-from lfmm2.formats.vcf_file import COUNTED, NO_ALT, NO_GT, leave_out_reason, read_header, refuse_without_calls
+from lfmm2.formats.vcf_file import (
+    COUNTED,
+    NO_ALT,
+    NO_GT,
+    leave_out_reason,
+    note_calls_taken,
+    read_header,
+    refuse_without_calls,
+    refuse_without_dosages,
+)
 from lfmm2.kernels import _calls
 
 MAGIC = b"BCF\x02"
@@ -42,7 +60,7 @@ _N_FACTS = 6
 # Kinds of values: bytes of one, and the type of NumPy of integers.
 _BYTES_OF_KIND = {0: 0, 1: 1, 2: 2, 3: 4, 5: 4, 7: 1}
 _INTEGERS = {1: "<i1", 2: "<i2", 3: "<i4"}
-_TEXT = 7
+_FLOAT, _TEXT = 5, 7
 # Codes of alleles: no allele (of a haploid), missing, REF, ALT, another one.
 _ABSENT, _MISSING, _REF, _ALT, _HIGH = range(5)
 _CODE_OF_BYTE = np.full(256, _HIGH, np.uint8)
@@ -69,6 +87,8 @@ class BcfReader(CallReader):
         self.counted_allele = COUNTED
         refuse_sample_list(self, options.sample_ids)
         self._number = 0
+        self._dosage = options.dosage
+        self._n_called = self._n_found = 0
         self._file = LineFile(path)
         try:
             self._bytes = _ByteStream(self._file)
@@ -79,7 +99,8 @@ class BcfReader(CallReader):
                 raise MalformedInputError(f"{path}, the header: {error}") from None
             lines = text.rstrip(b"\0\n").split(b"\n")
             self.samples = read_header(lines, path)
-            self._contigs, self._gt_key = _read_dictionaries(lines)
+            self._contigs, keys = _read_dictionaries(lines)
+            self._gt_key, self._dosage_key = keys.get("GT", -1), keys.get(options.dosage or "", -1)
         except BaseException:
             self.close()
             raise
@@ -88,11 +109,13 @@ class BcfReader(CallReader):
         self._file.close()
 
     def blocks(self) -> Iterator[CallBlock]:
-        builder, n_snps = BlockBuilder(len(self.samples)), 0
+        kind = np.int8 if self._dosage is None else np.float32
+        builder, n_snps = BlockBuilder(len(self.samples), kind), 0
         take = self._bytes.take
         while True:
             try:
-                self._read_plain_records(builder)
+                if self._dosage is None:
+                    self._read_plain_records(builder)
                 # What follows is a record of another kind, or one whose end is not held yet.
                 if not builder.is_full:
                     if not (lengths := take(_LENGTHS.size, may_end=True)):
@@ -113,6 +136,8 @@ class BcfReader(CallReader):
         if len(builder):
             yield builder.take(f"{self.path}, up to record {self._number}")
         refuse_without_calls(self.path, self.left_out, n_snps)
+        refuse_without_dosages(self.path, self._dosage, self._n_found)
+        note_calls_taken(self, self._dosage, self._n_called)
 
     @property
     def _where(self) -> str:
@@ -159,31 +184,60 @@ class BcfReader(CallReader):
             at = end
         snp_id, ref, *alts = texts
         reason = leave_out_reason(ref, ",".join(alts)) if alts else NO_ALT
-        found = None if reason else self._find_gt(calls, n_fields, n_samples)
-        if reason or found is None:
-            self.leave_out(reason or NO_GT)
+        found = {} if reason else self._find_fields(calls, n_fields, n_samples)
+        if reason or not found:
+            self.leave_out(reason or (NO_GT if self._dosage is None else f"no {self._dosage} and {NO_GT}"))
             return
-        builder.row[:] = self._dosages(*found, n_samples)
+        if self._dosage is None:
+            builder.row[:] = self._dosages(self._alleles(*found[self._gt_key], n_samples))
+        else:
+            builder.row[:] = self._expected_copies(found, n_samples)
         self._add(builder, contig, position, snp_id, (alts[0], ref))
 
-    def _find_gt(self, calls: bytes, n_fields: int, n_samples: int) -> tuple[bytes, int, int] | None:
-        """Return the bytes, the kind and the number of alleles of GT; None if the record has none."""
-        at = 0
+    def _find_fields(self, calls: bytes, n_fields: int, n_samples: int) -> dict[int, tuple[bytes, int, int]]:
+        """Return the bytes, the kind and the number of values of GT and of the dosage, by their numbers in the header.
+
+        Those that the record lacks are left out.
+        """
+        found, at = {}, 0
         for _ in range(n_fields):
             key, at = _read_integer(calls, at)
             kind, number, at = _read_type(calls, at)
             end = at + n_samples * number * _BYTES_OF_KIND[kind]
             if end > len(calls):
                 raise ValueError
-            if key == self._gt_key:
-                return calls[at:end], kind, number
+            if key in (self._gt_key, self._dosage_key) and key >= 0:
+                found[key] = calls[at:end], kind, number
             at = end
-        return None
+        return found
 
-    def _dosages(self, gt: bytes, kind: int, n_alleles: int, n_samples: int) -> Dosages:
-        """Return copies of REF from the alleles of all samples."""
-        if kind == 1 and n_alleles == 2:
-            return self._checked(_DOSAGE_OF_BYTES[np.frombuffer(gt, "<u2")])
+    def _expected_copies(self, found: dict[int, tuple[bytes, int, int]], n_samples: int) -> ExpectedCopies:
+        """Return expected copies of ALT from the fields of a record."""
+        of_ref, is_haploid = np.full(n_samples, -1, np.int8), np.zeros(n_samples, bool)
+        if self._gt_key in found:
+            codes = self._alleles(*found[self._gt_key], n_samples)
+            of_ref = self._dosages(codes)
+            is_haploid = (codes[:, 0] != _ABSENT) & (codes[:, 1:] == _ABSENT).all(1)
+        numbers = np.full((n_samples, 3), np.nan, "<f4")
+        if self._dosage_key in found:
+            data, kind, n_numbers = found[self._dosage_key]
+            if kind != _FLOAT or n_numbers not in ((1,) if self._dosage == "DS" else (1, 2, 3)):
+                raise MalformedInputError(f"{self._where}: {self._dosage} is no list of numbers; correct it")
+            numbers[:, :n_numbers] = np.frombuffer(data, "<f4").reshape(n_samples, n_numbers)
+            self._n_found += 1
+        assert self._dosage is not None
+        copies, is_wrong, n_called = join_dosages(numbers, self._dosage, of_ref, is_haploid)
+        if is_wrong.any():
+            sample = self.samples.iid[int(np.argmax(is_wrong))]
+            fact = f"{self._where}: {self._dosage} of sample {sample} is no dosage of a diploid, from 0 to 2"
+            raise MalformedInputError(f"{fact}; correct it")
+        self._n_called += n_called
+        return copies
+
+    def _alleles(self, gt: bytes, kind: int, n_alleles: int, n_samples: int) -> NDArray[np.uint8]:
+        """Return the codes of the alleles of all samples, (n_samples, n_alleles)."""
+        if not n_alleles:
+            return np.full((n_samples, 1), _MISSING, np.uint8)
         if kind == 1:
             codes = _CODE_OF_BYTE[np.frombuffer(gt, np.uint8)]
         else:
@@ -192,7 +246,11 @@ class BcfReader(CallReader):
             lowest = np.iinfo(_INTEGERS[kind]).min
             small = np.where(values == lowest, 0x80, np.where(values == lowest + 1, 0x81, np.clip(values, 0, 6)))
             codes = _CODE_OF_BYTE[small]
-        codes = codes.reshape(n_samples, n_alleles)
+        return codes.reshape(n_samples, n_alleles)
+
+    def _dosages(self, codes: NDArray[np.uint8]) -> Dosages:
+        """Return copies of REF from the codes of the alleles of all samples."""
+        n_alleles = codes.shape[1]
         if n_alleles > 2 and (codes[:, 2:] != _ABSENT).any():
             fact = f"{self._where}: a call has more than two alleles, and a .bed holds diploids"
             raise MalformedInputError(f"{fact}; give an array of dosages with ploidy to lfmm2.run in Python")
@@ -273,8 +331,8 @@ def _read_integer(data: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(data[at + 1 : end], "little", signed=True), end
 
 
-def _read_dictionaries(lines: list[bytes]) -> tuple[dict[int, str], int]:
-    """Return the names of contigs by their numbers, and the number of GT, −1 if the header lacks it.
+def _read_dictionaries(lines: list[bytes]) -> tuple[dict[int, str], dict[str, int]]:
+    """Return the names of contigs by their numbers, and the numbers of filters and fields by their names.
 
     Names have the numbers of their lines, or those that IDX gives; PASS is number 0 of filters, INFO and FORMAT.
     """
@@ -290,4 +348,4 @@ def _read_dictionaries(lines: list[bytes]) -> tuple[dict[int, str], int]:
             contigs[int(stated[1]) if stated else len(contigs)] = match[2]
         elif match[2] not in fields:
             fields[match[2]] = int(stated[1]) if stated else max(fields.values()) + 1
-    return contigs, fields.get("GT", -1)
+    return contigs, fields

@@ -235,7 +235,7 @@ cdef int _read_dosage(
     cdef bint is_haploid = False
     cdef int answer = _READ
     if call >= 0:
-        is_haploid = call < end and text[call] != b"." and _ends(text, call + 1, end)
+        is_haploid = call < end and _ends(text, call + 1, end)
     if number >= 0 and not (number < end and text[number] == b"." and _ends(text, number + 1, end)):
         if is_probability:
             answer = _read_probabilities(text, number, end, &value)
@@ -300,8 +300,8 @@ def read_dosages(
 ):
     """Read the expected copies of ALT of all samples from the text of their columns.
 
-    Where a sample has no number, its GT is taken, as plink2 does. DS of a haploid (a GT of one allele) goes from 0 to 1
-    and is doubled.
+    Where a sample has no number, its GT is taken, as plink2 does. DS of a haploid (a GT of one allele, or of one dot)
+    goes from 0 to 1 and is doubled.
 
     Parameters
     ----------
