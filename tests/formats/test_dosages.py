@@ -59,7 +59,7 @@ def stored(prefix: str) -> Any:
 
 @pytest.mark.parametrize("field", ["DS", "GP"])
 def test_vcf_gives_the_dosages_of_its_cells(folder, field):
-    made = lfmm2.convert(DATA / "dosages.vcf", "out", dosage=field)
+    made = lfmm2.convert(DATA / "dosages.vcf", "out", vcf_dosage=field)
     wanted = plain_dosages(DATA / "dosages.vcf", field)
     np.testing.assert_allclose(stored("out").reshape(wanted.shape), wanted.astype(np.float32), rtol=2e-7)
     assert made.bed == Path("out.dosages")
@@ -83,8 +83,8 @@ def test_other_formats_give_the_same_dosages(folder, name):
     else:
         pytest.importorskip("zarr")
     for field in ("DS", "GP"):
-        lfmm2.convert(DATA / "dosages.vcf", "vcf", dosage=field, overwrite=True)
-        lfmm2.convert(source, "other", dosage=field, overwrite=True)
+        lfmm2.convert(DATA / "dosages.vcf", "vcf", vcf_dosage=field, overwrite=True)
+        lfmm2.convert(source, "other", vcf_dosage=field, overwrite=True)
         # Probabilities are rounded to single precision in these files.
         np.testing.assert_allclose(stored("other"), stored("vcf"), rtol=0, atol=0 if field == "DS" else 2e-7)
         assert Path("other.bim").read_bytes() == Path("vcf.bim").read_bytes()
@@ -98,12 +98,12 @@ def test_dosages_are_those_of_plink2(folder):
     subprocess.run(command.split(), check=True, capture_output=True)
     rows = [line.split("\t")[6:] for line in Path("b.traw").read_text().splitlines()[1:]]
     theirs = np.array([[np.nan if cell == "NA" else float(cell) for cell in row] for row in rows])
-    lfmm2.convert("a.vcf", "out", dosage="DS")
+    lfmm2.convert("a.vcf", "out", vcf_dosage="DS")
     np.testing.assert_allclose(2 - stored("out").reshape(theirs.shape), theirs, atol=1e-4)
 
 
 def test_source_keeps_the_rules(folder):
-    lfmm2.convert(DATA / "dosages.vcf", "out", dosage="DS")
+    lfmm2.convert(DATA / "dosages.vcf", "out", vcf_dosage="DS")
     source = open_source("out.dosages")
     check_genotype_source(source)
     dense = plain_dosages(DATA / "dosages.vcf", "DS").astype(np.float32).astype(float).T
@@ -163,21 +163,21 @@ HEAD = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFOR
 def test_faults_of_a_vcf_are_told(folder, row, field, match):
     Path("a.vcf").write_text(f"{HEAD}1\t5\t.\tA\tC\t.\t.\t.\t{row}\n")
     with pytest.raises(lfmm2.LfmmError, match=match):
-        lfmm2.convert("a.vcf", "out", dosage=field)
+        lfmm2.convert("a.vcf", "out", vcf_dosage=field)
     assert not list(Path().glob("out*"))
 
 
 def test_formats_without_dosages_are_told(folder):
     Path("a.geno").write_text("012\n210\n")
     with pytest.raises(UsageError, match=r"the dosages of DS are read from a VCF, BCF or VCF Zarr, but a\.geno is"):
-        lfmm2.convert("a.geno", "out", dosage="DS")
+        lfmm2.convert("a.geno", "out", vcf_dosage="DS")
     Path("a.vcf").write_text(vcf_text(simulate(5, 5)))
-    with pytest.raises(UsageError, match=r"dosage is 'HDS'; it is None, DS or GP"):
-        lfmm2.convert("a.vcf", "out", dosage="HDS")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"vcf_dosage is 'HDS'; it is None, DS or GP"):
+        lfmm2.convert("a.vcf", "out", vcf_dosage="HDS")  # type: ignore[arg-type]
 
 
 def test_damaged_files_of_dosages_are_told(folder):
-    lfmm2.convert(DATA / "dosages.vcf", "out", dosage="DS")
+    lfmm2.convert(DATA / "dosages.vcf", "out", vcf_dosage="DS")
     data = Path("out.dosages").read_bytes()
     for changed, match in (
         (data[:-4], r"out\.dosages: 2 252 bytes, but 14 samples × 40 SNPs need 2 256"),

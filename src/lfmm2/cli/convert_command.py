@@ -36,5 +36,5 @@ def convert(file: str, **arguments: Any) -> None:
     from lfmm2._words import aligned
     from lfmm2.formats import convert as convert_file
 
-    made = convert_file(file, dosage=arguments.pop("vcf_dosage"), **arguments, progress=True)
+    made = convert_file(file, **arguments, progress=True)
     say(aligned(made.summary() | {f"{path.suffix[1:]} file": str(path) for path in (made.bed, made.bim, made.fam)}))

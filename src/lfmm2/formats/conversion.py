@@ -94,7 +94,7 @@ def convert(
     *,
     samples: AnyPath | None = None,
     missing_genotype: MissingCalls | None = None,
-    dosage: DosageField | None = None,
+    vcf_dosage: DosageField | None = None,
     overwrite: bool = False,
     progress: bool | Progress = False,
 ) -> Conversion:
@@ -113,7 +113,7 @@ def convert(
         A list of sample IDs in the order of the genotypes, for the formats without names: .lfmm, .geno and .npy.
     missing_genotype : float or a list of these, optional
         Values that mean missing in a .npy, beside NaN; other formats have a code of their own.
-    dosage : {None, "DS", "GP"}
+    vcf_dosage : {None, "DS", "GP"}
         Field of a VCF, BCF or VCF Zarr that has dosages, to convert these in place of the hard calls: to
         ``<out>.dosages``, 4 bytes a call, which `lfmm2.run` and ``--bed`` take as they take a .bed.
     overwrite : bool
@@ -166,14 +166,14 @@ def convert(
     if missing_genotype is not None and kind.open is not NpyReader:
         fact = f"missing_genotype tells what is missing in a .npy, but {source} is {kind.name}"
         raise UsageError(f"{fact}, which has a code of its own; leave it out")
-    check_dosage_field(dosage)
-    if dosage is not None and not kind.has_dosages:
-        fact = f"the dosages of {dosage} are read from a VCF, BCF or VCF Zarr, but {source} is {kind.name}"
+    check_dosage_field(vcf_dosage)
+    if vcf_dosage is not None and not kind.has_dosages:
+        fact = f"the dosages of {vcf_dosage} are read from a VCF, BCF or VCF Zarr, but {source} is {kind.name}"
         raise UsageError(f"{fact}; leave --vcf-dosage out")
-    targets, manifest = _targets(out, dosage), manifest_of(out, COMMAND)
+    targets, manifest = _targets(out, vcf_dosage), manifest_of(out, COMMAND)
     check_outputs(targets.values(), overwrite, OwnFiles.of_manifest(manifest))
     folder = targets["bed"].parent
-    options = ReadingOptions(None if samples is None else Path(samples), missing, folder, dosage)
+    options = ReadingOptions(None if samples is None else Path(samples), missing, folder, vcf_dosage)
     stamp = stamp_source(source)
     with kind.open(source, options) as reader:
         _refuse_own_input(reader, targets)
@@ -181,7 +181,7 @@ def convert(
         with OutputSet(overwrite) as outputs:
             streams = {name: outputs.open(target, manifest) for name, target in targets.items()}
             found = _write_calls(reader, kind, streams, targets, receiver)
-            streams["note"].write(seal_json(_describe(found, [read.path for read in stamps], dosage)))
+            streams["note"].write(seal_json(_describe(found, [read.path for read in stamps], vcf_dosage)))
             for read in stamps:
                 read.check()
     return found
@@ -190,7 +190,7 @@ def convert(
 def check_dosage_field(dosage: object) -> None:
     """Raise UsageError if this is no field with dosages."""
     if dosage is not None and dosage not in DOSAGE_FIELDS:
-        raise UsageError(f"dosage is {quoted(str(dosage))}; it is None, {' or '.join(DOSAGE_FIELDS)}")
+        raise UsageError(f"vcf_dosage is {quoted(str(dosage))}; it is None, {' or '.join(DOSAGE_FIELDS)}")
 
 
 def _targets(out: AnyPath, dosage: str | None) -> dict[str, Path]:

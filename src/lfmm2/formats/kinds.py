@@ -137,7 +137,6 @@ ENDINGS = (".vcf", ".vcf.gz", ".bcf", ".vcz", ".zarr", ".ped", ".raw", ".traw", 
 KINDS: tuple[FileKind, ...] = (
     FileKind("a VCF", lambda file: file.head.startswith(b"##fileformat=VCF"), VcfReader, True),
     FileKind("a BCF", lambda file: file.head.startswith(bcf_file.MAGIC), BcfReader, True),
-    FileKind("a VCF Zarr", lambda file: file.head.startswith(ZIP_MAGIC) and is_store(file.path), ZarrReader, True),
     FileKind("a .npy of NumPy", lambda file: file.head.startswith(npy_file.MAGIC), NpyReader),
     FileKind("a .raw of PLINK", lambda file: file.line.split()[:6] == raw_file.HEADER_CELLS, RawReader),
     FileKind("a .traw of PLINK", lambda file: file.line.split(b"\t")[:6] == traw_file.HEADER_CELLS, TrawReader),
@@ -145,6 +144,7 @@ KINDS: tuple[FileKind, ...] = (
     FileKind("a .012 of vcftools", _is_012, VcftoolsReader),
     FileKind("a .geno of LEA", _is_geno, GenoReader),
     FileKind("an .lfmm of LEA", _is_numeric, LfmmReader),
+    FileKind("a VCF Zarr", lambda file: file.head.startswith(ZIP_MAGIC) and is_store(file.path), ZarrReader, True),
 )
 
 

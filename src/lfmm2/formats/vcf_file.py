@@ -94,7 +94,9 @@ def refuse_without_calls(path: Path, left_out: dict[str, int], n_snps: int) -> N
     """Raise MalformedInputError if no SNP had a GT."""
     if not n_snps and left_out.get(NO_GT):
         fact = f"{path}: no SNP has GT, the hard calls"
-        raise MalformedInputError(f"{fact}; read DS or GP with --vcf-dosage, or call genotypes first, as with plink2")
+        raise MalformedInputError(
+            f"{fact}; DS, GP and PL alone are not read: name DS or GP with --vcf-dosage, or call genotypes first"
+        )
 
 
 def refuse_without_dosages(path: Path, field: str | None, n_found: int) -> None:

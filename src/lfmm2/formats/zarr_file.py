@@ -18,7 +18,7 @@ from lfmm2.formats.calls import CallBlock, CallReader, ReadingOptions, check_nam
 from lfmm2.formats.dosages import join_dosages
 from lfmm2.formats.nameless import refuse_sample_list
 from lfmm2.formats.vcf_file import COUNTED, leave_out_reason, note_calls_taken
-from lfmm2.formats.zarr_store import StoredVariants, ZarrStore, rows_at_once
+from lfmm2.formats.zarr_store import StoredVariants, ZarrStore, read_at_once
 from lfmm2.kernels import _calls
 
 _FAULTS = {
@@ -67,7 +67,8 @@ class ZarrReader(CallReader):
     def blocks(self) -> Iterator[CallBlock]:
         store = self._store
         first_array = self._numbers if self._calls is None else self._calls
-        step, n_called, is_first = rows_at_once(first_array), 0, True
+        (step, across), n_samples = read_at_once(first_array), len(self.samples)
+        n_called, is_first = 0, True
         for first in range(0, store.n_variants, step):
             stop = min(first + step, store.n_variants)
             variants = store.variants(first, stop)
@@ -77,16 +78,13 @@ class ZarrReader(CallReader):
             for array in (self._calls, self._numbers):
                 if array is not None:
                     store.refuse_absent(array.path, array, first + rows)
-            alleles = None if self._calls is None else self._read_calls(first, stop)
-            if is_first and alleles is not None:
-                self._check_mask(alleles, first, stop)
+            if is_first:
+                self._check_mask(first, stop)
                 is_first = False
-            dosages = np.full((len(rows), len(self.samples)), -1, np.int8)
-            if alleles is not None:
-                self._join_alleles(alleles[rows], dosages, first, rows)
-            values: NDArray[Any] = dosages
-            if self._numbers is not None:
-                values, n_taken = self._join_numbers(first, stop, rows, alleles, dosages)
+            values = np.empty((len(rows), n_samples), np.int8 if self._numbers is None else np.float32)
+            for begin in range(0, n_samples, across):
+                samples = slice(begin, min(begin + across, n_samples))
+                values[:, samples], n_taken = self._read_block(first, stop, rows, samples)
                 n_called += n_taken
             yield self._block(variants, rows, values, first)
         note_calls_taken(self, self._field, n_called)
@@ -102,30 +100,42 @@ class ZarrReader(CallReader):
                 rows.append(row)
         return np.array(rows, np.int64)
 
-    def _read_calls(self, first: int, stop: int) -> NDArray[np.int8]:
-        """Return the alleles of all calls of consecutive variants, (n_snps, n_samples, ploidy)."""
-        alleles = self._store.read(self._calls, first, stop)
+    def _read_block(self, first: int, stop: int, rows: NDArray[np.int64], samples: slice) -> tuple[NDArray[Any], int]:
+        """Return the dosages of the SNPs in `rows` and of some samples, and how many come from GT in place of a number.
+
+        They are copies of REF, int8, or expected copies of ALT, float32.
+        """
+        alleles = None if self._calls is None else self._read_calls(first, stop, samples)[rows]
+        of_ref = np.full((len(rows), samples.stop - samples.start), -1, np.int8)
+        if alleles is not None:
+            answer, snp, sample = _calls.read_alleles(alleles, of_ref)
+            if answer != _calls.READ:
+                raise MalformedInputError(f"{self._where(first, rows, snp, samples.start + sample)} {_FAULTS[answer]}")
+        if self._numbers is None:
+            return of_ref, 0
+        return self._join_numbers(first, stop, rows, samples, alleles, of_ref)
+
+    def _read_calls(self, first: int, stop: int, samples: slice) -> NDArray[np.int8]:
+        """Return the alleles of calls of consecutive variants, (n_snps, n_samples, ploidy)."""
+        alleles = self._store.read(self._calls, first, stop, samples)
         if alleles.dtype != np.int8:
             alleles = np.clip(alleles, -3, 2).astype(np.int8)
         return np.ascontiguousarray(alleles)
 
-    def _check_mask(self, alleles: NDArray[np.int8], first: int, stop: int) -> None:
-        """Raise InconsistentInputError if call_genotype_mask marks other alleles than the negative ones."""
-        if "call_genotype_mask" not in self._store:
+    def _check_mask(self, first: int, stop: int) -> None:
+        """Raise InconsistentInputError if call_genotype_mask marks other alleles than the negative ones.
+
+        The chunks of some variants and of the first samples are looked at.
+        """
+        if self._calls is None or "call_genotype_mask" not in self._store:
             return
         array = self._store.array("call_genotype_mask", [3], "b")
-        mask = self._store.read(array, first, stop)
+        samples = slice(0, min(read_at_once(self._calls)[1], len(self.samples)))
+        alleles = self._read_calls(first, stop, samples)
+        mask = self._store.read(array, first, stop, samples)
         if mask.shape != alleles.shape or (mask != (alleles < 0)).any():
             fact = f"{self.path}: call_genotype_mask marks other alleles as missing than those below 0 in call_genotype"
             raise InconsistentInputError(f"{fact}; write the store again, as bio2zarr does")
-
-    def _join_alleles(
-        self, alleles: NDArray[np.int8], dosages_out: NDArray[np.int8], first: int, rows: NDArray[np.int64]
-    ) -> None:
-        """Make dosages from the alleles of the SNPs in `rows`, counted from `first`."""
-        answer, snp, sample = _calls.read_alleles(alleles, dosages_out)
-        if answer != _calls.READ:
-            raise MalformedInputError(f"{self._where(first, rows, snp, sample)} {_FAULTS[answer]}")
 
     def _where(self, first: int, rows: NDArray[np.int64], snp: int, sample: int) -> str:
         variant = with_spaces(first + int(rows[snp]) + 1)
@@ -136,12 +146,13 @@ class ZarrReader(CallReader):
         first: int,
         stop: int,
         rows: NDArray[np.int64],
+        samples: slice,
         alleles: NDArray[np.int8] | None,
         of_ref: NDArray[np.int8],
     ) -> tuple[NDArray[np.float32], int]:
-        """Return copies of ALT of the SNPs in `rows`, and how many come from GT."""
+        """Return copies of ALT of the SNPs in `rows` and of some samples, and how many come from GT."""
         assert self._field is not None
-        numbers = self._store.read(self._numbers, first, stop)[rows]
+        numbers = self._store.read(self._numbers, first, stop, samples)[rows]
         if numbers.ndim == 2:
             numbers = numbers[:, :, None]
         n_numbers = 1 if self._field == "DS" else 3
@@ -149,12 +160,11 @@ class ZarrReader(CallReader):
             raise MalformedInputError(f"{self.path}: call_GP has {numbers.shape[2]} numbers a call; write it again")
         is_haploid = np.zeros(of_ref.shape, bool)
         if alleles is not None:
-            chosen = alleles[rows]
-            is_haploid = (chosen[:, :, 0] != -2) & (chosen[:, :, 1:] == -2).all(2)
+            is_haploid = (alleles[:, :, 0] != -2) & (alleles[:, :, 1:] == -2).all(2)
         dosages, is_wrong, n_taken = join_dosages(numbers[:, :, :n_numbers], self._field, of_ref, is_haploid)
         if is_wrong.any():
             snp, sample = np.argwhere(is_wrong)[0].tolist()
-            where = self._where(first, rows, snp, sample).replace("the call", self._field)
+            where = self._where(first, rows, snp, samples.start + sample).replace("the call", self._field)
             raise MalformedInputError(f"{where} is no dosage of a diploid, from 0 to 2; correct it")
         return dosages, n_taken
 

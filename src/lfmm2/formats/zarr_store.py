@@ -36,6 +36,7 @@ ZIP_MAGIC = b"PK\x03\x04"
 _OF_GROUPS = (".zgroup", "zarr.json")
 # Arrays with one entry for each variant that every store must have.
 _OF_VARIANTS = ("variant_position", "variant_contig", "variant_allele")
+_ALL = slice(None)
 # Bytes of calls that are decoded at once. Several chunks are decompressed at the same time by threads of zarr.
 READ_BYTES = 1 << 25
 
@@ -53,6 +54,14 @@ class StoredVariants:
 def is_url(path: Path) -> bool:
     """Return True for the address of a remote store, such as s3://bucket/x.vcz; pathlib joins its slashes."""
     return bool(re.match(r"[a-z][a-z0-9+]+:/", str(path)))
+
+
+def restore_url(path: Path) -> str:
+    """Return the text of a path, with the slashes of a URL as they must be."""
+    if not is_url(path):
+        return str(path)
+    scheme, _, rest = str(path).partition(":")
+    return f"{scheme}:{'///' if scheme == 'file' else '//'}{rest.lstrip('/')}"
 
 
 def is_store(path: Path) -> bool:
@@ -80,6 +89,8 @@ class ZarrStore:
     Attributes
     ----------
     path : Path
+    name : str
+        The path, or the URL, as messages have it.
     sample_ids, contigs : list of str
     n_variants : int
 
@@ -92,12 +103,12 @@ class ZarrStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.name = path, restore_url(path)
         self._zip: Any = None
         self._absent: dict[str, set[tuple[int, ...]]] = {}
         zarr = _import_zarr()
         with self._reading("the store"):
-            place = re.sub(r"^([a-z0-9+]+):/+", r"\1://", str(path)) if is_url(path) else str(path)
+            place = self.name
             if path.is_file():
                 self._zip = place = zarr.storage.ZipStore(path, mode="r")
             self._group = zarr.open_group(place, mode="r")
@@ -128,10 +139,10 @@ class ZarrStore:
             except (LfmmError, MemoryError):
                 raise
             except ImportError as error:
-                fact = f"{self.path}: opening it needs a library that is absent ({shortened(str(error))})"
+                fact = f"{self.name}: opening it needs a library that is absent ({shortened(str(error))})"
                 raise UsageError(f"{fact}; pip install fsspec and, for s3://, s3fs") from error
             except Exception as error:
-                fact = f"{self.path}, {what}: cannot be read ({shortened(str(error) or type(error).__name__)})"
+                fact = f"{self.name}, {what}: cannot be read ({shortened(str(error) or type(error).__name__)})"
                 if isinstance(error, OSError) or is_url(self.path):
                     raise ReadError(f"{fact}; check the path, and that it is a VCF Zarr") from error
                 raise MalformedInputError(f"{fact}; it is no VCF Zarr, damaged or truncated, copy it again") from error
@@ -145,9 +156,9 @@ class ZarrStore:
         with self._reading(name):
             found = self._group.get(name)
         if found is None or not hasattr(found, "dtype"):
-            raise MalformedInputError(f"{self.path}: has no array {name}; give a VCF Zarr, as bio2zarr writes it")
+            raise MalformedInputError(f"{self.name}: has no array {name}; give a VCF Zarr, as bio2zarr writes it")
         if found.ndim not in n_dimensions or found.dtype.kind not in kinds:
-            fact = f"{self.path}, {name}: {found.ndim} dimensions of {found.dtype}"
+            fact = f"{self.name}, {name}: {found.ndim} dimensions of {found.dtype}"
             wanted = {"i": "whole numbers", "f": "numbers", "T": "texts", "b": "True or False"}[kinds[0]]
             raise MalformedInputError(f"{fact}, but a VCF Zarr has {n_dimensions[0]} of {wanted}; write it again")
         return found
@@ -174,10 +185,10 @@ class ZarrStore:
     def check_length(self, name: str, array: Any, n_samples: int | None = None) -> None:
         """Raise InconsistentInputError if an array has another number of variants, or of samples, than the store."""
         if array.shape[0] != self.n_variants:
-            fact = f"{self.path}: {name} has {with_spaces(array.shape[0])} variants, but variant_position"
+            fact = f"{self.name}: {name} has {with_spaces(array.shape[0])} variants, but variant_position"
             raise InconsistentInputError(f"{fact} {with_spaces(self.n_variants)}; write the store again")
         if n_samples is not None and array.shape[1] != n_samples:
-            fact = f"{self.path}: {name} has {with_spaces(array.shape[1])} samples, but sample_id"
+            fact = f"{self.name}: {name} has {with_spaces(array.shape[1])} samples, but sample_id"
             raise InconsistentInputError(f"{fact} {with_spaces(n_samples)}; write the store again")
 
     def _texts(self, name: str) -> list[str]:
@@ -185,7 +196,15 @@ class ZarrStore:
         array = self.array(name, [1], "TOUS")
         if self.absent_chunks(array):
             self._refuse_absent(name, min(self.absent_chunks(array)), array)
-        return _as_texts(self.read(array, 0, array.shape[0]))
+        return self._decode(name, self.read(array, 0, array.shape[0]))
+
+    def _decode(self, name: str, values: NDArray[Any]) -> list[Any]:
+        """Return texts of any type of NumPy as lists of texts of Python; bytes are UTF-8."""
+        with self._reading(name):
+            if values.dtype.kind == "S":
+                values = np.char.decode(values, "utf-8")
+            texts: list[Any] = values.astype("T").tolist()
+            return texts
 
     def absent_chunks(self, array: Any) -> set[tuple[int, ...]]:
         """Return the chunks, by their places, that the store does not have; shards where chunks lie in these."""
@@ -220,7 +239,8 @@ class ZarrStore:
 
     def _refuse_absent(self, name: str, at: tuple[int, ...], array: Any) -> None:
         """Raise MalformedInputError about a chunk that is absent."""
-        fact = f"{self.path}, {name}: lacks chunk {'.'.join(map(str, at))}, which reads as {array.fill_value!r}"
+        fill = repr(np.asarray(0 if array.fill_value is None else array.fill_value).tolist())
+        fact = f"{self.name}, {name}: lacks chunk {'.'.join(map(str, at))}, which reads as {fill}"
         ways = "copy the store again, or write it with all chunks (write_empty_chunks=True) if that is its content"
         raise MalformedInputError(f"{fact} everywhere, as if nothing else had been there; {ways}")
 
@@ -248,21 +268,26 @@ class ZarrStore:
         ):  # fmt: skip
             wrong = np.flatnonzero((values < least) | (values > most))
             if len(wrong):
-                fact = f"{self.path}, variant {with_spaces(first + int(wrong[0]) + 1)}: {what} {values[wrong[0]]}"
+                fact = f"{self.name}, variant {with_spaces(first + int(wrong[0]) + 1)}: {what} {values[wrong[0]]}"
                 raise MalformedInputError(f"{fact} is none from {least} to {with_spaces(most)}; write the store again")
-        ids = _as_texts(parts["variant_id"]) if "variant_id" in parts else ["."] * (stop - first)
+        ids = self._decode("variant_id", parts["variant_id"]) if "variant_id" in parts else ["."] * (stop - first)
         for row in np.flatnonzero(parts.get("variant_id_mask", ())).tolist():
             ids[row] = "."
-        alleles = [[text for text in row if text] for row in map(_as_texts, parts["variant_allele"])]
+        alleles = []
+        for row, texts in enumerate(self._decode("variant_allele", parts["variant_allele"])):
+            if not texts or not texts[0]:
+                fact = f"{self.name}, variant {with_spaces(first + row + 1)}: has no REF in variant_allele"
+                raise MalformedInputError(f"{fact}; write the store again")
+            alleles.append([text for text in texts if text])
         return StoredVariants([self.contigs[k] for k in contigs.tolist()], positions.tolist(), ids, alleles)
 
-    def read(self, array: Any, first: int, stop: int) -> NDArray[Any]:
-        """Return the numbers of consecutive variants of an array."""
+    def read(self, array: Any, first: int, stop: int, samples: slice = _ALL) -> NDArray[Any]:
+        """Return what an array has of consecutive variants, and of some samples if it has any."""
         with self._reading(f"{array.path}, variants {with_spaces(first + 1)} to {with_spaces(stop)}"):
-            self._check_sizes(array, first, stop)
-            return np.asarray(array[first:stop])
+            self._check_sizes(array, first, stop, samples)
+            return np.asarray(array[first:stop] if samples == _ALL else array[first:stop, samples])
 
-    def _check_sizes(self, array: Any, first: int, stop: int) -> None:
+    def _check_sizes(self, array: Any, first: int, stop: int, samples: slice) -> None:
         """Raise MalformedInputError if a chunk of Blosc has another size than its header says.
 
         The library decompresses such a chunk without an error, and takes what lies behind it in memory for its end. An
@@ -271,26 +296,29 @@ class ZarrStore:
         outermost = type((*array.compressors, None)[-2 if array.compressors else 0]).__name__
         if not self.path.is_dir() or array.shards or "blosc" not in outermost.lower():
             return
-        edge = array.chunks[0]
-        others = [range(-(-n // size)) for n, size in zip(array.shape[1:], array.chunks[1:], strict=True)]
-        for at in product(range(first // edge, -(-stop // edge)), *others):
+        parts = [slice(first, stop), samples, *[_ALL] * array.ndim][: array.ndim]
+        ranges = [part.indices(n)[:2] for part, n in zip(parts, array.shape, strict=True)]
+        chunks = [range(a // edge, -(-b // edge)) for (a, b), edge in zip(ranges, array.chunks, strict=True)]
+        for at in product(*chunks):
             file = self.path / array.path / array.metadata.encode_chunk_key(at)
             with contextlib.suppress(FileNotFoundError), file.open("rb") as chunk:
                 head, n_bytes = chunk.read(16), os.fstat(chunk.fileno()).st_size
                 if len(head) < 16 or int.from_bytes(head[12:], "little") != n_bytes:
                     name = ".".join(map(str, at))
                     fact = (
-                        f"{self.path}, {array.path}: chunk {name} has {with_spaces(n_bytes)} bytes, not as many as its"
+                        f"{self.name}, {array.path}: chunk {name} has {with_spaces(n_bytes)} bytes, not as many as its"
                     )
                     raise MalformedInputError(f"{fact} header says; it is truncated or damaged, copy the store again")
 
 
-def rows_at_once(array: Any) -> int:
-    """Return the variants of whole chunks of an array that are read at once."""
-    edge = int((array.shards or array.chunks)[0])
-    row_bytes = int(np.prod(array.shape[1:], dtype=np.int64)) * array.dtype.itemsize
-    n_chunks: int = max(1, READ_BYTES // max(1, edge * row_bytes))
-    return edge * n_chunks
+def read_at_once(array: Any) -> tuple[int, int]:
+    """Return the numbers of variants and samples of an array that are read at once: whole chunks."""
+    edges, n_samples = array.shards or array.chunks, array.shape[1]
+    cell_bytes = int(np.prod(array.shape[2:], dtype=np.int64)) * array.dtype.itemsize
+    chunk_bytes = max(1, edges[0] * min(edges[1], n_samples) * cell_bytes)
+    n_chunks = max(1, READ_BYTES // chunk_bytes)
+    n_across = max(1, min(n_chunks, -(-n_samples // edges[1])))
+    return int(edges[0]) * max(1, n_chunks // n_across), int(edges[1]) * n_across
 
 
 def _import_zarr() -> Any:
@@ -313,8 +341,3 @@ def _list_keys(array: Any) -> set[str]:
         return {key async for key in array.store.list_prefix(f"{array.path}/")}
 
     return set(sync(collect()))
-
-
-def _as_texts(values: Any) -> list[str]:
-    """Return texts of any type of NumPy as text of Python; bytes are UTF-8."""
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in values.tolist()]

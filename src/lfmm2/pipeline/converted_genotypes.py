@@ -32,6 +32,8 @@ class ConvertedGenotypes:
         True if it is that of an earlier run.
     dosage : {None, "DS", "GP"}
         Field of the dosages that were converted; None for hard calls.
+    option : str
+        Option that names the source.
     """
 
     conversion: Conversion
@@ -39,6 +41,7 @@ class ConvertedGenotypes:
     to_keep: bool
     is_found: bool
     dosage: str | None = None
+    option: str = "--vcf"
 
     def summary(self) -> dict[str, str]:
         """Return names and values of the lines that the command prints."""
@@ -77,13 +80,15 @@ def convert_genotypes(options: RunOptions, progress: Progress) -> ConvertedGenot
         raise MalformedInputError(f"{fact}; give another file with --vcf, a .bed with --bed")
     found = find_conversion(source, prefix, snps.vcf_dosage)
     overwrite = options.output.overwrite
-    made = found or convert(source, prefix, dosage=snps.vcf_dosage, overwrite=overwrite, progress=progress)
+    made = found or convert(source, prefix, vcf_dosage=snps.vcf_dosage, overwrite=overwrite, progress=progress)
     if Path(source).exists():  # A store behind a URL has no time.
         time = Path(source).stat().st_mtime_ns
         for path in (made.bed, made.bim, made.fam):
             if path.stat().st_mtime_ns != time:
                 os.utime(path, ns=(time, time))
-    return ConvertedGenotypes(made, prefix, snps.keep_bed, found is not None, snps.vcf_dosage)
+    return ConvertedGenotypes(
+        made, prefix, snps.keep_bed, found is not None, snps.vcf_dosage, "--vcf" if snps.zarr is None else "--zarr"
+    )
 
 
 @contextlib.contextmanager
@@ -93,5 +98,5 @@ def told_on_error(converted: ConvertedGenotypes | None) -> Iterator[None]:
         yield
     except BaseException as error:
         if converted is not None:
-            error.add_note(f"{converted.conversion.bed}: stays for the next run with this --out and these genotypes")
+            error.add_note(f"{converted.conversion.bed}: stays for the next run with this --out and {converted.option}")
         raise
