@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -113,6 +114,19 @@ def test_source_keeps_the_rules(folder):
         matrix = source.matrix(engine, samples, snps, count_allele=count_allele)
         check_genotype_matrix(matrix, copies[np.ix_(samples, snps)])
     source.close()
+
+
+def test_other_dosages_of_the_same_size_are_told_apart(folder):
+    identities = []
+    for seed in (1, 2):
+        Path("a.vcf").write_text(dosage_vcf_text(simulate(9, 30), seed))
+        made = lfmm2.convert("a.vcf", "out", vcf_dosage="GP", overwrite=True)
+        os.utime(made.bed, ns=(0, 0))
+        source = DosageFile(made.bed)
+        identities.append({name: value for name, value in source.identity().items() if ".dosages" in name})
+        source.close()
+    differing = {name for name in identities[0] if identities[0][name] != identities[1][name]}
+    assert differing == {"(.dosages), SHA-256 of sampled SNPs"}
 
 
 def run(*options: str, out: str) -> int:

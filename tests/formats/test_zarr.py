@@ -132,6 +132,8 @@ def test_run_gives_the_tables_of_the_vcf(folder, capsys):
     assert "a.vcz: is a VCF Zarr; give it with --zarr a.vcz" in capsys.readouterr().err
     assert run("--zarr", "a.vcf", out="b") == MalformedInputError.exit_code
     assert "a.vcf: is no VCF Zarr, which is a folder with .zgroup" in capsys.readouterr().err
+    assert run("--bed", "https://there/a.bed", out="b") == ReadError.exit_code
+    assert "VCF Zarr" not in capsys.readouterr().err
     assert run("--zarr", "a.vcz", "--vcf", "a.vcf", out="b") == UsageError.exit_code
     assert "--vcf and --zarr both give the genotypes to test" in capsys.readouterr().err
 

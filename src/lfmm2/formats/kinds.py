@@ -176,6 +176,6 @@ def find_kind(path: Path) -> FileKind:
 def name_kind(path: Path) -> str:
     """Return the name of the format of a file; empty if it is none of the foreign ones or cannot be read."""
     try:
-        return find_kind(path).name
+        return find_kind(path).name if path.exists() else ""  # A URL tells nothing of its format.
     except (LfmmError, OSError, ValueError):
         return ""

@@ -38,7 +38,7 @@ _OF_GROUPS = (".zgroup", "zarr.json")
 _OF_VARIANTS = ("variant_position", "variant_contig", "variant_allele")
 _ALL = slice(None)
 # Bytes of calls that are decoded at once. Several chunks are decompressed at the same time by threads of zarr.
-READ_BYTES = 1 << 25
+READ_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)

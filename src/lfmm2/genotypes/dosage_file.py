@@ -6,6 +6,7 @@ to 2, NaN where missing. Numbers are read by blocks with pread; the file is neve
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,8 @@ DOSAGE_END = ".dosages"
 _NUMBER = np.dtype("<f4")
 # Bytes that are read at once, beside the numbers that are returned.
 _READ_BYTES = 1 << 22
+# SNPs of which a digest is made when the file is opened, by which other dosages of the same size and time are told.
+_SAMPLED_SNPS = 64
 # Amount by which dosages may leave their range, for sums of probabilities in single precision.
 _ROUNDING = 2e-6
 _BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2")}
@@ -71,6 +74,7 @@ class DosageFile(NumberSource):
             self._row_bytes = 0
             self.n_snps = sum(table.num_rows for table in self._stream_bim())
             self._check_size()
+            self.sample_digest = self._digest_sample()
         except BaseException:
             self.close()
             raise
@@ -89,6 +93,14 @@ class DosageFile(NumberSource):
             fact = f"{with_spaces(n_bytes)} bytes, but {with_spaces(self.n_samples)} samples × "
             fact += f"{with_spaces(self.n_snps)} SNPs need {with_spaces(needed)}"
             raise MalformedInputError(f"{self.path}: {fact}; the files do not belong together, make them again")
+
+    def _digest_sample(self) -> str:
+        """Return the SHA-256 of up to `_SAMPLED_SNPS` evenly spread SNPs."""
+        row_bytes, digest = _NUMBER.itemsize * self.n_samples, hashlib.sha256()
+        snps = np.linspace(0, self.n_snps - 1, min(self.n_snps, _SAMPLED_SNPS)).astype(np.int64)
+        for snp in snps.tolist():
+            digest.update(self._pread(row_bytes, len(DOSAGE_MAGIC) + snp * row_bytes))
+        return digest.hexdigest()
 
     def _pread(self, n_bytes: int, offset: int) -> bytes:
         """Read bytes from an offset on, or raise ReadError."""
@@ -116,6 +128,10 @@ class DosageFile(NumberSource):
     def memory(self) -> SourceMemory:
         """Return the bytes of the .bim, and of what is read at once."""
         return SourceMemory(0, self._stamps[1].n_bytes, _READ_BYTES, self._row_bytes)
+
+    def identity(self) -> dict[str, Any]:
+        """Return size and time of change of the files, and the SHA-256 of a sample of the SNPs."""
+        return super().identity() | {"(.dosages), SHA-256 of sampled SNPs": self.sample_digest}
 
     def sample_column(self, name: str) -> tuple[str, ...]:
         """Return a column of the .fam."""

@@ -397,7 +397,7 @@ def _name_foreign(path: Path) -> str:
     The file may also be named without the end of its name, as a .bed may.
     """
     named = path
-    if is_store(path):
+    if os.path.exists(path) and is_store(path):  # noqa: PTH110
         fact = f"{path}: is a VCF Zarr; give it with --zarr {path}"
         return f"{fact}, or make a .bed with lfmm2 convert {path} --out NAME"
     if not os.path.exists(path) and not os.path.exists(f"{path}.bed"):  # noqa: PTH110, a name too long is no error here
