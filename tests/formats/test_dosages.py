@@ -15,7 +15,7 @@ from made_genotypes import dosage_vcf_text, simulate, vcf_text
 
 import lfmm2
 from lfmm2.cli.program import main
-from lfmm2.errors import MalformedInputError, ReadError, UsageError
+from lfmm2.errors import MalformedInputError, OutputExistsError, ReadError, UsageError
 from lfmm2.formats import find_conversion
 from lfmm2.genotypes import Engine, open_source
 from lfmm2.genotypes.dosage_file import DOSAGE_MAGIC, DosageFile
@@ -179,6 +179,16 @@ def test_faults_of_a_vcf_are_told(folder, row, field, match):
     with pytest.raises(lfmm2.LfmmError, match=match):
         lfmm2.convert("a.vcf", "out", vcf_dosage=field)
     assert not list(Path().glob("out*"))
+
+
+def test_genotypes_do_not_get_the_names_of_others(folder):
+    lfmm2.convert(DATA / "dosages.vcf", "hard")
+    lfmm2.convert(DATA / "dosages.vcf", "soft", vcf_dosage="DS")
+    with pytest.raises(OutputExistsError, match=r"hard\.bed: has the names of hard\.bim and hard\.fam, which would be"):
+        lfmm2.convert(DATA / "dosages.vcf", "hard", vcf_dosage="GP", overwrite=True)
+    with pytest.raises(OutputExistsError, match=r"soft\.dosages: has the names of soft\.bim"):
+        lfmm2.convert(DATA / "dosages.vcf", "soft", overwrite=True)
+    lfmm2.convert(DATA / "dosages.vcf", "soft", vcf_dosage="GP", overwrite=True)
 
 
 def test_formats_without_dosages_are_told(folder):

@@ -140,7 +140,8 @@ def test_probabilities_are_added():
      ("0/0:2.1", False, _vcf.OUT_OF_RANGE), ("0/0:-0.1", False, _vcf.OUT_OF_RANGE), ("1:1.3", False, _vcf.OUT_OF_RANGE),
      ("0/0:1e9999", False, _vcf.OUT_OF_RANGE), ("0/0:0,23,45", True, _vcf.OUT_OF_RANGE),
      ("0/0:0.5,0.3,0.1", True, _vcf.OUT_OF_RANGE), ("0/0:1", True, _vcf.BAD_NUMBER),
-     ("0/0:0.1,0.2,0.3,0.4", True, _vcf.BAD_NUMBER), ("0/2:.", False, _vcf.HIGH_ALLELE), ("x:.", False, _vcf.BAD_CALL)],
+     ("0/0:0.1,0.2,0.3,0.4", True, _vcf.BAD_NUMBER), ("0/2:.", False, _vcf.HIGH_ALLELE),
+     ("0/2:1", False, _vcf.HIGH_ALLELE), ("0/1/1:1", False, _vcf.POLYPLOID), ("x:.", False, _vcf.BAD_CALL)],
 )  # fmt: skip
 def test_what_is_no_dosage_is_told(text, gp, answer):
     assert read_numbers(f"{text}\t0/0:0", 2, gp=gp)[:2] == (answer, 0)

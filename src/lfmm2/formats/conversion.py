@@ -14,7 +14,7 @@ from lfmm2._checks import check_flag, check_path, check_progress, quoted
 from lfmm2._choices import DOSAGE_FIELDS, DosageField
 from lfmm2._typing import AnyPath, MissingCalls
 from lfmm2._words import counted, with_spaces
-from lfmm2.errors import InconsistentInputError, UsageError
+from lfmm2.errors import InconsistentInputError, OutputExistsError, UsageError
 from lfmm2.files import (
     OutputSet,
     OwnFiles,
@@ -172,6 +172,7 @@ def convert(
         raise UsageError(f"{fact}; leave --vcf-dosage out")
     targets, manifest = _targets(out, vcf_dosage), manifest_of(out, COMMAND)
     check_outputs(targets.values(), overwrite, OwnFiles.of_manifest(manifest))
+    _refuse_stale_genotypes(targets, _targets(out, None if vcf_dosage else DOSAGE_FIELDS[0])["bed"])
     folder = targets["bed"].parent
     options = ReadingOptions(None if samples is None else Path(samples), missing, folder, vcf_dosage)
     stamp = stamp_source(source)
@@ -198,6 +199,13 @@ def _targets(out: AnyPath, dosage: str | None) -> dict[str, Path]:
     end = "bed" if dosage is None else DOSAGE_END.removeprefix(".")
     endings = {"fam": "fam", "bim": "bim", "note": "source.json", "bed": end}
     return {name: Path(f"{os.fspath(out)}.{ending}") for name, ending in endings.items()}
+
+
+def _refuse_stale_genotypes(targets: dict[str, Path], other: Path) -> None:
+    """Raise OutputExistsError if the .bed, or .dosages, of an earlier conversion would get another .bim and .fam."""
+    if os.path.lexists(other):
+        fact = f"{other}: has the names of {targets['bim']} and {targets['fam'].name}, which would be replaced"
+        raise OutputExistsError(f"{fact}; remove it, or choose another name")
 
 
 def _refuse_own_input(reader: CallReader, targets: dict[str, Path]) -> None:

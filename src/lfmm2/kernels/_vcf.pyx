@@ -235,7 +235,11 @@ cdef int _read_dosage(
     cdef bint is_haploid = False
     cdef int answer = _READ
     if call >= 0:
+        # The number of alleles tells the range of DS, so a GT is read also where its dosage is not needed.
         is_haploid = call < end and _ends(text, call + 1, end)
+        answer = _read_call(text, &call, end, &of_ref)
+        if answer != _READ:
+            return answer
     if number >= 0 and not (number < end and text[number] == b"." and _ends(text, number + 1, end)):
         if is_probability:
             answer = _read_probabilities(text, number, end, &value)
@@ -248,13 +252,9 @@ cdef int _read_dosage(
                 value *= 2.0
         if value < -_DOSAGE_ROUNDING or value > 2.0 + _DOSAGE_ROUNDING:
             return _OUT_OF_RANGE
-    if value != value and call >= 0:
-        answer = _read_call(text, &call, end, &of_ref)
-        if answer != _READ:
-            return answer
-        if of_ref >= 0:
-            value = 2.0 - of_ref
-            n_called[0] += 1
+    if value != value and of_ref >= 0:
+        value = 2.0 - of_ref
+        n_called[0] += 1
     dosage_out[0] = <float>value
     return _READ
 
