@@ -162,3 +162,28 @@ def write_ped(truth: Truth, path: Path, mark: str = " ", half: bool = False) -> 
         rows.append(mark.join(["0", iid, "0", "0", "1", "-9", *calls]) + "\n")
     path.write_text("".join(rows))
     path.with_suffix(".map").write_text("".join("\t".join(row[:4]) + "\n" for row in truth.bim_rows()))
+
+
+def dosage_vcf_text(truth: Truth, seed: int = 8) -> str:
+    """A VCF of the truth with GT, DS and GP, of which some are missing or left out, and haploid calls."""
+    rng = np.random.default_rng(seed)
+    fields = (("GT", "1", "String"), ("DS", "A", "Float"), ("GP", "G", "Float"))
+    rows = ["##fileformat=VCFv4.2", *(f"##contig=<ID={name}>" for name in CONTIGS)]
+    rows += [f'##FORMAT=<ID={key},Number={n},Type={kind},Description="{key}">' for key, n, kind in fields]
+    rows.append("\t".join([*COLUMNS, *truth.iid]))
+    for j, codes in enumerate(truth.codes):
+        alt, ref = truth.alleles[j]
+        form = ("GT:DS:GP", "GT:GP:DS", "GT", "DS:GP")[j % 4]
+        cells = []
+        for k, code in enumerate(codes):
+            call = vcf_call(code, 3 * j + k)
+            is_haploid = "GT" in form and len(call) == 1  # as plink2 takes "." too
+            p = rng.dirichlet([1, 1] if is_haploid else [1, 1, 1]).round(3)
+            ds = p[1] if is_haploid else p[1] + 2 * p[2]
+            values = {"GT": call, "DS": f"{ds:.3f}", "GP": ",".join(f"{x:.3f}" for x in p)}
+            if (j + k) % 5 == 0:
+                values |= {"DS": ".", "GP": "."}
+            cells.append(":".join(values[key] for key in form.split(":")))
+        site = [truth.chromosomes[j], str(truth.positions[j]), truth.ids[j], ref, alt, ".", ".", ".", form]
+        rows.append("\t".join([*site, *cells]))
+    return "\n".join(rows) + "\n"

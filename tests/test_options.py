@@ -37,6 +37,8 @@ DATA = ("est_bed", "full_bed", "X", "K", "covar")
 SET: dict[str, tuple[str, Any]] = {
     "full_bed": ("other.bed", Path("other.bed")),
     "vcf": ("plants.vcf.gz", Path("plants.vcf.gz")),
+    "zarr": ("plants.vcz", Path("plants.vcz")),
+    "vcf_dosage": ("DS", "DS"),
     "keep_bed": ("", True),
     "X": ("other.csv", Path("other.csv")),
     "variables": ("rain,snow", "rain,snow"),
@@ -238,7 +240,7 @@ def test_identity_leaves_out_what_changes_no_result() -> None:
     assert {option.name for option in TABLE if not option.changes_results} == {
         "memory", "n_threads", "out", "overwrite", "resume", "keep", "remove", "missing", "missing_code", "intersect",
         "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
-        "covar_variables", "env_by", "vcf", "keep_bed",
+        "covar_variables", "env_by", "vcf", "zarr", "vcf_dosage", "keep_bed",
     }  # fmt: skip
 
 

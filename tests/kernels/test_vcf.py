@@ -88,3 +88,72 @@ def test_random_bytes_are_read_within_their_ends():
         assert answer in range(6)
         assert 0 <= sample < 4
         assert answer != READ or set(dosages) <= {-1, 0, 1, 2}
+
+
+def read_numbers(text: str, n_samples: int, gt: int = 0, field: int = 1, gp: bool = False):
+    dosages = np.full(n_samples, 77, np.float32)
+    answer, sample, n_called = _vcf.read_dosages(text.encode(), gt, field, gp, dosages)
+    return answer, sample, n_called, dosages
+
+
+def test_dosages_are_those_of_plink2():
+    # plink2 --vcf x dosage=DS --vcf-half-call m --export A-transpose, turned to copies of ALT
+    text = "0/1:.\t./.:1.3\t0/0:0.7\t1/1\t./.:.\t1:0.8\t0/1:0.02\t./1:.\t.:0.5"
+    answer, _, n_called, dosages = read_numbers(text, 9)
+    wanted = np.array([1, 1.3, 0.7, 2, np.nan, 1.6, 0.02, np.nan, 1], np.float32)
+    np.testing.assert_array_equal(dosages, wanted)
+    assert (answer, n_called) == (READ, 2)
+
+
+def test_numbers_are_those_of_python():
+    rng = np.random.default_rng(4)
+    texts = [
+        "0",
+        "2",
+        "1.",
+        ".5",
+        "+1.25",
+        "1e-3",
+        "1.5E+0",
+        "0.000000000000000000000000000001",
+        "2.0000000000000000000",
+    ]
+    texts += [f"{x:.{k % 18}f}" for k, x in enumerate(rng.uniform(0, 2, 200))] + [
+        repr(x) for x in rng.uniform(0, 2, 99).tolist()
+    ]
+    answer, *_, dosages = read_numbers("\t".join(texts), len(texts), -1, 0)
+    assert answer == READ
+    np.testing.assert_array_equal(dosages, np.array([float(text) for text in texts], np.float32))
+
+
+def test_probabilities_are_added():
+    text = "0,1,0\t0.5,0.3,0.2\t.\t.,.,.\t0,0,0\t0.2,0.8\t0.33,0.33,0.33"
+    *_, dosages = read_numbers(text, 7, -1, 0, True)
+    wanted = np.array([1, 0.3 + 0.4, np.nan, np.nan, np.nan, 1.6, 1], np.float32)
+    np.testing.assert_allclose(dosages, wanted, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("text", "gp", "answer"),
+    [("0/0:x", False, _vcf.BAD_NUMBER), ("0/0:1.2.3", False, _vcf.BAD_NUMBER), ("0/0:", False, _vcf.BAD_NUMBER),
+     ("0/0:1,0.5", False, _vcf.BAD_NUMBER), ("0/0:nan", False, _vcf.BAD_NUMBER), ("0/0:1e", False, _vcf.BAD_NUMBER),
+     ("0/0:2.1", False, _vcf.OUT_OF_RANGE), ("0/0:-0.1", False, _vcf.OUT_OF_RANGE), ("1:1.3", False, _vcf.OUT_OF_RANGE),
+     ("0/0:1e9999", False, _vcf.OUT_OF_RANGE), ("0/0:0,23,45", True, _vcf.OUT_OF_RANGE),
+     ("0/0:0.5,0.3,0.1", True, _vcf.OUT_OF_RANGE), ("0/0:1", True, _vcf.BAD_NUMBER),
+     ("0/0:0.1,0.2,0.3,0.4", True, _vcf.BAD_NUMBER), ("0/2:.", False, _vcf.HIGH_ALLELE),
+     ("0/2:1", False, _vcf.HIGH_ALLELE), ("0/1/1:1", False, _vcf.POLYPLOID), ("x:.", False, _vcf.BAD_CALL)],
+)  # fmt: skip
+def test_what_is_no_dosage_is_told(text, gp, answer):
+    assert read_numbers(f"{text}\t0/0:0", 2, gp=gp)[:2] == (answer, 0)
+
+
+def test_random_numbers_are_read_within_their_ends():
+    rng = np.random.default_rng(5)
+    letters = np.frombuffer(b"01./:\t2.e-,", np.uint8)
+    for _ in range(2000):
+        text = letters[rng.integers(0, len(letters), rng.integers(0, 24))].tobytes().decode()
+        gt, field = rng.integers(-1, 3, 2).tolist()
+        answer, sample, _, dosages = read_numbers(text, 4, gt, field, bool(rng.integers(0, 2)))
+        assert 0 <= sample < 4
+        assert answer in range(8)
+        assert answer != READ or not (dosages > 2.001).any()

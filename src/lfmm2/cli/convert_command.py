@@ -17,6 +17,7 @@ _CONVERT = (
            help="List of sample IDs in the order of the genotypes, for .lfmm, .geno and .npy."),
     Option("missing_genotype", "--missing-genotype", NUMBER,
            help="A number of a .npy that means missing, such as 9; other formats have a code of their own."),
+    adapt_option("vcf_dosage", help="Dosages of a VCF in place of hard calls: DS, or those that GP gives."),
     adapt_option("overwrite", help="Replace files that lfmm2 wrote before."),
 )  # fmt: skip
 
@@ -26,8 +27,9 @@ _CONVERT = (
 def convert(file: str, **arguments: Any) -> None:
     """Convert genotypes to a PLINK fileset.
 
-    FILE is a VCF or BCF, .lfmm, .geno, .012, .raw, .traw, .ped or .npy; its format is recognised by its content. VCF
-    gives the hard calls of its biallelic SNPs; what is left out is counted.
+    FILE is a VCF, BCF or VCF Zarr, .lfmm, .geno, .012, .raw, .traw, .ped or .npy; its format is recognised by its
+    content. VCF gives the hard calls of its biallelic SNPs; what is left out is counted. With --vcf-dosage the fileset
+    has a .dosages in place of the .bed, which --bed takes too.
 
     Example: lfmm2 convert plants.vcf.gz --out plants
     """

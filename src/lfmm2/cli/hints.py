@@ -26,6 +26,7 @@ _SENTENCES: Mapping[str, str] = {
         ("bim fam", "the .bim and .fam are found beside the .bed, give only --bed PREFIX"),
         ("pfile pgen bpfile psam pvar", _MAKE_BED.format("plink2 --pfile PREFIX")),
         ("gzvcf bcf", "give the VCF or BCF with --vcf FILE"),
+        ("dosage dosages vcf-field", "name the field of a VCF that has dosages with --vcf-dosage DS"),
         ("bgen gen data sample", _MAKE_BED.format("plink2 --bgen FILE")),
         ("file ped map", "convert it with plink --file PREFIX --make-bed, or give --vcf PREFIX.ped"),
         ("tfile tped", _MAKE_BED.format("plink --tfile PREFIX")),

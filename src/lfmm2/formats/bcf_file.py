@@ -26,20 +26,41 @@ from numpy.typing import NDArray
 from lfmm2._words import with_spaces
 from lfmm2.errors import MalformedInputError
 from lfmm2.files import LAST_POSITION
-from lfmm2.formats.calls import BlockBuilder, CallBlock, CallReader, Dosages, ReadingOptions, read_position
+from lfmm2.formats.calls import (
+    BlockBuilder,
+    CallBlock,
+    CallReader,
+    Dosages,
+    ExpectedCopies,
+    ReadingOptions,
+    read_position,
+)
+from lfmm2.formats.dosages import join_dosages
 from lfmm2.formats.nameless import refuse_sample_list
 from lfmm2.formats.text_lines import LineFile
-from lfmm2.formats.vcf_file import COUNTED, NO_ALT, NO_GT, leave_out_reason, read_header, refuse_without_calls
+from lfmm2.formats.vcf_file import (
+    COUNTED,
+    NO_ALT,
+    NO_GT,
+    leave_out_reason,
+    note_calls_taken,
+    read_header,
+    refuse_without_calls,
+    refuse_without_dosages,
+)
+from lfmm2.kernels import _calls
 
 MAGIC = b"BCF\x02"
 # Bytes of a header, or of a record, from which on a file is refused, so that a damaged length cannot fill the memory.
 _LONGEST_PART = 1 << 30
 _LENGTHS = struct.Struct("<II")
 _FIXED = struct.Struct("<iiifHHI")
+# Numbers that the kernel tells of a record.
+_N_FACTS = 6
 # Kinds of values: bytes of one, and the type of NumPy of integers.
 _BYTES_OF_KIND = {0: 0, 1: 1, 2: 2, 3: 4, 5: 4, 7: 1}
 _INTEGERS = {1: "<i1", 2: "<i2", 3: "<i4"}
-_TEXT = 7
+_FLOAT, _TEXT = 5, 7
 # Codes of alleles: no allele (of a haploid), missing, REF, ALT, another one.
 _ABSENT, _MISSING, _REF, _ALT, _HIGH = range(5)
 _CODE_OF_BYTE = np.full(256, _HIGH, np.uint8)
@@ -66,6 +87,8 @@ class BcfReader(CallReader):
         self.counted_allele = COUNTED
         refuse_sample_list(self, options.sample_ids)
         self._number = 0
+        self._dosage = options.dosage
+        self._n_called = self._n_found = 0
         self._file = LineFile(path)
         try:
             self._bytes = _ByteStream(self._file)
@@ -76,26 +99,30 @@ class BcfReader(CallReader):
                 raise MalformedInputError(f"{path}, the header: {error}") from None
             lines = text.rstrip(b"\0\n").split(b"\n")
             self.samples = read_header(lines, path)
-            self._contigs, self._gt_key = _read_dictionaries(lines)
+            self._contigs, keys = _read_dictionaries(lines)
+            self._gt_key, self._dosage_key = keys.get("GT", -1), keys.get(options.dosage or "", -1)
         except BaseException:
             self.close()
             raise
-        # How the FORMAT fields of most records begin: number of GT, and two integers of a byte for each sample.
-        self._usual_gt = bytes([0x11, self._gt_key & 0xFF, 0x21]) if 0 <= self._gt_key < 128 else b"\0"
 
     def close(self) -> None:
         self._file.close()
 
     def blocks(self) -> Iterator[CallBlock]:
-        builder, n_snps = BlockBuilder(len(self.samples)), 0
+        kind = np.int8 if self._dosage is None else np.float32
+        builder, n_snps = BlockBuilder(len(self.samples), kind), 0
         take = self._bytes.take
         while True:
             try:
-                if not (lengths := take(_LENGTHS.size, may_end=True)):
-                    break
-                self._number += 1
-                n_shared, n_calls = _LENGTHS.unpack(lengths)
-                self._read_record(take(n_shared), take(n_calls), builder)
+                if self._dosage is None:
+                    self._read_plain_records(builder)
+                # What follows is a record of another kind, or one whose end is not held yet.
+                if not builder.is_full:
+                    if not (lengths := take(_LENGTHS.size, may_end=True)):
+                        break
+                    self._number += 1
+                    n_shared, n_calls = _LENGTHS.unpack(lengths)
+                    self._read_record(take(n_shared), take(n_calls), builder)
             except _EndedError as error:
                 raise MalformedInputError(f"{self._where}: {error}") from None
             except (struct.error, IndexError, KeyError, ValueError) as error:
@@ -109,10 +136,33 @@ class BcfReader(CallReader):
         if len(builder):
             yield builder.take(f"{self.path}, up to record {self._number}")
         refuse_without_calls(self.path, self.left_out, n_snps)
+        refuse_without_dosages(self.path, self._dosage, self._n_found)
+        note_calls_taken(self, self._dosage, self._n_called)
 
     @property
     def _where(self) -> str:
         return f"{self.path}, record {self._number}"
+
+    def _read_plain_records(self, builder: BlockBuilder) -> None:
+        """Add the SNPs of the next records that are held, up to one that is not a biallelic SNP with GT first."""
+        data, rows = self._bytes.held, builder.free_rows
+        facts = np.empty((len(rows), _N_FACTS), np.int64)
+        n_read, end = _calls.read_bcf_records(
+            data, self._bytes.at, self._gt_key, _DOSAGE_OF_BYTES, rows, facts
+        )  # fmt: skip
+        self._bytes.at = end
+        for contig, position, first, length, ref, alt in facts[:n_read].tolist():
+            self._number += 1
+            snp_id = data[first : first + length].decode()
+            self._add(builder, contig, position, snp_id, (chr(alt), chr(ref)))
+
+    def _add(
+        self, builder: BlockBuilder, contig: int, position: int, snp_id: str, alleles: tuple[str, str]
+    ) -> None:  # fmt: skip
+        """Add a SNP whose dosages stand in the block; `position` counts from 0, as that of a BCF does."""
+        name = self._contigs[contig]
+        at = position + 1 if 0 <= position < LAST_POSITION else read_position(str(position + 1), self._where)
+        builder.add(name, at, f"{name}:{at}" if snp_id in ("", ".") else snp_id, alleles)
 
     def _read_record(self, shared: bytes, calls: bytes, builder: BlockBuilder) -> None:
         """Add the SNP of a record to the block, unless it is left out."""
@@ -134,37 +184,60 @@ class BcfReader(CallReader):
             at = end
         snp_id, ref, *alts = texts
         reason = leave_out_reason(ref, ",".join(alts)) if alts else NO_ALT
-        found: tuple[bytes, int, int] | None = None
-        if not reason and calls.startswith(self._usual_gt) and len(calls) >= 3 + 2 * n_samples:
-            found = calls[3 : 3 + 2 * n_samples], 1, 2
-        elif not reason:
-            found = self._find_gt(calls, n_fields, n_samples)
-        if reason or found is None:
-            self.leave_out(reason or NO_GT)
+        found = {} if reason else self._find_fields(calls, n_fields, n_samples)
+        if reason or not found:
+            self.leave_out(reason or (NO_GT if self._dosage is None else f"no {self._dosage} and {NO_GT}"))
             return
-        builder.row[:] = self._dosages(*found, n_samples)
-        name = self._contigs[contig]
-        at_base = position + 1 if 0 <= position < LAST_POSITION else read_position(str(position + 1), self._where)
-        builder.add(name, at_base, f"{name}:{at_base}" if snp_id in ("", ".") else snp_id, (alts[0], ref))
+        if self._dosage is None:
+            builder.row[:] = self._dosages(self._alleles(*found[self._gt_key], n_samples))
+        else:
+            builder.row[:] = self._expected_copies(found, n_samples)
+        self._add(builder, contig, position, snp_id, (alts[0], ref))
 
-    def _find_gt(self, calls: bytes, n_fields: int, n_samples: int) -> tuple[bytes, int, int] | None:
-        """Return the bytes, the kind and the number of alleles of GT; None if the record has none."""
-        at = 0
+    def _find_fields(self, calls: bytes, n_fields: int, n_samples: int) -> dict[int, tuple[bytes, int, int]]:
+        """Return the bytes, the kind and the number of values of GT and of the dosage, by their numbers in the header.
+
+        Those that the record lacks are left out.
+        """
+        found, at = {}, 0
         for _ in range(n_fields):
             key, at = _read_integer(calls, at)
             kind, number, at = _read_type(calls, at)
             end = at + n_samples * number * _BYTES_OF_KIND[kind]
             if end > len(calls):
                 raise ValueError
-            if key == self._gt_key:
-                return calls[at:end], kind, number
+            if key in (self._gt_key, self._dosage_key) and key >= 0:
+                found[key] = calls[at:end], kind, number
             at = end
-        return None
+        return found
 
-    def _dosages(self, gt: bytes, kind: int, n_alleles: int, n_samples: int) -> Dosages:
-        """Return copies of REF from the alleles of all samples."""
-        if kind == 1 and n_alleles == 2:
-            return self._checked(_DOSAGE_OF_BYTES[np.frombuffer(gt, "<u2")])
+    def _expected_copies(self, found: dict[int, tuple[bytes, int, int]], n_samples: int) -> ExpectedCopies:
+        """Return expected copies of ALT from the fields of a record."""
+        of_ref, is_haploid = np.full(n_samples, -1, np.int8), np.zeros(n_samples, bool)
+        if self._gt_key in found:
+            codes = self._alleles(*found[self._gt_key], n_samples)
+            of_ref = self._dosages(codes)
+            is_haploid = (codes[:, 0] != _ABSENT) & (codes[:, 1:] == _ABSENT).all(1)
+        numbers = np.full((n_samples, 3), np.nan, "<f4")
+        if self._dosage_key in found:
+            data, kind, n_numbers = found[self._dosage_key]
+            if kind != _FLOAT or n_numbers not in ((1,) if self._dosage == "DS" else (1, 2, 3)):
+                raise MalformedInputError(f"{self._where}: {self._dosage} is no list of numbers; correct it")
+            numbers[:, :n_numbers] = np.frombuffer(data, "<f4").reshape(n_samples, n_numbers)
+            self._n_found += 1
+        assert self._dosage is not None
+        copies, is_wrong, n_called = join_dosages(numbers, self._dosage, of_ref, is_haploid)
+        if is_wrong.any():
+            sample = self.samples.iid[int(np.argmax(is_wrong))]
+            fact = f"{self._where}: {self._dosage} of sample {sample} is no dosage of a diploid, from 0 to 2"
+            raise MalformedInputError(f"{fact}; correct it")
+        self._n_called += n_called
+        return copies
+
+    def _alleles(self, gt: bytes, kind: int, n_alleles: int, n_samples: int) -> NDArray[np.uint8]:
+        """Return the codes of the alleles of all samples, (n_samples, n_alleles)."""
+        if not n_alleles:
+            return np.full((n_samples, 1), _MISSING, np.uint8)
         if kind == 1:
             codes = _CODE_OF_BYTE[np.frombuffer(gt, np.uint8)]
         else:
@@ -173,7 +246,11 @@ class BcfReader(CallReader):
             lowest = np.iinfo(_INTEGERS[kind]).min
             small = np.where(values == lowest, 0x80, np.where(values == lowest + 1, 0x81, np.clip(values, 0, 6)))
             codes = _CODE_OF_BYTE[small]
-        codes = codes.reshape(n_samples, n_alleles)
+        return codes.reshape(n_samples, n_alleles)
+
+    def _dosages(self, codes: NDArray[np.uint8]) -> Dosages:
+        """Return copies of REF from the codes of the alleles of all samples."""
+        n_alleles = codes.shape[1]
         if n_alleles > 2 and (codes[:, 2:] != _ABSENT).any():
             fact = f"{self._where}: a call has more than two alleles, and a .bed holds diploids"
             raise MalformedInputError(f"{fact}; give an array of dosages with ploidy to lfmm2.run in Python")
@@ -194,33 +271,40 @@ class _EndedError(Exception):
 
 
 class _ByteStream:
-    """The decompressed bytes of a file, taken in order."""
+    """The decompressed bytes of a file, taken in order.
+
+    Attributes
+    ----------
+    held : bytes
+        Bytes in memory, of which those before `at` have been taken.
+    at : int
+    """
 
     def __init__(self, file: LineFile) -> None:
         self._file = file
-        self._held = b""
-        self._at = 0
+        self.held = b""
+        self.at = 0
 
     def take(self, n_bytes: int, may_end: bool = False) -> bytes:
         """Return the next bytes; none at the end with `may_end`; raise `_EndedError` if it ends before."""
-        end = self._at + n_bytes
-        if end > len(self._held):
+        end = self.at + n_bytes
+        if end > len(self.held):
             self._fill(n_bytes, may_end)
             end = n_bytes
-        taken = self._held[self._at : end]
-        self._at = end
+        taken = self.held[self.at : end]
+        self.at = end
         return taken
 
     def _fill(self, n_bytes: int, may_end: bool) -> None:
         """Hold at least `n_bytes` from the present place on, which becomes the beginning of what is held."""
         if n_bytes > _LONGEST_PART:
             raise _EndedError(f"a length of {with_spaces(n_bytes)} bytes; the file looks damaged, copy it again")
-        parts = [self._held[self._at :]]
+        parts = [self.held[self.at :]]
         n_held = len(parts[0])
         while n_held < n_bytes and (more := self._file.read()):
             parts.append(more)
             n_held += len(more)
-        self._held, self._at = b"".join(parts), 0
+        self.held, self.at = b"".join(parts), 0
         if n_held < n_bytes and not (may_end and n_held == 0):
             raise _EndedError("ends too soon; the file looks truncated, copy it again")
 
@@ -247,8 +331,8 @@ def _read_integer(data: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(data[at + 1 : end], "little", signed=True), end
 
 
-def _read_dictionaries(lines: list[bytes]) -> tuple[dict[int, str], int]:
-    """Return the names of contigs by their numbers, and the number of GT, −1 if the header lacks it.
+def _read_dictionaries(lines: list[bytes]) -> tuple[dict[int, str], dict[str, int]]:
+    """Return the names of contigs by their numbers, and the numbers of filters and fields by their names.
 
     Names have the numbers of their lines, or those that IDX gives; PASS is number 0 of filters, INFO and FORMAT.
     """
@@ -264,4 +348,4 @@ def _read_dictionaries(lines: list[bytes]) -> tuple[dict[int, str], int]:
             contigs[int(stated[1]) if stated else len(contigs)] = match[2]
         elif match[2] not in fields:
             fields[match[2]] = int(stated[1]) if stated else max(fields.values()) + 1
-    return contigs, fields.get("GT", -1)
+    return contigs, fields

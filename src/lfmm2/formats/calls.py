@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from lfmm2.files import LAST_POSITION, Samples, repeated
 from lfmm2.genotypes import plink_writer
 
 Dosages = NDArray[np.int8]
+ExpectedCopies = NDArray[np.float32]
 
 #: Calls that a reader gives at once, one byte each. More take more memory; with much fewer the time goes into calls of
 #: NumPy for each block.
@@ -31,8 +33,8 @@ class CallBlock:
 
     Attributes
     ----------
-    dosages : ndarray of shape (n_snps, n_samples), int8
-        Copies of A2; −1 where missing.
+    dosages : ndarray of shape (n_snps, n_samples), int8 or float32
+        Hard calls: copies of A2, −1 where missing. Dosages, float32: expected copies of A1, NaN where missing.
     chromosomes, ids : list of str
     positions : list of int
         0 where a SNP has none.
@@ -40,7 +42,7 @@ class CallBlock:
         A1 and A2.
     """
 
-    dosages: Dosages
+    dosages: Dosages | ExpectedCopies
     chromosomes: Sequence[str]
     ids: Sequence[str]
     positions: Sequence[int]
@@ -59,11 +61,14 @@ class ReadingOptions:
         Values that mean missing, for formats that have no code of their own.
     folder : Path
         Folder for temporary files.
+    dosage : {None, "DS", "GP"}
+        Field of a VCF that has the dosages to be read in place of hard calls.
     """
 
     sample_ids: Path | None = None
     missing_genotype: tuple[float, ...] | None = None
     folder: Path = field(default_factory=Path)
+    dosage: str | None = None
 
 
 class CallReader(ABC):
@@ -178,20 +183,27 @@ class BlockBuilder:
     Parameters
     ----------
     n_samples : int
+    kind : type of NumPy
+        int8 for hard calls, float32 for dosages.
     """
 
-    def __init__(self, n_samples: int) -> None:
-        self._dosages = np.empty((block_size(n_samples), n_samples), np.int8)
+    def __init__(self, n_samples: int, kind: type[np.int8 | np.float32] = np.int8) -> None:
+        self._dosages: NDArray[Any] = np.empty((block_size(n_samples), n_samples), kind)
         self._names: list[tuple[str, int, str, tuple[str, str]]] = []
 
     def __len__(self) -> int:
         return len(self._names)
 
     @property
-    def row(self) -> Dosages:
+    def row(self) -> NDArray[Any]:
         """The dosages of the next SNP, to be overwritten."""
-        row: Dosages = self._dosages[len(self._names)]
+        row: NDArray[Any] = self._dosages[len(self._names)]
         return row
+
+    @property
+    def free_rows(self) -> NDArray[Any]:
+        """The rows of the SNPs that have room in the block, to be overwritten."""
+        return self._dosages[len(self._names) :]
 
     @property
     def is_full(self) -> bool:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from lfmm2._checks import check_flag, check_path, check_progress, quoted
+from lfmm2._choices import DOSAGE_FIELDS, DosageField
 from lfmm2._typing import AnyPath, MissingCalls
 from lfmm2._words import counted, with_spaces
-from lfmm2.errors import InconsistentInputError, UsageError
+from lfmm2.errors import InconsistentInputError, OutputExistsError, UsageError
 from lfmm2.files import (
-    FileStamp,
     OutputSet,
     OwnFiles,
     check_outputs,
@@ -24,12 +24,13 @@ from lfmm2.files import (
     open_regular,
     read_note,
     seal_json,
-    stamp_of,
 )
 from lfmm2.formats.calls import CallReader, ReadingOptions
 from lfmm2.formats.kinds import FileKind, find_kind
 from lfmm2.formats.npy_file import NpyReader
-from lfmm2.genotypes import parse_missing_calls, plink_writer
+from lfmm2.formats.source_stamps import digest_source, stamp_source
+from lfmm2.formats.zarr_store import is_store
+from lfmm2.genotypes import DOSAGE_END, DOSAGE_MAGIC, parse_missing_calls, plink_writer
 from lfmm2.process import Progress, terminal_progress
 
 #: Version of the rules by which genotypes are converted: a note of another version stands for other genotypes.
@@ -45,6 +46,7 @@ class Conversion:
     Attributes
     ----------
     bed, bim, fam : Path
+        The .bed is a .dosages where dosages were converted.
     source : Path
         The file that was read.
     kind : str
@@ -92,16 +94,18 @@ def convert(
     *,
     samples: AnyPath | None = None,
     missing_genotype: MissingCalls | None = None,
+    vcf_dosage: DosageField | None = None,
     overwrite: bool = False,
     progress: bool | Progress = False,
 ) -> Conversion:
-    """Convert a file of hard calls to a PLINK fileset.
+    """Convert a file of genotypes to a PLINK fileset, or dosages to a fileset of dosages.
 
     Parameters
     ----------
     path : path
-        A VCF (also compressed with gzip or bgzip), BCF, .lfmm, .geno, .012, .raw, .traw, .ped or .npy; its format is
-        recognised by its content. Files that belong to it, such as a .map, lie beside it.
+        A VCF (also compressed with gzip or bgzip), BCF, VCF Zarr (a folder, .zip or URL), .lfmm, .geno, .012, .raw,
+        .traw, .ped or .npy; its format is recognised by its content. Files that belong to it, such as a
+        .map, lie beside it.
     out : path
         Prefix of the files: ``<out>.bed``, ``.bim``, ``.fam``, ``.source.json`` (what was read, with its SHA-256), and
         the manifest that `overwrite` needs.
@@ -109,6 +113,9 @@ def convert(
         A list of sample IDs in the order of the genotypes, for the formats without names: .lfmm, .geno and .npy.
     missing_genotype : float or a list of these, optional
         Values that mean missing in a .npy, beside NaN; other formats have a code of their own.
+    vcf_dosage : {None, "DS", "GP"}
+        Field of a VCF, BCF or VCF Zarr that has dosages, to convert these in place of the hard calls: to
+        ``<out>.dosages``, 4 bytes a call, which `lfmm2.run` and ``--bed`` take as they take a .bed.
     overwrite : bool
         Replace files that lfmm2 has written before.
     progress : bool or Progress
@@ -159,27 +166,46 @@ def convert(
     if missing_genotype is not None and kind.open is not NpyReader:
         fact = f"missing_genotype tells what is missing in a .npy, but {source} is {kind.name}"
         raise UsageError(f"{fact}, which has a code of its own; leave it out")
-    targets, manifest = _targets(out), manifest_of(out, COMMAND)
+    check_dosage_field(vcf_dosage)
+    if vcf_dosage is not None and not kind.has_dosages:
+        fact = f"the dosages of {vcf_dosage} are read from a VCF, BCF or VCF Zarr, but {source} is {kind.name}"
+        raise UsageError(f"{fact}; leave --vcf-dosage out")
+    targets, manifest = _targets(out, vcf_dosage), manifest_of(out, COMMAND)
     check_outputs(targets.values(), overwrite, OwnFiles.of_manifest(manifest))
+    _refuse_stale_genotypes(targets, _targets(out, None if vcf_dosage else DOSAGE_FIELDS[0])["bed"])
     folder = targets["bed"].parent
-    options = ReadingOptions(None if samples is None else Path(samples), missing, folder)
-    stamp = FileStamp(source)
+    options = ReadingOptions(None if samples is None else Path(samples), missing, folder, vcf_dosage)
+    stamp = stamp_source(source)
     with kind.open(source, options) as reader:
         _refuse_own_input(reader, targets)
-        stamps = [stamp, *(FileStamp(other) for other in reader.paths[1:])]
+        stamps = [stamp, *(stamp_source(other) for other in reader.paths[1:])]
         with OutputSet(overwrite) as outputs:
             streams = {name: outputs.open(target, manifest) for name, target in targets.items()}
             found = _write_calls(reader, kind, streams, targets, receiver)
-            streams["note"].write(seal_json(_describe(found, [read.path for read in stamps])))
+            streams["note"].write(seal_json(_describe(found, [read.path for read in stamps], vcf_dosage)))
             for read in stamps:
                 read.check()
     return found
 
 
-def _targets(out: AnyPath) -> dict[str, Path]:
-    """Return the files of a conversion; the .bed takes its name last."""
-    endings = {"fam": "fam", "bim": "bim", "note": "source.json", "bed": "bed"}
+def check_dosage_field(dosage: object) -> None:
+    """Raise UsageError if this is no field with dosages."""
+    if dosage is not None and dosage not in DOSAGE_FIELDS:
+        raise UsageError(f"vcf_dosage is {quoted(str(dosage))}; it is None, {' or '.join(DOSAGE_FIELDS)}")
+
+
+def _targets(out: AnyPath, dosage: str | None) -> dict[str, Path]:
+    """Return the files of a conversion; the .bed or .dosages takes its name last."""
+    end = "bed" if dosage is None else DOSAGE_END.removeprefix(".")
+    endings = {"fam": "fam", "bim": "bim", "note": "source.json", "bed": end}
     return {name: Path(f"{os.fspath(out)}.{ending}") for name, ending in endings.items()}
+
+
+def _refuse_stale_genotypes(targets: dict[str, Path], other: Path) -> None:
+    """Raise OutputExistsError if the .bed, or .dosages, of an earlier conversion would get another .bim and .fam."""
+    if os.path.lexists(other):
+        fact = f"{other}: has the names of {targets['bim']} and {targets['fam'].name}, which would be replaced"
+        raise OutputExistsError(f"{fact}; remove it, or choose another name")
 
 
 def _refuse_own_input(reader: CallReader, targets: dict[str, Path]) -> None:
@@ -196,14 +222,19 @@ def _write_calls(
     """Write all SNPs, and return what was converted."""
     n_snps = n_missing = 0
     streams["fam"].write(plink_writer.fam_text(reader.samples.fid, reader.samples.iid))
-    streams["bed"].write(plink_writer.BED_MAGIC)
+    holds_dosages = targets["bed"].name.endswith(DOSAGE_END)
+    streams["bed"].write(DOSAGE_MAGIC if holds_dosages else plink_writer.BED_MAGIC)
     progress.start(f"convert {reader.path.name}", 0, 0)
     try:
         for block in reader.blocks():
-            streams["bed"].write(plink_writer.encode_bed(block.dosages).data)
+            if holds_dosages:
+                streams["bed"].write(np.ascontiguousarray(block.dosages, "<f4").data)
+                n_missing += int(np.count_nonzero(np.isnan(block.dosages)))
+            else:
+                streams["bed"].write(plink_writer.encode_bed(block.dosages).data)
+                n_missing += int(np.count_nonzero(block.dosages < 0))
             streams["bim"].write(plink_writer.bim_text(block.chromosomes, block.ids, block.positions, block.alleles))
             n_snps += len(block.ids)
-            n_missing += int(np.count_nonzero(block.dosages < 0))
             progress.advance(len(block.ids), 0)
     finally:
         progress.finish()
@@ -218,13 +249,14 @@ def _write_calls(
     )  # fmt: skip
 
 
-def _describe(found: Conversion, read: Sequence[Path]) -> dict[str, Any]:
-    """Return the note about a conversion: its facts, and size and SHA-256 of each file that was read."""
+def _describe(found: Conversion, read: Sequence[Path], dosage: str | None) -> dict[str, Any]:
+    """Return the note about a conversion: its facts, and size and SHA-256 of each file that was read, unless remote."""
     facts = {name: value for name, value in asdict(found).items() if name not in ("bed", "bim", "fam", "source")}
-    return {"rules": RULES, "read": {path.name: stamp_of(path) for path in read}, **facts}
+    stamps = {path.name: stamp for path in read if (stamp := digest_source(path)) is not None}
+    return {"rules": RULES, "dosage": dosage, "read": stamps, **facts}
 
 
-def find_conversion(source: AnyPath, out: AnyPath) -> Conversion | None:
+def find_conversion(source: AnyPath, out: AnyPath, dosage: str | None = None) -> Conversion | None:
     """Return an earlier conversion of the same file to the same prefix; None unless all is as it was written.
 
     The source is compared by its SHA-256, and so are the files of the fileset.
@@ -234,14 +266,17 @@ def find_conversion(source: AnyPath, out: AnyPath) -> Conversion | None:
     ReadError
         If the source cannot be read.
     """
-    targets = _targets(out)
+    targets = _targets(out, dosage)
     note = read_note(targets["note"])
     if note is None or note.get("rules") != RULES or not isinstance(read := note.get("read"), dict):
         return None
+    if note.pop("dosage", None) != dosage:
+        return None
     path = Path(source)
-    open_regular(path).close()
+    if not is_store(path):
+        open_regular(path).close()
     others = [path.with_name(name) for name in read]
-    if path.name not in read or not all(other.is_file() and stamp_of(other) == read[other.name] for other in others):
+    if path.name not in read or not all(digest_source(other) == read[other.name] for other in others):
         return None
     own = OwnFiles.of_manifest(manifest_of(out, COMMAND))
     if not all(own.holds(target) for target in targets.values()):
@@ -254,12 +289,12 @@ def find_conversion(source: AnyPath, out: AnyPath) -> Conversion | None:
         raise UsageError(f"{targets['note']}: {quoted(error)}; remove it") from error
 
 
-def remove_conversion(out: AnyPath) -> None:
+def remove_conversion(out: AnyPath, dosage: str | None = None) -> None:
     """Remove the files of a conversion that are as lfmm2 has written them, and its manifest last."""
     manifest = manifest_of(out, COMMAND)
     own = OwnFiles.of_manifest(manifest)
-    kept = [target for target in _targets(out).values() if target.exists() and not own.holds(target)]
-    for target in _targets(out).values():
+    kept = [target for target in _targets(out, dosage).values() if target.exists() and not own.holds(target)]
+    for target in _targets(out, dosage).values():
         if target not in kept:
             target.unlink(missing_ok=True)
     if not kept:

@@ -26,6 +26,8 @@ from lfmm2.formats.text_lines import LineFile, read_head
 from lfmm2.formats.traw_file import TrawReader
 from lfmm2.formats.vcf_file import VcfReader
 from lfmm2.formats.vcftools_file import VcftoolsReader
+from lfmm2.formats.zarr_file import ZarrReader
+from lfmm2.formats.zarr_store import ZIP_MAGIC, is_store
 
 # Bytes by which a format is recognised.
 _HEAD_BYTES = 1 << 16
@@ -92,11 +94,14 @@ class FileKind:
         Function that tells whether the beginning of a file is of this format.
     open : callable
         Function that opens the file.
+    has_dosages : bool
+        True if dosages can be read in place of hard calls.
     """
 
     name: str
     recognise: Callable[[FileHead], bool]
     open: Callable[[Path, ReadingOptions], CallReader]
+    has_dosages: bool = False
 
 
 def _is_012(file: FileHead) -> bool:
@@ -127,11 +132,11 @@ def _is_geno(file: FileHead) -> bool:
 
 
 #: Usual ends of the names of such files.
-ENDINGS = (".vcf", ".vcf.gz", ".bcf", ".ped", ".raw", ".traw", ".lfmm", ".geno", ".012", ".npy")
+ENDINGS = (".vcf", ".vcf.gz", ".bcf", ".vcz", ".zarr", ".ped", ".raw", ".traw", ".lfmm", ".geno", ".012", ".npy")
 #: All formats, in the order in which they are tried.
 KINDS: tuple[FileKind, ...] = (
-    FileKind("a VCF", lambda file: file.head.startswith(b"##fileformat=VCF"), VcfReader),
-    FileKind("a BCF", lambda file: file.head.startswith(bcf_file.MAGIC), BcfReader),
+    FileKind("a VCF", lambda file: file.head.startswith(b"##fileformat=VCF"), VcfReader, True),
+    FileKind("a BCF", lambda file: file.head.startswith(bcf_file.MAGIC), BcfReader, True),
     FileKind("a .npy of NumPy", lambda file: file.head.startswith(npy_file.MAGIC), NpyReader),
     FileKind("a .raw of PLINK", lambda file: file.line.split()[:6] == raw_file.HEADER_CELLS, RawReader),
     FileKind("a .traw of PLINK", lambda file: file.line.split(b"\t")[:6] == traw_file.HEADER_CELLS, TrawReader),
@@ -139,6 +144,7 @@ KINDS: tuple[FileKind, ...] = (
     FileKind("a .012 of vcftools", _is_012, VcftoolsReader),
     FileKind("a .geno of LEA", _is_geno, GenoReader),
     FileKind("an .lfmm of LEA", _is_numeric, LfmmReader),
+    FileKind("a VCF Zarr", lambda file: file.head.startswith(ZIP_MAGIC) and is_store(file.path), ZarrReader, True),
 )
 
 
@@ -152,6 +158,8 @@ def find_kind(path: Path) -> FileKind:
     MalformedInputError
         If it is of no format that is read.
     """
+    if not path.is_file() and is_store(path):
+        return next(kind for kind in KINDS if kind.open is ZarrReader)
     file = FileHead(path)
     for magic, fault in _OTHERS.items():
         if file.head.startswith(magic):
@@ -168,6 +176,6 @@ def find_kind(path: Path) -> FileKind:
 def name_kind(path: Path) -> str:
     """Return the name of the format of a file; empty if it is none of the foreign ones or cannot be read."""
     try:
-        return find_kind(path).name
+        return find_kind(path).name if path.exists() else ""  # A URL tells nothing of its format.
     except (LfmmError, OSError, ValueError):
         return ""

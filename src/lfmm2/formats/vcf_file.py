@@ -1,7 +1,9 @@
-"""VCF as text, plain or compressed: hard calls (GT) of biallelic SNPs, as plink2 --make-bed takes them.
+"""VCF as text, plain or compressed: hard calls (GT) of biallelic SNPs as plink2 --make-bed takes them, or dosages.
 
 A1 is ALT and A2 is REF, so a dosage counts REF. A haploid call is homozygous, a half call such as ``./1`` is missing,
 and a SNP whose ID is "." is called ``CHROM:POS``. Contigs keep their names. FILTER is not looked at.
+
+Dosages are DS, or P(0/1) + 2 P(1/1) of GP, and where a sample has none of these its GT, as plink2 takes them.
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from lfmm2._checks import quoted
-from lfmm2._words import some_of
+from lfmm2._words import counted, some_of
 from lfmm2.errors import InconsistentInputError, MalformedInputError
 from lfmm2.files import Samples, repeated
 from lfmm2.formats.calls import BlockBuilder, CallBlock, CallReader, ReadingOptions, checked_samples, read_position
@@ -34,6 +38,9 @@ _FAULTS = {
     _vcf.HIGH_ALLELE: "has an allele above 1, but there is one ALT; correct it, as bcftools norm does",
     _vcf.POLYPLOID: "has more than two alleles, and a .bed holds diploids; give an array of dosages with ploidy to "
     "lfmm2.run in Python",
+    _vcf.BAD_NUMBER: "has no number where a dosage (DS), or probabilities of genotypes (GP), must be; correct it",
+    _vcf.OUT_OF_RANGE: "has no dosage of a diploid, between 0 and 2, or probabilities that do not add up to 1 "
+    "(are they on a phred scale?); correct it",
 }
 
 
@@ -87,7 +94,22 @@ def refuse_without_calls(path: Path, left_out: dict[str, int], n_snps: int) -> N
     """Raise MalformedInputError if no SNP had a GT."""
     if not n_snps and left_out.get(NO_GT):
         fact = f"{path}: no SNP has GT, the hard calls"
-        raise MalformedInputError(f"{fact}; DS, GP and PL alone are not read: call genotypes first, as with plink2")
+        raise MalformedInputError(
+            f"{fact}; DS, GP and PL alone are not read: name DS or GP with --vcf-dosage, or call genotypes first"
+        )
+
+
+def refuse_without_dosages(path: Path, field: str | None, n_found: int) -> None:
+    """Raise MalformedInputError if dosages are asked for, but no SNP had any."""
+    if field is not None and not n_found:
+        fact = f"{path}: no SNP has {field}, which --vcf-dosage names"
+        raise MalformedInputError(f"{fact}; leave --vcf-dosage out to read the hard calls, or name another field")
+
+
+def note_calls_taken(reader: CallReader, field: str | None, n_called: int) -> None:
+    """Add a note on how many dosages are those of GT, if there are any."""
+    if n_called:
+        reader.notes.append(f"{counted(n_called, 'dosage')} taken from GT, where {field} is missing, as plink2 does")
 
 
 class VcfReader(CallReader):
@@ -99,8 +121,10 @@ class VcfReader(CallReader):
         refuse_sample_list(self, options.sample_ids)
         # What many lines share is taken apart once.
         self._kept_alleles: dict[tuple[bytes, bytes], tuple[tuple[str, str], str]] = {}
-        self._kept_fields: dict[bytes, int] = {}
+        self._kept_fields: dict[bytes, tuple[int, int]] = {}
         self._kept_names: dict[bytes, str] = {}
+        self._dosage = options.dosage
+        self._n_called = self._n_found = 0
         self._file = LineFile(path)
         try:
             self._lines = iter(self._file)
@@ -113,7 +137,8 @@ class VcfReader(CallReader):
         self._file.close()
 
     def blocks(self) -> Iterator[CallBlock]:
-        file, builder, n_snps = self._file, BlockBuilder(len(self.samples)), 0
+        kind = np.int8 if self._dosage is None else np.float32
+        file, builder, n_snps = self._file, BlockBuilder(len(self.samples), kind), 0
         for line in self._lines:
             if not file.is_ended:
                 fact = f"{file.where()}: has no line end, so the file may be truncated there"
@@ -123,13 +148,16 @@ class VcfReader(CallReader):
                 self._raise_short(line)
             chromosome, position, snp_id, ref, alt, _, _, _, form, calls = columns
             alleles, reason = self._kept_alleles.get((ref, alt)) or self._judge_alleles(ref, alt)
-            field = self._kept_fields.get(form)
-            if field is None:
-                field = self._find_field(form)
-            if reason or field < 0:
-                self.leave_out(reason or NO_GT)
+            fields = self._kept_fields.get(form) or self._find_fields(form)
+            if reason or max(fields) < 0:
+                self.leave_out(reason or (NO_GT if self._dosage is None else f"no {self._dosage} and {NO_GT}"))
                 continue
-            answer, sample = _vcf.read_genotypes(calls, field, builder.row)
+            if self._dosage is None:
+                answer, sample = _vcf.read_genotypes(calls, fields[0], builder.row)
+            else:
+                answer, sample, n_called = _vcf.read_dosages(calls, *fields, self._dosage == "GP", builder.row)
+                self._n_called += n_called
+                self._n_found += fields[1] >= 0
             if answer != _vcf.READ:
                 self._raise_bad_call(calls, answer, sample)
             name = self._kept_names.get(chromosome) or self._name_chromosome(chromosome)
@@ -148,6 +176,8 @@ class VcfReader(CallReader):
         if len(builder):
             yield builder.take(f"{self.path}, up to line {file.number}")
         refuse_without_calls(self.path, self.left_out, n_snps)
+        refuse_without_dosages(self.path, self._dosage, self._n_found)
+        note_calls_taken(self, self._dosage, self._n_called)
 
     def _judge_alleles(self, ref: bytes, alt: bytes) -> tuple[tuple[str, str], str]:
         """Return A1 and A2 of these alleles, and why such a variant is left out; remember those of SNPs."""
@@ -157,13 +187,18 @@ class VcfReader(CallReader):
             self._kept_alleles[ref, alt] = alleles, reason
         return alleles, reason
 
-    def _find_field(self, form: bytes) -> int:
-        """Return the place of GT among the fields of FORMAT, −1 if it has none; remember it."""
+    def _find_fields(self, form: bytes) -> tuple[int, int]:
+        """Return the places of GT, and of the dosage if it is asked for, among the fields of FORMAT; remember them.
+
+        −1 stands for none.
+        """
         fields = form.split(b":")
         if len(self._kept_fields) == _MOST_KEPT:
             self._kept_fields.clear()
-        self._kept_fields[form] = fields.index(b"GT") if b"GT" in fields else -1
-        return self._kept_fields[form]
+        names = b"GT", (self._dosage or "").encode()
+        gt, number = (fields.index(name) if name and name in fields else -1 for name in names)
+        self._kept_fields[form] = gt, number
+        return gt, number
 
     def _name_chromosome(self, chromosome: bytes) -> str:
         """Return the name of a chromosome as text; remember it."""

@@ -3,6 +3,7 @@
 from lfmm2.genotypes import plink_writer
 from lfmm2.genotypes.array_source import NumberSource, check_ploidy, digest_of, parse_missing_calls
 from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
+from lfmm2.genotypes.dosage_file import DOSAGE_END, DOSAGE_MAGIC
 from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
 from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint, doubles
 from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, FillSize, HeldOutError
@@ -53,7 +54,8 @@ from lfmm2.genotypes.thinning import (
 )
 
 __all__ = [
-    "ALL_SNPS", "COUNTED_GRAM_SPEED", "COUNTING_BYTES", "FEWEST_DIFFERENCES", "MOST_COMPARED_SAMPLES", "NOTHING_HELD",
+    "ALL_SNPS", "COUNTED_GRAM_SPEED", "COUNTING_BYTES", "DOSAGE_END", "DOSAGE_MAGIC",
+    "FEWEST_DIFFERENCES", "MOST_COMPARED_SAMPLES", "NOTHING_HELD",
     "NO_KEEPER", "N_COLUMNS", "RESTART_SNPS", "THRESHOLD_MARGIN", "VARIANT_SCHEMA", "BedFile", "CrossProducts",
     "Engine", "FactorFill", "FillSize", "Float32Matrix", "Footprint", "GenotypeMatrix", "GenotypeSource",
     "GenotypesLike", "HeldOutError", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper", "PassRecord",

@@ -18,6 +18,7 @@ from lfmm2._checks import check_flag, check_path, is_whole, quoted
 from lfmm2._words import shortened, some_of, with_spaces
 from lfmm2.errors import UsageError
 from lfmm2.files import LAST_POSITION, OutputSet, check_outputs, joined_ids, repeated
+from lfmm2.kernels import _calls
 
 __all__ = ["encode_bed", "write_plink"]
 
@@ -25,11 +26,6 @@ UInt8 = NDArray[np.uint8]
 
 # First bytes of a .bed whose genotypes are stored SNP by SNP.
 BED_MAGIC = b"\x6c\x1b\x01"
-
-# Mark of a dosage that has no 2-bit code, and the codes of all one-byte dosages; −1 is the byte 255.
-_INVALID = 0xFF
-_CODE_OF_DOSAGE = np.full(256, _INVALID, dtype=np.uint8)
-_CODE_OF_DOSAGE[[0, 1, 2, 255]] = [0b00, 0b10, 0b11, 0b01]
 
 
 def encode_bed(dosages: ArrayLike) -> UInt8:
@@ -62,10 +58,11 @@ def encode_bed(dosages: ArrayLike) -> UInt8:
             "pass an int8 or uint8 array of shape (n_snps, n_samples)"
         )
     n_snps, n_samples = given.shape
-    codes = np.zeros((n_snps, 4 * -(-n_samples // 4)), dtype=np.uint8)
-    codes[:, :n_samples] = _CODE_OF_DOSAGE[given.view(np.uint8)]
-    _check_dosages(given, codes[:, :n_samples] == _INVALID)
-    return pack_codes(codes)
+    packed = np.empty((n_snps, -(-n_samples // 4)), dtype=np.uint8)
+    snp, sample = _calls.pack_dosages(np.ascontiguousarray(given).view(np.uint8), packed)
+    if snp >= 0:
+        raise _wrong_dosage(given, snp, sample)
+    return packed
 
 
 def write_plink(
@@ -222,11 +219,15 @@ def pack_codes(codes: UInt8) -> UInt8:
 def _check_dosages(dosages: NDArray[Any], is_wrong: NDArray[np.bool_]) -> None:
     """Raise UsageError with the place of the first wrong dosage."""
     if is_wrong.any():
-        snp, sample = np.argwhere(is_wrong)[0].tolist()
-        raise UsageError(
-            f"dosage {dosages[snp, sample]} at SNP {snp}, sample {sample} (counted from 0); "
-            "a dosage is 0, 1 or 2, and −1 or 255 where missing"
-        )
+        raise _wrong_dosage(dosages, *np.argwhere(is_wrong)[0].tolist())
+
+
+def _wrong_dosage(dosages: NDArray[Any], snp: int, sample: int) -> UsageError:
+    """Return the error about a wrong dosage."""
+    return UsageError(
+        f"dosage {dosages[snp, sample]} at SNP {snp}, sample {sample} (counted from 0); "
+        "a dosage is 0, 1 or 2, and −1 or 255 where missing"
+    )
 
 
 def default_snp_ids(indices: Iterable[int]) -> list[str]:

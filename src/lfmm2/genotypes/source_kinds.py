@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from lfmm2._typing import AnyPath, MissingCalls
 from lfmm2.genotypes.array_source import ArraySource
+from lfmm2.genotypes.dosage_file import DOSAGE_END, DosageFile
 from lfmm2.genotypes.plink import open_bed
 from lfmm2.genotypes.source import GenotypeSource
 
@@ -17,6 +18,7 @@ GenotypesLike = AnyPath | GenotypeSource | ArrayLike
 # Functions that open a file, by the ending of its name. A path with any other ending is the prefix of a PLINK fileset.
 KINDS_OF_FILE: dict[str, Callable[[AnyPath], GenotypeSource]] = {
     ".bed": open_bed,
+    DOSAGE_END: DosageFile,
 }
 
 

@@ -11,8 +11,13 @@ MANY_COLUMNS: int
 BAD_CALL: int
 HIGH_ALLELE: int
 POLYPLOID: int
+BAD_NUMBER: int
+OUT_OF_RANGE: int
 
 # written by Cython: doctests of compiled functions
 __test__: Final[dict[str, str]]
 
 def read_genotypes(text: bytes, field: int, dosages_out: NDArray[np.int8]) -> tuple[int, int]: ...
+def read_dosages(
+    text: bytes, gt_field: int, field: int, is_probability: bool, dosages_out: NDArray[np.float32]
+) -> tuple[int, int, int]: ...

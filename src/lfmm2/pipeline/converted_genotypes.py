@@ -1,4 +1,4 @@
-"""The genotypes of --vcf: converted once to a fileset beside the results, which stays until the run is complete."""
+"""Genotypes of --vcf and --zarr: converted once to a fileset beside the results, until the run is complete."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lfmm2.errors import UsageError
-from lfmm2.formats import Conversion, convert, find_conversion, remove_conversion
+from lfmm2.errors import MalformedInputError, UsageError
+from lfmm2.formats import Conversion, convert, find_conversion, is_store, remove_conversion
 from lfmm2.pipeline.run_options import RunOptions
 from lfmm2.process import Progress
 
@@ -30,12 +30,18 @@ class ConvertedGenotypes:
         False if the fileset is removed when the results are complete.
     is_found : bool
         True if it is that of an earlier run.
+    dosage : {None, "DS", "GP"}
+        Field of the dosages that were converted; None for hard calls.
+    option : str
+        Option that names the source.
     """
 
     conversion: Conversion
     prefix: str
     to_keep: bool
     is_found: bool
+    dosage: str | None = None
+    option: str = "--vcf"
 
     def summary(self) -> dict[str, str]:
         """Return names and values of the lines that the command prints."""
@@ -46,11 +52,11 @@ class ConvertedGenotypes:
     def finish(self) -> None:
         """Remove the fileset, unless it is to be kept."""
         if not self.to_keep:
-            remove_conversion(self.prefix)
+            remove_conversion(self.prefix, self.dosage)
 
 
 def convert_genotypes(options: RunOptions, progress: Progress) -> ConvertedGenotypes:
-    """Convert the file of --vcf, or find the fileset that an earlier run has made of the same file.
+    """Convert the file of --vcf or --zarr, or find the fileset that an earlier run has made of the same file.
 
     The fileset has the time of change of its source, so that an interrupted run is resumed although the fileset had to
     be made again.
@@ -62,17 +68,27 @@ def convert_genotypes(options: RunOptions, progress: Progress) -> ConvertedGenot
     LfmmError
         Another of its children, as `lfmm2.convert` raises them.
     """
-    source, out = options.snps.vcf, options.output.prefix
+    snps, out = options.snps, options.output.prefix
+    source = snps.vcf if snps.zarr is None else snps.zarr
     if source is None or out is None:
-        raise UsageError("vcf is converted to files beside those of out; give out, or convert it with lfmm2.convert")
+        raise UsageError(
+            "vcf and zarr are converted to files beside those of out; give out, or convert it with lfmm2.convert"
+        )
     prefix = out + _ENDING
-    found = find_conversion(source, prefix)
-    made = found or convert(source, prefix, overwrite=options.output.overwrite, progress=progress)
-    time = Path(source).stat().st_mtime_ns
-    for path in (made.bed, made.bim, made.fam):
-        if path.stat().st_mtime_ns != time:
-            os.utime(path, ns=(time, time))
-    return ConvertedGenotypes(made, prefix, options.snps.keep_bed, found is not None)
+    if snps.zarr is not None and not is_store(Path(source)):
+        fact = f"{source}: is no VCF Zarr, which is a folder with .zgroup or zarr.json, a .zip of one, or a URL"
+        raise MalformedInputError(f"{fact}; give another file with --vcf, a .bed with --bed")
+    found = find_conversion(source, prefix, snps.vcf_dosage)
+    overwrite = options.output.overwrite
+    made = found or convert(source, prefix, vcf_dosage=snps.vcf_dosage, overwrite=overwrite, progress=progress)
+    if Path(source).exists():  # A store behind a URL has no time.
+        time = Path(source).stat().st_mtime_ns
+        for path in (made.bed, made.bim, made.fam):
+            if path.stat().st_mtime_ns != time:
+                os.utime(path, ns=(time, time))
+    return ConvertedGenotypes(
+        made, prefix, snps.keep_bed, found is not None, snps.vcf_dosage, "--vcf" if snps.zarr is None else "--zarr"
+    )
 
 
 @contextlib.contextmanager
@@ -82,5 +98,5 @@ def told_on_error(converted: ConvertedGenotypes | None) -> Iterator[None]:
         yield
     except BaseException as error:
         if converted is not None:
-            error.add_note(f"{converted.conversion.bed}: stays for the next run with this --out and --vcf")
+            error.add_note(f"{converted.conversion.bed}: stays for the next run with this --out and {converted.option}")
         raise

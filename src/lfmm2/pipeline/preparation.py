@@ -14,7 +14,7 @@ import numpy as np
 from lfmm2._typing import Ints
 from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError, UsageError
 from lfmm2.files import InputMemory, Populations
-from lfmm2.formats import ENDINGS, name_kind
+from lfmm2.formats import ENDINGS, is_store, name_kind
 from lfmm2.genotypes import (
     Engine,
     GenotypeMatrix,
@@ -151,7 +151,7 @@ class RunInputs:
     comparison : SampleComparison or None
         Samples that repeat others, and relatives; None before that pass, or without one.
     converted : ConvertedGenotypes or None
-        The fileset that the file of --vcf was converted to; None without it.
+        The fileset that the file of --vcf or --zarr was converted to; None without it.
     """
 
     options: RunOptions
@@ -294,7 +294,7 @@ def read_inputs(
     tables = check_readable(X, covar, options)
     _check_one_source(full_bed, options.snps)
     converted = None
-    if options.snps.vcf is not None:
+    if options.snps.vcf is not None or options.snps.zarr is not None:
         converted = convert_genotypes(options, _choose_progress(options.progress))
         full_bed = converted.conversion.bed
         tables.append(converted.conversion.source)
@@ -333,10 +333,14 @@ def read_inputs(
 
 def _check_one_source(full_bed: GenotypesLike | None, options: SnpOptions) -> None:
     """Raise UsageError if the genotypes to test are given twice, or are to be kept although nothing is converted."""
-    if options.vcf is not None and full_bed is not None:
-        raise UsageError("--bed and --vcf both give the genotypes to test; give one of them")
-    if options.keep_bed and options.vcf is None:
+    given = {"--bed": full_bed, "--vcf": options.vcf, "--zarr": options.zarr}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise UsageError(f"{' and '.join(names)} both give the genotypes to test; give one of them")
+    if options.keep_bed and not {"--vcf", "--zarr"} & set(names):
         raise UsageError("--keep-bed keeps the fileset that --vcf is converted to; leave it out, or give --vcf FILE")
+    if options.vcf_dosage is not None and not {"--vcf", "--zarr"} & set(names):
+        raise UsageError("--vcf-dosage names a field of --vcf or --zarr; leave it out, or give --vcf FILE")
 
 
 def _can_be_thinned(source: GenotypeSource, rows: Ints) -> bool:
@@ -393,6 +397,9 @@ def _name_foreign(path: Path) -> str:
     The file may also be named without the end of its name, as a .bed may.
     """
     named = path
+    if os.path.exists(path) and is_store(path):  # noqa: PTH110
+        fact = f"{path}: is a VCF Zarr; give it with --zarr {path}"
+        return f"{fact}, or make a .bed with lfmm2 convert {path} --out NAME"
     if not os.path.exists(path) and not os.path.exists(f"{path}.bed"):  # noqa: PTH110, a name too long is no error here
         named = next((Path(f"{path}{end}") for end in ENDINGS if os.path.exists(f"{path}{end}")), path)  # noqa: PTH110
     if not (kind := name_kind(named)):

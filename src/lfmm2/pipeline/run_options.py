@@ -8,7 +8,17 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from lfmm2._checks import check_missing_code, check_population_column, check_progress
-from lfmm2._choices import Allele, Calibration, DecimalMark, DegreesOfFreedom, Imputation, Missing, Scale, TableFormat
+from lfmm2._choices import (
+    Allele,
+    Calibration,
+    DecimalMark,
+    DegreesOfFreedom,
+    DosageField,
+    Imputation,
+    Missing,
+    Scale,
+    TableFormat,
+)
 from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.errors import UsageError
 from lfmm2.files import check_prefix_name
@@ -95,6 +105,8 @@ class SnpOptions:
     ploidy: int | None = DEFAULTS["ploidy"]
     missing_genotype: MissingCalls | None = DEFAULTS["missing_genotype"]
     vcf: AnyPath | None = DEFAULTS["vcf"]
+    zarr: AnyPath | None = DEFAULTS["zarr"]
+    vcf_dosage: DosageField | None = DEFAULTS["vcf_dosage"]
     keep_bed: bool = DEFAULTS["keep_bed"]
 
     def __post_init__(self) -> None:
