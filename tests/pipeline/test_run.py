@@ -235,7 +235,8 @@ def test_run_files_hold_what_memory_holds(fileset, tmp_path):
     files = lfmm2.run(None, bed, env, K, loadings=True, out=tmp_path / "r")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [
-        "r.factors.npz", "r.factors.tsv", "r.joint.parquet", "r.lfmm2.json", "r.lfmm2.log", "r.loadings.parquet", "r.rain.parquet",
+        "r.factors.npz", "r.factors.tsv", "r.joint.parquet", "r.lfmm2.json", "r.lfmm2.log", "r.loadings.parquet",
+        "r.rain.parquet",
         "r.samples.tsv", "r.scree.tsv", "r.temp.parquet",
     ]  # fmt: skip
     for name in ("t", "p", "p_calibrated", "neg_log10_p", "neg_log10_p_calibrated", "q_storey", "local_fdr",

@@ -1,6 +1,10 @@
-"""Foreign files of genotypes (VCF, BCF, LEA, vcftools, PLINK's text, NumPy), converted to a PLINK fileset."""
+"""Foreign files: genotypes (VCF, BCF, LEA, vcftools, PLINK's text, NumPy) to a fileset, and matrices of numbers."""
 
 from lfmm2.formats.conversion import Conversion, convert, find_conversion, remove_conversion
 from lfmm2.formats.kinds import ENDINGS, name_kind
+from lfmm2.formats.matrix_file import MatrixFile, MatrixOptions, open_matrix
 
-__all__ = ["ENDINGS", "Conversion", "convert", "find_conversion", "name_kind", "remove_conversion"]
+__all__ = [
+    "ENDINGS", "Conversion", "MatrixFile", "MatrixOptions", "convert", "find_conversion", "name_kind", "open_matrix",
+    "remove_conversion",
+]  # fmt: skip

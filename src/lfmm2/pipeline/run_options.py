@@ -8,7 +8,17 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from lfmm2._checks import check_missing_code, check_population_column, check_progress
-from lfmm2._choices import Allele, Calibration, DecimalMark, DegreesOfFreedom, Imputation, Missing, Scale, TableFormat
+from lfmm2._choices import (
+    Allele,
+    Calibration,
+    DecimalMark,
+    DegreesOfFreedom,
+    Imputation,
+    Missing,
+    Scale,
+    Side,
+    TableFormat,
+)
 from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.errors import UsageError
 from lfmm2.files import check_prefix_name
@@ -96,6 +106,11 @@ class SnpOptions:
     missing_genotype: MissingCalls | None = DEFAULTS["missing_genotype"]
     vcf: AnyPath | None = DEFAULTS["vcf"]
     keep_bed: bool = DEFAULTS["keep_bed"]
+    matrix: AnyPath | None = DEFAULTS["matrix"]
+    samples_are: Side | None = DEFAULTS["samples_are"]
+    features: AnyPath | None = DEFAULTS["features"]
+    sample_ids: AnyPath | None = DEFAULTS["sample_ids"]
+    layer: str | None = DEFAULTS["layer"]
 
     def __post_init__(self) -> None:
         choices = [name for name in ("est_rate", "est_extract", "est_thin") if getattr(self, name) is not None]

@@ -44,7 +44,8 @@ __all__ = [
     "GenotypesUsed", "ImputationFacts", "InputFile", "JointFacts", "JointScores", "MemorySource",
     "MissingCallFacts", "RunRecord", "SampleFilterFacts", "ScreeFacts", "StoredRun", "StructureFacts",
     "SurrogateFacts", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log", "carrier_lines", "describe_axes",
-    "describe_flat", "factors_table", "find_former_files", "find_inputs", "from_json", "loadings_schema", "loadings_table",
+    "describe_flat", "factors_table",
+    "find_former_files", "find_inputs", "from_json", "loadings_schema", "loadings_table",
     "open_record", "open_run", "pack_factors", "read_factors", "read_results", "result_lines", "sample_lines",
     "statistics_table", "table_schema", "unpack_factors", "verify", "write_factors",
 ]  # fmt: skip
