@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lfmm2.errors import InconsistentInputError, LfmmError, MalformedInputError, ReadError, UsageError
+from lfmm2.errors import InconsistentInputError, InputWarning, LfmmError, MalformedInputError, ReadError, UsageError
 from lfmm2.formats import MatrixOptions, open_matrix
 from lfmm2.genotypes import Engine
 from lfmm2.genotypes import number_file as number_file_module
@@ -93,7 +93,7 @@ def test_numbers_and_names_are_those_of_the_frame(name: str, write: Maker, side:
         assert source.samples.iid == source.samples.fid == tuple(IDS)
         assert source.has_ids
         assert pa.concat_tables(source.iter_variants())["ID"].to_pylist() == NAMES
-        assert source.describe()["samples are"] == side
+        assert source.describe()["samples_are"] == side
     finally:
         source.close()
     assert {path.name for path in Path().iterdir()} == {"env.csv", name}
@@ -220,6 +220,13 @@ def test_number_at_fault_is_named() -> None:
     source.close()
 
 
+@pytest.mark.usefixtures("folder")
+def test_last_line_without_an_end_is_warned_of() -> None:
+    Path("m.csv").write_text(FRAME.T.to_csv().rstrip("\n"))
+    with pytest.warns(InputWarning, match=r"m\.csv: its last line has no end; if the file was cut off"):
+        opened("m.csv").source.close()
+
+
 CSV = FRAME.T.fillna(0.5).to_csv()
 TABLE = "Name,chr,pos\n" + "".join(f"{name},1,{k + 1}\n" for k, name in enumerate(NAMES))
 
@@ -269,6 +276,8 @@ CASES: list[tuple[str, str | bytes | None, dict[str, Any], type[LfmmError], str]
      r"both 1 of its rows \(.*\) and 11 of its columns \(S00, .*\) have names that are IDs in env\.csv; say which"),
     ("list.csv", CSV, {"sample_ids": "env.csv"}, UsageError, r"--samples env\.csv names samples, but list\.csv has"),
     ("layer.csv", CSV, {"layer": "counts"}, UsageError, r"--layer names a layer of an \.h5ad, and layer\.csv is none"),
+    ("series.txt", '!Series_title\t"x"\n!Series_geo\t"y"\n' + CSV, {}, MalformedInputError,
+     r"series\.txt, line 1: begins with '!', as lines of GEO about a series do"),
     ("a.npz", b"PK\x03\x04aaaa", {}, MalformedInputError, r"is a zip archive, as \.npz and \.xlsx are"),
     ("a.bed", b"\x6c\x1b\x01aaaa", {}, MalformedInputError, r"is a \.bed of PLINK; give it with --bed"),
     ("a.vcf", "##fileformat=VCFv4.2\n", {}, MalformedInputError, "is a VCF; give it with --vcf"),

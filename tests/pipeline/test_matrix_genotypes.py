@@ -71,7 +71,7 @@ def test_results_are_those_of_the_frame(frame: pd.DataFrame, capsys: pytest.Capt
         assert files_of("command") == files_of("python")
     record = json.loads(Path("command.lfmm2.json").read_text())
     assert record["tested"]["matrix"] == "m.parquet"
-    assert record["tested"]["samples are"] == "columns"
+    assert record["tested"]["samples_are"] == "columns"
     assert "m.parquet" in json.dumps(record["inputs"])
 
 

@@ -35,7 +35,7 @@ from lfmm2.formats.matrix_columns import FEATHER, PARQUET, ColumnMatrix
 from lfmm2.formats.matrix_names import MatrixReader, NewRows
 from lfmm2.formats.matrix_text import TextMatrix
 from lfmm2.formats.npy_file import MAGIC
-from lfmm2.genotypes import NumberFile, NumberRows, digest_of, parse_missing_calls
+from lfmm2.genotypes import NumberFile, NumberRows, parse_missing_calls
 
 # Bytes that a name takes, as text of Python and in the table of variants.
 _NAME_BYTES = 140
@@ -141,9 +141,7 @@ def open_matrix(path: Any, folder: Path, tables: Sequence[Any], options: MatrixO
     try:
         for stamp in stamps.values():
             stamp.check()
-        facts: dict[str, Any] = {"samples are": side, "layer": options.layer}
-        facts |= {"missing": list(missing)} if missing is not None else {}
-        facts |= {} if names is None else {"names of features": f"SHA-256 {digest_of(chr(10).join(names).encode())}"}
+        facts = {"samples_are": side} | ({} if options.layer is None else {"layer": options.layer})
         source = NumberFile(
             path, rows, samples, has_ids=has_ids, names=None if names is None else pa.array(names, pa.string()),
             stamps=stamps, facts=facts, places=None if found is None else found.places, ploidy=options.ploidy,

@@ -7,6 +7,7 @@ lines the marks between columns become ends of lines, and the numbers are parsed
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from lfmm2._words import mebibytes, shortened, with_spaces
-from lfmm2.errors import MalformedInputError, ReadError
+from lfmm2.errors import InputWarning, MalformedInputError, ReadError
 from lfmm2.files import (
     CHUNK,
     MissingCodes,
@@ -63,6 +64,7 @@ class TextMatrix:
         self._decimal = decimal
         self._line = 1
         self._is_given = False
+        self._has_end = True
         self.row_names: list[str] = []
         self.row_fids: list[str] | None = None
         self.row_numbers: list[str] | None = None
@@ -83,6 +85,9 @@ class TextMatrix:
         except BaseException:
             self.close()
             raise
+        if not self._has_end:
+            fact = f"{path}: its last line has no end"
+            warnings.warn(f"{fact}; if the file was cut off, the last number is wrong", InputWarning, stacklevel=4)
         self.n_rows, self.n_columns = self.rows.n_rows, self.rows.n_columns
 
     def close(self) -> None:
@@ -114,6 +119,7 @@ class TextMatrix:
                     raise MalformedInputError(f"{fact}; give a table")
                 if not chunk:
                     return
+                self._has_end = (rest or chunk).endswith(b"\n")
                 n_bytes = _COPIES * len(chunk + rest) + file.held_bytes + _NAME_BYTES * len(self.row_names)
                 note_input_memory(self.path, n_bytes)
                 text = blank + clean_text(chunk + rest, self.path, line)
@@ -133,6 +139,8 @@ class TextMatrix:
             first_text, second_text = header.decode(), second.decode()
         except UnicodeDecodeError:
             raise MalformedInputError(f"{where}: is not UTF-8; save the file as UTF-8") from None
+        if header.startswith(b"!"):
+            raise MalformedInputError(f"{where}: begins with '!', as lines of GEO about a series do; leave these out")
         self._delimiter = find_delimiter(first_text, second_text, self.path, self._decimal)
         names = split_line(header, self._delimiter, where)
         cells = split_line(second, self._delimiter, f"{self.path}, line 2")
