@@ -1,5 +1,6 @@
 """One kind of file each, without genetics: text tables, tables of IDs, Parquet and TSV, whole files, locks, seals."""
 
+from lfmm2.files.arrow_files import read_arrow_file
 from lfmm2.files.categories import as_levels, expand_categories
 from lfmm2.files.cell_numbers import as_floats
 from lfmm2.files.file_stamps import FileStamp
@@ -64,9 +65,9 @@ __all__ = [
     "clean_text", "expand_categories", "find_damaged_files", "find_delimiter", "find_link", "first_two_columns",
     "has_no_names", "id_files", "id_name", "id_texts", "input_budget", "is_fill_value", "is_row_numbers",
     "iter_id_lists", "join_variables", "joined_ids", "manifest_of", "matched_table", "matches", "note_input_memory",
-    "open_regular", "open_table", "open_text", "pair_tables", "read_columns", "read_id_list", "read_note",
-    "read_raw_table", "read_record", "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated",
-    "seal_json", "single_tabs", "spelling_hints", "split_line", "stamp_of", "stream_bytes", "stream_tables",
-    "sync_folder", "text_options", "translated", "warn_of_classes", "warn_of_few_apart", "warn_of_no_environment",
-    "warn_of_others", "whole_position", "writing_bytes",
+    "open_regular", "open_table", "open_text", "pair_tables", "read_arrow_file", "read_columns", "read_id_list",
+    "read_note", "read_raw_table", "read_record", "read_sample_list", "read_variables", "recut",
+    "refuse_other_format", "repeated", "seal_json", "single_tabs", "spelling_hints", "split_line", "stamp_of",
+    "stream_bytes", "stream_tables", "sync_folder", "text_options", "translated", "warn_of_classes",
+    "warn_of_few_apart", "warn_of_no_environment", "warn_of_others", "whole_position", "writing_bytes",
 ]  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +20,15 @@ import pyarrow.compute as pc
 
 from lfmm2._words import counted, shortened, some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError
-from lfmm2.files import find_delimiter, id_texts, note_input_memory, open_regular, open_text, repeated, whole_position
-from lfmm2.formats.matrix_columns import FEATHER, PARQUET
+from lfmm2.files import (
+    find_delimiter,
+    id_texts,
+    note_input_memory,
+    open_text,
+    read_arrow_file,
+    repeated,
+    whole_position,
+)
 from lfmm2.formats.matrix_names import is_called_name, plain_name
 from lfmm2.genotypes import FeaturePlaces
 
@@ -92,10 +98,8 @@ def _one_column(path: Path, header: Sequence[str], what: str, name: str, known: 
 @contextmanager
 def _open_rows(path: Path) -> Iterator[tuple[list[str], Iterator[Sequence[str | None]]]]:
     """Open a table: the names of its columns, and its rows as texts."""
-    with open_regular(path) as file:
-        head = os.pread(file.fileno(), 8, 0)
-    if head.startswith((PARQUET, FEATHER)):
-        yield _arrow_rows(path, head.startswith(PARQUET))
+    if (stored := read_arrow_file(path)) is not None:
+        yield list(stored.table.column_names), _arrow_rows(stored.table)
         return
     with open_text(path) as raw:
         text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
@@ -132,27 +136,14 @@ def _lines(second: str, text: io.TextIOWrapper) -> Iterator[str]:
         yield line
 
 
-def _arrow_rows(path: Path, is_parquet: bool) -> tuple[list[str], Iterator[Sequence[str | None]]]:
-    """Return the names of the columns of a Parquet or Feather file, and its rows as texts."""
-    from pyarrow import feather, parquet
-
-    try:
-        table = parquet.read_table(path, use_threads=False) if is_parquet else feather.read_table(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise MalformedInputError(f"{path}: damaged, or no table ({error}); write it again") from error
-    note_input_memory(path, 2 * table.nbytes)
-
-    def rows() -> Iterator[Sequence[str | None]]:
-        for batch in table.to_batches(_PIECE_ROWS):
-            columns = []
-            for column in batch.columns:
-                texts = id_texts(column)
-                if texts is None and pa.types.is_floating(column.type):
-                    texts = column.cast(pa.string())
-                columns.append([None] * len(column) if texts is None else texts.to_pylist())
-            yield from zip(*columns, strict=True)
-
-    return list(table.column_names), rows()
+def _arrow_rows(table: pa.Table) -> Iterator[Sequence[str | None]]:
+    """Give the rows of a table as texts."""
+    for batch in table.to_batches(_PIECE_ROWS):
+        columns = []
+        for column in batch.columns:
+            texts = column.cast(pa.string()) if pa.types.is_floating(column.type) else id_texts(column)
+            columns.append([None] * len(column) if texts is None else texts.to_pylist())
+        yield from zip(*columns, strict=True)
 
 
 def _pieces(

@@ -117,12 +117,15 @@ class ColumnMatrix:
         return ["" if cell is None else str(cell) for cell in cells.to_pylist()]
 
     def _table(self, names: Sequence[str]) -> pa.Table:
-        """Read all rows of some columns."""
+        """Read all rows of some columns, and check them: a damaged file may have offsets beyond its buffers."""
         if self._parquet is not None:
-            return self._parquet.read(columns=list(names), use_threads=False)
-        fields = [self.schema.get_field_index(name) for name in names]
-        options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
-        return pa.ipc.open_file(self._file, options=options).read_all()
+            table = self._parquet.read(columns=list(names), use_threads=False)
+        else:
+            fields = [self.schema.get_field_index(name) for name in names]
+            options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
+            table = pa.ipc.open_file(self._file, options=options).read_all()
+        table.validate(full=True)
+        return table
 
     def store(self, samples_are_rows: bool, new_rows: NewRows) -> NumberRows:
         """Return the numbers in rows of one feature, to be closed by the caller.

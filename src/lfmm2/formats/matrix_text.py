@@ -219,7 +219,11 @@ class TextMatrix:
         try:
             column = self._parse(cells, pa.float64(), _MISSING)
         except pa.ArrowInvalid:
-            texts = MissingCodes.of(None).blank_text(self._parse(cells, pa.string(), []))
+            try:
+                texts = MissingCodes.of(None).blank_text(self._parse(cells, pa.string(), []))
+            except pa.ArrowInvalid:
+                place = f"{self.path}, from line {self._line}"
+                raise MalformedInputError(f"{place}: is not UTF-8; save the file as UTF-8") from None
             if self._decimal == ",":
                 texts = pc.replace_substring(texts, ",", ".")
             try:

@@ -55,7 +55,7 @@ class NpyNumbers:
             version = np.lib.format.read_magic(self._file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, self.is_fortran, self.dtype = read(self._file)
-        except (ValueError, EOFError, OSError) as error:
+        except Exception as error:  # The tokenizer of Python reads the header, and a damaged one may raise anything.
             raise MalformedInputError(f"{self.path}: has a damaged header; write it again with numpy.save") from error
         if len(shape) != 2 or self.dtype.kind not in "iuf" or 0 in shape:
             fact = f"{self.path}: an array of shape {shape} and type {self.dtype}"
