@@ -11,13 +11,13 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lfmm2._typing import Ints
 from lfmm2._words import counted, shortened, some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError
 from lfmm2.files import (
@@ -36,11 +36,11 @@ from lfmm2.genotypes import FeaturePlaces
 _CHROMOSOMES = {"chrom", "chr", "chromosome", "seqnames", "seqname", "cpgchrm"}
 _POSITIONS = {"pos", "position", "bp", "mapinfo", "basepair", "bppos", "ps"}
 # Rows that are read at once.
-_PIECE_ROWS = 1 << 16
+_PIECE_ROWS = 1 << 15
 # Cells that mean that a feature has no chromosome or position.
 _NONE = {"", ".", "0", "na", "n/a", "nan", "none", "null", "<na>"}
-# Bytes that a row of a piece takes while it is read, as text of Python.
-_ROW_BYTES = 400
+# Bytes that a cell takes while it is read, as text of Python.
+_CELL_BYTES = 120
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,8 @@ def read_places(path: Path, names: list[str] | None, n_features: int) -> PlacesF
     """
     with _open_rows(path) as (header, rows):
         ids = [j for j, name in enumerate(header) if is_called_name(name)] or [0]
-        chromosome, position = (_one_column(path, header, *rule) for rule in (
-            ("chromosome", "CHROM", _CHROMOSOMES), ("position", "POS", _POSITIONS)
-        ))  # fmt: skip
+        chromosome = _one_column(path, header, "chromosome", "CHROM", _CHROMOSOMES)
+        position = _one_column(path, header, "position", "POS", _POSITIONS)
         pieces = _pieces(path, rows, [*ids, chromosome, position])
         if names is None:
             return _in_order(path, header, pieces, ids[0], n_features)
@@ -146,23 +145,51 @@ def _arrow_rows(table: pa.Table) -> Iterator[Sequence[str | None]]:
         yield from zip(*columns, strict=True)
 
 
-def _pieces(
-    path: Path, rows: Iterator[Sequence[str | None]], columns: Sequence[int]
-) -> Iterator[tuple[int, list[list[str]]]]:
-    """Give the number of the first row, counted from 1, and the texts of some columns, in pieces of rows."""
-    first = 1
-    while piece := list(islice(rows, _PIECE_ROWS)):
-        note_input_memory(path, _ROW_BYTES * len(piece) * len(columns))
-        piece = [row for row in piece if row]
-        short = next((k for k, row in enumerate(piece) if len(row) <= max(columns)), None)
-        if short is not None:
-            raise MalformedInputError(f"{path}, row {first + short}: has too few cells; correct it")
-        yield first, [[(row[j] or "").strip() for row in piece] for j in columns]
-        first += len(piece)
+@dataclass(frozen=True)
+class _Piece:
+    """Some rows of the table.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first row, counted from 1.
+    ids : list of list of str
+        Texts of the columns that may have the names of features.
+    chromosomes, positions : list of str
+    """
+
+    first: int
+    ids: list[list[str]]
+    chromosomes: list[str]
+    positions: list[str]
+
+
+def _pieces(path: Path, rows: Iterator[Sequence[str | None]], columns: Sequence[int]) -> Iterator[_Piece]:
+    """Give the rows in pieces, of which only some columns are kept: those of names, chromosomes and positions."""
+    first, last = 1, max(columns)
+    waiting: list[list[str]] = []
+    for number, row in enumerate(rows, 1):
+        if not row:
+            continue
+        if len(row) <= last:
+            raise MalformedInputError(f"{path}, row {number}: has too few cells; correct it")
+        waiting.append([(row[j] or "").strip() for j in columns])
+        if len(waiting) == _PIECE_ROWS:
+            note_input_memory(path, _CELL_BYTES * len(columns) * _PIECE_ROWS)
+            yield _as_piece(first, waiting)
+            first, waiting = first + len(waiting), []
+    if waiting:
+        yield _as_piece(first, waiting)
+
+
+def _as_piece(first: int, rows: list[list[str]]) -> _Piece:
+    """Return rows as columns."""
+    *ids, chromosomes, positions = map(list, zip(*rows, strict=True))
+    return _Piece(first, ids, chromosomes, positions)
 
 
 class _Places:
-    """Places of the features, gathered row by row."""
+    """Places of the features, gathered piece by piece."""
 
     def __init__(self, path: Path, n_features: int) -> None:
         self._path = path
@@ -171,26 +198,49 @@ class _Places:
         self.positions = np.zeros(n_features, np.int64)
         self.is_there = np.zeros(n_features, np.bool_)
 
-    def put(self, feature: int, name: str, chromosome: str, position: str, row: int) -> None:
-        """Put the place of a feature; raise an error if it has another one already, or the position is no number."""
-        chromosome = "." if chromosome.casefold() in _NONE else chromosome
-        number = 0 if position.casefold() in _NONE else whole_position(position)
-        if number is None or number < 0:
-            fact = f"{self._path}, row {row} ({shortened(name)}): {shortened(position)!r} is no position"
-            raise MalformedInputError(f"{fact}; write a whole number of bases, or leave the cell empty")
-        if chromosome == "." or number == 0:
-            chromosome, number = ".", 0
-        code = self._codes.setdefault(chromosome, len(self._codes))
-        if self.is_there[feature] and (self.numbers[feature], self.positions[feature]) != (code, number):
-            fact = f"{self._path}, row {row}: {shortened(name)} has another place in a row before"
+    def put(self, features: Ints, rows: Ints, piece: _Piece, ids: Sequence[str]) -> None:
+        """Put the places of features, which stand in some rows of a piece under these names.
+
+        Raises
+        ------
+        InconsistentInputError
+            If a feature has another place already.
+        MalformedInputError
+            If a position is no whole number.
+        """
+        chosen = rows.tolist()
+        texts = [piece.chromosomes[k] for k in chosen]
+        known = {text: "." if text.casefold() in _NONE else text for text in set(texts)}
+        codes = {text: self._codes.setdefault(name, len(self._codes)) for text, name in sorted(known.items())}
+        numbers = np.array([codes[text] for text in texts], np.int32)
+        positions = np.array([self._position(piece, ids, k) for k in chosen], np.int64)
+        nowhere = (numbers == 0) | (positions == 0)
+        numbers[nowhere], positions[nowhere] = 0, 0
+        _, firsts = np.unique(features, return_index=True)
+        firsts = firsts[~self.is_there[features[firsts]]]
+        self.numbers[features[firsts]], self.positions[features[firsts]] = numbers[firsts], positions[firsts]
+        self.is_there[features] = True
+        others = np.flatnonzero((self.numbers[features] != numbers) | (self.positions[features] != positions))
+        if len(others):
+            k = chosen[int(others[0])]
+            fact = f"{self._path}, row {piece.first + k}: {shortened(ids[k])} has another place in a row before"
             raise InconsistentInputError(f"{fact}; keep one row of it")
-        self.is_there[feature] = True
-        self.numbers[feature], self.positions[feature] = code, number
+
+    def _position(self, piece: _Piece, ids: Sequence[str], k: int) -> int:
+        """Return the position in a row; 0 for none."""
+        text = piece.positions[k]
+        if text.isdecimal() and len(text) < 10:
+            return int(text)
+        number = 0 if text.casefold() in _NONE else whole_position(text)
+        if number is None or number < 0:
+            fact = f"{self._path}, row {piece.first + k} ({shortened(ids[k])}): {shortened(text)!r} is no position"
+            raise MalformedInputError(f"{fact}; write a whole number of bases, or leave the cell empty")
+        return number
 
     def places(self) -> FeaturePlaces:
         """Return the places of all features."""
-        chromosomes = pa.DictionaryArray.from_arrays(pa.array(self.numbers), pa.array(list(self._codes), pa.string()))
-        return FeaturePlaces(chromosomes, self.positions)
+        names = pa.array(list(self._codes), pa.string())
+        return FeaturePlaces(pa.DictionaryArray.from_arrays(pa.array(self.numbers), names), self.positions)
 
     def note(self) -> str:
         """Say how many features have no place."""
@@ -202,17 +252,17 @@ class _Places:
 
 
 def _in_order(
-    path: Path, header: Sequence[str], pieces: Iterator[tuple[int, list[list[str]]]], id_column: int, n_features: int
+    path: Path, header: Sequence[str], pieces: Iterator[_Piece], id_column: int, n_features: int
 ) -> PlacesFound:
     """Return the places of features without names: row by row."""
     found, names = _Places(path, n_features), list[str]()
-    for first, columns in pieces:
-        ids, chromosomes, positions = columns[0], columns[-2], columns[-1]
-        if first - 1 + len(ids) > n_features:
+    for piece in pieces:
+        ids, first = piece.ids[0], len(names)
+        if first + len(ids) > n_features:
             n_rows = f"over {with_spaces(n_features)}"
             raise InconsistentInputError(f"{path}: {n_rows} rows, but the matrix has {counted(n_features, 'feature')}")
-        for k, cells in enumerate(zip(ids, chromosomes, positions, strict=True)):
-            found.put(first - 1 + k, *cells, first + k)
+        rows = np.arange(len(ids))
+        found.put(first + rows, rows, piece, ids)
         names += ids
     if len(names) != n_features:
         fact = (
@@ -226,25 +276,23 @@ def _in_order(
 
 
 def _by_name(
-    path: Path, header: Sequence[str], pieces: Iterator[tuple[int, list[list[str]]]], ids: Sequence[int],
-    names: list[str],
-) -> PlacesFound:  # fmt: skip
+    path: Path, header: Sequence[str], pieces: Iterator[_Piece], ids: Sequence[int], names: list[str]
+) -> PlacesFound:
     """Return the places of features that are found by their names, in the column that has most of them."""
     value_set = pa.array(names, pa.string())
     found = [_Places(path, len(names)) for _ in ids]
     faults: list[Exception | None] = [None for _ in ids]
-    for first, columns in pieces:
-        chromosomes, positions = columns[-2], columns[-1]
-        for of_column, cells in enumerate(columns[: len(ids)]):
-            if faults[of_column] is not None:
-                continue
+    counts = [0 for _ in ids]
+    for piece in pieces:
+        for j, cells in enumerate(piece.ids):
             features = pc.index_in(pa.array(cells, pa.string()), value_set=value_set)
+            rows = np.flatnonzero(features.is_valid().to_numpy(zero_copy_only=False))
+            counts[j] += len(rows)
             try:
-                for k in np.flatnonzero(features.is_valid().to_numpy(zero_copy_only=False)).tolist():
-                    found[of_column].put(features[k].as_py(), cells[k], chromosomes[k], positions[k], first + k)
+                if faults[j] is None:
+                    found[j].put(features.drop_null().to_numpy().astype(np.int64), rows, piece, cells)
             except (InconsistentInputError, MalformedInputError) as error:
-                faults[of_column] = error
-    counts = [int(of_column.is_there.sum()) for of_column in found]
+                faults[j] = error
     best = int(np.argmax(counts))
     if not counts[best]:
         tried = some_of([header[j] for j in ids])
