@@ -160,7 +160,7 @@ USES: list[tuple[tuple[str, ...], int, str]] = [
         2,
         "--features and --layer tell how to read --matrix",
     ),
-    ((), 2, "give --bed PREFIX, --vcf FILE or --matrix FILE"),
+    ((), 2, "give --bed PREFIX or --vcf FILE, or --matrix FILE"),
     (("--matrix", "m.csv", "--maf", "0.1"), 2, "maf and geno apply to a .bed; filter the matrix"),
     (("--matrix", "m.csv", "--scale", "hwe"), 2, "scale applies to a .bed; scale the matrix"),
     (("--matrix", "m.csv", "--samples-are", "people"), 2, "it is rows or columns"),

@@ -41,7 +41,7 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     options = RunOptions.from_arguments(arguments, shlex.join(["lfmm2", *sys.argv[1:]]))
     est_bed, full_bed, X, K, covar = (arguments[name] for name in ("est_bed", "full_bed", "X", "K", "covar"))
     if full_bed is None and options.snps.vcf is None and options.snps.matrix is None:
-        raise UsageError("there are no genotypes to test; give --bed PREFIX, --vcf FILE or --matrix FILE")
+        raise UsageError("there are no genotypes to test; give --bed PREFIX or --vcf FILE, or --matrix FILE")
     with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
         if report:
             from lfmm2.report import check_report
