@@ -123,8 +123,8 @@ ROWS: list[tuple[str, Maker, dict[str, Any], type[Exception], str]] = [
     ("record without a run", lambda: (clear(), shutil.copy("other.lfmm2.json", "result.lfmm2.json")), REPLACE,
      OutputExistsError, rf"^result\.lfmm2\.json: {MINE}"),
     ("record of another run", lambda: shutil.copy("other.lfmm2.json", "result.lfmm2.json"), REPLACE, OutputExistsError,
-     r"^result\.x\.parquet, result\.scree\.tsv, result\.samples\.tsv, result\.factors\.npz, "
-     rf"result\.lfmm2\.log and 1 more: {MINE}"),
+     r"^result\.x\.parquet, result\.scree\.tsv, result\.samples\.tsv, result\.factors\.tsv, "
+     rf"result\.factors\.npz and 2 more: {MINE}"),
     ("record was lost", lambda: Path("result.lfmm2.json").unlink(), REPLACE, OutputExistsError,
      rf"^result\.x\.parquet, result\.scree\.tsv, .*: {MINE}"),
     ("record was cut", changed("result.lfmm2.json", lambda b: b[:-40]), REPLACE, OutputExistsError,

@@ -224,10 +224,10 @@ def test_overwriting_removes_what_only_the_former_run_had(data: lfmm2.Simulation
         changed.write("mine\n")
     lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "r.env1.parquet", "r.env2.parquet", "r.factors.npz", "r.joint.parquet", "r.lfmm2.json", "r.lfmm2.log",
-        "r.notes.tsv", "r.samples.tsv", "r.scree.tsv", "r.sweep.tsv",
+        "r.env1.parquet", "r.env2.parquet", "r.factors.npz", "r.factors.tsv", "r.joint.parquet", "r.lfmm2.json",
+        "r.lfmm2.log", "r.notes.tsv", "r.samples.tsv", "r.scree.tsv", "r.sweep.tsv",
     ]  # fmt: skip
-    assert len(lfmm2.verify(tmp_path / "r")) == 8
+    assert len(lfmm2.verify(tmp_path / "r")) == 9
 
 
 def test_run_without_any_t_ends_well(data: lfmm2.Simulation, tmp_path: Path) -> None:

@@ -50,8 +50,13 @@ SET: dict[str, tuple[str, Any]] = {
     "decimal": (",", ","),
     "categorical": ("sex,batch", "sex,batch"),
     "count_allele": ("a1", "a1"),
-    "ploidy": ("", 4),
-    "missing_genotype": ("", 9),
+    "ploidy": ("4", 4),
+    "missing_genotype": ("9", 9),
+    "matrix": ("betas.parquet", Path("betas.parquet")),
+    "samples_are": ("rows", "rows"),
+    "features": ("manifest.csv", Path("manifest.csv")),
+    "sample_ids": ("ids.txt", Path("ids.txt")),
+    "layer": ("counts", "counts"),
     "keep": ("some", Path("some")),
     "remove": ("others", Path("others")),
     "missing": ("mean", "mean"),
@@ -240,7 +245,8 @@ def test_identity_leaves_out_what_changes_no_result() -> None:
     assert {option.name for option in TABLE if not option.changes_results} == {
         "memory", "n_threads", "out", "overwrite", "resume", "keep", "remove", "missing", "missing_code", "intersect",
         "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
-        "covar_variables", "env_by", "vcf", "zarr", "vcf_dosage", "keep_bed",
+        "covar_variables", "env_by", "vcf", "zarr", "vcf_dosage", "keep_bed", "matrix", "samples_are", "features",
+        "sample_ids", "layer",
     }  # fmt: skip
 
 
@@ -349,11 +355,14 @@ def test_options_that_may_be_repeated_arrive_as_lists() -> None:
     repeated = {option.name: option for option in TABLE if option.repeatable}
     assert repeated.keys() == {
         "X", "covar", "variables", "covar_variables", "categorical", "missing_code", "keep", "remove", "extract",
-        "exclude", "est_extract",
+        "exclude", "est_extract", "missing_genotype",
     }  # fmt: skip
     base = command_line({key: value for key, value in BASE.items() if key != "X"})
     for name, option in repeated.items():
         needed = [] if name == "X" else ["--env", "x.csv"]
+        if name == "missing_genotype":
+            assert arrived_by_command([*base, *needed, flag(option), "9", flag(option), "-1"])[name] == [9, -1]
+            continue
         values = arrived_by_command([*base, *needed, flag(option), "b", flag(option), "a"])
         names = name in ("variables", "covar_variables", "categorical")
         text = names or name == "missing_code"

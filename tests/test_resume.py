@@ -185,13 +185,13 @@ def test_run_killed_while_it_removes_its_state_is_complete(
     assert (tmp_path / "r" / "r.state").exists() or n_removed > 8
     run(data, tmp_path / "r" / "r", CASES["exact"], resume=True)
     assert contents(tmp_path / "r") == contents(tmp_path / "straight")
-    assert len(lfmm2.verify(tmp_path / "r" / "r")) == 8
+    assert len(lfmm2.verify(tmp_path / "r" / "r")) == 9
     assert not (tmp_path / "r" / "r.state").exists()
 
 
 def test_resume_without_a_state_begins_at_the_beginning(data: Simulation, tmp_path: Path) -> None:
     run(data, tmp_path / "r", CASES["exact"], resume=True)
-    assert len(lfmm2.verify(tmp_path / "r")) == 8
+    assert len(lfmm2.verify(tmp_path / "r")) == 9
 
 
 def test_resume_of_a_complete_run_does_nothing(data: Simulation, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_outputs_that_are_not_of_the_unfinished_run_are_not_overwritten(data: Si
     assert (tmp_path / "r.env1.parquet").read_text() == "mine"
     (tmp_path / "r.env1.parquet").unlink()
     run(data, tmp_path / "r", CASES["exact"], resume=True)
-    assert len(lfmm2.verify(tmp_path / "r")) == 8
+    assert len(lfmm2.verify(tmp_path / "r")) == 9
 
 
 Change = Callable[[Simulation, dict[str, Any]], dict[str, Any]]
@@ -364,7 +364,7 @@ def test_given_factors_are_part_of_the_run(data: Simulation, tmp_path: Path) -> 
     with pytest.raises(lfmm2.InconsistentInputError, match="K was 3, is 2; given factors was"):
         lfmm2.test_associations(data.bed, data.env, factors.leading(2), out=tmp_path / "r", resume=True)
     lfmm2.test_associations(data.bed, data.env, factors, out=tmp_path / "r", resume=True)
-    assert len(lfmm2.verify(tmp_path / "r")) == 8
+    assert len(lfmm2.verify(tmp_path / "r")) == 9
 
 
 def test_reported_and_nuisance_variables_are_not_the_same(data: Simulation, tmp_path: Path) -> None:

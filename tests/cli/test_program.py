@@ -253,7 +253,7 @@ def test_run_interrupted_while_it_writes_can_be_resumed(slow, tmp_path):
     )
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed with:     the factors" in resumed.stdout
-    assert len(lfmm2.verify(tmp_path / "r")) == 6
+    assert len(lfmm2.verify(tmp_path / "r")) == 7
     assert not (tmp_path / "r.state").exists()
 
 

@@ -165,7 +165,7 @@ def test_wrong_results_say_what_is_wrong(
 def test_verify_takes_any_file_of_the_run(folder: Path, capsys: Capture, name: str) -> None:
     code, out, _ = run_main(capsys, "verify", name)
     assert code == 0
-    assert out.count("bytes, as written") == 8
+    assert out.count("bytes, as written") == 9
 
 
 def test_verify_of_damaged_results_names_all_faults(folder: Path, capsys: Capture) -> None:

@@ -196,7 +196,7 @@ def test_results_of_an_earlier_version_are_replaced(here: Path, capsys: Capture)
     assert run_again(capsys, "--overwrite")[0] == 0
     assert not Path("r.json").exists()
     assert not Path("r.log").exists()
-    assert len(lfmm2.verify("r")) == 8
+    assert len(lfmm2.verify("r")) == 9
 
 
 @pytest.mark.parametrize("option", [(), ("--overwrite",)])

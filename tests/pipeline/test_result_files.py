@@ -41,9 +41,11 @@ def test_prefix_may_be_text_with_dots(data, tmp_path):
     result = lfmm2.run(None, data.bed, data.env, 2, out=f"{tmp_path}/a.b", format="tsv.gz")
     assert {path.name for path in tmp_path.iterdir()} == {
         "a.b.env1.tsv.gz", "a.b.env2.tsv.gz", "a.b.joint.tsv.gz", "a.b.factors.npz", "a.b.scree.tsv", "a.b.lfmm2.log",
-        "a.b.lfmm2.json", "a.b.samples.tsv",
+        "a.b.lfmm2.json", "a.b.samples.tsv", "a.b.factors.tsv",
     }  # fmt: skip
-    assert set(result.paths) == {"env1", "env2", "joint", "factors", "samples", "scree", "log", "record"}
+    assert set(result.paths) == {
+        "env1", "env2", "joint", "factors", "factors-table", "samples", "scree", "log", "record",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("out", ["", "x/", ".", "..", "x/.."])
@@ -156,7 +158,7 @@ def test_record_is_the_last_file_to_appear(data, tmp_path, monkeypatch):
     monkeypatch.setattr("lfmm2.pipeline.run.read_results", lambda _: None)
     with prepared(data, tmp_path / "r") as run:
         execute_run(run)
-    assert len(shown) == 8
+    assert len(shown) == 9
     assert shown[-1] == tmp_path / "r.lfmm2.json"
 
 

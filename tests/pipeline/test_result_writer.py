@@ -153,7 +153,7 @@ def test_rows_of_a_write_change_no_byte_of_text(
         lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", loadings=True, format="tsv", overwrite=True)
         tables.append({path.name: path.read_bytes() for path in tmp_path.glob("r.*.tsv")})
     assert tables[0] == tables[1]
-    names = ("env1", "env2", "joint", "scree", "samples", "loadings")
+    names = ("env1", "env2", "joint", "scree", "samples", "factors", "loadings")
     assert tables[0].keys() == {f"r.{name}.tsv" for name in names}
 
 

@@ -217,13 +217,26 @@ def test_run_maf_and_geno_drop_snps(fileset):
     assert np.array_equal(r.n_called, called.sum(axis=0)[kept])
 
 
+@pytest.mark.parametrize("form", ["parquet", "tsv"])
+def test_table_of_factors_has_those_of_the_tables(fileset, tmp_path, form):
+    bed, env, *_ = fileset
+    run = lfmm2.run(None, bed, env, sweep="1:4", K=2, out=tmp_path / "r", format=form)
+    again = pd.read_csv(run.paths["factors-table"], sep="\t", dtype={"FID": str, "IID": str})
+    assert run.paths["factors-table"] == tmp_path / "r.factors.tsv"
+    assert again.columns.tolist() == ["FID", "IID", "factor1", "factor2"]
+    assert again["IID"].tolist() == list(run.sample_ids)
+    assert np.array_equal(again[["factor1", "factor2"]].to_numpy(), run.factors.U)
+    assert "r.factors.tsv" in json.loads((tmp_path / "r.lfmm2.json").read_text())["files"]
+
+
 def test_run_files_hold_what_memory_holds(fileset, tmp_path):
     bed, env, *_ = fileset
     memory = lfmm2.run(None, bed, env, K, loadings=True)
     files = lfmm2.run(None, bed, env, K, loadings=True, out=tmp_path / "r")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [
-        "r.factors.npz", "r.joint.parquet", "r.lfmm2.json", "r.lfmm2.log", "r.loadings.parquet", "r.rain.parquet",
+        "r.factors.npz", "r.factors.tsv", "r.joint.parquet", "r.lfmm2.json", "r.lfmm2.log", "r.loadings.parquet",
+        "r.rain.parquet",
         "r.samples.tsv", "r.scree.tsv", "r.temp.parquet",
     ]  # fmt: skip
     for name in ("t", "p", "p_calibrated", "neg_log10_p", "neg_log10_p_calibrated", "q_storey", "local_fdr",

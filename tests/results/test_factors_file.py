@@ -8,7 +8,7 @@ import pytest
 import lfmm2
 from lfmm2.model.factors import LatentFactors
 from lfmm2.model.spectrum import Spectrum
-from lfmm2.results.factors_file import read_factors, write_factors
+from lfmm2.results.factors_file import factors_table, read_factors, write_factors
 
 RNG = np.random.default_rng(0)
 FACTORS = LatentFactors(
@@ -30,6 +30,14 @@ def test_factors_come_back_as_they_were(tmp_path, factors):
         before, after = getattr(factors, field.name), getattr(again, field.name)
         assert type(before) is type(after), field.name
         np.testing.assert_array_equal(before, after, field.name)
+
+
+def test_factors_table_has_both_ids_and_a_column_for_each_factor():
+    table = factors_table(FACTORS, ["f"] * 5, FACTORS.sample_ids)
+    assert table.column_names == ["FID", "IID", "factor1", "factor2"]
+    assert table["IID"].to_pylist() == list(FACTORS.sample_ids)
+    assert set(table["FID"].to_pylist()) == {"f"}
+    assert np.array_equal(np.column_stack([table["factor1"], table["factor2"]]), FACTORS.U)
 
 
 SPECTRUM = Spectrum(

@@ -27,6 +27,7 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     \b
     Example: lfmm2 run --bed plants.bed --env climate.csv -K 5 --out results
              lfmm2 run --vcf plants.vcf.gz --env climate.csv -K 5 --out results
+             lfmm2 run --matrix betas.parquet --env phenotypes.csv -K 5 --out results
     """
     with resting_collector():
         from lfmm2._words import aligned
@@ -36,10 +37,12 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
 
     arguments |= {"out": out, "overwrite": overwrite, "resume": resume, "progress": True}
     arguments["memory"] = _add_unit(arguments["memory"])
+    arguments["missing_genotype"] = _read_codes(arguments["missing_genotype"])
     options = RunOptions.from_arguments(arguments, shlex.join(["lfmm2", *sys.argv[1:]]))
     est_bed, full_bed, X, K, covar = (arguments[name] for name in ("est_bed", "full_bed", "X", "K", "covar"))
-    if full_bed is None and options.snps.vcf is None and options.snps.zarr is None:
-        raise UsageError("there are no genotypes to test; give --bed PREFIX or --vcf FILE")
+    ways = (options.snps.vcf, options.snps.zarr, options.snps.matrix)
+    if full_bed is None and all(way is None for way in ways):
+        raise UsageError("there are no genotypes to test; give --bed PREFIX or --vcf FILE, or --matrix FILE")
     with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
         if report:
             from lfmm2.report import check_report
@@ -47,6 +50,8 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
             check_report(out, overwrite or resume)
         if (converted := prepared.inputs.converted) is not None:
             say(aligned(converted.summary()) + "\n")
+        if (matrix := prepared.inputs.matrix) is not None:
+            say(aligned(matrix.summary()) + "\n")
         say(prepared.plan.describe())
         if prepared.files.is_complete:
             say("These results are complete; nothing is left to do.")
@@ -72,6 +77,22 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     elif is_new and (pictures := Path(f"{out}.report.html")).exists():
         whisper(f"Warning: {pictures} shows earlier results; lfmm2 report {out} --overwrite renews it")
     say(aligned(lines))
+
+
+def _read_codes(texts: str | list[str] | None) -> Any:
+    """Return the values that mean missing as numbers; an empty list for "none", and texts that are no numbers as is."""
+    if texts is None or texts == "none":
+        return None if texts is None else []
+    values = [_as_number(text) for text in ([texts] if isinstance(texts, str) else texts)]
+    return values[0] if isinstance(texts, str) else values
+
+
+def _as_number(text: str) -> float | str:
+    """Return the number in a text, or the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _add_unit(memory: str | None) -> str | None:

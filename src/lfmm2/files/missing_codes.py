@@ -67,6 +67,10 @@ class MissingCodes:
             words.append(text.lower())
         return cls(tuple(words), tuple(numbers))
 
+    def is_word(self, cell: str) -> bool:
+        """Return True for a cell of text that means missing."""
+        return cell.strip().lower() in self.words
+
     def blank_text(self, cells: Any) -> Any:
         """Return cells of text without blanks around them, null where missing."""
         cells = pc.utf8_trim_whitespace(cells.cast(pa.string()))

@@ -67,11 +67,11 @@ def read_text_table(
         text, line = text.partition(b"\n")[2], line + 1
     header, _, body = text.partition(b"\n")
     second = body.partition(b"\n")[0]
-    delimiter = _delimiter(header.decode(), second.decode(), path, decimal)
-    names = _split_line(header, delimiter, f"{path}, line {line}")
+    delimiter = find_delimiter(header.decode(), second.decode(), path, decimal)
+    names = split_line(header, delimiter, f"{path}, line {line}")
     types: list[str] = []
     if kind_of_table(path) == SAMPLE:
-        types = _split_line(second, delimiter, f"{path}, line {line + 1}")
+        types = split_line(second, delimiter, f"{path}, line {line + 1}")
     are_numbers = all(is_number(name, decimal) for name in names)
     layout = find_layout(path, names, types, are_numbers)
     if layout.n_header_lines and (set(names[:2]) & set(known_ids) or are_numbers):
@@ -109,7 +109,7 @@ def has_no_names(path: AnyPath) -> bool:
     return all(map(is_number, line.split()))
 
 
-def _split_line(line: bytes, delimiter: str, where: str) -> list[str]:
+def split_line(line: bytes, delimiter: str, where: str) -> list[str]:
     """Return the cells of a line without blanks around them."""
     if delimiter == " ":
         line, delimiter = single_tabs(line), "\t"
@@ -258,7 +258,7 @@ class _Rows:
         raise MalformedInputError(f"{self._path}: {fault}; correct it")
 
 
-def _delimiter(header: str, second: str, path: AnyPath, decimal: str) -> str:
+def find_delimiter(header: str, second: str, path: AnyPath, decimal: str) -> str:
     """Return the mark between columns: a tab, a comma, a semicolon, or a blank that stands for runs of blanks.
 
     Where names of columns have both commas and semicolons, the mark is the one that the second line has as often.

@@ -24,23 +24,29 @@ from lfmm2.formats.sample_rows import SampleRows
 MAGIC = b"\x93NUMPY"
 
 
-class NpyReader(CallReader):
-    """A .npy."""
+class NpyNumbers:
+    """The numbers of a .npy, read in pieces.
 
-    def __init__(self, path: Path, options: ReadingOptions) -> None:
-        super().__init__(path)
-        self.counted_allele = COUNTED
-        self._missing = options.missing_genotype or ()
-        self._folder = options.folder
+    Attributes
+    ----------
+    path : Path
+    shape : tuple of int
+    dtype : numpy.dtype
+    is_fortran : bool
+        True if a column lies together, and not a row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._file = open_regular(path)
         try:
             self._read_header()
-            self.samples = name_samples(self, self._shape[0], options.sample_ids)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def _read_header(self) -> None:
@@ -48,25 +54,25 @@ class NpyReader(CallReader):
         try:
             version = np.lib.format.read_magic(self._file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, self._is_fortran, self._type = read(self._file)
-        except (ValueError, EOFError, OSError) as error:
+            shape, self.is_fortran, self.dtype = read(self._file)
+        except Exception as error:  # The tokenizer of Python reads the header, and a damaged one may raise anything.
             raise MalformedInputError(f"{self.path}: has a damaged header; write it again with numpy.save") from error
-        if len(shape) != 2 or self._type.kind not in "iuf" or 0 in shape:
-            fact = f"{self.path}: an array of shape {shape} and type {self._type}"
+        if len(shape) != 2 or self.dtype.kind not in "iuf" or 0 in shape:
+            fact = f"{self.path}: an array of shape {shape} and type {self.dtype}"
             raise MalformedInputError(f"{fact}; save real numbers of shape (n_samples, n_snps)")
-        self._shape: tuple[int, int] = (int(shape[0]), int(shape[1]))
+        self.shape: tuple[int, int] = (int(shape[0]), int(shape[1]))
         self._begin = self._file.tell()
-        needed = self._begin + shape[0] * shape[1] * self._type.itemsize
+        needed = self._begin + shape[0] * shape[1] * self.dtype.itemsize
         size = os.fstat(self._file.fileno()).st_size
         if size != needed:
             fact = f"{self.path}: {with_spaces(size)} bytes, but an array of shape {shape} needs {with_spaces(needed)}"
             raise MalformedInputError(f"{fact}; the file looks truncated or too long, copy it again")
 
-    def _read(self, first: int, number: int) -> NDArray[Any]:
-        """Return `number` values from the one at `first` on."""
-        n_bytes = number * self._type.itemsize
+    def read(self, first: int, number: int) -> NDArray[Any]:
+        """Return `number` values from the one at `first` on, in the order of the file."""
+        n_bytes = number * self.dtype.itemsize
         parts = []
-        at = self._begin + first * self._type.itemsize
+        at = self._begin + first * self.dtype.itemsize
         while n_bytes:
             try:
                 part = os.pread(self._file.fileno(), n_bytes, at)
@@ -76,7 +82,26 @@ class NpyReader(CallReader):
                 raise ReadError(f"{self.path}, byte {at}: shrank while being read; copy it again")
             parts.append(part)
             n_bytes, at = n_bytes - len(part), at + len(part)
-        return np.frombuffer(b"".join(parts), self._type)
+        return np.frombuffer(b"".join(parts), self.dtype)
+
+
+class NpyReader(CallReader):
+    """A .npy."""
+
+    def __init__(self, path: Path, options: ReadingOptions) -> None:
+        super().__init__(path)
+        self.counted_allele = COUNTED
+        self._missing = options.missing_genotype or ()
+        self._folder = options.folder
+        self._numbers = NpyNumbers(path)
+        try:
+            self.samples = name_samples(self, self._numbers.shape[0], options.sample_ids)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._numbers.close()
 
     def _dosages(self, values: NDArray[Any], sample: int, snp: int, in_rows: bool) -> Dosages:
         """Return numbers as dosages; `sample` and `snp` are the place of the first; with `in_rows` a row is a SNP.
@@ -101,27 +126,27 @@ class NpyReader(CallReader):
 
     def blocks(self) -> Iterator[CallBlock]:
         twos = TwoSeen()
-        for first, dosages in self._by_snp() if self._is_fortran else self._by_sample():
+        for first, dosages in self._by_snp() if self._numbers.is_fortran else self._by_sample():
             twos.add(dosages)
             yield nameless_block(dosages, first)
         twos.note(self)
 
     def _by_snp(self) -> Iterator[tuple[int, Dosages]]:
         """Give blocks of an array in Fortran's order, in which a SNP lies together."""
-        n_samples, n_snps = self._shape
+        n_samples, n_snps = self._numbers.shape
         n_rows = block_size(n_samples)
         for first in range(0, n_snps, n_rows):
             number = min(n_rows, n_snps - first)
-            values = self._read(first * n_samples, number * n_samples).reshape(number, n_samples)
+            values = self._numbers.read(first * n_samples, number * n_samples).reshape(number, n_samples)
             yield first, self._dosages(values, 0, first, in_rows=True)
 
     def _by_sample(self) -> Iterator[tuple[int, Dosages]]:
         """Give blocks of an array in C's order, in which a sample lies together."""
-        n_samples, n_snps = self._shape
+        n_samples, n_snps = self._numbers.shape
         rows = SampleRows(self._folder, n_snps)
         try:
             for sample in range(n_samples):
-                values = self._read(sample * n_snps, n_snps)[None]
+                values = self._numbers.read(sample * n_snps, n_snps)[None]
                 rows.add(self._dosages(values, sample, 0, in_rows=False)[0])
             yield from rows.blocks()
         finally:

@@ -1,7 +1,7 @@
 """Genotypes: a source (.bed, array) gives samples, variants and a matrix with three verbs; the engine streams it."""
 
 from lfmm2.genotypes import plink_writer
-from lfmm2.genotypes.array_source import NumberSource, check_ploidy, digest_of, parse_missing_calls
+from lfmm2.genotypes.array_source import NumberSource, digest_of
 from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
 from lfmm2.genotypes.dosage_file import DOSAGE_END, DOSAGE_MAGIC
 from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
@@ -21,6 +21,8 @@ from lfmm2.genotypes.matrix import (
     standard_moments,
 )
 from lfmm2.genotypes.missing_calls import count_missing_calls, counting_footprint
+from lfmm2.genotypes.number_checks import check_ploidy, parse_missing_calls
+from lfmm2.genotypes.number_file import PIECE_BYTES, FeaturePlaces, NumberFile, NumberRows
 from lfmm2.genotypes.packed_bed import PackedBed
 from lfmm2.genotypes.plink import BedFile, open_bed
 from lfmm2.genotypes.sample_pairs import (
@@ -54,12 +56,12 @@ from lfmm2.genotypes.thinning import (
 )
 
 __all__ = [
-    "ALL_SNPS", "COUNTED_GRAM_SPEED", "COUNTING_BYTES", "DOSAGE_END", "DOSAGE_MAGIC",
-    "FEWEST_DIFFERENCES", "MOST_COMPARED_SAMPLES", "NOTHING_HELD",
-    "NO_KEEPER", "N_COLUMNS", "RESTART_SNPS", "THRESHOLD_MARGIN", "VARIANT_SCHEMA", "BedFile", "CrossProducts",
-    "Engine", "FactorFill", "FillSize", "Float32Matrix", "Footprint", "GenotypeMatrix", "GenotypeSource",
-    "GenotypesLike", "HeldOutError", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper", "PassRecord",
-    "Precision", "SamplePairs", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy",
+    "ALL_SNPS", "COUNTED_GRAM_SPEED", "COUNTING_BYTES", "DOSAGE_END", "DOSAGE_MAGIC", "FEWEST_DIFFERENCES",
+    "MOST_COMPARED_SAMPLES", "NOTHING_HELD", "NO_KEEPER", "N_COLUMNS", "PIECE_BYTES", "RESTART_SNPS",
+    "THRESHOLD_MARGIN", "VARIANT_SCHEMA", "BedFile", "CrossProducts", "Engine", "FactorFill", "FeaturePlaces",
+    "FillSize", "Float32Matrix", "Footprint", "GenotypeMatrix", "GenotypeSource", "GenotypesLike", "HeldOutError",
+    "NumberFile", "NumberRows", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper", "PassRecord", "Precision",
+    "SamplePairs", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy",
     "compare_samples", "count_compared", "count_missing_calls", "counting_footprint", "digest_of", "doubles",
     "float32_matrix", "gram_speed", "has_positions", "is_in_memory", "kept_ids", "measure_rates", "n_segments",
     "names_of_sums", "open_bed", "open_source",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from functools import cached_property
-from numbers import Real
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,26 +13,18 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import Ints, MissingCalls
 from lfmm2._words import shortened, with_spaces
-from lfmm2.errors import MalformedInputError, UsageError
 from lfmm2.genotypes.array_input import take_apart_array
 from lfmm2.genotypes.array_matrix import ArrayMatrix, HeldNumbers
-from lfmm2.genotypes.array_scan import LARGEST_NUMBER, NumberFacts, find_codes, scan
 from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.number_checks import IsWanted, NumberChecks, check_ploidy, parse_missing_calls
 from lfmm2.genotypes.source import VARIANT_SCHEMA, GenotypeSource, SourceMemory, refuse
 
-# Largest number that a double holds.
-_LARGEST = float(np.finfo(np.float64).max)
 # Columns of an array that are numbered in one table of variants, which then takes a few MB.
 DESCRIBED_COLUMNS = 1 << 16
 # Numbers that are looked at together: a few MB, which stay in the cache of a processor.
 SCANNED_VALUES = 1 << 18
-# Amount, as a share of the ploidy, by which dosages may leave their range: sums of probabilities in single precision
-# are rounded.
-DOSAGE_ROUNDING = 1e-6
 # Bytes of memory of the name of a SNP, as text of Python in a list.
 NAME_BYTES = 80
-# Largest ploidy, above that of any organism; a larger number is a mistake.
-MOST_PLOIDY = 128
 
 
 @runtime_checkable
@@ -112,16 +102,12 @@ class ArraySource(HeldNumbers, NumberSource):
         given = take_apart_array(values)
         super().__init__(given.values, given.mask, codes or ())
         self.samples, self.has_ids, self.snp_ids = given.samples, given.has_ids, given.snp_ids
-        self._stated_ploidy = stated
-        self._asks = codes is None
+        self._checks = NumberChecks(self._pieces, self._first, stated, asks=codes is None)
 
     @property
     def ploidy(self) -> int | None:
         """Return the ploidy that was given, or 2 if all numbers are 0, 1 and 2, with a 2 among them; else None."""
-        self._check_numbers()
-        if self._stated_ploidy is not None:
-            return self._stated_ploidy
-        return 2 if self._facts.are_diploid else None
+        return self._checks.ploidy
 
     def iter_variants(self) -> Iterator[pa.Table]:
         """Stream the columns as SNPs with their names or numbers from 1 as IDs, "." for CHROM and alleles, and POS 0.
@@ -183,13 +169,8 @@ class ArraySource(HeldNumbers, NumberSource):
         MalformedInputError
             If a value is infinite, too large, no dosage of the given ploidy, or looks like a code of missing calls.
         """
-        self._check_numbers()
+        self._checks.check()
         return super().matrix(engine, samples, snps, scale=scale, count_allele=count_allele)
-
-    @cached_property
-    def _facts(self) -> NumberFacts:
-        """Look at all numbers, once."""
-        return scan(self._pieces)
 
     def _pieces(self) -> Iterator[NDArray[Any]]:
         """Give all numbers in pieces of about `SCANNED_VALUES`, in the order in which they lie in memory."""
@@ -202,57 +183,8 @@ class ArraySource(HeldNumbers, NumberSource):
             for j in range(0, p, steps[1]):
                 yield self.with_nan((slice(i, i + steps[0]), slice(j, j + steps[1])))
 
-    def _check_numbers(self) -> None:
-        """Raise MalformedInputError if a number is none that can be computed with, or must be asked about."""
-        facts = self._facts
-        if not (facts.low >= -LARGEST_NUMBER and facts.high <= LARGEST_NUMBER) and facts.low == facts.low:
-            place, value = self._first(lambda numbers: np.abs(numbers.astype(np.float64)) > LARGEST_NUMBER)
-            what = "is infinite" if np.isinf(value) else f"is {value:g}, larger than anything that is measured"
-            remedy = "use NaN for missing values" + ("" if np.isinf(value) else f", or give missing_genotype={value!r}")
-            raise MalformedInputError(f"genotypes, {place}: {what}; {remedy}")
-        if self._stated_ploidy is not None:
-            self._check_dosages(self._stated_ploidy)
-        elif self._asks and self._codes:
-            raise MalformedInputError(self._question(self._codes))
-
-    @cached_property
-    def _codes(self) -> list[float]:
-        """Find values that look like codes of missing calls."""
-        return find_codes(self._facts, self._pieces)
-
-    def _check_dosages(self, ploidy: int) -> None:
-        """Raise MalformedInputError if a number is outside of 0 to the ploidy."""
-        slack = DOSAGE_ROUNDING * ploidy
-        if not (self._facts.low < -slack or self._facts.high > ploidy + slack):
-            return
-
-        def is_outside(numbers: NDArray[Any]) -> NDArray[np.bool_]:
-            return (numbers < -slack) | (numbers > ploidy + slack)
-
-        place, value = self._first(is_outside)
-        n_outside = sum(int(np.count_nonzero(is_outside(piece))) for piece in self._pieces())
-        fact = f"{value:.10g} is no dosage of ploidy {ploidy}, which lies between 0 and {ploidy}"
-        count = f"{with_spaces(n_outside)} of {with_spaces(self._facts.n_values)} values are outside"
-        remedy = f"give missing_genotype={value!r} if it means missing, correct it, or give another ploidy"
-        raise MalformedInputError(f"genotypes, {place}: {fact} ({count}); {remedy}")
-
-    def _question(self, codes: list[float]) -> str:
-        """Ask whether some values mean missing: how often they occur, where, and what the others are."""
-        place, _ = self._first(lambda numbers: np.isin(numbers, codes))
-        counts = [sum(int(np.count_nonzero(piece == code)) for piece in self._pieces()) for code in codes]
-        shown = " and ".join(f"{code:g} ({with_spaces(n)} times)" for code, n in zip(codes, counts, strict=True))
-        others = [value for value in self._facts.values if value not in codes]
-        beside = f"beside {', '.join(f'{value:g}' for value in others)}" if others else "unlike all other values"
-        fact = f"{shown} {beside}, of {with_spaces(self._facts.n_values)} values, first in {place}"
-        given = repr(_plain(codes[0]) if len(codes) == 1 else [_plain(code) for code in codes])
-        ways = [f"give missing_genotype={given} if a missing call is written so"]
-        if len(codes) == 1 and codes[0] - 1 in others and codes[0] > 2:
-            ways.append(f"ploidy={codes[0]:g} if dosages go up to {codes[0]:g}")
-        ways.append("missing_genotype=[] if it is a value like the others")
-        return f"genotypes: {fact}; {', '.join(ways[:-1])}, or {ways[-1]}"
-
-    def _first(self, is_wanted: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> tuple[str, Any]:
-        """Describe the place of the first number, row by row, that is wanted, and return it as a number of Python."""
+    def _first(self, is_wanted: IsWanted) -> tuple[str, float]:
+        """Describe the place of the first number, row by row, that is wanted, and return the number."""
         for row in range(self.n_samples):
             numbers = self.with_nan(row)
             columns = np.flatnonzero(is_wanted(numbers))
@@ -262,42 +194,7 @@ class ArraySource(HeldNumbers, NumberSource):
         sample = f" (sample {shortened(self.samples.iid[row])})" if self.has_ids else ""
         snp = "" if self.snp_ids is None else f" (SNP {shortened(self.snp_ids[column])})"
         place = f"row {with_spaces(row + 1)}{sample}, column {with_spaces(column + 1)}{snp}"
-        return place, _plain(float(numbers[column]))
-
-
-def _plain(value: float) -> float:
-    """Return a whole number as an int, for messages that show it as Python code."""
-    return int(value) if np.isfinite(value) and value == np.rint(value) and abs(value) < 2**53 else value
-
-
-def check_ploidy(ploidy: Any) -> int | None:
-    """Return a ploidy as an int, or None; raise UsageError if it is neither None nor a whole number of at least 1."""
-    if ploidy is None:
-        return None
-    if isinstance(ploidy, bool) or not isinstance(ploidy, int | np.integer) or not 1 <= ploidy <= MOST_PLOIDY:
-        rule = f"it is a whole number from 1 to {MOST_PLOIDY}, or None for numbers that are no dosages"
-        raise UsageError(f"ploidy is {shortened(repr(ploidy))}; {rule}")
-    return int(ploidy)
-
-
-def parse_missing_calls(missing: Any) -> tuple[float, ...] | None:
-    """Return the values that mean missing; None if nothing is said about them.
-
-    Raises
-    ------
-    UsageError
-        If one of them is no finite number.
-    """
-    if missing is None:
-        return None
-    values = [missing] if np.ndim(missing) == 0 else list(missing)
-    for value in values:
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        # A number beyond the range of a double, as 10**400, is not in an array.
-        if not (is_number and -_LARGEST <= value <= _LARGEST):
-            rule = "give a number such as 9 or -1, or several; NaN is missing anyway"
-            raise UsageError(f"missing_genotype is {shortened(repr(missing))}; {rule}")
-    return tuple(map(float, values))
+        return place, float(numbers[column])
 
 
 def digest_of(*parts: NDArray[Any] | bytes) -> str:

@@ -80,6 +80,11 @@ class AlignedVariables:
     coordinates: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
+    def fids(self) -> tuple[str, ...]:
+        """Return the FID of each sample in use."""
+        return tuple(self.samples.fid[i] for i in self.rows)
+
+    @property
     def iids(self) -> tuple[str, ...]:
         """Return the IID of each sample in use."""
         return tuple(self.samples.iid[i] for i in self.rows)

@@ -14,7 +14,7 @@ import numpy as np
 from lfmm2._typing import Ints
 from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError, UsageError
 from lfmm2.files import InputMemory, Populations
-from lfmm2.formats import ENDINGS, is_store, name_kind
+from lfmm2.formats import ENDINGS, MatrixFile, is_store, name_kind
 from lfmm2.genotypes import (
     Engine,
     GenotypeMatrix,
@@ -41,6 +41,7 @@ from lfmm2.pipeline.inputs import (
     match_samples,
     refuse_transposed,
 )
+from lfmm2.pipeline.matrix_genotypes import check_matrix_options, read_matrix, warn_of_variables
 from lfmm2.pipeline.options import TABLE
 from lfmm2.pipeline.run_options import RunOptions, SnpOptions
 from lfmm2.pipeline.sample_comparison import SampleComparison
@@ -152,6 +153,8 @@ class RunInputs:
         Samples that repeat others, and relatives; None before that pass, or without one.
     converted : ConvertedGenotypes or None
         The fileset that the file of --vcf or --zarr was converted to; None without it.
+    matrix : MatrixFile or None
+        The file of --matrix; None without it.
     """
 
     options: RunOptions
@@ -173,6 +176,7 @@ class RunInputs:
     sample_filter: SampleFilterFacts | None = None
     comparison: SampleComparison | None = None
     converted: ConvertedGenotypes | None = None
+    matrix: MatrixFile | None = None
 
     @property
     def to_count(self) -> bool:
@@ -304,6 +308,11 @@ def read_inputs(
     opened: list[GenotypeSource] = []
     with input_memory.watched(), _closed_on_error(opened), told_on_error(converted):
         # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
+        matrix = None
+        if options.snps.matrix is not None:
+            matrix = read_matrix(X, covar, options, _choose_progress(options.progress))
+            given = matrix.source
+            opened.append(given)
         _check_array_options(est_bed, given, options.snps)
         tested = _open_genotypes(given, opened, options.snps)
         _check_saddlepoint(tested, options.test.spa)
@@ -314,6 +323,8 @@ def read_inputs(
         if thin is not None:
             refuse(estimation, "est_thin")
         variables, numbers, ridge = _align_to_samples(tested, X, covar, numbers, options)
+        if matrix is not None:
+            warn_of_variables(matrix, variables.names + variables.nuisance_names)
         estimation_rows = variables.rows
         if est_bed is not None:
             name = str(os.fspath(est_bed)) if isinstance(est_bed, str | os.PathLike) else "the estimation set"
@@ -327,16 +338,17 @@ def read_inputs(
             k_thin = None
     return RunInputs(
         options, numbers, thin, k_thin, tested, estimation, variables, ridge, estimation_rows, listed, est_listed,
-        tables, memory, n_threads, input_memory.peak, tuple(opened), converted=converted,
+        tables, memory, n_threads, input_memory.peak, tuple(opened), converted=converted, matrix=matrix,
     )  # fmt: skip
 
 
 def _check_one_source(full_bed: GenotypesLike | None, options: SnpOptions) -> None:
     """Raise UsageError if the genotypes to test are given twice, or are to be kept although nothing is converted."""
-    given = {"--bed": full_bed, "--vcf": options.vcf, "--zarr": options.zarr}
+    given = {"--bed": full_bed, "--vcf": options.vcf, "--zarr": options.zarr, "--matrix": options.matrix}
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
-        raise UsageError(f"{' and '.join(names)} both give the genotypes to test; give one of them")
+        raise UsageError(f"{names[0]} and {names[1]} both give the genotypes to test; give one of them")
+    check_matrix_options(options)
     if options.keep_bed and not {"--vcf", "--zarr"} & set(names):
         raise UsageError("--keep-bed keeps the fileset that --vcf is converted to; leave it out, or give --vcf FILE")
     if options.vcf_dosage is not None and not {"--vcf", "--zarr"} & set(names):
@@ -353,6 +365,8 @@ def _can_be_thinned(source: GenotypeSource, rows: Ints) -> bool:
 def _check_array_options(est_bed: GenotypesLike | None, full_bed: GenotypesLike, options: SnpOptions) -> None:
     """Raise UsageError if options are given that describe an array, but no genotypes are one."""
     if any(is_in_memory(genotypes) for genotypes in (est_bed, full_bed) if genotypes is not None):
+        return
+    if options.matrix is not None:
         return
     if given := [name for name in ("ploidy", "missing_genotype") if getattr(options, name) is not None]:
         fact = f"{' and '.join(given)} tell how to read an array of genotypes, and none is given"

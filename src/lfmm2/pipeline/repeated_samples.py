@@ -105,8 +105,7 @@ def find_repeats(inputs: RunInputs, choice: SnpChoice, engine: Engine) -> RunInp
         return inputs
     # Nothing is kept for a resumed run, which compares again: it takes seconds.
     pairs = compare_samples(compared.source, engine, compared.rows, compared.snps, compared.n_snps)
-    fids = [variables.samples.fid[row] for row in variables.rows.tolist()]
-    comparison = describe_pairs(pairs, fids, list(variables.iids), drops)
+    comparison = describe_pairs(pairs, list(variables.fids), list(variables.iids), drops)
     if drops and not comparison.facts.decided:
         raise InconsistentInputError(
             f"--drop-duplicates: two samples differ at {pairs.mean_difference * pairs.n_snps:.0f} of "

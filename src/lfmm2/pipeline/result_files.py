@@ -62,8 +62,8 @@ class ResultFiles:
     design : ndarray of shape (n_samples, D), float64
         Values of the variables, the nuisance variables last, which the factors file keeps.
     extras : collection of str
-        Names of further outputs: any of "loadings", "samples", "scree", "sweep", "sweep-histograms" and
-        "prune".
+        Names of further outputs: any of "loadings", "factors-table", "samples", "scree", "sweep", "sweep-histograms"
+        and "prune".
     inputs : list of Path
         Input files, which are never overwritten.
     coordinates : dict of str to ndarray of shape (n_samples,), float64, optional

@@ -44,7 +44,7 @@ from lfmm2.pipeline.stages import (
 from lfmm2.pipeline.surrogates import draw_null
 from lfmm2.pipeline.thinned_scree import compute_thinned_scree
 from lfmm2.process import open_files_allowed, release_freed_memory, single_threaded_blas
-from lfmm2.results import AssociationResult, JointScores, MemorySource, read_results
+from lfmm2.results import AssociationResult, JointScores, MemorySource, factors_table, read_results
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,7 @@ def _extra_files(inputs: RunInputs, is_compared: bool) -> list[str]:
     has_spectrum = numbers.n_factors > 0 and (numbers.given is None or numbers.given.spectrum is not None)
     wanted = {
         "loadings": test.loadings,
+        "factors-table": True,
         "scree": has_spectrum,
         "sweep": bool(numbers.ks),
         "sweep-histograms": bool(numbers.ks),
@@ -319,6 +320,7 @@ def _write(run: _Run, fit: Fit, tested: Tested, publication: Publication) -> Non
         run.plan, run.engine.progress,
     )  # fmt: skip
     small: dict[str, pa.Table] = {} if fit.scree is None else {"scree": fit.scree.table()}
+    small["factors-table"] = factors_table(fit.factors.leading(fit.K), inputs.variables.fids, inputs.variables.iids)
     if tested.sweep is not None:
         small |= {"sweep": tested.sweep.table, "sweep-histograms": tested.sweep.histograms}
     if inputs.comparison is not None:

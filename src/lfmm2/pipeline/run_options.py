@@ -17,6 +17,7 @@ from lfmm2._choices import (
     Imputation,
     Missing,
     Scale,
+    Side,
     TableFormat,
 )
 from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
@@ -108,6 +109,11 @@ class SnpOptions:
     zarr: AnyPath | None = DEFAULTS["zarr"]
     vcf_dosage: DosageField | None = DEFAULTS["vcf_dosage"]
     keep_bed: bool = DEFAULTS["keep_bed"]
+    matrix: AnyPath | None = DEFAULTS["matrix"]
+    samples_are: Side | None = DEFAULTS["samples_are"]
+    features: AnyPath | None = DEFAULTS["features"]
+    sample_ids: AnyPath | None = DEFAULTS["sample_ids"]
+    layer: str | None = DEFAULTS["layer"]
 
     def __post_init__(self) -> None:
         choices = [name for name in ("est_rate", "est_extract", "est_thin") if getattr(self, name) is not None]

@@ -101,8 +101,8 @@ class AssociationResult:
         Number of held-out calls and errors of their predictions by the mean and by the factors, as
         ``imputation`` in the record; None unless missing calls were filled from the factors.
     paths : dict of str to Path
-        The files written, by variable name, and "joint", "factors", "loadings", "scree", "sweep", "sweep-histograms",
-        "prune", "samples", "log", "record", if the run has written them; empty without `out`.
+        The files written, by variable name, and "joint", "factors", "factors-table", "loadings", "scree", "sweep",
+        "sweep-histograms", "prune", "samples", "log", "record", if the run has written them; empty without `out`.
 
     Notes
     -----

@@ -1,13 +1,17 @@
-"""Latent factors on disk: an .npz without pickles, so that factors can be estimated once and tested often."""
+"""Latent factors on disk: an .npz without pickles, so that factors can be estimated once and tested often.
+
+A table of the factors of each sample stands beside it, for R and other programs that read no .npz.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from lfmm2._checks import check_path
@@ -63,6 +67,22 @@ def write_factors(
         **places,
         **pack_factors(factors),
     )
+
+
+def factors_table(factors: LatentFactors, fids: Sequence[str], iids: Sequence[str]) -> pa.Table:
+    """Return FID, IID, factor1, factor2, … of the samples, a row for each.
+
+    The column IID alone does not tell samples of several families with the same IIDs apart, so FID stands before it, as
+    in a .fam. Other programs then take the table for one of covariates.
+
+    Parameters
+    ----------
+    factors : LatentFactors
+    fids, iids : sequence of str
+        IDs of the samples, in the order of the rows of ``factors.U``.
+    """
+    columns = {f"factor{k}": factors.U[:, k - 1] for k in range(1, factors.n_factors + 1)}
+    return pa.table({"FID": pa.array(fids, pa.string()), "IID": pa.array(iids, pa.string()), **columns})
 
 
 def pack_factors(factors: LatentFactors) -> dict[str, Any]:

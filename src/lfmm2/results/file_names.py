@@ -13,7 +13,7 @@ EARLIER_ENDINGS = {"log": ".log", "record": ".json"}
 #: Endings of the files that only some runs write.
 SMALL_ENDINGS = {
     "scree": ".scree.tsv", "sweep": ".sweep.tsv", "sweep-histograms": ".sweep-histograms.tsv", "prune": ".prune.in",
-    "samples": ".samples.tsv",
+    "samples": ".samples.tsv", "factors-table": ".factors.tsv",
 }  # fmt: skip
 
 

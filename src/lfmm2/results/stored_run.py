@@ -163,8 +163,8 @@ class StoredRun:
         Parameters
         ----------
         name : str
-            One of `tables`, "loadings", "factors", "log", "record", "scree", "sweep", "sweep-histograms", "prune" or
-            "samples".
+            One of `tables`, "loadings", "factors", "factors-table", "log", "record", "scree", "sweep",
+            "sweep-histograms", "prune" or "samples".
         """
         if name in self.tables or name == "loadings":
             return self._file(f".{name}.{self.format}")
