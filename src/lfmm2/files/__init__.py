@@ -5,15 +5,16 @@ from lfmm2.files.cell_numbers import as_floats
 from lfmm2.files.file_stamps import FileStamp
 from lfmm2.files.fill_values import check_numbers, is_fill_value
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
+from lfmm2.files.id_columns import Column, find_ids_beside_numbers, is_called_as_ids, refuse_numbered_rows
 from lfmm2.files.id_spelling import spelling_hints
-from lfmm2.files.id_tables import IdTable, as_tables
+from lfmm2.files.id_tables import IdTable, as_tables, is_absent
 from lfmm2.files.input_files import COMPRESSED_ENDS, open_regular, open_text
 from lfmm2.files.input_memory import InputMemory, input_budget, note_input_memory
 from lfmm2.files.missing_codes import MissingCodes
 from lfmm2.files.output_sets import OutputSet, OwnFiles, Stamp, check_outputs, manifest_of
 from lfmm2.files.place_tables import matched_table, pair_tables
 from lfmm2.files.population_tables import Populations
-from lfmm2.files.position_cells import LAST_POSITION, OddPositions
+from lfmm2.files.position_cells import LAST_POSITION, OddPositions, whole_position
 from lfmm2.files.private_folders import check_private, warn_of_others
 from lfmm2.files.row_store import RowStore, checksum
 from lfmm2.files.samples import (
@@ -47,14 +48,16 @@ from lfmm2.files.whole_files import WholeFile, check_free_space, check_prefix_na
 
 __all__ = [
     "CHUNK", "COMPRESSED_ENDS", "GROUP_ROWS", "LAST_POSITION", "LIST_CHUNK", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS",
-    "USUAL_COLUMNS", "FileStamp", "FolderLock", "IdTable", "InputMemory", "MissingCodes", "OddPositions", "OutputSet",
-    "OwnFiles", "Populations", "RowStore", "Samples", "Stamp", "TableMatch", "Variables", "WholeFile", "as_floats",
-    "as_levels", "as_paths", "as_tables", "check_free", "check_free_space", "check_numbers", "check_output_name",
-    "check_outputs", "check_prefix_name", "check_private", "check_variables", "checksum", "expand_categories",
-    "find_damaged_files", "find_link", "first_two_columns", "has_no_names", "id_files", "input_budget", "is_fill_value",
-    "iter_id_lists", "join_variables", "joined_ids", "manifest_of", "matched_table", "matches", "note_input_memory",
-    "open_regular", "open_table", "open_text", "pair_tables", "read_columns", "read_id_list", "read_note",
-    "read_record", "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated", "seal_json",
-    "spelling_hints", "stamp_of", "stream_bytes", "stream_tables", "sync_folder", "text_options", "translated",
-    "warn_of_classes", "warn_of_few_apart", "warn_of_no_environment", "warn_of_others", "writing_bytes",
+    "USUAL_COLUMNS", "Column", "FileStamp", "FolderLock", "IdTable", "InputMemory", "MissingCodes", "OddPositions",
+    "OutputSet", "OwnFiles", "Populations", "RowStore", "Samples", "Stamp", "TableMatch", "Variables", "WholeFile",
+    "as_floats", "as_levels", "as_paths", "as_tables", "check_free", "check_free_space", "check_numbers",
+    "check_output_name", "check_outputs", "check_prefix_name", "check_private", "check_variables", "checksum",
+    "expand_categories", "find_damaged_files", "find_ids_beside_numbers", "find_link", "first_two_columns",
+    "has_no_names", "id_files", "input_budget", "is_absent", "is_called_as_ids", "is_fill_value", "iter_id_lists",
+    "join_variables", "joined_ids", "manifest_of", "matched_table", "matches", "note_input_memory", "open_regular",
+    "open_table", "open_text", "pair_tables", "read_columns", "read_id_list", "read_note", "read_record",
+    "read_sample_list", "read_variables", "recut", "refuse_numbered_rows", "refuse_other_format", "repeated",
+    "seal_json", "spelling_hints", "stamp_of", "stream_bytes", "stream_tables", "sync_folder", "text_options",
+    "translated", "warn_of_classes", "warn_of_few_apart", "warn_of_no_environment", "warn_of_others",
+    "whole_position", "writing_bytes",
 ]  # fmt: skip
