@@ -261,7 +261,7 @@ class ArrayMatrix:
     ) -> Floats:
         """Return C = Y Yᵀ, (n_samples, n_samples) F order, of all SNPs up to the end of the range.
 
-        In float32, blocks of `BLOCK_SNPS` SNPs are centred in float64, rounded, multiplied, and added in float64.
+        In float32, SNPs are centred in float64, rounded, multiplied, and each 512 of them added in float64.
         """
         n = self.n_samples
         left, C = begin_gram(

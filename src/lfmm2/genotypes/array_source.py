@@ -61,6 +61,11 @@ class NumberSource(GenotypeSource, Protocol):
         `snps` are ascending positions, at most a few thousand; `samples` are rows in any order.
         """
 
+    @property
+    def noun(self) -> str:
+        """Return "SNP" for dosages, and "feature" where the ploidy is not known."""
+        return "feature" if self.ploidy is None else "SNP"
+
     def refusal(self, option: str) -> str:
         """Return a sentence if an option needs hard calls, else an empty text."""
         if option in ("scale", "count_allele", "maf", "geno", "est_thin"):
@@ -265,7 +270,8 @@ class ArraySource(HeldNumbers, NumberSource):
                 if row < 0 or (first_row + i, first_column + j) < (row, column):
                     row, column, value = int(first_row + i), int(first_column + j), numbers[i, j]
         sample = f" (sample {shortened(self.samples.iid[row])})" if self.has_ids else ""
-        snp = "" if self.snp_ids is None else f" (SNP {shortened(self.snp_ids[column])})"
+        noun = "SNP" if self._facts.is_whole else "feature"
+        snp = "" if self.snp_ids is None else f" ({noun} {shortened(self.snp_ids[column])})"
         place = f"row {with_spaces(row + 1)}{sample}, column {with_spaces(column + 1)}{snp}"
         return place, _plain(float(value))
 

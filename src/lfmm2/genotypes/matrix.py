@@ -169,7 +169,7 @@ class Float32GramMatrix(GenotypeMatrix, Protocol):
         before: Floats | None = ...,
         precision: Precision = ...,
     ) -> Floats:
-        """Return C = Y Yᵀ, with a relative error of about 1e-8 in float32."""
+        """Return C = Y Yᵀ; each 512 SNPs may be summed in float32."""
 
 
 def float32_gram_matrix(matrix: GenotypeMatrix) -> Float32GramMatrix | None:

@@ -1,4 +1,4 @@
-"""Compiled loops beside those of `lfmm2._core`: Gram matrix, products, numbers, pairs, calls, linkage, VCF, functions."""
+"""Compiled loops beside those of `lfmm2._core`: Gram matrix, products, numbers, pairs, linkage, VCF, functions."""
 
 from lfmm2.kernels import _gram, _gram_float32, _impute, _ld, _missing, _numbers, _pairs, _pieces, _products, _vcf
 

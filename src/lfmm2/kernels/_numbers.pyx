@@ -359,8 +359,8 @@ def add_gram(
     Parameters
     ----------
     block : ndarray of shape (n_features, n_samples), float32 or float64, C-contiguous
-        Centred. In float32 a block is multiplied in float32, and added in float64: its number of features bounds the
-        rounding errors.
+        Centred. In float32, `GROUP_FEATURES` features are multiplied and summed in float32, and added in float64: with
+        more of them rounding errors grow, with fewer additions take more time.
     C_out : ndarray of shape (n_samples, n_samples), float64, F-contiguous
         Added to; what lies above the squares of the diagonal is not touched.
     edge : int
@@ -390,7 +390,8 @@ cdef void add_square(
     double* C, real* square,
 ) noexcept nogil:
     """C[I, J] += block[:, I]ᵀ block[:, J] for square q of the lower triangle; the largest squares come first."""
-    cdef Py_ssize_t row = 0, i, j, a, c
+    cdef Py_ssize_t row = 0, start = 0, i, j, a, c
+    cdef float* rows
     q = n_edges * (n_edges + 1) // 2 - 1 - q
     while q > row:
         row += 1
@@ -409,13 +410,16 @@ cdef void add_square(
                 C + i + j * n, &ld,
             )
     else:
-        if i == j:
-            ssyrk(b"L", b"N", &m, &k, &one_float, <float*> block + i, &ld, &zero_float, square, &m)
-        else:
-            sgemm(
-                b"N", b"T", &m, &w, &k, &one_float, <float*> block + i, &ld, <float*> block + j, &ld, &zero_float,
-                square, &m,
-            )
-        for c in range(w):
-            for a in range(c if i == j else 0, m):
-                C[i + a + (j + c) * n] += square[a + c * m]
+        while start < n_features:
+            k = <blas_int> min(<Py_ssize_t> GROUP, n_features - start)
+            rows = <float*> block + start * n
+            if i == j:
+                ssyrk(b"L", b"N", &m, &k, &one_float, rows + i, &ld, &zero_float, square, &m)
+            else:
+                sgemm(
+                    b"N", b"T", &m, &w, &k, &one_float, rows + i, &ld, rows + j, &ld, &zero_float, square, &m,
+                )
+            for c in range(w):
+                for a in range(c if i == j else 0, m):
+                    C[i + a + (j + c) * n] += square[a + c * m]
+            start += GROUP

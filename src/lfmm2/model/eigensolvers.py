@@ -58,9 +58,10 @@ KRYLOV_BYTES = 1 << 30
 # Relative residual below which images in float32 are not relied on, for the largest s²; for others it is larger by the
 # ratio of their s². If it is smaller, passes are spent on rounding errors; if it is larger, more of them in float64.
 FLOAT32_RESIDUAL = 3e-7
-# Spectral norm of the errors of a Gram matrix in float32, for its largest diagonal entry and 400 samples; it grows with
-# the root of their number. Half of it is seen (tests/genotypes/test_float32_gram.py).
-FLOAT32_GRAM_ERROR = 1e-7
+# Errors of a Gram matrix of 512 SNPs in float32, relative to its largest diagonal entry, for up to 400 samples: the
+# spectral norm of those between the leading eigenvectors and the others, which turn the former. Less than half of it is
+# seen (tests/model/test_float32_gram.py).
+FLOAT32_GRAM_ERROR = 2e-6
 # Largest angle by which these errors may turn a factor: t changes by about as much, relative to its size. A smaller one
 # asks for a second pass, in float64, where the factors are known well enough.
 FLOAT32_ANGLE = 1e-6
@@ -232,7 +233,7 @@ def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     """
     if (in_float32 := float32_gram_matrix(genotypes)) is not None:
         C = in_float32.gram(label="factors: Gram matrix", precision="float32")
-        error = FLOAT32_GRAM_ERROR * float(C.diagonal().max()) * max(np.sqrt(len(C) / 400), 1.0)
+        error = float32_gram_error(C, genotypes.n_snps)
         pairs = _solve_gram(KnownGram(C, genotypes.n_snps), ridge, n_factors, options)
         if _are_apart(pairs, error / FLOAT32_ANGLE):
             return pairs
@@ -244,6 +245,16 @@ def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
         return _solve_gram(genotypes, ridge, n_factors, options)
     copied = genotypes if genotypes.n_samples > MOST_FOR_LAPACK else KnownGram(genotypes.gram(), genotypes.n_snps)
     return _solve_gram(copied, ridge, n_factors, options)
+
+
+def float32_gram_error(C: Floats, n_snps: int) -> float:
+    """Return an upper limit of the errors of a Gram matrix in float32 between leading eigenvectors and the others.
+
+    Each 512 SNPs are summed in float32, and their errors are independent. Those of the entries make a random matrix,
+    whose norm grows with the root of the number of samples.
+    """
+    relative = FLOAT32_GRAM_ERROR * np.sqrt(max(len(C) / 400, 1.0) * 512 / max(n_snps, 512))
+    return float(relative * C.diagonal().max())
 
 
 def _are_apart(pairs: Eigenpairs, least: float) -> bool:
