@@ -6,11 +6,19 @@
 #ifndef LFMM2_NUMBERS_H
 #define LFMM2_NUMBERS_H
 
+#include <limits.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum { LFMM2_NUMBER_LANES = 8 };
+
+/* Loops over a row are compiled for wider registers too, where the loader can choose: every lane has the same bits. */
+#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define LFMM2_ROW_LOOP static __attribute__((target_clones("avx2", "default"), noinline))
+#else
+#define LFMM2_ROW_LOOP static inline
+#endif
 
 typedef struct {
     int64_t n_called;
@@ -24,7 +32,7 @@ static inline double lfmm2_sum_lanes(const double *lanes) {
 }
 
 /* Sum of all values; NaN if any is. */
-static inline double lfmm2_sum_row(const double *row, ptrdiff_t n) {
+LFMM2_ROW_LOOP double lfmm2_sum_row(const double *row, ptrdiff_t n) {
     double lanes[LFMM2_NUMBER_LANES] = {0};
     ptrdiff_t i = 0;
     for (; i + LFMM2_NUMBER_LANES <= n; i += LFMM2_NUMBER_LANES)
@@ -48,7 +56,7 @@ static inline double lfmm2_sum_called(const double *row, ptrdiff_t n, double shi
 }
 
 /* Subtract `shift`; return the sum of what is left, and its smallest and largest value. */
-static inline double lfmm2_shift_row(double *row, ptrdiff_t n, double shift, double *low_out, double *high_out) {
+LFMM2_ROW_LOOP double lfmm2_shift_row(double *row, ptrdiff_t n, double shift, double *low_out, double *high_out) {
     double lanes[LFMM2_NUMBER_LANES] = {0}, low[LFMM2_NUMBER_LANES], high[LFMM2_NUMBER_LANES];
     ptrdiff_t i = 0;
     for (int l = 0; l < LFMM2_NUMBER_LANES; l++) {
@@ -80,7 +88,7 @@ static inline double lfmm2_shift_row(double *row, ptrdiff_t n, double shift, dou
 }
 
 /* Subtract `shift`; return the sum of squares of what is left. */
-static inline double lfmm2_shift_and_square(double *row, ptrdiff_t n, double shift) {
+LFMM2_ROW_LOOP double lfmm2_shift_and_square(double *row, ptrdiff_t n, double shift) {
     double lanes[LFMM2_NUMBER_LANES] = {0};
     ptrdiff_t i = 0;
     for (; i + LFMM2_NUMBER_LANES <= n; i += LFMM2_NUMBER_LANES)
@@ -98,7 +106,7 @@ static inline double lfmm2_shift_and_square(double *row, ptrdiff_t n, double shi
 }
 
 /* Sum of squares, with the additions in the order of those above. */
-static inline double lfmm2_squares_of_row(const double *row, ptrdiff_t n) {
+LFMM2_ROW_LOOP double lfmm2_squares_of_row(const double *row, ptrdiff_t n) {
     double lanes[LFMM2_NUMBER_LANES] = {0};
     ptrdiff_t i = 0;
     for (; i + LFMM2_NUMBER_LANES <= n; i += LFMM2_NUMBER_LANES)
@@ -171,7 +179,7 @@ static inline lfmm2_number_facts lfmm2_centre_row(double *row, ptrdiff_t n) {
 }
 
 /* Sums of squares, cubes and fourth powers of centred values over their largest magnitude, which cannot overflow. */
-static inline void lfmm2_powers_of_row(const double *row, ptrdiff_t n, double scale, double *sums_out) {
+LFMM2_ROW_LOOP void lfmm2_powers_of_row(const double *row, ptrdiff_t n, double scale, double *sums_out) {
     double squares[LFMM2_NUMBER_LANES] = {0}, cubes[LFMM2_NUMBER_LANES] = {0}, fourths[LFMM2_NUMBER_LANES] = {0};
     /* The inverse of the smallest doubles is infinite, so they are enlarged first. */
     const double enlarged = scale < 1e-300 ? 0x1p600 : 1.0, inverse = 1.0 / (scale * enlarged);

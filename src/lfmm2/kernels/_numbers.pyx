@@ -85,24 +85,32 @@ cdef void read_tile(
     Py_ssize_t n_samples, Py_ssize_t n_features, double* tile,
 ) noexcept nogil:
     """Copy features of chosen samples into the rows of `tile` (n_features, n_samples)."""
-    cdef Py_ssize_t i, j, ii, stop
+    cdef Py_ssize_t i, j, ii
     cdef const char* base = <const char*> first
     cdef const char* at
+    cdef const char* rows[8]
+    cdef double* at_tile
     if sample_bytes == sizeof(number) or feature_bytes > sample_bytes or feature_bytes < 0:
         for j in range(n_features):
             at = base + j * feature_bytes
             for i in range(n_samples):
                 tile[j * n_samples + i] = <double> (<const number*> (at + samples[i] * sample_bytes))[0]
         return
-    # Eight rows are read side by side, so that a whole cache line of each row of the tile is written at a time.
+    # Eight samples are read side by side, so that a whole cache line of each row of the tile is written at a time.
     i = 0
-    while i < n_samples:
-        stop = min(i + CACHE_LINE, n_samples)
+    while i + CACHE_LINE <= n_samples:
+        for ii in range(CACHE_LINE):
+            rows[ii] = base + samples[i + ii] * sample_bytes
         for j in range(n_features):
-            at = base + j * feature_bytes
-            for ii in range(i, stop):
-                tile[j * n_samples + ii] = <double> (<const number*> (at + samples[ii] * sample_bytes))[0]
-        i = stop
+            at_tile = tile + j * n_samples + i
+            for ii in range(CACHE_LINE):
+                at_tile[ii] = <double> (<const number*> (rows[ii] + j * feature_bytes))[0]
+        i += CACHE_LINE
+    while i < n_samples:
+        at = base + samples[i] * sample_bytes
+        for j in range(n_features):
+            tile[j * n_samples + i] = <double> (<const number*> (at + j * feature_bytes))[0]
+        i += 1
 
 
 cdef void centre_tile(

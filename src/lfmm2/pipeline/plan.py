@@ -467,7 +467,7 @@ class RunPlan:
         """Return the plan for the record of a run, without the attributes that only the engine and the stages need."""
         engine_only = {
             "held_bytes", "beside_factors", "beside_tests", "beside_surrogates", "n_store_files", "n_surrogates",
-            "may_need_surrogates", "n_writers",
+            "may_need_surrogates", "n_writers", "noun",
         }  # fmt: skip
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
