@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         WriteError,
     )
     from lfmm2.formats import Conversion, convert
-    from lfmm2.genotypes import BedFile, PackedBed, open_bed
+    from lfmm2.genotypes import BedFile, PackedBed, named_array, open_bed
     from lfmm2.model import LatentFactors, Status
     from lfmm2.process import Progress
     from lfmm2.report import write_report
@@ -67,6 +67,7 @@ __all__ = [
     "estimate_factors",
     "find_hits",
     "genetic_offset",
+    "named_array",
     "open_bed",
     "plots",
     "read_factors",
@@ -100,7 +101,7 @@ __getattr__ = lazy_names(
             "WriteError",
         ),
         "lfmm2.formats": ("Conversion", "convert"),
-        "lfmm2.genotypes": ("BedFile", "PackedBed", "open_bed"),
+        "lfmm2.genotypes": ("BedFile", "PackedBed", "named_array", "open_bed"),
         "lfmm2.model": ("LatentFactors", "Status"),
         "lfmm2.plots": (),
         "lfmm2.process": ("Progress",),

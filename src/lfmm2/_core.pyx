@@ -163,7 +163,7 @@ cdef inline void prepare_snp(
 # --- BLAS in the terms used here ------------------------------------------------------------------------------
 
 
-cdef inline void products_of_tile(
+cdef void products_of_tile(
     const double* tile, Py_ssize_t n_snps, Py_ssize_t chunk, Py_ssize_t ld_tile,
     const double* S, Py_ssize_t l, double beta, double* Z,
 ) noexcept nogil:
@@ -173,7 +173,7 @@ cdef inline void products_of_tile(
     dgemm(b"N", b"N", &m, &n, &k, &one, <double*> S, &m, <double*> tile, &ldb, &beta, Z, &m)
 
 
-cdef inline void add_tile_transposed(
+cdef void add_tile_transposed(
     const double* tile, Py_ssize_t n_snps, Py_ssize_t chunk, Py_ssize_t ld_tile,
     const double* Z, Py_ssize_t l, double beta, double* G, Py_ssize_t ld_G,
 ) noexcept nogil:

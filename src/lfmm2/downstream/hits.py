@@ -85,21 +85,21 @@ class Hits:
 
     def summary(self) -> dict[str, str]:
         """Return lines for the terminal, by name."""
-        lines = {}
-        alone = ", each of one SNP, because none has a place" if find_placeless(self.table).all() else ""
+        lines, noun = {}, self.run.record.tested.noun
+        alone = f", each of one {noun}, because none has a place" if find_placeless(self.table).all() else ""
         n_placeless = int(find_placeless(self.table).sum())
         for name in self.tables:
             if self.counts[name]:
-                text = f"{counted(self.counts[name], 'SNP')} with {self.rate} < {self.level:g}"
+                text = f"{counted(self.counts[name], noun)} with {self.rate} < {self.level:g}"
                 if self.clump is not None:
                     of_loci = self.table.filter(pc.equal(self.table["VARIABLE"], name))["Q_LOCUS"].to_numpy()
                     n_below = int((of_loci < self.level).sum())
                     text += f" in {counted(len(of_loci), 'clump')}{alone}"
                     text += f"; {counted(n_below, 'clump')} with Q_LOCUS < {self.level:g}"
             elif np.isnan(self.smallest[name]):
-                text = f"no SNP has {self.rate}"
+                text = f"no {noun} has {self.rate}"
             else:
-                text = f"no SNP with {self.rate} < {self.level:g}, the smallest is {self.smallest[name]:.3g}"
+                text = f"no {noun} with {self.rate} < {self.level:g}, the smallest is {self.smallest[name]:.3g}"
             lines[f"hits of {name}"] = text
             if (few := carrier_lines(self.run.record).get(f"few carriers of {name}")) is not None:
                 lines[f"few carriers of {name}"] = few

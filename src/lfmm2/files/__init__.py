@@ -6,9 +6,16 @@ from lfmm2.files.cell_numbers import as_floats
 from lfmm2.files.file_stamps import FileStamp
 from lfmm2.files.fill_values import check_numbers, is_fill_value
 from lfmm2.files.folder_lock import LOCK, FolderLock, check_free
-from lfmm2.files.id_columns import Column, id_texts, is_row_numbers
+from lfmm2.files.id_columns import (
+    Column,
+    find_ids_beside_numbers,
+    id_texts,
+    is_called_as_ids,
+    is_row_numbers,
+    refuse_numbered_rows,
+)
 from lfmm2.files.id_spelling import spelling_hints
-from lfmm2.files.id_tables import IdTable, as_tables
+from lfmm2.files.id_tables import IdTable, as_tables, is_absent
 from lfmm2.files.input_files import COMPRESSED_ENDS, open_regular, open_text
 from lfmm2.files.input_memory import InputMemory, input_budget, note_input_memory
 from lfmm2.files.missing_codes import MissingCodes
@@ -62,12 +69,13 @@ __all__ = [
     "OutputSet", "OwnFiles", "Populations", "RowStore", "Samples", "Stamp", "TableMatch", "Variables", "WholeFile",
     "as_floats", "as_levels", "as_paths", "as_tables", "check_free", "check_free_space", "check_numbers",
     "check_output_name", "check_outputs", "check_prefix_name", "check_private", "check_variables", "checksum",
-    "clean_text", "expand_categories", "find_damaged_files", "find_delimiter", "find_link", "first_two_columns",
-    "has_no_names", "id_files", "id_name", "id_texts", "input_budget", "is_fill_value", "is_row_numbers",
-    "iter_id_lists", "join_variables", "joined_ids", "manifest_of", "matched_table", "matches", "note_input_memory",
-    "open_regular", "open_table", "open_text", "pair_tables", "read_arrow_file", "read_columns", "read_id_list",
-    "read_note", "read_raw_table", "read_record", "read_sample_list", "read_variables", "recut",
-    "refuse_other_format", "repeated", "seal_json", "single_tabs", "spelling_hints", "split_line", "stamp_of",
-    "stream_bytes", "stream_tables", "sync_folder", "text_options", "translated", "warn_of_classes",
-    "warn_of_few_apart", "warn_of_no_environment", "warn_of_others", "whole_position", "writing_bytes",
+    "clean_text", "expand_categories", "find_damaged_files", "find_delimiter", "find_ids_beside_numbers", "find_link",
+    "first_two_columns", "has_no_names", "id_files", "id_name", "id_texts", "input_budget", "is_absent",
+    "is_called_as_ids", "is_fill_value", "is_row_numbers", "iter_id_lists", "join_variables", "joined_ids",
+    "manifest_of", "matched_table", "matches", "note_input_memory", "open_regular", "open_table", "open_text",
+    "pair_tables", "read_arrow_file", "read_columns", "read_id_list", "read_note", "read_raw_table", "read_record",
+    "read_sample_list", "read_variables", "recut", "refuse_numbered_rows", "refuse_other_format", "repeated",
+    "seal_json", "single_tabs", "spelling_hints", "split_line", "stamp_of", "stream_bytes", "stream_tables",
+    "sync_folder", "text_options", "translated", "warn_of_classes", "warn_of_few_apart", "warn_of_no_environment",
+    "warn_of_others", "whole_position", "writing_bytes",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lfmm2._words import shortened, some_of
-from lfmm2.errors import InconsistentInputError
+from lfmm2.errors import InconsistentInputError, MalformedInputError
 from lfmm2.files.column_cells import as_arrow
 
 # Names of columns of IDs, without case, blanks and marks between words.
@@ -270,3 +270,55 @@ def same_rows(one: Candidate, other: Candidate) -> bool:
 def _is_plainer(calm: Candidate, counting_ids: list[Candidate]) -> bool:
     """Return True if a column may overrule running numbers: those are not called IDs, or it is called so too."""
     return calm.column.is_called_id or not counting_ids
+
+
+def find_ids_beside_numbers(label: str, columns: Sequence[Column], is_number: Sequence[bool]) -> Column | None:
+    """Return the column of IDs in a table of numbers of which no sample is known yet; None if there is none.
+
+    That is the column called IID, else the only column of text, if it is the first or is called as IDs are. `is_number`
+    tells for each column whether it may be a feature.
+
+    Raises
+    ------
+    MalformedInputError
+        If a column of text may be anything else.
+    InconsistentInputError
+        If a column of whole numbers may be IDs or row numbers as well as a feature.
+    """
+    iid = next((column for column in columns if column.name.strip().removeprefix("#").upper() == "IID"), None)
+    texts = [c for c, is_feature in zip(columns, is_number, strict=True) if not is_feature and c is not iid]
+    texts = [c for c in texts if c.name.strip().removeprefix("#").upper() != "FID"]
+    refuse_numbered_rows(label, [c for c, is_feature in zip(columns, is_number, strict=True) if is_feature], iid)
+    chosen, others = iid, texts
+    if iid is None:
+        likely = texts if len(texts) == 1 and texts[0].place == 1 else [c for c in texts if c.is_called_id]
+        if len(likely) == 1:
+            chosen, others = likely[0], [column for column in texts if column is not likely[0]]
+    others = [column for column in others if id_texts(column.cells) is not None]
+    if others:
+        names = some_of([column.shown for column in others])
+        fact = f"{names} of text, beside features" if len(others) == 1 else f"several columns of text ({names})"
+        raise MalformedInputError(f"{label}: {fact}; call the column with the sample IDs IID, and leave out others")
+    if chosen is not None and id_texts(chosen.cells) is None:
+        raise MalformedInputError(f"{label}: {chosen.shown} holds neither text nor whole numbers; give IDs as text")
+    return chosen
+
+
+def is_called_as_ids(name: str) -> bool:
+    """Return True for a name under which people and programs give IDs, or numbers of rows."""
+    column = Column(name, None, 1)
+    return column.is_called_id or column.is_called_row
+
+
+def refuse_numbered_rows(
+    label: str, columns: Sequence[Column], iid: Column | None = None, remedy: str = "call it IID if it has IDs"
+) -> None:
+    """Raise InconsistentInputError if a column of whole numbers, other than `iid`, may be IDs or numbers of rows."""
+    for column in columns:
+        if column is iid or not is_called_as_ids(column.name):
+            continue
+        texts = id_texts(column.cells)
+        is_unique = texts is not None and len(texts) > 1 and len(texts.unique()) == len(texts)
+        if is_unique and (column.is_called_id or is_row_numbers(column) or may_count_rows(column)):
+            fact = f"{column.shown} may have IDs or numbers of the samples, or be a feature"
+            raise InconsistentInputError(f"{label}: {fact}; {remedy}, else leave it out or rename it")

@@ -385,12 +385,12 @@ def _is_other_id(column: Column) -> bool:
 def _as_ids(label: str, column: Any) -> list[str]:
     """Return the IDs of a column as text; raise MalformedInputError if one is empty."""
     cells: Iterable[object] = column.to_pylist() if hasattr(column, "to_pylist") else column
-    ids = ["" if _is_absent(cell) else str(cell).strip() for cell in cells]
+    ids = ["" if is_absent(cell) else str(cell).strip() for cell in cells]
     if "" in ids:
         raise MalformedInputError(f"{label}: no sample ID in row {ids.index('') + 1} of the data; add it")
     return ids
 
 
-def _is_absent(cell: object) -> bool:
+def is_absent(cell: object) -> bool:
     """Return True for None, NaN, and the NA and NaT of pandas, which are not equal to themselves."""
     return cell is None or type(cell).__name__ == "NAType" or (not isinstance(cell, str) and bool(cell != cell))

@@ -1,4 +1,4 @@
-"""Foreign files: genotypes (VCF, BCF, VCF Zarr, LEA, vcftools, PLINK's text, NumPy) to a fileset, and matrices of numbers."""
+"""Foreign files: genotypes (VCF, BCF, VCF Zarr, LEA, vcftools, PLINK's text, NumPy) to a fileset; matrices."""
 
 from lfmm2.formats.conversion import Conversion, convert, find_conversion, remove_conversion
 from lfmm2.formats.kinds import ENDINGS, name_kind

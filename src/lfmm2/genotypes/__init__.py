@@ -1,7 +1,7 @@
 """Genotypes: a source (.bed, array) gives samples, variants and a matrix with three verbs; the engine streams it."""
 
 from lfmm2.genotypes import plink_writer
-from lfmm2.genotypes.array_source import NumberSource, digest_of
+from lfmm2.genotypes.array_source import NumberSource, digest_of, named_array
 from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
 from lfmm2.genotypes.dosage_file import DOSAGE_END, DOSAGE_MAGIC
 from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
@@ -12,9 +12,11 @@ from lfmm2.genotypes.matrix import (
     COUNTED_GRAM_SPEED,
     RESTART_SNPS,
     CrossProducts,
+    Float32GramMatrix,
     Float32Matrix,
     GenotypeMatrix,
     Precision,
+    float32_gram_matrix,
     float32_matrix,
     gram_speed,
     padded_columns,
@@ -59,12 +61,12 @@ __all__ = [
     "ALL_SNPS", "COUNTED_GRAM_SPEED", "COUNTING_BYTES", "DOSAGE_END", "DOSAGE_MAGIC", "FEWEST_DIFFERENCES",
     "MOST_COMPARED_SAMPLES", "NOTHING_HELD", "NO_KEEPER", "N_COLUMNS", "PIECE_BYTES", "RESTART_SNPS",
     "THRESHOLD_MARGIN", "VARIANT_SCHEMA", "BedFile", "CrossProducts", "Engine", "FactorFill", "FeaturePlaces",
-    "FillSize", "Float32Matrix", "Footprint", "GenotypeMatrix", "GenotypeSource", "GenotypesLike", "HeldOutError",
-    "NumberFile", "NumberRows", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper", "PassRecord", "Precision",
-    "SamplePairs", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy",
+    "FillSize", "Float32GramMatrix", "Float32Matrix", "Footprint", "GenotypeMatrix", "GenotypeSource", "GenotypesLike",
+    "HeldOutError", "NumberFile", "NumberRows", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper", "PassRecord",
+    "Precision", "SamplePairs", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy",
     "compare_samples", "count_compared", "count_missing_calls", "counting_footprint", "digest_of", "doubles",
-    "float32_matrix", "gram_speed", "has_positions", "is_in_memory", "kept_ids", "measure_rates", "n_segments",
-    "names_of_sums", "open_bed", "open_source",
-    "packed_matrix", "padded_columns", "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block",
-    "plink_writer", "refuse", "standard_moments", "thin_snps", "thinning_footprint", "variant_tables",
+    "float32_gram_matrix", "float32_matrix", "gram_speed", "has_positions", "is_in_memory", "kept_ids", "measure_rates",
+    "n_segments", "named_array", "names_of_sums", "open_bed", "open_source", "packed_matrix", "padded_columns",
+    "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block", "plink_writer", "refuse",
+    "standard_moments", "thin_snps", "thinning_footprint", "variant_tables",
 ]  # fmt: skip

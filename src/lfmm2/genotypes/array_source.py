@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 
 from lfmm2._typing import Ints, MissingCalls
 from lfmm2._words import shortened, with_spaces
-from lfmm2.genotypes.array_input import take_apart_array
+from lfmm2.errors import UsageError
+from lfmm2.genotypes.array_input import ArrayInput
 from lfmm2.genotypes.array_matrix import ArrayMatrix, HeldNumbers
 from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.named_arrays import take_apart_named, with_names
 from lfmm2.genotypes.number_checks import IsWanted, NumberChecks, check_ploidy, parse_missing_calls
 from lfmm2.genotypes.source import VARIANT_SCHEMA, GenotypeSource, SourceMemory, refuse
+from lfmm2.genotypes.stored_arrays import BlockArray
 
 # Columns of an array that are numbered in one table of variants, which then takes a few MB.
 DESCRIBED_COLUMNS = 1 << 16
@@ -48,6 +52,11 @@ class NumberSource(GenotypeSource, Protocol):
         `snps` are ascending positions, at most a few thousand; `samples` are rows in any order.
         """
 
+    @property
+    def noun(self) -> str:
+        """Return "SNP" for dosages, and "feature" where the ploidy is not known."""
+        return "feature" if self.ploidy is None else "SNP"
+
     def refusal(self, option: str) -> str:
         """Return a sentence if an option needs hard calls, else an empty text."""
         if option in ("scale", "count_allele", "maf", "geno", "est_thin"):
@@ -69,13 +78,14 @@ class NumberSource(GenotypeSource, Protocol):
 
 
 class ArraySource(HeldNumbers, NumberSource):
-    """Numbers in memory: dosages, methylation, expression.
+    """Numbers of an array or table: dosages, methylation, expression.
 
     Parameters
     ----------
-    values : array, masked array, DataFrame or pyarrow.Table of shape (n_samples, n_snps)
+    values : array, frame, sparse matrix, stored array or AnnData of shape (n_samples, n_snps), or ArrayInput
         Real numbers, NaN where missing; not modified. The index of a DataFrame has the sample IDs, unless it is a
-        RangeIndex, and its columns the names of the SNPs; otherwise both are numbered from 1. No SNP has a position.
+        RangeIndex, and its columns the names of the features; otherwise both are numbered from 1, and no feature has a
+        position. `lfmm2.named_array` gives names and positions to any of them.
     ploidy : int, optional
         Number of alleles that a dosage counts at most. None if it is not known, or if the numbers are no dosages.
     missing : float or sequence of float, optional
@@ -99,9 +109,10 @@ class ArraySource(HeldNumbers, NumberSource):
     def __init__(self, values: Any, ploidy: int | None = None, missing: MissingCalls | None = None) -> None:
         stated = check_ploidy(ploidy)
         codes = parse_missing_calls(missing)
-        given = take_apart_array(values)
+        given = values if isinstance(values, ArrayInput) else take_apart_named(values)
         super().__init__(given.values, given.mask, codes or ())
         self.samples, self.has_ids, self.snp_ids = given.samples, given.has_ids, given.snp_ids
+        self.chrom, self.pos = given.chrom, given.pos
         self._checks = NumberChecks(self._pieces, self._first, stated, asks=codes is None)
 
     @property
@@ -110,15 +121,17 @@ class ArraySource(HeldNumbers, NumberSource):
         return self._checks.ploidy
 
     def iter_variants(self) -> Iterator[pa.Table]:
-        """Stream the columns as SNPs with their names or numbers from 1 as IDs, "." for CHROM and alleles, and POS 0.
+        """Stream the columns as SNPs, with their names or numbers from 1 as IDs, and "." for alleles.
 
-        A POS of 0 stands for no position, as in a .bim.
+        CHROM is "." and POS 0 where they are not known; a POS of 0 stands for no position, as in a .bim.
         """
         for first in range(0, self.n_snps, DESCRIBED_COLUMNS):
             end = min(first + DESCRIBED_COLUMNS, self.n_snps)
             names = map(str, range(first + 1, end + 1)) if self.snp_ids is None else self.snp_ids[first:end]
-            dots, none = pa.array(["."] * (end - first)), pa.array(np.zeros(end - first, np.int64))
-            yield pa.table([dots, none, pa.array(names, pa.string()), dots, dots], schema=VARIANT_SCHEMA)
+            dots = pa.array(["."] * (end - first))
+            chrom = dots if self.chrom is None else pa.array(self.chrom[first:end], pa.string())
+            pos = pa.array(np.zeros(end - first, np.int64) if self.pos is None else self.pos[first:end])
+            yield pa.table([chrom, pos, pa.array(names, pa.string()), dots, dots], schema=VARIANT_SCHEMA)
 
     def refusal(self, option: str) -> str:
         """Return a sentence if an option needs hard calls, alleles or IDs, else an empty text."""
@@ -136,15 +149,20 @@ class ArraySource(HeldNumbers, NumberSource):
 
     @property
     def memory(self) -> SourceMemory:
-        """Return the bytes of the names of the SNPs; the numbers are the caller's."""
-        return SourceMemory(held_variant_bytes=0 if self.snp_ids is None else NAME_BYTES * self.n_snps)
+        """Return the bytes of the names and places of the SNPs; the numbers are the caller's."""
+        n_texts = (self.snp_ids is not None) + (self.chrom is not None)
+        return SourceMemory(held_variant_bytes=NAME_BYTES * n_texts * self.n_snps)
 
     def identity(self) -> dict[str, Any]:
-        """Return shape, type and SHA-256 of the values, of the mask and of the names of the SNPs."""
-        # Row by row, so that the array is not copied where each row is contiguous.
-        digests = [f"SHA-256 {digest_of(*self.values)}"]
-        digests += [] if self.mask is None else [f"mask {digest_of(*self.mask)}"]
+        """Return shape, type and SHA-256 of the values, of the mask, and of names and places of the SNPs."""
+        # Row by row, so that the array is not copied where each row is contiguous; what is stored, by columns.
+        held = self.values
+        parts = (slab.T for _, slab in held.slabs()) if isinstance(held, BlockArray) else iter(held)
+        digests = [f"SHA-256 {_digest_of_each(parts)}"]
+        digests += [] if self.mask is None else [f"mask {_digest_of_each(iter(self.mask))}"]
         digests += [] if self.snp_ids is None else [f"names {digest_of(chr(10).join(self.snp_ids).encode())}"]
+        digests += [] if self.chrom is None else [f"chromosomes {digest_of(chr(10).join(self.chrom).encode())}"]
+        digests += [] if self.pos is None else [f"positions {digest_of(self.pos)}"]
         return {"(array)": ", ".join([str(self.values.shape), str(self.values.dtype), *digests])}
 
     def describe(self) -> dict[str, Any]:
@@ -174,31 +192,92 @@ class ArraySource(HeldNumbers, NumberSource):
 
     def _pieces(self) -> Iterator[NDArray[Any]]:
         """Give all numbers in pieces of about `SCANNED_VALUES`, in the order in which they lie in memory."""
-        n, p = self.values.shape
-        steps = [1, 1]
-        along, across = (1, 0) if abs(self.values.strides[0]) >= abs(self.values.strides[1]) else (0, 1)
-        steps[along] = min(max(self.values.shape[along], 1), SCANNED_VALUES)
-        steps[across] = max(SCANNED_VALUES // steps[along], 1)
-        for i in range(0, n, steps[0]):
-            for j in range(0, p, steps[1]):
-                yield self.with_nan((slice(i, i + steps[0]), slice(j, j + steps[1])))
+        return (numbers for _, _, numbers in self.pieces(SCANNED_VALUES))
 
     def _first(self, is_wanted: IsWanted) -> tuple[str, float]:
         """Describe the place of the first number, row by row, that is wanted, and return the number."""
-        for row in range(self.n_samples):
-            numbers = self.with_nan(row)
-            columns = np.flatnonzero(is_wanted(numbers))
-            if len(columns):
-                break
-        column = int(columns[0])
+        row = column = -1
+        for first_row, first_column, numbers in self.pieces(SCANNED_VALUES):
+            found = np.argwhere(is_wanted(numbers)) if row < 0 or first_row <= row else ()
+            for i, j in found[:1]:
+                if row < 0 or (first_row + i, first_column + j) < (row, column):
+                    row, column, value = int(first_row + i), int(first_column + j), numbers[i, j]
         sample = f" (sample {shortened(self.samples.iid[row])})" if self.has_ids else ""
-        snp = "" if self.snp_ids is None else f" (SNP {shortened(self.snp_ids[column])})"
+        noun = "SNP" if self._checks.are_whole else "feature"
+        snp = "" if self.snp_ids is None else f" ({noun} {shortened(self.snp_ids[column])})"
         place = f"row {with_spaces(row + 1)}{sample}, column {with_spaces(column + 1)}{snp}"
-        return place, float(numbers[column])
+        return place, float(value)
+
+
+def named_array(
+    values: Any,
+    *,
+    samples: Any = None,
+    features: Any = None,
+    chrom: Any = None,
+    pos: Any = None,
+    layer: str | None = None,
+    ploidy: int | None = None,
+    missing_genotype: MissingCalls | None = None,
+) -> ArraySource:
+    """Give names and positions to genotypes, methylation, expression or other numbers in an array or a table.
+
+    What is given is used in place of what `values` brings: index and columns of a frame, obs_names, var_names and
+    the positions in `var` of an AnnData, coordinates of an xarray.DataArray.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_samples, n_features)
+        Anything that `lfmm2.run` takes as genotypes in memory, or an array of h5py or Zarr, which is read by blocks.
+    samples : sequence of str, optional
+        IDs of the samples, one for each row, by which variables are matched.
+    features : sequence of str, or DataFrame, optional
+        Names of the features, one for each column; or a table with the names as its index and columns CHR and MAPINFO,
+        CHROM and POS, or so, such as the manifest of a methylation array: it is matched by name to the columns of a
+        frame, and by order where they have no names.
+    chrom : sequence of str, optional
+        Chromosome of each feature.
+    pos : sequence of int, optional
+        Position of each feature in base pairs; 0 or missing for none.
+    layer : str, optional
+        The layer of an AnnData to use in place of X.
+    ploidy, missing_genotype : optional
+        As in `lfmm2.run`, which takes them only for arrays without names.
+
+    Returns
+    -------
+    GenotypeSource
+        To be given to `lfmm2.run`; it refers to `values`, and holds no copy.
+
+    Raises
+    ------
+    LfmmError
+        One of its children, if names do not fit the numbers, or the numbers cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lfmm2
+    >>> betas = np.random.default_rng(1).beta(2, 5, (8, 3))
+    >>> names, places = ["cg01", "cg02", "cg03"], [1050, 1210, 977]
+    >>> source = lfmm2.named_array(betas, samples=list("ABCDEFGH"), features=names, chrom=["7", "7", "X"], pos=places)
+    >>> next(source.iter_variants()).select(["CHROM", "POS", "ID"]).to_pylist()[2]
+    {'CHROM': 'X', 'POS': 977, 'ID': 'cg03'}
+    """
+    if isinstance(values, str | os.PathLike | GenotypeSource):
+        fact = f"named_array takes an array or a table, not {shortened(repr(values))}"
+        raise UsageError(f"{fact}; give files and open sources to lfmm2.run as they are")
+    parts = with_names(take_apart_named(values, layer), samples, features, chrom, pos)
+    return ArraySource(parts, ploidy, missing_genotype)
 
 
 def digest_of(*parts: NDArray[Any] | bytes) -> str:
     """Return the SHA-256 of arrays and bytes, each followed by a newline character."""
+    return _digest_of_each(parts)
+
+
+def _digest_of_each(parts: Iterable[NDArray[Any] | bytes]) -> str:
+    """Return the digest of parts that come one after the other, as `digest_of` of all of them."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part if isinstance(part, bytes) else _bytes_of(part))

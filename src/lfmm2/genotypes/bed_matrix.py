@@ -86,7 +86,7 @@ def counted_bytes(n_samples: int, n_threads: int) -> int:
     return doubles(planes, sums, starts, words) + 2 * n_samples * _gram.LISTED_CALLS
 
 
-def _mirror(C: Floats) -> None:
+def mirror_lower(C: Floats) -> None:
     """Copy the lower triangle of a square matrix onto the upper one, in place, by squares."""
     n = len(C)
     for i in range(0, n, MIRROR_EDGE):
@@ -352,7 +352,7 @@ class BedMatrix:
         for first, packed in self._blocks(label, left, self.footprint_of_gram()):
             add(first, packed, C, left.stop)
             keeper.offer(first + len(packed), {"sum": C})
-        _mirror(C)
+        mirror_lower(C)
         return C
 
     def _add_scaled(self) -> GramAdder:

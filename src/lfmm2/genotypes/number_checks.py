@@ -75,6 +75,11 @@ class NumberChecks:
         elif self._asks and self._codes:
             raise MalformedInputError(self._question(self._codes))
 
+    @property
+    def are_whole(self) -> bool:
+        """Return whether all numbers are whole, as those of hard calls are."""
+        return self._facts.is_whole
+
     @cached_property
     def _facts(self) -> NumberFacts:
         """Look at all numbers, once."""

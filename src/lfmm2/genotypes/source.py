@@ -165,6 +165,11 @@ class GenotypeSource(Protocol):
         return None
 
     @property
+    def noun(self) -> str:
+        """Return what messages call a column of the genotypes: "SNP", or "feature" where these are no dosages."""
+        return "SNP"
+
+    @property
     def stamps(self) -> tuple[FileStamp, ...]:
         """Return the files that hold the genotypes, as they were when they were opened."""
         return ()

@@ -14,7 +14,15 @@ from lfmm2 import _lapack
 from lfmm2._choices import SOLVERS, Solver
 from lfmm2._typing import Floats
 from lfmm2.errors import UsageError
-from lfmm2.genotypes import NOTHING_HELD, Float32Matrix, Footprint, GenotypeMatrix, doubles, float32_matrix
+from lfmm2.genotypes import (
+    NOTHING_HELD,
+    Float32Matrix,
+    Footprint,
+    GenotypeMatrix,
+    doubles,
+    float32_gram_matrix,
+    float32_matrix,
+)
 from lfmm2.model.axes import OVERSAMPLING, KnownGram, axes_beside_factors, leading_axes, number_of_axes
 from lfmm2.model.ridge import RidgeGeometry
 from lfmm2.model.spectrum import (
@@ -50,6 +58,13 @@ KRYLOV_BYTES = 1 << 30
 # Relative residual below which images in float32 are not relied on, for the largest s²; for others it is larger by the
 # ratio of their s². If it is smaller, passes are spent on rounding errors; if it is larger, more of them in float64.
 FLOAT32_RESIDUAL = 3e-7
+# Errors of a Gram matrix of 512 SNPs in float32, relative to its largest diagonal entry, for up to 400 samples: the
+# spectral norm of those between the leading eigenvectors and the others, which turn the former. Less than half of it is
+# seen (tests/model/test_float32_gram.py).
+FLOAT32_GRAM_ERROR = 2e-6
+# Largest angle by which these errors may turn a factor: t changes by about as much, relative to its size. A smaller one
+# asks for a second pass, in float64, where the factors are known well enough.
+FLOAT32_ANGLE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -216,14 +231,48 @@ def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     2 n² l flops for a product with a block of l columns, where LAPACK takes 4/3 n³ and half of them at the speed of the
     memory.
     """
-    n = genotypes.n_samples
+    if (in_float32 := float32_gram_matrix(genotypes)) is not None:
+        C = in_float32.gram(label="factors: Gram matrix", precision="float32")
+        error = float32_gram_error(C, genotypes.n_snps)
+        pairs = _solve_gram(KnownGram(C, genotypes.n_snps), ridge, n_factors, options)
+        if _are_apart(pairs, error / FLOAT32_ANGLE):
+            return pairs
+        del C, pairs
+        known = KnownGram(genotypes.gram(label="factors: Gram matrix, float64"), genotypes.n_snps)
+        return replace(_solve_gram(known, ridge, n_factors, options), n_passes=2)
+    if not isinstance(genotypes, KnownGram):
+        genotypes = KnownGram(genotypes.gram(label="factors: Gram matrix"), genotypes.n_snps)
+        return _solve_gram(genotypes, ridge, n_factors, options)
+    copied = genotypes if genotypes.n_samples > MOST_FOR_LAPACK else KnownGram(genotypes.gram(), genotypes.n_snps)
+    return _solve_gram(copied, ridge, n_factors, options)
+
+
+def float32_gram_error(C: Floats, n_snps: int) -> float:
+    """Return an upper limit of the errors of a Gram matrix in float32 between leading eigenvectors and the others.
+
+    Each 512 SNPs are summed in float32, and their errors are independent. Those of the entries make a random matrix,
+    whose norm grows with the root of the number of samples.
+    """
+    relative = FLOAT32_GRAM_ERROR * np.sqrt(max(len(C) / 400, 1.0) * 512 / max(n_snps, 512))
+    return float(relative * C.diagonal().max())
+
+
+def _are_apart(pairs: Eigenpairs, least: float) -> bool:
+    """Return True if each factor has an s² that is larger than the next one by at least so much.
+
+    An error of a matrix turns an eigenvector by about its norm over the distance to the other eigenvalues.
+    """
+    values = np.append(pairs.values, pairs.next_value if np.isfinite(pairs.next_value) else 0.0)
+    return bool((-np.diff(values) >= least).all())
+
+
+def _solve_gram(known: KnownGram, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
+    """Compute the eigenvectors of P C P; C may be overwritten."""
+    n = known.n_samples
     if n <= MOST_FOR_LAPACK:
-        return _solve_by_lapack(genotypes, ridge, n_factors, options)
-    known = genotypes
-    if not isinstance(known, KnownGram):
-        known = KnownGram(genotypes.gram(label="factors: Gram matrix"), genotypes.n_snps)
-    axes = leading_axes(known, number_of_axes(n, genotypes.n_snps, n_factors), options.seed)
-    width = _choose_block_width(genotypes, n_factors, options)
+        return _solve_by_lapack(known, ridge, n_factors, options)
+    axes = leading_axes(known, number_of_axes(n, known.n_snps, n_factors), options.seed)
+    width = _choose_block_width(known, n_factors, options)
     tol = min(options.tol, EXACT_TOL)
     found = _iterate(known, ridge, n_factors, width, gram_columns(n, width), MOST_PRODUCTS, tol, options.seed)
     values, W = found.values, found.W
@@ -232,21 +281,18 @@ def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     lengths = np.linalg.norm(found.space.errors(values[: seen.shape[1]], seen), axis=0)
     n_seen = max(int(np.cumprod(lengths <= SEEN_TOL * values[: seen.shape[1]]).sum()), min(n_factors, len(values)))
     vectors, images = found.space.basis @ W[:, :n_factors], found.space.images @ W[:, :n_factors]
-    spectrum = spectrum_of_gram(known.C, ridge, genotypes.n_snps, values[:n_seen], vectors)
+    spectrum = spectrum_of_gram(known.C, ridge, known.n_snps, values[:n_seen], vectors)
     return _form_eigenpairs(ridge, values, vectors, images, n_factors, 1, spectrum, axes, found.converged)
 
 
-def _solve_by_lapack(
-    genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions
-) -> Eigenpairs:
-    """Compute all eigenvalues and the leading eigenvectors of P C P.
+def _solve_by_lapack(known: KnownGram, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
+    """Compute all eigenvalues and the leading eigenvectors of P C P; C is overwritten.
 
     With E = I - D and H = C Q: P C P = C - Q E Hᵀ - H E Qᵀ + Q E (Qᵀ H) E Qᵀ. C P u is computed without C, which P C P
     has replaced, as P C P u + Q E Hᵀ (P u).
     """
-    n = genotypes.n_samples
-    M = genotypes.gram(label="factors: Gram matrix")  # (n, n)
-    axes = leading_axes(KnownGram(M, genotypes.n_snps), number_of_axes(n, genotypes.n_snps, n_factors), options.seed)
+    n, M = known.n_samples, known.C
+    axes = leading_axes(known, number_of_axes(n, known.n_snps, n_factors), options.seed)
     Q, E = ridge.Q, ridge.shrinkage
     H = M @ Q  # (n, d)
     QE = Q * E
@@ -271,7 +317,7 @@ def _solve_by_lapack(
         count_dimensions(ridge, n),
         np.diag(M).copy(),
         compute_sample_weights(ridge, n),
-        genotypes.n_snps,
+        known.n_snps,
         total_cubes=float((eigenvalues**3).sum()),
     )
     return _form_eigenpairs(ridge, values, vectors_K, images, n_factors, 1, spectrum, axes)

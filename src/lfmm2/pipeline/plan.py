@@ -384,6 +384,8 @@ class RunPlan:
         Variables and numbers of factors, in words.
     allele : str
         Column of the .bim whose copies are counted; empty for an array.
+    noun : str
+        What a column of the genotypes is called: "SNP" or "feature".
     solver, reason : str
         Solver of the factors, "given" where these are given, and why it was chosen.
     n_passes : int
@@ -437,6 +439,7 @@ class RunPlan:
     k_thinned: bool
     model: str
     allele: str
+    noun: str
     solver: str
     reason: str
     n_passes: int
@@ -464,7 +467,7 @@ class RunPlan:
         """Return the plan for the record of a run, without the attributes that only the engine and the stages need."""
         engine_only = {
             "held_bytes", "beside_factors", "beside_tests", "beside_surrogates", "n_store_files", "n_surrogates",
-            "may_need_surrogates", "n_writers",
+            "may_need_surrogates", "n_writers", "noun",
         }  # fmt: skip
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
@@ -485,7 +488,9 @@ class RunPlan:
         about = "about " if self.solver == "krylov" else ""
         most = "at most " if self.filtered else ""
         passes = ["1 to count missing calls"] if self.counts_calls else []
-        passes += [f"1 over {with_spaces(self.n_compared)} SNPs to compare the samples"] if self.n_compared else []
+        passes += (
+            [f"1 over {with_spaces(self.n_compared)} {self.noun}s to compare the samples"] if self.n_compared else []
+        )
         passes += ["1 for the filters"] if self.filtered else []
         passes += ["1 to thin"] if self.thinned else []
         passes += [f"{about}{self.n_passes} for the factors"] if self.n_passes else []
@@ -495,8 +500,8 @@ class RunPlan:
             "samples": most_samples + _share(self.n_samples, self.n_samples_read),
             **environment_line(self.n_samples, self.n_environments),
             **({"sample IDs": "; ".join(match.describe() for match in self.matches)} if self.matches else {}),
-            "SNPs to test": most + _share(self.n_snps, self.n_snps_read),
-            "SNPs for factors": ("at most " if self.thinned else most) + with_spaces(self.n_estimation_snps),
+            f"{self.noun}s to test": most + _share(self.n_snps, self.n_snps_read),
+            f"{self.noun}s for factors": ("at most " if self.thinned else most) + with_spaces(self.n_estimation_snps),
             **({"counted allele": f"{self.allele} of the .bim"} if self.allele else {}),
             "model": self.model,
             **({"ridge penalty": self.penalty} if self.penalty else {}),
@@ -559,6 +564,7 @@ def make_plan(
     tests: bool = True,
     model: str = "",
     allele: str = "",
+    noun: str = "SNP",
     penalty: str = "",
     matches: tuple[TableMatch, ...] = (),
 ) -> RunPlan:
@@ -594,6 +600,8 @@ def make_plan(
         Variables and numbers of factors, in words; made from `size` if empty.
     allele : str
         Column of the .bim whose copies are counted; empty for an array.
+    noun : str
+        What a column of the genotypes is called.
     penalty : str
         Ridge penalties, in words; empty without a sweep.
     matches : tuple of TableMatch
@@ -652,6 +660,7 @@ def make_plan(
         k_thinned=k_thin is not None,
         model=model or describe_model(size.n_variables, size.n_nuisance, f"K = {size.n_factors}"),
         allele=allele,
+        noun=noun,
         solver=solver,
         reason=reason,
         n_passes=n_passes,

@@ -31,6 +31,7 @@ from lfmm2.genotypes import (
     SegmentSums,
     SnpRange,
     doubles,
+    float32_gram_matrix,
     float32_matrix,
     gram_speed,
     n_segments,
@@ -106,6 +107,11 @@ class ResumableMatrix:
         """Whether products in float32 take less time."""
         return float32_matrix(self._matrix) is not None
 
+    @property
+    def has_float32_gram(self) -> bool:
+        """Whether the Gram matrix can be made in float32."""
+        return float32_gram_matrix(self._matrix) is not None
+
     def footprint_of_gram_product(self, n_columns: int, budget: int, snps: SnpRange = ALL_SNPS) -> Footprint:
         """Return the memory of `gram_product`, and of keeping the sums."""
         own = self._matrix.footprint_of_gram_product(n_columns, budget, snps)
@@ -146,14 +152,23 @@ class ResumableMatrix:
         snps: SnpRange = ALL_SNPS,
         keeper: PassKeeper = NO_KEEPER,
         before: Floats | None = None,
+        precision: Precision = "float64",
     ) -> Floats:
         """Return C = Y Yᵀ of all SNPs up to the end of the range."""
         label = self._label_of(label)
+        in_float32 = float32_gram_matrix(self._matrix) if precision == "float32" else None
+
+        def run(keeper: PassKeeper) -> Arrays:
+            if in_float32 is None:
+                return {"sum": self._matrix.gram(label + self._suffix, snps, keeper, before)}
+            return {"sum": in_float32.gram(label + self._suffix, snps, keeper, before, precision)}
+
         arrays = self._load_or_compute(
             before,
             snps,
             _Sums((self.n_samples, self.n_samples), lambda _: {"sum"}),
-            lambda keeper: {"sum": self._matrix.gram(label + self._suffix, snps, keeper, before)},
+            run,
+            "float64" if in_float32 is None else precision,
         )
         C: Floats = arrays["sum"]
         return C

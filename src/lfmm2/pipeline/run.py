@@ -171,6 +171,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
             len(variables.names), len(variables.nuisance_names), numbers.describe(), variables.names
         ),
         allele="" if tested_source.refusal("count_allele") else "A1" if inputs.counts_a1 else "A2",
+        noun=tested_source.noun,
         penalty=describe_penalties(inputs, others), matches=variables.matches,
     )  # fmt: skip
     plan.check()

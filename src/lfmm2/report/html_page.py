@@ -69,7 +69,7 @@ def _summary(contents: Contents) -> str:
     n_contigs = len(contents.tables[0].layout.names) if contents.tables else 0
     where = f"on {counted(n_contigs, 'contig')}" if _has_positions(contents) else "without positions"
     parts = [
-        f"{counted(contents.snps.n_samples, 'sample')}, {counted(run.n_snps, 'SNP')} {where}, "
+        f"{counted(contents.snps.n_samples, 'sample')}, {counted(run.n_snps, record.tested.noun)} {where}, "
         f"{counted(len(run.variables), 'variable')}"
         + (f" and {counted(n_nuisance, 'nuisance variable')}" if (n_nuisance := len(record.nuisance_variables)) else "")
         + f", K = {run.n_factors} latent factor{'s' if run.n_factors != 1 else ''}. ",
@@ -100,7 +100,9 @@ def _results_table(contents: Contents) -> str:
     summaries.sort(key=lambda of: contents.run.tables.index(of.name))
     has_fitted_null = calibration.method == "empirical-null"
     has_calibrated = any(of.is_calibrated for of in summaries)
-    columns = ["variable", "GIF", "FDR 5 %", "FDR 10 %", "strongest SNP", "p", "what the GIF usually means"]
+    noun = contents.run.record.tested.noun
+    strongest = f"strongest {noun}"
+    columns = ["variable", "GIF", "FDR 5 %", "FDR 10 %", strongest, "p", "what the GIF usually means"]
     columns[6:6] = ["p, calibrated"] if has_calibrated else []
     columns[2:2] = ["null mean", "null sd", "null share"] if has_fitted_null else []
     rows = []
@@ -126,8 +128,8 @@ def _results_table(contents: Contents) -> str:
         f"; the first {counted_as(shown, 'variable has', 'variables have')} pictures below" if contents.others else ""
     )
     which = "of calibrated p" if has_calibrated else "of p"
-    caption = f"SNPs found at a false discovery rate (Benjamini–Hochberg, {which}){more}"
-    return html_table(caption, columns, rows, text=(0, columns.index("strongest SNP"), len(columns) - 1))
+    caption = f"{noun[0].upper()}{noun[1:]}s found at a false discovery rate (Benjamini–Hochberg, {which}){more}"
+    return html_table(caption, columns, rows, text=(0, columns.index(strongest), len(columns) - 1))
 
 
 def _has_positions(contents: Contents) -> bool:
@@ -168,7 +170,7 @@ def _choice_of_k(contents: Contents) -> str:
         )
         parts.append(f"<p>{escaped(sentence)}</p>\n" if (sentence := penalties_sentence(sweep)) else "")
     if (scree := run.record.scree) is not None:
-        parts.append(f"<p>{escaped(scree_sentence(scree))}</p>\n")
+        parts.append(f"<p>{escaped(scree_sentence(scree, run.record.tested.noun))}</p>\n")
     parts.append(figures(contents.chosen("gif-by-k", "discoveries-by-k", "scree")))
     tables = _sweep_tables(contents)
     for of in contents.tables:
@@ -230,7 +232,7 @@ def _data(contents: Contents) -> str:
     imputation = record.imputation
     items: dict[str, object] = {
         "missing calls": f"{100 * snps.missing_mean:.3g} % of all; imputed by "
-        + ("the mean of the SNP" if imputation is None else "the factors")
+        + (f"the mean of the {record.tested.noun}" if imputation is None else "the factors")
     }
     if imputation is not None and imputation.n_held_out:
         errors = (number(value, ".4g") for value in (imputation.rmse_factors, imputation.rmse_mean, imputation.ratio))
@@ -248,30 +250,38 @@ def _data(contents: Contents) -> str:
             f"(r² {thinning.r2}, window {thinning.window})"
         )
     status = record.status.items()
-    items["SNPs"] = ", ".join(f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK")
+    items[f"{record.tested.noun}s"] = ", ".join(
+        f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK"
+    )
     items |= carrier_lines(record)
     return listed(items) + figures(contents.chosen("frequencies", "missingness"))
+
+
+# Columns of the top loci that features without alleles lack.
+_OF_ALLELES = ("A1", "other", "frequency")
 
 
 def _top_loci(contents: Contents) -> str:
     """Write the section of the top loci, a table for each variable."""
     which = "the calibrated " if any(of.is_calibrated for of in contents.tables) else ""
-    kb = NEIGHBOURHOOD // 1000
+    kb, noun = NEIGHBOURHOOD // 1000, contents.run.record.tested.noun
     parts = [
-        f"<p>The strongest SNPs, each the strongest within {kb} kb; bold: q &lt; 0.05. Neighbours are other SNPs "
+        f"<p>The strongest {noun}s, each the strongest within {kb} kb; bold: q &lt; 0.05. Neighbours are other {noun}s "
         f"within {kb} kb that are strong themselves (−log<sub>10</sub> of {which}p at least 3, or as the table says); "
         "the nearest is named with its distance.</p>\n"
     ]
     if not _has_positions(contents):
-        parts = ["<p>The strongest SNPs; bold: q &lt; 0.05. They have no positions, so none is near another.</p>\n"]
+        parts = [f"<p>The strongest {noun}s; bold: q &lt; 0.05. They have no positions, so none is near another.</p>\n"]
     for of in contents.tables:
         if not of.loci:
             continue
         is_joint = "BETA" not in of.loci[0].values
-        columns = ["SNP", "contig", "A1", "other", "position", "frequency"]
+        columns = [noun, "contig", *_OF_ALLELES[:2], "position", _OF_ALLELES[2]]
         columns += ["F"] if is_joint else ["effect", "SE"]
         columns += ["p", *(["p, calibrated"] if of.is_calibrated else []), "q", "local fdr", "neighbours", "nearest"]
-        rows = [(_locus(locus, of), locus.values.get("Q", 1.0) < 0.05) for locus in of.loci]
+        kept = [j for j, name in enumerate(columns) if noun == "SNP" or name not in _OF_ALLELES]
+        columns = [columns[j] for j in kept]
+        rows = [([_locus(locus, of)[j] for j in kept], locus.values.get("Q", 1.0) < 0.05) for locus in of.loci]
         strong = f"; neighbours from −log<sub>10</sub> p = {of.strong_from:.3g}" if _has_positions(contents) else ""
         parts.append(
             f"<h3>{escaped(of.name)}</h3>\n"
@@ -279,7 +289,7 @@ def _top_loci(contents: Contents) -> str:
                 f"{counted_as(len(rows), 'locus', 'loci')}{strong}",
                 columns,
                 rows,
-                text=(0, 1, 2, 3, len(columns) - 1),
+                text=(*range(columns.index("position")), len(columns) - 1),
             )
         )
     return "".join(parts)

@@ -177,7 +177,8 @@ def discoveries_by_k(run: AnyRun | pa.Table, ax: Axes | None = None, variables: 
     """
     with canvas(ax, 6.4, 3.6) as axes:
         axes.set_title("Discoveries by K, FDR 5 % (lines) and 10 % (dashed)")
-        axes.set_ylabel("SNPs found")
+        noun = "SNP" if isinstance(run, pa.Table) else open_run(run).record.tested.noun
+        axes.set_ylabel(f"{noun}s found")
         _by_k(run, ["N_FDR05", "N_FDR10"], variables, axes)
         axes.set_ylim(bottom=0)
     return axes

@@ -82,10 +82,12 @@ def manhattan(run: AnyRun | TableSummary, variable: str | None = None, ax: Axes 
     table = _summarise(run, variable)
     with canvas(ax, 10.0, 3.4) as axes:
         n_found = table.discoveries[0].count
-        axes.set_title(_heading(table, f"{with_spaces(n_found)} of {counted(table.n_tested, 'SNP')} with q < 0.05", 40))
+        axes.set_title(
+            _heading(table, f"{with_spaces(n_found)} of {counted(table.n_tested, table.noun)} with q < 0.05", 40)
+        )
         axes.set_ylabel(f"{_LOG_P}, calibrated" if table.is_calibrated else _LOG_P)
         if not table.n_tested:
-            say(axes, "no SNP has a p")
+            say(axes, f"no {table.noun} has a p")
             return axes
         points, layout = table.manhattan, table.layout
         columns, rows = np.nonzero(points.grid)
@@ -107,7 +109,7 @@ def manhattan(run: AnyRun | TableSummary, variable: str | None = None, ax: Axes 
         margin = 0.01 * layout.total
         axes.set_xlim(-margin, layout.total + margin)
         _fdr_lines(axes, table, 1.06 * highest)
-        _contig_axis(axes, layout)
+        _contig_axis(axes, layout, table.noun)
     return axes
 
 
@@ -130,7 +132,7 @@ def _fdr_lines(axes: Any, table: TableSummary, top: float) -> None:
         axes.text(1.005, of.line, name, transform=axes.get_yaxis_transform(), **style)
 
 
-def _contig_axis(axes: Any, layout: Layout) -> None:
+def _contig_axis(axes: Any, layout: Layout, noun: str) -> None:
     """Write the names of contigs below their middles; if there is no room for all, the widest contigs are named.
 
     A single contig has an axis of its positions instead, or of the numbers of its SNPs if these have no positions.
@@ -149,7 +151,7 @@ def _contig_axis(axes: Any, layout: Layout) -> None:
         n_snps = int(layout.counts[0])
         ticks = [tick for tick in MaxNLocator(8, integer=True).tick_values(1, n_snps) if 1 <= tick <= n_snps]
         axes.set_xticks([(tick - 0.5) / n_snps * layout.total for tick in ticks], [f"{t:.0f}" for t in ticks])
-        axes.set_xlabel("number of the SNP, in the order of the genotypes")
+        axes.set_xlabel(f"number of the {noun}, in the order of the genotypes")
         return
     centres = layout.starts + layout.widths / 2
     names = [plain(name, 16) for name in layout.names]
@@ -186,7 +188,7 @@ def qq(run: AnyRun | TableSummary, variable: str | None = None, ax: Axes | None 
         axes.set_ylabel(f"{_LOG_P} observed")
         points, raw = table.qq, table.qq_raw
         if not points.n:
-            say(axes, "no SNP has a p")
+            say(axes, f"no {table.noun} has a p")
             return axes
         axes.fill_between(points.expected, points.low, points.high, color="#DDE3E9", linewidth=0, label="95 % band")
         top = float(points.expected[0])
@@ -214,9 +216,9 @@ def p_histogram(run: AnyRun | TableSummary, variable: str | None = None, ax: Axe
     with canvas(ax, 4.6, 4.2) as axes:
         axes.set_title(_heading(table, "p"))
         axes.set_xlabel("p")
-        axes.set_ylabel("SNPs")
+        axes.set_ylabel(f"{table.noun}s")
         if not table.n_tested:
-            say(axes, "no SNP has a p")
+            say(axes, f"no {table.noun} has a p")
             return axes
         p_bars(axes, table.p_counts, table.p_counts_raw if table.is_calibrated else None)
         axes.legend(loc="upper right", fontsize=8)
@@ -309,14 +311,14 @@ def frequencies(run: AnyRun | SnpSummary, ax: Axes | None = None) -> Axes:
     """Draw the histogram of the frequency of A1 over all SNPs."""
     snps = run if isinstance(run, SnpSummary) else summarise_snps(run)
     with canvas(ax, 4.6, 3.2) as axes:
-        axes.set_title(f"Allele frequency of {counted(int(snps.frequency_counts.sum()), 'SNP')}")
+        axes.set_title(f"Allele frequency of {counted(int(snps.frequency_counts.sum()), snps.noun)}")
         if not snps.frequency_counts.any():
             say(axes, "no frequencies: the ploidy is not known, or these are no alleles")
             return axes
         axes.stairs(snps.frequency_counts, snps.frequency_edges, fill=True, color="#9DBBD8")
         axes.set_xlim(0, 1)
         axes.set_xlabel("frequency of A1")
-        axes.set_ylabel("SNPs")
+        axes.set_ylabel(f"{snps.noun}s")
     return axes
 
 
@@ -328,5 +330,5 @@ def missingness(run: AnyRun | SnpSummary, ax: Axes | None = None) -> Axes:
         axes.stairs(snps.missing_counts, 100 * snps.missing_edges, fill=True, color="#9DBBD8")
         axes.set_xlim(100 * float(snps.missing_edges[0]), 100 * float(snps.missing_edges[-1]))
         axes.set_xlabel("samples without a call (%)")
-        axes.set_ylabel("SNPs")
+        axes.set_ylabel(f"{snps.noun}s")
     return axes

@@ -96,16 +96,16 @@ def _n_axes(run: StoredRun) -> int | None:
     return None if scree is None or scree.is_hidden else scree.n_axes
 
 
-def scree_sentence(scree: ScreeFacts) -> str:
+def scree_sentence(scree: ScreeFacts, noun: str = "SNP") -> str:
     """Return a sentence on how many axes stand out, in which SNPs, and on the eigenvalues that chance makes."""
     if scree.is_hidden:
         return "Too few factors were estimated to count the axes that stand out from chance: sweep further."
     text = f"{counted_as(scree.n_axes, 'axis stands', 'axes stand')} out from chance"
     if (thinning := scree.thinning) is not None:
         others = f"{scree.n_axes_unthinned} in all {with_spaces(thinning.n_snps)}, where linked SNPs make axes too"
-        text += f" in {counted(scree.n_snps, 'SNP')} thinned by linkage ({others})"
+        text += f" in {counted(scree.n_snps, noun)} thinned by linkage ({others})"
     if math.isfinite(scree.effective_snps):
-        text += f"; the genotypes count as {counted(round(scree.effective_snps), 'independent SNP')}"
+        text += f"; the genotypes count as {counted(round(scree.effective_snps), f'independent {noun}')}"
         if math.isfinite(edge := scree.bulk_edge):
             shown = with_spaces(round(edge)) if edge >= 1000 else number(edge, ".4g")
             text += f", so that chance makes eigenvalues up to {shown}"

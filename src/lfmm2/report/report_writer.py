@@ -211,7 +211,9 @@ def _plan_pictures(run: StoredRun) -> Iterator[_PlannedPicture]:
     if run.n_factors:
         yield plan("factor-correlations")
         yield from (plan("factors", name) for name in shown)
-    yield from (plan("frequencies"), plan("missingness"))
+    if run.record.tested.noun == "SNP":  # features have no alleles
+        yield plan("frequencies")
+    yield plan("missingness")
 
 
 def _draw_contents(run: StoredRun, plans: list[_PlannedPicture], dpi: float) -> Contents:
@@ -277,7 +279,7 @@ def _draw(run: StoredRun, plan: _PlannedPicture, table: TableSummary | None, snp
         "frequencies": (lambda: plots.frequencies(snps), "Histogram of the frequencies of A1", ""),
         "missingness": (
             lambda: plots.missingness(snps),
-            f"Histogram of the share of missing calls per SNP, mean {100 * snps.missing_mean:.2g} %",
+            f"Histogram of the share of missing calls per {snps.noun}, mean {100 * snps.missing_mean:.2g} %",
             "",
         ),
     }
@@ -288,29 +290,36 @@ def _draw(run: StoredRun, plan: _PlannedPicture, table: TableSummary | None, snp
 def _draw_table(kind: str, table: TableSummary) -> tuple[Axes, str, str]:
     """Draw a picture of one table, as `_draw` does."""
     name, found = table.name, table.discoveries
-    counts = f"{with_spaces(found[0].count)} of {counted(table.n_tested, 'SNP')} with q < 0.05"
+    counts = f"{with_spaces(found[0].count)} of {counted(table.n_tested, table.noun)} with q < 0.05"
     sets = "raw and calibrated p" if table.is_calibrated else "p"
     if kind == "manhattan":
         top = table.loci[0] if table.loci else None
         strongest = f", the strongest is {top.snp}" if top else ""
         strongest += f" on contig {top.contig}" if top and table.layout.has_positions.any() else ""
         have = "has" if found[1].count == 1 else "have"
-        order = "Contigs in the order of the file" if table.layout.has_positions.any() else "SNPs in their order"
-        caption = f"{order}. Orange: q < 0.05 ({counted(found[0].count, 'SNP')}"
+        order = (
+            "Contigs in the order of the file" if table.layout.has_positions.any() else f"{table.noun}s in their order"
+        )
+        caption = f"{order}. Orange: q < 0.05 ({counted(found[0].count, table.noun)}"
         caption += f"; {with_spaces(found[1].count)} {have} q < 0.1). "
         points = table.manhattan
         if points.full_from:
             caption += (
-                f"From {points.full_from:.3g} on every SNP is drawn ({with_spaces(len(points.y))}), "
+                f"From {points.full_from:.3g} on every {table.noun} is drawn ({with_spaces(len(points.y))}), "
                 f"the {with_spaces(int(points.grid.sum()))} below as the cells of a grid."
             )
         return plots.manhattan(table), f"Manhattan plot of {name}: {counts}{strongest}", caption
     if kind == "qq":
-        caption = "Grey: 95 % band of independent p. SNPs in linkage disequilibrium leave it more easily."
+        caption = "Grey: 95 % band of independent p. " + (
+            "SNPs in linkage disequilibrium leave it more easily."
+            if table.noun == "SNP"
+            else "Features that are correlated leave it more easily."
+        )
         if table.surrogates is not None:
             caption += (
-                " Line: surrogate variables, which follow structure as the variables do and no SNP is associated with."
+                " Line: surrogate variables, which follow structure as the variables do and no "
+                f"{table.noun} is associated with."
             )
-        return plots.qq(table), f"QQ plot of {name}, {sets} of {counted(table.n_tested, 'SNP')}", caption
+        return plots.qq(table), f"QQ plot of {name}, {sets} of {counted(table.n_tested, table.noun)}", caption
     caption = "Flat but for a peak at 0 if the null is right; a hump or a slope says it is not."
     return plots.p_histogram(table), f"Histogram of the {sets} of {name}", caption

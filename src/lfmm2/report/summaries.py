@@ -150,6 +150,7 @@ class TableSummary:
     discoveries: tuple[Discoveries, ...]
     loci: tuple[Locus, ...]
     surrogates: SurrogateTail | None = None
+    noun: str = "SNP"
 
     @property
     def strong_from(self) -> float:
@@ -216,6 +217,7 @@ def summarise_table(run: AnyRun, name: str, layout: Layout | None = None) -> Tab
         discoveries=discoveries.finish(),
         loci=tuple(_find_loci(strongest, manhattan, contigs, layout)),
         surrogates=None if run.record.surrogates is None else run.record.surrogates.tails.get(name),
+        noun=run.record.tested.noun,
     )
 
 
@@ -314,6 +316,7 @@ class SnpSummary:
     missing_edges: Floats
     missing_counts: Ints
     missing_mean: float
+    noun: str = "SNP"
 
 
 def summarise_snps(run: AnyRun) -> SnpSummary:
@@ -336,4 +339,4 @@ def summarise_snps(run: AnyRun) -> SnpSummary:
     missing_counts = np.add.reduceat(missing, np.arange(n_bins) * step)
     missing_edges = (np.arange(n_bins + 1) * step - 0.5) / max(n_samples, 1)
     mean = float(missing @ np.arange(n_samples + 1)) / max(int(called.sum()) * n_samples, 1)
-    return SnpSummary(n_samples, edges, frequencies, missing_edges, missing_counts, mean)
+    return SnpSummary(n_samples, edges, frequencies, missing_edges, missing_counts, mean, run.record.tested.noun)

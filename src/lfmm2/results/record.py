@@ -41,6 +41,11 @@ class GenotypesUsed:
     n_snps_used: int
     source: dict[str, Any] = field(metadata=_INLINE)
 
+    @property
+    def noun(self) -> str:
+        """Return what the columns are called: "feature" if the ploidy is stored as not known, else "SNP"."""
+        return "feature" if self.source.get("ploidy", 2) is None else "SNP"
+
 
 @dataclass(frozen=True)
 class FactorFacts:

@@ -23,13 +23,15 @@ def result_lines(record: RunRecord) -> dict[str, str]:
         "singular values": " ".join(f"{value:.6g}" for value in factors.singular_values),
         "gap after K": f"{factors.gap:.2g} of the eigenvalue" if math.isfinite(factors.gap) else "not known",
         "residual df": str(record.df),
-        "SNPs": ", ".join(f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK"),
+        f"{record.tested.noun}s": ", ".join(
+            f"{with_spaces(count)} {name}" for name, count in status if count or name == "OK"
+        ),
     }
     if record.scree is not None:
         lines["structure"] = (
             f"too few factors to say: beyond the {factors.n_estimated} estimated there are strong axes"
             if record.scree.is_hidden
-            else describe_axes(record.scree)
+            else describe_axes(record.scree, record.tested.noun)
         )
     if (sweep := record.sweep) is not None:
         suggested = "none" if sweep.suggested is None else sweep.suggested
@@ -50,11 +52,11 @@ def _structure_lines(record: RunRecord) -> dict[str, str]:
     return lines
 
 
-def describe_axes(scree: ScreeFacts) -> str:
-    """Return the number of axes of structure in words, and the SNPs in which they were counted."""
+def describe_axes(scree: ScreeFacts, noun: str) -> str:
+    """Return the number of axes of structure in words, and the SNPs, called by `noun`, in which they were counted."""
     axes = f"{scree.n_axes} axes by Tracy-Widom" if scree.n_axes != 1 else "1 axis by Tracy-Widom"
     if (thinning := scree.thinning) is None:
-        return f"{axes}, in {with_spaces(scree.n_snps)} SNPs"
+        return f"{axes}, in {with_spaces(scree.n_snps)} {noun}s"
     limit = f"no pair above r² = {thinning.r2:.3g} within {thinning.window}"
     return (
         f"{axes}, in {with_spaces(scree.n_snps)} SNPs thinned by linkage ({limit}); "
@@ -118,7 +120,7 @@ def _comparison_lines(record: RunRecord) -> dict[str, str]:
         lines["environments"] = f"{with_spaces(record.n_environments)} distinct, of {with_spaces(n_samples)} samples"
     if (compared := record.comparison) is None:
         return lines
-    over = f"over {with_spaces(compared.n_snps)} SNPs"
+    over = f"over {with_spaces(compared.n_snps)} {record.tested.noun}s"
     if not compared.decided:
         lines["repeats"] = f"cannot be told from chance {over}"
         return lines
@@ -158,13 +160,14 @@ def _test_lines(record: RunRecord) -> dict[str, str]:
     if (joint := record.joint) is not None:
         by = "F" if joint.scatter is None else "the scatter of all t"
         lines["joint test"] = (
-            f"{with_spaces(joint.n_joint)} SNPs with Q < 0.05 by {by}, {with_spaces(joint.n_smallest)} with "
+            f"{with_spaces(joint.n_joint)} {record.tested.noun}s with Q < 0.05 by {by}, "
+            f"{with_spaces(joint.n_smallest)} with "
             "MIN_Q < 0.05 by the smallest p over the variables"
         )
     if (drawn := record.surrogates) is not None:
         dfs = ", ".join(f"{tail.tail_df:.3g} for {name}" for name, tail in drawn.tails.items())
         kinds = " and ".join(f"{drawn.n_surrogates} of {kind}" for kind in drawn.kinds)
-        lines["surrogates"] = f"{kinds}, {with_spaces(drawn.n_snps)} SNPs ({drawn.reason})"
+        lines["surrogates"] = f"{kinds}, {with_spaces(drawn.n_snps)} {record.tested.noun}s ({drawn.reason})"
         lines["df of the tails"] = f"{dfs}; {record.df} without structure"
     for name, test in tests.items():
         if test.method == "empirical-null":
@@ -179,16 +182,18 @@ def _test_lines(record: RunRecord) -> dict[str, str]:
             f"(ratio {_format_number(imputation.ratio, '.4f')})"
         )
         if imputation.n_left_at_mean:
-            lines["left at the mean"] = f"missing calls of {with_spaces(imputation.n_left_at_mean)} SNPs"
+            lines["left at the mean"] = (
+                f"missing calls of {with_spaces(imputation.n_left_at_mean)} {record.tested.noun}s"
+            )
     return lines
 
 
 def carrier_lines(record: RunRecord) -> dict[str, str]:
     """Return how many SNPs of each test have few effective carriers, and what became of them, where there are any."""
-    carriers = record.carriers
+    carriers, noun = record.carriers, record.tested.noun
     without, by_saddlepoint = "without calibrated p and q", "tested by saddlepoint approximation (--spa)"
     return {
-        f"few carriers of {name}": f"{with_spaces(n_few)} of {with_spaces(carriers.n_tests)} SNPs have fewer than "
+        f"few carriers of {name}": f"{with_spaces(n_few)} of {with_spaces(carriers.n_tests)} {noun}s have fewer than "
         f"{carriers.fewest:g} effective ones, {by_saddlepoint if carriers.spa and name != 'joint' else without}"
         for name, n_few in carriers.n_few.items()
         if n_few
@@ -212,7 +217,7 @@ def as_log(record: RunRecord, plan: str) -> bytes:
         "",
         aligned(result_lines(record)),
         "",
-        aligned({p.label: f"{p.seconds:.2f} s, {with_spaces(p.n_snps)} SNPs" for p in record.passes}),
+        aligned({p.label: f"{p.seconds:.2f} s, {with_spaces(p.n_snps)} {record.tested.noun}s" for p in record.passes}),
     ]
     lines += [f"Warning: {visible(text)}" for text in record.warnings]
     return ("\n".join(lines) + "\n").encode(errors="backslashreplace")

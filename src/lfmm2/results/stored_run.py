@@ -118,7 +118,9 @@ class StoredRun:
 
     def __repr__(self) -> str:
         names = ", ".join(self.variables)
-        return visible(f"<StoredRun {self.prefix}: {counted(self.n_snps, 'SNP')}, K={self.n_factors}, {names}>")
+        return visible(
+            f"<StoredRun {self.prefix}: {counted(self.n_snps, self.record.tested.noun)}, K={self.n_factors}, {names}>"
+        )
 
     def _find_beginning(self, path: Path) -> str:
         """Return the common beginning of the names of all files, also if the record was renamed after the run."""
