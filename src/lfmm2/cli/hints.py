@@ -24,9 +24,11 @@ _SENTENCES: Mapping[str, str] = {
     for options, sentence in (
         ("bfile bed-prefix genotype genotypes input input-file i", "give genotypes with --bed PREFIX"),
         ("bim fam", "the .bim and .fam are found beside the .bed, give only --bed PREFIX"),
-        ("pfile pgen bpfile psam pvar", _MAKE_BED.format("plink2 --pfile PREFIX")),
+        ("pgen psam pvar", "the .pvar and .psam are found beside the .pgen, give only --pfile PREFIX"),
+        ("bpfile", "give --pfile PREFIX, which takes the .bim and .fam where there is no .pvar and .psam"),
         ("gzvcf bcf", "give the VCF or BCF with --vcf FILE"),
-        ("bgen gen data sample", _MAKE_BED.format("plink2 --bgen FILE")),
+        ("bgi", "the index of a BGEN is not needed, leave it out"),
+        ("gen data", _MAKE_BED.format("plink2 --gen FILE")),
         ("file ped map", "convert it with plink --file PREFIX --make-bed, or give --vcf PREFIX.ped"),
         ("tfile tped", _MAKE_BED.format("plink --tfile PREFIX")),
         ("lfmm", "give the .lfmm or .geno with --vcf FILE, or the matrix to lfmm2.run in Python"),

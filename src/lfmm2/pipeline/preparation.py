@@ -16,12 +16,14 @@ from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError,
 from lfmm2.files import InputMemory, Populations
 from lfmm2.formats import ENDINGS, name_kind
 from lfmm2.genotypes import (
+    ENDING_OF_OPTION,
     Engine,
     GenotypeMatrix,
     GenotypesLike,
     GenotypeSource,
     PackedMatrix,
     ThinOptions,
+    ending_of,
     has_positions,
     is_in_memory,
     open_source,
@@ -292,7 +294,7 @@ def read_inputs(
     memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
     check_threads(n_threads)
     tables = check_readable(X, covar, options)
-    _check_one_source(full_bed, options.snps)
+    full_bed = _choose_source(full_bed, options.snps)
     converted = None
     if options.snps.vcf is not None:
         converted = convert_genotypes(options, _choose_progress(options.progress))
@@ -331,12 +333,25 @@ def read_inputs(
     )  # fmt: skip
 
 
-def _check_one_source(full_bed: GenotypesLike | None, options: SnpOptions) -> None:
-    """Raise UsageError if the genotypes to test are given twice, or are to be kept although nothing is converted."""
-    if options.vcf is not None and full_bed is not None:
-        raise UsageError("--bed and --vcf both give the genotypes to test; give one of them")
+def _choose_source(full_bed: GenotypesLike | None, options: SnpOptions) -> GenotypesLike | None:
+    """Return the genotypes to test, which one of several options names; None if that is --vcf.
+
+    Raises
+    ------
+    UsageError
+        If they are given twice, or are to be kept although nothing is converted.
+    """
+    given = {"--bed": full_bed, "--pfile": options.pfile, "--bgen": options.bgen, "--vcf": options.vcf}
+    named = [flag for flag, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} both give the genotypes to test; give one of them")
     if options.keep_bed and options.vcf is None:
         raise UsageError("--keep-bed keeps the fileset that --vcf is converted to; leave it out, or give --vcf FILE")
+    if options.pfile is not None:
+        return f"{os.fspath(options.pfile).removesuffix('.pgen')}.pgen"
+    if options.bgen is not None and ending_of(options.bgen) != ".bgen":
+        raise UsageError(f"--bgen is {options.bgen}, whose name does not end in .bgen; check it, or rename the file")
+    return full_bed if options.bgen is None else options.bgen
 
 
 def _can_be_thinned(source: GenotypeSource, rows: Ints) -> bool:
@@ -347,7 +362,12 @@ def _can_be_thinned(source: GenotypeSource, rows: Ints) -> bool:
 
 
 def _check_array_options(est_bed: GenotypesLike | None, full_bed: GenotypesLike, options: SnpOptions) -> None:
-    """Raise UsageError if options are given that describe an array, but no genotypes are one."""
+    """Raise UsageError if options are given that describe an array, or a kind of file, but no genotypes are one."""
+    endings = {ending_of(genotypes) for genotypes in (est_bed, full_bed) if genotypes is not None}
+    for option, ending in ENDING_OF_OPTION.items():
+        if getattr(options, option) and ending not in endings:
+            flag = f"--{option.replace('_', '-')}"
+            raise UsageError(f"{flag} tells how to read a {ending}, and none is given; leave it out, or give one")
     if any(is_in_memory(genotypes) for genotypes in (est_bed, full_bed) if genotypes is not None):
         return
     if given := [name for name in ("ploidy", "missing_genotype") if getattr(options, name) is not None]:
@@ -377,7 +397,10 @@ def _closed_on_error(opened: list[GenotypeSource]) -> Iterator[None]:
 def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource], options: SnpOptions) -> GenotypeSource:
     """Open genotypes, and add the source to `opened` unless it was open before."""
     try:
-        source = open_source(genotypes, ploidy=options.ploidy, missing_genotype=options.missing_genotype)
+        source = open_source(
+            genotypes, ploidy=options.ploidy, missing_genotype=options.missing_genotype,
+            **{option: getattr(options, option) for option in ENDING_OF_OPTION},
+        )  # fmt: skip
     except (MalformedInputError, ReadError) as error:
         if isinstance(genotypes, str | os.PathLike) and (sentence := _name_foreign(Path(genotypes))):
             raise MalformedInputError(sentence) from error
@@ -394,6 +417,8 @@ def _name_foreign(path: Path) -> str:
     """
     named = path
     if not os.path.exists(path) and not os.path.exists(f"{path}.bed"):  # noqa: PTH110, a name too long is no error here
+        if os.path.exists(f"{path}.pgen"):  # noqa: PTH110
+            return f"{path}: there is no {path}.bed, but {path}.pgen; give it with --pfile {path}"
         named = next((Path(f"{path}{end}") for end in ENDINGS if os.path.exists(f"{path}{end}")), path)  # noqa: PTH110
     if not (kind := name_kind(named)):
         return ""

@@ -94,6 +94,10 @@ class SnpOptions:
     k_thin: Any = DEFAULTS["k_thin"]
     ploidy: int | None = DEFAULTS["ploidy"]
     missing_genotype: MissingCalls | None = DEFAULTS["missing_genotype"]
+    pfile: AnyPath | None = DEFAULTS["pfile"]
+    hard_calls: bool = DEFAULTS["hard_calls"]
+    bgen: AnyPath | None = DEFAULTS["bgen"]
+    sample: AnyPath | None = DEFAULTS["sample"]
     vcf: AnyPath | None = DEFAULTS["vcf"]
     keep_bed: bool = DEFAULTS["keep_bed"]
 
