@@ -221,6 +221,10 @@ class BgenFile(NumberSource):
         fact = f"env_by is {quoted(name)}, but {listed.path} has no such column"
         raise UsageError(f"{fact}; give one that it has ({some_of(listed.names) or 'none beside IDs'})")
 
+    def allele_name(self, is_a1: bool) -> str:
+        """Return the name of A1, or of A2, as the plan of a run shows the counted one."""
+        return f"{'first' if is_a1 else 'second'} of the BGEN"
+
     def matrix(
         self,
         engine: Engine,

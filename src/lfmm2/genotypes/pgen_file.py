@@ -183,6 +183,10 @@ class PgenFile(VariantText, GenotypeSource):
         fact = f"env_by is {quoted(name)}, but {self.psam_path} has no such column"
         raise UsageError(f"{fact}; give one that it has ({some_of(self._psam.names) or 'none beside IID'})")
 
+    def allele_name(self, is_a1: bool) -> str:
+        """Return the name of A1, or of A2, as the plan of a run shows the counted one."""
+        return f"{'ALT' if is_a1 else 'REF'} of the .pvar"
+
     def read_packed(self, first_snp: int, packed_out: Packed) -> None:
         """Fill `packed_out`, shape (n_snps_block, bytes_per_snp), with consecutive SNPs from `first_snp` on."""
         self._records.read_packed(first_snp, packed_out)
@@ -268,6 +272,10 @@ class PgenDosages(NumberSource):
     def sample_column(self, name: str) -> tuple[str, ...]:
         """Return a column of the .psam by its name."""
         return self._fileset.sample_column(name)
+
+    def allele_name(self, is_a1: bool) -> str:
+        """Return the name of A1, or of A2, as the plan of a run shows the counted one."""
+        return self._fileset.allele_name(is_a1)
 
     def matrix(
         self,
