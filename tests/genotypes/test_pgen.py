@@ -251,7 +251,7 @@ def psam_of(header: str, row: str) -> str:
     ("text", "fid", "column"),
     [
         (psam_of("##made by hand\n#FID\tIID\tSEX\tpop\n", "f{k}\t{iid}\t1\tp{k}"), "f0", "pop"),
-        (psam_of("#IID SID SEX pop\n", "{iid} 1 NA p{k}"), "0", "POP"),
+        (psam_of("\ufeff#IID SID SEX pop\r\n", "{iid} 1 NA p{k}\r"), "0", "POP"),
         (psam_of("", "f{k} {iid} 0 0 1 p{k}"), "f0", "PHENO1"),
     ],
 )

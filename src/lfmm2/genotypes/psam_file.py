@@ -13,6 +13,8 @@ from lfmm2.files import open_text, repeated, stream_tables
 from lfmm2.genotypes.fam_file import checked_samples, fam_column, read_fam, read_fam_column
 
 _RULE = "a .psam has a column IID"
+# Mark of UTF-8 that some programs write at the beginning.
+_MARK = b"\xef\xbb\xbf"
 # Bytes of a line of the header that are read: a longer one is no header of samples.
 _LINE_BYTES = 1 << 20
 
@@ -75,7 +77,7 @@ def _read_header(path: AnyPath) -> list[str] | None:
     last = b""
     with open_text(path) as file:
         try:
-            while (line := file.readline(_LINE_BYTES)).startswith(b"#"):
+            while (line := file.readline(_LINE_BYTES).removeprefix(_MARK)).startswith(b"#"):
                 last = line
         except OSError as error:
             raise ReadError(f"{path}: {error.strerror}; check the disk") from error

@@ -53,7 +53,7 @@ class SampleFile:
                 lines = [file.readline(_LINE_BYTES) for _ in range(_N_HEADER_LINES)]
             except OSError as error:
                 raise ReadError(f"{self.path}: {error.strerror}; check the disk") from error
-        names, types = (line.decode("utf-8", "backslashreplace").split() for line in lines)
+        names, types = (line.decode("utf-8-sig", "backslashreplace").split() for line in lines)
         if len(names) != len(types) or types[:1] != ["0"] or not _TYPES.issuperset(types):
             shown = " and ".join(quoted(" ".join(cells)) for cells in (names, types))
             fact = f"{self.path}: begins with the lines {shown}"
