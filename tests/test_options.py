@@ -36,6 +36,10 @@ DATA = ("est_bed", "full_bed", "X", "K", "covar")
 # A value of each option that is not its default: as the command line has it, and as it arrives.
 SET: dict[str, tuple[str, Any]] = {
     "full_bed": ("other.bed", Path("other.bed")),
+    "pfile": ("plants", Path("plants")),
+    "hard_calls": ("", True),
+    "bgen": ("plants.bgen", Path("plants.bgen")),
+    "sample": ("plants.sample", Path("plants.sample")),
     "vcf": ("plants.vcf.gz", Path("plants.vcf.gz")),
     "zarr": ("plants.vcz", Path("plants.vcz")),
     "vcf_dosage": ("DS", "DS"),
@@ -246,7 +250,7 @@ def test_identity_leaves_out_what_changes_no_result() -> None:
         "memory", "n_threads", "out", "overwrite", "resume", "keep", "remove", "missing", "missing_code", "intersect",
         "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
         "covar_variables", "env_by", "vcf", "zarr", "vcf_dosage", "keep_bed", "matrix", "samples_are", "features",
-        "sample_ids", "layer",
+        "sample_ids", "layer", "pfile", "bgen", "sample",
     }  # fmt: skip
 
 

@@ -158,8 +158,8 @@ def test_other_folders_are_used_through_their_public_names(path: Path) -> None:
 
 def kinds_of_genotypes() -> set[str]:
     """Classes of the folder genotypes that are one kind of source or matrix, and what opens one kind."""
-    kinds = {"open_bed"}
-    for module in ("array_matrix", "array_source", "bed_matrix", "packed_bed", "plink"):
+    kinds = {"open_bed", "open_bgen", "open_pgen"}
+    for module in ("array_matrix", "array_source", "bed_matrix", "bgen_file", "packed_bed", "pgen_file", "plink"):
         tree = ast.parse((SOURCE / "genotypes" / f"{module}.py").read_text(encoding="utf-8"))
         # those with "Protocol" among their bases are what others implement
         kinds |= {

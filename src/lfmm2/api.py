@@ -70,6 +70,8 @@ def run(
     decimal: DecimalMark = ".",
     ploidy: int | None = None,
     missing_genotype: MissingCalls | None = None,
+    hard_calls: bool = False,
+    sample: AnyPath | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     covar_variables: str | Sequence[str] | None = None,
@@ -95,9 +97,10 @@ def run(
         Genotypes from which the factors are estimated, such as an LD-pruned fileset; those of `full_bed` if None.
         Samples are matched by ID and may stand in any order.
     full_bed : path, BedFile, other source, or ndarray or DataFrame (n_samples, n_snps)
-        Genotypes to test: a PLINK .bed with its .bim and .fam, or numbers in memory with NaN (or the mask of a masked
-        array) where missing. The index of a DataFrame has sample IDs, by which X and `est_bed` are matched to it, and
-        its columns SNP IDs; a RangeIndex is none. See `ploidy`.
+        Genotypes to test: a PLINK .bed with its .bim and .fam, a .pgen with its .pvar and .psam (see `hard_calls`), a
+        BGEN (see `sample`), or numbers in memory with NaN (or the mask of a masked array) where missing. The index of a
+        DataFrame has sample IDs, by which X and `est_bed` are matched to it, and its columns SNP IDs; a RangeIndex is
+        none. See `ploidy`.
     X : path, DataFrame, pyarrow.Table, a list of these, or ndarray (n_samples,) or (n_samples, d)
         Variables: a CSV, TSV, Parquet or Feather file with sample IDs (text may be compressed with gzip, bzip2 or
         zstd), a table with sample IDs in a column or as its index, or an array in the order of the .fam. The IDs are in
@@ -156,7 +159,8 @@ def run(
         Value of the missing calls of a tested SNP: its mean, or its fit to the factors by the samples that are called.
         Factors are always estimated with means.
     count_allele : {"a2", "a1"}
-        Allele of the .bim that dosages, effects and frequencies count.
+        Allele of the .bim that dosages, effects and frequencies count. Of a .pgen A2 is REF and A1 is ALT, of a BGEN A2
+        is the second allele.
     seed : int
         Seed of the random subset, of the starting block of krylov and power, and of the calls that `impute` holds out.
     n_threads : int, optional
@@ -195,6 +199,10 @@ def run(
     missing_genotype : float or a list of these, optional
         Values of such an array that mean missing, such as 9 (LEA) or -1 (scikit-allel). An empty list says that there
         is none. By default an array with a value that looks like a code of missing calls is refused.
+    hard_calls : bool
+        Read the hard calls of a .pgen that has dosages too. By default its dosages are read, as plink2 --glm does.
+    sample : path, optional
+        The .sample with the IDs of the samples of a BGEN; by default those in the BGEN itself.
     missing : {"error", "drop", "mean"}
         Treatment of samples that have a row of X or `covar` but lack a value: stop, leave them out, or take the mean
         of the variable over the samples in use that have it.
@@ -291,6 +299,8 @@ def estimate_factors(
     decimal: DecimalMark = ".",
     ploidy: int | None = None,
     missing_genotype: MissingCalls | None = None,
+    hard_calls: bool = False,
+    sample: AnyPath | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     covar_variables: str | Sequence[str] | None = None,
@@ -350,6 +360,8 @@ def test_associations(
     decimal: DecimalMark = ".",
     ploidy: int | None = None,
     missing_genotype: MissingCalls | None = None,
+    hard_calls: bool = False,
+    sample: AnyPath | None = None,
     missing: Missing = "error",
     variables: str | Sequence[str] | None = None,
     covar_variables: str | Sequence[str] | None = None,

@@ -25,11 +25,16 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("--bfile plants", "--bfile is no option of lfmm2 run; give genotypes with --bed PREFIX"),
         ("-bfile plants", "-bfile is no option of lfmm2 run; give genotypes with --bed PREFIX"),
         ("--fam plants.fam", "--fam is no option .*; the .bim and .fam are found beside the .bed"),
-        ("--pfile plants", "--pfile is no option .*; convert .* with plink2 --pfile PREFIX --make-bed --out NAME, and"),
+        ("--bpfile plants", "--bpfile is no option .*; give --pfile PREFIX, which takes the .bim and .fam"),
+        (
+            "--pvar plants.pvar",
+            "--pvar is no option .*; the .pvar and .psam are found beside the .pgen, give only --pfile",
+        ),
         ("--gzvcf=plants.vcf.gz", "--gzvcf is no option .*; give the VCF or BCF with --vcf FILE"),
         ("--bcf=plants.bcf", "--bcf is no option .*; give the VCF or BCF with --vcf FILE"),
         ("--lfmm plants.lfmm", "--lfmm is no option .*; give the .lfmm or .geno with --vcf FILE, or the matrix to"),
-        ("--bgen a.bgen", "--bgen is no option .*; convert .* with plink2 --bgen"),
+        ("--bgi a.bgi", "--bgi is no option .*; the index of a BGEN is not needed"),
+        ("--gen a.gen", "--gen is no option .*; convert .* with plink2 --gen FILE --make-bed --out NAME, and"),
         ("--ped a.ped", "--ped is no option .*; convert .* with plink --file"),
         ("--pheno p.txt", "--pheno is no option .*; variables and traits are columns of a table, .* --env FILE"),
         ("--phenoFile p.txt", "--phenoFile is no option .* --env FILE"),
@@ -82,7 +87,7 @@ def test_options_of_another_command_are_answered(capsys: pytest.CaptureFixture[s
 def test_sentences_name_only_options_that_there_are() -> None:
     known = {flag for command in cli.commands.values() for parameter in command.params for flag in parameter.opts}
     of_run = {flag for parameter in cli.commands["run"].params for flag in parameter.opts}
-    others = {"--bcf", "--bgen", "--pfile", "--file", "--tfile", "--make-bed", "--chr", "--snps", "--hwe", "--help"}
+    others = {"--bcf", "--gen", "--file", "--tfile", "--make-bed", "--chr", "--snps", "--hwe", "--help"}
     for name, sentence in _SENTENCES.items():
         assert set(re.findall(r"--[a-z][a-z-]*", sentence)) <= known | others, name
         assert f"--{name}" not in of_run, name

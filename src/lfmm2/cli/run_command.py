@@ -31,7 +31,7 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     """
     with resting_collector():
         from lfmm2._words import aligned
-        from lfmm2.pipeline import RunOptions, execute_run, prepare_run
+        from lfmm2.pipeline import RunOptions, execute_run, prepare_run, ways_given
         from lfmm2.results import open_record, result_lines
         from lfmm2.statistics import sweep_lines
 
@@ -40,9 +40,8 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     arguments["missing_genotype"] = _read_codes(arguments["missing_genotype"])
     options = RunOptions.from_arguments(arguments, shlex.join(["lfmm2", *sys.argv[1:]]))
     est_bed, full_bed, X, K, covar = (arguments[name] for name in ("est_bed", "full_bed", "X", "K", "covar"))
-    ways = (options.snps.vcf, options.snps.zarr, options.snps.matrix)
-    if full_bed is None and all(way is None for way in ways):
-        raise UsageError("there are no genotypes to test; give --bed PREFIX or --vcf FILE, or --matrix FILE")
+    if not ways_given(full_bed, options.snps):
+        raise UsageError("there are no genotypes to test; give --bed PREFIX or --vcf FILE (all ways: --help)")
     with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
         if report:
             from lfmm2.report import check_report

@@ -23,6 +23,8 @@ from lfmm2.files.position_cells import LAST_POSITION, OddPositions, parse_positi
 
 #: Function from the number of columns to the names of all of them; None where no such table has so many.
 Layout = Callable[[int], Sequence[str] | None]
+#: Function from the cells of a header line, which begins with #, to the names of all columns; it raises for wrong ones.
+Header = Callable[[list[str]], Sequence[str]]
 #: Bytes of text that are parsed at once. More takes more memory; much less would spend the time on calls of the parser.
 CHUNK = 1 << 22
 #: Bytes held at the peak per byte of a piece of text: the text as read, its cleaned copies, and its columns. With a
@@ -39,7 +41,7 @@ _OTHER_FORMATS = {
 }
 # The third byte of a .pgen is one of the storage modes of its specification.
 _OTHER_FORMATS |= {
-    b"\x6c\x1b" + bytes([mode]): "a .pgen; convert it with plink2 --pfile … --make-bed"
+    b"\x6c\x1b" + bytes([mode]): "a .pgen; convert it with plink2 --pfile … --make-bed, or give it with --pfile PREFIX"
     for mode in (0x02, 0x03, 0x04, 0x10, 0x11, 0x20, 0x21, 0x30, 0x31)
 }
 # First bytes of files that are no text, as people give them in place of a table.
@@ -93,9 +95,12 @@ def single_tabs(text: bytes) -> bytes:
     return text.replace(b"\n\t", b"\n").replace(b"\t\n", b"\n").strip(b"\t")
 
 
-def clean_text(text: bytes, path: AnyPath, line: int = 1) -> bytes:
-    """Return text, which begins at `line` of the file, with Unix line ends and without a byte-order mark."""
-    if line == 1:
+def clean_text(text: bytes, path: AnyPath, line: int = 1, is_known: bool = False) -> bytes:
+    """Return text, which begins at `line` of the file, with Unix line ends and without a byte-order mark.
+
+    The beginning of a file `is_known` if it is one that the format has, so that it is not compared with other formats.
+    """
+    if line == 1 and not is_known:
         refuse_other_format(text, path)
         if kind := next((kind for magic, kind in _NOT_TEXT.items() if text.startswith(magic)), None):
             raise MalformedInputError(f"{path}: is {kind}")
@@ -112,8 +117,11 @@ def clean_text(text: bytes, path: AnyPath, line: int = 1) -> bytes:
     return text
 
 
-def _text_chunks(path: AnyPath, chunk_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the number of the first line and the text of pieces: whole lines, single tabs, no newline at the end."""
+def _text_chunks(path: AnyPath, chunk_bytes: int, has_header: bool) -> Iterator[tuple[int, bytes]]:
+    """Yield the number of the first line and the text of pieces: whole lines, single tabs, no newline at the end.
+
+    With `has_header` the file may begin with any line of a header, also that of a VCF.
+    """
     line = 1
     blank = b""  # newlines after the last line so far: harmless, unless more text follows
     with open_text(path) as file:
@@ -125,7 +133,8 @@ def _text_chunks(path: AnyPath, chunk_bytes: int) -> Iterator[tuple[int, bytes]]
                 raise ReadError(f"{path}, after line {line}: {error.strerror}; check the disk") from error
             if not chunk:
                 return
-            text = blank + single_tabs(clean_text(chunk + rest, path, line + len(blank)))
+            is_known = has_header and chunk.startswith(b"#")
+            text = blank + single_tabs(clean_text(chunk + rest, path, line + len(blank), is_known))
             if len(rest) == LONGEST_LINE:
                 raise MalformedInputError(f"{path}, after line {line}: over 16 MB in a line; give a table")
             lines = text.rstrip(b"\n")
@@ -144,18 +153,44 @@ def stream_bytes(text_bytes: int) -> int:
     return CHUNK_COPIES * min(text_bytes, CHUNK)
 
 
+def _without_header(text: bytes) -> tuple[list[str], int, bytes]:
+    """Take the lines that begin with # off the beginning of a text.
+
+    Return the cells of the last of them, how many there are, and the rest of the text.
+    """
+    at, number, last = 0, 0, b""
+    while text.startswith(b"#", at):
+        end = text.find(b"\n", at)
+        end = len(text) if end < 0 else end
+        last, at, number = text[at:end], end + 1, number + 1
+    return last.decode("utf-8", "backslashreplace").split("\t"), number, text[at:]
+
+
 def stream_tables(
-    path: AnyPath, rule: str, layout: Layout, chunk: int = CHUNK, odd: OddPositions | None = None
+    path: AnyPath,
+    rule: str,
+    layout: Layout,
+    chunk: int = CHUNK,
+    odd: OddPositions | None = None,
+    header: Header | None = None,
 ) -> Iterator[pa.Table]:
     """Yield a text table in pieces of about `chunk` bytes: its columns CHROM, POS, ID, A1, A2, or those called 0 and 1.
 
     `layout` gives the names of the columns, or None for a wrong number of them, and then the message holds `rule`.
     Positions that are not written as whole numbers are counted in `odd`.
+    With `header`, lines at the beginning that start with # are no rows, and it gives the names by the last of them.
     Raises ReadError (unreadable) or MalformedInputError (empty, ragged, a blank line, not UTF-8, a faulty POS).
     """
     names: Sequence[str] | None = None
     odd = OddPositions() if odd is None else odd
-    for line, text in _text_chunks(path, chunk):
+    title: list[str] | None = None
+    for line, text in _text_chunks(path, chunk, header is not None):
+        if names is None and header is not None:
+            cells, n_lines, text = _without_header(text)
+            title, line = (cells if n_lines else title), line + n_lines
+            if not text:
+                continue
+            names = None if title is None else header(title)
         if names is None:
             width = text.split(b"\n", 1)[0].count(b"\t") + 1
             if (names := layout(width)) is None:
@@ -230,7 +265,7 @@ def _position_remedy(text: bytes, names: Sequence[str]) -> str:
     """
     rows = [row.decode("utf-8", "replace").split("\t") for row in text.split(b"\n", 2)[:2]]
     if all(len(row) > 1 and whole_position(row[1]) is not None for row in rows):
-        return f"columns are {' '.join(names)}, convert a .pvar with plink2 --pfile … --make-bed"
+        return f"columns are {' '.join(names)}, convert a .pvar with plink2 --pfile … --make-bed, or give --pfile"
     at = names.index("POS")
     is_name = re.match("[A-Za-z#]", rows[0][at]) is not None and rows[0][at] not in ("NA", "nan")
     return "remove the header line" if is_name else "correct it"

@@ -37,11 +37,12 @@ _NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 # First bytes of files that are recognised, but not read.
 _OTHERS = {
     b"\x6c\x1b\x01": "is a .bed already; give it to lfmm2 run --bed",
-    b"\x6c\x1b": "is a .pgen or a sample-major .bed; convert it with plink2 --pfile or --bfile … --make-bed",
+    b"\x6c\x1b\x00": "is a sample-major .bed; convert it with plink2 --bfile … --make-bed",
+    b"\x6c\x1b": "is a .pgen of PLINK 2; convert it with plink2 --pfile … --make-bed, or give it to lfmm2 run --pfile",
     b"\x28\xb5\x2f\xfd": "is compressed with zstd; decompress it with zstd -d first",
     b"BZh91AY": "is compressed with bzip2; decompress it first",
     b"\xfd7zXZ": "is compressed with xz; decompress it first",
-    b"bgen": "is a BGEN; convert it with plink2 --bgen … --make-bed",
+    b"bgen": "is a BGEN; give it to lfmm2 run --bgen",
     b"#CHROM": "has no line ##fileformat=VCF before #CHROM; give the whole VCF",
 }
 

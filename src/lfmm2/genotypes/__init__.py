@@ -46,7 +46,7 @@ from lfmm2.genotypes.source import (
     refuse,
     variant_tables,
 )
-from lfmm2.genotypes.source_kinds import GenotypesLike, is_in_memory, open_source
+from lfmm2.genotypes.source_kinds import ENDING_OF_OPTION, GenotypesLike, ending_of, is_in_memory, open_source
 from lfmm2.genotypes.thinning import (
     THRESHOLD_MARGIN,
     ThinOptions,
@@ -58,15 +58,15 @@ from lfmm2.genotypes.thinning import (
 )
 
 __all__ = [
-    "ALL_SNPS", "COUNTED_GRAM_SPEED", "COUNTING_BYTES", "DOSAGE_END", "DOSAGE_MAGIC", "FEWEST_DIFFERENCES",
-    "MOST_COMPARED_SAMPLES", "NOTHING_HELD", "NO_KEEPER", "N_COLUMNS", "PIECE_BYTES", "RESTART_SNPS",
-    "THRESHOLD_MARGIN", "VARIANT_SCHEMA", "BedFile", "CrossProducts", "Engine", "FactorFill", "FeaturePlaces",
-    "FillSize", "Float32GramMatrix", "Float32Matrix", "Footprint", "GenotypeMatrix", "GenotypeSource", "GenotypesLike",
-    "HeldOutError", "NumberFile", "NumberRows", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper", "PassRecord",
-    "Precision", "SamplePairs", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy",
-    "compare_samples", "count_compared", "count_missing_calls", "counting_footprint", "digest_of", "doubles",
-    "float32_gram_matrix", "float32_matrix", "gram_speed", "has_positions", "is_in_memory", "kept_ids", "measure_rates",
-    "n_segments", "named_array", "names_of_sums", "open_bed", "open_source", "packed_matrix", "padded_columns",
-    "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block", "plink_writer", "refuse",
-    "standard_moments", "thin_snps", "thinning_footprint", "variant_tables",
+    "ALL_SNPS", "COUNTED_GRAM_SPEED", "COUNTING_BYTES", "DOSAGE_END", "DOSAGE_MAGIC", "ENDING_OF_OPTION",
+    "FEWEST_DIFFERENCES", "MOST_COMPARED_SAMPLES", "NOTHING_HELD", "NO_KEEPER", "N_COLUMNS", "PIECE_BYTES",
+    "RESTART_SNPS", "THRESHOLD_MARGIN", "VARIANT_SCHEMA", "BedFile", "CrossProducts", "Engine", "FactorFill",
+    "FeaturePlaces", "FillSize", "Float32GramMatrix", "Float32Matrix", "Footprint", "GenotypeMatrix", "GenotypeSource",
+    "GenotypesLike", "HeldOutError", "NumberFile", "NumberRows", "NumberSource", "PackedBed", "PackedMatrix",
+    "PassKeeper", "PassRecord", "Precision", "SamplePairs", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions",
+    "can_compare", "check_ploidy", "compare_samples", "count_compared", "count_missing_calls", "counting_footprint",
+    "digest_of", "doubles", "ending_of", "float32_gram_matrix", "float32_matrix", "gram_speed", "has_positions",
+    "is_in_memory", "kept_ids", "measure_rates", "n_segments", "named_array", "names_of_sums", "open_bed",
+    "open_source", "packed_matrix", "padded_columns", "pairs_footprint", "parse_missing_calls", "parse_thinning",
+    "plan_block", "plink_writer", "refuse", "standard_moments", "thin_snps", "thinning_footprint", "variant_tables",
 ]  # fmt: skip

@@ -77,6 +77,31 @@ class NumberSource(GenotypeSource, Protocol):
         return ArrayMatrix(self, engine, samples=samples, snps=snps)
 
 
+class OtherAllele:
+    """The dosages of a source of diploids, counting A1 in place of A2.
+
+    Parameters
+    ----------
+    source : NumberSource
+    """
+
+    def __init__(self, source: NumberSource) -> None:
+        self._source = source
+        self.n_samples, self.n_snps, self.dtype = source.n_samples, source.n_snps, source.dtype
+
+    def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
+        """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples), NaN where missing."""
+        numbers: NDArray[Any] = 2 - self._source.read(samples, snps)
+        return numbers
+
+
+def is_a1(count_allele: str) -> bool:
+    """Return True for "a1" and False for "a2"; raise UsageError for another text."""
+    if count_allele not in ("a1", "a2"):
+        raise UsageError(f"count_allele is {count_allele!r}; it is 'a2' or 'a1'")
+    return count_allele == "a1"
+
+
 class ArraySource(HeldNumbers, NumberSource):
     """Numbers of an array or table: dosages, methylation, expression.
 

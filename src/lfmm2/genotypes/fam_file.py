@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from lfmm2._typing import AnyPath
 from lfmm2._words import shortened, some_of
@@ -32,6 +33,11 @@ def read_fam(path: AnyPath) -> Samples:
     fid, iid = first_two_columns(path, "a .fam has 6 columns, FID and IID first", least=2)
     if fid[0].lstrip("#").upper() in ("FID", "IID"):
         raise MalformedInputError(f"{path}, line 1: is a header line, but a .fam has none; remove it")
+    return checked_samples(path, fid, iid, n_columns)
+
+
+def checked_samples(path: AnyPath, fid: Sequence[str], iid: Sequence[str], n_columns: int = _FAM_COLUMNS) -> Samples:
+    """Return samples of a file, or raise if all IDs are in quotes, or two samples have the same FID and IID."""
     if all(len(name) > 1 and name[0] == name[-1] == '"' for name in iid):
         fact = f"{path}: the IDs are in quotes ({some_of(iid)}), which PLINK takes for part of them"
         raise MalformedInputError(f"{fact}; take them off, in R with write.table(quote = FALSE)")

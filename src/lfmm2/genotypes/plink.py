@@ -33,11 +33,11 @@ _HELD_BIM = 1 << 24
 # Groups of IDs searched for repeats one after the other. A hash table takes about 60 bytes an ID, so with fewer
 # groups it is larger; each group reads all IDs once more.
 _ID_GROUPS = 16
-# Names of the columns of a .bim, by their number; a .bim may lack the genetic position.
-_BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2"), 5: ("CHROM", "ID", "POS", "A1", "A2")}
+#: Names of the columns of a .bim, by their number; a .bim may lack the genetic position.
+BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2"), 5: ("CHROM", "ID", "POS", "A1", "A2")}
 
 
-class _VariantSurvey:
+class VariantSurvey:
     """Number of SNPs in a .bim, and what is legal but probably a mistake: SNPs out of order, repeated IDs.
 
     Attributes
@@ -50,8 +50,8 @@ class _VariantSurvey:
     def __init__(self) -> None:
         self.n_snps = 0
         self.odd = OddPositions()
-        self._left_out: list[Ints] = []
-        self._left_out_ids: list[str] = []
+        self._negative: list[Ints] = []
+        self._negative_ids: list[str] = []
         self._n_parts = 0
         self._chromosomes: set[str] = set()
         self._last: tuple[str, int] = ("", 0)
@@ -84,13 +84,13 @@ class _VariantSurvey:
         """Add the SNPs with a negative position, which PLINK leaves out."""
         rows = np.flatnonzero(table["POS"].to_numpy() < 0)
         if len(rows):
-            self._left_out.append(self.n_snps + rows)
-            self._left_out_ids += table["ID"].take(rows[:6]).to_pylist()
+            self._negative.append(self.n_snps + rows)
+            self._negative_ids += table["ID"].take(rows[:6]).to_pylist()
 
     @property
     def left_out(self) -> Ints | None:
         """Return the ascending positions in the .bim of the SNPs that are left out; None if there are none."""
-        return np.concatenate(self._left_out) if self._left_out else None
+        return np.concatenate(self._negative) if self._negative else None
 
     def _find_disorder(self, chromosomes: pa.Array, positions: NDArray[np.int64]) -> str | None:
         """Describe the first line where a chromosome comes again, or else where positions fall; None if in order.
@@ -124,8 +124,8 @@ class _VariantSurvey:
     def faults(self) -> list[str]:
         """Return a sentence for each fault that was found."""
         found = []
-        if (left_out := self.left_out) is not None:
-            fact = f"{counted(len(left_out), 'SNP')} with a negative position ({some_of(self._left_out_ids)})"
+        if n_negative := sum(map(len, self._negative)):
+            fact = f"{counted(n_negative, 'SNP')} with a negative position ({some_of(self._negative_ids)})"
             found.append(f"{fact}, left out as PLINK does; give positions from 0 on to use them")
         if sentence := self.odd.sentence():
             found.append(sentence)
@@ -146,7 +146,103 @@ def _last_bytes(strings: pa.Array) -> NDArray[np.uint8]:
     return last
 
 
-class BedFile(PackedBed, GenotypeSource):
+class VariantText:
+    """The text that lists the variants of a fileset, a .bim or .pvar: streamed, or held if it is small.
+
+    Attributes
+    ----------
+    bim_path : Path
+    n_snps : int
+        Number of its SNPs, which the fileset has.
+    """
+
+    bim_path: Path
+    n_snps: int
+    bytes_per_snp: int
+    _stamps: list[FileStamp]
+    _held: list[pa.Table] | None
+    _unpacking_bytes: int
+    _text_bytes: int
+    _row_bytes: int
+
+    def _open_bim(self, stamp: FileStamp) -> VariantSurvey:
+        """Read all of the text once, and return what was found; its stamp is the second of the fileset."""
+        self._held = None
+        self._row_bytes = 0
+        with open_text(self.bim_path) as file:
+            self._unpacking_bytes = file.held_bytes
+        self._text_bytes = stamp.n_bytes
+        return self._survey_bim(is_held=stamp.n_bytes <= _HELD_BIM)
+
+    def _make_survey(self) -> VariantSurvey:
+        """Return the survey that the SNPs are added to."""
+        return VariantSurvey()
+
+    def _survey_bim(self, is_held: bool) -> VariantSurvey:
+        """Count the SNPs, and warn of what is doubtful; a .bim that is held is searched for repeats as a whole.
+
+        A compressed .bim may turn out to be too large to be held.
+        """
+        survey = self._make_survey()
+        held: list[pa.Table] | None = [] if is_held else None
+        n_bytes = 0
+        for table in self._stream_bim(odd=survey.odd):
+            n_bytes += table.nbytes
+            if held is None:
+                survey.add([table])
+                continue
+            held.append(table)
+            if self._unpacking_bytes and n_bytes > 2 * _HELD_BIM:
+                survey.add(held)
+                held = None
+        if held is not None:
+            survey.add(held)
+        self._held = held
+        if self._unpacking_bytes:
+            self._text_bytes = n_bytes
+        for fact in survey.faults():
+            warnings.warn(f"{self.bim_path}: {fact}", InputWarning, stacklevel=5)
+        return survey
+
+    def _stream_bim(self, chunk_bytes: int = CHUNK, odd: OddPositions | None = None) -> Iterator[pa.Table]:
+        """Stream the .bim from the disk."""
+        rule = "a .bim has 6 columns, or 5 without the genetic position"
+        for table in stream_tables(self.bim_path, rule, BIM_COLUMNS.get, chunk_bytes, odd):
+            self._row_bytes = max(self._row_bytes, table.nbytes // len(table))
+            yield table
+
+    def iter_variants(self, chunk_bytes: int = CHUNK) -> Iterator[pa.Table]:
+        """Stream the .bim as tables of CHROM, POS, ID, A1 and A2, each parsed from about `chunk_bytes` of text.
+
+        Raises
+        ------
+        ReadError
+            If the .bim has changed since the fileset was opened.
+        """
+        if self._held is not None:
+            yield from self._held
+            return
+        n_snps = 0
+        for table in self._stream_bim(chunk_bytes):
+            n_snps += table.num_rows
+            yield table
+        if n_snps != self.n_snps:
+            raise ReadError(f"{self.bim_path}: {self.n_snps} SNPs when opened, {n_snps} now; start again")
+        self._stamps[1].check()
+
+    def variants(self) -> pa.Table:
+        """Return the whole .bim as one table, which may take much memory; `iter_variants` streams it."""
+        return pa.concat_tables(self.iter_variants())
+
+    @property
+    def memory(self) -> SourceMemory:
+        """Return the bytes of a SNP in the .bed and of the .bim, whose tables take about twice its text."""
+        times = 1 if self._unpacking_bytes else 2  # Of a compressed .bim, the bytes of the tables are known.
+        n_held = 0 if self._held is None else times * self._text_bytes
+        return SourceMemory(self.bytes_per_snp, self._text_bytes, n_held + self._unpacking_bytes, self._row_bytes)
+
+
+class BedFile(VariantText, PackedBed, GenotypeSource):
     """An open PLINK fileset; its .bim and .fam are checked in full, its .bed by size and by a sample of SNPs.
 
     Where there is no .bim, its compressed form is read: .bim.zst, as PLINK 2 writes it, .bim.gz or .bim.bz2; so is that
@@ -193,86 +289,18 @@ class BedFile(PackedBed, GenotypeSource):
             given = Path(f"{path}.bed")
         self._open(given)
         stem = self.path.name.removesuffix(".bed")  # and no more: the .bim of x.chr1.bed is x.chr1.bim
-        self.bim_path, self.fam_path = (_find_text(self.path.with_name(stem + end)) for end in (".bim", ".fam"))
+        self.bim_path, self.fam_path = (find_text(self.path.with_name(stem + end)) for end in (".bim", ".fam"))
         self.name = str(self.bim_path)
         try:
             bim_stamp = FileStamp(self.bim_path)
             self._stamps += [bim_stamp, FileStamp(self.fam_path)]
             self.samples = read_fam(self.fam_path)
-            self._held: list[pa.Table] | None = None
-            self._row_bytes = 0
-            with open_text(self.bim_path) as file:
-                self._unpacking_bytes = file.held_bytes
-            self._text_bytes = bim_stamp.n_bytes
-            survey = self._survey_bim(is_held=bim_stamp.n_bytes <= _HELD_BIM)
+            survey = self._open_bim(bim_stamp)
             self.left_out = survey.left_out
             self._set_shape(len(self.samples), survey.n_snps, self.fam_path.name, self.bim_path.name)
         except BaseException:
             self.close()
             raise
-
-    def _survey_bim(self, is_held: bool) -> _VariantSurvey:
-        """Count the SNPs, and warn of what is doubtful; a .bim that is held is searched for repeats as a whole.
-
-        A compressed .bim may turn out to be too large to be held.
-        """
-        survey = _VariantSurvey()
-        held: list[pa.Table] | None = [] if is_held else None
-        n_bytes = 0
-        for table in self._stream_bim(odd=survey.odd):
-            n_bytes += table.nbytes
-            if held is None:
-                survey.add([table])
-                continue
-            held.append(table)
-            if self._unpacking_bytes and n_bytes > 2 * _HELD_BIM:
-                survey.add(held)
-                held = None
-        if held is not None:
-            survey.add(held)
-        self._held = held
-        if self._unpacking_bytes:
-            self._text_bytes = n_bytes
-        for fact in survey.faults():
-            warnings.warn(f"{self.bim_path}: {fact}", InputWarning, stacklevel=4)
-        return survey
-
-    def _stream_bim(self, chunk_bytes: int = CHUNK, odd: OddPositions | None = None) -> Iterator[pa.Table]:
-        """Stream the .bim from the disk."""
-        rule = "a .bim has 6 columns, or 5 without the genetic position"
-        for table in stream_tables(self.bim_path, rule, _BIM_COLUMNS.get, chunk_bytes, odd):
-            self._row_bytes = max(self._row_bytes, table.nbytes // len(table))
-            yield table
-
-    def iter_variants(self, chunk_bytes: int = CHUNK) -> Iterator[pa.Table]:
-        """Stream the .bim as tables of CHROM, POS, ID, A1 and A2, each parsed from about `chunk_bytes` of text.
-
-        Raises
-        ------
-        ReadError
-            If the .bim has changed since the fileset was opened.
-        """
-        if self._held is not None:
-            yield from self._held
-            return
-        n_snps = 0
-        for table in self._stream_bim(chunk_bytes):
-            n_snps += table.num_rows
-            yield table
-        if n_snps != self.n_snps:
-            raise ReadError(f"{self.bim_path}: {self.n_snps} SNPs when opened, {n_snps} now; start again")
-        self._stamps[1].check()
-
-    def variants(self) -> pa.Table:
-        """Return the whole .bim as one table, which may take much memory; `iter_variants` streams it."""
-        return pa.concat_tables(self.iter_variants())
-
-    @property
-    def memory(self) -> SourceMemory:
-        """Return the bytes of a SNP in the .bed and of the .bim, whose tables take about twice its text."""
-        times = 1 if self._unpacking_bytes else 2  # Of a compressed .bim, the bytes of the tables are known.
-        n_held = 0 if self._held is None else times * self._text_bytes
-        return SourceMemory(self.bytes_per_snp, self._text_bytes, n_held + self._unpacking_bytes, self._row_bytes)
 
     def identity(self) -> dict[str, Any]:
         """Return size and time of change of the files, and the SHA-256 of a sample of the SNPs of the .bed."""
@@ -307,7 +335,7 @@ class BedFile(PackedBed, GenotypeSource):
         return BedMatrix(self, engine, samples=samples, snps=snps, scale=scale, count_allele=count_allele)
 
 
-def _find_text(path: Path) -> Path:
+def find_text(path: Path) -> Path:
     """Return the path of a .bim or .fam, or of its compressed form where that alone is there."""
     if not os.path.lexists(path):
         for end in COMPRESSED_ENDS:

@@ -156,6 +156,10 @@ class GenotypeSource(Protocol):
         """
         return ""
 
+    def allele_name(self, is_a1: bool) -> str:
+        """Return the name of A1, or of A2, as the plan of a run shows the counted one."""
+        return f"{'A1' if is_a1 else 'A2'} of the .bim"
+
     @property
     def ploidy(self) -> int | None:
         """Return the number of alleles that a dosage counts at most: 2 of diploids.

@@ -1,6 +1,7 @@
 """Compiled loops beside those of `lfmm2._core`: Gram matrix, products, numbers, pairs, linkage, VCF, functions."""
 
 from lfmm2.kernels import (
+    _bgen,
     _calls,
     _gram,
     _gram_float32,
@@ -8,6 +9,7 @@ from lfmm2.kernels import (
     _ld,
     _missing,
     _numbers,
+    _pack,
     _pairs,
     _pieces,
     _products,
@@ -15,6 +17,6 @@ from lfmm2.kernels import (
 )
 
 __all__ = [
-    "_calls", "_gram", "_gram_float32", "_impute", "_ld", "_missing", "_numbers", "_pairs", "_pieces", "_products",
-    "_vcf",
+    "_bgen", "_calls", "_gram", "_gram_float32", "_impute", "_ld", "_missing", "_numbers", "_pack", "_pairs", "_pieces",
+    "_products", "_vcf",
 ]  # fmt: skip

@@ -383,7 +383,7 @@ class RunPlan:
     model : str
         Variables and numbers of factors, in words.
     allele : str
-        Column of the .bim whose copies are counted; empty for an array.
+        Name of the allele whose copies are counted; empty for an array.
     noun : str
         What a column of the genotypes is called: "SNP" or "feature".
     solver, reason : str
@@ -502,7 +502,7 @@ class RunPlan:
             **({"sample IDs": "; ".join(match.describe() for match in self.matches)} if self.matches else {}),
             f"{self.noun}s to test": most + _share(self.n_snps, self.n_snps_read),
             f"{self.noun}s for factors": ("at most " if self.thinned else most) + with_spaces(self.n_estimation_snps),
-            **({"counted allele": f"{self.allele} of the .bim"} if self.allele else {}),
+            **({"counted allele": self.allele} if self.allele else {}),
             "model": self.model,
             **({"ridge penalty": self.penalty} if self.penalty else {}),
             "solver": f"{self.solver} ({self.reason})",
@@ -599,7 +599,7 @@ def make_plan(
     model : str
         Variables and numbers of factors, in words; made from `size` if empty.
     allele : str
-        Column of the .bim whose copies are counted; empty for an array.
+        Name of the allele whose copies are counted; empty for an array.
     noun : str
         What a column of the genotypes is called.
     penalty : str

@@ -16,12 +16,14 @@ from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError,
 from lfmm2.files import InputMemory, Populations
 from lfmm2.formats import ENDINGS, MatrixFile, is_store, name_kind
 from lfmm2.genotypes import (
+    ENDING_OF_OPTION,
     Engine,
     GenotypeMatrix,
     GenotypesLike,
     GenotypeSource,
     PackedMatrix,
     ThinOptions,
+    ending_of,
     has_positions,
     is_in_memory,
     open_source,
@@ -41,11 +43,12 @@ from lfmm2.pipeline.inputs import (
     match_samples,
     refuse_transposed,
 )
-from lfmm2.pipeline.matrix_genotypes import check_matrix_options, read_matrix, warn_of_variables
+from lfmm2.pipeline.matrix_genotypes import read_matrix, warn_of_variables
 from lfmm2.pipeline.options import TABLE
 from lfmm2.pipeline.run_options import RunOptions, SnpOptions
 from lfmm2.pipeline.sample_comparison import SampleComparison
 from lfmm2.pipeline.snps import listed_snps, select_snps
+from lfmm2.pipeline.ways_in import choose_source
 from lfmm2.process import (
     Progress,
     check_threads,
@@ -296,7 +299,7 @@ def read_inputs(
     memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
     check_threads(n_threads)
     tables = check_readable(X, covar, options)
-    _check_one_source(full_bed, options.snps)
+    full_bed = choose_source(full_bed, options.snps)
     converted = None
     if options.snps.vcf is not None or options.snps.zarr is not None:
         converted = convert_genotypes(options, _choose_progress(options.progress))
@@ -342,19 +345,6 @@ def read_inputs(
     )  # fmt: skip
 
 
-def _check_one_source(full_bed: GenotypesLike | None, options: SnpOptions) -> None:
-    """Raise UsageError if the genotypes to test are given twice, or are to be kept although nothing is converted."""
-    given = {"--bed": full_bed, "--vcf": options.vcf, "--zarr": options.zarr, "--matrix": options.matrix}
-    names = [name for name, value in given.items() if value is not None]
-    if len(names) > 1:
-        raise UsageError(f"{names[0]} and {names[1]} both give the genotypes to test; give one of them")
-    check_matrix_options(options)
-    if options.keep_bed and not {"--vcf", "--zarr"} & set(names):
-        raise UsageError("--keep-bed keeps the fileset that --vcf is converted to; leave it out, or give --vcf FILE")
-    if options.vcf_dosage is not None and not {"--vcf", "--zarr"} & set(names):
-        raise UsageError("--vcf-dosage names a field of --vcf or --zarr; leave it out, or give --vcf FILE")
-
-
 def _can_be_thinned(source: GenotypeSource, rows: Ints) -> bool:
     """Return True if the source has hard calls of SNPs with positions."""
     if source.refusal("est_thin") or not has_positions(source):
@@ -363,7 +353,12 @@ def _can_be_thinned(source: GenotypeSource, rows: Ints) -> bool:
 
 
 def _check_array_options(est_bed: GenotypesLike | None, full_bed: GenotypesLike, options: SnpOptions) -> None:
-    """Raise UsageError if options are given that describe an array, but no genotypes are one."""
+    """Raise UsageError if options are given that describe an array, or a kind of file, but no genotypes are one."""
+    endings = {ending_of(genotypes) for genotypes in (est_bed, full_bed) if genotypes is not None}
+    for option, ending in ENDING_OF_OPTION.items():
+        if getattr(options, option) and ending not in endings:
+            flag = f"--{option.replace('_', '-')}"
+            raise UsageError(f"{flag} tells how to read a {ending}, and none is given; leave it out, or give one")
     if any(is_in_memory(genotypes) for genotypes in (est_bed, full_bed) if genotypes is not None):
         return
     if options.matrix is not None:
@@ -395,7 +390,10 @@ def _closed_on_error(opened: list[GenotypeSource]) -> Iterator[None]:
 def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource], options: SnpOptions) -> GenotypeSource:
     """Open genotypes, and add the source to `opened` unless it was open before."""
     try:
-        source = open_source(genotypes, ploidy=options.ploidy, missing_genotype=options.missing_genotype)
+        source = open_source(
+            genotypes, ploidy=options.ploidy, missing_genotype=options.missing_genotype,
+            **{option: getattr(options, option) for option in ENDING_OF_OPTION},
+        )  # fmt: skip
     except (MalformedInputError, ReadError) as error:
         if isinstance(genotypes, str | os.PathLike) and (sentence := _name_foreign(Path(genotypes))):
             raise MalformedInputError(sentence) from error
@@ -415,6 +413,8 @@ def _name_foreign(path: Path) -> str:
         fact = f"{path}: is a VCF Zarr; give it with --zarr {path}"
         return f"{fact}, or make a .bed with lfmm2 convert {path} --out NAME"
     if not os.path.exists(path) and not os.path.exists(f"{path}.bed"):  # noqa: PTH110, a name too long is no error here
+        if os.path.exists(f"{path}.pgen"):  # noqa: PTH110
+            return f"{path}: there is no {path}.bed, but {path}.pgen; give it with --pfile {path}"
         named = next((Path(f"{path}{end}") for end in ENDINGS if os.path.exists(f"{path}{end}")), path)  # noqa: PTH110
     if not (kind := name_kind(named)):
         return ""

@@ -170,7 +170,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         model=describe_model(
             len(variables.names), len(variables.nuisance_names), numbers.describe(), variables.names
         ),
-        allele="" if tested_source.refusal("count_allele") else "A1" if inputs.counts_a1 else "A2",
+        allele="" if tested_source.refusal("count_allele") else tested_source.allele_name(inputs.counts_a1),
         noun=tested_source.noun,
         penalty=describe_penalties(inputs, others), matches=variables.matches,
     )  # fmt: skip

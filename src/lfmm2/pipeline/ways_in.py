@@ -1,0 +1,46 @@
+"""The options that name the genotypes to test: --bed and those that take its place. One of them is given."""
+
+from __future__ import annotations
+
+import os
+
+from lfmm2.errors import UsageError
+from lfmm2.genotypes import GenotypesLike, ending_of
+from lfmm2.pipeline.matrix_genotypes import check_matrix_options
+from lfmm2.pipeline.run_options import SnpOptions
+
+# Options whose file is converted before it is read.
+_CONVERTED = {"--vcf", "--zarr"}
+
+
+def ways_given(full_bed: GenotypesLike | None, options: SnpOptions) -> list[str]:
+    """Return the options that name genotypes to test, of those that are given."""
+    ways = {
+        "--bed": full_bed, "--pfile": options.pfile, "--bgen": options.bgen, "--vcf": options.vcf,
+        "--zarr": options.zarr, "--matrix": options.matrix,
+    }  # fmt: skip
+    return [flag for flag, value in ways.items() if value is not None]
+
+
+def choose_source(full_bed: GenotypesLike | None, options: SnpOptions) -> GenotypesLike | None:
+    """Return the genotypes to test where they can be opened as they are; None if they are converted, or a matrix.
+
+    Raises
+    ------
+    UsageError
+        If genotypes are given in two ways, or with an option of another way.
+    """
+    named = ways_given(full_bed, options)
+    if len(named) > 1:
+        raise UsageError(f"{named[0]} and {named[1]} both give the genotypes to test; give one of them")
+    check_matrix_options(options)
+    is_converted = bool(_CONVERTED & set(named))
+    if options.keep_bed and not is_converted:
+        raise UsageError("--keep-bed keeps the fileset that --vcf is converted to; leave it out, or give --vcf FILE")
+    if options.vcf_dosage is not None and not is_converted:
+        raise UsageError("--vcf-dosage names a field of --vcf or --zarr; leave it out, or give --vcf FILE")
+    if options.pfile is not None:
+        return f"{os.fspath(options.pfile).removesuffix('.pgen')}.pgen"
+    if options.bgen is not None and ending_of(options.bgen) != ".bgen":
+        raise UsageError(f"--bgen is {options.bgen}, whose name does not end in .bgen; check it, or rename the file")
+    return full_bed if options.bgen is None else options.bgen
