@@ -97,6 +97,6 @@ class CellRule:
         shown = shortened(cell.decode("utf-8", "backslashreplace"))
         fact = f"{where}: genotype {shown} in column {column + 1} is no 0, 1 or 2, and no {codes} for missing"
         raise MalformedInputError(
-            f"{fact}; a .bed holds calls of diploids: give dosages, frequencies or another ploidy to lfmm2.run in "
-            "Python, as an array"
+            f"{fact}; a .bed holds calls of diploids: give dosages, frequencies or another ploidy to "
+            "lfmm2 run --matrix, or as an array to lfmm2.run in Python"
         )

@@ -119,7 +119,7 @@ class NpyReader(CallReader):
             fact = f"{self.path}: {values[row, column]} at row {at[0]}, column {at[1]} (from 0) is no 0, 1, 2 or NaN"
             raise MalformedInputError(
                 f"{fact}; say with --missing-genotype which number is missing, or give other numbers than calls of "
-                "diploids to lfmm2.run in Python, as an array"
+                "diploids to lfmm2 run --matrix, or as an array to lfmm2.run in Python"
             )
         dosages: Dosages = np.where(missing, -1, values).astype(np.int8)
         return dosages
