@@ -36,6 +36,7 @@ DATA = ("est_bed", "full_bed", "X", "K", "covar")
 # A value of each option that is not its default: as the command line has it, and as it arrives.
 SET: dict[str, tuple[str, Any]] = {
     "full_bed": ("other.bed", Path("other.bed")),
+    "bed_list": ("filesets.txt", Path("filesets.txt")),
     "vcf": ("plants.vcf.gz", Path("plants.vcf.gz")),
     "keep_bed": ("", True),
     "X": ("other.csv", Path("other.csv")),
@@ -66,6 +67,7 @@ SET: dict[str, tuple[str, Any]] = {
     "sweep_lambda": ("1e-5,1x", "1e-5,1x"),
     "standardize": ("", False),
     "est_bed": ("pruned", Path("pruned")),
+    "est_bed_list": ("pruned.txt", Path("pruned.txt")),
     "est_rate": ("0.25", 0.25),
     "est_extract": ("pruned_snps", Path("pruned_snps")),
     "est_thin": ("r2=0.3,window=50", "r2=0.3,window=50"),
@@ -238,7 +240,7 @@ def test_identity_leaves_out_what_changes_no_result() -> None:
     assert {option.name for option in TABLE if not option.changes_results} == {
         "memory", "n_threads", "out", "overwrite", "resume", "keep", "remove", "missing", "missing_code", "intersect",
         "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
-        "covar_variables", "env_by", "vcf", "keep_bed",
+        "covar_variables", "env_by", "vcf", "keep_bed", "bed_list", "est_bed_list",
     }  # fmt: skip
 
 
@@ -347,10 +349,10 @@ def test_options_that_may_be_repeated_arrive_as_lists() -> None:
     repeated = {option.name: option for option in TABLE if option.repeatable}
     assert repeated.keys() == {
         "X", "covar", "variables", "covar_variables", "categorical", "missing_code", "keep", "remove", "extract",
-        "exclude", "est_extract",
+        "exclude", "est_extract", "full_bed", "est_bed",
     }  # fmt: skip
-    base = command_line({key: value for key, value in BASE.items() if key != "X"})
     for name, option in repeated.items():
+        base = command_line({key: value for key, value in BASE.items() if key not in ("X", name)})
         needed = [] if name == "X" else ["--env", "x.csv"]
         values = arrived_by_command([*base, *needed, flag(option), "b", flag(option), "a"])
         names = name in ("variables", "covar_variables", "categorical")

@@ -38,7 +38,7 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     arguments["memory"] = _add_unit(arguments["memory"])
     options = RunOptions.from_arguments(arguments, shlex.join(["lfmm2", *sys.argv[1:]]))
     est_bed, full_bed, X, K, covar = (arguments[name] for name in ("est_bed", "full_bed", "X", "K", "covar"))
-    if full_bed is None and options.snps.vcf is None:
+    if full_bed is None and options.snps.vcf is None and options.snps.bed_list is None:
         raise UsageError("there are no genotypes to test; give --bed PREFIX or --vcf FILE")
     with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
         if report:

@@ -40,7 +40,7 @@ from lfmm2.files.table_files import (
     writing_bytes,
 )
 from lfmm2.files.table_text import has_no_names
-from lfmm2.files.text_tables import CHUNK, refuse_other_format, repeated, stream_bytes, stream_tables
+from lfmm2.files.text_tables import CHUNK, read_lines, refuse_other_format, repeated, stream_bytes, stream_tables
 from lfmm2.files.variable_checks import check_variables, warn_of_classes, warn_of_few_apart, warn_of_no_environment
 from lfmm2.files.variable_tables import TableMatch, Variables, check_output_name, join_variables, read_variables
 from lfmm2.files.whole_files import WholeFile, check_free_space, check_prefix_name, find_link, sync_folder, translated
@@ -53,7 +53,7 @@ __all__ = [
     "check_outputs", "check_prefix_name", "check_private", "check_variables", "checksum", "expand_categories",
     "find_damaged_files", "find_link", "first_two_columns", "has_no_names", "id_files", "input_budget", "is_fill_value",
     "iter_id_lists", "join_variables", "joined_ids", "manifest_of", "matched_table", "matches", "note_input_memory",
-    "open_regular", "open_table", "open_text", "pair_tables", "read_columns", "read_id_list", "read_note",
+    "open_regular", "open_table", "open_text", "pair_tables", "read_columns", "read_id_list", "read_lines", "read_note",
     "read_record", "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated", "seal_json",
     "spelling_hints", "stamp_of", "stream_bytes", "stream_tables", "sync_folder", "text_options", "translated",
     "warn_of_classes", "warn_of_few_apart", "warn_of_no_environment", "warn_of_others", "writing_bytes",

@@ -4,6 +4,7 @@ from lfmm2.genotypes import plink_writer
 from lfmm2.genotypes.array_source import NumberSource, check_ploidy, digest_of, parse_missing_calls
 from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
 from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
+from lfmm2.genotypes.fileset_names import names_filesets, read_fileset_list
 from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint, doubles
 from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, FillSize, HeldOutError
 from lfmm2.genotypes.matrix import (
@@ -58,8 +59,8 @@ __all__ = [
     "GenotypesLike", "HeldOutError", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper", "PassRecord",
     "Precision", "SamplePairs", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy",
     "compare_samples", "count_compared", "count_missing_calls", "counting_footprint", "digest_of", "doubles",
-    "float32_matrix", "gram_speed",
-    "has_positions", "is_in_memory", "kept_ids", "n_segments", "names_of_sums", "open_bed", "open_source",
-    "packed_matrix", "padded_columns", "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block",
-    "plink_writer", "refuse", "standard_moments", "thin_snps", "thinning_footprint", "variant_tables",
+    "float32_matrix", "gram_speed", "has_positions", "is_in_memory", "kept_ids", "n_segments", "names_filesets",
+    "names_of_sums", "open_bed", "open_source", "packed_matrix", "padded_columns", "pairs_footprint",
+    "parse_missing_calls", "parse_thinning", "plan_block", "plink_writer", "read_fileset_list", "refuse",
+    "standard_moments", "thin_snps", "thinning_footprint", "variant_tables",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ from lfmm2.genotypes.matrix import (
     standard_moments,
 )
 from lfmm2.genotypes.missing_calls import MissingCounter
-from lfmm2.genotypes.packed_bed import PackedReader
+from lfmm2.genotypes.packed_bed import PackedReader, stored_snp_bytes
 from lfmm2.genotypes.packed_products import PackedProducts
 from lfmm2.genotypes.segments import (
     ALL_SNPS,
@@ -189,7 +189,7 @@ class BedMatrix:
         block_snps = self.engine.block_snps(footprint)
         try:
             yield from self.engine.blocks(
-                label, self._make_reader(), snps, self.bytes_per_snp, block_snps, self.bed.bytes_per_snp
+                label, self._make_reader(), snps, self.bytes_per_snp, block_snps, stored_snp_bytes(self.bed)
             )
         except (MalformedInputError, ReadError):
             # A file that was changed is the cause of what was found in it, and is what the user must know of.

@@ -24,8 +24,10 @@ from lfmm2.genotypes import (
     ThinOptions,
     has_positions,
     is_in_memory,
+    names_filesets,
     open_source,
     parse_thinning,
+    read_fileset_list,
     refuse,
 )
 from lfmm2.model import LatentFactors, RidgeGeometry, degrees_of_freedom, parse_penalties, ridge_geometry
@@ -262,10 +264,10 @@ def read_inputs(
 
     Parameters
     ----------
-    est_bed : path, GenotypeSource, array-like or None
-        Genotypes to estimate factors from; those of `full_bed` if None.
-    full_bed : path, GenotypeSource, array-like or None
-        Genotypes to test; None if `options` has a file to convert.
+    est_bed : path, GenotypeSource, a list of these, array-like or None
+        Genotypes to estimate factors from; those of `full_bed` if None, unless `options` has a list of filesets.
+    full_bed : path, GenotypeSource, a list of these, array-like or None
+        Genotypes to test; None if `options` has a file to convert, or a list of filesets.
     X : table, array, path, or a list of these
         Variables, as `lfmm2.run` takes them.
     K : int, None or LatentFactors
@@ -292,8 +294,14 @@ def read_inputs(
     memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
     check_threads(n_threads)
     tables = check_readable(X, covar, options)
-    _check_one_source(full_bed, options.snps)
+    _check_one_source(est_bed, full_bed, options.snps)
     converted = None
+    if (listed_in := options.snps.bed_list) is not None:
+        full_bed = read_fileset_list(listed_in)
+        tables.append(Path(listed_in))
+    if (listed_in := options.snps.est_bed_list) is not None:
+        est_bed = read_fileset_list(listed_in)
+        tables.append(Path(listed_in))
     if options.snps.vcf is not None:
         converted = convert_genotypes(options, _choose_progress(options.progress))
         full_bed = converted.conversion.bed
@@ -305,9 +313,9 @@ def read_inputs(
     with input_memory.watched(), _closed_on_error(opened), told_on_error(converted):
         # Samples are checked before lists of SNPs, because a long .bim takes the longest to read.
         _check_array_options(est_bed, given, options.snps)
-        tested = _open_genotypes(given, opened, options.snps)
+        tested = _open_genotypes(given, opened, options)
         _check_saddlepoint(tested, options.test.spa)
-        estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options.snps)
+        estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options)
         refuse_transposed(tested, X)
         if thin is not None and numbers.given is not None:
             raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
@@ -317,6 +325,7 @@ def read_inputs(
         estimation_rows = variables.rows
         if est_bed is not None:
             name = str(os.fspath(est_bed)) if isinstance(est_bed, str | os.PathLike) else "the estimation set"
+            name = estimation.name if names_filesets(est_bed) else name
             estimation_rows = match_samples(variables, estimation, name)
         listed, est_listed = select_snps(tested, options.snps), None
         if options.snps.est_extract is not None:
@@ -331,10 +340,14 @@ def read_inputs(
     )  # fmt: skip
 
 
-def _check_one_source(full_bed: GenotypesLike | None, options: SnpOptions) -> None:
-    """Raise UsageError if the genotypes to test are given twice, or are to be kept although nothing is converted."""
-    if options.vcf is not None and full_bed is not None:
-        raise UsageError("--bed and --vcf both give the genotypes to test; give one of them")
+def _check_one_source(est_bed: GenotypesLike | None, full_bed: GenotypesLike | None, options: SnpOptions) -> None:
+    """Raise UsageError if genotypes are given in two ways, or are to be kept although nothing is converted."""
+    ways = {"--bed": full_bed, "--bed-list": options.bed_list, "--vcf": options.vcf}
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} both give the genotypes to test; give one of them")
+    if est_bed is not None and options.est_bed_list is not None:
+        raise UsageError("--est-bed and --est-bed-list both give genotypes of the factors; give one of them")
     if options.keep_bed and options.vcf is None:
         raise UsageError("--keep-bed keeps the fileset that --vcf is converted to; leave it out, or give --vcf FILE")
 
@@ -374,13 +387,19 @@ def _closed_on_error(opened: list[GenotypeSource]) -> Iterator[None]:
         raise
 
 
-def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource], options: SnpOptions) -> GenotypeSource:
+def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource], options: RunOptions) -> GenotypeSource:
     """Open genotypes, and add the source to `opened` unless it was open before."""
+    snps = options.snps
     try:
-        source = open_source(genotypes, ploidy=options.ploidy, missing_genotype=options.missing_genotype)
+        source = open_source(
+            genotypes, ploidy=snps.ploidy, missing_genotype=snps.missing_genotype, intersect=options.samples.intersect
+        )
     except (MalformedInputError, ReadError) as error:
-        if isinstance(genotypes, str | os.PathLike) and (sentence := _name_foreign(Path(genotypes))):
-            raise MalformedInputError(sentence) from error
+        given = genotypes if isinstance(genotypes, list | tuple) else [genotypes]
+        for path in (Path(item) for item in given if isinstance(item, str | os.PathLike)):
+            # The error of a sound fileset among several is that of another one.
+            if sentence := _name_foreign(path):
+                raise MalformedInputError(sentence) from error
         raise
     if source is not genotypes:
         opened.append(source)

@@ -94,6 +94,8 @@ class SnpOptions:
     k_thin: Any = DEFAULTS["k_thin"]
     ploidy: int | None = DEFAULTS["ploidy"]
     missing_genotype: MissingCalls | None = DEFAULTS["missing_genotype"]
+    bed_list: AnyPath | None = DEFAULTS["bed_list"]
+    est_bed_list: AnyPath | None = DEFAULTS["est_bed_list"]
     vcf: AnyPath | None = DEFAULTS["vcf"]
     keep_bed: bool = DEFAULTS["keep_bed"]
 
