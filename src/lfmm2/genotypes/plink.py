@@ -275,7 +275,7 @@ def find_bed(path: AnyPath) -> Path:
 def _beside(bed: Path, end: str) -> Path:
     """Return the path of the .bim or .fam of a .bed."""
     stem = bed.name.removesuffix(".bed")  # and no more: the .bim of x.chr1.bed is x.chr1.bim
-    return bed.with_name(stem + end)
+    return bed.parent / (stem + end)
 
 
 def _n_bytes(path: Path) -> int:
