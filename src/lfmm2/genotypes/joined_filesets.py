@@ -31,6 +31,8 @@ from lfmm2.genotypes.source import GenotypeSource, SourceMemory
 
 # Bytes of packed SNPs that are brought into another order of samples at a time; they stay in the cache of a processor.
 _SCRATCH_BYTES = 1 << 18
+# SNPs that the kernel brings into another order together; fewer at a time take as long.
+_TILE_SNPS = 64
 # Bytes of memory of an open fileset beside the text of its tables and its samples: paths, stamps, and columns of
 # Arrow, each with buffers of its own. Measured with 10 000 filesets of 20 SNPs.
 _FILESET_BYTES = 1 << 14
@@ -127,7 +129,7 @@ class JoinedReader:
         if rows is None:
             _read_some(reader, snps, packed_out)
             return
-        step = max(_SCRATCH_BYTES // reader.bytes_per_snp, 1)
+        step = _scratch_snps(reader.bytes_per_snp)
         scratch = np.empty((min(step, len(packed_out)), reader.bytes_per_snp), np.uint8)
         for first in range(0, len(packed_out), step):
             wanted = packed_out[first : first + step]
@@ -137,6 +139,11 @@ class JoinedReader:
             else:
                 _read_some(reader, snps[first : first + step], raw)
             _core.select_samples(raw, reader.n_samples, rows, wanted, 1)
+
+
+def _scratch_snps(snp_bytes: int) -> int:
+    """Return the SNPs that are brought into another order of samples at a time: a whole tile of the kernel at least."""
+    return max(_SCRATCH_BYTES // max(snp_bytes, 1), _TILE_SNPS)
 
 
 def _read_some(reader: PackedReader, snps: slice | Ints, packed_out: Packed) -> None:
@@ -224,7 +231,8 @@ class JoinedSource(GenotypeSource):
         rows = {id(part.rows): 2 * part.rows.nbytes for part in self.parts if part.rows is not None}
         held = sum(memory.held_variant_bytes for memory in each) - sum(unpacking) + max(unpacking)
         held += sum(rows.values()) + _FILESET_BYTES * len(each)
-        held += max(_SCRATCH_BYTES, snp_bytes) if rows else 0
+        if rows:
+            held += _scratch_snps(snp_bytes) * snp_bytes + _core.selection_bytes(4 * snp_bytes)
         return SourceMemory(
             snp_bytes, sum(memory.variant_bytes for memory in each), held, max(memory.row_bytes for memory in each)
         )
