@@ -162,7 +162,7 @@ def test_facts_of_the_joined_source(tmp_path):
         assert source.memory.snp_bytes == 3
         assert source.memory.held_variant_bytes > 4 * (1 << 14)
     with open_source(paths[:1]) as source:
-        assert source.summary() == f"1 as one: {paths[0]}"
+        assert source.summary() == f"only one: {paths[0]}"
 
 
 def test_many_names_are_shortened_in_the_plan(tmp_path, monkeypatch):

@@ -14,8 +14,9 @@ from made_filesets import random_dosages, write_parts
 
 import lfmm2
 from lfmm2.cli.program import main
-from lfmm2.errors import InputWarning
+from lfmm2.errors import InputWarning, ReadError
 from lfmm2.genotypes import plink, segments
+from lfmm2.genotypes.joined_filesets import JoinedReader
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
 N, CUTS = 61, {"1": 700, "2": 1, "10": 512, "X": 287}
@@ -143,6 +144,27 @@ def test_complete_and_changed_runs_are_told(tmp_path, monkeypatch, capsys) -> No
     Path("chr2.bed").touch()
     assert run("--bed", "chr@", "--resume", out="r") != 0
     assert "genotypes of fileset 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("n_read", [0, 1])
+def test_interrupted_run_goes_on_with_the_same_bits(monkeypatch, n_read) -> None:
+    out = f"i{n_read}"
+    reads = iter(range(n_read))
+    read = JoinedReader.read_packed
+
+    def fail(self: JoinedReader, first: int, packed: Any) -> None:
+        if next(reads, None) is None:
+            raise ReadError("the disk is gone")
+        read(self, first, packed)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JoinedReader, "read_packed", fail)
+        with pytest.raises(ReadError, match="the disk is gone"):
+            lfmm2.run(None, "chr@", "env.csv", 3, out=out, memory="60MB", n_threads=1)
+    assert Path(f"{out}.state").exists()
+    lfmm2.run(None, "chr@", "env.csv", 3, out=out, memory="60MB", resume=True)
+    lfmm2.run(None, "whole", "env.csv", 3, out=f"w{n_read}")
+    assert digests(out) == digests(f"w{n_read}")
 
 
 def test_intersect_uses_the_samples_of_all_filesets(tmp_path, monkeypatch) -> None:

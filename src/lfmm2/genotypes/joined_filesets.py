@@ -263,7 +263,8 @@ class JoinedSource(GenotypeSource):
         n_moved = sum(part.rows is not None for part in self.parts)
         moved = f"; samples of {with_spaces(n_moved)} matched by ID" if n_moved else ""
         left = f", {with_spaces(self.n_left_out)} that are not in all left out" if self.n_left_out else ""
-        return f"{with_spaces(len(names))} as one: {', '.join(shown)}{moved}{left}"
+        number = f"{with_spaces(len(names))} as one" if len(names) > 1 else "only one"
+        return f"{number}: {', '.join(shown)}{moved}{left}"
 
     def close(self) -> None:
         """Close the sources that were opened for this one."""

@@ -87,7 +87,10 @@ def _survey(source: GenotypeSource, together: OpenedTogether) -> None:
 def _refuse_twice(source: GenotypeSource, seen: dict[Any, str]) -> None:
     """Raise UsageError if a source, or the first of its files, is among those seen before; else add it to them."""
     stamps, name = source.stamps, name_of(source)
-    key = stamps[0].place if stamps else id(source)
+    key: object = id(source)
+    if stamps:
+        # Some file systems have no inodes; there a link goes unnoticed, but its SNPs are warned of as repeated.
+        key = stamps[0].place if stamps[0].place[1] else str(stamps[0].path.resolve())
     if (before := seen.get(key)) is not None:
         fact = f"{name}: is given twice" if before == name else f"{before} and {name}: are one file"
         raise UsageError(f"{fact}; give each fileset once")
