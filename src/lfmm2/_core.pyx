@@ -47,7 +47,7 @@ cdef extern from "_decode.h":
     int lfmm2_use_decoder(int level) noexcept nogil
 
 cdef extern from "_select.h":
-    int lfmm2_select_words(Py_ssize_t n_bytes) noexcept nogil
+    const int LFMM2_SELECT_SNPS
     void lfmm2_select_tile(
         const uint8_t* packed, Py_ssize_t n_bytes, int n_snps, const int64_t* sample_index, Py_ssize_t n_kept,
         uint8_t* packed_out, uint64_t* turned
@@ -361,7 +361,7 @@ def select_samples(
     Memory: `selection_bytes` for each thread.
     """
     cdef Py_ssize_t n_snps = packed.shape[0], n_kept = sample_index.shape[0], n_bytes = packed.shape[1], s, i
-    cdef Py_ssize_t width = 8 * lfmm2_select_words(n_bytes), n_tiles = (n_snps + width - 1) // width
+    cdef Py_ssize_t width = LFMM2_SELECT_SNPS, n_tiles = (n_snps + width - 1) // width
     cdef uint64_t[:, ::1] turned
     check_threads(n_threads)
     check_packed(packed, n_samples)
@@ -373,7 +373,7 @@ def select_samples(
             raise IndexError(f"sample_index[{i}] is {sample_index[i]}, outside [0, {n_samples})")
     if n_snps == 0:
         return
-    turned = np.empty((n_threads, n_bytes * width // 8), np.uint64)
+    turned = np.empty((n_threads, n_bytes), np.uint64)
     for i in prange(n_tiles, nogil=True, num_threads=n_threads, schedule="static"):
         s = i * width
         lfmm2_select_tile(
@@ -384,8 +384,7 @@ def select_samples(
 
 def selection_bytes(Py_ssize_t n_samples):
     """Return the bytes of memory that each thread of `select_samples` takes."""
-    cdef Py_ssize_t n_bytes = (n_samples + 3) // 4
-    return 8 * n_bytes * lfmm2_select_words(n_bytes)
+    return sizeof(uint64_t) * ((n_samples + 3) // 4)
 
 
 def decode_block(

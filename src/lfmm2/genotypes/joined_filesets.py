@@ -32,7 +32,7 @@ from lfmm2.genotypes.source import GenotypeSource, SourceMemory
 # Bytes of packed SNPs that are brought into another order of samples at a time; they stay in the cache of a processor.
 _SCRATCH_BYTES = 1 << 18
 # SNPs that the kernel brings into another order together; fewer at a time take as long.
-_TILE_SNPS = 64
+_TILE_SNPS = 8
 # Bytes of memory of an open fileset beside the text of its tables and its samples: paths, stamps, and columns of
 # Arrow, each with buffers of its own. Measured with 10 000 filesets of 20 SNPs.
 _FILESET_BYTES = 1 << 14
