@@ -162,8 +162,7 @@ class JoinedSource(GenotypeSource):
     sources : sequence of GenotypeSource
         At least one.
     joined : JoinedSamples
-    left_out : sequence of ndarray of int64 or None
-        For each source the positions of its SNPs that no run uses.
+        Their samples, and the rows of each source.
     opened : sequence of GenotypeSource
         Those of the sources that `close` closes.
     """

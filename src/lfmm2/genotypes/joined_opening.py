@@ -80,8 +80,10 @@ def open_joined(filesets: Sequence[ListedFileset], open_file: FileOpener, inters
 def _survey(source: GenotypeSource, together: OpenedTogether) -> None:
     """Add the SNPs of an open source to the survey."""
     together.survey.begin_file(short_name(source.name))
-    tables = [table.combine_chunks() for table in source.iter_variants() if len(table)]
-    together.add_tables(tables, are_held=isinstance(source, BedFile) and source.held_bytes > 0)
+    are_held = isinstance(source, BedFile) and source.held_bytes > 0
+    for table in source.iter_variants():
+        if len(table):
+            together.add_tables([table.combine_chunks()], are_held)
 
 
 def _refuse_twice(source: GenotypeSource, seen: dict[Any, str]) -> None:

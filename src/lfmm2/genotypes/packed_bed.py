@@ -305,16 +305,20 @@ class PackedBed:
         out = packed_out.reshape(-1).data
         offset = len(_MAGIC) + first_snp * self.bytes_per_snp
         with self._descriptor() as descriptor:
-            while len(out):
-                try:
-                    n_read = os.preadv(descriptor, [out], offset)
-                except OSError as error:
-                    raise ReadError(f"{self.path}, byte {offset}: {error.strerror}; check the disk") from error
-                if n_read == 0:
-                    raise ReadError(f"{self.path}, byte {offset}: shrank while being read; copy it again")
-                out = out[n_read:]
-                offset += n_read
+            self._fill(descriptor, out, offset)
         self._check_pad_bits(packed_out[:, -1], int(first_snp))
+
+    def _fill(self, descriptor: int, out: memoryview, offset: int) -> None:
+        """Fill memory with the bytes from an offset on."""
+        while len(out):
+            try:
+                n_read = os.preadv(descriptor, [out], offset)
+            except OSError as error:
+                raise ReadError(f"{self.path}, byte {offset}: {error.strerror}; check the disk") from error
+            if n_read == 0:
+                raise ReadError(f"{self.path}, byte {offset}: shrank while being read; copy it again")
+            out = out[n_read:]
+            offset += n_read
 
     def read_snps(self, snps: NDArray[np.int64], packed_out: NDArray[np.uint8]) -> None:
         """Read the SNPs at strictly ascending positions `snps`, shape (n_snps_block,); see `read_packed`."""

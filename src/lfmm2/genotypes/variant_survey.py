@@ -56,13 +56,8 @@ class VariantSurvey:
         self.n_snps, self.chromosomes, self._left_out = 0, set(), []
         self._where = f"{name}, "
 
-    def add(self, tables: list[pa.Table]) -> None:
-        """Add the next SNPs, in tables whose columns have one chunk each; IDs are compared within one call only."""
-        self.add_order(tables)
-        self.add_ids(tables)
-
     def add_order(self, tables: Iterable[pa.Table]) -> None:
-        """Add the next SNPs without comparing their IDs."""
+        """Add the next SNPs, in tables whose columns have one chunk each, without comparing their IDs."""
         for table in tables:
             self._find_left_out(table)
             chromosomes = table["CHROM"].chunk(0)
@@ -74,7 +69,7 @@ class VariantSurvey:
             self._has_odd, self.odd.first = True, self._where + self.odd.first
 
     def add_ids(self, tables: Iterable[pa.Table]) -> None:
-        """Look for IDs that occur more than once in these tables."""
+        """Look for IDs that occur more than once in these tables, but not in those of another call."""
         self._find_repeats([table["ID"].chunk(0) for table in tables])
         self._n_parts += 1
 
