@@ -22,7 +22,8 @@ Made by `make options` from the tables that the program itself uses; `lfmm2 COMM
 An option that *may be repeated* takes all of its values: `--keep a.txt --keep b.txt` keeps the samples of either list,
 `--extract` and `--exclude` take the SNPs of any of their files together, `--variables temp --variables rain` is
 `--variables temp,rain`, and several tables of `--env` or `--covar` are joined by sample ID: a sample needs a row in
-each, and no two tables may have a column of one name. In Python such a parameter takes a list:
+each, and no two tables may have a column of one name. Filesets of several `--bed` follow each other, in the order
+given. In Python such a parameter takes a list:
 `keep=["a.txt", "b.txt"]`, `X=["climate.csv", "soil.csv"]` or `X=[frame, other_frame]` (a list of numbers is still one
 variable), `extract=[Path("a.txt"), Path("b.txt")]` (text in such a list is an ID). Any other option that is given twice
 is an error, also with the same value; flags may be repeated.

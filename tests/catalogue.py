@@ -30,25 +30,31 @@ def check_refused(
     match: str,
     *,
     options: Sequence[str] = (),
+    filesets: Sequence[str] = ("d",),
+    est_filesets: Sequence[str] = (),
     **parameters: Any,
 ) -> str:
     """A run of d and env.csv fails in this way, soon, and writes nothing; return the message.
 
-    `way` is "command" or "function". `options` are added to the command, `parameters` to the call.
+    `way` is "command" or "function". `options` are added to the command, `parameters` to the call. Other genotypes than
+    d may be given; of a single fileset the function gets the name, of several a list.
     """
     before = sorted(folder.iterdir())
     start = time.process_time()
     if way == "command":
+        given = [part for name in filesets for part in ("--bed", name)]
+        given += [part for name in est_filesets for part in ("--est-bed", name)]
         with pytest.raises(SystemExit) as ended:
-            main(["run", "--bed", "d", "--env", "env.csv", "-K", "3", "--out", "result", *options])
+            main(["run", *given, "--env", "env.csv", "-K", "3", "--out", "result", *options])
         seconds = time.process_time() - start
         err = capsys.readouterr().err
         (message,) = re.findall(r"^Error: (.*)", err, re.MULTILINE | re.DOTALL)
         assert ended.value.code == error.exit_code, err
         assert "Traceback" not in err
     else:
+        est, full = (names[0] if len(names) == 1 else list(names) or None for names in (est_filesets, filesets))
         with pytest.raises(error) as caught:
-            lfmm2.run(None, "d", "env.csv", 3, out="result", **parameters)
+            lfmm2.run(est, full, "env.csv", 3, out="result", **parameters)  # type: ignore[arg-type]
         seconds = time.process_time() - start
         message = str(caught.value)
     assert re.search(match, message), message

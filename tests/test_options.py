@@ -40,6 +40,7 @@ SET: dict[str, tuple[str, Any]] = {
     "hard_calls": ("", True),
     "bgen": ("plants.bgen", Path("plants.bgen")),
     "sample": ("plants.sample", Path("plants.sample")),
+    "bed_list": ("filesets.txt", Path("filesets.txt")),
     "vcf": ("plants.vcf.gz", Path("plants.vcf.gz")),
     "zarr": ("plants.vcz", Path("plants.vcz")),
     "vcf_dosage": ("DS", "DS"),
@@ -77,6 +78,7 @@ SET: dict[str, tuple[str, Any]] = {
     "sweep_lambda": ("1e-5,1x", "1e-5,1x"),
     "standardize": ("", False),
     "est_bed": ("pruned", Path("pruned")),
+    "est_bed_list": ("pruned.txt", Path("pruned.txt")),
     "est_rate": ("0.25", 0.25),
     "est_extract": ("pruned_snps", Path("pruned_snps")),
     "est_thin": ("r2=0.3,window=50", "r2=0.3,window=50"),
@@ -250,7 +252,7 @@ def test_identity_leaves_out_what_changes_no_result() -> None:
         "memory", "n_threads", "out", "overwrite", "resume", "keep", "remove", "missing", "missing_code", "intersect",
         "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
         "covar_variables", "env_by", "vcf", "zarr", "vcf_dosage", "keep_bed", "matrix", "samples_are", "features",
-        "sample_ids", "layer", "pfile", "bgen", "sample",
+        "sample_ids", "layer", "pfile", "bgen", "sample", "bed_list", "est_bed_list",
     }  # fmt: skip
 
 
@@ -359,10 +361,10 @@ def test_options_that_may_be_repeated_arrive_as_lists() -> None:
     repeated = {option.name: option for option in TABLE if option.repeatable}
     assert repeated.keys() == {
         "X", "covar", "variables", "covar_variables", "categorical", "missing_code", "keep", "remove", "extract",
-        "exclude", "est_extract", "missing_genotype",
+        "exclude", "est_extract", "missing_genotype", "full_bed", "est_bed",
     }  # fmt: skip
-    base = command_line({key: value for key, value in BASE.items() if key != "X"})
     for name, option in repeated.items():
+        base = command_line({key: value for key, value in BASE.items() if key not in ("X", name)})
         needed = [] if name == "X" else ["--env", "x.csv"]
         if name == "missing_genotype":
             assert arrived_by_command([*base, *needed, flag(option), "9", flag(option), "-1"])[name] == [9, -1]

@@ -36,6 +36,7 @@ def select_samples(
     packed_out: NDArray[np.uint8],
     n_threads: int = 1,
 ) -> None: ...
+def selection_bytes(n_samples: int) -> int: ...
 def decode_block(
     packed: NDArray[np.uint8],
     n_samples: int,

@@ -22,6 +22,8 @@ ValueError. Counts of the codes stand in the order 00, 01, 10, 11 in every array
 are ignored.
 """
 
+import numpy as np
+
 from cython.parallel cimport prange, threadid
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
@@ -43,6 +45,13 @@ cdef extern from *:
 cdef extern from "_decode.h":
     void lfmm2_decode(const uint8_t* bytes, Py_ssize_t n_bytes, const double* values, double* dosage) noexcept nogil
     int lfmm2_use_decoder(int level) noexcept nogil
+
+cdef extern from "_select.h":
+    const int LFMM2_SELECT_SNPS
+    void lfmm2_select_tile(
+        const uint8_t* packed, Py_ssize_t n_bytes, int n_snps, const int64_t* sample_index, Py_ssize_t n_kept,
+        uint8_t* packed_out, uint64_t* turned
+    ) noexcept nogil
 
 OPENMP = bool(LFMM2_OPENMP)
 BLAS_INT_BYTES = sizeof(blas_int)
@@ -346,8 +355,14 @@ def select_samples(
     ------
     IndexError
         If an index is not in [0, n_samples).
+
+    Notes
+    -----
+    Memory: `selection_bytes` for each thread.
     """
-    cdef Py_ssize_t n_snps = packed.shape[0], n_kept = sample_index.shape[0], s, i
+    cdef Py_ssize_t n_snps = packed.shape[0], n_kept = sample_index.shape[0], n_bytes = packed.shape[1], s, i
+    cdef Py_ssize_t width = LFMM2_SELECT_SNPS, n_tiles = (n_snps + width - 1) // width
+    cdef uint64_t[:, ::1] turned
     check_threads(n_threads)
     check_packed(packed, n_samples)
     check_packed(packed_out, n_kept)
@@ -358,26 +373,18 @@ def select_samples(
             raise IndexError(f"sample_index[{i}] is {sample_index[i]}, outside [0, {n_samples})")
     if n_snps == 0:
         return
-    for s in prange(n_snps, nogil=True, num_threads=n_threads, schedule="static"):
-        select_samples_of_snp(&packed[s, 0], &sample_index[0], n_kept, &packed_out[s, 0])
+    turned = np.empty((n_threads, n_bytes), np.uint64)
+    for i in prange(n_tiles, nogil=True, num_threads=n_threads, schedule="static"):
+        s = i * width
+        lfmm2_select_tile(
+            &packed[s, 0], n_bytes, <int> min(width, n_snps - s), &sample_index[0], n_kept, &packed_out[s, 0],
+            &turned[threadid(), 0],
+        )
 
 
-cdef void select_samples_of_snp(
-    const uint8_t* snp, const int64_t* sample_index, Py_ssize_t n_kept, uint8_t* out
-) noexcept nogil:
-    """Pack the codes of the chosen samples of one SNP."""
-    cdef Py_ssize_t i
-    cdef int64_t j
-    cdef unsigned int byte = 0, code
-    for i in range(n_kept):
-        j = sample_index[i]
-        code = (snp[j >> 2] >> (2 * (j & 3))) & 3
-        byte |= code << (2 * (i & 3))
-        if i & 3 == 3:
-            out[i >> 2] = <uint8_t> byte
-            byte = 0
-    if n_kept & 3:
-        out[n_kept >> 2] = <uint8_t> byte
+def selection_bytes(Py_ssize_t n_samples):
+    """Return the bytes of memory that each thread of `select_samples` takes."""
+    return sizeof(uint64_t) * ((n_samples + 3) // 4)
 
 
 def decode_block(

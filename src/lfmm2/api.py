@@ -93,14 +93,15 @@ def run(
 
     Parameters
     ----------
-    est_bed : path, BedFile, other source, ndarray (n_samples, n_snps) or None
+    est_bed : path, BedFile, other source, a list of these, ndarray (n_samples, n_snps) or None
         Genotypes from which the factors are estimated, such as an LD-pruned fileset; those of `full_bed` if None.
         Samples are matched by ID and may stand in any order.
-    full_bed : path, BedFile, other source, or ndarray or DataFrame (n_samples, n_snps)
+    full_bed : path, BedFile, other source, a list of these, or ndarray or DataFrame (n_samples, n_snps)
         Genotypes to test: a PLINK .bed with its .bim and .fam, a .pgen with its .pvar and .psam (see `hard_calls`), a
-        BGEN (see `sample`), or numbers in memory with NaN (or the mask of a masked array) where missing. The index of a
-        DataFrame has sample IDs, by which X and `est_bed` are matched to it, and its columns SNP IDs; a RangeIndex is
-        none. See `ploidy`.
+        BGEN (see `sample`), or numbers in memory with NaN (or the mask of a masked array) where missing. Several
+        filesets, such as one for each chromosome, are read as one: those of a list, or those that a pattern fits, as
+        "chr@.bed", in which @ stands for a chromosome or another text. The index of a DataFrame has sample IDs, by
+        which X and `est_bed` are matched to it, and its columns SNP IDs; a RangeIndex is none. See `ploidy`.
     X : path, DataFrame, pyarrow.Table, a list of these, or ndarray (n_samples,) or (n_samples, d)
         Variables: a CSV, TSV, Parquet or Feather file with sample IDs (text may be compressed with gzip, bzip2 or
         zstd), a table with sample IDs in a column or as its index, or an array in the order of the .fam. The IDs are in
@@ -220,7 +221,8 @@ def run(
         The columns of X and `covar` that are categories: "sex,batch". Each becomes an indicator (0 or 1) for each level
         but the first in sorted order, named as "sex=M".
     intersect : bool
-        Use the samples that have all variables, instead of raising an error when some have not.
+        Use the samples that have all variables, and are in all of several filesets that are read as one, instead of
+        raising an error when some have not.
     mind : float, optional
         Leave out samples whose share of missing calls, over the SNPs to test, is above this; PLINK takes 0.1. A sample
         that lacks more than half of its calls is warned of in any case.

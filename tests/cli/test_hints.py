@@ -62,6 +62,11 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("-K 1-5", "-K is 1-5, .* use --sweep 1:5 to compare"),
         ("-K 2,4,8", "-K is 2,4,8, .* use --sweep 2,4,8 to compare"),
         ("--bed d --env e -K 3 --out r d.bed", r"unexpected extra argument \(d.bed\); give genotypes with --bed"),
+        ("--bed c1.bed c2.bed c3.bed --env e --out r", r"arguments \(c2.bed c3.bed\); .* in quotes, --bed 'chr@\.bed'"),
+        (
+            "--merge-list files",
+            "--merge-list is no option of lfmm2 run; list the filesets in a file, and give it with --bed-",
+        ),
         # without a sentence of its own, an option is compared with those that there are
         ("--overwrit", "'--overwrit'.*--overwrite"),
         ("-K many", "'many' is not a valid integer"),

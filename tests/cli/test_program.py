@@ -339,13 +339,8 @@ def test_every_option_has_help():
 
 def test_options_of_run_are_those_of_the_function():
     names = {parameter.name for parameter in cli.commands["run"].params} - {
-        "dry_run",
-        "report",
-        "vcf",
-        "keep_bed",
-        "pfile",
-        "bgen",
-    }
+        "dry_run", "report", "vcf", "keep_bed", "pfile", "bgen", "bed_list", "est_bed_list",
+    }  # fmt: skip
     renamed = {
         "bed": "full_bed", "env": "X", "n_factors": "K", "power_iter": "n_power_iter", "threads": "n_threads",
         "format_": "format",

@@ -209,6 +209,22 @@ def test_select_samples_packs_any_order_as_a_bed_would(n_kept: int) -> None:
     np.testing.assert_array_equal(select(dirty, n_samples, index), pack(dosage[index]))
 
 
+@pytest.mark.parametrize("n_samples", [9, 261, 5000])
+@pytest.mark.parametrize("n_snps", [1, 7, 8, 9, 65])
+def test_select_samples_packs_any_number_of_snps(n_samples: int, n_snps: int) -> None:
+    rng = np.random.default_rng(n_snps)
+    packed = rng.integers(0, 256, (n_snps, -(-n_samples // 4)), dtype=np.uint8)
+    index = rng.permutation(n_samples)[: n_samples // 2 + 1]
+    codes = (packed[:, index // 4] >> (2 * (index % 4)).astype(np.uint8)) & 3  # (n_snps, n_kept)
+    codes = np.pad(codes, ((0, 0), (0, -len(index) % 4))).reshape(n_snps, -1, 4)
+    expected = (codes << np.array([0, 2, 4, 6], np.uint8)).sum(axis=2, dtype=np.uint8)
+    np.testing.assert_array_equal(select(packed, n_samples, index), expected)
+
+
+def test_select_samples_takes_little_memory_of_any_number_of_samples() -> None:
+    assert [_core.selection_bytes(n) for n in (1, 4, 5, 1000)] == [8, 8, 16, 2000]
+
+
 def test_select_samples_may_repeat_a_sample() -> None:
     dosage = random_dosage(10, 20)
     index = np.array([3, 3, 9, 0, 3])

@@ -23,6 +23,7 @@ _SENTENCES: Mapping[str, str] = {
     option: sentence
     for options, sentence in (
         ("bfile bed-prefix genotype genotypes input input-file i", "give genotypes with --bed PREFIX"),
+        ("merge-list pmerge-list mbfile mpfile", "list the filesets in a file, and give it with --bed-list FILE"),
         ("bim fam", "the .bim and .fam are found beside the .bed, give only --bed PREFIX"),
         ("pgen psam pvar", "the .pvar and .psam are found beside the .pgen, give only --pfile PREFIX"),
         ("bpfile", "give --pfile PREFIX, which takes the .bim and .fam where there is no .pvar and .psam"),
@@ -101,6 +102,9 @@ def find_hint(error: click.UsageError, arguments: Sequence[str], commands: Mappi
             ks = sweep[1].replace("-", ":").replace(" ", "")
             return f"-K is {sweep[1]}, but it is one number of factors; use --sweep {ks} to compare several"
     elif "unexpected extra argument" in error.message and where == "lfmm2 run":
+        if re.search(r"\.bed\b", error.message):
+            sentence = "give genotypes with --bed, once for each fileset, or as a pattern in quotes, --bed 'chr@.bed'"
+            return f"{error.message.rstrip('.')}; {sentence}"
         return f"{error.message.rstrip('.')}; give genotypes with --bed, variables with --env, lists in one option each"
     return None
 

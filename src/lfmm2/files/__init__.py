@@ -53,6 +53,7 @@ from lfmm2.files.table_text import find_delimiter, has_no_names, split_line
 from lfmm2.files.text_tables import (
     CHUNK,
     clean_text,
+    read_lines,
     refuse_other_format,
     repeated,
     single_tabs,
@@ -73,9 +74,9 @@ __all__ = [
     "first_two_columns", "has_no_names", "id_files", "id_name", "id_texts", "input_budget", "is_absent",
     "is_called_as_ids", "is_fill_value", "is_row_numbers", "iter_id_lists", "join_variables", "joined_ids",
     "manifest_of", "matched_table", "matches", "note_input_memory", "open_regular", "open_table", "open_text",
-    "pair_tables", "read_arrow_file", "read_columns", "read_id_list", "read_note", "read_raw_table", "read_record",
-    "read_sample_list", "read_variables", "recut", "refuse_numbered_rows", "refuse_other_format", "repeated",
-    "seal_json", "single_tabs", "spelling_hints", "split_line", "stamp_of", "stream_bytes", "stream_tables",
+    "pair_tables", "read_arrow_file", "read_columns", "read_id_list", "read_lines", "read_note", "read_raw_table",
+    "read_record", "read_sample_list", "read_variables", "recut", "refuse_numbered_rows", "refuse_other_format",
+    "repeated", "seal_json", "single_tabs", "spelling_hints", "split_line", "stamp_of", "stream_bytes", "stream_tables",
     "sync_folder", "text_options", "translated", "warn_of_classes", "warn_of_few_apart", "warn_of_no_environment",
     "warn_of_others", "whole_position", "writing_bytes",
 ]  # fmt: skip

@@ -33,11 +33,19 @@ class FileStamp:
         self.n_bytes = self._seen.st_size
         self.mtime_ns = self._seen.st_mtime_ns
 
-    def check(self) -> None:
-        """Raise ChangedInputError if the file has changed since it was opened, or ReadError if it is gone."""
+    @property
+    def place(self) -> tuple[int, int]:
+        """Return the device and the inode of the file, which all of its names share."""
+        return self._seen.st_dev, self._seen.st_ino
+
+    def check(self, file: BinaryIO | None = None) -> None:
+        """Raise ChangedInputError if the file has changed since it was opened, or ReadError if it is gone.
+
+        `file` is the file, opened again; without it the file of this name is looked at.
+        """
         then = self._seen
         try:
-            now = self.path.stat()
+            now = self.path.stat() if file is None else os.fstat(file.fileno())
         except OSError as error:
             raise ReadError(f"{self.path}: is gone ({error.strerror}); put it back") from error
         if now.st_size != then.st_size:

@@ -32,6 +32,8 @@ CHUNK = 1 << 22
 CHUNK_COPIES = 8
 #: Bytes of a line from which on a file is refused, so that one without line ends does not fill the memory.
 LONGEST_LINE = 1 << 24
+#: Bytes of a line from which on it is no name of a file; Linux takes paths of up to 4096.
+LONGEST_NAME = 1 << 13
 _OTHER_FORMATS = {
     b"\x6c\x1b\x00": "a sample-major .bed; convert it with plink2 --make-bed",
     b"\x6c\x1b\x01": "a .bed; give a text file",
@@ -269,3 +271,34 @@ def _position_remedy(text: bytes, names: Sequence[str]) -> str:
     at = names.index("POS")
     is_name = re.match("[A-Za-z#]", rows[0][at]) is not None and rows[0][at] not in ("NA", "nan")
     return "remove the header line" if is_name else "correct it"
+
+
+def read_lines(path: AnyPath) -> Iterator[str]:
+    """Yield the lines of a text, without blanks at their ends; a line is no longer than the name of a file may be.
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read.
+    MalformedInputError
+        If it is no text in UTF-8, or has a longer line.
+    """
+    with open_text(path) as file:
+        number = 0
+        while True:
+            try:
+                row = file.readline(LONGEST_NAME)
+            except OSError as error:
+                raise ReadError(f"{path}, after line {number}: {error.strerror}; check the disk") from error
+            if not row:
+                return
+            number += 1
+            text = clean_text(row, path, number).strip()
+            if len(row) == LONGEST_NAME:
+                raise MalformedInputError(f"{path}, line {number}: is too long for a name; give a name a line")
+            try:
+                yield text.decode()
+            except UnicodeDecodeError:
+                shown = shortened(text.decode("utf-8", "backslashreplace"))
+                fact = f"{path}, line {number}: {shown!r} is not UTF-8"
+                raise MalformedInputError(f"{fact}; convert the file to UTF-8") from None

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from lfmm2._typing import Ints
 from lfmm2._words import counted, some_of
 from lfmm2.errors import InconsistentInputError
-from lfmm2.genotypes.plink import VariantSurvey
+from lfmm2.genotypes.variant_survey import VariantSurvey
 
 
 class AlleleSurvey(VariantSurvey):

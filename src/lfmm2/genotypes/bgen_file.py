@@ -140,7 +140,8 @@ class BgenFile(NumberSource):
         for table, places in self._read_tables():
             self._places[n_listed : n_listed + len(places)] = places
             n_listed += len(places)
-            survey.add([table])
+            survey.add_order([table])
+            survey.add_ids([table])
             self._table_bytes += table.nbytes
             if held is not None:
                 held.append(table)

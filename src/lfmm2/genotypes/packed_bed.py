@@ -10,9 +10,11 @@ import hashlib
 import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol, Self
+from typing import BinaryIO, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,7 @@ _FEWEST_SNPS_FOR_WARNING = 64
 _PAGE_BYTES = 4096
 
 
+@runtime_checkable
 class PackedReader(Protocol):
     """Hard calls packed as in a .bed, which `BedMatrix` reads: a .bed, or another format packed in this way."""
 
@@ -62,6 +65,11 @@ class PackedReader(Protocol):
 
     def check_unchanged(self) -> None:
         """Raise ReadError if the genotypes have changed since they were opened."""
+
+
+def stored_snp_bytes(reader: PackedReader) -> int:
+    """Return the bytes that a reader reads for one SNP: its attribute of this name, else those that it gives."""
+    return int(getattr(reader, "stored_snp_bytes", reader.bytes_per_snp))
 
 
 class PackedBed:
@@ -120,10 +128,13 @@ class PackedBed:
             self.close()
             raise
 
+    # Most SNPs whose pad bits are checked when the file is opened, if not `_SAMPLED_SNPS`.
+    _n_sampled: int | None = None
+
     def _open(self, path: Path) -> None:
         """Open the file and check its first bytes."""
         self.path = path
-        self._file = open_regular(path)
+        self._file: BinaryIO | None = open_regular(path)
         try:
             self._stamps = [FileStamp(path, self._file)]
             self.n_bytes = self._stamps[0].n_bytes
@@ -154,9 +165,15 @@ class PackedBed:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, n_samples={self.n_samples}, n_snps={self.n_snps})"
 
+    def open_when_read(self) -> None:
+        """Close the .bed, which from now on is opened and compared with its stamp for each reading."""
+        self.close()
+        self._file = None
+
     def close(self) -> None:
         """Close the .bed; the attributes stay."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _check_first_bytes(self, head: bytes) -> None:
         """Raise MalformedInputError if the file does not begin as a SNP-major .bed does."""
@@ -198,11 +215,12 @@ class PackedBed:
         Up to four numbers of samples give a file of the same size. If `n_samples` is too small, pad bits are set; if it
         is too large, the last sample has two copies of A1 in every SNP, which is legal but worth a warning.
         """
-        if self.n_snps <= _SAMPLED_SNPS:
+        n_sampled = self._n_sampled or _SAMPLED_SNPS
+        if self.n_snps <= n_sampled:
             run = max(1, _SCRATCH_BYTES // self.bytes_per_snp)
             runs = [(first, min(run, self.n_snps - first)) for first in range(0, self.n_snps, run)]
         else:
-            n_runs = _SAMPLED_SNPS // _SAMPLED_RUN
+            n_runs = n_sampled // _SAMPLED_RUN
             firsts = np.linspace(0, self.n_snps - _SAMPLED_RUN, n_runs).astype(np.int64)
             runs = [(first, _SAMPLED_RUN) for first in firsts.tolist()]
         seen = np.concatenate([np.empty(0, np.uint8), *(self._last_bytes(*run) for run in runs)])
@@ -240,10 +258,23 @@ class PackedBed:
         for stamp in self._stamps:
             stamp.check()
 
+    @contextmanager
+    def _descriptor(self) -> Iterator[int]:
+        """Give the number under which the file is open, in the block; a file that does not stay open is opened."""
+        if self._file is not None:
+            yield self._file.fileno()
+            return
+        with open_regular(self.path) as file:
+            self._stamps[0].check(file)
+            yield file.fileno()
+
     def _pread(self, n_bytes: int, offset: int) -> bytes:
         """Read bytes from an offset on, or raise ReadError."""
         try:
-            return os.pread(self._file.fileno(), n_bytes, offset)
+            with self._descriptor() as descriptor:
+                return os.pread(descriptor, n_bytes, offset)
+        except ReadError:
+            raise
         except OSError as error:
             raise ReadError(f"{self.path}, byte {offset}: {error.strerror}; check the disk") from error
 
@@ -273,16 +304,21 @@ class PackedBed:
             raise UsageError(f"{len(packed_out)} SNPs from {first_snp} on are not among {self.n_snps}")
         out = packed_out.reshape(-1).data
         offset = len(_MAGIC) + first_snp * self.bytes_per_snp
+        with self._descriptor() as descriptor:
+            self._fill(descriptor, out, offset)
+        self._check_pad_bits(packed_out[:, -1], int(first_snp))
+
+    def _fill(self, descriptor: int, out: memoryview, offset: int) -> None:
+        """Fill memory with the bytes from an offset on."""
         while len(out):
             try:
-                n_read = os.preadv(self._file.fileno(), [out], offset)
+                n_read = os.preadv(descriptor, [out], offset)
             except OSError as error:
                 raise ReadError(f"{self.path}, byte {offset}: {error.strerror}; check the disk") from error
             if n_read == 0:
                 raise ReadError(f"{self.path}, byte {offset}: shrank while being read; copy it again")
             out = out[n_read:]
             offset += n_read
-        self._check_pad_bits(packed_out[:, -1], int(first_snp))
 
     def read_snps(self, snps: NDArray[np.int64], packed_out: NDArray[np.uint8]) -> None:
         """Read the SNPs at strictly ascending positions `snps`, shape (n_snps_block,); see `read_packed`."""

@@ -5,145 +5,96 @@ A .bim may have 1e9 lines, so a large one is only streamed. Code 00 is two copie
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from lfmm2._checks import check_path
 from lfmm2._typing import AnyPath, Ints
-from lfmm2._words import counted, some_of, with_spaces
 from lfmm2.errors import InputWarning, ReadError
-from lfmm2.files import CHUNK, COMPRESSED_ENDS, FileStamp, OddPositions, open_text, stream_tables
+from lfmm2.files import CHUNK, COMPRESSED_ENDS, FileStamp, OddPositions, Samples, open_text, stream_tables
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.fam_file import fam_column, read_fam, read_fam_column
-from lfmm2.genotypes.packed_bed import PackedBed
-from lfmm2.genotypes.source import NO_ID, GenotypeSource, SourceMemory
+from lfmm2.genotypes.packed_bed import _FEWEST_SNPS_FOR_WARNING, _SAMPLED_SNPS, PackedBed
+from lfmm2.genotypes.source import GenotypeSource, SourceMemory
+from lfmm2.genotypes.variant_survey import VariantSurvey
 
 # Largest .bim, in bytes, that is parsed once and kept in memory, where it takes about twice this size. A larger one is
 # read again whenever its variants are needed.
 _HELD_BIM = 1 << 24
-# Groups of IDs searched for repeats one after the other. A hash table takes about 60 bytes an ID, so with fewer
-# groups it is larger; each group reads all IDs once more.
-_ID_GROUPS = 16
+# Most .bed files of one source that stay open: more could reach the limit of the system on open files. Opening a file
+# again for each block takes far less time than reading the block.
+_MOST_OPEN = 64
 #: Names of the columns of a .bim, by their number; a .bim may lack the genetic position.
 BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2"), 5: ("CHROM", "ID", "POS", "A1", "A2")}
 
 
-class VariantSurvey:
-    """Number of SNPs in a .bim, and what is legal but probably a mistake: SNPs out of order, repeated IDs.
+class OpenedTogether:
+    """What filesets that are opened one after the other, to be read as one, share.
+
+    Parameters
+    ----------
+    beds : sequence of Path
+        Names of the .bed files.
+    survey : VariantSurvey, optional
+        The survey that their SNPs are added to.
 
     Attributes
     ----------
-    n_snps : int
-    odd : OddPositions
-        Positions that are not written as whole numbers.
+    survey : VariantSurvey
+        Faults of all lists of SNPs together.
+    holds_variants : bool
+        True if the .bim files are small enough, together, to be held in memory.
+    stay_open : bool
+        False if so many .bed files are not open at once.
+    n_sampled : int
+        SNPs of each .bed whose pad bits are checked when it is opened.
+    held_bytes : int
+        Bytes of the tables of SNPs that are held in memory so far.
     """
 
-    def __init__(self) -> None:
-        self.n_snps = 0
-        self.odd = OddPositions()
-        self._negative: list[Ints] = []
-        self._negative_ids: list[str] = []
-        self._n_parts = 0
-        self._chromosomes: set[str] = set()
-        self._last: tuple[str, int] = ("", 0)
-        self._disorder: str | None = None
-        self._n_repeated = 0
-        self._repeated: list[str] = []
+    def __init__(self, beds: Sequence[Path], survey: VariantSurvey | None = None) -> None:
+        self.survey = survey or VariantSurvey()
+        self.holds_variants = sum(_n_bytes(find_text(_beside(bed, ".bim"))) for bed in beds) <= _HELD_BIM
+        self.stay_open = len(beds) <= _MOST_OPEN
+        self.n_sampled = max(_SAMPLED_SNPS // max(len(beds), 1), _FEWEST_SNPS_FOR_WARNING)
+        self.held_bytes = 0
+        self._held: list[pa.Table] = []
+        self._samples: dict[bytes, Samples] = {}
 
-    def add(self, tables: list[pa.Table]) -> None:
-        """Add the next SNPs, in tables whose columns have one chunk each; IDs are compared within one call only."""
-        for table in tables:
-            self._find_left_out(table)
-            if self._disorder is None:
-                self._disorder = self._find_disorder(table["CHROM"].chunk(0), table["POS"].to_numpy())
-            self.n_snps += table.num_rows
-        self._find_repeats([table["ID"].chunk(0) for table in tables])
-        self._n_parts += 1
+    def read_samples(self, fam: Path) -> Samples:
+        """Read a .fam; of several with the same bytes, one table of samples is made."""
+        with open_text(fam) as file:
+            try:
+                digest = hashlib.file_digest(file, "sha256").digest()
+            except OSError as error:
+                raise ReadError(f"{fam}: {error.strerror}; check the disk") from error
+        if digest not in self._samples:
+            self._samples[digest] = read_fam(fam)
+        return self._samples[digest]
 
-    def _find_repeats(self, chunks: list[pa.Array]) -> None:
-        """Count the IDs that occur more than once, in groups by their last byte (see `_ID_GROUPS`)."""
-        groups = [_last_bytes(ids) % _ID_GROUPS for ids in chunks]
-        for group in range(_ID_GROUPS):
-            ids = pa.chunked_array([c.filter(pa.array(g == group)) for c, g in zip(chunks, groups, strict=True)])
-            if len(pc.unique(ids)) < len(ids):
-                counts = pc.value_counts(ids.filter(pc.not_equal(ids, NO_ID)))
-                names = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-                self._n_repeated += len(names)
-                self._repeated += names[:6].to_pylist()
+    def add_tables(self, tables: list[pa.Table], are_held: bool) -> None:
+        """Add lists of SNPs to the survey; IDs are compared with those of other tables that are held."""
+        self.survey.add_order(tables)
+        if are_held:
+            self._held += tables
+            self.held_bytes += sum(table.nbytes for table in tables)
+        else:
+            self.survey.add_ids(tables)
 
-    def _find_left_out(self, table: pa.Table) -> None:
-        """Add the SNPs with a negative position, which PLINK leaves out."""
-        rows = np.flatnonzero(table["POS"].to_numpy() < 0)
-        if len(rows):
-            self._negative.append(self.n_snps + rows)
-            self._negative_ids += table["ID"].take(rows[:6]).to_pylist()
-
-    @property
-    def left_out(self) -> Ints | None:
-        """Return the ascending positions in the .bim of the SNPs that are left out; None if there are none."""
-        return np.concatenate(self._negative) if self._negative else None
-
-    def _find_disorder(self, chromosomes: pa.Array, positions: NDArray[np.int64]) -> str | None:
-        """Describe the first line where a chromosome comes again, or else where positions fall; None if in order.
-
-        SNPs that are left out do not count.
-        """
-        lines = self.n_snps + 1 + np.flatnonzero(positions >= 0)
-        if len(lines) < len(positions):
-            chromosomes, positions = chromosomes.filter(pa.array(positions >= 0)), positions[positions >= 0]
-        if not len(lines):
-            return None
-        changed = pc.not_equal(chromosomes[1:], chromosomes[:-1]).to_numpy(zero_copy_only=False)
-        starts = np.append(0, np.flatnonzero(changed) + 1)
-        name, last_position = self._last
-        for start, chromosome in zip(starts.tolist(), chromosomes.take(starts).to_pylist(), strict=True):
-            if chromosome != name and chromosome in self._chromosomes:
-                return f"line {lines[start]}: chromosome {chromosome} comes again after {name}"
-            self._chromosomes.add(chromosome)
-            name = chromosome
-        falls = np.append(
-            chromosomes[0].as_py() == self._last[0] and positions[0] < last_position, np.diff(positions) < 0
-        )
-        falls[starts[1:]] = False
-        self._last = name, int(positions[-1])
-        if not falls.any():
-            return None
-        row = int(np.argmax(falls))
-        fall = f"position {positions[row]} after {positions[row - 1] if row else last_position}"
-        return f"line {lines[row]}: {fall} on chromosome {chromosomes[row]}"
-
-    def faults(self) -> list[str]:
-        """Return a sentence for each fault that was found."""
-        found = []
-        if n_negative := sum(map(len, self._negative)):
-            fact = f"{counted(n_negative, 'SNP')} with a negative position ({some_of(self._negative_ids)})"
-            found.append(f"{fact}, left out as PLINK does; give positions from 0 on to use them")
-        if sentence := self.odd.sentence():
-            found.append(sentence)
-        if self._disorder:
-            found.append(f"is not sorted ({self._disorder}); results keep its order, PLINK 1.9 --make-bed sorts it")
-        if self._repeated:
-            least = "at least " if self._n_parts > 1 else ""
-            number = f"{least}{with_spaces(self._n_repeated)} IDs stand for several SNPs"
-            found.append(f"{number} ({some_of(self._repeated)}); results have them as they are, lists cannot name them")
-        return found
-
-
-def _last_bytes(strings: pa.Array) -> NDArray[np.uint8]:
-    """Return the last byte of each string, none of which is empty or null."""
-    _, offsets, text = strings.buffers()
-    ends = np.frombuffer(offsets, np.int32)[strings.offset + 1 : strings.offset + len(strings) + 1]
-    last: NDArray[np.uint8] = np.frombuffer(text, np.uint8)[ends - 1]
-    return last
+    def warn_of_faults(self, name: str) -> None:
+        """Warn of what is doubtful in the lists of SNPs of all filesets, which `name` stands for."""
+        if self._held:
+            self.survey.add_ids(self._held)
+        self._held = []
+        for fact in self.survey.faults():
+            warnings.warn(f"{name}: {fact}", InputWarning, stacklevel=5)
 
 
 class VariantText:
@@ -154,54 +105,61 @@ class VariantText:
     bim_path : Path
     n_snps : int
         Number of its SNPs, which the fileset has.
+    unpacking_bytes : int
+        Bytes of memory that its unpacking takes; 0 if it is not compressed.
     """
 
     bim_path: Path
     n_snps: int
     bytes_per_snp: int
+    unpacking_bytes: int
     _stamps: list[FileStamp]
     _held: list[pa.Table] | None
-    _unpacking_bytes: int
     _text_bytes: int
     _row_bytes: int
+    _n_sampled: int
 
-    def _open_bim(self, stamp: FileStamp) -> VariantSurvey:
+    def _open_bim(self, stamp: FileStamp, together: OpenedTogether | None = None) -> VariantSurvey:
         """Read all of the text once, and return what was found; its stamp is the second of the fileset."""
         self._held = None
         self._row_bytes = 0
         with open_text(self.bim_path) as file:
-            self._unpacking_bytes = file.held_bytes
+            self.unpacking_bytes = file.held_bytes
         self._text_bytes = stamp.n_bytes
-        return self._survey_bim(is_held=stamp.n_bytes <= _HELD_BIM)
+        return self._survey_bim(stamp.n_bytes <= _HELD_BIM, together)
 
     def _make_survey(self) -> VariantSurvey:
         """Return the survey that the SNPs are added to."""
         return VariantSurvey()
 
-    def _survey_bim(self, is_held: bool) -> VariantSurvey:
+    def _survey_bim(self, is_held: bool, together: OpenedTogether | None) -> VariantSurvey:
         """Count the SNPs, and warn of what is doubtful; a .bim that is held is searched for repeats as a whole.
 
         A compressed .bim may turn out to be too large to be held.
         """
-        survey = self._make_survey()
+        group = OpenedTogether([], self._make_survey()) if together is None else together
+        survey = group.survey
+        if together is not None:
+            survey.begin_file(self.bim_path.name)
+            is_held, self._n_sampled = group.holds_variants, group.n_sampled
         held: list[pa.Table] | None = [] if is_held else None
         n_bytes = 0
         for table in self._stream_bim(odd=survey.odd):
             n_bytes += table.nbytes
             if held is None:
-                survey.add([table])
+                group.add_tables([table], are_held=False)
                 continue
             held.append(table)
-            if self._unpacking_bytes and n_bytes > 2 * _HELD_BIM:
-                survey.add(held)
+            if self.unpacking_bytes and group.held_bytes + n_bytes > 2 * _HELD_BIM:
+                group.add_tables(held, are_held=False)
                 held = None
         if held is not None:
-            survey.add(held)
+            group.add_tables(held, are_held=True)
         self._held = held
-        if self._unpacking_bytes:
+        if self.unpacking_bytes:
             self._text_bytes = n_bytes
-        for fact in survey.faults():
-            warnings.warn(f"{self.bim_path}: {fact}", InputWarning, stacklevel=5)
+        if together is None:
+            group.warn_of_faults(str(self.bim_path))
         return survey
 
     def _stream_bim(self, chunk_bytes: int = CHUNK, odd: OddPositions | None = None) -> Iterator[pa.Table]:
@@ -237,9 +195,14 @@ class VariantText:
     @property
     def memory(self) -> SourceMemory:
         """Return the bytes of a SNP in the .bed and of the .bim, whose tables take about twice its text."""
-        times = 1 if self._unpacking_bytes else 2  # Of a compressed .bim, the bytes of the tables are known.
-        n_held = 0 if self._held is None else times * self._text_bytes
-        return SourceMemory(self.bytes_per_snp, self._text_bytes, n_held + self._unpacking_bytes, self._row_bytes)
+        n_held = self.held_bytes + self.unpacking_bytes
+        return SourceMemory(self.bytes_per_snp, self._text_bytes, n_held, self._row_bytes)
+
+    @property
+    def held_bytes(self) -> int:
+        """Return the bytes of the tables of SNPs that are held in memory; 0 if the .bim is streamed."""
+        times = 1 if self.unpacking_bytes else 2  # Of a compressed .bim, the bytes of the tables are known.
+        return 0 if self._held is None else times * self._text_bytes
 
 
 class BedFile(VariantText, PackedBed, GenotypeSource):
@@ -252,6 +215,8 @@ class BedFile(VariantText, PackedBed, GenotypeSource):
     ----------
     path : path
         The .bed, or the prefix that .bed, .bim and .fam share.
+    together : OpenedTogether, optional
+        What this fileset shares with others that are read as one with it; it then warns of faults of the .bim.
 
     Attributes
     ----------
@@ -281,23 +246,20 @@ class BedFile(VariantText, PackedBed, GenotypeSource):
 
     ploidy = 2
 
-    def __init__(self, path: AnyPath) -> None:
+    def __init__(self, path: AnyPath, together: OpenedTogether | None = None) -> None:
         check_path(path, "the fileset")
-        given = Path(path)
-        # os.path takes errors of the system for absence; opening the file reports them.
-        if (not os.path.exists(path) or os.path.isdir(path)) and os.path.exists(f"{path}.bed"):  # noqa: PTH110, PTH112
-            given = Path(f"{path}.bed")
-        self._open(given)
-        stem = self.path.name.removesuffix(".bed")  # and no more: the .bim of x.chr1.bed is x.chr1.bim
-        self.bim_path, self.fam_path = (find_text(self.path.with_name(stem + end)) for end in (".bim", ".fam"))
+        self._open(find_bed(path))
+        self.bim_path, self.fam_path = (find_text(_beside(self.path, end)) for end in (".bim", ".fam"))
         self.name = str(self.bim_path)
         try:
             bim_stamp = FileStamp(self.bim_path)
             self._stamps += [bim_stamp, FileStamp(self.fam_path)]
-            self.samples = read_fam(self.fam_path)
-            survey = self._open_bim(bim_stamp)
+            self.samples = read_fam(self.fam_path) if together is None else together.read_samples(self.fam_path)
+            survey = self._open_bim(bim_stamp, together)
             self.left_out = survey.left_out
             self._set_shape(len(self.samples), survey.n_snps, self.fam_path.name, self.bim_path.name)
+            if together is not None and not together.stay_open:
+                self.open_when_read()
         except BaseException:
             self.close()
             raise
@@ -333,6 +295,28 @@ class BedFile(VariantText, PackedBed, GenotypeSource):
     ) -> BedMatrix:
         """Return the matrix of some samples and SNPs."""
         return BedMatrix(self, engine, samples=samples, snps=snps, scale=scale, count_allele=count_allele)
+
+
+def find_bed(path: AnyPath) -> Path:
+    """Return the path of a .bed that is given by its name or its prefix."""
+    # os.path takes errors of the system for absence; opening the file reports them.
+    if (not os.path.exists(path) or os.path.isdir(path)) and os.path.exists(f"{path}.bed"):  # noqa: PTH110, PTH112
+        return Path(f"{path}.bed")
+    return Path(path)
+
+
+def _beside(bed: Path, end: str) -> Path:
+    """Return the path of the .bim or .fam of a .bed."""
+    stem = bed.name.removesuffix(".bed")  # and no more: the .bim of x.chr1.bed is x.chr1.bim
+    return bed.parent / (stem + end)
+
+
+def _n_bytes(path: Path) -> int:
+    """Return the size of a file; 0 if there is none, which is told when it is opened."""
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return 0
 
 
 def find_text(path: Path) -> Path:

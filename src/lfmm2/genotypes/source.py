@@ -203,6 +203,10 @@ class GenotypeSource(Protocol):
         """Return the description of the source in the record of a run, as values of JSON."""
         return {"source": self.name, "n_samples": self.n_samples, "n_snps": self.n_snps}
 
+    def summary(self) -> str:
+        """Return in words which filesets are read as one, for the plan and the log of a run; empty for a single one."""
+        return ""
+
     def find(self, ids: Collection[str]) -> tuple[Ints, int]:
         """Find SNPs by ID.
 

@@ -420,6 +420,8 @@ class RunPlan:
         Memory held beside the passes for surrogates.
     n_writers : int
         Tables that are written at the same time.
+    filesets, estimation_filesets : str
+        Filesets that are read as one, to test and to estimate from, in words; empty for a single one.
     """
 
     n_samples: int
@@ -462,12 +464,14 @@ class RunPlan:
     may_need_surrogates: bool = False
     beside_surrogates: Footprint | None = None
     n_writers: int = 1
+    filesets: str = ""
+    estimation_filesets: str = ""
 
     def for_record(self) -> dict[str, Any]:
         """Return the plan for the record of a run, without the attributes that only the engine and the stages need."""
         engine_only = {
             "held_bytes", "beside_factors", "beside_tests", "beside_surrogates", "n_store_files", "n_surrogates",
-            "may_need_surrogates", "n_writers", "noun",
+            "may_need_surrogates", "n_writers", "noun", "filesets", "estimation_filesets",
         }  # fmt: skip
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
@@ -497,6 +501,8 @@ class RunPlan:
         passes += [f"1 to thin for K, {about}{self.n_passes} over what is left"] if self.k_thinned else []
         most_samples = "at most " if self.counts_calls or self.drops_repeats else ""
         lines = {
+            **({"filesets": self.filesets} if self.filesets else {}),
+            **({"filesets of factors": self.estimation_filesets} if self.estimation_filesets else {}),
             "samples": most_samples + _share(self.n_samples, self.n_samples_read),
             **environment_line(self.n_samples, self.n_environments),
             **({"sample IDs": "; ".join(match.describe() for match in self.matches)} if self.matches else {}),

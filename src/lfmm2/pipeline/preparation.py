@@ -23,9 +23,10 @@ from lfmm2.genotypes import (
     GenotypeSource,
     PackedMatrix,
     ThinOptions,
-    ending_of,
+    endings_of,
     has_positions,
     is_in_memory,
+    names_filesets,
     open_source,
     parse_thinning,
     refuse,
@@ -48,7 +49,7 @@ from lfmm2.pipeline.options import TABLE
 from lfmm2.pipeline.run_options import RunOptions, SnpOptions
 from lfmm2.pipeline.sample_comparison import SampleComparison
 from lfmm2.pipeline.snps import listed_snps, select_snps
-from lfmm2.pipeline.ways_in import choose_source
+from lfmm2.pipeline.ways_in import choose_sources
 from lfmm2.process import (
     Progress,
     check_threads,
@@ -269,10 +270,10 @@ def read_inputs(
 
     Parameters
     ----------
-    est_bed : path, GenotypeSource, array-like or None
-        Genotypes to estimate factors from; those of `full_bed` if None.
-    full_bed : path, GenotypeSource, array-like or None
-        Genotypes to test; None if `options` has a file to convert.
+    est_bed : path, GenotypeSource, a list of these, array-like or None
+        Genotypes to estimate factors from; those of `full_bed` if None, unless `options` has a list of filesets.
+    full_bed : path, GenotypeSource, a list of these, array-like or None
+        Genotypes to test; None if `options` has a file to convert, or a list of filesets.
     X : table, array, path, or a list of these
         Variables, as `lfmm2.run` takes them.
     K : int, None or LatentFactors
@@ -299,7 +300,7 @@ def read_inputs(
     memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
     check_threads(n_threads)
     tables = check_readable(X, covar, options)
-    full_bed = choose_source(full_bed, options.snps)
+    est_bed, full_bed = choose_sources(est_bed, full_bed, options.snps, tables)
     converted = None
     if options.snps.vcf is not None or options.snps.zarr is not None:
         converted = convert_genotypes(options, _choose_progress(options.progress))
@@ -317,9 +318,9 @@ def read_inputs(
             given = matrix.source
             opened.append(given)
         _check_array_options(est_bed, given, options.snps)
-        tested = _open_genotypes(given, opened, options.snps)
+        tested = _open_genotypes(given, opened, options)
         _check_saddlepoint(tested, options.test.spa)
-        estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options.snps)
+        estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options)
         refuse_transposed(tested, X)
         if thin is not None and numbers.given is not None:
             raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
@@ -331,6 +332,7 @@ def read_inputs(
         estimation_rows = variables.rows
         if est_bed is not None:
             name = str(os.fspath(est_bed)) if isinstance(est_bed, str | os.PathLike) else "the estimation set"
+            name = estimation.name if names_filesets(est_bed) else name
             estimation_rows = match_samples(variables, estimation, name)
         listed, est_listed = select_snps(tested, options.snps), None
         if options.snps.est_extract is not None:
@@ -354,7 +356,7 @@ def _can_be_thinned(source: GenotypeSource, rows: Ints) -> bool:
 
 def _check_array_options(est_bed: GenotypesLike | None, full_bed: GenotypesLike, options: SnpOptions) -> None:
     """Raise UsageError if options are given that describe an array, or a kind of file, but no genotypes are one."""
-    endings = {ending_of(genotypes) for genotypes in (est_bed, full_bed) if genotypes is not None}
+    endings = {end for genotypes in (est_bed, full_bed) if genotypes is not None for end in endings_of(genotypes)}
     for option, ending in ENDING_OF_OPTION.items():
         if getattr(options, option) and ending not in endings:
             flag = f"--{option.replace('_', '-')}"
@@ -387,16 +389,20 @@ def _closed_on_error(opened: list[GenotypeSource]) -> Iterator[None]:
         raise
 
 
-def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource], options: SnpOptions) -> GenotypeSource:
+def _open_genotypes(genotypes: GenotypesLike, opened: list[GenotypeSource], options: RunOptions) -> GenotypeSource:
     """Open genotypes, and add the source to `opened` unless it was open before."""
+    snps = options.snps
     try:
         source = open_source(
-            genotypes, ploidy=options.ploidy, missing_genotype=options.missing_genotype,
-            **{option: getattr(options, option) for option in ENDING_OF_OPTION},
+            genotypes, ploidy=snps.ploidy, missing_genotype=snps.missing_genotype, intersect=options.samples.intersect,
+            **{option: getattr(snps, option) for option in ENDING_OF_OPTION},
         )  # fmt: skip
     except (MalformedInputError, ReadError) as error:
-        if isinstance(genotypes, str | os.PathLike) and (sentence := _name_foreign(Path(genotypes))):
-            raise MalformedInputError(sentence) from error
+        given = genotypes if isinstance(genotypes, list | tuple) else [genotypes]
+        for path in (Path(item) for item in given if isinstance(item, str | os.PathLike)):
+            # The error of a sound fileset among several is that of another one.
+            if sentence := _name_foreign(path):
+                raise MalformedInputError(sentence) from error
         raise
     if source is not genotypes:
         opened.append(source)

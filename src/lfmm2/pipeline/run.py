@@ -175,7 +175,8 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         penalty=describe_penalties(inputs, others), matches=variables.matches,
     )  # fmt: skip
     plan.check()
-    return plan
+    of_factors = "" if estimation_source is tested_source else estimation_source.summary()
+    return replace(plan, filesets=tested_source.summary(), estimation_filesets=of_factors)
 
 
 def _extra_files(inputs: RunInputs, is_compared: bool) -> list[str]:

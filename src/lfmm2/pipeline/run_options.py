@@ -109,6 +109,8 @@ class SnpOptions:
     hard_calls: bool = DEFAULTS["hard_calls"]
     bgen: AnyPath | None = DEFAULTS["bgen"]
     sample: AnyPath | None = DEFAULTS["sample"]
+    bed_list: AnyPath | None = DEFAULTS["bed_list"]
+    est_bed_list: AnyPath | None = DEFAULTS["est_bed_list"]
     vcf: AnyPath | None = DEFAULTS["vcf"]
     zarr: AnyPath | None = DEFAULTS["zarr"]
     vcf_dosage: DosageField | None = DEFAULTS["vcf_dosage"]
