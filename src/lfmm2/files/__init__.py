@@ -15,7 +15,7 @@ from lfmm2.files.place_tables import matched_table, pair_tables
 from lfmm2.files.population_tables import Populations
 from lfmm2.files.position_cells import LAST_POSITION, OddPositions
 from lfmm2.files.private_folders import check_private, warn_of_others
-from lfmm2.files.row_store import RowStore, checksum
+from lfmm2.files.row_store import RowStore, RowWriter, checksum, join_checksums
 from lfmm2.files.samples import (
     LIST_CHUNK,
     SAMPLE_BYTES,
@@ -48,11 +48,12 @@ from lfmm2.files.whole_files import WholeFile, check_free_space, check_prefix_na
 __all__ = [
     "CHUNK", "COMPRESSED_ENDS", "GROUP_ROWS", "LAST_POSITION", "LIST_CHUNK", "LOCK", "SAMPLE_BYTES", "TEXT_FORMATS",
     "USUAL_COLUMNS", "FileStamp", "FolderLock", "IdTable", "InputMemory", "MissingCodes", "OddPositions", "OutputSet",
-    "OwnFiles", "Populations", "RowStore", "Samples", "Stamp", "TableMatch", "Variables", "WholeFile", "as_floats",
-    "as_levels", "as_paths", "as_tables", "check_free", "check_free_space", "check_numbers", "check_output_name",
-    "check_outputs", "check_prefix_name", "check_private", "check_variables", "checksum", "expand_categories",
-    "find_damaged_files", "find_link", "first_two_columns", "has_no_names", "id_files", "input_budget", "is_fill_value",
-    "iter_id_lists", "join_variables", "joined_ids", "manifest_of", "matched_table", "matches", "note_input_memory",
+    "OwnFiles", "Populations", "RowStore", "RowWriter", "Samples", "Stamp", "TableMatch", "Variables", "WholeFile",
+    "as_floats", "as_levels", "as_paths", "as_tables", "check_free", "check_free_space", "check_numbers",
+    "check_output_name", "check_outputs", "check_prefix_name", "check_private", "check_variables", "checksum",
+    "expand_categories", "find_damaged_files", "find_link", "first_two_columns", "has_no_names", "id_files",
+    "input_budget", "is_fill_value", "iter_id_lists", "join_checksums", "join_variables", "joined_ids", "manifest_of",
+    "matched_table", "matches", "note_input_memory",
     "open_regular", "open_table", "open_text", "pair_tables", "read_columns", "read_id_list", "read_note",
     "read_record", "read_sample_list", "read_variables", "recut", "refuse_other_format", "repeated", "seal_json",
     "spelling_hints", "stamp_of", "stream_bytes", "stream_tables", "sync_folder", "text_options", "translated",

@@ -30,11 +30,22 @@ from lfmm2.genotypes.sample_pairs import (
     count_compared,
     pairs_footprint,
 )
-from lfmm2.genotypes.segments import ALL_SNPS, NO_KEEPER, PassKeeper, SegmentSums, SnpRange, n_segments, names_of_sums
+from lfmm2.genotypes.segments import (
+    ALL_SNPS,
+    NO_KEEPER,
+    PassKeeper,
+    SegmentSums,
+    SnpRange,
+    n_segments,
+    names_of_sums,
+    segment_snps,
+)
 from lfmm2.genotypes.source import (
     VARIANT_SCHEMA,
     GenotypeSource,
+    OpenCalls,
     PackedMatrix,
+    Reopening,
     SourceMemory,
     packed_matrix,
     refuse,
@@ -55,11 +66,11 @@ __all__ = [
     "ALL_SNPS", "COUNTED_GRAM_SPEED", "COUNTING_BYTES", "FEWEST_DIFFERENCES", "MOST_COMPARED_SAMPLES", "NOTHING_HELD",
     "NO_KEEPER", "N_COLUMNS", "RESTART_SNPS", "THRESHOLD_MARGIN", "VARIANT_SCHEMA", "BedFile", "CrossProducts",
     "Engine", "FactorFill", "FillSize", "Float32Matrix", "Footprint", "GenotypeMatrix", "GenotypeSource",
-    "GenotypesLike", "HeldOutError", "NumberSource", "PackedBed", "PackedMatrix", "PassKeeper", "PassRecord",
-    "Precision", "SamplePairs", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy",
-    "compare_samples", "count_compared", "count_missing_calls", "counting_footprint", "digest_of", "doubles",
-    "float32_matrix", "gram_speed",
+    "GenotypesLike", "HeldOutError", "NumberSource", "OpenCalls", "PackedBed", "PackedMatrix", "PassKeeper",
+    "PassRecord", "Precision", "Reopening", "SamplePairs", "SegmentSums", "SnpRange", "SourceMemory", "ThinOptions",
+    "can_compare", "check_ploidy", "compare_samples", "count_compared", "count_missing_calls", "counting_footprint",
+    "digest_of", "doubles", "float32_matrix", "gram_speed",
     "has_positions", "is_in_memory", "kept_ids", "n_segments", "names_of_sums", "open_bed", "open_source",
     "packed_matrix", "padded_columns", "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block",
-    "plink_writer", "refuse", "standard_moments", "thin_snps", "thinning_footprint", "variant_tables",
+    "plink_writer", "refuse", "segment_snps", "standard_moments", "thin_snps", "thinning_footprint", "variant_tables",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.fam_file import fam_column, read_fam, read_fam_column
 from lfmm2.genotypes.packed_bed import PackedBed
-from lfmm2.genotypes.source import NO_ID, GenotypeSource, SourceMemory
+from lfmm2.genotypes.source import NO_ID, GenotypeSource, Reopening, SourceMemory
 
 # Largest .bim, in bytes, that is parsed once and kept in memory, where it takes about twice this size. A larger one is
 # read again whenever its variants are needed.
@@ -146,7 +146,23 @@ def _last_bytes(strings: pa.Array) -> NDArray[np.uint8]:
     return last
 
 
-class BedFile(PackedBed, GenotypeSource):
+class BedCalls(PackedBed):
+    """A .bed of known shape without its .bim and .fam, as a process opens it that another has told the shape."""
+
+    def matrix(
+        self,
+        engine: Engine,
+        samples: Ints,
+        snps: Ints | None,
+        *,
+        scale: str | None = None,
+        count_allele: str = "a2",
+    ) -> BedMatrix:
+        """Return the matrix of some samples and SNPs."""
+        return BedMatrix(self, engine, samples=samples, snps=snps, scale=scale, count_allele=count_allele)
+
+
+class BedFile(BedCalls, GenotypeSource):
     """An open PLINK fileset; its .bim and .fam are checked in full, its .bed by size and by a sample of SNPs.
 
     Where there is no .bim, its compressed form is read: .bim.zst, as PLINK 2 writes it, .bim.gz or .bim.bz2; so is that
@@ -294,17 +310,9 @@ class BedFile(PackedBed, GenotypeSource):
             "n_snps": self.n_snps,
         }
 
-    def matrix(
-        self,
-        engine: Engine,
-        samples: Ints,
-        snps: Ints | None,
-        *,
-        scale: str | None = None,
-        count_allele: str = "a2",
-    ) -> BedMatrix:
-        """Return the matrix of some samples and SNPs."""
-        return BedMatrix(self, engine, samples=samples, snps=snps, scale=scale, count_allele=count_allele)
+    def reopening(self) -> Reopening:
+        """Return the path of the .bed with its shape, so that no other process reads the .bim."""
+        return Reopening(BedCalls, (str(self.path.absolute()), self.n_samples, self.n_snps))
 
 
 def _find_text(path: Path) -> Path:

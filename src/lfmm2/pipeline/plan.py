@@ -418,6 +418,8 @@ class RunPlan:
         Memory held beside the passes for surrogates.
     n_writers : int
         Tables that are written at the same time.
+    workers : str
+        Workers that share the passes, in words; empty without.
     """
 
     n_samples: int
@@ -459,12 +461,13 @@ class RunPlan:
     may_need_surrogates: bool = False
     beside_surrogates: Footprint | None = None
     n_writers: int = 1
+    workers: str = ""
 
     def for_record(self) -> dict[str, Any]:
         """Return the plan for the record of a run, without the attributes that only the engine and the stages need."""
         engine_only = {
             "held_bytes", "beside_factors", "beside_tests", "beside_surrogates", "n_store_files", "n_surrogates",
-            "may_need_surrogates", "n_writers",
+            "may_need_surrogates", "n_writers", "workers",
         }  # fmt: skip
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
@@ -505,6 +508,7 @@ class RunPlan:
             **({"surrogates": self._describe_surrogates()} if self.n_surrogates else {}),
             "to read": f"{about}{decimal_bytes(self.n_bytes_read)} of genotypes",
             "threads": str(self.n_threads),
+            **({"workers": self.workers} if self.workers else {}),
             "peak memory": f"{mebibytes(self.peak_memory)} of a budget of {mebibytes(self.memory)}",
             "output": f"about {decimal_bytes(self.output_bytes)}, "
             f"and {decimal_bytes(self.temporary_bytes)} for the time of the run"
@@ -561,6 +565,7 @@ def make_plan(
     allele: str = "",
     penalty: str = "",
     matches: tuple[TableMatch, ...] = (),
+    workers: str = "",
 ) -> RunPlan:
     """Predict passes, bytes read, memory and disk space.
 
@@ -598,6 +603,8 @@ def make_plan(
         Ridge penalties, in words; empty without a sweep.
     matches : tuple of TableMatch
         How the rows of the tables were matched to the samples.
+    workers : str
+        Workers that share the passes, in words; empty without.
     """
     solver, reason = "given", "estimated before"
     n, n_estimation = size.n_samples, size.estimation.n_snps
@@ -676,6 +683,7 @@ def make_plan(
         may_need_surrogates=n_surrogates > 0 and size.surrogates == "auto",
         beside_surrogates=drawing.beside,
         n_writers=_count_writers(size, kept, n_tables, n_threads, memory),
+        workers=workers,
     )
 
 

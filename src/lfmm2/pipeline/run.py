@@ -169,6 +169,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         ),
         allele="" if tested_source.refusal("count_allele") else "A1" if inputs.counts_a1 else "A2",
         penalty=describe_penalties(inputs, others), matches=variables.matches,
+        workers="" if inputs.crew is None else inputs.crew.describe(),
     )  # fmt: skip
     plan.check()
     return plan
