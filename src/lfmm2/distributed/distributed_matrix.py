@@ -90,6 +90,11 @@ class DistributedMatrix:
         self.footprint_of_gram = self._matrix.footprint_of_gram
 
     @property
+    def is_local(self) -> bool:
+        """Whether all workers are processes of this machine that were started by the run."""
+        return self._crew.is_own
+
+    @property
     def has_float32(self) -> bool:
         """Whether products in float32 take less time."""
         return float32_matrix(self._matrix) is not None

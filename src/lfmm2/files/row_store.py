@@ -41,9 +41,8 @@ class RowStore:
         self._file: BinaryIO | None = None
         self._rows = np.empty((n_rows if path is None else 0, n_columns))
         if path is not None:
+            self._file = _open_rows(path, "r+" if n_kept else "w+")
             try:
-                # The file is unbuffered, because blocks are large and the write that fails must raise the error.
-                self._file = _open_rows(path, "r+" if n_kept else "w+")
                 self._file.truncate(n_kept * 8 * n_columns)
                 self._file.seek(0, os.SEEK_END)
             except OSError as error:
@@ -132,6 +131,7 @@ class RowStore:
 def _open_rows(path: Path, mode: str) -> BinaryIO:
     """Open the file of a table; WriteError if the system cannot."""
     try:
+        # The file is unbuffered, because blocks are large and the write that fails must raise the error.
         file: Any = io.FileIO(path, mode, opener=lambda name, flags: open_plain(name, flags & ~os.O_TRUNC))
     except LfmmError:
         raise

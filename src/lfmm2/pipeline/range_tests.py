@@ -52,11 +52,15 @@ class RangeTests:
     fill : FactorFill or None
     paths : list of str or None
         File of each store, in the order of `store_columns`; None for a store without columns.
+    flushes : bool
+        True to wait after each range until its rows are on the disk, as workers on other machines do. On the machine of
+        the run it flushes the files itself, before a note counts on them.
     """
 
     model: AssociationTest
     fill: FactorFill | None
     paths: list[str | None]
+    flushes: bool = True
 
     def on_range(self, matrix: GenotypeMatrix, snps: SnpRange, check_wanted: Callable[[], None]) -> TestedRange:
         """Test a range, and write each row at its place. Two processes that do the same range write the same bytes."""
@@ -72,7 +76,7 @@ class RangeTests:
                     writer.write(block.first_snp, part)
                 end += len(block.status)
             check_wanted()
-            for writer in writers:
+            for writer in writers if self.flushes else ():
                 writer.finish()
         return TestedRange(
             snps.first,

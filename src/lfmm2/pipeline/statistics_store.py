@@ -467,7 +467,7 @@ def collect_statistics(
         first = store.n_rows
         label = f"tests from SNP {first + 1}" if first else "tests"
         if first < genotypes.n_snps and isinstance(genotypes, DistributedMatrix):
-            work = RangeTests(model, fill, store.row_files())
+            work = RangeTests(model, fill, store.row_files(), flushes=not genotypes.is_local)
             for _, tested in genotypes.do_on_ranges(work, label, range(first, genotypes.n_snps)):
                 store.take(tested)
             store.reopen()
