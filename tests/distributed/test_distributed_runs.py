@@ -226,6 +226,16 @@ def test_workers_that_cannot_be_used_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("no_pass")
+def test_budget_that_is_too_small_for_workers_is_told_before_any_pass(data: Simulation, tmp_path: Path) -> None:
+    message = r"a task of a worker may take \d+ MiB, but 70 samples with 2 factors and 1 thread\(s\) need at least"
+    for solver in ("krylov", "exact"):
+        options: dict[str, Any] = {"n_threads": 1, "workers": 30, "memory": "200MB", "solver": solver}
+        with pytest.raises(lfmm2.InsufficientMemoryError, match=message):
+            lfmm2.run(None, data.bed, data.env, 2, out=tmp_path / "r", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_plan_tells_the_workers(data: Simulation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from lfmm2.pipeline import RunOptions, prepare_run
 

@@ -19,7 +19,7 @@ from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.converted_genotypes import told_on_error
 from lfmm2.pipeline.penalties import Estimation, describe_penalties, other_penalties
-from lfmm2.pipeline.plan import RunPlan, RunSize, describe_model, make_plan
+from lfmm2.pipeline.plan import RunPlan, RunSize, check_task_memory, describe_model, make_plan
 from lfmm2.pipeline.preparation import RunInputs, read_inputs
 from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.repeated_samples import choose_compared, find_repeats
@@ -172,6 +172,14 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         workers="" if inputs.crew is None else inputs.crew.describe(),
     )  # fmt: skip
     plan.check()
+    if (crew := inputs.crew) is not None:
+        of_task = Engine(crew.n_threads, crew.memory)
+        size = replace(
+            size,
+            tested=inputs.tested_matrix(choice.tested, of_task),
+            estimation=inputs.estimation_matrix(choice.estimation, of_task),
+        )
+        check_task_memory(size, inputs.options.solver, plan.solver, crew.n_threads, crew.memory)
     return plan
 
 
