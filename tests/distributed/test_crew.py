@@ -101,6 +101,28 @@ def test_own_processes_that_do_not_answer_are_made_again(monkeypatch: pytest.Mon
                 list(crew.do(TASKS, 1, 100))
 
 
+def test_own_processes_that_never_begin_end_the_run_soon() -> None:
+    made = []
+
+    def make() -> ToyExecutor:
+        made.append(ToyExecutor(fault=lambda number: "break"))
+        return made[-1]
+
+    with pytest.raises(WorkerError, match=r"is a script that calls lfmm2 guarded by if __name__ == '__main__'\?"):
+        list(Crew(OwnToy(make), 1, 1 << 20).do(TASKS, 1, 100))
+    assert len(made) == 3
+
+
+def test_executor_that_takes_no_task_is_told() -> None:
+    class Full:
+        def submit(self, *_: Any) -> Future[Any]:
+            raise OSError("Resource temporarily unavailable")
+
+    message = r"no worker takes a task \(OSError: Resource temporarily unavailable\); use fewer workers"
+    with pytest.raises(WorkerError, match=message):
+        answers(lambda: Full())
+
+
 def test_slow_worker_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     first = []
 

@@ -21,7 +21,7 @@ from lfmm2.distributed import Crew, DistributedMatrix, crew, distributed_matrix,
 from lfmm2.distributed.executors import GivenExecutor
 from lfmm2.distributed.sent_files import send, take_back
 from lfmm2.distributed.terms import FileView, RefusedWorkerError, Terms
-from lfmm2.errors import ChangedInputError, UsageError, WorkerError
+from lfmm2.errors import ChangedInputError, UsageError, WorkerError, WriteError
 from lfmm2.genotypes import segments
 from lfmm2.genotypes.array_source import ArraySource
 from lfmm2.genotypes.bed_matrix import BedMatrix
@@ -135,6 +135,24 @@ class Kept(PassKeeper):
     def offer(self, next_snp: int, arrays: dict[str, Any]) -> None:
         if next_snp == self.at:
             self.found = next_snp, pickle.loads(pickle.dumps(arrays))
+
+
+def test_error_of_the_run_takes_back_what_was_sent(bed: BedFile, S: Floats, tmp_path: Path) -> None:
+    class Full(PassKeeper):
+        def offer(self, next_snp: int, arrays: dict[str, Any]) -> None:
+            raise WriteError("no space left")
+
+    with pytest.raises(WriteError) as raised:
+        shared(bed, tmp_path, ToyExecutor()).gram_product(S, keeper=Full())
+    assert list(tmp_path.iterdir()) == []
+    assert raised.value.args == ("no space left",)
+
+
+def test_pass_that_was_complete_has_nothing_left_to_do(bed: BedFile, S: Floats, tmp_path: Path) -> None:
+    toy, whole = ToyExecutor(), alone(bed).gram_product(S)
+    found = shared(bed, tmp_path, toy).gram_product(S, keeper=Kept(0, (N_SNPS, whole.arrays()))).total()
+    np.testing.assert_array_equal(found, whole.total())
+    assert toy.n_submitted == 0
 
 
 def test_pass_goes_on_from_the_sums_of_another(bed: BedFile, S: Floats, tmp_path: Path) -> None:

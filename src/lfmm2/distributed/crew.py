@@ -7,7 +7,7 @@ slow, is submitted a second time, and the first answer counts. Answers are given
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
@@ -96,7 +96,7 @@ class Crew:
         """End the processes that were started."""
         self._executors.close()
 
-    def do(self, tasks: Sequence[Task], n_samples: int, most_held: int) -> Iterator[Any]:
+    def do(self, tasks: Sequence[Task], n_samples: int, most_held: int) -> Generator[Any, None, None]:
         """Yield the answer of each task, in their order.
 
         Parameters
@@ -122,15 +122,17 @@ class Crew:
 
     def submit(self, task: Task) -> Future[Any]:
         """Hand a task to the executor, and make another one if it is broken."""
-        for _ in range(2):
+        for attempt in range(3):
             try:
                 return self._executors.submit(do_task, task)
-            except (LfmmError, KeyboardInterrupt):
+            except LfmmError:
                 raise
             except Exception as error:
                 # An executor that was shut down raises RuntimeError, and others raise what they like.
+                if attempt == 2:
+                    raise WorkerError(f"no worker takes a task ({_words_of(error)}); use fewer workers") from error
                 self.renew(error)
-        return self._executors.submit(do_task, task)
+        raise AssertionError("the last attempt has returned or raised")
 
     def renew(self, error: BaseException) -> None:
         """Make another executor in place of the broken one."""
@@ -140,6 +142,11 @@ class Crew:
             self._executors.renew(_words_of(error))
         except WorkerError as refused:
             raise refused from error
+
+    @property
+    def has_begun(self) -> bool:
+        """True if a worker has answered in this run."""
+        return bool(self._seen)
 
     @property
     def is_own(self) -> bool:
@@ -269,7 +276,9 @@ class _Pass:
         place = self._places[number]
         place.n_losses += 1
         self._n_lost_in_a_row += 1
-        is_hopeless = self._n_lost_in_a_row > MOST_LOST_IN_A_ROW or self._n_silent > MOST_SILENT
+        # Processes that die before any has answered cannot begin: a script without a guard starts itself again.
+        never_began = self._crew.is_own and not self._crew.has_begun and self._crew.n_renewals >= 2
+        is_hopeless = never_began or self._n_lost_in_a_row > MOST_LOST_IN_A_ROW or self._n_silent > MOST_SILENT
         if place.n_losses > MOST_LOSSES or is_hopeless:
             snps = f"SNPs {place.task.first + 1} to {place.task.end}"
             fact = f"the workers have lost {snps} {place.n_losses} times ({_words_of(error)})"

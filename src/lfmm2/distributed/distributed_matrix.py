@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +131,10 @@ class DistributedMatrix:
             sums = SegmentSums.from_arrays(sums.n_segments, arrays)
         work = GramProductWork(S, precision)
         of_answer = 2 * doubles((self.n_samples, padded_columns(S.shape[1])))
-        for done, nodes in self.do_on_ranges(work, label, left, unit, of_answer):
-            sums.merge(nodes)
-            keeper.offer(done.stop, sums.arrays())
+        with closing(self.do_on_ranges(work, label, left, unit, of_answer)) as answers:
+            for done, nodes in answers:
+                sums.merge(nodes)
+                keeper.offer(done.stop, sums.arrays())
         return sums
 
     def gram(
@@ -154,8 +155,10 @@ class DistributedMatrix:
 
     def do_on_ranges(
         self, work: Work, label: str, snps: range, unit: int = RESTART_SNPS, answer_bytes: int = 1
-    ) -> Iterator[tuple[range, Any]]:
+    ) -> Generator[tuple[range, Any], None, None]:
         """Cut SNPs into ranges of whole units, let the crew do the work, and yield each range with its answer in order.
+
+        The caller closes the generator, which takes back what was sent, also where it ends with an error.
 
         Parameters
         ----------
@@ -175,13 +178,15 @@ class DistributedMatrix:
             self._sent(work) as sent,
         ):
             tasks = [Task(*sent, part.start, part.stop, self._crew.n_threads, self._crew.memory) for part in ranges]
-            answers = self._crew.do(tasks, self.n_samples, most_held)
-            for part, value in zip(ranges, answers, strict=True):
-                yield part, value
-                advance(len(part))
+            with closing(self._crew.do(tasks, self.n_samples, most_held)) as answers:
+                for part, value in zip(ranges, answers, strict=True):
+                    yield part, value
+                    advance(len(part))
 
     def _cut(self, snps: range, unit: int) -> list[range]:
         """Cut SNPs into ranges of about equal size, for some tasks of each worker."""
+        if not snps:
+            return []
         n, least = self.n_samples, max(LEAST_GENOTYPES // self.n_samples, 1)
         wanted = -(-len(snps) // (TASKS_OF_WORKER * self._crew.planned_workers))
         wanted = min(max(wanted, least), max(MOST_GENOTYPES // n, 1))

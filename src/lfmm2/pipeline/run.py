@@ -297,6 +297,7 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
             allowed = open_files_allowed(prepared.plan.n_store_files)
             begun = files.begin(prepared.identity, prepared.inputs.check_unchanged)
             with allowed, begun as (checkpoints, publication):
+                checkpoints.remove("*.sent")  # Workers of an interrupted run that still work stop when these are gone.
                 if not publication.is_complete():
                     run = _choose_snps(prepared, checkpoints)
                     estimation = _estimate(run, checkpoints, files.read_factors(publication))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -468,8 +469,10 @@ def collect_statistics(
         label = f"tests from SNP {first + 1}" if first else "tests"
         if first < genotypes.n_snps and isinstance(genotypes, DistributedMatrix):
             work = RangeTests(model, fill, store.row_files(), flushes=not genotypes.is_local)
-            for _, tested in genotypes.do_on_ranges(work, label, range(first, genotypes.n_snps)):
-                store.take(tested)
+            snps = range(first, genotypes.n_snps)
+            with contextlib.closing(genotypes.do_on_ranges(work, label, snps)) as answers:
+                for _, tested in answers:
+                    store.take(tested)
             store.reopen()
         elif first < genotypes.n_snps:
             for block in model.statistics(counted, label, SnpRange(first), fill):
