@@ -33,7 +33,8 @@ def test_public_names():
         "AssociationResult", "BedFile", "CalibrationWarning", "ConvergenceWarning", "Conversion",
         "DegenerateProblemError", "InconsistentInputError", "InputWarning", "InsufficientMemoryError", "LatentFactors",
         "LfmmError", "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "Progress", "ReadError",
-        "Simulation", "Status", "UsageError", "WriteError", "__version__", "convert", "estimate_factors", "find_hits",
+        "Simulation", "Status", "UsageError", "WorkerError", "WriteError", "__version__", "convert", "estimate_factors",
+        "find_hits",
         "genetic_offset", "open_bed", "plots", "read_factors", "read_results", "run", "simulate", "test_associations",
         "verify", "write_report",
     ]  # fmt: skip

@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import typing
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
@@ -103,6 +104,8 @@ SET: dict[str, tuple[str, Any]] = {
     "resume": ("", True),
     "n_threads": ("3", 3),
     "memory": ("4GB", "4GB"),
+    "workers": ("2", 2),
+    "executor": ("", ThreadPoolExecutor),
     "progress": ("", True),
 }
 # What the command line cannot do without, and what `resume` needs
@@ -252,7 +255,8 @@ def test_identity_leaves_out_what_changes_no_result() -> None:
         "memory", "n_threads", "out", "overwrite", "resume", "keep", "remove", "missing", "missing_code", "intersect",
         "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
         "covar_variables", "env_by", "vcf", "zarr", "vcf_dosage", "keep_bed", "matrix", "samples_are", "features",
-        "sample_ids", "layer", "pfile", "bgen", "sample", "bed_list", "est_bed_list",
+        "sample_ids", "layer", "pfile", "bgen", "sample", "bed_list", "est_bed_list", "workers",
+        "executor",
     }  # fmt: skip
 
 

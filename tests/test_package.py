@@ -34,6 +34,7 @@ FLOORS = (
     "files",
     "genotypes",
     "formats",
+    "distributed",
     "statistics",
     "model",
     "results",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         OutputExistsError,
         ReadError,
         UsageError,
+        WorkerError,
         WriteError,
     )
     from lfmm2.formats import Conversion, convert
@@ -61,6 +62,7 @@ __all__ = [
     "Simulation",
     "Status",
     "UsageError",
+    "WorkerError",
     "WriteError",
     "__version__",
     "convert",
@@ -98,6 +100,7 @@ __getattr__ = lazy_names(
             "OutputExistsError",
             "ReadError",
             "UsageError",
+            "WorkerError",
             "WriteError",
         ),
         "lfmm2.formats": ("Conversion", "convert"),

@@ -58,6 +58,16 @@ def is_id(value: object) -> bool:
     return isinstance(value, str) or is_whole(value) or (isinstance(value, os.PathLike) and is_path(value))
 
 
+def is_executor(value: object) -> bool:
+    """Return True for an executor of PEP 3148, which has `submit`, and for a function or class that makes one."""
+    return callable(value) or can_submit(value)
+
+
+def can_submit(value: object) -> bool:
+    """Return True for an object, not a class, with a method `submit`."""
+    return not isinstance(value, type) and callable(getattr(value, "submit", None))
+
+
 def are(value: object, rule: Callable[[object], bool]) -> bool:
     """Return True for a collection in which `rule` is true of everything."""
     if isinstance(value, bytes | str) or not isinstance(value, Collection):

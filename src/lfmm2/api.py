@@ -54,6 +54,8 @@ def run(
     seed: int = 0,
     n_threads: int | None = None,
     memory: int | str | None = None,
+    workers: int | None = None,
+    executor: Any = None,
     out: AnyPath | None = None,
     format: TableFormat = "parquet",
     progress: bool | Progress = False,
@@ -165,10 +167,17 @@ def run(
     seed : int
         Seed of the random subset, of the starting block of krylov and power, and of the calls that `impute` holds out.
     n_threads : int, optional
-        All available processors by default. Results do not depend on it.
+        All available processors by default; of each worker, where there are some. Results do not depend on it.
     memory : int or str, optional
         Budget in bytes, or text such as "4GB"; half of what is free for the process by default. Results do not depend
         on it.
+    workers : int, optional
+        Processes of this machine that share the passes and write to `out`; they share the budget. A script that gives
+        it is guarded by ``if __name__ == "__main__":``, because the processes import it.
+    executor : object, optional
+        Executor whose workers do the passes instead, on this machine or others, or a function that makes one:
+        ``submit(fn, *args)`` returns a Future (PEP 3148). Its workers see the genotypes and `out` under the same paths.
+        Results do not depend on it.
     out : path, optional
         Prefix of the result files. Without it the results stay in memory.
     format : {"parquet", "tsv", "tsv.gz", "tsv.zst"}
@@ -348,6 +357,8 @@ def test_associations(
     count_allele: Allele = "a2",
     n_threads: int | None = None,
     memory: int | str | None = None,
+    workers: int | None = None,
+    executor: Any = None,
     out: AnyPath | None = None,
     format: TableFormat = "parquet",
     progress: bool | Progress = False,

@@ -86,6 +86,12 @@ class OutputExistsError(LfmmError, FileExistsError):
     exit_code = 9
 
 
+class WorkerError(LfmmError, RuntimeError):
+    """Worker processes are lost, do not answer, or would compute something else than this run."""
+
+    exit_code = 10
+
+
 class LfmmWarning(UserWarning):
     """Base of all warnings of lfmm2; a message is one line of text that can be seen, as that of `LfmmError`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from io import FileIO
@@ -194,3 +195,42 @@ def test_row_store_notices_a_file_that_was_cut(tmp_path: Path, length: int) -> N
     with pytest.raises(ReadError, match=f"rows: ends at byte {length}, it was cut by another process"):
         list(store.blocks(100))
     store.close()
+
+
+@pytest.mark.parametrize("n_first", [0, 1, 5, 22, 23])
+def test_checksums_of_two_parts_are_joined(n_first: int) -> None:
+    first, second = ROWS[:n_first], ROWS[n_first:]
+    joined = row_store.join_checksums(checksum(first), checksum(second), second.nbytes)
+    assert joined == checksum(ROWS) == zlib.crc32(ROWS.tobytes())
+
+
+def test_rows_that_others_write_are_those_of_the_store(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    with closing(RowStore(23, 4, path)) as store:
+        for first, end in ((9, 23), (0, 9), (0, 9)):  # in any order, and twice
+            with closing(row_store.RowWriter(str(path))) as writer:
+                for row in range(first, end, 5):
+                    writer.write(row, ROWS[row : min(row + 5, end)])
+                writer.finish()
+                assert writer.checksum == checksum(ROWS[first:end])
+        store.take(9)
+        np.testing.assert_array_equal(next(store.part(0, 9, 100)), ROWS[:9])
+        with pytest.raises(ValueError, match="rows up to 8 do not follow 9 of 23"):
+            store.take(8)
+        with pytest.raises(ValueError, match="rows up to 24 do not follow"):
+            store.take(24)
+        store.take(23)
+        store.reopen()
+        np.testing.assert_array_equal(next(store.blocks(100)), ROWS)
+
+
+def test_store_without_columns_has_nothing_to_write(tmp_path: Path) -> None:
+    with closing(row_store.RowWriter(None)) as writer:
+        writer.write(0, np.empty((5, 0)))
+        writer.finish()
+        assert writer.checksum == 0
+
+
+def test_file_that_a_worker_does_not_see_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match=r"rows: No such file or directory; choose an output folder that can"):
+        row_store.RowWriter(str(tmp_path / "rows"))

@@ -125,3 +125,14 @@ def test_lower_edges_are_in_their_bins() -> None:
     edges = histogram.lower_edges()
     np.testing.assert_array_equal(histogram.bin_of(edges), np.arange(len(edges)))
     np.testing.assert_array_equal(histogram.bin_of(np.nextafter(edges[1:], 0)), np.arange(len(edges) - 1))
+
+
+def test_histograms_of_parts_are_added_by_their_filled_bins() -> None:
+    t = statistics(1000, 0)
+    whole, joined = histogram_of(t), MagnitudeHistogram()
+    for part in (t[:300], t[300:]):
+        bins, counts, negative = histogram_of(part).filled_bins()
+        assert (counts > 0).all()
+        joined.add_bins(bins, counts, negative)
+    np.testing.assert_array_equal(joined.counts, whole.counts)
+    np.testing.assert_array_equal(joined.negative, whole.negative)

@@ -22,7 +22,7 @@ from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.fam_file import fam_column, read_fam, read_fam_column
 from lfmm2.genotypes.packed_bed import _FEWEST_SNPS_FOR_WARNING, _SAMPLED_SNPS, PackedBed
-from lfmm2.genotypes.source import GenotypeSource, SourceMemory
+from lfmm2.genotypes.source import GenotypeSource, Reopening, SourceMemory
 from lfmm2.genotypes.variant_survey import VariantSurvey
 
 # Largest .bim, in bytes, that is parsed once and kept in memory, where it takes about twice this size. A larger one is
@@ -117,7 +117,6 @@ class VariantText:
     _held: list[pa.Table] | None
     _text_bytes: int
     _row_bytes: int
-    _n_sampled: int
 
     def _open_bim(self, stamp: FileStamp, together: OpenedTogether | None = None) -> VariantSurvey:
         """Read all of the text once, and return what was found; its stamp is the second of the fileset."""
@@ -141,7 +140,7 @@ class VariantText:
         survey = group.survey
         if together is not None:
             survey.begin_file(self.bim_path.name)
-            is_held, self._n_sampled = group.holds_variants, group.n_sampled
+            is_held = group.holds_variants
         held: list[pa.Table] | None = [] if is_held else None
         n_bytes = 0
         for table in self._stream_bim(odd=survey.odd):
@@ -205,7 +204,23 @@ class VariantText:
         return 0 if self._held is None else times * self._text_bytes
 
 
-class BedFile(VariantText, PackedBed, GenotypeSource):
+class BedCalls(PackedBed):
+    """A .bed of known shape without its .bim and .fam, as a process opens it that another has told the shape."""
+
+    def matrix(
+        self,
+        engine: Engine,
+        samples: Ints,
+        snps: Ints | None,
+        *,
+        scale: str | None = None,
+        count_allele: str = "a2",
+    ) -> BedMatrix:
+        """Return the matrix of some samples and SNPs."""
+        return BedMatrix(self, engine, samples=samples, snps=snps, scale=scale, count_allele=count_allele)
+
+
+class BedFile(VariantText, BedCalls, GenotypeSource):
     """An open PLINK fileset; its .bim and .fam are checked in full, its .bed by size and by a sample of SNPs.
 
     Where there is no .bim, its compressed form is read: .bim.zst, as PLINK 2 writes it, .bim.gz or .bim.bz2; so is that
@@ -256,6 +271,7 @@ class BedFile(VariantText, PackedBed, GenotypeSource):
             self._stamps += [bim_stamp, FileStamp(self.fam_path)]
             self.samples = read_fam(self.fam_path) if together is None else together.read_samples(self.fam_path)
             survey = self._open_bim(bim_stamp, together)
+            self._n_sampled = None if together is None else together.n_sampled
             self.left_out = survey.left_out
             self._set_shape(len(self.samples), survey.n_snps, self.fam_path.name, self.bim_path.name)
             if together is not None and not together.stay_open:
@@ -284,17 +300,9 @@ class BedFile(VariantText, PackedBed, GenotypeSource):
             "n_snps": self.n_snps,
         }
 
-    def matrix(
-        self,
-        engine: Engine,
-        samples: Ints,
-        snps: Ints | None,
-        *,
-        scale: str | None = None,
-        count_allele: str = "a2",
-    ) -> BedMatrix:
-        """Return the matrix of some samples and SNPs."""
-        return BedMatrix(self, engine, samples=samples, snps=snps, scale=scale, count_allele=count_allele)
+    def reopening(self) -> Reopening:
+        """Return the path of the .bed with its shape, so that no other process reads the .bim."""
+        return Reopening(BedCalls, (str(self.path.absolute()), self.n_samples, self.n_snps))
 
 
 def find_bed(path: AnyPath) -> Path:

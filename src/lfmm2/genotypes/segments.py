@@ -53,6 +53,11 @@ class SnpRange:
 ALL_SNPS = SnpRange()
 
 
+def segment_snps() -> int:
+    """Return the SNPs of a segment."""
+    return SEGMENT_SNPS
+
+
 def n_segments(n_snps: int) -> int:
     """Return the number of segments of a matrix, at least one."""
     return max(-(-n_snps // SEGMENT_SNPS), 1)

@@ -7,7 +7,7 @@ folder sees a `GenotypeSource` and never asks which kind it is; source_kinds.py 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -59,6 +59,34 @@ class SourceMemory:
     variant_bytes: int = 0
     held_variant_bytes: int = 0
     row_bytes: int = 0
+
+
+class OpenCalls(Protocol):
+    """Genotypes that another process has opened again: all that it needs of a source."""
+
+    def matrix(
+        self, engine: Engine, samples: Ints, snps: Ints | None, *, scale: str | None = ..., count_allele: str = ...
+    ) -> GenotypeMatrix:
+        """Return the matrix of some samples and SNPs, as `GenotypeSource.matrix`."""
+
+    def close(self) -> None:
+        """Close the files."""
+
+
+@dataclass(frozen=True)
+class Reopening:
+    """How another process opens the genotypes of a source, without its tables of samples and variants.
+
+    Attributes
+    ----------
+    opens : callable
+        A function or class of a module, which pickle finds by its name.
+    arguments : tuple
+        What it is called with: paths and numbers.
+    """
+
+    opens: Callable[..., OpenCalls]
+    arguments: tuple[Any, ...]
 
 
 @runtime_checkable
@@ -198,6 +226,10 @@ class GenotypeSource(Protocol):
             **{f"({kind}), bytes": stamp.n_bytes for kind, stamp in kinds.items()},
             **{f"({kind}), time of change in ns": stamp.mtime_ns for kind, stamp in kinds.items()},
         }
+
+    def reopening(self) -> Reopening | None:
+        """Return how other processes open these genotypes by their paths; None if they cannot."""
+        return None
 
     def describe(self) -> dict[str, Any]:
         """Return the description of the source in the record of a run, as values of JSON."""

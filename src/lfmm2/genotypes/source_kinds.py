@@ -98,9 +98,8 @@ def _open_file(path: AnyPath, together: OpenedTogether | None = None, **of_files
     ending = ending_of(path)
     opens = KINDS_OF_FILE.get(ending, open_bed)
     if opens is not open_bed:
-        return opens(
-            path, **{option: value for option, value in of_files.items() if ENDING_OF_OPTION[option] == ending}
-        )
+        given = {option: value for option, value in of_files.items() if ENDING_OF_OPTION[option] == ending}
+        return opens(path, **given)
     try:
         return BedFile(path, together)
     except ReadError as error:

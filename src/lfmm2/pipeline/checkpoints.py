@@ -59,6 +59,11 @@ class Checkpoints:
         """Return the file for rows, one per SNP; None if rows stay in memory."""
         return None
 
+    @property
+    def folder(self) -> Path | None:
+        """Folder in which other processes may read and write too; None without files."""
+        return None
+
     def remove(self, pattern: str) -> None:
         """Remove kept files whose names match a pattern, because they are not needed any more."""
 
@@ -99,6 +104,10 @@ class CheckpointFiles(Checkpoints):
 
     def rows_path(self, name: str) -> Path | None:
         return self._folder.path / f"{name}.rows"
+
+    @property
+    def folder(self) -> Path | None:
+        return self._folder.path
 
     def remove(self, pattern: str) -> None:
         for path in self._folder.path.glob(pattern):

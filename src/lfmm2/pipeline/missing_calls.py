@@ -65,6 +65,13 @@ class MissingTally:
             self._restart = first + cut, self.counts.copy()
         self.counts += block.count_missing(slice(max(cut, 0), b))
 
+    def take(self, counts: Ints | None, n_snps: int) -> None:
+        """Add the counts over the next SNPs, at whose end a pass can begin again; None if they are not known."""
+        self.n_snps += n_snps
+        self.counts = None if self.counts is None or counts is None else self.counts + counts
+        if self.counts is not None:
+            self._restart = self.n_snps, self.counts.copy()
+
     def write(self, n_snps: int) -> str | None:
         """Return the counts over the first SNPs as text for a note; None if they are not known for so many SNPs."""
         if self.counts is None or n_snps not in (self.n_snps, self._restart[0]):

@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Any
 
-from lfmm2._checks import are, is_count, is_flag, is_id, is_number, is_path, is_whole, quoted
+from lfmm2._checks import are, is_count, is_executor, is_flag, is_id, is_number, is_path, is_whole, quoted
 from lfmm2._choices import (
     ALLELES,
     CALIBRATIONS,
@@ -35,10 +35,10 @@ from lfmm2.errors import UsageError
 # The kind of an option's value; where the value is one of several words, the tuple of the words is its kind. NAMES are
 # separated by commas. SNP_LIST is a path on the command line, and in Python a path or a collection of SNP IDs. PENALTY
 # is a number, or a multiple as 1x. COUNT is a whole number up to `MOST_COUNT`, or auto. A flag of the command line
-# gives the value that is not the default.
-PATH, SNP_LIST, TEXT, NAMES, WHOLE, NUMBER, PENALTY, COUNT, FLAG = (
+# gives the value that is not the default. EXECUTOR is for Python alone.
+PATH, SNP_LIST, TEXT, NAMES, WHOLE, NUMBER, PENALTY, COUNT, FLAG, EXECUTOR = (
     "path", "list of SNPs", "text", "names", "whole number", "number", "number or multiple",
-    "whole number or auto", "flag",
+    "whole number or auto", "flag", "executor",
 )  # fmt: skip
 
 INPUT, SAMPLES, SNPS, FACTORS, TESTS, OUTPUT, RESOURCES = SECTIONS = (
@@ -178,13 +178,14 @@ _TYPES_OF_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
         f"give a whole number from 0 to {MOST_COUNT}, or auto",
     ),
     FLAG: (is_flag, "give True or False"),
+    EXECUTOR: (is_executor, "give an object that has submit(function, *arguments), or a function that makes one"),
     TEXT: (lambda value: True, ""),
 }
 
 
 TABLE = (
     Option("full_bed", "--bed", PATH, section=INPUT, functions=ONLY_RUN, repeatable=True,
-           help="Genotypes to test: .bed or its prefix, .pgen, .bgen, or a pattern of several, read as one: 'chr@.bed'."),
+           help="Genotypes to test: .bed or its prefix, .pgen, .bgen, or a pattern as 'chr@.bed', read as one."),
     Option("bed_list", "--bed-list", PATH, section=INPUT, functions=NO_FUNCTION, changes_results=False,
            help="Genotypes to test in place of --bed: a file with a path or prefix a line, which are read as one."),
     Option("pfile", "--pfile", PATH, section=INPUT, metavar="PREFIX", functions=NO_FUNCTION, changes_results=False,
@@ -327,7 +328,12 @@ TABLE = (
     Option("dry_run", "--dry-run", FLAG, section=OUTPUT, default=False, functions=NO_FUNCTION, changes_results=False,
            help="Check all inputs, print the plan, and stop."),
     Option("n_threads", "--threads", WHOLE, section=RESOURCES, range=Range(1, 1024), changes_results=False,
-           help="Threads; all processors that the process may use by default."),
+           help="Threads, of each worker where there are some; all processors that the process may use by default."),
+    Option("workers", "--workers", WHOLE, section=RESOURCES, range=Range(1, 1024), functions=OF_TESTS,
+           changes_results=False,
+           help="Processes of this machine that share the passes; none by default, all is done in one process."),
+    Option("executor", "", EXECUTOR, section=RESOURCES, functions=OF_TESTS, changes_results=False,
+           help="Executor whose workers do the passes, on this machine or others; see docs/clusters.md."),
     Option("memory", "--memory", TEXT, section=RESOURCES, changes_results=False,
            help="Budget in MiB, or with a unit such as 4GB; half of what is free for the process by default."),
     Option("progress", "", FLAG, section=RESOURCES, default=False, changes_results=False,

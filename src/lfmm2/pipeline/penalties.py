@@ -75,7 +75,7 @@ def describe_penalties(inputs: RunInputs, others: Sequence[Penalty]) -> str:
 
 def estimate_with_each(inputs: RunInputs, snps: Ints | None, engine: Engine, checkpoints: Checkpoints) -> Estimation:
     """Estimate the factors with the λ of the run and with each other one, and keep the latter for a resumed run."""
-    matrix = ResumableMatrix(inputs.estimation_matrix(snps, engine), engine, checkpoints)
+    matrix = ResumableMatrix(inputs.estimation_matrix(snps, engine, checkpoints), engine, checkpoints)
     n_factors, options, iids = inputs.numbers.n_factors, inputs.options.solver, inputs.variables.iids
     others = other_penalties(inputs, matrix.n_snps)
     solver, _ = choose_solver(matrix.n_samples, matrix.n_snps, n_factors, options, gram_speed(matrix))

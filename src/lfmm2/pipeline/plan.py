@@ -281,9 +281,16 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
 
     `kept_bytes` are those of results that stay in memory; `n_tables` is the number of tables to write.
     """
+    own, beside = _footprints_of_tests(size, kept_bytes)
+    n_writers = _count_writers(size, kept_bytes, n_tables, n_threads, memory)
+    after = histogram_bytes(size.n_variables) + _bytes_after_tests(size, kept_bytes, n_tables, memory, n_writers)
+    return _plan_stage(own, beside, n_threads, memory, after)
+
+
+def _footprints_of_tests(size: RunSize, kept_bytes: int) -> tuple[Footprint, Footprint]:
+    """Return the memory of the pass of the tests, and of what is held beside it."""
     d, n_columns = size.n_variables, size.n_variables + size.n_nuisance + size.n_factors
-    histograms = histogram_bytes(d)
-    beside = Footprint(size.held_bytes + kept_bytes + TALLY_BYTES * size.n_samples + histograms)
+    beside = Footprint(size.held_bytes + kept_bytes + TALLY_BYTES * size.n_samples + histogram_bytes(d))
     beside += association_footprint(size.n_samples, n_columns, d, size.n_loadings, size.marginal)
     if size.n_sweep:
         beside += sweep_footprint(n_columns, d, size.n_swept)
@@ -299,9 +306,38 @@ def _plan_tests(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, m
         # These columns are in the rows of the store and in a copy of the rows.
         beside += Footprint(0, 2 * doubles((N_COLUMNS,)))
     own = size.tested.footprint_of_cross_products(n_columns, fill)
-    n_writers = _count_writers(size, kept_bytes, n_tables, n_threads, memory)
-    after = histograms + _bytes_after_tests(size, kept_bytes, n_tables, memory, n_writers)
-    return _plan_stage(own, beside, n_threads, memory, after)
+    return own, beside
+
+
+def check_task_memory(size: RunSize, options: SolverOptions, solver: str, n_threads: int, memory: int) -> None:
+    """Check that tasks of workers, which get this part of the budget, can be done with it.
+
+    Parameters
+    ----------
+    size : RunSize
+        Its matrices are those of a worker.
+    options : SolverOptions
+    solver : str
+    n_threads, memory : int
+        What a task may take.
+
+    Raises
+    ------
+    InsufficientMemoryError
+    """
+    size = replace(size, held_variant_bytes=0)  # Workers have no tables of variants.
+    own, beside = _footprints_of_tests(size, 0)
+    least = (own + beside).least
+    if solver in ("krylov", "power"):
+        n_columns = size.n_variables + size.n_nuisance
+        of_solver = solver_footprint(size.estimation, solver, size.n_factors, n_columns, options, memory)
+        least = max(least, (of_solver.own + Footprint(size.held_bytes)).least)
+    if memory < least:
+        raise InsufficientMemoryError(
+            f"a task of a worker may take {mebibytes(memory)}, but {with_spaces(size.n_samples)} samples with "
+            f"{size.n_factors} factors and {n_threads} thread(s) need at least {mebibytes(least)}; raise --memory, or "
+            "use fewer workers"
+        )
 
 
 def _count_writers(size: RunSize, kept_bytes: int, n_tables: int, n_threads: int, memory: int) -> int:
@@ -422,6 +458,8 @@ class RunPlan:
         Tables that are written at the same time.
     filesets, estimation_filesets : str
         Filesets that are read as one, to test and to estimate from, in words; empty for a single one.
+    workers : str
+        Workers that share the passes, in words; empty without.
     """
 
     n_samples: int
@@ -466,12 +504,13 @@ class RunPlan:
     n_writers: int = 1
     filesets: str = ""
     estimation_filesets: str = ""
+    workers: str = ""
 
     def for_record(self) -> dict[str, Any]:
         """Return the plan for the record of a run, without the attributes that only the engine and the stages need."""
         engine_only = {
             "held_bytes", "beside_factors", "beside_tests", "beside_surrogates", "n_store_files", "n_surrogates",
-            "may_need_surrogates", "n_writers", "noun", "filesets", "estimation_filesets",
+            "may_need_surrogates", "n_writers", "noun", "workers", "filesets", "estimation_filesets",
         }  # fmt: skip
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
@@ -516,6 +555,7 @@ class RunPlan:
             **({"surrogates": self._describe_surrogates()} if self.n_surrogates else {}),
             "to read": f"{about}{decimal_bytes(self.n_bytes_read)} of genotypes",
             "threads": str(self.n_threads),
+            **({"workers": self.workers} if self.workers else {}),
             "peak memory": f"{mebibytes(self.peak_memory)} of a budget of {mebibytes(self.memory)}",
             "output": f"about {decimal_bytes(self.output_bytes)}, "
             f"and {decimal_bytes(self.temporary_bytes)} for the time of the run"
@@ -573,6 +613,7 @@ def make_plan(
     noun: str = "SNP",
     penalty: str = "",
     matches: tuple[TableMatch, ...] = (),
+    workers: str = "",
 ) -> RunPlan:
     """Predict passes, bytes read, memory and disk space.
 
@@ -612,6 +653,8 @@ def make_plan(
         Ridge penalties, in words; empty without a sweep.
     matches : tuple of TableMatch
         How the rows of the tables were matched to the samples.
+    workers : str
+        Workers that share the passes, in words; empty without.
     """
     solver, reason = "given", "estimated before"
     n, n_estimation = size.n_samples, size.estimation.n_snps
@@ -691,6 +734,7 @@ def make_plan(
         may_need_surrogates=n_surrogates > 0 and size.surrogates == "auto",
         beside_surrogates=drawing.beside,
         n_writers=_count_writers(size, kept, n_tables, n_threads, memory),
+        workers=workers,
     )
 
 

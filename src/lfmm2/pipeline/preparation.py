@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from lfmm2._typing import Ints
+from lfmm2.distributed import Crew
 from lfmm2.errors import InconsistentInputError, MalformedInputError, ReadError, UsageError
 from lfmm2.files import InputMemory, Populations
 from lfmm2.formats import ENDINGS, MatrixFile, is_store, name_kind
@@ -32,6 +33,7 @@ from lfmm2.genotypes import (
     refuse,
 )
 from lfmm2.model import LatentFactors, RidgeGeometry, degrees_of_freedom, parse_penalties, ridge_geometry
+from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.collinearity import describe_collinearity, warn_of_collinearity
 from lfmm2.pipeline.converted_genotypes import ConvertedGenotypes, convert_genotypes, told_on_error
 from lfmm2.pipeline.identity import make_identity
@@ -46,6 +48,7 @@ from lfmm2.pipeline.inputs import (
 )
 from lfmm2.pipeline.matrix_genotypes import read_matrix, warn_of_variables
 from lfmm2.pipeline.options import TABLE
+from lfmm2.pipeline.run_crew import check_sources, share_resources, shared_matrix
 from lfmm2.pipeline.run_options import RunOptions, SnpOptions
 from lfmm2.pipeline.sample_comparison import SampleComparison
 from lfmm2.pipeline.snps import listed_snps, select_snps
@@ -54,12 +57,14 @@ from lfmm2.process import (
     Progress,
     check_threads,
     parse_memory,
-    resolve_threads,
     single_threaded_blas,
     software,
     terminal_progress,
 )
 from lfmm2.results import SampleFilterFacts
+
+# Checkpoints without files, in which no other process can write.
+_NO_CHECKPOINTS = Checkpoints()
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,8 @@ class RunInputs:
         The fileset that the file of --vcf or --zarr was converted to; None without it.
     matrix : MatrixFile or None
         The file of --matrix; None without it.
+    crew : Crew or None
+        Workers that share the passes; None if all is done in this process.
     """
 
     options: RunOptions
@@ -181,6 +188,7 @@ class RunInputs:
     comparison: SampleComparison | None = None
     converted: ConvertedGenotypes | None = None
     matrix: MatrixFile | None = None
+    crew: Crew | None = None
 
     @property
     def to_count(self) -> bool:
@@ -201,14 +209,23 @@ class RunInputs:
         """Return an engine with the whole budget and an empty record of passes."""
         return Engine(self.n_threads, self.memory, _choose_progress(self.options.progress))
 
-    def tested_matrix(self, snps: Ints | None, engine: Engine) -> GenotypeMatrix:
-        """Return the matrix of the SNPs to test."""
+    def tested_matrix(
+        self, snps: Ints | None, engine: Engine, shared_by: Checkpoints = _NO_CHECKPOINTS
+    ) -> GenotypeMatrix:
+        """Return the matrix of the SNPs to test; workers, if there are some, share passes with files of checkpoints."""
         count_allele = self.options.snps.count_allele
-        return self.tested_source.matrix(engine, self.variables.rows, snps, count_allele=count_allele)
+        return shared_matrix(
+            self.crew, shared_by, self.tested_source, engine, self.variables.rows, snps, count_allele=count_allele
+        )
 
-    def estimation_matrix(self, snps: Ints | None, engine: Engine) -> GenotypeMatrix:
-        """Return the matrix of the SNPs to estimate the factors from."""
-        return self.estimation_source.matrix(engine, self.estimation_rows, snps, scale=self.options.snps.scale)
+    def estimation_matrix(
+        self, snps: Ints | None, engine: Engine, shared_by: Checkpoints = _NO_CHECKPOINTS
+    ) -> GenotypeMatrix:
+        """Return the matrix of the SNPs to estimate the factors from, as `tested_matrix`."""
+        return shared_matrix(
+            self.crew, shared_by, self.estimation_source, engine, self.estimation_rows, snps,
+            scale=self.options.snps.scale,
+        )  # fmt: skip
 
     @property
     def counts_a1(self) -> bool:
@@ -253,9 +270,11 @@ class RunInputs:
         }  # fmt: skip
 
     def close(self) -> None:
-        """Close the sources that were opened for this run."""
+        """Close the sources that were opened for this run, and end the workers that were started."""
         for source in self.opened:
             source.close()
+        if self.crew is not None:
+            self.crew.close()
 
 
 def read_inputs(
@@ -297,7 +316,8 @@ def read_inputs(
     thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
     given = options.snps.k_thin
     k_thin = None if isinstance(given, str) and given == "off" else parse_thinning(given, "k_thin")
-    memory, n_threads = parse_memory(options.memory), resolve_threads(options.n_threads)
+    resources = share_resources(options, parse_memory(options.memory))
+    memory, n_threads = resources.memory, resources.n_threads
     check_threads(n_threads)
     tables = check_readable(X, covar, options)
     est_bed, full_bed = choose_sources(est_bed, full_bed, options.snps, tables)
@@ -321,6 +341,7 @@ def read_inputs(
         tested = _open_genotypes(given, opened, options)
         _check_saddlepoint(tested, options.test.spa)
         estimation = tested if est_bed is None else _open_genotypes(est_bed, opened, options)
+        check_sources(resources.crew, tested, estimation)
         refuse_transposed(tested, X)
         if thin is not None and numbers.given is not None:
             raise UsageError("est_thin chooses SNPs to estimate factors from, but factors are given; leave it out")
@@ -344,6 +365,7 @@ def read_inputs(
     return RunInputs(
         options, numbers, thin, k_thin, tested, estimation, variables, ridge, estimation_rows, listed, est_listed,
         tables, memory, n_threads, input_memory.peak, tuple(opened), converted=converted, matrix=matrix,
+        crew=resources.crew,
     )  # fmt: skip
 
 

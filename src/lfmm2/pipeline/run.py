@@ -22,7 +22,7 @@ from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.converted_genotypes import told_on_error
 from lfmm2.pipeline.penalties import Estimation, describe_penalties, other_penalties
-from lfmm2.pipeline.plan import RunPlan, RunSize, describe_model, make_plan
+from lfmm2.pipeline.plan import RunPlan, RunSize, check_task_memory, describe_model, make_plan
 from lfmm2.pipeline.preparation import RunInputs, read_inputs
 from lfmm2.pipeline.publication import Publication
 from lfmm2.pipeline.repeated_samples import choose_compared, find_repeats
@@ -173,8 +173,17 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         allele="" if tested_source.refusal("count_allele") else tested_source.allele_name(inputs.counts_a1),
         noun=tested_source.noun,
         penalty=describe_penalties(inputs, others), matches=variables.matches,
+        workers="" if inputs.crew is None else inputs.crew.describe(),
     )  # fmt: skip
     plan.check()
+    if (crew := inputs.crew) is not None:
+        of_task = Engine(crew.n_threads, crew.memory)
+        size = replace(
+            size,
+            tested=inputs.tested_matrix(choice.tested, of_task),
+            estimation=inputs.estimation_matrix(choice.estimation, of_task),
+        )
+        check_task_memory(size, inputs.options.solver, plan.solver, crew.n_threads, crew.memory)
     of_factors = "" if estimation_source is tested_source else estimation_source.summary()
     return replace(plan, filesets=tested_source.summary(), estimation_filesets=of_factors)
 
@@ -294,6 +303,7 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
             allowed = open_files_allowed(prepared.plan.n_store_files)
             begun = files.begin(prepared.identity, prepared.inputs.check_unchanged)
             with allowed, begun as (checkpoints, publication):
+                checkpoints.remove("*.sent")  # Workers of an interrupted run that still work stop when these are gone.
                 if not publication.is_complete():
                     run = _choose_snps(prepared, checkpoints)
                     estimation = _estimate(run, checkpoints, files.read_factors(publication))

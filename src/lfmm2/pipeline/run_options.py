@@ -204,6 +204,8 @@ class RunOptions:
     seed: int = DEFAULTS["seed"]
     n_threads: int | None = DEFAULTS["n_threads"]
     memory: int | str | None = DEFAULTS["memory"]
+    workers: int | None = DEFAULTS["workers"]
+    executor: Any = DEFAULTS["executor"]
     test: TestOptions = field(default_factory=TestOptions)
     solver: SolverOptions = field(default_factory=SolverOptions)
     samples: SampleOptions = field(default_factory=SampleOptions)
@@ -217,6 +219,9 @@ class RunOptions:
         parse_penalty(self.lambda_, 1, self.standardize)
         if self.sweep_lambda is not None:
             parse_penalties(self.sweep_lambda, 1, self.standardize)
+        OPTIONS["workers"].check(self.workers)
+        if self.workers is not None and self.executor is not None:
+            raise UsageError("workers and executor both say who computes; give one of them")
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any], command: str, tests: bool = True) -> RunOptions:
@@ -237,7 +242,17 @@ class RunOptions:
         if "progress" in arguments:
             check_progress(arguments["progress"], or_flag=True)
         check_missing_code(arguments.get("missing_code"))
-        own = ("lambda_", "sweep_lambda", "standardize", "seed", "n_threads", "memory", "progress")
+        own = (
+            "lambda_",
+            "sweep_lambda",
+            "standardize",
+            "seed",
+            "n_threads",
+            "memory",
+            "workers",
+            "executor",
+            "progress",
+        )
         return cls(
             **{name: arguments[name] for name in own if name in arguments},
             test=_make_group(TestOptions, arguments),

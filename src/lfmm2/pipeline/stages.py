@@ -208,7 +208,7 @@ def run_snp_tests(
     fill = None
     if test.impute == "factors":
         fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))
-    return collect_statistics(model, inputs.tested_matrix(choice.tested, engine), checkpoints, fill)
+    return collect_statistics(model, inputs.tested_matrix(choice.tested, engine, checkpoints), checkpoints, fill)
 
 
 def why_surrogates(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> str:

@@ -53,7 +53,9 @@ IDENTITY_NOTE, PROGRESS_NOTE = "run", "progress"
 # Beginnings of the names of finished outputs, and of files that these replace.
 OUTPUT, PREVIOUS = "output.", "previous."
 # Names that a file of a state folder may have. A folder with any other name is refused, because it may be the user's.
-_NAMES = re.compile(rf"({LOCK}|\w+\.json|[\w-]+\.npz|[\w-]+\.rows|({OUTPUT}|{PREVIOUS}).+)(\.part)?|lfmm2-q-\w+")
+_NAMES = re.compile(
+    rf"({LOCK}|\w+\.json|[\w-]+\.npz|[\w-]+\.rows|[0-9a-f]+\.sent|({OUTPUT}|{PREVIOUS}).+)(\.part)?|lfmm2-q-\w+"
+)
 # Errors with which the same command would end again: the folder is removed after them.
 _LASTING_ERRORS = (UsageError, DegenerateProblemError)
 # Errors that a single bad transfer from a disk may cause in an input that was read well before: kept work stays after
@@ -286,7 +288,7 @@ def _list_names(folder: Path) -> list[str]:
 def _holds_work(folder: Path) -> bool:
     """Return True if the folder holds work that a resumed run need not do again."""
     names = [name for name in _list_names(folder) if name not in (LOCK, f"{IDENTITY_NOTE}.json")]
-    return any(_NAMES.fullmatch(name) and not name.endswith((".part", ".rows")) for name in names)
+    return any(_NAMES.fullmatch(name) and not name.endswith((".part", ".rows", ".sent")) for name in names)
 
 
 def find_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -11,13 +12,16 @@ from typing import Any
 import numpy as np
 
 from lfmm2._typing import Floats, Ints
-from lfmm2.errors import ReadError
-from lfmm2.files import RowStore, checksum
+from lfmm2.distributed import DistributedMatrix
+from lfmm2.errors import ReadError, UsageError
+from lfmm2.files import RowStore, checksum, join_checksums
 from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
 from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept
 from lfmm2.pipeline.joint_rows import JointRows, sample_scatter
 from lfmm2.pipeline.missing_calls import CountedMatrix, MissingTally
+from lfmm2.pipeline.range_tests import RangeTests, TestedRange
+from lfmm2.pipeline.statistic_rows import StatisticRows
 from lfmm2.results import JOINT_LAYOUT, JointFacts, from_json
 from lfmm2.statistics import (
     Calibration,
@@ -140,10 +144,6 @@ class StatisticsStore:
         Columns that `HeldOutError` adds up; none unless missing calls are filled.
     sweeps : list of RowStore
         For each variable, t with each number of factors and penalty of the sweep; no column without a sweep.
-    histograms : list of MagnitudeHistogram
-        Histogram of |t| of each variable, then of sqrt(F) of the joint test.
-    status_counts : ndarray of shape (len(Status),), int64
-        Number of SNPs with each status.
     joint : JointRows or None
         What the joint table needs of each SNP, once `calibrations` was called; None with one variable.
     n_snps : int
@@ -159,7 +159,10 @@ class StatisticsStore:
         self.tally = tally
         self._checkpoints = checkpoints
         self.columns = model.columns
-        self._shared, self._own = (self.columns.layout(per_variable) for per_variable in (False, True))
+        self._counted = StatisticRows(model)
+        self._shared, self._own, self._magnitudes = (
+            self._counted.shared, self._counted.own, self._counted.magnitudes,
+        )  # fmt: skip
         self.n_snps, d = n_snps, model.n_reported
         self._shapes = store_columns(self.columns, d, model.n_loadings, n_held_out, len(model.ks))
         self._shapes.pop(_JOINT)
@@ -181,8 +184,7 @@ class StatisticsStore:
         for name, n_columns in self._shapes.items():
             path = self._rows_path(name)
             self._stores.append(RowStore(self.n_snps, n_columns, path, n_kept))
-        self.histograms = [MagnitudeHistogram() for _ in range(self._model.n_reported + 1)]
-        self.status_counts = np.zeros(len(Status), np.int64)
+        self._counted.clear()
         self.n_rows = n_kept
         # The number of rows that the checksums cover, and the checksum of each store.
         self._n_summed = 0
@@ -215,7 +217,7 @@ class StatisticsStore:
         """Count the rows and missing calls that an unfinished run kept, and return the number of rows."""
         self.tally.restore(missing_calls, n_rows)
         for common, *rows in zip(*self._parts(0, n_rows), strict=True):
-            self._count(common, rows[: self._model.n_reported])
+            self._counted.count(common, rows[: self._model.n_reported])
         return n_rows
 
     def _parts(self, first: int, end: int) -> list[Iterator[Floats]]:
@@ -231,45 +233,69 @@ class StatisticsStore:
                 self._sums[i] = checksum(rows, self._sums[i])
         self._n_summed = end
 
-    def _count(self, common: Floats, variables: list[Floats]) -> None:
-        """Add rows to the histograms and to the counts of each status."""
-        for variable, rows in enumerate(variables):
-            self.histograms[variable].add(self._magnitudes(rows, variable))
-        self.histograms[-1].add(self._magnitudes(common, None))
-        status = self._shared.column(common, "status").astype(np.int64)
-        self.status_counts += np.bincount(status, minlength=len(Status))
-
-    def _magnitudes(self, rows: Floats, variable: int | None) -> Floats:
-        """Return t of rows of a variable, or sqrt(F) of shared rows if `variable` is None: the values to calibrate.
-
-        They are NaN where the theoretical null distribution does not hold.
-        """
-        joint = variable is None
-        statistic = (self._shared if joint else self._own).column(rows, self.columns.calibrated(joint))
-        return self._model.null(joint).magnitudes(statistic)
-
     def append(self, block: BlockStatistics) -> None:
         """Add the statistics of the next SNPs."""
-        common = self._shared.rows(block)
-        variables = [self._own.rows(block, j) for j in range(len(self.rows))]
-        sweeps = [block.t_by_k[:, :, j] for j in range(len(self.rows))]
-        parts = [common, *variables, block.loadings, block.held_out, *sweeps]
+        parts = self._counted.parts(block)
         for store, rows in zip(self._stores, parts, strict=True):
             store.append(rows)
-        self._count(common, variables)
-        self.n_rows += len(common)
+        self.n_rows += len(parts[0])
         if self._checkpoints.is_due():
             self._checkpoint()
 
     def _checkpoint(self) -> None:
         """Note the number and checksums of the rows on the disk, up to a SNP at which a resumed pass can begin."""
         end = self.n_snps if self.n_rows == self.n_snps else self.n_rows // RESTART_SNPS * RESTART_SNPS
-        if end <= self._n_summed:
-            return
-        self._sum_up(end)
+        if end > self._n_summed:
+            self._sum_up(end)
+            self._keep_note(end)
+
+    def _keep_note(self, end: int) -> None:
+        """Note the rows before `end`, which the checksums cover."""
         rows = [store.file for store in self._stores if store.file is not None]
         note = RowsNote(end, self._sums, self.tally.write(end))
         self._checkpoints.keep_note(_NOTE, asdict(note), rows)
+
+    def row_files(self) -> list[str | None]:
+        """Return the absolute path of the file of each store; None for a store without columns.
+
+        Raises
+        ------
+        UsageError
+            If rows are kept in memory, so that other processes cannot write them.
+        """
+        paths = [self._rows_path(name) for name in self._shapes]
+        if any(path is None and n_columns for path, n_columns in zip(paths, self._shapes.values(), strict=True)):
+            raise UsageError("workers write the statistics to files, but there is no out; give it")
+        return [None if path is None else str(path.absolute()) for path in paths]
+
+    def take(self, tested: TestedRange) -> None:
+        """Take over the next SNPs, whose rows another process has written to the files."""
+        n_rows = tested.end - self.n_rows
+        for i, (store, n_columns) in enumerate(zip(self._stores, self._shapes.values(), strict=True)):
+            store.take(tested.end)
+            self._sums[i] = join_checksums(self._sums[i], tested.checksums[i], n_rows * 8 * n_columns)
+        for histogram, bins in zip(self._counted.histograms, tested.bins, strict=True):
+            histogram.add_bins(*bins)
+        self._counted.status_counts += tested.status_counts
+        self.tally.take(tested.missing_calls, n_rows)
+        self.n_rows = self._n_summed = tested.end
+        if self._checkpoints.is_due():
+            self._keep_note(tested.end)
+
+    def reopen(self) -> None:
+        """Open the files again after other processes have written them."""
+        for store in self._stores:
+            store.reopen()
+
+    @property
+    def histograms(self) -> list[MagnitudeHistogram]:
+        """Histogram of |t| of each variable, then of sqrt(F) of the joint test."""
+        return self._counted.histograms
+
+    @property
+    def status_counts(self) -> Ints:
+        """Number of SNPs with each status, shape (len(Status),)."""
+        return self._counted.status_counts
 
     def magnitude_blocks(self, variable: int | None) -> Iterator[Floats]:
         """Stream t of a variable, or √D or √F of the joint test if None, in the order of the SNPs.
@@ -420,6 +446,8 @@ def collect_statistics(
 ) -> StatisticsStore:
     """Test every SNP in one pass over the genotypes; in a resumed run, only the SNPs without kept statistics.
 
+    The workers of a `DistributedMatrix` write the rows themselves, each at its place in the files.
+
     Parameters
     ----------
     model : AssociationTest
@@ -438,8 +466,15 @@ def collect_statistics(
     store = StatisticsStore(model, genotypes.n_snps, 0 if fill is None else N_COLUMNS, checkpoints, tally)
     try:
         first = store.n_rows
-        if first < genotypes.n_snps:
-            label = f"tests from SNP {first + 1}" if first else "tests"
+        label = f"tests from SNP {first + 1}" if first else "tests"
+        if first < genotypes.n_snps and isinstance(genotypes, DistributedMatrix):
+            work = RangeTests(model, fill, store.row_files(), flushes=not genotypes.is_local)
+            snps = range(first, genotypes.n_snps)
+            with contextlib.closing(genotypes.do_on_ranges(work, label, snps)) as answers:
+                for _, tested in answers:
+                    store.take(tested)
+            store.reopen()
+        elif first < genotypes.n_snps:
             for block in model.statistics(counted, label, SnpRange(first), fill):
                 store.append(block)
     except BaseException:

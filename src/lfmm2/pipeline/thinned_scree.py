@@ -64,7 +64,7 @@ def compute_thinned_scree(
     kept, facts = load_or_compute(checkpoints, "k-thinned", engine, ThinningFacts, before, compute)
     if len(kept) < LEAST_SNPS:
         return ThinnedScree(None, facts)
-    matrix = ResumableMatrix(inputs.estimation_matrix(kept, engine), engine, checkpoints, "scree")
+    matrix = ResumableMatrix(inputs.estimation_matrix(kept, engine, checkpoints), engine, checkpoints, "scree")
     n_factors = min(factors.n_factors, len(kept) - 1)
     spectrum = compute_spectrum(matrix, inputs.ridge, n_factors, factors.solver, inputs.options.solver)
     return ThinnedScree(compute_scree(spectrum), facts)

@@ -71,6 +71,16 @@ class MagnitudeHistogram:
         self.counts += both[: self._n_bins]
         self.counts += both[self._n_bins :]
 
+    def filled_bins(self) -> tuple[Ints, Ints, Ints]:
+        """Return the bins that are not empty, with the counts of all and of negative values: small to send."""
+        bins = np.flatnonzero(self.counts)
+        return bins, self.counts[bins], self.negative[bins]
+
+    def add_bins(self, bins: Ints, counts: Ints, negative: Ints) -> None:
+        """Add what `filled_bins` of another histogram has returned."""
+        self.counts[bins] += counts
+        self.negative[bins] += negative
+
     def bin_of(self, values: ArrayLike) -> Ints:
         """Return the bin of each |value|; `values` must not hold NaN."""
         magnitudes = np.abs(np.asarray(values, dtype=np.float64))
