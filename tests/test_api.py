@@ -34,8 +34,8 @@ def test_public_names():
         "DegenerateProblemError", "InconsistentInputError", "InputWarning", "InsufficientMemoryError", "LatentFactors",
         "LfmmError", "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "Progress", "ReadError",
         "Simulation", "Status", "UsageError", "WorkerError", "WriteError", "__version__", "convert", "estimate_factors",
-        "find_hits",
-        "genetic_offset", "open_bed", "plots", "read_factors", "read_results", "run", "simulate", "test_associations",
+        "find_hits", "genetic_offset", "named_array", "open_bed", "plots", "read_factors", "read_results", "run",
+        "simulate", "test_associations",
         "verify", "write_report",
     ]  # fmt: skip
     assert all(getattr(lfmm2, name) is not None for name in lfmm2.__all__)

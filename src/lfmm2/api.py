@@ -103,7 +103,9 @@ def run(
         BGEN (see `sample`), or numbers in memory with NaN (or the mask of a masked array) where missing. Several
         filesets, such as one for each chromosome, are read as one: those of a list, or those that a pattern fits, as
         "chr@.bed", in which @ stands for a chromosome or another text. The index of a DataFrame has sample IDs, by
-        which X and `est_bed` are matched to it, and its columns SNP IDs; a RangeIndex is none. See `ploidy`.
+        which X and `est_bed` are matched to it, and its columns SNP IDs; a RangeIndex is none. Frames of other
+        libraries, AnnData, xarray, sparse and stored arrays bring their names too, and `lfmm2.named_array` gives names
+        and positions to any. See `ploidy`.
     X : path, DataFrame, pyarrow.Table, a list of these, or ndarray (n_samples,) or (n_samples, d)
         Variables: a CSV, TSV, Parquet or Feather file with sample IDs (text may be compressed with gzip, bzip2 or
         zstd), a table with sample IDs in a column or as its index, or an array in the order of the .fam. The IDs are in

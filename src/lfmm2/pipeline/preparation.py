@@ -389,7 +389,8 @@ def _check_array_options(est_bed: GenotypesLike | None, full_bed: GenotypesLike,
         return
     if given := [name for name in ("ploidy", "missing_genotype") if getattr(options, name) is not None]:
         fact = f"{' and '.join(given)} tell how to read an array of genotypes, and none is given"
-        raise UsageError(f"{fact}; leave out, a .bed has diploid calls and a code of its own for missing ones")
+        rest = "a .bed has diploid calls and a code of its own for missing ones, and lfmm2.named_array takes both"
+        raise UsageError(f"{fact}; leave out, {rest}")
 
 
 def _check_saddlepoint(source: GenotypeSource, spa: bool) -> None:
