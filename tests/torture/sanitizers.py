@@ -29,17 +29,22 @@ SOURCES = Path("src", "lfmm2")
 HERE = Path(__file__).resolve().parent
 THREADED_KERNELS = "tests/kernels/test_threaded_kernels.py"
 KERNEL_MODULES = (
-    "_core", "kernels/_gram", "kernels/_gram_float32", "kernels/_impute", "kernels/_ld", "kernels/_missing",
-    "kernels/_pairs", "kernels/_pieces", "kernels/_products", "kernels/_vcf",
+    "_core", "kernels/_bgen", "kernels/_calls", "kernels/_gram", "kernels/_gram_float32", "kernels/_impute",
+    "kernels/_ld", "kernels/_missing", "kernels/_numbers", "kernels/_pack", "kernels/_pairs", "kernels/_pieces",
+    "kernels/_products", "kernels/_vcf",
 )  # fmt: skip
 CORE_TESTS = ("tests/kernels/test_core.py", THREADED_KERNELS)
 KERNEL_TESTS = (
     *CORE_TESTS,
     "tests/genotypes/test_matrix.py",
     "tests/genotypes/test_imputation.py",
+    "tests/kernels/test_bgen.py",
+    "tests/kernels/test_calls.py",
     "tests/kernels/test_gram.py",
     "tests/kernels/test_impute.py",
     "tests/kernels/test_missing.py",
+    "tests/kernels/test_numbers.py",
+    "tests/kernels/test_pack.py",
     "tests/kernels/test_pairs.py",
     "tests/kernels/test_pieces.py",
     "tests/kernels/test_gram_float32.py",
