@@ -172,7 +172,7 @@ def test_features_of_an_array_have_no_places(written, tmp_path):
     bed = write_hits(tmp_path / "h", hits)["bed"].read_text().splitlines()
     assert len(bed) == 1
     said = hits.summary()
-    assert re.search(r"in \d clumps?, each of one SNP, because none has a place", said["hits of env1"])
+    assert re.search(r"in \d clumps?, each of one feature, because none has a place", said["hits of env1"])
     assert "no position, and are not in the .bed file" in said["without a place"]
     assert "clump" not in collect_hits(written).summary()["hits of env1"]
 
@@ -187,7 +187,7 @@ def test_report_of_an_array_has_no_bases(written, tmp_path, monkeypatch):
     assert "They have no positions, so none is near another" in text
     assert " kb" not in text
     axes = manhattan(written, "env1")
-    assert "number of the SNP" in axes.get_xlabel()
+    assert "number of the feature" in axes.get_xlabel()
     assert [tick.get_text() for tick in axes.get_xticklabels()][:2] == ["50", "100"]
 
 

@@ -419,7 +419,7 @@ def test_the_command_line_takes_a_prefix(tmp_path: Path) -> None:
         (["--pfile", "none"], r"none\.pgen: cannot be opened"),
         (["--bgen", "x.pgen"], r"--bgen is x\.pgen, whose name does not end in \.bgen"),
         (["--pfile", "x", "--sample", "a.sample"], r"--sample tells how to read a \.bgen, and none is given"),
-        ([], "there are no genotypes to test; give --bed PREFIX or --vcf FILE, or --pfile or --bgen"),
+        ([], "there are no genotypes to test; give --bed PREFIX or --vcf FILE, or --pfile, --bgen, --zarr or --matrix"),
     ],
 )
 def test_wrong_options_are_answered(

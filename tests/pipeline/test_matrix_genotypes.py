@@ -153,14 +153,14 @@ def test_samples_of_populations_are_told_by_nuisance_variables(frame: pd.DataFra
 
 # options, exit code, message
 USES: list[tuple[tuple[str, ...], int, str]] = [
-    (("--bed", "d", "--matrix", "m.csv"), 2, "--bed and --matrix both give what is tested"),
-    (("--vcf", "d", "--matrix", "m.csv"), 2, "--vcf and --matrix both give what is tested"),
+    (("--bed", "d", "--matrix", "m.csv"), 2, "--bed and --matrix both give the genotypes to test"),
+    (("--vcf", "d", "--matrix", "m.csv"), 2, "--vcf and --matrix both give the genotypes to test"),
     (
         ("--bed", "d", "--layer", "x", "--features", "f"),
         2,
         "--features and --layer tell how to read --matrix",
     ),
-    ((), 2, "give --bed PREFIX or --vcf FILE, or --matrix FILE"),
+    ((), 2, "give --bed PREFIX or --vcf FILE, or --pfile, --bgen, --zarr or --matrix"),
     (("--matrix", "m.csv", "--maf", "0.1"), 2, "maf and geno apply to a .bed; filter the matrix"),
     (("--matrix", "m.csv", "--scale", "hwe"), 2, "scale applies to a .bed; scale the matrix"),
     (("--matrix", "m.csv", "--samples-are", "people"), 2, "it is rows or columns"),

@@ -41,7 +41,9 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     options = RunOptions.from_arguments(arguments, shlex.join(["lfmm2", *sys.argv[1:]]))
     est_bed, full_bed, X, K, covar = (arguments[name] for name in ("est_bed", "full_bed", "X", "K", "covar"))
     if not ways_given(full_bed, options.snps):
-        raise UsageError("there are no genotypes to test; give --bed PREFIX or --vcf FILE (all ways: --help)")
+        raise UsageError(
+            "there are no genotypes to test; give --bed PREFIX or --vcf FILE, or --pfile, --bgen, --zarr or --matrix"
+        )
     with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
         if report:
             from lfmm2.report import check_report

@@ -68,7 +68,10 @@ class Range:
     def __contains__(self, value: object) -> bool:
         if not isinstance(value, Real):
             return False
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            return False
         is_above = number > self.low if self.above else number >= self.low
         return is_above and (number < self.high if self.below else number <= self.high)
 
