@@ -4,12 +4,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_plans import size_of_run
 
 import lfmm2
 from lfmm2._words import aligned, decimal_bytes, mebibytes, with_spaces
 from lfmm2.model.eigensolvers import SolverOptions
+from lfmm2.pipeline import RunOptions, prepare_run
 from lfmm2.pipeline.plan import make_plan
 from lfmm2.process.limits import parse_memory
 
@@ -115,3 +117,10 @@ def test_least_memory_is_enough_and_a_mebibyte_less_is_not(solver, out_format):
     with pytest.raises(lfmm2.InsufficientMemoryError, match=rf"at least {with_spaces(least >> 20)} MiB") as raised:
         plan(least - (1 << 20)).check()
     assert raised.value.minimum == least
+
+
+def test_plan_of_a_small_array_is_small() -> None:
+    rng = np.random.default_rng(0)
+    options = RunOptions(command="lfmm2.run", memory="8GB")
+    with prepare_run(None, rng.beta(2, 5, (80, 5000)), rng.normal(size=80), 3, options) as prepared:
+        assert prepared.plan.peak_memory < 200 << 20

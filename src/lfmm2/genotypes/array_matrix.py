@@ -233,7 +233,8 @@ class ArrayMatrix:
         per_value = self.numbers.dtype.itemsize + (0 if self.numbers.dtype in _READ_TYPES else 8)
         work = (self.engine.n_threads, _numbers.workspace_size(self.n_samples, n_columns))
         reading = getattr(self.numbers, "reading_bytes", 0)
-        return Footprint(self.BLOCK_SNPS * self.n_samples * per_value + doubles(work) + reading)
+        held = self.BLOCK_SNPS * self.n_samples * per_value + doubles(work) + reading
+        return Footprint(held, group_snps=self.BLOCK_SNPS)
 
     def gram_product(
         self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER

@@ -79,6 +79,8 @@ def plan_tall_tiling(n_columns: int) -> Tiling:
 def plan_block(own: Footprint, beside: Footprint, n_threads: int, memory: int) -> int:
     """Return the SNPs of a block: 8 MiB or two groups per thread, fewer where memory is short, at least one group.
 
+    Passes that hold nothing for each SNP have blocks of one group.
+
     Parameters
     ----------
     own, beside : Footprint
@@ -88,6 +90,8 @@ def plan_block(own: Footprint, beside: Footprint, n_threads: int, memory: int) -
         Bytes that both may take together.
     """
     group = own.group_snps
+    if not own.per_snp:
+        return group  # The pass has blocks of one size, which its held bytes count.
     both = own + beside
     wanted = max(2 * n_threads, BLOCK_BYTES // max(group * own.per_snp, 1), 1)
     affordable = (memory - both.held) // max(group * both.per_snp, 1)
