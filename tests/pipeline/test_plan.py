@@ -11,8 +11,9 @@ from made_plans import size_of_run
 import lfmm2
 from lfmm2._words import aligned, decimal_bytes, mebibytes, with_spaces
 from lfmm2.model.eigensolvers import SolverOptions
-from lfmm2.pipeline import RunOptions, prepare_run
+from lfmm2.pipeline import RunOptions, execute_run, prepare_run
 from lfmm2.pipeline.plan import make_plan
+from lfmm2.pipeline.run_options import TestOptions
 from lfmm2.process.limits import parse_memory
 
 SIZE = size_of_run(
@@ -124,3 +125,28 @@ def test_plan_of_a_small_array_is_small() -> None:
     options = RunOptions(command="lfmm2.run", memory="8GB")
     with prepare_run(None, rng.beta(2, 5, (80, 5000)), rng.normal(size=80), 3, options) as prepared:
         assert prepared.plan.peak_memory < 200 << 20
+
+
+@pytest.mark.parametrize("n_threads", [1, 16])
+def test_surrogates_of_one_kind_fit_into_the_memory_of_the_plan(tmp_path: Path, n_threads: int) -> None:
+    data = lfmm2.simulate(tmp_path / "d", n_samples=203, n_snps=6000, seed=1)
+    rng = np.random.default_rng(0)
+
+    def run(memory: int, dry: bool) -> object:
+        options = RunOptions(
+            command="lfmm2.run", memory=memory, n_threads=n_threads, test=TestOptions(surrogates=5),
+            solver=SolverOptions(solver="exact"),
+        )  # fmt: skip
+        with prepare_run(None, data.bed, X, 3, options) as prepared:
+            return None if dry else execute_run(prepared)
+
+    X = rng.normal(size=(203, 2))
+    low, high = 1 << 20, 1 << 30
+    while high - low > 1 << 14:
+        middle = (low + high) // 2
+        try:
+            run(middle, dry=True)
+            high = middle
+        except lfmm2.InsufficientMemoryError:
+            low = middle
+    run(high, dry=False)

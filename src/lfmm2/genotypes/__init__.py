@@ -6,7 +6,7 @@ from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
 from lfmm2.genotypes.dosage_file import DOSAGE_END, DOSAGE_MAGIC
 from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
 from lfmm2.genotypes.fileset_names import names_filesets, read_fileset_list
-from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint, doubles
+from lfmm2.genotypes.footprint import NOTHING_HELD, Footprint, doubles, largest
 from lfmm2.genotypes.imputation import N_COLUMNS, FactorFill, FillSize, HeldOutError
 from lfmm2.genotypes.kernel_rates import measure_rates
 from lfmm2.genotypes.matrix import (
@@ -85,7 +85,8 @@ __all__ = [
     "PackedMatrix", "PassKeeper", "PassRecord", "Precision", "Reopening", "SamplePairs", "SegmentSums", "SnpRange",
     "SourceMemory", "ThinOptions", "can_compare", "check_ploidy", "compare_samples", "count_compared",
     "count_missing_calls", "counting_footprint", "digest_of", "doubles", "ending_of", "endings_of",
-    "float32_gram_matrix", "float32_matrix", "gram_speed", "has_positions", "is_in_memory", "kept_ids", "measure_rates",
+    "float32_gram_matrix", "float32_matrix", "gram_speed", "has_positions", "is_in_memory", "kept_ids",
+    "largest", "measure_rates",
     "n_segments", "named_array", "names_filesets", "names_of_sums", "open_bed", "open_source", "packed_matrix",
     "padded_columns", "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block", "plink_writer",
     "read_fileset_list", "refuse", "segment_snps", "standard_moments", "thin_snps", "thinning_footprint",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
@@ -36,6 +37,12 @@ class Footprint:
     def least(self) -> int:
         """Return the bytes that are held with the smallest block, one group."""
         return self.of_block(self.group_snps)
+
+
+def largest(footprints: Iterable[Footprint]) -> Footprint:
+    """Return a footprint that is as large as any of some, for work of which only one is done."""
+    several = list(footprints)
+    return Footprint(*(max(getattr(f, name) for f in several) for name in ("held", "per_snp", "group_snps")))
 
 
 NOTHING_HELD = Footprint()

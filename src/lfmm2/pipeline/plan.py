@@ -22,6 +22,7 @@ from lfmm2.genotypes import (
     counting_footprint,
     doubles,
     gram_speed,
+    largest,
     plan_block,
     thinning_footprint,
 )
@@ -387,7 +388,10 @@ def _plan_surrogates(size: RunSize, n_surrogates: int, kept_bytes: int, n_thread
     kept_bytes += histogram_bytes(size.n_variables)
     beside = Footprint(size.held_bytes + kept_bytes + keeping_bytes(size.n_samples, size.n_samples))
     beside += surrogate_footprint(size.n_samples, size.n_snps, 2 * n_surrogates, size.n_variables, n_columns)
-    tests = size.tested.footprint_of_cross_products(2 * n_surrogates * n_columns)
+    # There may be surrogates of one kind only, and some may be left out. Fewer columns may have larger tiles.
+    tests = largest(
+        size.tested.footprint_of_cross_products(n_models * n_columns) for n_models in range(1, 2 * n_surrogates + 1)
+    )
     # Only the tests hold statistics of the SNPs of a block.
     gram = _plan_stage(size.estimation.footprint_of_gram(), Footprint(beside.held), n_threads, memory)
     testing = _plan_stage(tests, beside, n_threads, memory)
