@@ -10,7 +10,8 @@ from lfmm2.pipeline.options import ALL_FUNCTIONS, FLAG, SECTIONS, TABLE, Option
 
 PAGE = Path(__file__).with_name("options.md")
 PYTHON_NAMES = {
-    "convert": "convert", "hits": "find_hits", "offset": "genetic_offset", "report": "write_report",
+    "convert": "convert", "hits": "find_hits", "offset": "genetic_offset", "pack": "pack",
+    "report": "write_report",
     "simulate": "simulate",
 }  # fmt: skip
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from catalogue import check_refused
 from input_cases import Edit, N, P, cell, line, text
 
 from lfmm2.errors import DegenerateProblemError, InconsistentInputError, MalformedInputError, UsageError
+from lfmm2.files.zstd_frames import index_text
 
 
 def fam(row: str) -> Edit:
@@ -90,6 +92,53 @@ FILE_CASES: list[tuple[str, str, Edit, type[Exception], str]] = [
             row if j < 2 else row.replace(b"\t0\t", b"\t0\t-", 1) for j, row in enumerate(b.splitlines(True))
         ),
         DegenerateProblemError, "K = 3 .* 2 SNPs to estimate from; .* lower K",
+    ),
+]  # fmt: skip
+
+
+def in_frames(*sizes: tuple[int, int]) -> Edit:
+    """Compress a .bed as one frame, whose index gives so many packed and unpacked bytes more than it has."""
+
+    def edit(data: bytes) -> bytes:
+        frame = pa.Codec("zstd").compress(data, asbytes=True)
+        own = [(len(frame) + packed, len(data) + unpacked) for packed, unpacked in sizes or [(0, 0)]]
+        return frame + index_text(own)
+
+    return edit
+
+
+FILE_CASES += [
+    (
+        "bed.zst made by zstd", "d.bed", lambda b: pa.Codec("zstd").compress(b, asbytes=True), MalformedInputError,
+        r"d\.bed: has no index of its frames .*; copy it again, or decompress it with zstd -d and make it with lfmm2",
+    ),
+    (
+        "bed.zst cut off", "d.bed", lambda b: in_frames()(b)[:-7], MalformedInputError,
+        "has no index of its frames at its end: it is cut off, or was made by zstd alone; copy it again",
+    ),
+    (
+        "bed.zst without its middle", "d.bed", lambda b: in_frames()(b)[:99] + in_frames()(b)[110:],
+        MalformedInputError, "the index at its end makes .* bytes, but the file has .*; the file is damaged, copy it",
+    ),
+    (
+        "bed.zst damaged", "d.bed", lambda b: in_frames()(b)[:20] + b"damaged" + in_frames()(b)[27:],
+        MalformedInputError, r"d\.bed: frame 1 \(from byte 0 on\) is damaged, or has not the 3 003 bytes .*; copy it",
+    ),
+    (
+        "bed.zst of fewer SNPs", "d.bed", lambda b: in_frames()(b[:-10]), InconsistentInputError,
+        r"2 993 unpacked bytes, but 38 samples .* × 300 SNPs .* need 3 003; .*; or it is another fileset's",
+    ),
+    (
+        "bed.zst of a text", "d.bed", lambda b: in_frames()(b"0 i00 0 0 0 -9\n"), MalformedInputError,
+        r"d\.bed: begins with text, but a \.bed with 6c 1b 01; give one",
+    ),
+    (
+        "bed.zst bomb in a frame", "d.bed", in_frames((0, 1 << 31)), MalformedInputError,
+        "frame 1 of 1 unpacks to 2 049 MiB, and at most 64 MiB are unpacked as a whole; decompress it with zstd -d",
+    ),
+    (
+        "bed.zst bomb behind an index", "d.bed", lambda b: in_frames((0, 3003 - (1 << 22)))(bytes(1 << 22)),
+        MalformedInputError, "frame 1 .* has not the 3 003 bytes that the index gives it .*; copy it again",
     ),
 ]  # fmt: skip
 

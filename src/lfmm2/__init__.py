@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         WriteError,
     )
     from lfmm2.formats import Conversion, convert
-    from lfmm2.genotypes import BedFile, PackedBed, named_array, open_bed
+    from lfmm2.genotypes import BedFile, PackedBed, PackedFileset, named_array, open_bed, pack
     from lfmm2.model import LatentFactors, Status
     from lfmm2.process import Progress
     from lfmm2.report import write_report
@@ -57,6 +57,7 @@ __all__ = [
     "MalformedInputError",
     "OutputExistsError",
     "PackedBed",
+    "PackedFileset",
     "Progress",
     "ReadError",
     "Simulation",
@@ -71,6 +72,7 @@ __all__ = [
     "genetic_offset",
     "named_array",
     "open_bed",
+    "pack",
     "plots",
     "read_factors",
     "read_results",
@@ -104,7 +106,7 @@ __getattr__ = lazy_names(
             "WriteError",
         ),
         "lfmm2.formats": ("Conversion", "convert"),
-        "lfmm2.genotypes": ("BedFile", "PackedBed", "named_array", "open_bed"),
+        "lfmm2.genotypes": ("BedFile", "PackedBed", "PackedFileset", "named_array", "open_bed", "pack"),
         "lfmm2.model": ("LatentFactors", "Status"),
         "lfmm2.plots": (),
         "lfmm2.process": ("Progress",),

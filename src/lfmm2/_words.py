@@ -1,8 +1,9 @@
-"""Numbers, sizes and lists as messages show them."""
+"""Numbers, sizes and lists as messages show them, and the order of names."""
 
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -11,6 +12,9 @@ _MOST_QUOTED = 60
 # Categories of Unicode that a terminal or a browser obeys or hides instead of showing them: control characters, marks
 # of format such as those that turn the direction of writing, halves of characters, line and paragraph separators.
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+# Chromosomes that PLINK puts after those with numbers, in its order; all other names follow them.
+_NAMED_CHROMOSOMES = ("X", "Y", "XY", "M", "MT")
 
 
 def visible(text: str, in_lines: bool = False) -> str:
@@ -99,3 +103,15 @@ def decimal_bytes(n_bytes: int) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
+    """Return a key that sorts chromosomes: 2 before 10, numbers before X, Y, XY and MT, and these before other names.
+
+    The letters chr before a name count for nothing.
+    """
+    short = re.sub("^chr", "", name, flags=re.IGNORECASE)
+    if short.upper() in _NAMED_CHROMOSOMES:
+        return ((1, _NAMED_CHROMOSOMES.index(short.upper()), ""),), name
+    parts = re.findall(r"[0-9]{1,18}|[^0-9]+", short)
+    return tuple((0, int(part), "") if part.isdecimal() else (2, 0, part.casefold()) for part in parts), name

@@ -22,11 +22,14 @@ from lfmm2.errors import MalformedInputError, ReadError, UsageError
 COMPRESSED_ENDS = (".zst", ".gz", ".bz2")
 # First bytes of a frame of zstd; pzstd puts another one before it.
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPED = b"\x50\x2a\x4d\x18"
+#: First bytes of a file that is compressed with zstd.
+ZSTD_MAGICS = (_ZSTD, _ZSTD_SKIPPED)
 # First bytes of the compressions that are unpacked, with their names in pyarrow and in messages.
 _COMPRESSIONS = {
     b"\x1f\x8b": ("gzip", "gzip"),
     _ZSTD: ("zstd", "zstd"),
-    b"\x50\x2a\x4d\x18": ("zstd", "zstd"),
+    _ZSTD_SKIPPED: ("zstd", "zstd"),
     b"BZh": ("bz2", "bzip2"),
 }
 # Bytes of unpacked text that stand for one compressed byte at most, once the text is larger than _SMALL_TEXT. Tables

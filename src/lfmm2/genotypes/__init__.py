@@ -3,6 +3,7 @@
 from lfmm2.genotypes import plink_writer
 from lfmm2.genotypes.array_source import NumberSource, digest_of, named_array
 from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
+from lfmm2.genotypes.bed_packing import PackedFileset, pack
 from lfmm2.genotypes.dosage_file import DOSAGE_END, DOSAGE_MAGIC
 from lfmm2.genotypes.engine import Engine, PassRecord, plan_block
 from lfmm2.genotypes.fileset_names import names_filesets, read_fileset_list
@@ -82,13 +83,12 @@ __all__ = [
     "RESTART_SNPS", "THRESHOLD_MARGIN", "VARIANT_SCHEMA", "BedFile", "CrossProducts", "Engine", "FactorFill",
     "FeaturePlaces", "FillSize", "Float32GramMatrix", "Float32Matrix", "Footprint", "GenotypeMatrix", "GenotypeSource",
     "GenotypesLike", "HeldOutError", "NumberFile", "NumberRows", "NumberSource", "OpenCalls", "PackedBed",
-    "PackedMatrix", "PassKeeper", "PassRecord", "Precision", "Reopening", "SamplePairs", "SegmentSums", "SnpRange",
-    "SourceMemory", "ThinOptions", "can_compare", "check_ploidy", "compare_samples", "count_compared",
+    "PackedFileset", "PackedMatrix", "PassKeeper", "PassRecord", "Precision", "Reopening", "SamplePairs", "SegmentSums",
+    "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy", "compare_samples", "count_compared",
     "count_missing_calls", "counting_footprint", "digest_of", "doubles", "ending_of", "endings_of",
-    "float32_gram_matrix", "float32_matrix", "gram_speed", "has_positions", "is_in_memory", "kept_ids",
-    "largest", "measure_rates",
-    "n_segments", "named_array", "names_filesets", "names_of_sums", "open_bed", "open_source", "packed_matrix",
-    "padded_columns", "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block", "plink_writer",
-    "read_fileset_list", "refuse", "segment_snps", "standard_moments", "thin_snps", "thinning_footprint",
-    "variant_tables",
+    "float32_gram_matrix", "float32_matrix", "gram_speed", "has_positions", "is_in_memory", "kept_ids", "largest",
+    "measure_rates", "n_segments", "named_array", "names_filesets", "names_of_sums", "open_bed", "open_source", "pack",
+    "packed_matrix", "padded_columns", "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block",
+    "plink_writer", "read_fileset_list", "refuse", "segment_snps", "standard_moments", "thin_snps",
+    "thinning_footprint", "variant_tables",
 ]  # fmt: skip

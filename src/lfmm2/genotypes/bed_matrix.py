@@ -25,7 +25,7 @@ from lfmm2.genotypes.matrix import (
     standard_moments,
 )
 from lfmm2.genotypes.missing_calls import MissingCounter
-from lfmm2.genotypes.packed_bed import PackedReader, stored_snp_bytes
+from lfmm2.genotypes.packed_bed import PackedReader, read_in_threads, reading_memory, stored_snp_bytes
 from lfmm2.genotypes.packed_products import PackedProducts
 from lfmm2.genotypes.segments import (
     ALL_SNPS,
@@ -161,7 +161,7 @@ class BedMatrix:
 
     def _make_reader(self) -> Callable[[int, Packed], None]:
         """Return a function that fills a block; its scratch memory is its own, so several passes may run at once."""
-        bed, samples, snps = self.bed, self.samples, self.snps
+        bed, samples, snps = read_in_threads(self.bed, self.engine.n_threads), self.samples, self.snps
         scratch = np.empty((0, bed.bytes_per_snp), np.uint8)
 
         def read(first: int, packed_out: Packed) -> None:
@@ -184,9 +184,10 @@ class BedMatrix:
         """Return the bytes per SNP of a block: two packed buffers, and all samples as read where some are chosen."""
         return 2 * self.bytes_per_snp + (self.bed.bytes_per_snp if self.samples is not None else 0)
 
-    def _selection_bytes(self) -> int:
-        """Return the bytes that choosing samples takes beside the buffers."""
-        return 0 if self.samples is None else int(_core.selection_bytes(self.bed.n_samples))
+    def _reading_bytes(self) -> int:
+        """Return the bytes that unpacking and choosing samples take beside the buffers."""
+        selection = 0 if self.samples is None else int(_core.selection_bytes(self.bed.n_samples))
+        return selection + reading_memory(self.bed, self.engine.n_threads)
 
     def _blocks(self, label: str, snps: range, footprint: Footprint) -> Iterator[tuple[int, Packed]]:
         self.bed.check_unchanged()
@@ -226,7 +227,7 @@ class BedMatrix:
         if self.has_float32:
             in_float32 = doubles(self._float32_work_shape(l)) + _FLOAT * _gram_float32.columns_size(self.n_samples, l)
             held, per_snp = max(held, in_float32), max(per_snp, COUNTING_BYTES + _FLOAT * (4 + l))
-        held += doubles((1 + n_sums, self.n_samples, l)) + self._selection_bytes()
+        held += doubles((1 + n_sums, self.n_samples, l)) + self._reading_bytes()
         return Footprint(held, self._buffer_bytes() + per_snp, plan_tiling(self.n_samples, l).group_snps)
 
     @property
@@ -251,10 +252,10 @@ class BedMatrix:
         """Return the memory of `gram`: the matrix, and a panel or the bits of one."""
         n = self.n_samples
         if self._coding & 2:
-            held = doubles((n, n), (GRAM_PANEL_SNPS, n)) + self._selection_bytes()
+            held = doubles((n, n), (GRAM_PANEL_SNPS, n)) + self._reading_bytes()
             return Footprint(held, self._buffer_bytes(), GRAM_PANEL_SNPS)
         # Lists of missing calls are counted as if all calls were missing.
-        work = counted_bytes(n, self.engine.n_threads) + self._selection_bytes()
+        work = counted_bytes(n, self.engine.n_threads) + self._reading_bytes()
         return Footprint(doubles((n, n)) + work, self._buffer_bytes() + COUNTING_BYTES, _panel_snps())
 
     def footprint_of_cross_products(self, n_columns: int, fill: FillSize | None = None) -> Footprint:
@@ -264,7 +265,7 @@ class BedMatrix:
         """
         n, m = self.n_samples, padded_columns(n_columns)
         own = Footprint(
-            PackedProducts.n_bytes(n, m, self.engine.n_threads) + doubles((n, m)) + self._selection_bytes(),
+            PackedProducts.n_bytes(n, m, self.engine.n_threads) + doubles((n, m)) + self._reading_bytes(),
             self._buffer_bytes() + doubles((2 * m + 24,)),
             GROUP_SNPS,
         )
@@ -421,7 +422,7 @@ class BedMatrix:
 
     def footprint_of_packed_blocks(self) -> Footprint:
         """Return the memory of blocks that are not decoded."""
-        return Footprint(self._selection_bytes(), self._buffer_bytes(), GRAM_PANEL_SNPS)
+        return Footprint(self._reading_bytes(), self._buffer_bytes(), GRAM_PANEL_SNPS)
 
     def packed_blocks(self, label: str, work: Footprint) -> Iterator[tuple[int, Packed]]:
         """Yield the first SNP and the packed genotypes of the samples in use, by blocks.

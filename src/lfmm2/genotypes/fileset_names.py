@@ -11,16 +11,14 @@ from typing import Any
 
 from lfmm2._checks import check_path, quoted
 from lfmm2._typing import AnyPath
-from lfmm2._words import shortened, some_of
+from lfmm2._words import natural_key, shortened, some_of
 from lfmm2.errors import MalformedInputError, ReadError, UsageError
 from lfmm2.files import read_lines
-from lfmm2.genotypes.plink import find_bed
+from lfmm2.genotypes.plink import BED_ENDS, find_bed
 from lfmm2.genotypes.source import GenotypeSource
 
 #: What stands in a pattern for the part of the names in which filesets differ, as in plink2.
 WILDCARD = "@"
-# Chromosomes that PLINK puts after those with numbers, in its order; all other names follow them.
-_NAMED_CHROMOSOMES = ("X", "Y", "XY", "M", "MT")
 # Patterns of other programs and of shells, which are no part of most names.
 _OTHER_PATTERNS = re.compile(r"[*?#{\[]")
 
@@ -94,8 +92,8 @@ def expand_pattern(path: AnyPath, ends: Collection[str]) -> list[ListedFileset] 
     if not any(WILDCARD in part for part in parts):
         return None
     has_end = parts[-1].endswith(tuple(ends))
-    found = _find_values(folder, parts if has_end else [*parts[:-1], f"{parts[-1]}.bed"])
-    is_file = os.path.lexists(text) or os.path.lexists(f"{text}.bed")
+    found = _find_values(folder, parts) if has_end else _find_prefixes(folder, parts)
+    is_file = any(os.path.lexists(text + end) for end in ("", *BED_ENDS))
     if not found:
         if is_file:
             return None
@@ -118,6 +116,14 @@ def _split(text: str) -> tuple[Path, list[str]]:
     return Path(*names[:n_literal]), list(names[n_literal:])
 
 
+def _find_prefixes(folder: Path, parts: Sequence[str]) -> list[tuple[str, Path]]:
+    """Return what `_find_values` gives for the .bed of a prefix, or for its .bed.zst where that alone is there."""
+    found: dict[str, Path] = {}
+    for end in BED_ENDS:
+        found = dict(_find_values(folder, [*parts[:-1], parts[-1] + end])) | found
+    return sorted(found.items(), key=lambda item: natural_key(item[0]))
+
+
 def _find_values(folder: Path, parts: Sequence[str]) -> list[tuple[str, Path]]:
     """Return the texts that @ stands for in the names of existing files, sorted, with these files."""
     first, *others = parts
@@ -137,15 +143,7 @@ def _find_values(folder: Path, parts: Sequence[str]) -> list[tuple[str, Path]]:
         path = folder.joinpath(name, *(part.replace(WILDCARD, value) for part in others))
         if os.path.isfile(path):  # noqa: PTH113, a name that is too long is absent
             found.append((value, path))
-    return sorted(found, key=lambda item: _natural_key(item[0]))
-
-
-def _natural_key(value: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
-    """Return a key that sorts 2 before 10, numbers before X, Y, XY and MT, and these before other names."""
-    if value.upper() in _NAMED_CHROMOSOMES:
-        return ((1, _NAMED_CHROMOSOMES.index(value.upper()), ""),), value
-    parts = re.findall(r"[0-9]{1,18}|[^0-9]+", value)
-    return tuple((0, int(part), "") if part.isdecimal() else (2, 0, part.casefold()) for part in parts), value
+    return sorted(found, key=lambda item: natural_key(item[0]))
 
 
 def read_fileset_list(path: AnyPath) -> list[AnyPath]:
@@ -180,8 +178,8 @@ def read_fileset_list(path: AnyPath) -> list[AnyPath]:
 def _one_name(line: str) -> str:
     """Return the name of the fileset of a line, which may have the names of its three files."""
     cells = line.split()
-    if len(cells) == 3 and cells[0].endswith(".bed"):
-        stem = cells[0].removesuffix(".bed")
+    if len(cells) == 3 and (end := next((end for end in BED_ENDS if cells[0].endswith(end)), "")):
+        stem = cells[0].removesuffix(end)
         if cells[1:] == [f"{stem}.bim", f"{stem}.fam"]:
             return cells[0]
     return line

@@ -6,6 +6,7 @@ Results have the bits of the merged fileset, because sums are made over the chos
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from lfmm2.genotypes.array_source import NumberSource
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.joined_samples import JoinedSamples
-from lfmm2.genotypes.packed_bed import PackedReader
+from lfmm2.genotypes.packed_bed import PackedReader, read_in_threads, reading_memory, stored_snp_bytes
 from lfmm2.genotypes.source import GenotypeSource, SourceMemory
 
 # Bytes of packed SNPs that are brought into another order of samples at a time; they stay in the cache of a processor.
@@ -85,7 +86,7 @@ class JoinedReader:
         self._starts = np.array([part.first_snp for part in parts], np.int64)
         self.n_samples, self.n_snps = len(samples), int(self._starts[-1]) + self._readers[-1].n_snps
         self.bytes_per_snp = (self.n_samples + 3) // 4
-        self.stored_snp_bytes = max(reader.bytes_per_snp for reader in self._readers)
+        self.stored_snp_bytes = max(map(stored_snp_bytes, self._readers))
         rows_of: dict[tuple[int, int], Ints | None] = {}  # Parts in one order share their rows.
         self._rows: list[Ints | None] = []
         for part in parts:
@@ -118,6 +119,16 @@ class JoinedReader:
         """Raise ReadError if a file has changed since it was opened."""
         for reader in self._readers:
             reader.check_unchanged()
+
+    def reading_memory(self, n_threads: int) -> int:
+        """Return the bytes of memory that reading in some threads takes; one file is read at a time."""
+        return max(reading_memory(reader, n_threads) for reader in self._readers)
+
+    def read_in_threads(self, n_threads: int) -> Self:
+        """Return a reader of the same calls that unpacks in some threads, where they are compressed."""
+        other = copy.copy(self)
+        other._readers = [read_in_threads(reader, n_threads) for reader in self._readers]
+        return other
 
     def _find_part(self, snp: int) -> int:
         """Return the number of the part that has a SNP."""
@@ -231,7 +242,8 @@ class JoinedSource(GenotypeSource):
         held = sum(memory.held_variant_bytes for memory in each) - sum(unpacking) + max(unpacking)
         held += sum(rows.values()) + _FILESET_BYTES * len(each)
         if rows:
-            held += _scratch_snps(snp_bytes) * snp_bytes + _core.selection_bytes(4 * snp_bytes)
+            widest = max(int(getattr(part.source, "bytes_per_snp", 0)) for part in self.parts)
+            held += _scratch_snps(widest) * widest + _core.selection_bytes(4 * widest)
         return SourceMemory(
             snp_bytes, sum(memory.variant_bytes for memory in each), held, max(memory.row_bytes for memory in each)
         )

@@ -1,20 +1,19 @@
 """The .bed of a PLINK 1 fileset: 3 magic bytes, then ceil(n_samples / 4) bytes per SNP, two bits per genotype.
 
 Bytes are read with pread and the file is never mapped into memory: if a mapped file shrinks, the process is killed.
+A .bed.zst, which `lfmm2 pack` writes, has the same bytes in frames of zstd; it is told by its first bytes.
 Pad bits, those of a SNP's last byte beyond the last sample, must be zero; others are a sign of more samples.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import os
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +25,9 @@ from lfmm2.errors import (
     InconsistentInputError,
     InputWarning,
     MalformedInputError,
-    ReadError,
     UsageError,
 )
-from lfmm2.files import FileStamp, open_regular, refuse_other_format
+from lfmm2.files import FileStamp, open_stored, refuse_other_format
 
 _MAGIC = b"\x6c\x1b\x01"
 # Smallest gap between chosen SNPs, in bytes, that is skipped. A smaller gap is read and dropped, because one more call
@@ -72,8 +70,22 @@ def stored_snp_bytes(reader: PackedReader) -> int:
     return int(getattr(reader, "stored_snp_bytes", reader.bytes_per_snp))
 
 
+def reading_memory(reader: PackedReader, n_threads: int) -> int:
+    """Return the bytes of memory that reading in some threads takes: what its method of this name tells, else none."""
+    tell = getattr(reader, "reading_memory", None)
+    return 0 if tell is None else int(tell(n_threads))
+
+
+def read_in_threads(reader: PackedReader, n_threads: int) -> PackedReader:
+    """Return a reader of the same calls that unpacks in some threads, where they are compressed."""
+    give = getattr(reader, "read_in_threads", None)
+    return reader if give is None else give(n_threads)
+
+
 class PackedBed:
     """A .bed of known shape, without its .bim and .fam; several threads may read at the same time.
+
+    It may be compressed, as a .bed.zst of `lfmm2.pack`.
 
     Pad bits are checked in a sample of SNPs when the file is opened, in all SNPs as they are read.
 
@@ -90,7 +102,9 @@ class PackedBed:
     bytes_per_snp : int
         ceil(n_samples / 4).
     n_bytes : int
-        Size of the file.
+        Size of the .bed, that of its contents if it is compressed.
+    stored_snp_bytes : int
+        Bytes of the file for one SNP, as an average if it is compressed.
     sample_digest : str
         SHA-256 of the bytes that are read when the file is opened: those of all SNPs up to 4 096, or of 4 096 evenly
         spread ones; of more than 16 384 samples only the last four. A file of other genotypes has another one.
@@ -130,15 +144,17 @@ class PackedBed:
 
     # Most SNPs whose pad bits are checked when the file is opened, if not `_SAMPLED_SNPS`.
     _n_sampled: int | None = None
+    # Threads that unpack a .bed that is compressed.
+    _n_threads = 1
 
     def _open(self, path: Path) -> None:
         """Open the file and check its first bytes."""
         self.path = path
-        self._file: BinaryIO | None = open_regular(path)
+        self._stored = open_stored(path)
         try:
-            self._stamps = [FileStamp(path, self._file)]
-            self.n_bytes = self._stamps[0].n_bytes
-            self._check_first_bytes(self._pread(32, 0))
+            self._stamps = [self._stored.stamp]
+            self.n_bytes = self._stored.n_bytes
+            self._check_first_bytes(self._stored.read(32, 0))
         except BaseException:
             self.close()
             raise
@@ -167,13 +183,28 @@ class PackedBed:
 
     def open_when_read(self) -> None:
         """Close the .bed, which from now on is opened and compared with its stamp for each reading."""
-        self.close()
-        self._file = None
+        self._stored.open_when_read()
 
     def close(self) -> None:
         """Close the .bed; the attributes stay."""
-        if self._file is not None:
-            self._file.close()
+        self._stored.close()
+
+    @property
+    def stored_snp_bytes(self) -> int:
+        """Return the bytes of the file for one SNP, as an average if it is compressed."""
+        return -(-self._stored.stamp.n_bytes // max(self.n_snps, 1)) if self._stored.is_packed else self.bytes_per_snp
+
+    def reading_memory(self, n_threads: int) -> int:
+        """Return the bytes of memory that reading in some threads takes."""
+        return n_threads * self._stored.frame_bytes
+
+    def read_in_threads(self, n_threads: int) -> Self:
+        """Return the same open file for reading in some threads, of which `close` closes both."""
+        if not self._stored.is_packed:
+            return self
+        other = copy.copy(self)
+        other._n_threads = n_threads
+        return other
 
     def _check_first_bytes(self, head: bytes) -> None:
         """Raise MalformedInputError if the file does not begin as a SNP-major .bed does."""
@@ -188,7 +219,8 @@ class PackedBed:
         n_held, n_left = divmod(self.n_bytes - len(_MAGIC), self.bytes_per_snp)
         samples = f"{with_spaces(self.n_samples)} samples{samples_from}"
         snps = f"{with_spaces(self.n_snps)} SNPs{snps_from}"
-        fact = f"{with_spaces(self.n_bytes)} bytes, but {samples} × {snps} need {with_spaces(needed)}"
+        unpacked = "unpacked " if self._stored.is_packed else ""
+        fact = f"{with_spaces(self.n_bytes)} {unpacked}bytes, but {samples} × {snps} need {with_spaces(needed)}"
         looks = "truncated, copy it again" if self.n_bytes < needed else "too long, find its .bim and .fam"
         if n_left:
             raise MalformedInputError(f"{self.path}: {fact}; the file looks {looks}")
@@ -205,7 +237,7 @@ class PackedBed:
         at = len(_MAGIC) + (snp + 1) * self.bytes_per_snp - 1
         found = f"{last_bytes[row]:02x}, below {self._least_dirty:02x} for {with_spaces(self.n_samples)} samples"
         raise MalformedInputError(
-            f"{self.path}, byte {at} (SNP {snp + 1}): has genotypes of samples that the .fam lacks "
+            f"{self._stored.where(at)} (SNP {snp + 1}): has genotypes of samples that the .fam lacks "
             f"(last byte {found} expected); the .fam has fewer samples than the .bed, find its .fam"
         )
 
@@ -242,7 +274,7 @@ class PackedBed:
             self._digest.update(packed.data)
             return packed[:, -1].copy()
         offset = len(_MAGIC) + first_snp * self.bytes_per_snp - 1
-        last = b"".join(self._pread(1, offset + (j + 1) * self.bytes_per_snp) for j in range(n_snps))
+        last = b"".join(self._stored.read(1, offset + (j + 1) * self.bytes_per_snp) for j in range(n_snps))
         self._digest.update(last)
         last_bytes = np.frombuffer(last, np.uint8)
         self._check_pad_bits(last_bytes, first_snp)
@@ -257,26 +289,6 @@ class PackedBed:
         """Raise ReadError if the size, the inode or a time of a file is not the one at opening; see `FileStamp`."""
         for stamp in self._stamps:
             stamp.check()
-
-    @contextmanager
-    def _descriptor(self) -> Iterator[int]:
-        """Give the number under which the file is open, in the block; a file that does not stay open is opened."""
-        if self._file is not None:
-            yield self._file.fileno()
-            return
-        with open_regular(self.path) as file:
-            self._stamps[0].check(file)
-            yield file.fileno()
-
-    def _pread(self, n_bytes: int, offset: int) -> bytes:
-        """Read bytes from an offset on, or raise ReadError."""
-        try:
-            with self._descriptor() as descriptor:
-                return os.pread(descriptor, n_bytes, offset)
-        except ReadError:
-            raise
-        except OSError as error:
-            raise ReadError(f"{self.path}, byte {offset}: {error.strerror}; check the disk") from error
 
     def read_packed(self, first_snp: int, packed_out: NDArray[np.uint8]) -> None:
         """Read consecutive SNPs from `first_snp` straight into the caller's array.
@@ -302,23 +314,9 @@ class PackedBed:
             raise UsageError(f"packed_out must be a writeable C-contiguous uint8 array of shape {shape}")
         if not 0 <= first_snp <= self.n_snps - len(packed_out):
             raise UsageError(f"{len(packed_out)} SNPs from {first_snp} on are not among {self.n_snps}")
-        out = packed_out.reshape(-1).data
         offset = len(_MAGIC) + first_snp * self.bytes_per_snp
-        with self._descriptor() as descriptor:
-            self._fill(descriptor, out, offset)
+        self._stored.fill(packed_out.reshape(-1).data, offset, self._n_threads)
         self._check_pad_bits(packed_out[:, -1], int(first_snp))
-
-    def _fill(self, descriptor: int, out: memoryview, offset: int) -> None:
-        """Fill memory with the bytes from an offset on."""
-        while len(out):
-            try:
-                n_read = os.preadv(descriptor, [out], offset)
-            except OSError as error:
-                raise ReadError(f"{self.path}, byte {offset}: {error.strerror}; check the disk") from error
-            if n_read == 0:
-                raise ReadError(f"{self.path}, byte {offset}: shrank while being read; copy it again")
-            out = out[n_read:]
-            offset += n_read
 
     def read_snps(self, snps: NDArray[np.int64], packed_out: NDArray[np.uint8]) -> None:
         """Read the SNPs at strictly ascending positions `snps`, shape (n_snps_block,); see `read_packed`."""
@@ -326,7 +324,9 @@ class PackedBed:
         if snps.shape != packed_out.shape[:1] or bool(np.any(np.diff(snps) <= 0)):
             raise UsageError(f"snps must ascend, one per row of packed_out ({len(packed_out)})")
         gaps = (np.diff(snps) - 1) * self.bytes_per_snp
-        bounds = [0, *(np.flatnonzero(gaps >= _READ_THROUGH_BYTES) + 1).tolist(), len(snps)]
+        # What lies in one frame with a wanted SNP is unpacked in any case.
+        most_gap = max(_READ_THROUGH_BYTES, self._stored.frame_bytes)
+        bounds = [0, *(np.flatnonzero(gaps >= most_gap) + 1).tolist(), len(snps)]
         most_rows = max(1, _SCRATCH_BYTES // self.bytes_per_snp)
         for start, stop in pairwise(bounds):
             while start < stop:

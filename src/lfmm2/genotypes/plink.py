@@ -9,6 +9,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ _HELD_BIM = 1 << 24
 # Most .bed files of one source that stay open: more could reach the limit of the system on open files. Opening a file
 # again for each block takes far less time than reading the block.
 _MOST_OPEN = 64
+#: Ends of the name of a .bed, as it is and compressed, in the order in which they are looked for behind a prefix.
+BED_ENDS = (".bed", ".bed.zst")
 #: Names of the columns of a .bim, by their number; a .bim may lack the genetic position.
 BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2"), 5: ("CHROM", "ID", "POS", "A1", "A2")}
 
@@ -224,12 +227,12 @@ class BedFile(VariantText, BedCalls, GenotypeSource):
     """An open PLINK fileset; its .bim and .fam are checked in full, its .bed by size and by a sample of SNPs.
 
     Where there is no .bim, its compressed form is read: .bim.zst, as PLINK 2 writes it, .bim.gz or .bim.bz2; so is that
-    of the .fam.
+    of the .fam. The .bed may be a .bed.zst of `lfmm2.pack`; its unpacked bytes are those of the .bed.
 
     Parameters
     ----------
     path : path
-        The .bed, or the prefix that .bed, .bim and .fam share.
+        The .bed or .bed.zst, or the prefix that it shares with .bim and .fam.
     together : OpenedTogether, optional
         What this fileset shares with others that are read as one with it; it then warns of faults of the .bim.
 
@@ -280,6 +283,13 @@ class BedFile(VariantText, BedCalls, GenotypeSource):
             self.close()
             raise
 
+    @property
+    def memory(self) -> SourceMemory:
+        """Return the bytes of a SNP in the file and of the .bim, and what is held of both."""
+        of_text = super().memory
+        held = of_text.held_variant_bytes + self._stored.held_bytes
+        return replace(of_text, snp_bytes=self.stored_snp_bytes, held_variant_bytes=held)
+
     def identity(self) -> dict[str, Any]:
         """Return size and time of change of the files, and the SHA-256 of a sample of the SNPs of the .bed."""
         return super().identity() | {"(.bed), SHA-256 of sampled SNPs": self.sample_digest}
@@ -295,7 +305,7 @@ class BedFile(VariantText, BedCalls, GenotypeSource):
         """Return path, size and shape of the .bed."""
         return {
             "bed": str(self.path),
-            "bytes": self.n_bytes,
+            "bytes": self._stamps[0].n_bytes,
             "n_samples": self.n_samples,
             "n_snps": self.n_snps,
         }
@@ -306,17 +316,20 @@ class BedFile(VariantText, BedCalls, GenotypeSource):
 
 
 def find_bed(path: AnyPath) -> Path:
-    """Return the path of a .bed that is given by its name or its prefix."""
+    """Return the path of a .bed that is given by its name or its prefix; a .bed.zst where that alone is there."""
     # os.path takes errors of the system for absence; opening the file reports them.
-    if (not os.path.exists(path) or os.path.isdir(path)) and os.path.exists(f"{path}.bed"):  # noqa: PTH110, PTH112
-        return Path(f"{path}.bed")
+    if not os.path.exists(path) or os.path.isdir(path):  # noqa: PTH110, PTH112
+        name = os.fspath(path)
+        ends = (*BED_ENDS, *([".zst"] if name.endswith(".bed") else []))
+        return next((Path(name + end) for end in ends if os.path.exists(name + end)), Path(name))  # noqa: PTH110
     return Path(path)
 
 
 def _beside(bed: Path, end: str) -> Path:
     """Return the path of the .bim or .fam of a .bed."""
-    stem = bed.name.removesuffix(".bed")  # and no more: the .bim of x.chr1.bed is x.chr1.bim
-    return bed.parent / (stem + end)
+    # Only one end is taken away, and no more: the .bim of x.chr1.bed is x.chr1.bim.
+    known = next((known for known in BED_ENDS if bed.name.endswith(known)), "")
+    return bed.parent / (bed.name.removesuffix(known) + end)
 
 
 def _n_bytes(path: Path) -> int:

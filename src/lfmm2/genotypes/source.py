@@ -20,7 +20,7 @@ from lfmm2._checks import quoted
 from lfmm2._typing import Floats, Ints, Packed
 from lfmm2._words import some_of
 from lfmm2.errors import InconsistentInputError, ReadError, UsageError
-from lfmm2.files import FileStamp, Samples, recut, repeated
+from lfmm2.files import COMPRESSED_ENDS, FileStamp, Samples, recut, repeated
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.footprint import Footprint
 from lfmm2.genotypes.matrix import GenotypeMatrix
@@ -53,12 +53,15 @@ class SourceMemory:
         Bytes of the tables of variants that the source keeps in memory while it is open.
     row_bytes : int
         Bytes of a variant in its table where the text is longest, as an average over a piece.
+    disk_bytes : int
+        Bytes of temporary files that the source keeps on the disk while it is open.
     """
 
     snp_bytes: int = 0
     variant_bytes: int = 0
     held_variant_bytes: int = 0
     row_bytes: int = 0
+    disk_bytes: int = 0
 
 
 class OpenCalls(Protocol):
@@ -221,7 +224,7 @@ class GenotypeSource(Protocol):
 
         By default these are size and time of change of the files. A source without files must return other facts.
         """
-        kinds = {stamp.path.suffix or stamp.path.name: stamp for stamp in self.stamps}
+        kinds = {_kind_of(stamp.path): stamp for stamp in self.stamps}
         return {
             **{f"({kind}), bytes": stamp.n_bytes for kind, stamp in kinds.items()},
             **{f"({kind}), time of change in ns": stamp.mtime_ns for kind, stamp in kinds.items()},
@@ -287,6 +290,12 @@ class PackedMatrix(GenotypeMatrix, Protocol):
 
     def packed_blocks(self, label: str, work: Footprint) -> Iterator[tuple[int, Packed]]:
         """Yield first SNP and packed calls of blocks that are not decoded; see `BedMatrix.packed_blocks`."""
+
+
+def _kind_of(path: Path) -> str:
+    """Return the end of the name of a file, with that of what is compressed: .bim, .bim.zst; or a name without end."""
+    is_compressed = path.suffix in COMPRESSED_ENDS
+    return "".join(path.suffixes[-2:]) if is_compressed else path.suffix or path.name
 
 
 def refuse(source: GenotypeSource, *options: str) -> None:

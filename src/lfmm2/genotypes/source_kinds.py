@@ -17,14 +17,14 @@ from lfmm2.genotypes.dosage_file import DOSAGE_END, DosageFile
 from lfmm2.genotypes.fileset_names import is_fileset, list_filesets, names_filesets, pattern_hint
 from lfmm2.genotypes.joined_opening import open_joined
 from lfmm2.genotypes.pgen_file import open_pgen
-from lfmm2.genotypes.plink import BedFile, OpenedTogether, open_bed
+from lfmm2.genotypes.plink import BED_ENDS, BedFile, OpenedTogether, open_bed
 from lfmm2.genotypes.source import GenotypeSource
 
 GenotypesLike = AnyPath | GenotypeSource | Sequence[AnyPath | GenotypeSource] | ArrayLike
 
 # Functions that open a file, by the ending of its name. A path with any other ending is the prefix of a PLINK fileset.
 KINDS_OF_FILE: dict[str, Callable[..., GenotypeSource]] = {
-    ".bed": open_bed,
+    **dict.fromkeys(BED_ENDS, open_bed),
     DOSAGE_END: DosageFile,
     ".bgen": open_bgen,
     ".pgen": open_pgen,
