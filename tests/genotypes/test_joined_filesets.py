@@ -125,7 +125,7 @@ def test_open_sources_are_joined_and_stay_open(tmp_path):
         source.close()
         packed = np.empty((1, 2), np.uint8)
         opened.read_packed(0, packed)
-    assert source.parts[0].source._file.closed
+    assert source.parts[0].source._stored._file.closed
 
 
 @pytest.mark.parametrize("most_open", [0, 64])

@@ -109,6 +109,22 @@ def test_run_is_resumed_and_another_matrix_is_not(
     assert "These results are complete" in capsys.readouterr().out
 
 
+def test_temporary_file_is_in_the_plan(frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--matrix", "m.csv", "--dry-run") == 0
+    (given,) = re.findall(r"and ([0-9.]+) kB for the time of the run", capsys.readouterr().out)
+    assert 8 * N * P / 1000 < float(given) < 8 * N * P / 1000 + 100
+
+
+def test_messages_speak_of_features(frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("names").write_text("".join(f"{name}\n" for name in NAMES))
+    for options, message in (
+        (["--exclude", "names"], "--extract and --exclude leave no feature; check the lists"),
+        (["--est-rate", "0.001"], "est_rate 0.001 of 300 features is less than one; raise it"),
+    ):
+        assert run("--matrix", "m.csv", *options) != 0
+        assert message in capsys.readouterr().err
+
+
 def test_nothing_is_left_in_the_folder(frame: pd.DataFrame) -> None:
     Path("out").mkdir()
     frame.T.replace(np.nan, np.inf).to_csv("bad.csv")

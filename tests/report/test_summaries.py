@@ -47,7 +47,7 @@ def present(table: pa.Table, name: str) -> Any:
 
 def test_layout_keeps_contigs_in_the_order_of_the_file(run: StoredRun, whole: pa.Table) -> None:
     layout = read_layout(run)
-    assert layout.names == ("2", "1", "X")
+    assert layout.names == ("1", "2", "X")
     chrom, pos = np.array(whole["CHROM"].to_pylist()), whole["POS"].to_numpy()
     assert layout.counts.tolist() == [int((chrom == name).sum()) for name in layout.names]
     assert layout.first.tolist() == [pos[chrom == name].min() for name in layout.names]

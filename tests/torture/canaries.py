@@ -68,14 +68,14 @@ CANARIES = (
     ),
     Canary(
         "a short read is taken for a whole one",
-        "genotypes/packed_bed.py",
+        "files/stored_bytes.py",
         "            out = out[n_read:]\n",
         "            out = out[len(out):]\n",
         "genotypes/test_packed_bed.py::test_read_packed_goes_on_after_short_reads",
     ),
     Canary(
         "a .bed that shrinks is read as if it had not",
-        "genotypes/packed_bed.py",
+        "files/stored_bytes.py",
         "            if n_read == 0:\n",
         "            if n_read == 0:\n                return\n            if n_read < 0:\n",
         "genotypes/test_packed_bed.py::test_read_packed_reports_shrunken_file",

@@ -175,10 +175,11 @@ class NumberFile(NumberSource):
 
     @property
     def memory(self) -> SourceMemory:
-        """Return the bytes of the names and places of the features."""
+        """Return the bytes of the names and places of the features, and of the temporary file."""
         held = 0 if self._names is None else self._names.nbytes
         held += 0 if self._places is None else self._places.positions.nbytes + self._places.chromosomes.nbytes
-        return SourceMemory(held_variant_bytes=held)
+        n_bytes = self.n_snps * self.n_samples * self.dtype.itemsize
+        return SourceMemory(held_variant_bytes=held, disk_bytes=n_bytes)
 
     def identity(self) -> dict[str, Any]:
         """Return sizes and times of change of the files, and how they were read."""

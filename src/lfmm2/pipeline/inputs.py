@@ -353,16 +353,18 @@ def most_factors(n_samples: int, n_variables: int) -> int:
     return n_samples - n_variables - 2
 
 
-def check_size(n_samples: int, n_variables: int, n_factors: int, n_estimation: int | None = None) -> None:
+def check_size(
+    n_samples: int, n_variables: int, n_factors: int, n_estimation: int | None = None, noun: str = "SNP"
+) -> None:
     """Raise DegenerateProblemError if K is too large for the samples, variables and estimation SNPs.
 
-    `n_variables` counts the nuisance variables too.
+    `n_variables` counts the nuisance variables too; `noun` is what an estimation SNP is called.
     """
     most = most_factors(n_samples, n_variables)
     if n_estimation is not None:
         most = min(most, n_estimation)
     if n_factors > most:
-        snps = "" if n_estimation is None else f" and {n_estimation} SNPs to estimate from"
+        snps = "" if n_estimation is None else f" and {n_estimation} {noun}s to estimate from"
         raise DegenerateProblemError(
             f"K = {n_factors} with {n_samples} samples, {n_variables} variables{snps}; "
             f"at most {max(most, 0)} factors are possible, lower K"

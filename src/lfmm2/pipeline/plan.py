@@ -144,6 +144,7 @@ class RunSize:
     n_compared: int = 0
     comparing: Footprint = NOTHING_HELD
     compared_bytes_read: int = 0
+    source_disk_bytes: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -441,6 +442,8 @@ class RunPlan:
         Bytes of the budget that the blocks of genotypes must leave to other arrays.
     output_bytes, temporary_bytes : int
         Bytes on disk of the result files, and of the files that exist only during the run; 0 without `out`.
+    source_disk_bytes : int
+        Bytes on disk of the temporary files that the genotypes are in already.
     n_threads : int
     held_bytes : int
         Bytes that stay in memory for the whole run.
@@ -509,12 +512,14 @@ class RunPlan:
     filesets: str = ""
     estimation_filesets: str = ""
     workers: str = ""
+    source_disk_bytes: int = 0
 
     def for_record(self) -> dict[str, Any]:
         """Return the plan for the record of a run, without the attributes that only the engine and the stages need."""
         engine_only = {
             "held_bytes", "beside_factors", "beside_tests", "beside_surrogates", "n_store_files", "n_surrogates",
             "may_need_surrogates", "n_writers", "noun", "workers", "filesets", "estimation_filesets",
+            "source_disk_bytes",
         }  # fmt: skip
         return {name: value for name, value in asdict(self).items() if name not in engine_only}
 
@@ -562,7 +567,7 @@ class RunPlan:
             **({"workers": self.workers} if self.workers else {}),
             "peak memory": f"{mebibytes(self.peak_memory)} of a budget of {mebibytes(self.memory)}",
             "output": f"about {decimal_bytes(self.output_bytes)}, "
-            f"and {decimal_bytes(self.temporary_bytes)} for the time of the run"
+            f"and {decimal_bytes(self.temporary_bytes + self.source_disk_bytes)} for the time of the run"
             if self.output_bytes
             else "none, results stay in memory",
         }
@@ -727,6 +732,7 @@ def make_plan(
         test_reserve=testing.reserve,
         output_bytes=output_bytes,
         temporary_bytes=temporary_bytes,
+        source_disk_bytes=size.source_disk_bytes,
         n_threads=n_threads,
         held_bytes=size.held_bytes,
         beside_factors=factors.beside,

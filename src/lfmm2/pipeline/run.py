@@ -157,6 +157,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         n_compared=n_compared,
         comparing=compared.footprint,
         compared_bytes_read=compared.source.memory.snp_bytes,
+        source_disk_bytes=of_tested.disk_bytes,
         surrogates=test.surrogates,
         calibrate=test.calibrate,
         marginal=test.marginal,

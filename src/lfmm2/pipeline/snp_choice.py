@@ -74,10 +74,10 @@ def _make_choice(inputs: RunInputs, tested: Ints | None, to_filter: bool) -> Snp
 def _check_numbers(inputs: RunInputs, choice: SnpChoice) -> None:
     """Refuse a choice that leaves nothing to test, or too few SNPs for the factors."""
     if choice.n_tested < 1:
-        raise InconsistentInputError("there is no SNP to test; check the genotypes")
+        raise InconsistentInputError(f"there is no {inputs.tested_source.noun} to test; check the genotypes")
     if inputs.numbers.given is None:
         n, n_variables = inputs.variables.values.shape
-        check_size(n, n_variables, inputs.numbers.n_factors, choice.n_estimation)
+        check_size(n, n_variables, inputs.numbers.n_factors, choice.n_estimation, inputs.estimation_source.noun)
 
 
 def apply_filters(inputs: RunInputs, choice: SnpChoice, engine: Engine, checkpoints: Checkpoints) -> SnpChoice:

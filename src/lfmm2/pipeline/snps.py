@@ -97,7 +97,7 @@ def select_snps(source: GenotypeSource, options: SnpOptions) -> Ints | None:
     if options.exclude is not None:
         chosen = _leave_out(source, chosen, listed_snps(source, options.exclude, "--exclude"))
     if chosen is not None and len(chosen) == 0:
-        raise InconsistentInputError("--extract and --exclude leave no SNP; check the lists")
+        raise InconsistentInputError(f"--extract and --exclude leave no {source.noun}; check the lists")
     return usable_snps(source, chosen)
 
 
@@ -176,14 +176,16 @@ def estimation_snps(
     if listed is not None:
         chosen = listed if tested is None else np.intersect1d(listed, tested, assume_unique=True)
         if len(chosen) == 0:
-            raise InconsistentInputError("--est-extract names none of the SNPs that the filters leave; check the lists")
+            fact = f"--est-extract names none of the {source.noun}s that the filters leave"
+            raise InconsistentInputError(f"{fact}; check the lists")
         return chosen
     if options.est_rate is None or options.est_rate == 1:
         return tested
     n_snps = source.n_snps if tested is None else len(tested)
     n_wanted = round(options.est_rate * n_snps)
     if n_wanted < 1:
-        raise InconsistentInputError(f"est_rate {options.est_rate} of {n_snps} SNPs is less than one; raise it")
+        fact = f"est_rate {options.est_rate} of {n_snps} {source.noun}s is less than one"
+        raise InconsistentInputError(f"{fact}; raise it")
     subset = random_subset(n_snps, n_wanted, seed)
     return subset if tested is None else tested[subset]
 

@@ -36,7 +36,7 @@ _FINE, _FINE_TOP, _RATIO, _N_BINS = 500, 10.0, 1.002, 11_000
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Contigs side by side on an axis, in the order of their first SNP in the file.
+    """Contigs side by side on an axis, in the order of their names.
 
     Attributes
     ----------

@@ -64,7 +64,7 @@ def _heading(table: TableSummary, facts: str, most: int = 18) -> str:
 
 
 def manhattan(run: AnyRun | TableSummary, variable: str | None = None, ax: Axes | None = None) -> Axes:
-    """Draw -log10 p along the genome, of calibrated p if the run has them; contigs are in the order of the file.
+    """Draw -log10 p along the genome, of calibrated p if the run has them; contigs are in their natural order.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lfmm2._typing import Floats, Ints
-from lfmm2._words import name_of_snp
+from lfmm2._words import name_of_snp, natural_key
 from lfmm2.model import COLUMNS, Origin
 from lfmm2.report.picture_sums import (
     STRONG,
@@ -58,7 +58,10 @@ def _numbers(block: pa.Table, name: str) -> Floats:
 
 
 def read_layout(run: AnyRun) -> Layout:
-    """Read the contigs of a run with their positions and numbers of SNPs, in a pass over its first table."""
+    """Read the contigs of a run with their positions and numbers of SNPs, in a pass over its first table.
+
+    They are in their natural order, 2 before 10 and numbers before X, which need not be that of the table.
+    """
     run = open_run(run)
     contigs = Contigs()
     counts, first, last = (np.zeros(0, np.int64) for _ in range(3))
@@ -71,7 +74,9 @@ def read_layout(run: AnyRun) -> Layout:
         counts += np.bincount(codes, minlength=len(counts))
         np.minimum.at(first, codes, positions)
         np.maximum.at(last, codes, positions)
-    return Layout(tuple(contigs.numbers), counts, first, last)
+    names = list(contigs.numbers)
+    order = sorted(range(len(names)), key=lambda number: natural_key(names[number]))
+    return Layout(tuple(names[number] for number in order), counts[order], first[order], last[order])
 
 
 @dataclass(frozen=True)
