@@ -78,8 +78,10 @@ def reading_memory(reader: PackedReader, n_threads: int) -> int:
 
 def read_in_threads(reader: PackedReader, n_threads: int) -> PackedReader:
     """Return a reader of the same calls that unpacks in some threads, where they are compressed."""
-    give = getattr(reader, "read_in_threads", None)
-    return reader if give is None else give(n_threads)
+    if (give := getattr(reader, "read_in_threads", None)) is None:
+        return reader
+    other: PackedReader = give(n_threads)
+    return other
 
 
 class PackedBed:
