@@ -2,12 +2,15 @@
 
 PYTHON ?= python3
 ARGS ?=
+# processes among which tests are shared; 0 for none, with which a debugger works
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 # for programs that look for others of their environment: meson, ninja, pycodestyle
 WITH_PATH := PATH="$(CURDIR)/$(BIN):$$PATH"
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 SOURCES := pyproject.toml meson.build meson.options $(wildcard README.md LICENSE) \
   $(shell find src -type f \( -name '*.py' -o -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.h' -o -name '*.in' \
   -o -name 'meson.build' -o -name 'py.typed' \))
@@ -32,7 +35,7 @@ demo: $(VENV)/.package  ## Simulate a data set, analyse it, and compare with the
 	$(BIN)/lfmm2 demo --out demo/demo
 
 test: $(VENV)/.package $(VENV)/.test  ## All tests on the installed package; ARGS="-k ridge" chooses some
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: $(VENV)/.package $(VENV)/.dev  ## ruff, mypy, stubtest and cython-lint
 	$(BIN)/ruff check .
@@ -42,10 +45,10 @@ lint: $(VENV)/.package $(VENV)/.dev  ## ruff, mypy, stubtest and cython-lint
 	$(WITH_PATH) $(BIN)/cython-lint src
 
 test-checked: $(VENV)/checked/.installed $(VENV)/.test  ## Kernel tests with bounds checks in the kernels
-	PYTHONPATH=$(VENV)/checked/package $(BIN)/python -m pytest $(CORE_TESTS) $(ARGS)
+	PYTHONPATH=$(VENV)/checked/package $(PYTEST) $(CORE_TESTS) $(ARGS)
 
 test-serial: $(VENV)/serial/.installed $(VENV)/.test  ## Kernel and factor tests on a build without OpenMP
-	PYTHONPATH=$(VENV)/serial/package $(BIN)/python -m pytest $(CORE_TESTS) tests/model/test_factors.py $(ARGS)
+	PYTHONPATH=$(VENV)/serial/package $(PYTEST) $(CORE_TESTS) tests/model/test_factors.py $(ARGS)
 
 test-loaded: $(VENV)/.package $(VENV)/.test  ## Tests that depend on the clock, 50 times beside 8 busy loops
 	PYTHONPATH=tests $(BIN)/python -m torture.beside_load $(ARGS)
