@@ -24,7 +24,13 @@ from lfmm2.results import AssociationResult
 
 
 def estimate_for_parts(
-    est_bed: GenotypesLike | None, full_bed: GenotypesLike, X: Any, K: int | None = None, *, out: AnyPath, **options: Any
+    est_bed: GenotypesLike | None,
+    full_bed: GenotypesLike,
+    X: Any,
+    K: int | None = None,
+    *,
+    out: AnyPath,
+    **options: Any,
 ) -> Path:
     """Make the first half of a run, up to the factors, and write it to ``<out>.factors.npz``.
 
@@ -52,7 +58,9 @@ def estimate_for_parts(
     if unknown := [name for name in options if name not in known]:
         raise UsageError(f"{', '.join(unknown)}: lfmm2.run has no such option; check the names")
     arguments = {"est_bed": est_bed, "full_bed": full_bed, "X": X, "K": K, "out": out, **options}
-    defaults = {name: parameter.default for name, parameter in known.items() if parameter.default is not parameter.empty}
+    defaults = {
+        name: parameter.default for name, parameter in known.items() if parameter.default is not parameter.empty
+    }
     with prepare_start(defaults | arguments, "lfmm2.estimate_for_parts") as prepared:
         return execute_start(prepared)
 

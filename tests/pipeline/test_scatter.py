@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_parts_cover_each_snp_once(n_snps: int, n_parts: int) -> None:
     ranges = [PartNumber(i, n_parts).snps(n_snps) for i in range(1, n_parts + 1)]
     assert ranges[0].first == 0
     assert ranges[-1].end == n_snps
-    assert all(one.end == two.first for one, two in zip(ranges, ranges[1:], strict=False))
+    assert all(one.end == two.first for one, two in pairwise(ranges))
     assert all(snps.first % 2048 == 0 or snps.first == n_snps for snps in ranges)
 
 
@@ -159,21 +160,25 @@ def altered(path: Path, target: Path, **fields: Any) -> Path:
 def test_part_of_another_run_is_refused(tested: Tested, tmp_path: Path, fields: dict[str, Any], words: str) -> None:
     first, second, third = tested[1]
     other = altered(second, tmp_path / "other.npz", **fields)
-    with pytest.raises(lfmm2.InconsistentInputError, match=f"other.npz: does not belong to .*part-1-of-3.npz: {words};"):
+    with pytest.raises(
+        lfmm2.InconsistentInputError, match=rf"other.npz: does not belong to .*part-1-of-3.npz: {words};"
+    ):
         lfmm2.combine_parts([first, other, third], out=tmp_path / "all")
     assert not list(tmp_path.glob("all*"))
 
 
 def test_parts_of_two_runs_are_refused(data: Simulation, tested: Tested, tmp_path: Path) -> None:
     other = lfmm2.test_part(begin(data, tmp_path, K=2, solver="krylov", surrogates=0), "2/3", **OWN)
-    with pytest.raises(lfmm2.InconsistentInputError, match="does not belong to .* solver was auto, is krylov; the fac"):
+    with pytest.raises(
+        lfmm2.InconsistentInputError, match=r"does not belong to .* solver was auto, is krylov; the fac"
+    ):
         lfmm2.combine_parts([tested[1][0], other, tested[1][2]], out=tmp_path / "all")
 
 
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        ((0, 2), r"SNPs 2 049 to 6 144 of 9 000 are in no part; part 2 of 3 not given: lfmm2 test --use-factors .*npz --part 2/3"),
+        ((0, 2), r"SNPs 2 049 to 6 144 of 9 000 are in no part; part 2 of 3 not given: lfmm2 test .*npz --part 2/3"),
         ((0,), r"SNPs 2 049 to 9 000 of 9 000 are in no part; parts 2, 3 of 3 not given: .* --part 2/3"),
         ((1, 2), r"SNPs 1 to 2 048 of 9 000 are in no part; part 1 of 3 not given"),
         ((0, 1, 1, 2), r"SNPs 2 049 to 6 144 are in .*part-2-of-3.npz and in .*part-2-of-3.npz; give each part once"),
@@ -186,7 +191,7 @@ def test_missing_and_repeated_snps_are_refused(tested: Tested, tmp_path: Path, c
 
 def test_missing_snps_among_parts_of_several_numbers(tested: Tested, tmp_path: Path) -> None:
     quarter = lfmm2.test_part(tested[0], "4/4", out=tmp_path / "p", **OWN)
-    with pytest.raises(lfmm2.InconsistentInputError, match=r"SNPs 2 049 to 6 144 of 9 000 are in no part; test them too"):
+    with pytest.raises(lfmm2.InconsistentInputError, match=r"SNPs 2 049 to 6 144 .* are in no part; test them too"):
         lfmm2.combine_parts([tested[1][0], quarter], out=tmp_path / "all")
 
 
@@ -210,10 +215,10 @@ def test_damaged_part_is_refused(tested: Tested, tmp_path: Path, damage: Callabl
 def test_other_files_are_no_parts(tested: Tested, tmp_path: Path) -> None:
     with pytest.raises(lfmm2.MalformedInputError, match=r"job.factors.npz: is damaged, or no part of a run"):
         lfmm2.combine_parts([tested[0]], out=tmp_path / "all")
-    with pytest.raises(lfmm2.ReadError, match=r"absent.npz: cannot be read \(No such file or directory\); check the path"):
+    with pytest.raises(lfmm2.ReadError, match=r"absent.npz: cannot be read \(No such file .*\); check the path"):
         lfmm2.combine_parts([tmp_path / "absent.npz"], out=tmp_path / "all")
     for none in ([], tested[1][0]):
-        with pytest.raises(lfmm2.UsageError, match="the parts are a list of paths, of at least one"):
+        with pytest.raises(lfmm2.UsageError, match=r"the parts are a list of paths, of at least one"):
             lfmm2.combine_parts(none, out=tmp_path / "all")
 
 
@@ -223,12 +228,12 @@ def test_other_files_are_no_parts(tested: Tested, tmp_path: Path) -> None:
 def test_factors_file_may_move(data: Simulation, tested: Tested, tmp_path: Path) -> None:
     factors = shutil.copy(tested[0], tmp_path / "moved.factors.npz")
     moved = altered_place(tested[1], tmp_path)
-    with pytest.raises(lfmm2.ReadError, match="gone.factors.npz") as raised:
+    with pytest.raises(lfmm2.ReadError, match=r"gone.factors.npz") as raised:
         lfmm2.combine_parts(moved, out=tmp_path / "all", **OWN)
     assert "name its place with --use-factors" in raised.value.__notes__[0]
     lfmm2.combine_parts(moved, factors=factors, out=tmp_path / "all", **OWN)
     other = begin(data, tmp_path, K=3, surrogates=0)
-    with pytest.raises(lfmm2.InconsistentInputError, match="is not the factors file that .*: K was 2, is 3; the fact"):
+    with pytest.raises(lfmm2.InconsistentInputError, match=r"is not the factors file that .*: K was 2, is 3; the fact"):
         lfmm2.combine_parts(moved, factors=other, out=tmp_path / "all2", **OWN)
 
 
@@ -252,7 +257,9 @@ def test_inputs_that_changed_are_refused(data: Simulation, tmp_path: Path) -> No
     factors = begin(data, tmp_path, full_bed=tmp_path / "e.bed", K=2, surrogates=0)
     part = lfmm2.test_part(factors, "1/1", **OWN)
     os.utime(tmp_path / "e.bed", (1, 1))
-    words = "job.factors.npz: the factors were estimated from other files or by another program: genotypes .* was .*, is"
+    words = (
+        "job.factors.npz: the factors were estimated from other files or by another program: genotypes .* was .*, is"
+    )
     for step in (lambda: lfmm2.test_part(factors, "1/2"), lambda: lfmm2.combine_parts([part], out=tmp_path / "all")):
         with pytest.raises(lfmm2.InconsistentInputError, match=words):
             step()
@@ -264,7 +271,7 @@ def test_step_under_other_instructions_is_refused(tested: Tested, tmp_path: Path
         lambda: lfmm2.test_part(tested[0], "1/2", out=tmp_path / "p"),
         lambda: lfmm2.combine_parts(tested[1], out=tmp_path / "all"),
     ):
-        with pytest.raises(lfmm2.InconsistentInputError, match="by another program: instructions was .*, is other;"):
+        with pytest.raises(lfmm2.InconsistentInputError, match=r"by another program: instructions was .*, is other;"):
             step()
 
 
@@ -273,31 +280,33 @@ def test_factors_of_a_run_have_no_options(data: Simulation, tmp_path: Path) -> N
 
     with (tmp_path / "r.factors.npz").open("wb") as file:
         write_factors(file, lfmm2.read_factors(begin(data, tmp_path, K=2)))
-    words = "r.factors.npz: has factors, but not the options and choices of their run; lfmm2 factors makes a file for parts"
+    words = (
+        "r.factors.npz: has factors, but not the options and choices of their run; lfmm2 factors makes a file for parts"
+    )
     with pytest.raises(lfmm2.MalformedInputError, match=words):
         lfmm2.test_part(tmp_path / "r.factors.npz", "1/2")
 
 
 @pytest.mark.parametrize("part", ["0/3", "4/3", "3", "a/b", "1/0", "1/9999999", (1, 2), None])
 def test_part_that_is_none_is_refused(tested: Tested, part: Any) -> None:
-    with pytest.raises(lfmm2.UsageError, match="give the number of the part and that of all parts, as 3/22"):
+    with pytest.raises(lfmm2.UsageError, match=r"give the number of the part and that of all parts, as 3/22"):
         lfmm2.test_part(tested[0], part)
 
 
 def test_what_other_processes_cannot_open_is_refused(tmp_path: Path) -> None:
     frame = pd.read_csv("d.env.csv", index_col="IID")
     out = {"K": 2, "out": tmp_path / "job"}
-    with pytest.raises(lfmm2.UsageError, match="^X is .* other processes open it again .*; write it to a file"):
+    with pytest.raises(lfmm2.UsageError, match=r"^X is .* other processes open it again .*; write it to a file"):
         lfmm2.estimate_for_parts(None, "d.bed", frame, **out)
-    with pytest.raises(lfmm2.UsageError, match="^full_bed is "):
+    with pytest.raises(lfmm2.UsageError, match=r"^full_bed is "):
         lfmm2.estimate_for_parts(None, np.zeros((60, 100)), "d.env.csv", **out)
     with pytest.raises(lfmm2.UsageError, match=r"--vcf converts genotypes for one run.*lfmm2 convert d.vcf --out NAME"):
         record_arguments({"vcf": "d.vcf"})
     with pytest.raises(lfmm2.UsageError, match=r"^colour: lfmm2.run has no such option"):
         lfmm2.estimate_for_parts(None, "d.bed", "d.env.csv", colour=1, **out)
-    with pytest.raises(lfmm2.UsageError, match="written to a file; give out"):
+    with pytest.raises(lfmm2.UsageError, match=r"written to a file; give out"):
         lfmm2.estimate_for_parts(None, "d.bed", "d.env.csv", 2, out=None)
-    with pytest.raises(lfmm2.UsageError, match="est_thin is .* cannot be written for other processes"):
+    with pytest.raises(lfmm2.UsageError, match=r"est_thin is .* cannot be written for other processes"):
         record_arguments({"est_thin": object()})
 
 
@@ -322,14 +331,14 @@ def test_only_own_files_are_replaced(data: Simulation, tested: Tested, tmp_path:
     factors = begin(data, tmp_path, K=2, surrogates=0)
     part = lfmm2.test_part(factors, "1/3", **OWN)
     written = part.read_bytes()
-    with pytest.raises(lfmm2.OutputExistsError, match="output exists"):
+    with pytest.raises(lfmm2.OutputExistsError, match=r"output exists"):
         lfmm2.test_part(factors, "1/3")
-    with pytest.raises(lfmm2.OutputExistsError, match="output exists"):
+    with pytest.raises(lfmm2.OutputExistsError, match=r"output exists"):
         begin(data, tmp_path, K=2)
     assert lfmm2.test_part(factors, "1/3", resume=True) == part
-    assert part.stat().st_mtime_ns == part.stat().st_mtime_ns
+    assert part.read_bytes() == written
     begin(data, tmp_path, K=3, surrogates=0, overwrite=True)
-    with pytest.raises(lfmm2.OutputExistsError, match="part-1-of-3.npz: is of another run: K was 2, is 3; .*choose anot"):
+    with pytest.raises(lfmm2.OutputExistsError, match=r"part-1-of-3.npz: is of another run: K was 2, is 3; .*choose"):
         lfmm2.test_part(factors, "1/3", resume=True)
     lfmm2.test_part(factors, "1/3", resume=True, overwrite=True, **OWN)
     assert part.read_bytes() != written
@@ -337,7 +346,7 @@ def test_only_own_files_are_replaced(data: Simulation, tested: Tested, tmp_path:
                        (factors, lambda **how: begin(data, tmp_path, K=3, **how))):  # fmt: skip
         file.write_text("my own")
         if file == part:
-            with pytest.raises(lfmm2.OutputExistsError, match="is damaged, or no part of a run"):
+            with pytest.raises(lfmm2.OutputExistsError, match=r"is damaged, or no part of a run"):
                 step(resume=True)
         with pytest.raises(lfmm2.OutputExistsError):
             step(overwrite=True)
@@ -378,7 +387,7 @@ def test_steps_that_were_stopped_go_on(
     monkeypatch.setattr(state_folder, "KEEP_SHARE", 0)
     with pytest.raises(Stop):
         begin(data, tmp_path, K=2, surrogates=0, progress=StopsAfter("factors", 1))
-    with pytest.raises(lfmm2.OutputExistsError, match="an unfinished run; go on with --resume"):
+    with pytest.raises(lfmm2.OutputExistsError, match=r"an unfinished run; go on with --resume"):
         begin(data, tmp_path, K=2, surrogates=0)
     factors = begin(data, tmp_path, K=2, surrogates=0, resume=True)
     assert read_start(factors).digest == read_start(tested[0]).digest

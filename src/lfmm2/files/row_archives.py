@@ -1,7 +1,7 @@
 """Tables of numbers and a sealed note in one file: an uncompressed zip of .npy, which `numpy.load` reads too.
 
-The rows are written and read block by block, so that a table may be larger than memory. The checksums of the zip (CRC-32)
-and the seal of the note (SHA-256) tell damage.
+The rows are written and read block by block, so that a table may be larger than memory. The checksums of the zip
+(CRC-32) and the seal of the note (SHA-256) tell damage.
 """
 
 from __future__ import annotations

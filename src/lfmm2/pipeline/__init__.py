@@ -36,7 +36,11 @@ __getattr__ = lazy_names(
         "lfmm2.pipeline.run": ("PreparedRun", "execute_estimation", "execute_run", "prepare_run"),
         "lfmm2.pipeline.run_options": ("RunOptions",),
         "lfmm2.pipeline.scatter": (
-            "execute_part", "execute_start", "prepare_combination", "prepare_part", "prepare_start",
+            "execute_part",
+            "execute_start",
+            "prepare_combination",
+            "prepare_part",
+            "prepare_start",
         ),
         "lfmm2.pipeline.ways_in": ("ways_given",),
     },
