@@ -6,12 +6,13 @@ from pathlib import Path
 
 from lfmm2.cli.option_command import OptionCommand
 from lfmm2.cli.program import cli
+from lfmm2.cli.scatter_commands import FACTORS
 from lfmm2.pipeline.options import ALL_FUNCTIONS, FLAG, SECTIONS, TABLE, Option
 
 PAGE = Path(__file__).with_name("options.md")
 PYTHON_NAMES = {
-    "convert": "convert", "hits": "find_hits", "offset": "genetic_offset", "report": "write_report",
-    "simulate": "simulate",
+    "combine": "combine_parts", "convert": "convert", "factors": "estimate_for_parts", "hits": "find_hits",
+    "offset": "genetic_offset", "report": "write_report", "simulate": "simulate", "test": "test_part",
 }  # fmt: skip
 
 INTRODUCTION = """\
@@ -46,6 +47,9 @@ def make_page() -> str:
             )
         elif name in PYTHON_NAMES:
             chapters.append(f"In Python `lfmm2.{PYTHON_NAMES[name]}`.\n")
+        if command.options == list(FACTORS):
+            chapters.append("The options of `lfmm2 run`, but for `--report`.\n")
+            continue
         options = TABLE if is_run else command.options
         for section in dict.fromkeys(option.section for option in options):
             if section in SECTIONS:

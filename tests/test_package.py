@@ -45,6 +45,7 @@ FLOORS = (
     "plots",
     "testing",
     "api",
+    "scatter",
     "cli",
     "__init__",
     "__main__",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lfmm2.process import Progress
     from lfmm2.report import write_report
     from lfmm2.results import AssociationResult, read_factors, read_results, verify
+    from lfmm2.scatter import combine_parts, estimate_for_parts, test_part
     from lfmm2.simulation import Simulation, simulate
 
 __all__ = [
@@ -65,8 +66,10 @@ __all__ = [
     "WorkerError",
     "WriteError",
     "__version__",
+    "combine_parts",
     "convert",
     "estimate_factors",
+    "estimate_for_parts",
     "find_hits",
     "genetic_offset",
     "named_array",
@@ -77,6 +80,7 @@ __all__ = [
     "run",
     "simulate",
     "test_associations",
+    "test_part",
     "verify",
     "write_report",
 ]  # fmt: skip
@@ -110,6 +114,7 @@ __getattr__ = lazy_names(
         "lfmm2.process": ("Progress",),
         "lfmm2.report": ("write_report",),
         "lfmm2.results": ("AssociationResult", "read_factors", "read_results", "verify"),
+        "lfmm2.scatter": ("combine_parts", "estimate_for_parts", "test_part"),
         "lfmm2.simulation": ("Simulation", "simulate"),
     },
 )

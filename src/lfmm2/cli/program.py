@@ -20,6 +20,7 @@ from lfmm2.cli.option_command import OptionCommand, adapt_option
 from lfmm2.cli.own_process import defer_packages, let_threads_sleep
 from lfmm2.cli.result_commands import hits, offset, report, verify
 from lfmm2.cli.run_command import run
+from lfmm2.cli.scatter_commands import combine, factors, test
 from lfmm2.cli.terminal import give_up_output, occupy_standard_streams, say, whisper
 from lfmm2.errors import InsufficientMemoryError, LfmmError, LfmmWarning, ReadError, UsageError, WriteError
 from lfmm2.pipeline.options import NUMBER, PATH, WHOLE, Option
@@ -119,7 +120,7 @@ def info(measure: bool) -> None:
         say(aligned(measure_rates(resolve_threads(None))))
 
 
-for _command in (run, convert, hits, offset, report, verify):
+for _command in (run, factors, test, combine, convert, hits, offset, report, verify):
     cli.add_command(_command)
 
 

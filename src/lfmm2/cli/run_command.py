@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from lfmm2.cli.own_process import resting_collector
 from lfmm2.cli.terminal import say, whisper
 from lfmm2.errors import UsageError
 from lfmm2.pipeline.options import TABLE
+
+if TYPE_CHECKING:
+    from lfmm2.results import AssociationResult
 
 
 @click.command(cls=OptionCommand, options=TABLE)
@@ -31,19 +34,12 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     """
     with resting_collector():
         from lfmm2._words import aligned
-        from lfmm2.pipeline import RunOptions, execute_run, prepare_run, ways_given
-        from lfmm2.results import open_record, result_lines
-        from lfmm2.statistics import sweep_lines
+        from lfmm2.pipeline import RunOptions, execute_run, prepare_run
 
-    arguments |= {"out": out, "overwrite": overwrite, "resume": resume, "progress": True}
-    arguments["memory"] = _add_unit(arguments["memory"])
-    arguments["missing_genotype"] = _read_codes(arguments["missing_genotype"])
-    options = RunOptions.from_arguments(arguments, shlex.join(["lfmm2", *sys.argv[1:]]))
+    arguments = complete_arguments(arguments | {"out": out, "overwrite": overwrite, "resume": resume})
+    options = RunOptions.from_arguments(arguments, command_line())
     est_bed, full_bed, X, K, covar = (arguments[name] for name in ("est_bed", "full_bed", "X", "K", "covar"))
-    if not ways_given(full_bed, options.snps):
-        raise UsageError(
-            "there are no genotypes to test; give --bed PREFIX or --vcf FILE, or --pfile, --bgen, --zarr or --matrix"
-        )
+    check_given(arguments)
     with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
         if report:
             from lfmm2.report import check_report
@@ -62,6 +58,41 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
             return
         is_new = not prepared.files.is_complete
         result = execute_run(prepared)
+    say_results(result, out, report, overwrite or resume, is_new)
+
+
+def command_line() -> str:
+    """Return the command as the record shows it."""
+    return shlex.join(["lfmm2", *sys.argv[1:]])
+
+
+def complete_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a command as the functions of Python take them, with progress on the terminal."""
+    arguments = arguments | {"progress": True, "memory": _add_unit(arguments["memory"])}
+    if "missing_genotype" in arguments:
+        arguments["missing_genotype"] = _read_codes(arguments["missing_genotype"])
+    return arguments
+
+
+def check_given(arguments: dict[str, Any]) -> None:
+    """Raise UsageError if no option gives genotypes."""
+    from lfmm2.pipeline import RunOptions, ways_given
+
+    if not ways_given(arguments["full_bed"], RunOptions.from_arguments(arguments, "").snps):
+        raise UsageError(
+            "there are no genotypes to test; give --bed PREFIX or --vcf FILE, or --pfile, --bgen, --zarr or --matrix"
+        )
+
+
+def say_results(result: AssociationResult, out: str, report: bool, overwrite: bool, is_new: bool) -> None:
+    """Print the results of a run, and write its report if that is wanted.
+
+    `overwrite` lets the report replace an earlier one; `is_new` is False if the run was complete before.
+    """
+    from lfmm2._words import aligned
+    from lfmm2.results import open_record, result_lines
+    from lfmm2.statistics import sweep_lines
+
     if result.sweep is not None:
         say("\n" + "\n".join(sweep_lines(result.sweep, result.variables)) + "\n")
     record = open_record(result.paths["record"])
@@ -73,7 +104,7 @@ def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **
     if report:
         from lfmm2.report import write_report
 
-        for path in write_report(out, overwrite=overwrite or resume):
+        for path in write_report(out, overwrite=overwrite):
             lines["report"] = str(path)
     elif is_new and (pictures := Path(f"{out}.report.html")).exists():
         whisper(f"Warning: {pictures} shows earlier results; lfmm2 report {out} --overwrite renews it")

@@ -605,6 +605,7 @@ def make_plan(
     out_format: str | None,
     *,
     given: bool = False,
+    tests_alone: bool = False,
     counts_calls: bool = False,
     drops_repeats: bool = False,
     n_environments: int | None = None,
@@ -632,6 +633,8 @@ def make_plan(
         Format of the tables; None keeps the results in memory.
     given : bool
         True if the factors are given, and need no pass.
+    tests_alone : bool
+        True if factors are given, and another process calibrates the tests.
     counts_calls : bool
         True if a pass that counts missing calls of samples comes first.
     drops_repeats : bool
@@ -662,7 +665,7 @@ def make_plan(
     """
     solver, reason = "given", "estimated before"
     n, n_estimation = size.n_samples, size.estimation.n_snps
-    if not given:
+    if not given and not tests_alone:
         solver, reason = choose_solver(n, n_estimation, size.n_factors, options, gram_speed(size.estimation))
     n_passes = {"given": 0, "exact": 1, "krylov": KRYLOV_PASSES, "power": options.n_power_iter + 1}[solver]
     if solver in ("krylov", "power"):
@@ -671,7 +674,7 @@ def make_plan(
     kept = statistics if out_format is None else 0
     n_tables = 0 if out_format is None else size.n_variables + (size.n_variables > 1) + size.loadings
 
-    n_surrogates = _count_surrogates(size, solver) if tests else 0
+    n_surrogates = _count_surrogates(size, solver) if tests and not tests_alone else 0
     thins = [options for options in (thin, k_thin) if options is not None]
 
     def stages(memory: int) -> tuple[Stage, Stage, Stage, int]:

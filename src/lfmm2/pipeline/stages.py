@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lfmm2._typing import Ints
 from lfmm2.errors import CalibrationWarning, DegenerateProblemError, InputWarning, MalformedInputError
-from lfmm2.genotypes import Engine, FactorFill, HeldOutError, PassRecord
+from lfmm2.genotypes import ALL_SNPS, Engine, FactorFill, HeldOutError, PassRecord, SnpRange
 from lfmm2.model import (
     AssociationModel,
     AssociationTest,
@@ -193,22 +193,30 @@ def choose_number_of_factors(
     return replace(fit, K=suggested or min(k for k in numbers.ks if k > 0))
 
 
-def run_snp_tests(
-    inputs: RunInputs, choice: SnpChoice, fit: Fit, engine: Engine, checkpoints: Checkpoints
-) -> StatisticsStore:
-    """Test all SNPs in one pass; the store is to be closed by the caller."""
+def make_test_model(inputs: RunInputs, fit: Fit) -> AssociationTest:
+    """Return the model of the tests, with the factors of the run."""
     test, ks, d = inputs.options.test, inputs.numbers.ks, len(inputs.variables.names)
     ploidy = inputs.tested_source.ploidy
-    model: AssociationTest
     common = (d, test.df, test.loadings, ploidy, test.marginal, test.fewest_carriers, test.spa)
     if ks:
-        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, *common, tuple(fit.others.values()))
-    else:
-        model = AssociationModel(inputs.ridge, fit.factors, *common)
+        return SweepModel(inputs.ridge, fit.factors, fit.K, ks, *common, tuple(fit.others.values()))
+    return AssociationModel(inputs.ridge, fit.factors, *common)
+
+
+def run_snp_tests(
+    inputs: RunInputs,
+    choice: SnpChoice,
+    fit: Fit,
+    engine: Engine,
+    checkpoints: Checkpoints,
+    snps: SnpRange = ALL_SNPS,
+) -> StatisticsStore:
+    """Test all SNPs, or a range of them, in one pass; the store is to be closed by the caller."""
     fill = None
-    if test.impute == "factors":
-        fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))
-    return collect_statistics(model, inputs.tested_matrix(choice.tested, engine, checkpoints), checkpoints, fill)
+    if inputs.options.test.impute == "factors":
+        fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(inputs.numbers.ks))
+    matrix = inputs.tested_matrix(choice.tested, engine, checkpoints)
+    return collect_statistics(make_test_model(inputs, fit), matrix, checkpoints, fill, snps)
 
 
 def why_surrogates(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> str:

@@ -1,7 +1,16 @@
 """A finished run, on disk and in memory: tables, record, factors file, and the results that are given back."""
 
 from lfmm2.results.association_result import AssociationResult, read_results
-from lfmm2.results.factors_file import factors_table, pack_factors, read_factors, unpack_factors, write_factors
+from lfmm2.results.factors_file import (
+    factors_table,
+    pack_factors,
+    pack_spectrum,
+    read_arrays,
+    read_factors,
+    unpack_factors,
+    unpack_spectrum,
+    write_factors,
+)
 from lfmm2.results.file_names import FIXED_ENDINGS, SMALL_ENDINGS
 from lfmm2.results.former_files import find_former_files, find_inputs
 from lfmm2.results.record import (
@@ -47,6 +56,7 @@ __all__ = [
     "SurrogateFacts", "SweepFacts", "ThinningFacts", "WrittenFile", "as_log", "carrier_lines", "describe_axes",
     "describe_flat", "factors_table",
     "find_former_files", "find_inputs", "from_json", "loadings_schema", "loadings_table",
-    "open_record", "open_run", "pack_factors", "read_factors", "read_results", "result_lines", "sample_lines",
-    "statistics_table", "table_schema", "unpack_factors", "verify", "write_factors",
+    "open_record", "open_run", "pack_factors", "pack_spectrum", "read_arrays", "read_factors", "read_results",
+    "result_lines", "sample_lines", "statistics_table", "table_schema", "unpack_factors", "unpack_spectrum", "verify",
+    "write_factors",
 ]  # fmt: skip
