@@ -47,6 +47,7 @@ def make_page() -> str:
         elif name in PYTHON_NAMES:
             chapters.append(f"In Python `lfmm2.{PYTHON_NAMES[name]}`.\n")
         options = TABLE if is_run else command.options
+        chapters.append("".join(f"    {example.line}\n" for example in command.examples))
         for section in dict.fromkeys(option.section for option in options):
             if section in SECTIONS:
                 chapters.append(f"### {section}\n")
