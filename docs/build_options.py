@@ -51,6 +51,7 @@ def make_page() -> str:
             chapters.append("The options of `lfmm2 run`, but for `--report`.\n")
             continue
         options = TABLE if is_run else command.options
+        chapters.append("".join(f"    {example.line}\n" for example in command.examples))
         for section in dict.fromkeys(option.section for option in options):
             if section in SECTIONS:
                 chapters.append(f"### {section}\n")

@@ -32,6 +32,8 @@ from lfmm2.pipeline.plan import ROW_BYTES
 
 DOCS = Path(__file__).parent.parent / "docs"
 COMMANDS = {name: command for name, command in cli.commands.items() if isinstance(command, OptionCommand)}
+# Options that the command uses itself, which reach no run.
+OF_COMMAND = {"config", "report", "dry_run", "quiet", "verbose", "log_json"}
 DATA = ("est_bed", "full_bed", "X", "K", "covar")
 
 # A value of each option that is not its default: as the command line has it, and as it arrives.
@@ -163,7 +165,7 @@ def flag(option: Option) -> str:
 
 
 def defaults() -> dict[str, Any]:
-    return {option.name: option.default for option in TABLE if option.name not in ("report", "dry_run")}
+    return {option.name: option.default for option in TABLE if option.name not in OF_COMMAND}
 
 
 def test_every_option_is_tried() -> None:
@@ -469,7 +471,7 @@ def test_help_has_the_sections_in_order(capsys: pytest.CaptureFixture[str]) -> N
         main(["run", "--help"])
     text = capsys.readouterr().out
     headings = re.findall(r"^(\w+):$", text, re.MULTILINE)
-    assert headings == [*SECTIONS, "Help"]
+    assert headings == [*SECTIONS, "Help", "Examples"]
     after = text.split("Resources:")[1]
     assert "--threads" in after
     assert "[from 1 to 1024]" in after

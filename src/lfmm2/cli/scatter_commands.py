@@ -6,37 +6,42 @@ from typing import Any
 
 import click
 
-from lfmm2.cli.option_command import OptionCommand, adapt_option
+from lfmm2.cli.command_output import OUTPUT_OPTIONS, CommandOutput
+from lfmm2.cli.config_file import ConfiguredCommand, command_of
+from lfmm2.cli.option_command import Example, adapt_option
 from lfmm2.cli.result_commands import NAME
-from lfmm2.cli.run_command import check_given, command_line, complete_arguments, say_results
-from lfmm2.cli.terminal import say
+from lfmm2.cli.run_command import check_given, complete_arguments
 from lfmm2.pipeline.options import PATH, TABLE, TEXT, Option
 
 # The options of `run`; the report is made by the last step.
 FACTORS = tuple(option for option in TABLE if option.name != "report")
 
 
-@click.command(cls=OptionCommand, options=FACTORS)
-def factors(dry_run: bool, **arguments: Any) -> None:
+_FACTORS_EXAMPLES = (
+    Example("lfmm2 factors --bed plants.bed --env climate.csv -K 5 --out parts/plants", "First the factors"),
+    Example("lfmm2 test --use-factors parts/plants.factors.npz --part 3/22", "Then each part, wherever there is room"),
+    Example("lfmm2 combine parts/plants.part-*.npz --out results", "Last the results"),
+)
+
+
+@click.command(cls=ConfiguredCommand, options=FACTORS, examples=_FACTORS_EXAMPLES)
+@click.pass_context
+def factors(context: click.Context, /, dry_run: bool, **arguments: Any) -> None:
     """Estimate the factors alone, for tests in parts.
 
     Takes all options of lfmm2 run, also those of the tests and tables, which the other steps take from the file that is
     written, <out>.factors.npz. Then lfmm2 test tests each part, and lfmm2 combine writes the results of lfmm2 run.
-
-    \b
-    Example: lfmm2 factors --bed plants.bed --env climate.csv -K 5 --out parts/plants
-             lfmm2 test --use-factors parts/plants.factors.npz --part 3/22
-             lfmm2 combine parts/plants.part-*.npz --out results
     """
+    output = CommandOutput.take(arguments)
     from lfmm2._words import aligned
     from lfmm2.pipeline import execute_start, prepare_start
 
-    arguments = complete_arguments(arguments)
+    arguments = complete_arguments(arguments, output)
     check_given(arguments)
-    with prepare_start(arguments, command_line()) as prepared:
-        say(prepared.plan.describe())
+    with prepare_start(arguments, command_of(context)) as prepared:
+        output.say(prepared.plan.describe())
         if not dry_run:
-            say(aligned({"factors file": str(execute_start(prepared))}))
+            output.say(aligned({"factors file": str(execute_start(prepared))}))
 
 
 _TEST = (
@@ -49,23 +54,29 @@ _TEST = (
     adapt_option("resume", help="Go on with an unfinished part, if there is one; do nothing where it is complete."),
     adapt_option("n_threads", help="Threads; all processors that the process may use by default."),
     adapt_option("memory"),
+    *map(adapt_option, OUTPUT_OPTIONS),
+)  # fmt: skip
+_TEST_EXAMPLES = (
+    Example("lfmm2 test --use-factors parts/plants.factors.npz --part 3/22 --threads 4", "The third of 22 parts"),
+    Example('lfmm2 test --use-factors parts/plants.factors.npz --part "$SLURM_ARRAY_TASK_ID/22" --resume',
+            "As a task of a job array, which may be started again"),
 )  # fmt: skip
 
 
-@click.command(cls=OptionCommand, options=_TEST)
-def test(factors: Any, part: str, **arguments: Any) -> None:
+@click.command(cls=ConfiguredCommand, options=_TEST, examples=_TEST_EXAMPLES)
+@click.pass_context
+def test(context: click.Context, /, factors: Any, part: str, **arguments: Any) -> None:
     """Test one of several parts of the SNPs.
 
     All else is as lfmm2 factors was told. Writes <out>.part-3-of-22.npz, the rows before calibration.
-
-    Example: lfmm2 test --use-factors parts/plants.factors.npz --part 3/22 --threads 4
     """
+    output = CommandOutput.take(arguments)
     from lfmm2._words import aligned
     from lfmm2.pipeline import execute_part, prepare_part
 
-    with prepare_part(factors, part, complete_arguments(arguments), command_line()) as prepared:
-        say(aligned(prepared.summary()))
-        say(aligned({"part file": str(execute_part(prepared))}))
+    with prepare_part(factors, part, complete_arguments(arguments, output), command_of(context)) as prepared:
+        output.say(aligned(prepared.summary()))
+        output.say(aligned({"part file": str(execute_part(prepared))}))
 
 
 _COMBINE = (
@@ -77,24 +88,31 @@ _COMBINE = (
     adapt_option("report"),
     adapt_option("n_threads", help="Threads; all processors that the process may use by default."),
     adapt_option("memory"),
+    *map(adapt_option, OUTPUT_OPTIONS),
 )  # fmt: skip
+_COMBINE_EXAMPLES = (
+    Example("lfmm2 combine parts/plants.part-*.npz --out results", "All parts, in any order"),
+    Example("lfmm2 combine parts/plants.part-*.npz --out results --report", "With pictures"),
+)
 
 
-@click.command(cls=OptionCommand, options=_COMBINE)
+@click.command(cls=ConfiguredCommand, options=_COMBINE, examples=_COMBINE_EXAMPLES)
 @click.argument("parts", type=NAME, nargs=-1, required=True)
+@click.pass_context
 def combine(
-    parts: tuple[str, ...], out: str, factors: Any, overwrite: bool, resume: bool, report: bool, **arguments: Any
-) -> None:
+    context: click.Context, /, parts: tuple[str, ...], out: str, factors: Any, overwrite: bool, resume: bool,
+    report: bool, **arguments: Any,
+) -> None:  # fmt: skip
     """Calibrate the tests of all parts, and write the results.
 
     PARTS are the files of lfmm2 test, in any order. The result files are those of lfmm2 run, byte for byte.
-
-    Example: lfmm2 combine parts/plants.part-*.npz --out results
     """
+    output = CommandOutput.take(arguments)
     from lfmm2.pipeline import execute_run, prepare_combination
 
     arguments |= {"out": out, "overwrite": overwrite, "resume": resume}
-    prepared, gathered = prepare_combination(list(parts), factors, complete_arguments(arguments), command_line())
+    arguments = complete_arguments(arguments, output)
+    prepared, gathered = prepare_combination(list(parts), factors, arguments, command_of(context))
     with prepared:
         if report:
             from lfmm2.report import check_report
@@ -102,4 +120,4 @@ def combine(
             check_report(out, overwrite or resume)
         is_new = not prepared.files.is_complete
         result = execute_run(prepared, gathered)
-    say_results(result, out, report, overwrite or resume, is_new)
+    output.say_results(result, out, report, overwrite or resume, is_new)

@@ -187,6 +187,8 @@ _TYPES_OF_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
 
 
 TABLE = (
+    Option("config", "--config", PATH, section=INPUT, functions=NO_FUNCTION, changes_results=False,
+           help="Options in a TOML file, or those of an earlier run from its <out>.lfmm2.json; the command line wins."),
     Option("full_bed", "--bed", PATH, section=INPUT, functions=ONLY_RUN, repeatable=True,
            help="Genotypes to test: .bed or its prefix, .pgen, .bgen, or a pattern as 'chr@.bed', read as one."),
     Option("bed_list", "--bed-list", PATH, section=INPUT, functions=NO_FUNCTION, changes_results=False,
@@ -330,6 +332,12 @@ TABLE = (
            help="Write a report with pictures too (needs lfmm2[plot])."),
     Option("dry_run", "--dry-run", FLAG, section=OUTPUT, default=False, functions=NO_FUNCTION, changes_results=False,
            help="Check all inputs, print the plan, and stop."),
+    Option("quiet", "--quiet", FLAG, section=OUTPUT, default=False, functions=NO_FUNCTION, changes_results=False,
+           help="Print only warnings and errors; the log is written as always."),
+    Option("verbose", "--verbose", FLAG, section=OUTPUT, default=False, functions=NO_FUNCTION, changes_results=False,
+           help="Print all that the log has too: versions, singular values, times of the passes."),
+    Option("log_json", "--log-json", FLAG, section=OUTPUT, default=False, functions=NO_FUNCTION, changes_results=False,
+           help="Progress, warnings, errors and the answer on standard error as JSON, an object a line."),
     Option("n_threads", "--threads", WHOLE, section=RESOURCES, range=Range(1, 1024), changes_results=False,
            help="Threads, of each worker where there are some; all processors that the process may use by default."),
     Option("workers", "--workers", WHOLE, section=RESOURCES, range=Range(1, 1024), functions=OF_TESTS,

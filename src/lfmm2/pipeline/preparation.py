@@ -46,6 +46,7 @@ from lfmm2.pipeline.inputs import (
     match_samples,
     refuse_transposed,
 )
+from lfmm2.pipeline.live_log import LiveLog, LoggedProgress
 from lfmm2.pipeline.matrix_genotypes import read_matrix, warn_of_variables
 from lfmm2.pipeline.options import TABLE
 from lfmm2.pipeline.run_crew import check_sources, share_resources, shared_matrix
@@ -268,6 +269,11 @@ class RunInputs:
             "est_thin": None if self.thin is None else self.thin.text,
             "k_thin": None if self.k_thin is None else self.k_thin.text,
         }  # fmt: skip
+
+    def with_log(self, log: LiveLog) -> RunInputs:
+        """Return these inputs with progress that is written to a log too."""
+        progress = LoggedProgress(_choose_progress(self.options.progress), log)
+        return replace(self, options=replace(self.options, progress=progress))
 
     def close(self) -> None:
         """Close the sources that were opened for this run, and end the workers that were started."""

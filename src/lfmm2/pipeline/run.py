@@ -23,6 +23,7 @@ from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.converted_genotypes import told_on_error
 from lfmm2.pipeline.parts import GatheredParts
+from lfmm2.pipeline.live_log import LiveLog
 from lfmm2.pipeline.penalties import Estimation, describe_penalties, other_penalties
 from lfmm2.pipeline.plan import RunPlan, RunSize, check_task_memory, describe_model, make_plan
 from lfmm2.pipeline.preparation import RunInputs, read_inputs
@@ -349,7 +350,9 @@ def execute_run(prepared: PreparedRun, gathered: GatheredParts | None = None) ->
         else:
             allowed = open_files_allowed(prepared.plan.n_store_files)
             begun = files.begin(prepared.identity, prepared.inputs.check_unchanged)
-            with allowed, begun as (checkpoints, publication):
+            with allowed, begun as (checkpoints, publication), LiveLog(publication.scratch_folder) as log:
+                log.write(f"{prepared.inputs.options.command}\n{prepared.plan.describe()}")
+                prepared = replace(prepared, inputs=prepared.inputs.with_log(log))
                 checkpoints.remove("*.sent")  # Workers of an interrupted run that still work stop when these are gone.
                 if not publication.is_complete():
                     if gathered is not None:

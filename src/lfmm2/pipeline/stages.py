@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -45,7 +46,7 @@ from lfmm2.results import (
     SurrogateFacts,
     ThinningFacts,
 )
-from lfmm2.statistics import Calibration, Inflation, Sweep, SweepRow, histogram_table, sweep_table
+from lfmm2.statistics import Calibration, Inflation, Sweep, SweepRow, count_discoveries, histogram_table, sweep_table
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ class Tested:
         Tests that are not calibrated because of few carriers.
     structure : dict of str to StructureFacts
         How far each variable follows structure.
+    discoveries : dict of str to int
+        Number of SNPs with q below 0.05 of each variable.
     joint : JointFacts or None
         None with one variable.
     surrogates : SurrogateFacts or None
@@ -117,6 +120,7 @@ class Tested:
     missing_calls: MissingCallFacts | None
     carriers: CarrierFacts
     structure: dict[str, StructureFacts]
+    discoveries: dict[str, int]
     joint: JointFacts | None
     surrogates: SurrogateFacts | None
 
@@ -259,8 +263,18 @@ def calibrate_tests(
     about_samples = [note for note in (repeats_note(inputs.comparison), doubt) if note]
     return Tested(
         store, calibrations, sweep, held_out, about_samples + notes, missing_calls, carriers, structure,
-        store.joint_facts(), None if surrogates is None else surrogates.facts,
+        _count_discoveries(names, calibrations, store), store.joint_facts(),
+        None if surrogates is None else surrogates.facts,
     )  # fmt: skip
+
+
+def _count_discoveries(names: Sequence[str], calibrations: list[Calibration], store: StatisticsStore) -> dict[str, int]:
+    """Count the SNPs of each variable with a Benjamini-Hochberg q below 0.05, in a pass over its statistics."""
+    counts = {}
+    for j, (name, calibration) in enumerate(zip(names, calibrations, strict=False)):
+        scores = map(calibration.scores, store.tested_blocks(j, calibration))
+        counts[name] = count_discoveries(calibration.histogram, scores, calibration.p)[0]
+    return counts
 
 
 def _thinned_rows(inputs: RunInputs, choice: SnpChoice) -> ThinnedRows | None:
