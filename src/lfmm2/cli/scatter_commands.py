@@ -18,9 +18,8 @@ FACTORS = tuple(option for option in TABLE if option.name != "report")
 
 
 _FACTORS_EXAMPLES = (
-    Example("lfmm2 factors --bed plants.bed --env climate.csv -K 5 --out parts/plants", "First the factors"),
-    Example("lfmm2 test --use-factors parts/plants.factors.npz --part 3/22", "Then each part, wherever there is room"),
-    Example("lfmm2 combine parts/plants.part-*.npz --out results", "Last the results"),
+    Example("lfmm2 factors --bed plants.bed --env climate.csv -K 5 --out parts/plants", "Before the tests of the parts"),
+    Example("lfmm2 factors --bed 'chr@.bed' --env climate.csv -K 5 --out parts/plants", "Of several filesets"),
 )
 
 

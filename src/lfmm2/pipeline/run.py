@@ -22,8 +22,8 @@ from lfmm2.genotypes import ALL_SNPS, Engine, Footprint, GenotypesLike, SnpRange
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.converted_genotypes import told_on_error
-from lfmm2.pipeline.parts import GatheredParts
 from lfmm2.pipeline.live_log import LiveLog
+from lfmm2.pipeline.parts import GatheredParts
 from lfmm2.pipeline.penalties import Estimation, describe_penalties, other_penalties
 from lfmm2.pipeline.plan import RunPlan, RunSize, check_task_memory, describe_model, make_plan
 from lfmm2.pipeline.preparation import RunInputs, read_inputs
