@@ -1,7 +1,7 @@
 """lfmm2: exact LFMM2, the genes behind adaptation, traits and exposures, at any scale.
 
 >>> import lfmm2
->>> result = lfmm2.run(None, "full.bed", "env.csv", K=5)          # doctest: +SKIP
+>>> result = lfmm2.run(Y="plants.bed", X="climate.csv", K=5)       # doctest: +SKIP
 
 Names are loaded on first use, so that ``import lfmm2`` costs nothing in other packages.
 """
