@@ -21,6 +21,7 @@ SOURCE = ROOT / "src" / "lfmm2"
 # Lowest first: a folder, or a module beside the folders, imports from those before it.
 FLOORS = (
     "_words",
+    "_html",
     "errors",
     "_checks",
     "_choices",
@@ -45,6 +46,7 @@ FLOORS = (
     "plots",
     "testing",
     "api",
+    "estimator",
     "cli",
     "__init__",
     "__main__",
