@@ -30,7 +30,7 @@ def data(tmp_path_factory):
 
 def test_public_names():
     assert lfmm2.__all__ == [
-        "AssociationResult", "BedFile", "CalibrationWarning", "ConvergenceWarning", "Conversion",
+        "LFMM2", "AssociationResult", "BedFile", "CalibrationWarning", "ConvergenceWarning", "Conversion",
         "DegenerateProblemError", "InconsistentInputError", "InputWarning", "InsufficientMemoryError", "LatentFactors",
         "LfmmError", "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "Progress", "ReadError",
         "Simulation", "Status", "UsageError", "WorkerError", "WriteError", "__version__", "convert", "estimate_factors",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         WorkerError,
         WriteError,
     )
+    from lfmm2.estimator import LFMM2
     from lfmm2.formats import Conversion, convert
     from lfmm2.genotypes import BedFile, PackedBed, named_array, open_bed
     from lfmm2.model import LatentFactors, Status
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from lfmm2.simulation import Simulation, simulate
 
 __all__ = [
+    "LFMM2",
     "AssociationResult",
     "BedFile",
     "CalibrationWarning",
@@ -103,6 +105,7 @@ __getattr__ = lazy_names(
             "WorkerError",
             "WriteError",
         ),
+        "lfmm2.estimator": ("LFMM2",),
         "lfmm2.formats": ("Conversion", "convert"),
         "lfmm2.genotypes": ("BedFile", "PackedBed", "named_array", "open_bed"),
         "lfmm2.model": ("LatentFactors", "Status"),
