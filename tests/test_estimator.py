@@ -81,6 +81,18 @@ def test_names_of_features_are_kept_and_compared() -> None:
     assert not hasattr(model.fit(Y, X), "feature_names_in_")
 
 
+def test_rows_are_matched_as_by_the_run() -> None:
+    Y, X = made_data()
+    order = np.random.default_rng(1).permutation(60)
+    frame, series = pd.DataFrame(Y).iloc[order], pd.Series(X[:, 0], name="rain").iloc[order]
+    model = LFMM2(n_factors=1, n_threads=1, surrogates=0)
+    matched = model.fit(frame, series.iloc[::-1]).coef_
+    assert model.variables_ == ("rain",)
+    np.testing.assert_array_equal(matched, model.fit(Y[order], X[order, 0]).coef_)
+    with pytest.raises(lfmm2.InconsistentInputError, match=r"the index does not go up .* give them as an array"):
+        model.fit(frame.to_numpy(), series)
+
+
 def test_fileset_is_fitted_and_not_transformed(tmp_path) -> None:
     data = lfmm2.simulate(tmp_path / "d", n_samples=60, n_snps=300, seed=1)
     model = LFMM2(n_factors=2, n_threads=1, surrogates=0).fit(data.bed, data.env)
