@@ -224,7 +224,7 @@ def test_signature_has_names_defaults_and_words_of_the_table(function: str) -> N
     call = getattr(lfmm2, function)
     parameters = inspect.signature(call).parameters
     wanted = {option.name for option in TABLE if function in option.functions}
-    assert parameters.keys() - {"bed", "factors"} == wanted
+    assert parameters.keys() - {"bed", "factors", "Y"} == wanted
     hints = typing.get_type_hints(call)
     for name in wanted:
         option, parameter = OPTIONS[name], parameters[name]

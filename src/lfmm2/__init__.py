@@ -1,7 +1,7 @@
 """lfmm2: exact LFMM2, the genes behind adaptation, traits and exposures, at any scale.
 
 >>> import lfmm2
->>> result = lfmm2.run(None, "full.bed", "env.csv", K=5)          # doctest: +SKIP
+>>> result = lfmm2.run(Y="plants.bed", X="climate.csv", K=5)       # doctest: +SKIP
 
 Names are loaded on first use, so that ``import lfmm2`` costs nothing in other packages.
 """
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         WorkerError,
         WriteError,
     )
+    from lfmm2.estimator import LFMM2
     from lfmm2.formats import Conversion, convert
     from lfmm2.genotypes import BedFile, PackedBed, named_array, open_bed
     from lfmm2.model import LatentFactors, Status
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from lfmm2.simulation import Simulation, simulate
 
 __all__ = [
+    "LFMM2",
     "AssociationResult",
     "BedFile",
     "CalibrationWarning",
@@ -107,6 +109,7 @@ __getattr__ = lazy_names(
             "WorkerError",
             "WriteError",
         ),
+        "lfmm2.estimator": ("LFMM2",),
         "lfmm2.formats": ("Conversion", "convert"),
         "lfmm2.genotypes": ("BedFile", "PackedBed", "named_array", "open_bed"),
         "lfmm2.model": ("LatentFactors", "Status"),

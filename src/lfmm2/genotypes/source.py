@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lfmm2._checks import quoted
+from lfmm2._html import html_facts, html_table
 from lfmm2._typing import Floats, Ints, Packed
-from lfmm2._words import some_of
+from lfmm2._words import counted, some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, ReadError, UsageError
 from lfmm2.files import FileStamp, Samples, recut, repeated
 from lfmm2.genotypes.engine import Engine
@@ -28,6 +29,8 @@ from lfmm2.genotypes.matrix import GenotypeMatrix
 VARIANT_SCHEMA = pa.schema(
     [("CHROM", pa.string()), ("POS", pa.int64()), ("ID", pa.string()), ("A1", pa.string()), ("A2", pa.string())]
 )
+# Samples and SNPs that a notebook shows.
+SHOWN_ROWS = 5
 # Text that PLINK writes as the ID of a SNP without an ID.
 NO_ID = "."
 # Fewest and most IDs of the source that are searched at a time; between them, as many as there are wanted IDs. Arrow
@@ -200,6 +203,22 @@ class GenotypeSource(Protocol):
     def noun(self) -> str:
         """Return what messages call a column of the genotypes: "SNP", or "feature" where these are no dosages."""
         return "SNP"
+
+    def __repr__(self) -> str:
+        size = f"{counted(self.n_samples, 'sample')} × {counted(self.n_snps, 'SNP')}"
+        return f"<{type(self).__name__}: {self.name}, {size}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: sizes, files, and the first samples and SNPs; no genotype is read."""
+        facts: dict[str, object] = {
+            "samples": with_spaces(self.n_samples),
+            "SNPs": with_spaces(self.n_snps),
+            "first samples": ", ".join(self.samples.iid[:SHOWN_ROWS]) if self.has_ids else "only numbered",
+        }
+        facts |= {stamp.path.name: f"{with_spaces(stamp.n_bytes)} bytes" for stamp in self.stamps}
+        first = next(self.iter_variants(), VARIANT_SCHEMA.empty_table()).slice(0, SHOWN_ROWS)
+        rows = zip(*(column.to_pylist() for column in first.columns), strict=True)
+        return html_facts(f"Genotypes: {self.name}", facts) + html_table(first.column_names, rows)
 
     @property
     def stamps(self) -> tuple[FileStamp, ...]:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
         prepare_part,
         prepare_start,
     )
-    from lfmm2.pipeline.ways_in import ways_given
+    from lfmm2.pipeline.ways_in import genotypes_of_two_names, ways_given
 
 __all__ = [
     "Evidence", "PreparedRun", "RunOptions", "execute_estimation", "execute_part", "execute_run", "execute_start",
-    "meaning_of_gif", "most_factors", "options", "prepare_combination", "prepare_part", "prepare_run",
-    "prepare_start", "ways_given",
+    "genotypes_of_two_names", "meaning_of_gif", "most_factors", "options", "prepare_combination", "prepare_part",
+    "prepare_run", "prepare_start", "ways_given",
 ]  # fmt: skip
 
 __getattr__ = lazy_names(
@@ -42,6 +42,6 @@ __getattr__ = lazy_names(
             "prepare_part",
             "prepare_start",
         ),
-        "lfmm2.pipeline.ways_in": ("ways_given",),
+        "lfmm2.pipeline.ways_in": ("genotypes_of_two_names", "ways_given"),
     },
 )
