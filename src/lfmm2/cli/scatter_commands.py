@@ -18,7 +18,7 @@ FACTORS = tuple(option for option in TABLE if option.name != "report")
 
 
 _FACTORS_EXAMPLES = (
-    Example("lfmm2 factors --bed plants.bed --env climate.csv -K 5 --out parts/plants", "Before the tests of the parts"),
+    Example("lfmm2 factors --bed plants.bed --env climate.csv -K 5 --out parts/plants", "Before the tests"),
     Example("lfmm2 factors --bed 'chr@.bed' --env climate.csv -K 5 --out parts/plants", "Of several filesets"),
 )
 
