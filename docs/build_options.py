@@ -66,7 +66,7 @@ def make_table(options: list[Option], with_functions: bool) -> str:
     for option in options:
         flags = ", ".join(f"`{flag}`" for flag in option.flags.split(", ") if flag)
         row = [flags + "°" * (with_functions and not option.changes_results), f"`{option.name}`"]
-        row += [describe_value(option), describe_default(option), option.help.replace("|", "\\|")]
+        row += [describe_value(option), describe_default(option), option.help.replace("|", "\\|").replace("<", "\\<")]
         if with_functions:
             row.append("all" if option.functions == ALL_FUNCTIONS else ", ".join(option.functions) or "none")
         rows.append(row)

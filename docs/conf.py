@@ -24,9 +24,15 @@ autodoc_typehints = "none"  # The docstrings have the types.
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+# Types of parameters are words for people, and no names to be linked.
+napoleon_use_param = False
+strip_signature_backslash = True
+smartquotes = False  # Two hyphens begin an option.
 html_theme = "furo"
 html_title = f"lfmm2 {version}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 # Blocks of the command line in which a program prints need no colours.
 highlight_language = "none"
 # Links to other sites are not looked up, because the build must not need the network.
