@@ -153,7 +153,7 @@ def altered(path: Path, target: Path, **fields: Any) -> Path:
         ({"calibrate": "chi2"}, "calibrate was student, is chi2"),
         ({"lfmm2": "9.9"}, r"lfmm2 was .*, is 9\.9"),
         ({"instructions": "none"}, "instructions was .*, is none"),
-        ({"tested SNPs": "8 999, SHA-256 0"}, "tested SNPs was all, is 8 999"),
+        ({"tested SNPs": "8 999, SHA-256 0"}, "tested SNPs was all, is 8 999, SHA-256 0"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -384,15 +384,15 @@ def test_steps_that_were_stopped_go_on(
     data: Simulation, tested: Tested, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state_folder, "KEEP_AFTER_SECONDS", 0)
-    monkeypatch.setattr(state_folder, "KEEP_SHARE", 0)
+    monkeypatch.setattr("lfmm2.genotypes.engine.BLOCK_BYTES", 1)
     with pytest.raises(Stop):
-        begin(data, tmp_path, K=2, surrogates=0, progress=StopsAfter("factors", 1))
-    with pytest.raises(lfmm2.OutputExistsError, match=r"an unfinished run; go on with --resume"):
-        begin(data, tmp_path, K=2, surrogates=0)
+        begin(data, tmp_path, K=2, surrogates=0, progress=StopsAfter("", 2))
     factors = begin(data, tmp_path, K=2, surrogates=0, resume=True)
     assert read_start(factors).digest == read_start(tested[0]).digest
     with pytest.raises(Stop):
-        lfmm2.test_part(factors, "2/3", progress=StopsAfter("tests", 1), **OWN)
+        lfmm2.test_part(factors, "2/3", progress=StopsAfter("tests", 6), **OWN)
+    with pytest.raises(lfmm2.OutputExistsError, match=r"an unfinished run; go on with --resume"):
+        lfmm2.test_part(factors, "2/3", **OWN)
     part = lfmm2.test_part(factors, "2/3", resume=True, **OWN)
     one, two = np.load(part), np.load(tested[1][1])
     assert all(np.array_equal(one[name], two[name], equal_nan=True) for name in one.files if name != "note.json")
