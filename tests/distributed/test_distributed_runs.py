@@ -252,6 +252,6 @@ def test_plan_tells_what_workers_do(data: Simulation, tmp_path: Path) -> None:
     # half of the 18 bytes of each SNP, in the 20 passes that are expected and in that of the tests
     assert own["each worker"] == "reads about 1.7 MB, and takes up to 113 MiB for a task"
     assert given["each worker"].endswith("takes up to 300 MiB for a task")
-    # S has K + 10 columns in float64; sums come back with as many, filled up to a multiple of 8
-    assert own["sent in each pass"] == f"about {70 * 12 * 8 / 1000:.1f} kB to each worker, 44.8 kB back from all"
+    # S has K + 10 columns in float64, and so have the sums that come back
+    assert own["sent in each pass"] == f"about {70 * 12 * 8 / 1000:.1f} kB to each worker, 33.6 kB back from all"
     assert exact["sent in each pass"].startswith("about 1.7 kB to each worker")
