@@ -108,6 +108,8 @@ SET: dict[str, tuple[str, Any]] = {
     "memory": ("4GB", "4GB"),
     "workers": ("2", 2),
     "executor": ("", ThreadPoolExecutor),
+    "dask": ("local:2", "local:2"),
+    "dask_slurm": ("cores=2,memory=4GB,jobs=2", "cores=2,memory=4GB,jobs=2"),
     "progress": ("", True),
 }
 # What the command line cannot do without, and what `resume` needs
@@ -258,7 +260,7 @@ def test_identity_leaves_out_what_changes_no_result() -> None:
         "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
         "covar_variables", "env_by", "vcf", "zarr", "vcf_dosage", "keep_bed", "matrix", "samples_are", "features",
         "sample_ids", "layer", "pfile", "bgen", "sample", "bed_list", "est_bed_list", "workers",
-        "executor",
+        "executor", "dask", "dask_slurm",
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from lfmm2._typing import Floats, Ints, MissingCalls
 from lfmm2._words import shortened, with_spaces
 from lfmm2.errors import UsageError
 from lfmm2.genotypes.array_input import ArrayInput
-from lfmm2.genotypes.array_matrix import ArrayMatrix, HeldNumbers
+from lfmm2.genotypes.array_matrix import ArrayMatrix, HeldNumbers, NumberReader
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.matrix import RESTART_SNPS
 from lfmm2.genotypes.named_arrays import take_apart_named, with_names
@@ -79,14 +79,14 @@ class NumberSource(GenotypeSource, Protocol):
 
 
 class OtherAllele:
-    """The dosages of a source of diploids, counting A1 in place of A2.
+    """The dosages of diploids, counting A1 in place of A2.
 
     Parameters
     ----------
-    source : NumberSource
+    source : NumberReader
     """
 
-    def __init__(self, source: NumberSource) -> None:
+    def __init__(self, source: NumberReader) -> None:
         self._source = source
         self.n_samples, self.n_snps, self.dtype = source.n_samples, source.n_snps, source.dtype
 
@@ -94,6 +94,14 @@ class OtherAllele:
         """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples), NaN where missing."""
         numbers: NDArray[Any] = 2 - self._source.read(samples, snps)
         return numbers
+
+
+def dosage_matrix(
+    dosages: NumberReader, engine: Engine, samples: Ints, snps: Ints | None, count_allele: str
+) -> ArrayMatrix:
+    """Return the matrix of some samples and SNPs of dosages of A2, counting the allele that is asked for."""
+    numbers = OtherAllele(dosages) if is_a1(count_allele) else dosages
+    return ArrayMatrix(numbers, engine, samples=samples, snps=snps)
 
 
 def is_a1(count_allele: str) -> bool:

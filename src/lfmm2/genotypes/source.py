@@ -56,12 +56,15 @@ class SourceMemory:
         Bytes of the tables of variants that the source keeps in memory while it is open.
     row_bytes : int
         Bytes of a variant in its table where the text is longest, as an average over a piece.
+    reopened_bytes : int
+        Bytes that another process holds while it has the genotypes open by `GenotypeSource.reopening`.
     """
 
     snp_bytes: int = 0
     variant_bytes: int = 0
     held_variant_bytes: int = 0
     row_bytes: int = 0
+    reopened_bytes: int = 0
 
 
 class OpenCalls(Protocol):
@@ -85,7 +88,7 @@ class Reopening:
     opens : callable
         A function or class of a module, which pickle finds by its name.
     arguments : tuple
-        What it is called with: paths and numbers.
+        What it is called with: paths, numbers, and places in the file that would take long to find again.
     """
 
     opens: Callable[..., OpenCalls]

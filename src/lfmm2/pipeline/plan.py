@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from lfmm2._words import aligned, counted, decimal_bytes, mebibytes, with_spaces
@@ -104,6 +104,8 @@ class RunSize:
     variant_bytes, held_variant_bytes : int
         Bytes of the text of the larger table of variants, which is streamed, and of the tables of variants that are
         kept in memory.
+    reopened_bytes : int
+        Bytes that a worker holds while it has the genotypes open.
     variant_row_bytes : int
         Bytes of a tested variant in its table where its text is longest.
     input_bytes : int
@@ -138,6 +140,7 @@ class RunSize:
     n_listed: int = 0
     variant_bytes: int = 0
     held_variant_bytes: int = 0
+    reopened_bytes: int = 0
     variant_row_bytes: int = 0
     input_bytes: int = 0
     longest_id: int = 0
@@ -326,7 +329,8 @@ def check_task_memory(size: RunSize, options: SolverOptions, solver: str, n_thre
     ------
     InsufficientMemoryError
     """
-    size = replace(size, held_variant_bytes=0)  # Workers have no tables of variants.
+    # Workers have no tables of variants.
+    size = replace(size, held_variant_bytes=size.reopened_bytes)
     own, beside = _footprints_of_tests(size, 0)
     least = (own + beside).least
     if solver in ("krylov", "power"):
@@ -462,8 +466,8 @@ class RunPlan:
         Tables that are written at the same time.
     filesets, estimation_filesets : str
         Filesets that are read as one, to test and to estimate from, in words; empty for a single one.
-    workers : str
-        Workers that share the passes, in words; empty without.
+    workers : dict of str to str
+        Lines that tell of the workers, by their names; empty without.
     """
 
     n_samples: int
@@ -508,7 +512,7 @@ class RunPlan:
     n_writers: int = 1
     filesets: str = ""
     estimation_filesets: str = ""
-    workers: str = ""
+    workers: Mapping[str, str] = field(default_factory=dict)
 
     def for_record(self) -> dict[str, Any]:
         """Return the plan for the record of a run, without the attributes that only the engine and the stages need."""
@@ -559,7 +563,7 @@ class RunPlan:
             **({"surrogates": self._describe_surrogates()} if self.n_surrogates else {}),
             "to read": f"{about}{decimal_bytes(self.n_bytes_read)} of genotypes",
             "threads": str(self.n_threads),
-            **({"workers": self.workers} if self.workers else {}),
+            **self.workers,
             "peak memory": f"{mebibytes(self.peak_memory)} of a budget of {mebibytes(self.memory)}",
             "output": f"about {decimal_bytes(self.output_bytes)}, "
             f"and {decimal_bytes(self.temporary_bytes)} for the time of the run"
@@ -618,7 +622,6 @@ def make_plan(
     noun: str = "SNP",
     penalty: str = "",
     matches: tuple[TableMatch, ...] = (),
-    workers: str = "",
 ) -> RunPlan:
     """Predict passes, bytes read, memory and disk space.
 
@@ -660,8 +663,6 @@ def make_plan(
         Ridge penalties, in words; empty without a sweep.
     matches : tuple of TableMatch
         How the rows of the tables were matched to the samples.
-    workers : str
-        Workers that share the passes, in words; empty without.
     """
     solver, reason = "given", "estimated before"
     n, n_estimation = size.n_samples, size.estimation.n_snps
@@ -741,7 +742,6 @@ def make_plan(
         may_need_surrogates=n_surrogates > 0 and size.surrogates == "auto",
         beside_surrogates=drawing.beside,
         n_writers=_count_writers(size, kept, n_tables, n_threads, memory),
-        workers=workers,
     )
 
 

@@ -34,6 +34,7 @@ from lfmm2.pipeline.result_writer import ResultWriter
 from lfmm2.pipeline.run_options import OutputOptions, RunOptions
 from lfmm2.pipeline.run_record import describe_calibration, describe_imputation, make_record
 from lfmm2.pipeline.sample_filter import filter_samples
+from lfmm2.pipeline.shared_passes import plan_shared_passes
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
 from lfmm2.pipeline.stages import (
     Fit,
@@ -187,6 +188,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice, purpose: Purpose = WHOLE_RUN)
         n_listed=n_listed,
         variant_bytes=max(of_tested.variant_bytes, of_estimation.variant_bytes),
         held_variant_bytes=held_variant_bytes,
+        reopened_bytes=max(of_tested.reopened_bytes, of_estimation.reopened_bytes),
         variant_row_bytes=of_tested.row_bytes,
         input_bytes=inputs.input_bytes,
         longest_id=variables.samples.longest_id,
@@ -212,7 +214,6 @@ def plan_run(inputs: RunInputs, choice: SnpChoice, purpose: Purpose = WHOLE_RUN)
         allele="" if tested_source.refusal("count_allele") else tested_source.allele_name(inputs.counts_a1),
         noun=tested_source.noun,
         penalty=describe_penalties(inputs, others), matches=variables.matches,
-        workers="" if inputs.crew is None else inputs.crew.describe(),
     )  # fmt: skip
     plan.check()
     if (crew := inputs.crew) is not None:
@@ -223,6 +224,8 @@ def plan_run(inputs: RunInputs, choice: SnpChoice, purpose: Purpose = WHOLE_RUN)
             estimation=inputs.estimation_matrix(choice.estimation, of_task),
         )
         check_task_memory(size, inputs.options.solver, plan.solver, crew.n_threads, crew.memory)
+        shared = plan_shared_passes(crew, plan, size, inputs.options.solver.oversampling, inputs.options.tests)
+        plan = replace(plan, workers=shared.lines())
     of_factors = "" if estimation_source is tested_source else estimation_source.summary()
     return replace(plan, filesets=tested_source.summary(), estimation_filesets=of_factors)
 
