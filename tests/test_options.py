@@ -474,7 +474,7 @@ def test_help_has_the_sections_in_order(capsys: pytest.CaptureFixture[str]) -> N
     text = capsys.readouterr().out
     headings = re.findall(r"^(\w+):$", text, re.MULTILINE)
     assert headings == [*SECTIONS, "Help", "Examples"]
-    after = text.split("Resources:")[1]
+    after = text.split("Resources:")[1].split("Examples:")[0]
     assert "--threads" in after
     assert "[from 1 to 1024]" in after
     assert "--bed" not in after

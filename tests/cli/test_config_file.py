@@ -102,10 +102,12 @@ def test_wrong_files_are_refused(capsys: pytest.CaptureFixture[str], text: str, 
     assert re.match(f"Error: .*{message}", err), err
 
 
-def test_absent_file_and_two_files_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_absent_file_folder_and_two_files_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert error_of(capsys, "--config", "none.toml") == (
         6, "Error: none.toml: cannot be read (No such file or directory); check the path of --config\n",
     )  # fmt: skip
+    code, err = error_of(capsys, "--config", ".")
+    assert (code, err) == (6, "Error: .: is a directory, a pipe or a device; give the path of a regular file\n")
     code, err = error_of(capsys, "--config", "a", "--config", "b")
     assert (code, err) == (2, "Error: --config is given 2 times; give it once\n")
 

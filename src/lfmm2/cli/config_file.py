@@ -15,7 +15,7 @@ import click
 from lfmm2._checks import quoted
 from lfmm2.cli.hints import find_sentence
 from lfmm2.cli.option_command import OptionCommand
-from lfmm2.errors import MalformedInputError, ReadError, UsageError
+from lfmm2.errors import LfmmError, MalformedInputError, ReadError, UsageError
 from lfmm2.pipeline.options import FLAG, NAMES, Option
 
 # Parameter of the option that names the file.
@@ -97,14 +97,16 @@ def command_of(ctx: click.Context) -> str:
 def _read_text(path: Path) -> str:
     """Return the text of a file."""
     try:
-        if path.is_file() and path.stat().st_size > _MOST_BYTES:
+        if path.exists() and not path.is_file():
+            raise ReadError(f"{path}: is a directory, a pipe or a device; give the path of a regular file")
+        if path.exists() and path.stat().st_size > _MOST_BYTES:
             raise MalformedInputError(f"{path}: is too large for a file of options; give a TOML file, or a record")
         return path.read_text(encoding="utf-8-sig")
+    except LfmmError:
+        raise
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror}); check the path of --config") from error
     except ValueError as error:
-        if isinstance(error, MalformedInputError):
-            raise
         raise MalformedInputError(f"{path}: is no text in UTF-8; give a TOML file, or the record of a run") from error
 
 
