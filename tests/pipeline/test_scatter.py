@@ -15,11 +15,8 @@ import pytest
 
 import lfmm2
 from lfmm2.files import RowArchive, RowTable, write_row_archive
-from lfmm2.pipeline import run as run_module
-from lfmm2.pipeline import state_folder
 from lfmm2.pipeline.parts import PartNumber, read_part
-from lfmm2.pipeline.run_start import read_start, record_arguments
-from lfmm2.process import Progress
+from lfmm2.pipeline.run_start import record_arguments
 from lfmm2.simulation import Simulation, simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
@@ -324,7 +321,7 @@ def test_arguments_are_recorded_with_absolute_paths() -> None:
     }  # fmt: skip
 
 
-# --- files that are there, and steps that were stopped --------------------------------------------------------
+# --- files that are there -----------------------------------------------------------------------------------
 
 
 def test_only_own_files_are_replaced(data: Simulation, tested: Tested, tmp_path: Path) -> None:
@@ -358,49 +355,3 @@ def test_inputs_of_combine_are_not_overwritten(data: Simulation, tmp_path: Path)
     parts = test_all(factors, 1)
     with pytest.raises(lfmm2.UsageError, match=r"job.factors.npz is an input of this run; choose another --out"):
         lfmm2.combine_parts(parts, out=tmp_path / "job", overwrite=True)
-
-
-class Stop(KeyboardInterrupt):
-    pass
-
-
-class StopsAfter(Progress):
-    """Stops at the end of a number of blocks of passes whose label begins so."""
-
-    def __init__(self, label: str, n_blocks: int) -> None:
-        self.wanted, self.n_left, self.label = label, n_blocks, ""
-
-    def start(self, label: str, n_snps: int, n_bytes: int) -> None:
-        self.label = label
-
-    def advance(self, n_snps: int, n_bytes: int) -> None:
-        if self.label.startswith(self.wanted):
-            self.n_left -= 1
-            if self.n_left == 0:
-                raise Stop
-
-
-def test_steps_that_were_stopped_go_on(
-    data: Simulation, tested: Tested, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(state_folder, "KEEP_AFTER_SECONDS", 0)
-    monkeypatch.setattr("lfmm2.genotypes.engine.BLOCK_BYTES", 1)
-    with pytest.raises(Stop):
-        begin(data, tmp_path, K=2, surrogates=0, progress=StopsAfter("", 2))
-    factors = begin(data, tmp_path, K=2, surrogates=0, resume=True)
-    assert read_start(factors).digest == read_start(tested[0]).digest
-    with pytest.raises(Stop):
-        lfmm2.test_part(factors, "2/3", progress=StopsAfter("tests", 6), **OWN)
-    with pytest.raises(lfmm2.OutputExistsError, match=r"an unfinished run; go on with --resume"):
-        lfmm2.test_part(factors, "2/3", **OWN)
-    part = lfmm2.test_part(factors, "2/3", resume=True, **OWN)
-    one, two = np.load(part), np.load(tested[1][1])
-    assert all(np.array_equal(one[name], two[name], equal_nan=True) for name in one.files if name != "note.json")
-    with pytest.raises(Stop):
-        lfmm2.combine_parts(tested[1], out=tmp_path / "all", progress=StopsAfter("writing", 1), **OWN)
-    with monkeypatch.context() as patched:
-        patched.setattr(run_module, "test_snps", lambda *_: 1 / 0)
-        lfmm2.combine_parts(tested[1], out=tmp_path / "all", resume=True, **OWN)
-    lfmm2.combine_parts(tested[1], out=tmp_path / "other", **OWN)
-    assert contents(tmp_path, "all") == contents(tmp_path, "other")
-    assert not list(tmp_path.glob("*.state"))
