@@ -251,7 +251,8 @@ def slurm_workers(given: str) -> DaskWorkers:
         try:
             _submit_jobs(cluster, wanted.jobs)
         except BaseException:
-            cluster.close(timeout=CLOSE_SECONDS)
+            with contextlib.suppress(Exception):  # It complains of the jobs that were not submitted.
+                cluster.close(timeout=CLOSE_SECONDS)
             raise
         return cluster
 
