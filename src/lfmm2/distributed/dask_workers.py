@@ -5,6 +5,7 @@ Dask and dask-jobqueue are optional, and imported when one of these options is g
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import logging
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Seconds in which a scheduler must answer, and in which a client and a cluster must have ended.
 CONNECT_SECONDS, CLOSE_SECONDS = 20, 20
+# Seconds between two looks at jobs that are being submitted.
+POLL_SECONDS = 0.1
 # Seconds for which the number of workers is taken for known: the scheduler is asked for it.
 COUNT_SECONDS = 5.0
 # Largest number of processes or jobs.
@@ -248,7 +251,8 @@ def slurm_workers(given: str) -> DaskWorkers:
         try:
             _submit_jobs(cluster, wanted.jobs)
         except BaseException:
-            cluster.close(timeout=CLOSE_SECONDS)
+            with contextlib.suppress(Exception):  # It complains of the jobs that were not submitted.
+                cluster.close(timeout=CLOSE_SECONDS)
             raise
         return cluster
 
@@ -262,7 +266,10 @@ def _submit_jobs(cluster: Any, n_jobs: int) -> None:
     """Submit the jobs; others take the place of those whose time is over. Raise what sbatch says if it fails."""
 
     async def submitted() -> None:
-        await cluster
+        while len(cluster.workers) < n_jobs:
+            await asyncio.sleep(POLL_SECONDS)
+        for job in list(cluster.workers.values()):
+            await job  # A job that sbatch has refused is submitted once more, and raises what sbatch says.
 
     # The failure of sbatch is raised here, and would be logged with a traceback besides.
     log = logging.getLogger("tornado.application")
