@@ -2,12 +2,15 @@
 
 PYTHON ?= python3
 ARGS ?=
+# processes among which tests are shared; 0 for none, with which a debugger works
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 # for programs that look for others of their environment: meson, ninja, pycodestyle
 WITH_PATH := PATH="$(CURDIR)/$(BIN):$$PATH"
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 SOURCES := pyproject.toml meson.build meson.options $(wildcard README.md LICENSE) \
   $(shell find src -type f \( -name '*.py' -o -name '*.py[xi]' -o -name '*.px[di]' -o -name '*.h' -o -name '*.in' \
   -o -name 'meson.build' -o -name 'py.typed' \))
@@ -22,17 +25,22 @@ unexport PYTHONPATH PYTHONHOME PYTHONOPTIMIZE PYTHONWARNINGS PYTHONUSERBASE VIRT
 unexport PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD
 unexport PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV PIP_NO_BUILD_ISOLATION
 
+# $(WAITING) COMMAND: run a command that prints nothing, and say every ten seconds how long it has taken
+WAITING := sh -c '"$$@" & pid=$$!; trap "kill $$pid" INT TERM; started=$$(date +%s); \
+  (while sleep 10 >/dev/null 2>&1 && kill -0 $$pid 2>/dev/null; do \
+  echo "      $$(($$(date +%s) - started)) s ..."; done) & wait $$pid' waiting
+
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint test-checked test-serial test-loaded torture bench tutorial options dist clean
+.PHONY: help demo test lint test-checked test-serial test-loaded torture bench tutorial docs options dist clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
-demo: $(VENV)/.package  ## Simulate a data set, analyse it, and compare with the truth
-	$(BIN)/lfmm2 demo --out demo/demo
+demo: $(VENV)/.package $(VENV)/.plot  ## Simulate a data set, analyse it, compare with the truth, draw the report
+	@$(BIN)/lfmm2 demo --out demo/demo
 
 test: $(VENV)/.package $(VENV)/.test  ## All tests on the installed package; ARGS="-k ridge" chooses some
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: $(VENV)/.package $(VENV)/.dev  ## ruff, mypy, stubtest and cython-lint
 	$(BIN)/ruff check .
@@ -42,10 +50,10 @@ lint: $(VENV)/.package $(VENV)/.dev  ## ruff, mypy, stubtest and cython-lint
 	$(WITH_PATH) $(BIN)/cython-lint src
 
 test-checked: $(VENV)/checked/.installed $(VENV)/.test  ## Kernel tests with bounds checks in the kernels
-	PYTHONPATH=$(VENV)/checked/package $(BIN)/python -m pytest $(CORE_TESTS) $(ARGS)
+	PYTHONPATH=$(VENV)/checked/package $(PYTEST) $(CORE_TESTS) $(ARGS)
 
 test-serial: $(VENV)/serial/.installed $(VENV)/.test  ## Kernel and factor tests on a build without OpenMP
-	PYTHONPATH=$(VENV)/serial/package $(BIN)/python -m pytest $(CORE_TESTS) tests/model/test_factors.py $(ARGS)
+	PYTHONPATH=$(VENV)/serial/package $(PYTEST) $(CORE_TESTS) tests/model/test_factors.py $(ARGS)
 
 test-loaded: $(VENV)/.package $(VENV)/.test  ## Tests that depend on the clock, 50 times beside 8 busy loops
 	PYTHONPATH=tests $(BIN)/python -m torture.beside_load $(ARGS)
@@ -59,6 +67,11 @@ bench: $(VENV)/.package $(VENV)/.test  ## The programs in bench, one after the o
 
 tutorial: $(VENV)/.package $(VENV)/.test  ## Run docs/tutorial.md, renew its outputs and pictures; ARGS=--all for all outputs
 	$(BIN)/python docs/tutorial/build.py --write $(ARGS)
+
+docs: $(VENV)/.package $(VENV)/.docs  ## The documentation site, in .venv/site; warnings are errors
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet --doctree-dir $(VENV)/site-state \
+	  docs $(VENV)/site
+	@echo "$(CURDIR)/$(VENV)/site/index.html"
 
 options: $(VENV)/.package  ## Renew docs/options.md from the tables of options
 	$(BIN)/python docs/build_options.py
@@ -81,25 +94,28 @@ $(VENV)/.python:
 	  exit 1; }
 	@command -v "$${CC:-cc}" >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || { \
 	  echo "make: no C compiler; install gcc or clang, or name one with CC=" >&2; exit 1; }
-	"$(PYTHON)" -m venv --clear $(VENV)
+	@echo "make: an environment in $(VENV) for what follows; 'make clean' removes it"
+	@"$(PYTHON)" -m venv --clear $(VENV)
 	@touch $@
 
 $(VENV)/.build: pyproject.toml $(VENV)/.python
 	@$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
 	  print(*p["build-system"]["requires"], *p["project"]["dependencies"], sep="\n")' >$(VENV)/requirements.txt
-	$(PIP) install --quiet --requirement $(VENV)/requirements.txt
+	@echo "make: download and install NumPy, SciPy, PyArrow, Cython and Meson, once (about 100 MB)"
+	@$(WAITING) $(PIP) install --quiet --requirement $(VENV)/requirements.txt
 	@touch $@
 
 # $(call wheel,FLAVOUR,meson options): build .venv/FLAVOUR/*.whl; an earlier build's objects are used again
 define wheel
 	@rm -rf $(VENV)/$(1)/*.whl
-	$(WITH_PATH) $(PIP) wheel --quiet --no-deps --no-build-isolation \
+	@echo "make: compile lfmm2; some minutes the first time, then only what has changed"
+	@$(WITH_PATH) $(WAITING) $(PIP) wheel --quiet --no-deps --no-build-isolation \
 	  --config-settings=build-dir=$(VENV)/$(1)/build $(2) --wheel-dir $(VENV)/$(1) .
 endef
 
 $(VENV)/.package: $(SOURCES) $(VENV)/.build
 	$(call wheel,release)
-	$(PIP) install --quiet --no-deps --force-reinstall $(VENV)/release/*.whl
+	@$(PIP) install --quiet --no-deps --force-reinstall $(VENV)/release/*.whl
 	@touch $@
 
 # a package folder that stands before the installed package on the path, so that its dependencies serve all
@@ -117,8 +133,10 @@ $(VENV)/serial/.installed: $(SOURCES) $(VENV)/.build
 	  from lfmm2 import _core; sys.exit(_core.OPENMP)'
 	@touch $@
 
-$(VENV)/.test $(VENV)/.dev $(VENV)/.torture: $(VENV)/.%: pyproject.toml $(VENV)/.build | $(VENV)/.package
-	$(PIP) install --quiet "$$(ls $(VENV)/release/*.whl)[$*]"
+$(VENV)/.plot $(VENV)/.docs $(VENV)/.test $(VENV)/.dev $(VENV)/.torture: \
+  $(VENV)/.%: pyproject.toml $(VENV)/.build | $(VENV)/.package
+	@echo "make: install what the extra '$*' of pyproject.toml names, once"
+	@$(WAITING) $(PIP) install --quiet "$$(ls $(VENV)/release/*.whl)[$*]"
 	@touch $@
 
 $(VENV)/.dist: $(VENV)/.python

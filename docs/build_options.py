@@ -6,13 +6,13 @@ from pathlib import Path
 
 from lfmm2.cli.option_command import OptionCommand
 from lfmm2.cli.program import cli
+from lfmm2.cli.scatter_commands import FACTORS
 from lfmm2.pipeline.options import ALL_FUNCTIONS, FLAG, SECTIONS, TABLE, Option
 
 PAGE = Path(__file__).with_name("options.md")
 PYTHON_NAMES = {
-    "convert": "convert", "hits": "find_hits", "offset": "genetic_offset", "pack": "pack",
-    "report": "write_report",
-    "simulate": "simulate",
+    "combine": "combine_parts", "convert": "convert", "factors": "estimate_for_parts", "hits": "find_hits",
+    "offset": "genetic_offset", "pack": "pack", "report": "write_report", "simulate": "simulate", "test": "test_part",
 }  # fmt: skip
 
 INTRODUCTION = """\
@@ -47,7 +47,11 @@ def make_page() -> str:
             )
         elif name in PYTHON_NAMES:
             chapters.append(f"In Python `lfmm2.{PYTHON_NAMES[name]}`.\n")
+        if command.options == list(FACTORS):
+            chapters.append("The options of `lfmm2 run`, but for `--report`.\n")
+            continue
         options = TABLE if is_run else command.options
+        chapters.append("".join(f"    {example.line}\n" for example in command.examples))
         for section in dict.fromkeys(option.section for option in options):
             if section in SECTIONS:
                 chapters.append(f"### {section}\n")
@@ -62,7 +66,7 @@ def make_table(options: list[Option], with_functions: bool) -> str:
     for option in options:
         flags = ", ".join(f"`{flag}`" for flag in option.flags.split(", ") if flag)
         row = [flags + "°" * (with_functions and not option.changes_results), f"`{option.name}`"]
-        row += [describe_value(option), describe_default(option), option.help.replace("|", "\\|")]
+        row += [describe_value(option), describe_default(option), option.help.replace("|", "\\|").replace("<", "\\<")]
         if with_functions:
             row.append("all" if option.functions == ALL_FUNCTIONS else ", ".join(option.functions) or "none")
         rows.append(row)

@@ -80,6 +80,7 @@ def record_entries(
             "spa": False,
             "unevenness": dict.fromkeys(variables, 0.5),
         },
+        "discoveries": dict.fromkeys(variables, 4),
         "joint": {"scatter": None, "n_sampled": 0, "n_joint": 3, "n_smallest": 2} if len(variables) > 1 else None,
         "surrogates": None,
         "scree": {

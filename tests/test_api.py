@@ -30,7 +30,7 @@ def data(tmp_path_factory):
 
 def test_public_names():
     assert lfmm2.__all__ == [
-        "AssociationResult", "BedFile", "CalibrationWarning", "ConvergenceWarning", "Conversion",
+        "LFMM2", "AssociationResult", "BedFile", "CalibrationWarning", "ConvergenceWarning", "Conversion",
         "DegenerateProblemError", "InconsistentInputError", "InputWarning", "InsufficientMemoryError", "LatentFactors",
         "LfmmError", "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "Progress", "ReadError",
         "Simulation", "Status", "UsageError", "WorkerError", "WriteError", "__version__", "convert", "estimate_factors",
@@ -55,10 +55,41 @@ def test_signatures(name, positional, left_out):
     parameters = inspect.signature(getattr(lfmm2, name)).parameters.values()
     named = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
     assert [p.name for p in named] == positional
-    assert {p.name for p in named if p.default is not p.empty} == ({"K"} if name == "run" else set())
+    # All may be left out, because Y is another name of the genotypes, and what is then absent is told in words.
+    assert all(p.default is None for p in named)
     wanted = [(key, default) for key, default in OPTIONS.items() if key not in left_out]
     keywords = [(p.name, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY]
     assert [keyword for keyword in keywords if keyword in wanted] == wanted
+
+
+def test_y_is_another_name_of_the_genotypes(data):
+    result = lfmm2.run(Y=data.bed, X=data.env, K=3)
+    assert np.array_equal(result.t, lfmm2.run(None, data.bed, data.env, 3).t, equal_nan=True)
+    factors = lfmm2.estimate_factors(Y=data.bed, X=data.env, K=3)
+    assert np.array_equal(factors.U, result.factors.U)
+    half = lfmm2.test_associations(Y=data.bed, X=data.env, factors=factors)
+    assert np.array_equal(half.t, result.t, equal_nan=True)
+    thinned = lfmm2.run(data.bed, Y=data.bed, X=data.env, K=3)
+    assert np.array_equal(thinned.t, result.t, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        ("run", {"full_bed": "d", "Y": "d", "X": "x.csv"}, r"^full_bed and Y are two names of .*; give one of them$"),
+        ("estimate_factors", {"bed": "d", "Y": "d", "X": "x.csv"}, "^bed and Y are two names of"),
+        ("test_associations", {"bed": "d", "Y": "d", "X": "x.csv"}, "^bed and Y are two names of"),
+        ("run", {"X": "x.csv", "K": 2}, "^the genotypes to test are not given; give Y=, a path, an array or a frame$"),
+        ("estimate_factors", {"X": "x.csv", "K": 2}, "the genotypes to test are not given"),
+        ("test_associations", {"X": "x.csv"}, "the genotypes to test are not given"),
+        ("test_associations", {"Y": "d", "X": "x.csv"}, "^factors are not given; give those of lfmm2"),
+        ("run", {"est_bed": "d", "full_bed": "x.csv", "K": 2}, r"X, the variables, is not given.*run\(Y=geno"),
+        ("run", {"est_bed": "d", "full_bed": "x.csv", "X": 2}, r"X, the variables, is the number 2.*run\(Y=geno"),
+    ],
+)  # fmt: skip
+def test_data_given_twice_or_not_at_all_are_refused(function, arguments, message):
+    with pytest.raises(lfmm2.UsageError, match=message):
+        getattr(lfmm2, function)(**arguments)
 
 
 def test_examples_of_the_docstrings():

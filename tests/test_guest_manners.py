@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import locale
 import logging
 import os
@@ -278,6 +279,48 @@ def loky():
     return [(d, 0) for d in silent] + joblib.Parallel(1)([joblib.delayed(with_warning)(BED, ENV)])
 
 
+def joblib_threads():
+    import joblib
+
+    with joblib.parallel_config("threading", n_jobs=4):
+        return [(d, 0) for d in joblib.Parallel()(joblib.delayed(digest)(BED, ENV, n) for n in (1, 2, None, 2))]
+
+
+def twenty_threads():
+    with threadpoolctl.threadpool_limits(3, "blas"), ThreadPoolExecutor(20) as workers:
+        done = [(d, 0) for d in workers.map(lambda n: digest(BED, ENV, n), [1, 2] * 10)]
+        assert {i["num_threads"] for i in threadpoolctl.threadpool_info() if i["user_api"] == "blas"} == {3}
+        return done
+
+
+def beside(use):
+    """Digests while another library has its threads of OpenMP in this process: before, between and after its work."""
+    found = []
+    for n_threads in (1, 2, None):
+        use()
+        found.append((digest(BED, ENV, n_threads), 0))
+    with ThreadPoolExecutor(2) as workers:
+        others = [workers.submit(use) for _ in range(3)]
+        found += [(d, 0) for d in workers.map(lambda n: digest(BED, ENV, n), [2, 2])]
+        assert all(other.result() is None for other in others)
+    return found
+
+
+def scikit_learn():
+    import numpy as np
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    numbers = np.random.default_rng(0).standard_normal((300, 4))
+    return beside(lambda: HistGradientBoostingRegressor(max_iter=3).fit(numbers, numbers[:, 0]).n_iter_ and None)
+
+
+def torch():
+    import torch
+
+    numbers = torch.ones((300, 300))
+    return beside(lambda: numbers.matmul(numbers).sum().item() and None)
+
+
 def threads():
     with threadpoolctl.threadpool_limits(3, "blas"), ThreadPoolExecutor(4) as workers:
         done = [(d, 0) for d in workers.map(lambda n: digest(BED, ENV, n), [1, 2, 2, 3, None, 2])]
@@ -288,7 +331,8 @@ def threads():
 if __name__ == "__main__":
     # OpenMP has been used before the fork
     first = digest(BED, ENV, 2)
-    ways = {"os.fork": os_fork, "loky": loky, "threads": threads}
+    ways = {"os.fork": os_fork, "loky": loky, "threads": threads, "joblib threads": joblib_threads,
+            "20 threads": twenty_threads, "scikit-learn": scikit_learn, "torch": torch}
     for found, n_warnings in ways[WAY]() if WAY in ways else pool(WAY):
         assert found == first, (found, first)
         print(n_warnings)
@@ -310,15 +354,21 @@ WAYS = {
     "forkserver": [0, 0, 0, 0],
     "loky": [0, 0, 0],
     "threads": [0] * 6,
+    "joblib threads": [0] * 4,
+    "20 threads": [0] * 20,
+    "scikit-learn": [0] * 5,
+    "torch": [0] * 5,
 }
+# Ways that need a library.
+LIBRARY_OF = {"loky": "joblib", "joblib threads": "joblib", "scikit-learn": "sklearn", "torch": "torch"}
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_run_in_another_process_or_thread_gives_the_same_bits(data: Simulation, script: Path, way: str) -> None:
     if way in ("os.fork", "fork", "forkserver") and not hasattr(os, "fork"):
         pytest.skip("this system has no fork")
-    if way == "loky":
-        pytest.importorskip("joblib")
+    if way in LIBRARY_OF and importlib.util.find_spec(LIBRARY_OF[way]) is None:
+        pytest.skip(f"{LIBRARY_OF[way]} is not installed")
     command = [sys.executable, str(script), str(data.bed), str(data.env), way]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

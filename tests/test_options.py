@@ -32,6 +32,8 @@ from lfmm2.pipeline.plan import ROW_BYTES
 
 DOCS = Path(__file__).parent.parent / "docs"
 COMMANDS = {name: command for name, command in cli.commands.items() if isinstance(command, OptionCommand)}
+# Options that the command uses itself, which reach no run.
+OF_COMMAND = {"config", "report", "dry_run", "quiet", "verbose", "log_json"}
 DATA = ("est_bed", "full_bed", "X", "K", "covar")
 
 # A value of each option that is not its default: as the command line has it, and as it arrives.
@@ -106,6 +108,8 @@ SET: dict[str, tuple[str, Any]] = {
     "memory": ("4GB", "4GB"),
     "workers": ("2", 2),
     "executor": ("", ThreadPoolExecutor),
+    "dask": ("local:2", "local:2"),
+    "dask_slurm": ("cores=2,memory=4GB,jobs=2", "cores=2,memory=4GB,jobs=2"),
     "progress": ("", True),
 }
 # What the command line cannot do without, and what `resume` needs
@@ -163,7 +167,7 @@ def flag(option: Option) -> str:
 
 
 def defaults() -> dict[str, Any]:
-    return {option.name: option.default for option in TABLE if option.name not in ("report", "dry_run")}
+    return {option.name: option.default for option in TABLE if option.name not in OF_COMMAND}
 
 
 def test_every_option_is_tried() -> None:
@@ -222,7 +226,7 @@ def test_signature_has_names_defaults_and_words_of_the_table(function: str) -> N
     call = getattr(lfmm2, function)
     parameters = inspect.signature(call).parameters
     wanted = {option.name for option in TABLE if function in option.functions}
-    assert parameters.keys() - {"bed", "factors"} == wanted
+    assert parameters.keys() - {"bed", "factors", "Y"} == wanted
     hints = typing.get_type_hints(call)
     for name in wanted:
         option, parameter = OPTIONS[name], parameters[name]
@@ -256,7 +260,7 @@ def test_identity_leaves_out_what_changes_no_result() -> None:
         "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
         "covar_variables", "env_by", "vcf", "zarr", "vcf_dosage", "keep_bed", "matrix", "samples_are", "features",
         "sample_ids", "layer", "pfile", "bgen", "sample", "bed_list", "est_bed_list", "workers",
-        "executor",
+        "executor", "dask", "dask_slurm",
     }  # fmt: skip
 
 
@@ -469,8 +473,8 @@ def test_help_has_the_sections_in_order(capsys: pytest.CaptureFixture[str]) -> N
         main(["run", "--help"])
     text = capsys.readouterr().out
     headings = re.findall(r"^(\w+):$", text, re.MULTILINE)
-    assert headings == [*SECTIONS, "Help"]
-    after = text.split("Resources:")[1]
+    assert headings == [*SECTIONS, "Help", "Examples"]
+    after = text.split("Resources:")[1].split("Examples:")[0]
     assert "--threads" in after
     assert "[from 1 to 1024]" in after
     assert "--bed" not in after

@@ -21,6 +21,7 @@ SOURCE = ROOT / "src" / "lfmm2"
 # Lowest first: a folder, or a module beside the folders, imports from those before it.
 FLOORS = (
     "_words",
+    "_html",
     "errors",
     "_checks",
     "_choices",
@@ -45,6 +46,8 @@ FLOORS = (
     "plots",
     "testing",
     "api",
+    "scatter",
+    "estimator",
     "cli",
     "__init__",
     "__main__",
@@ -96,7 +99,7 @@ def text_files() -> Iterator[Path]:
     """What people write: folders known by name, and files of known kinds beside them."""
     kinds = {"", ".build", ".cff", ".md", ".options", ".toml", ".yaml"}
     yield from (path for path in ROOT.iterdir() if path.is_file() and path.suffix in kinds)
-    for folder in ("src", "tests", "docs", "bench", ".ci", ".github"):
+    for folder in ("src", "tests", "docs", "bench", "packaging", ".ci", ".github"):
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so":
                 yield path
@@ -215,7 +218,10 @@ def test_no_file_names_a_folder_of_one_machine() -> None:
     assert found == []
 
 
-def test_version_is_in_the_changelog() -> None:
+def test_version_is_in_changelog_citation_and_recipe() -> None:
     version = re.search(r"^  version: '(.+)',$", (ROOT / "meson.build").read_text(), re.MULTILINE)
     assert version is not None
     assert f"\n## {version[1]}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"\nversion: {version[1]}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    recipe = ROOT / "packaging" / "conda-forge" / "recipe.yaml"
+    assert f'version: "{version[1]}"' in recipe.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The README quotes the figures of reliability.json and no others, and all topics have passed."""
+"""The page on reliability quotes the figures of reliability.json and no others, and all topics have passed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def report() -> dict:
     return json.loads(summary.REPORT.read_text())
 
 
-def test_readme_quotes_the_figures_of_the_report(report: dict) -> None:
-    found = summary.BLOCK.search(summary.README.read_text())
+def test_page_quotes_the_figures_of_the_report(report: dict) -> None:
+    found = summary.BLOCK.search(summary.PAGE.read_text())
     assert found is not None
     assert found[0] == found[1] + summary.block(report) + found[2]
 

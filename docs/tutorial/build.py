@@ -34,8 +34,8 @@ PAGE = HERE.parent / "tutorial.md"
 _FENCE = re.compile(r"^```(sh|python|text)((?: [\w-]+)*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 _PICTURE = re.compile(r"!\[[^\]]*\]\(tutorial/([\w-]+\.png)\)")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")
-# what depends on the machine: processors, free memory, versions, rounding errors of linear algebra
-_MACHINE = re.compile(r"^(?:threads|peak memory|software):.*$|largest residual \S+", re.MULTILINE)
+# what depends on the machine: processors, free memory, versions, time, rounding errors of linear algebra
+_MACHINE = re.compile(r"^(?:threads|peak memory|software|time):.*$|largest residual \S+", re.MULTILINE)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """lfmm2: exact LFMM2, the genes behind adaptation, traits and exposures, at any scale.
 
 >>> import lfmm2
->>> result = lfmm2.run(None, "full.bed", "env.csv", K=5)          # doctest: +SKIP
+>>> result = lfmm2.run(Y="plants.bed", X="climate.csv", K=5)       # doctest: +SKIP
 
 Names are loaded on first use, so that ``import lfmm2`` costs nothing in other packages.
 """
@@ -33,15 +33,18 @@ if TYPE_CHECKING:
         WorkerError,
         WriteError,
     )
+    from lfmm2.estimator import LFMM2
     from lfmm2.formats import Conversion, convert
     from lfmm2.genotypes import BedFile, PackedBed, PackedFileset, named_array, open_bed, pack
     from lfmm2.model import LatentFactors, Status
     from lfmm2.process import Progress
     from lfmm2.report import write_report
     from lfmm2.results import AssociationResult, read_factors, read_results, verify
+    from lfmm2.scatter import combine_parts, estimate_for_parts, test_part
     from lfmm2.simulation import Simulation, simulate
 
 __all__ = [
+    "LFMM2",
     "AssociationResult",
     "BedFile",
     "CalibrationWarning",
@@ -66,8 +69,10 @@ __all__ = [
     "WorkerError",
     "WriteError",
     "__version__",
+    "combine_parts",
     "convert",
     "estimate_factors",
+    "estimate_for_parts",
     "find_hits",
     "genetic_offset",
     "named_array",
@@ -79,6 +84,7 @@ __all__ = [
     "run",
     "simulate",
     "test_associations",
+    "test_part",
     "verify",
     "write_report",
 ]  # fmt: skip
@@ -105,6 +111,7 @@ __getattr__ = lazy_names(
             "WorkerError",
             "WriteError",
         ),
+        "lfmm2.estimator": ("LFMM2",),
         "lfmm2.formats": ("Conversion", "convert"),
         "lfmm2.genotypes": ("BedFile", "PackedBed", "PackedFileset", "named_array", "open_bed", "pack"),
         "lfmm2.model": ("LatentFactors", "Status"),
@@ -112,6 +119,7 @@ __getattr__ = lazy_names(
         "lfmm2.process": ("Progress",),
         "lfmm2.report": ("write_report",),
         "lfmm2.results": ("AssociationResult", "read_factors", "read_results", "verify"),
+        "lfmm2.scatter": ("combine_parts", "estimate_for_parts", "test_part"),
         "lfmm2.simulation": ("Simulation", "simulate"),
     },
 )

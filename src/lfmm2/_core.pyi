@@ -11,6 +11,9 @@ OPENMP: Final[bool]
 BLAS_INT_BYTES: Final[int]
 """Bytes of an integer argument of SciPy's BLAS."""
 
+KERNEL_API_VERSION: Final[int]
+"""Version of the C functions of _core.pxd, which that file has as KERNEL_API."""
+
 DECODERS: Final[tuple[str, ...]]
 """Names of the decoders, from narrow to wide."""
 

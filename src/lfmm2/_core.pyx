@@ -55,6 +55,7 @@ cdef extern from "_select.h":
 
 OPENMP = bool(LFMM2_OPENMP)
 BLAS_INT_BYTES = sizeof(blas_int)
+KERNEL_API_VERSION = <int> KERNEL_API
 
 DECODERS = ("baseline", "avx2", "avx512")
 

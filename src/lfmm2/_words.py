@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import unicodedata
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 # Characters that a message quotes from a file: enough to find the place, and no more than a line of a terminal.
 _MOST_QUOTED = 60
@@ -115,3 +118,18 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
         return ((1, _NAMED_CHROMOSOMES.index(short.upper()), ""),), name
     parts = re.findall(r"[0-9]{1,18}|[^0-9]+", short)
     return tuple((0, int(part), "") if part.isdecimal() else (2, 0, part.casefold()) for part in parts), name
+
+
+def duration(seconds: float) -> str:
+    """Write a time in the units that it needs: ``1.3 s``, ``42 s``, ``2 min 50 s``, ``1 h 39 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {whole:02d} s" if minutes else f"{whole} s"
+
+
+def json_event(event: str, **facts: Any) -> str:
+    """Write an event for programs that watch a run: an object of JSON on one line, with the time in UTC."""
+    entries = {"event": event, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts}
+    return json.dumps(entries, ensure_ascii=True, default=str)

@@ -21,17 +21,18 @@ from lfmm2._typing import AnyPath, ListedSnps, MissingCalls, MissingCode, Paths
 from lfmm2.errors import UsageError
 from lfmm2.genotypes import GenotypesLike
 from lfmm2.model import LatentFactors
-from lfmm2.pipeline import RunOptions, execute_estimation, execute_run, prepare_run
+from lfmm2.pipeline import RunOptions, execute_estimation, execute_run, genotypes_of_two_names, prepare_run
 from lfmm2.process import Progress
 from lfmm2.results import AssociationResult
 
 
 def run(
-    est_bed: GenotypesLike | None,
-    full_bed: GenotypesLike,
-    X: Any,
+    est_bed: GenotypesLike | None = None,
+    full_bed: GenotypesLike | None = None,
+    X: Any = None,
     K: int | None = None,
     *,
+    Y: GenotypesLike | None = None,
     sweep: str | Sequence[int] | None = None,
     k_thin: str = "r2=0.2,window=200",
     lambda_: float | str = 1e-5,
@@ -113,6 +114,8 @@ def run(
         are joined by sample: a sample needs a row in each, and no two may have a column of one name.
     K : int, optional
         Number of latent factors. In a sweep it may be left to the scree.
+    Y : as `full_bed`, optional
+        Another name of `full_bed`, that of the formula: ``run(Y=genotypes, X=variables, K=5)``.
     sweep : str or sequence of int, optional
         Numbers of factors to compare, such as "1:20" or (2, 4, 8): calibration, discoveries and p-values with each of
         them, from the same passes, missing calls at the mean. The tables are those of K.
@@ -280,17 +283,22 @@ def run(
     """
     if is_whole(X):
         fact = f"X, the variables, is the number {quoted(X)}, and the genotypes of the factors come first"
-        raise UsageError(f"{fact}; write lfmm2.run(None, genotypes, variables, K={quoted(X)})")
+        raise UsageError(f"{fact}; write lfmm2.run(Y=genotypes, X=variables, K={quoted(X)})")
     options = RunOptions.from_arguments(locals(), "lfmm2.run")
-    with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
+    if X is None and Y is None and full_bed is not None and est_bed is not None:
+        fact = "X, the variables, is not given, and of genotypes without names those of the factors come first"
+        raise UsageError(f"{fact}; write lfmm2.run(Y=genotypes, X=variables, K=5)")
+    genotypes = genotypes_of_two_names(full_bed, Y, "full_bed")
+    with prepare_run(est_bed, genotypes, X, K, options, covar) as prepared:
         return execute_run(prepared)
 
 
 def estimate_factors(
-    bed: GenotypesLike,
-    X: Any,
-    K: int,
+    bed: GenotypesLike | None = None,
+    X: Any = None,
+    K: int | None = None,
     *,
+    Y: GenotypesLike | None = None,
     lambda_: float | str = 1e-5,
     standardize: bool = True,
     solver: Solver = "auto",
@@ -326,6 +334,8 @@ def estimate_factors(
 ) -> LatentFactors:
     """Estimate the latent factors alone; parameters as in `run`, and so are errors.
 
+    `bed` are the genotypes, and `Y` is another name of it; X and K must be given.
+
     Returns
     -------
     LatentFactors
@@ -340,15 +350,17 @@ def estimate_factors(
     (100, 3)
     """
     options = RunOptions.from_arguments(locals(), "lfmm2.estimate_factors", tests=False)
-    with prepare_run(None, bed, X, K, options, covar) as prepared:
+    genotypes = genotypes_of_two_names(bed, Y, "bed")
+    with prepare_run(None, genotypes, X, K, options, covar) as prepared:
         return execute_estimation(prepared)
 
 
 def test_associations(
-    bed: GenotypesLike,
-    X: Any,
-    factors: LatentFactors,
+    bed: GenotypesLike | None = None,
+    X: Any = None,
+    factors: LatentFactors | None = None,
     *,
+    Y: GenotypesLike | None = None,
     sweep: str | Sequence[int] | None = None,
     df: DegreesOfFreedom = "intercept",
     calibrate: Calibration = "student",
@@ -392,8 +404,8 @@ def test_associations(
 ) -> AssociationResult:
     """Test every SNP given factors estimated before; parameters as in `run`, and so are errors.
 
-    The variables must be those that the factors were estimated with, and the samples the same in any order; λ is that
-    of the factors.
+    `bed` are the genotypes, and `Y` is another name of it; X and `factors` must be given. The variables must be those
+    that the factors were estimated with, and the samples the same in any order; λ is that of the factors.
 
     Returns
     -------
@@ -408,7 +420,10 @@ def test_associations(
     (2000, 2)
     """
     options = RunOptions.from_arguments(locals(), "lfmm2.test_associations")
-    with prepare_run(None, bed, X, factors, options, covar) as prepared:
+    genotypes = genotypes_of_two_names(bed, Y, "bed")
+    if factors is None:
+        raise UsageError("factors are not given; give those of lfmm2.estimate_factors or lfmm2.read_factors")
+    with prepare_run(None, genotypes, X, factors, options, covar) as prepared:
         return execute_run(prepared)
 
 

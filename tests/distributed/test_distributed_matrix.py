@@ -183,11 +183,10 @@ def test_pass_goes_on_from_the_sums_of_another(bed: BedFile, S: Floats, tmp_path
     assert min(task.first for task in toy.tasks) == 4 * RESTART_SNPS
 
 
-def test_tasks_are_whole_units_and_cover_the_range(bed: BedFile, tmp_path: Path) -> None:
-    matrix = shared(bed, tmp_path, ToyExecutor())
+def test_tasks_are_whole_units_and_cover_the_range() -> None:
     for first in (0, 3 * RESTART_SNPS, 8 * RESTART_SNPS):
         for unit in (RESTART_SNPS, 2 * RESTART_SNPS):
-            ranges = matrix._cut(range(first // unit * unit, N_SNPS), unit)
+            ranges = distributed_matrix.cut_tasks(range(first // unit * unit, N_SNPS), unit, N_SAMPLES, 8)
             assert [snp for part in ranges for snp in part] == list(range(first // unit * unit, N_SNPS))
             assert all(part.start % unit == 0 for part in ranges)
 

@@ -11,27 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from shared_runs import CASES, contents
 from toy_executors import ToyExecutor
 
 import lfmm2
 from lfmm2.distributed import crew, distributed_matrix
 from lfmm2.genotypes import segments
-from lfmm2.pipeline import state_folder
+from lfmm2.pipeline import execute_run, state_folder
 from lfmm2.process.progress import Progress
 from lfmm2.simulation import Simulation, simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::lfmm2.errors.LfmmWarning")
 
 N_SNPS = 9_000
-CASES: dict[str, dict[str, Any]] = {
-    "exact": {"K": 2, "solver": "exact"},
-    "krylov": {"K": 3, "solver": "krylov", "tol": 1e-6, "surrogates": 0},
-    "power": {"K": 3, "solver": "power", "format": "tsv", "loadings": True, "count_allele": "a1"},
-    "sweep": {"sweep": "1:3", "solver": "krylov", "sweep_lambda": "1e-5,1x", "impute": "factors", "marginal": True},
-    "impute": {"K": 2, "solver": "exact", "impute": "factors", "spa": True},
-    "thinning": {"K": 2, "maf": 0.02, "est_thin": "r2=0.2,window=50", "solver": "krylov", "mind": 0.5},
-    "estimation set": {"K": 2, "est_bed": True, "solver": "krylov", "scale": "hwe", "df": "paper", "calibrate": "chi2"},
-}
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +45,6 @@ def many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(crew, "LEAST_SECONDS", 0.5)
     monkeypatch.setattr(crew, "SILENT_SECONDS", 0.5)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """The files that are the same in every run: all but log and record, which hold times."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix not in (".log", ".json")}
 
 
 def run(data: Simulation, folder: Path, case: dict[str, Any], **more: Any) -> lfmm2.AssociationResult:
@@ -236,13 +223,35 @@ def test_budget_that_is_too_small_for_workers_is_told_before_any_pass(data: Simu
     assert list(tmp_path.iterdir()) == []
 
 
-def test_plan_tells_the_workers(data: Simulation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("short")
+def test_plan_tells_what_workers_do(data: Simulation, tmp_path: Path) -> None:
     from lfmm2.pipeline import RunOptions, prepare_run
 
-    lines = {}
-    for name, more in {"own": {"workers": 2, "n_threads": 1}, "given": {"executor": ToyExecutor()}}.items():
-        options = RunOptions.from_arguments({"out": tmp_path / "r", **more}, "test")
+    lines: dict[str, dict[str, str]] = {}
+    submitted = {}
+    for name, more in {
+        "own": {"workers": 2, "n_threads": 1, "solver": "krylov"},
+        "given": {"executor": ToyExecutor(), "solver": "krylov"},
+        "exact": {"executor": ToyExecutor(), "solver": "exact", "surrogates": 0},
+    }.items():
+        options = RunOptions.from_arguments({"out": tmp_path / "r", "memory": "300MB", **more}, "test")
         with prepare_run(None, data.bed, data.env, 2, options) as prepared:
-            lines[name] = prepared.plan.describe().splitlines()
-    assert any(line.endswith("2 processes on this machine, 1 thread each") for line in lines["own"])
-    assert any(line.endswith("those of the ToyExecutor, 1 thread each") for line in lines["given"])
+            text = prepared.plan.describe().splitlines()
+            lines[name] = {key.strip(): value for key, _, value in (line.partition(":") for line in text)}
+            lines[name] = {key: value.strip() for key, value in lines[name].items()}
+            if name == "exact":
+                prepared_run = execute_run(prepared)
+                submitted[name] = options.executor.n_submitted
+                assert prepared_run is not None
+    own, given, exact = (lines[name] for name in ("own", "given", "exact"))
+    assert own["workers"] == "2 processes on this machine, 1 thread each"
+    assert given["workers"] == "those of the ToyExecutor, 1 thread each; passes are cut for 8 workers"
+    assert own["tasks"] == given["tasks"] == "5 of each pass for the factors, 5 of the tests"
+    assert exact["tasks"] == "5 of the tests"
+    assert submitted["exact"] == 5
+    # half of the 18 bytes of each SNP, in the 20 passes that are expected and in that of the tests
+    assert own["each worker"] == "reads about 1.7 MB, and takes up to 113 MiB for a task"
+    assert given["each worker"].endswith("takes up to 300 MiB for a task")
+    # S has K + 10 columns in float64, and so have the sums that come back
+    assert own["sent in each pass"] == f"about {70 * 12 * 8 / 1000:.1f} kB to each worker, 33.6 kB back from all"
+    assert exact["sent in each pass"].startswith("about 1.7 kB to each worker")

@@ -167,3 +167,34 @@ def test_factors_have_a_short_repr(in_files) -> None:
     shown = repr(in_files.factors)
     assert shown.startswith("<LatentFactors: K=2, 60 samples, 900 SNPs, exact, largest residual ")
     assert len(shown) < 120
+
+
+def test_html_of_factors_has_a_row_for_each(in_files) -> None:
+    html = in_files.factors._repr_html_()
+    assert "LFMM2 factors, K = 2" in html
+    assert html.count("<td>factor") == 2
+    assert "<td>factor1</td>" in in_files.factors.leading(1)._repr_html_()
+    assert "<td>factor" not in in_files.factors.leading(0)._repr_html_()
+
+
+def test_html_of_genotypes_has_sizes_and_first_snps(data) -> None:
+    with lfmm2.open_bed(data.bed) as bed:
+        html = bed._repr_html_()
+    for part in ("60", "900", "plants.bed", "plants.bim", "<td>snp0000005</td>"):
+        assert part in html
+    assert "<td>snp0000006</td>" not in html
+    named = lfmm2.named_array(np.ones((3, 2)), samples=["<i>a", "b", "c"], features=["x", "y"])
+    assert repr(named) == "<ArraySource: the array, 3 samples × 2 SNPs>"
+    assert "&lt;i&gt;a, b, c" in named._repr_html_()
+    assert "only numbered" in lfmm2.named_array(np.ones((3, 2)))._repr_html_()
+
+
+def test_tab_completion_shows_what_is_there(in_memory) -> None:
+    import lfmm2.plots
+
+    assert dir(lfmm2.plots) == sorted(lfmm2.plots.__all__)
+    assert dir(lfmm2) == sorted(lfmm2.__all__)
+    shown = set(dir(in_memory))
+    assert {"q", "top", "plot", "save", "variables", "var_factors", "f_local_fdr"} <= shown
+    for name in shown:
+        assert name.startswith("_") or getattr(in_memory, name) is not None or name in ("sweep", "imputation"), name

@@ -156,7 +156,7 @@ def signal_fresh(command: Command, number: signal.Signals, delay: float) -> tupl
     process.send_signal(number)
     sent = time.monotonic()
     try:
-        _, errors = process.communicate(timeout=runs.SECONDS_LIMIT)
+        _, errors = process.communicate(timeout=runs.patience())
     except subprocess.TimeoutExpired:
         process.kill()
         return Outcome(None, delay, process.communicate()[1]), time.monotonic() - sent

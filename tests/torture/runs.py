@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+#: Seconds after which a run on an idle machine hangs; see `patience`.
 SECONDS_LIMIT = 60.0
 N_WORKERS = 2
 #: Exit codes of the documentation that a fault may end with; 1 is an internal error, 2 and 5 blame the user.
@@ -136,7 +137,7 @@ class Child:
         os.close(self._write_end)
 
     def wait(self, limit: float = SECONDS_LIMIT) -> Outcome:
-        """Wait for its end, and kill it after `limit` seconds."""
+        """Wait for its end, and kill it after `patience(limit)`."""
         status = wait_for(self.pid, limit)
         seconds = time.monotonic() - self.released
         if status is None:
@@ -149,14 +150,19 @@ class Child:
         return Outcome(code, seconds, errors, (n_reads, n_writes, n_faults))
 
 
+def patience(seconds: float = SECONDS_LIMIT) -> float:
+    """So many seconds, and as many times more as processes wait for each processor: a starved process does not hang."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def wait_for(pid: int, limit: float) -> int | None:
     """The status of a child process, None if it has not ended in time."""
-    deadline = time.monotonic() + limit
+    began = time.monotonic()
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return status
-        if time.monotonic() > deadline:
+        if time.monotonic() - began > patience(limit):
             return None
         time.sleep(0.001)
 
@@ -227,7 +233,7 @@ def fresh(command: Command, before: Iterable[str] = (), stdout: Any = subprocess
     arguments = [*before, *driver(command)]
     process = subprocess.Popen(arguments, stdout=stdout, stderr=subprocess.PIPE, text=True, errors="replace")
     try:
-        _, errors = process.communicate(timeout=SECONDS_LIMIT)
+        _, errors = process.communicate(timeout=patience())
         code: int | None = process.returncode
     except subprocess.TimeoutExpired:
         process.kill()

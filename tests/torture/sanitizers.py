@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from torture import seeded_bugs
+from torture.runs import patience
 from torture.seeded_bugs import SeededBug
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +78,7 @@ class Toolchain:
 
 
 def run_command(command: Sequence[str | Path], environment: dict[str, str] | None = None) -> tuple[int, str]:
-    """Exit code and output; the program has ten minutes."""
+    """Exit code and output; the program has ten minutes on an idle machine."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=ROOT,
@@ -85,7 +86,7 @@ def run_command(command: Sequence[str | Path], environment: dict[str, str] | Non
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=SECONDS,
+        timeout=patience(SECONDS),
         check=False,
     )
     return done.returncode, done.stdout.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""The figures that the README quotes, made from reliability.json so that it cannot quote others.
+"""The figures that docs/reliability.md quotes, made from reliability.json so that it cannot quote others.
 
 PYTHONPATH=tests python -m torture.summary [--write]
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-REPORT, README = ROOT / "reliability.json", ROOT / "README.md"
+REPORT, PAGE = ROOT / "reliability.json", ROOT / "docs" / "reliability.md"
 BLOCK = re.compile(r"(<!-- figures of reliability.json -->\n).*?(<!-- end of figures -->\n)", re.DOTALL)
 
 
@@ -58,14 +58,14 @@ def lines(report: dict[str, Any]) -> list[str]:
 
 
 def block(report: dict[str, Any]) -> str:
-    """The lines as they stand in the README, folded at 132 columns."""
+    """The lines as they stand on the page, folded at 132 columns."""
     return "".join(textwrap.fill(line, 132, subsequent_indent="  ") + "\n" for line in lines(report))
 
 
 def main() -> int:
     text = block(json.loads(REPORT.read_text()))
     if "--write" in sys.argv:
-        README.write_text(BLOCK.sub(lambda found: found[1] + text + found[2], README.read_text()))
+        PAGE.write_text(BLOCK.sub(lambda found: found[1] + text + found[2], PAGE.read_text()))
     print(text, end="")
     return 0
 

@@ -73,7 +73,7 @@ def command_line(folder: Path) -> subprocess.CompletedProcess[str]:
     arguments = ["run", *inputs, "-K", "1", "--threads", "1", "--out", str(folder / "r")]
     return subprocess.run(
         [sys.executable, "-m", "lfmm2", *arguments],
-        capture_output=True, text=True, check=False, timeout=runs.SECONDS_LIMIT,
+        capture_output=True, text=True, check=False, timeout=runs.patience(),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lfmm2.cli.option_command import OptionCommand, adapt_option
+from lfmm2.cli.option_command import Example, OptionCommand, adapt_option
 from lfmm2.cli.result_commands import NAME
 from lfmm2.cli.terminal import say
 from lfmm2.pipeline.options import NUMBER, PATH, Option
@@ -22,7 +22,14 @@ _CONVERT = (
 )  # fmt: skip
 
 
-@click.command(cls=OptionCommand, options=_CONVERT)
+_EXAMPLES = (
+    Example("lfmm2 convert plants.vcf.gz --out plants", "The hard calls of a VCF"),
+    Example("lfmm2 convert plants.vcf.gz --vcf-dosage DS --out plants", "The dosages of an imputed VCF"),
+    Example("lfmm2 convert plants.geno --samples ids.txt --out plants", "A file of LEA, with the IDs of its samples"),
+)  # fmt: skip
+
+
+@click.command(cls=OptionCommand, options=_CONVERT, examples=_EXAMPLES)
 @click.argument("file", metavar="FILE", type=NAME)
 def convert(file: str, **arguments: Any) -> None:
     """Convert genotypes to a PLINK fileset.
@@ -30,8 +37,6 @@ def convert(file: str, **arguments: Any) -> None:
     FILE is a VCF, BCF or VCF Zarr, .lfmm, .geno, .012, .raw, .traw, .ped or .npy; its format is recognised by its
     content. VCF gives the hard calls of its biallelic SNPs; what is left out is counted. With --vcf-dosage the fileset
     has a .dosages in place of the .bed, which --bed takes too.
-
-    Example: lfmm2 convert plants.vcf.gz --out plants
     """
     from lfmm2._words import aligned
     from lfmm2.formats import convert as convert_file

@@ -1,14 +1,17 @@
-"""The demonstration: simulated data with known causal SNPs, one run, and the hits beside the truth."""
+"""The demonstration: simulated data with known causal SNPs, one run, the hits beside the truth, and a report."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from lfmm2._words import with_error
+from lfmm2._words import duration, with_error
 from lfmm2.api import run
+from lfmm2.errors import UsageError
+from lfmm2.report import write_report
 from lfmm2.results import AssociationResult
 from lfmm2.simulation import Simulation, simulate
 
@@ -33,11 +36,20 @@ def run_demo(out: Path, seed: int, write: Callable[[str], None]) -> AssociationR
         Function that is called with each line of text.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    write("Simulating 500 samples of 4 populations, 50 000 SNPs, 2 variables with 20 causal SNPs each ...")
+    write("1/3 Simulate 500 samples of 4 populations, 50 000 SNPs, 2 variables with 20 causal SNPs each ...")
+    started = time.monotonic()
     data = simulate(out, seed=seed, overwrite=True)
+    simulated = time.monotonic()
     results = out.with_name(out.name + ".results")
-    write(f"lfmm2 run --bed {data.bed} --env {data.env} -K {N_FACTORS} --out {results} --overwrite")
+    write(f"    {duration(simulated - started)}")
+    write("2/3 Estimate 3 latent factors, and test every SNP with both variables ...")
+    write(f"    lfmm2 run --bed {data.bed} --env {data.env} -K {N_FACTORS} --out {results} --overwrite")
     result = run(None, data.bed, data.env, N_FACTORS, out=results, overwrite=True)
+    tested = time.monotonic()
+    write(f"    {duration(tested - simulated)}")
+    write("3/3 Draw the report ...")
+    report = _draw_report(results)
+    write(f"    {duration(time.monotonic() - tested)}")
     for j, name in enumerate(result.variables):
         write("")
         for line in report_variable(result, data, j, name):
@@ -45,7 +57,16 @@ def run_demo(out: Path, seed: int, write: Callable[[str], None]) -> AssociationR
     write("")
     write("Results: " + "  ".join(str(path) for path in result.paths.values()))
     write(f"Truth:   {data.truth}")
+    write(f"Report:  {report}")
     return result
+
+
+def _draw_report(results: Path) -> str:
+    """Write the report of the run; return its path, or in words why there is none."""
+    try:
+        return str(write_report(results, overwrite=True)[0])
+    except UsageError as error:
+        return f"none, {error}"
 
 
 def report_variable(result: AssociationResult, data: Simulation, j: int, name: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,37 @@ _COUNTS = {2: "twice", 3: "three times"}
 HELP = "Help"
 
 
-class OptionCommand(click.Command):
-    """A command with the options of a table; its help shows them section by section."""
+@dataclass(frozen=True)
+class Example:
+    """A command line that the help of a command shows, and what it does."""
 
-    def __init__(self, *args: Any, options: Sequence[Option], **attributes: Any) -> None:
+    line: str
+    meaning: str
+
+
+class OptionCommand(click.Command):
+    """A command with the options of a table; its help shows them section by section, and examples at the end.
+
+    Attributes
+    ----------
+    options : list of Option
+        The options of the table that have a flag.
+    examples : sequence of Example
+    """
+
+    def __init__(
+        self, *args: Any, options: Sequence[Option] = (), examples: Sequence[Example] = (), **attributes: Any
+    ) -> None:
         super().__init__(*args, **attributes)
         self.options = [option for option in options if option.flags]
+        self.examples = examples
         self.params += map(_make_click_option, self.options)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples below the options, each line as it can be copied."""
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"  # {example.meaning}\n  {example.line}\n")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under the headings of their sections."""
@@ -82,7 +106,8 @@ class OptionCommand(click.Command):
         rows: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
         rest = HELP if len(set(section_of.values())) > 1 else "Options"
         for parameter in self.get_params(ctx):
-            if (row := parameter.get_help_record(ctx)) is not None:
+            # The docstring of a command describes its arguments.
+            if isinstance(parameter, click.Option) and (row := parameter.get_help_record(ctx)) is not None:
                 rows.setdefault(section_of.get(parameter.name or "", rest), []).append(row)
         for section, lines in rows.items():
             if lines:

@@ -16,14 +16,15 @@ import click
 from lfmm2.cli._interrupt import end_within, say_nothing
 from lfmm2.cli.convert_command import convert
 from lfmm2.cli.hints import find_hint
-from lfmm2.cli.option_command import OptionCommand, adapt_option
+from lfmm2.cli.option_command import Example, OptionCommand, adapt_option
 from lfmm2.cli.own_process import defer_packages, let_threads_sleep
 from lfmm2.cli.pack_command import pack
 from lfmm2.cli.result_commands import hits, offset, report, verify
 from lfmm2.cli.run_command import run
-from lfmm2.cli.terminal import give_up_output, occupy_standard_streams, say, whisper
+from lfmm2.cli.scatter_commands import combine, factors, test
+from lfmm2.cli.terminal import give_up_output, occupy_standard_streams, say, speak_json, tell, whisper
 from lfmm2.errors import InsufficientMemoryError, LfmmError, LfmmWarning, ReadError, UsageError, WriteError
-from lfmm2.pipeline.options import NUMBER, PATH, WHOLE, Option
+from lfmm2.pipeline.options import FLAG, NUMBER, PATH, WHOLE, Option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -88,7 +89,25 @@ _DEMO = (
 )  # fmt: skip
 
 
-@cli.command(cls=OptionCommand, options=_SIMULATE)
+_INFO = (
+    Option("measure", "--measure", FLAG, default=False,
+           help="Also measure the rates of the passes, which takes some seconds."),
+)  # fmt: skip
+_SIMULATE_EXAMPLES = (
+    Example("lfmm2 simulate --out sim", "Files to try everything on"),
+    Example("lfmm2 simulate --out big --samples 2000 --snps 1000000 --causal 50", "How long does my size take?"),
+)
+_DEMO_EXAMPLES = (
+    Example("lfmm2 demo", "Simulate, test, and compare with the truth"),
+    Example("lfmm2 demo --seed 7 --out other/demo", "Other data, in another folder"),
+)
+_INFO_EXAMPLES = (
+    Example("lfmm2 info", "What to write into a report of a fault"),
+    Example("lfmm2 info --measure", "How fast are the passes here?"),
+)
+
+
+@cli.command(cls=OptionCommand, options=_SIMULATE, examples=_SIMULATE_EXAMPLES)
 def simulate(**arguments: Any) -> None:
     """Write a structured data set with known causal SNPs."""
     from lfmm2.simulation import simulate as simulate_data
@@ -98,7 +117,7 @@ def simulate(**arguments: Any) -> None:
         say(str(path))
 
 
-@cli.command(cls=OptionCommand, options=_DEMO)
+@cli.command(cls=OptionCommand, options=_DEMO, examples=_DEMO_EXAMPLES)
 def demo(out: Path, seed: int) -> None:
     """Simulate data, run lfmm2 on it, and show the hits beside the truth."""
     from lfmm2.cli.demo import run_demo
@@ -106,8 +125,7 @@ def demo(out: Path, seed: int) -> None:
     run_demo(out, seed, say)
 
 
-@cli.command()
-@click.option("--measure", is_flag=True, help="Also measure the rates of the passes, which takes some seconds.")
+@cli.command(cls=OptionCommand, options=_INFO, examples=_INFO_EXAMPLES)
 def info(measure: bool) -> None:
     """Show version, processor, BLAS, threads and SIMD."""
     from lfmm2.process import describe_machine, resolve_threads
@@ -120,7 +138,7 @@ def info(measure: bool) -> None:
         say(aligned(measure_rates(resolve_threads(None))))
 
 
-for _command in (run, convert, pack, hits, offset, report, verify):
+for _command in (run, factors, test, combine, convert, pack, hits, offset, report, verify):
     cli.add_command(_command)
 
 
@@ -133,7 +151,7 @@ def _print_warning(
     line: Any = None,
 ) -> None:
     """Print a warning as one line, in place of `warnings.showwarning`."""
-    whisper(f"Warning: {message}")
+    tell("warning", str(message))
 
 
 class _Stopped(BaseException):
@@ -186,6 +204,7 @@ def main(argv: list[str] | None = None) -> None:
     # --debug may stand at any place of the line, also after the command.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    speak_json("--log-json" in arguments)
     _signalled.clear()
     try:
         _catch_signals()
@@ -232,7 +251,7 @@ def _run_command(arguments: list[str], debug: bool) -> int:
 def _end_interrupted(error: BaseException, code: int) -> int:
     """Say that the run was interrupted, and return the exit code."""
     _print_notes(error)
-    whisper("Interrupted.")
+    tell("interrupted", "Interrupted.", exit_code=code)
     return code
 
 
@@ -244,7 +263,7 @@ def _fail(error: BaseException, code: int, debug: bool, text: str | None = None)
         import traceback
 
         whisper("".join(traceback.format_exception(error)).rstrip(), in_lines=True)
-    whisper(f"Error: {text or error}")
+    tell("error", text or str(error), exit_code=code)
     _print_notes(error)
     return code
 
@@ -252,4 +271,4 @@ def _fail(error: BaseException, code: int, debug: bool, text: str | None = None)
 def _print_notes(error: BaseException) -> None:
     """Print the notes that were added to an error, such as the path of the state folder."""
     for note in getattr(error, "__notes__", ()):
-        whisper(note)
+        tell("note", note)

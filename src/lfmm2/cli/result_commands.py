@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lfmm2._choices import DISCOVERY_RATES, EFFECTS, NOISES
-from lfmm2.cli.option_command import OptionCommand, adapt_option
+from lfmm2.cli.option_command import Example, OptionCommand, adapt_option
 from lfmm2.cli.terminal import say
 from lfmm2.pipeline.options import FLAG, NUMBER, PATH, SNP_LIST, TEXT, Option
 
@@ -16,7 +16,10 @@ from lfmm2.pipeline.options import FLAG, NUMBER, PATH, SNP_LIST, TEXT, Option
 NAME = click.Path(path_type=str, readable=False)
 
 
-@click.command()
+_VERIFY_EXAMPLES = (Example("lfmm2 verify results", "Are the files those that the run wrote?"),)
+
+
+@click.command(cls=OptionCommand, examples=_VERIFY_EXAMPLES)
 @click.argument("results", type=NAME)
 def verify(results: str) -> None:
     """Read the files of a run again and compare them with its record.
@@ -42,7 +45,13 @@ _HITS = (
 )  # fmt: skip
 
 
-@click.command(cls=OptionCommand, options=_HITS)
+_HITS_EXAMPLES = (
+    Example("lfmm2 hits results --fdr 0.05 --clump 50kb", "One line for each clump of hits"),
+    Example("lfmm2 hits results --variable temperature --by lfdr --fdr 0.2", "One variable, by its local rate"),
+)  # fmt: skip
+
+
+@click.command(cls=OptionCommand, options=_HITS, examples=_HITS_EXAMPLES)
 @click.argument("results", type=NAME)
 def hits(
     results: str, fdr: float, by: str, clump: str | None, variables: str | list[str] | None, out: str | None,
@@ -52,8 +61,6 @@ def hits(
 
     RESULTS is the --out of a run, or any of its files. Writes <out>.hits.tsv, a table, and <out>.hits.bed for genome
     browsers.
-
-    Example: lfmm2 hits results --fdr 0.05 --clump 50kb
     """
     from lfmm2._words import aligned
     from lfmm2.downstream import check_hits_paths, collect_hits, write_hits
@@ -92,7 +99,14 @@ _OFFSET = (
 )  # fmt: skip
 
 
-@click.command(cls=OptionCommand, options=_OFFSET)
+_OFFSET_EXAMPLES = (
+    Example("lfmm2 offset results --new-env climate2070.csv --out forest", "The places of the samples in 2070"),
+    Example("lfmm2 offset k4 k5 k6 --env now.csv --new-env then.csv --out map",
+            "Places of a map, over runs with three numbers of factors"),
+)  # fmt: skip
+
+
+@click.command(cls=OptionCommand, options=_OFFSET, examples=_OFFSET_EXAMPLES)
 @click.argument("results", type=NAME, nargs=-1, required=True)
 def offset(
     results: tuple[str, ...], loci: str | None, fdr: float | None, extract: Any, joint: bool, scale: bool,
@@ -103,8 +117,6 @@ def offset(
     RESULTS is the --out of a run, or any of its files; the effects of several runs, with other K, are averaged. Writes
     <out>.offset.tsv: genetic gap with its 95 % interval and RONA of each place, and which variables come to lie outside
     their range in the run.
-
-    Example: lfmm2 offset results --new-env climate2070.csv --out forest
     """
     from lfmm2._words import aligned
     from lfmm2.downstream import genetic_offset
@@ -135,14 +147,18 @@ _REPORT = (
 )  # fmt: skip
 
 
-@click.command(cls=OptionCommand, options=_REPORT)
+_REPORT_EXAMPLES = (
+    Example("lfmm2 report results", "One page with all pictures, results.report.html"),
+    Example("lfmm2 report results --png pictures/", "Each picture by itself, too"),
+)
+
+
+@click.command(cls=OptionCommand, options=_REPORT, examples=_REPORT_EXAMPLES)
 @click.argument("results", type=NAME)
 def report(results: str, out: Path | None, png: str | None, overwrite: bool) -> None:
     """Draw the results of a run: one HTML file that needs no network.
 
     RESULTS is the --out of a run, or any of its files. Needs matplotlib: pip install 'lfmm2[plot]'.
-
-    Example: lfmm2 report results --png pictures/
     """
     from lfmm2.report import write_report
 

@@ -1,83 +1,87 @@
-"""The command `run`."""
+"""The command `run`, and what the commands of a run in steps share with it."""
 
 from __future__ import annotations
 
 import re
-import shlex
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from lfmm2.cli.option_command import OptionCommand
+from lfmm2.cli.command_output import CommandOutput
+from lfmm2.cli.config_file import ConfiguredCommand, command_of
+from lfmm2.cli.option_command import Example
 from lfmm2.cli.own_process import resting_collector
-from lfmm2.cli.terminal import say, whisper
+from lfmm2.cli.terminal import tell_program
 from lfmm2.errors import UsageError
 from lfmm2.pipeline.options import TABLE
 
+_EXAMPLES = (
+    Example("lfmm2 run --vcf plants.vcf.gz --env climate.csv -K 5 --out results", "A VCF and a table of climate"),
+    Example("lfmm2 run --bed plants.bed --env climate.csv --sweep 1:20 --out results --report",
+            "Which K? Compare 1 to 20, with pictures"),
+    Example("lfmm2 run --matrix betas.parquet --env phenotypes.csv --covar cells.csv -K 6 --out ewas",
+            "An EWAS: methylation, exposures, and cell types to adjust for"),
+    Example("lfmm2 run --config results.lfmm2.json --out again", "The same run once more, from its record"),
+)  # fmt: skip
 
-@click.command(cls=OptionCommand, options=TABLE)
-def run(out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **arguments: Any) -> None:
+
+@click.command(cls=ConfiguredCommand, options=TABLE, examples=_EXAMPLES)
+@click.pass_context
+def run(
+    context: click.Context, /, out: str, overwrite: bool, resume: bool, report: bool, dry_run: bool, **arguments: Any
+) -> None:
     """Estimate the factors and test every SNP.
 
     Samples are matched by ID. The plan is printed and all inputs are checked before any work; result files appear
     when they are complete. A run that was interrupted goes on with --resume.
-
-    \b
-    Example: lfmm2 run --bed plants.bed --env climate.csv -K 5 --out results
-             lfmm2 run --vcf plants.vcf.gz --env climate.csv -K 5 --out results
-             lfmm2 run --matrix betas.parquet --env phenotypes.csv -K 5 --out results
     """
+    output = CommandOutput.take(arguments)
     with resting_collector():
         from lfmm2._words import aligned
-        from lfmm2.pipeline import RunOptions, execute_run, prepare_run, ways_given
-        from lfmm2.results import open_record, result_lines
-        from lfmm2.statistics import sweep_lines
+        from lfmm2.pipeline import RunOptions, execute_run, prepare_run
 
-    arguments |= {"out": out, "overwrite": overwrite, "resume": resume, "progress": True}
-    arguments["memory"] = _add_unit(arguments["memory"])
-    arguments["missing_genotype"] = _read_codes(arguments["missing_genotype"])
-    options = RunOptions.from_arguments(arguments, shlex.join(["lfmm2", *sys.argv[1:]]))
+    arguments = complete_arguments(arguments | {"out": out, "overwrite": overwrite, "resume": resume}, output)
+    options = RunOptions.from_arguments(arguments, command_of(context))
     est_bed, full_bed, X, K, covar = (arguments[name] for name in ("est_bed", "full_bed", "X", "K", "covar"))
-    if not ways_given(full_bed, options.snps):
-        raise UsageError(
-            "there are no genotypes to test; give --bed PREFIX or --vcf FILE, or --pfile, --bgen, --zarr or --matrix"
-        )
+    check_given(arguments)
     with prepare_run(est_bed, full_bed, X, K, options, covar) as prepared:
         if report:
             from lfmm2.report import check_report
 
             check_report(out, overwrite or resume)
         if (converted := prepared.inputs.converted) is not None:
-            say(aligned(converted.summary()) + "\n")
+            output.say(aligned(converted.summary()) + "\n")
         if (matrix := prepared.inputs.matrix) is not None:
-            say(aligned(matrix.summary()) + "\n")
-        say(prepared.plan.describe())
+            output.say(aligned(matrix.summary()) + "\n")
+        output.say(prepared.plan.describe())
+        tell_program("plan", **prepared.plan.for_record())
         if prepared.files.is_complete:
-            say("These results are complete; nothing is left to do.")
+            output.say("These results are complete; nothing is left to do.")
         elif kept := prepared.files.describe_unfinished():
-            say(aligned({"resumed with": kept}))
+            output.say(aligned({"resumed with": kept}))
         if dry_run:
             return
         is_new = not prepared.files.is_complete
         result = execute_run(prepared)
-    if result.sweep is not None:
-        say("\n" + "\n".join(sweep_lines(result.sweep, result.variables)) + "\n")
-    record = open_record(result.paths["record"])
-    lines = result_lines(record)
-    del lines["singular values"]
-    if not any(facts.others for facts in record.collinearity.values()):
-        lines.pop("VIF", None)  # No variable is correlated so far that it matters; the log has the numbers.
-    lines |= {f"{name} file": str(path) for name, path in result.paths.items()}
-    if report:
-        from lfmm2.report import write_report
+    output.say_results(result, out, report, overwrite or resume, is_new)
 
-        for path in write_report(out, overwrite=overwrite or resume):
-            lines["report"] = str(path)
-    elif is_new and (pictures := Path(f"{out}.report.html")).exists():
-        whisper(f"Warning: {pictures} shows earlier results; lfmm2 report {out} --overwrite renews it")
-    say(aligned(lines))
+
+def complete_arguments(arguments: dict[str, Any], output: CommandOutput) -> dict[str, Any]:
+    """Return the arguments of a command as the functions of Python take them, with the progress of its output."""
+    arguments = arguments | {"progress": output.progress(), "memory": _add_unit(arguments["memory"])}
+    if "missing_genotype" in arguments:
+        arguments["missing_genotype"] = _read_codes(arguments["missing_genotype"])
+    return arguments
+
+
+def check_given(arguments: dict[str, Any]) -> None:
+    """Raise UsageError if no option gives genotypes."""
+    from lfmm2.pipeline import RunOptions, ways_given
+
+    if not ways_given(arguments["full_bed"], RunOptions.from_arguments(arguments, "").snps):
+        raise UsageError(
+            "there are no genotypes to test; give --bed PREFIX or --vcf FILE, or --pfile, --bgen, --zarr or --matrix"
+        )
 
 
 def _read_codes(texts: str | list[str] | None) -> Any:

@@ -1,5 +1,7 @@
 """Printing: that standard output cannot be written is an error, that standard error cannot be written is not.
 
+Warnings and errors are lines for people, or objects of JSON after `speak_json`.
+
 All text for people passes through here, and no character of a file that a terminal would obey does.
 """
 
@@ -8,11 +10,21 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from typing import Any
 
 import click
 
-from lfmm2._words import visible
+from lfmm2._words import json_event, visible
 from lfmm2.errors import WriteError
+
+# True if standard error has events for programs in place of lines for people.
+_json = False
+
+
+def speak_json(wanted: bool) -> None:
+    """Choose JSON or lines for people for all that follows on standard error."""
+    global _json
+    _json = wanted
 
 
 def occupy_standard_streams() -> None:
@@ -57,3 +69,28 @@ def whisper(text: str, in_lines: bool = False) -> None:
     """Print a line, or several with `in_lines`, on standard error; if that cannot be written, go on."""
     with contextlib.suppress(OSError):
         click.echo(visible(text, in_lines), err=True)
+
+
+def tell(event: str, text: str, **facts: Any) -> None:
+    """Print a warning, an error or a note on standard error, in the form that `speak_json` has chosen.
+
+    Parameters
+    ----------
+    event : str
+        What it is: "warning", "error", "note" or "interrupted".
+    text : str
+    **facts
+        Further facts for programs, which people see in the text or need not see.
+    """
+    if _json:
+        whisper(json_event(event, message=text, **facts))
+    elif event in ("warning", "error"):
+        whisper(f"{event.capitalize()}: {text}")
+    else:
+        whisper(text)
+
+
+def tell_program(event: str, **facts: Any) -> None:
+    """Print an event on standard error for programs; nothing unless `speak_json` has chosen JSON."""
+    if _json:
+        whisper(json_event(event, **facts))

@@ -5,8 +5,8 @@ here.
 """
 
 from lfmm2.distributed.crew import Crew
-from lfmm2.distributed.distributed_matrix import DistributedMatrix, check_reopening
+from lfmm2.distributed.distributed_matrix import DistributedMatrix, check_reopening, cut_tasks
 from lfmm2.distributed.executors import Executors, choose_executors
 from lfmm2.distributed.tasks import Work
 
-__all__ = ["Crew", "DistributedMatrix", "Executors", "Work", "check_reopening", "choose_executors"]
+__all__ = ["Crew", "DistributedMatrix", "Executors", "Work", "check_reopening", "choose_executors", "cut_tasks"]

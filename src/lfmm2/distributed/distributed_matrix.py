@@ -171,7 +171,7 @@ class DistributedMatrix:
         answer_bytes : int
             Memory that an answer takes here.
         """
-        ranges = self._cut(snps, unit)
+        ranges = cut_tasks(snps, unit, self.n_samples, self._crew.planned_workers)
         most_held = max(self._engine.budget // HELD_SHARE // max(answer_bytes, 1), 1)
         with (
             self._engine.recorded(label, len(snps), self._source.memory.snp_bytes) as advance,
@@ -182,22 +182,6 @@ class DistributedMatrix:
                 for part, value in zip(ranges, answers, strict=True):
                     yield part, value
                     advance(len(part))
-
-    def _cut(self, snps: range, unit: int) -> list[range]:
-        """Cut SNPs into ranges of about equal size, for some tasks of each worker."""
-        if not snps:
-            return []
-        n, least = self.n_samples, max(LEAST_GENOTYPES // self.n_samples, 1)
-        wanted = -(-len(snps) // (TASKS_OF_WORKER * self._crew.planned_workers))
-        wanted = min(max(wanted, least), max(MOST_GENOTYPES // n, 1))
-        n_units = max(wanted // unit, 1)
-        if unit == segment_snps():
-            # As many segments as a node of the tree has, so that most ranges answer with one node.
-            n_units = 1 << (n_units.bit_length() - 1)
-        step = n_units * unit
-        first = snps.start // step * step
-        starts = [max(start, snps.start) for start in range(first, snps.stop, step)]
-        return [range(start, min(start // step * step + step, snps.stop)) for start in starts]
 
     @contextmanager
     def _sent(self, work: Work) -> Iterator[tuple[SentFile, SentFile]]:
@@ -217,6 +201,31 @@ class DistributedMatrix:
             take_back(of_matrix)
         for stamp in self._source.stamps:
             stamp.check()
+
+
+def cut_tasks(snps: range, unit: int, n_samples: int, n_workers: int) -> list[range]:
+    """Cut SNPs into ranges of whole units and of about equal size, for some tasks of each worker.
+
+    Parameters
+    ----------
+    snps : range
+    unit : int
+        SNPs of a unit; `snps` begins at a whole one.
+    n_samples, n_workers : int
+    """
+    if not snps:
+        return []
+    least = max(LEAST_GENOTYPES // n_samples, 1)
+    wanted = -(-len(snps) // (TASKS_OF_WORKER * n_workers))
+    wanted = min(max(wanted, least), max(MOST_GENOTYPES // n_samples, 1))
+    n_units = max(wanted // unit, 1)
+    if unit == segment_snps():
+        # As many segments as a node of the tree has, so that most ranges answer with one node.
+        n_units = 1 << (n_units.bit_length() - 1)
+    step = n_units * unit
+    first = snps.start // step * step
+    starts = [max(start, snps.start) for start in range(first, snps.stop, step)]
+    return [range(start, min(start // step * step + step, snps.stop)) for start in starts]
 
 
 def check_reopening(source: GenotypeSource) -> Any:

@@ -10,6 +10,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lfmm2._checks import can_submit, quoted
+from lfmm2.distributed.dask_workers import dask_workers, slurm_workers
 from lfmm2.errors import UsageError, WorkerError
 
 if TYPE_CHECKING:
@@ -26,9 +27,12 @@ class Executors(Protocol):
     ----------
     is_local : bool
         True if the workers share the memory and the processors of this process, and rest while it computes.
+    of_task : tuple of int or None
+        Threads and bytes of memory that a task may take, where the workers tell it.
     """
 
     is_local: bool
+    of_task: tuple[int, int] | None
 
     @property
     def n_workers(self) -> int | None:
@@ -58,6 +62,7 @@ class OwnProcesses:
     """
 
     is_local = True
+    of_task: tuple[int, int] | None = None
 
     def __init__(self, n_workers: int) -> None:
         self.n_workers: int = n_workers
@@ -122,6 +127,7 @@ class GivenExecutor:
     """
 
     is_local = False
+    of_task: tuple[int, int] | None = None
 
     def __init__(self, given: Any) -> None:
         self._makes = None if can_submit(given) else given
@@ -171,8 +177,22 @@ class GivenExecutor:
         return f"those of the {kind}"
 
 
-def choose_executors(workers: int | None, executor: Any) -> Executors | None:
-    """Return the executor of a run, of which one at most is given; None if it computes in its own process."""
+def choose_executors(
+    workers: int | None, executor: Any, dask: str | None = None, dask_slurm: str | None = None
+) -> Executors | None:
+    """Return the executor of a run, of which one at most is given; None if it computes in its own process.
+
+    Raises
+    ------
+    UsageError
+        If what is said of Dask is wrong, or Dask is not installed.
+    WorkerError
+        If a scheduler of Dask is not reached.
+    """
     if executor is not None:
         return GivenExecutor(executor)
+    if dask is not None:
+        return dask_workers(dask)
+    if dask_slurm is not None:
+        return slurm_workers(dask_slurm)
     return None if workers is None else OwnProcesses(workers)

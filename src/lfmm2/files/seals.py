@@ -56,6 +56,14 @@ def _sealed(text: bytes) -> bytes:
     return begin + f'\n  "{_SEAL}": "{hashlib.sha256(text).hexdigest()}"'.encode() + _END
 
 
+def unseal_json(text: bytes) -> dict[str, Any] | None:
+    """Return the entries of sealed JSON without the seal; None where the text is none, or the seal is not its own."""
+    try:
+        return _unseal_json(text)
+    except _NOT_SEALED:
+        return None
+
+
 def _unseal_json(text: bytes) -> dict[str, Any] | None:
     """Return the entries of sealed JSON without the seal; None where the seal is not that of the text.
 
@@ -74,8 +82,8 @@ def _unseal_json(text: bytes) -> dict[str, Any] | None:
 def read_note(path: Path) -> dict[str, Any] | None:
     """Return the entries of a file of sealed JSON; None where it is absent or damaged."""
     try:
-        return _unseal_json(path.read_bytes())
-    except (OSError, *_NOT_SEALED):
+        return unseal_json(path.read_bytes())
+    except OSError:
         return None
 
 

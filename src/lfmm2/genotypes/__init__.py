@@ -1,7 +1,7 @@
 """Genotypes: a source (.bed, array) gives samples, variants and a matrix with three verbs; the engine streams it."""
 
 from lfmm2.genotypes import plink_writer
-from lfmm2.genotypes.array_source import NumberSource, digest_of, named_array
+from lfmm2.genotypes.array_source import NumberSource, digest_of, named_array, number_blocks
 from lfmm2.genotypes.bed_matrix import COUNTING_BYTES
 from lfmm2.genotypes.bed_packing import PackedFileset, pack
 from lfmm2.genotypes.dosage_file import DOSAGE_END, DOSAGE_MAGIC
@@ -87,8 +87,8 @@ __all__ = [
     "SnpRange", "SourceMemory", "ThinOptions", "can_compare", "check_ploidy", "compare_samples", "count_compared",
     "count_missing_calls", "counting_footprint", "digest_of", "doubles", "ending_of", "endings_of",
     "float32_gram_matrix", "float32_matrix", "gram_speed", "has_positions", "is_in_memory", "kept_ids", "largest",
-    "measure_rates", "n_segments", "named_array", "names_filesets", "names_of_sums", "open_bed", "open_source", "pack",
-    "packed_matrix", "padded_columns", "pairs_footprint", "parse_missing_calls", "parse_thinning", "plan_block",
-    "plink_writer", "read_fileset_list", "refuse", "segment_snps", "standard_moments", "thin_snps",
-    "thinning_footprint", "variant_tables",
+    "measure_rates", "n_segments", "named_array", "names_filesets", "names_of_sums", "number_blocks", "open_bed",
+    "open_source", "pack", "packed_matrix", "padded_columns", "pairs_footprint", "parse_missing_calls",
+    "parse_thinning", "plan_block", "plink_writer", "read_fileset_list", "refuse", "segment_snps", "standard_moments",
+    "thin_snps", "thinning_footprint", "variant_tables",
 ]  # fmt: skip

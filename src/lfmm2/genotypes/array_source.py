@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lfmm2._typing import Ints, MissingCalls
+from lfmm2._typing import Floats, Ints, MissingCalls
 from lfmm2._words import shortened, with_spaces
 from lfmm2.errors import UsageError
 from lfmm2.genotypes.array_input import ArrayInput
-from lfmm2.genotypes.array_matrix import ArrayMatrix, HeldNumbers
+from lfmm2.genotypes.array_matrix import ArrayMatrix, HeldNumbers, NumberReader
 from lfmm2.genotypes.engine import Engine
+from lfmm2.genotypes.matrix import RESTART_SNPS
 from lfmm2.genotypes.named_arrays import take_apart_named, with_names
 from lfmm2.genotypes.number_checks import IsWanted, NumberChecks, check_ploidy, parse_missing_calls
 from lfmm2.genotypes.source import VARIANT_SCHEMA, GenotypeSource, SourceMemory, refuse
@@ -78,14 +79,14 @@ class NumberSource(GenotypeSource, Protocol):
 
 
 class OtherAllele:
-    """The dosages of a source of diploids, counting A1 in place of A2.
+    """The dosages of diploids, counting A1 in place of A2.
 
     Parameters
     ----------
-    source : NumberSource
+    source : NumberReader
     """
 
-    def __init__(self, source: NumberSource) -> None:
+    def __init__(self, source: NumberReader) -> None:
         self._source = source
         self.n_samples, self.n_snps, self.dtype = source.n_samples, source.n_snps, source.dtype
 
@@ -93,6 +94,14 @@ class OtherAllele:
         """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples), NaN where missing."""
         numbers: NDArray[Any] = 2 - self._source.read(samples, snps)
         return numbers
+
+
+def dosage_matrix(
+    dosages: NumberReader, engine: Engine, samples: Ints, snps: Ints | None, count_allele: str
+) -> ArrayMatrix:
+    """Return the matrix of some samples and SNPs of dosages of A2, counting the allele that is asked for."""
+    numbers = OtherAllele(dosages) if is_a1(count_allele) else dosages
+    return ArrayMatrix(numbers, engine, samples=samples, snps=snps)
 
 
 def is_a1(count_allele: str) -> bool:
@@ -212,8 +221,12 @@ class ArraySource(HeldNumbers, NumberSource):
         MalformedInputError
             If a value is infinite, too large, no dosage of the given ploidy, or looks like a code of missing calls.
         """
-        self._checks.check()
+        self.check_numbers()
         return super().matrix(engine, samples, snps, scale=scale, count_allele=count_allele)
+
+    def check_numbers(self) -> None:
+        """Look at all numbers, once; raise MalformedInputError as `matrix` does."""
+        self._checks.check()
 
     def _pieces(self) -> Iterator[NDArray[Any]]:
         """Give all numbers in pieces of about `SCANNED_VALUES`, in the order in which they lie in memory."""
@@ -294,6 +307,43 @@ def named_array(
         raise UsageError(f"{fact}; give files and open sources to lfmm2.run as they are")
     parts = with_names(take_apart_named(values, layer), samples, features, chrom, pos)
     return ArraySource(parts, ploidy, missing_genotype)
+
+
+def number_blocks(
+    values: Any,
+    ploidy: int | None = None,
+    missing: MissingCalls | None = None,
+    check: Callable[[int], None] | None = None,
+) -> Iterator[tuple[int, Floats]]:
+    """Yield first feature and numbers of blocks of genotypes in memory, as the engine takes them but not centred.
+
+    Parameters
+    ----------
+    values, ploidy, missing
+        As of `ArraySource`.
+    check : callable, optional
+        Called with the number of features before the numbers are looked at, to refuse it.
+
+    Yields
+    ------
+    first : int
+        Position of the first feature of the block.
+    numbers : ndarray of shape (n_snps_block, n_samples), float64
+        NaN where missing.
+
+    Raises
+    ------
+    LfmmError
+        As `ArraySource` and its `matrix`.
+    """
+    source = ArraySource(values, ploidy, missing)
+    if check is not None:
+        check(source.n_snps)
+    source.check_numbers()
+    rows = np.arange(source.n_samples)
+    for first in range(0, source.n_snps, RESTART_SNPS):
+        snps = np.arange(first, min(first + RESTART_SNPS, source.n_snps))
+        yield first, source.read(rows, snps).astype(np.float64)
 
 
 def digest_of(*parts: NDArray[Any] | bytes) -> str:

@@ -9,10 +9,9 @@ Reference: the BGEN specification, versions 1.1 to 1.3.
 from __future__ import annotations
 
 import hashlib
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,41 +20,28 @@ import numpy as np
 import pyarrow as pa
 
 from lfmm2._checks import check_path, quoted
-from lfmm2._typing import AnyPath, Floats, Ints
+from lfmm2._typing import AnyPath, Ints
 from lfmm2._words import some_of, with_spaces
-from lfmm2.errors import InconsistentInputError, InputWarning, MalformedInputError, ReadError, UsageError
-from lfmm2.files import FileStamp, Samples, open_regular
+from lfmm2.errors import InconsistentInputError, InputWarning, UsageError
+from lfmm2.files import FileStamp, Samples
 from lfmm2.genotypes.allele_survey import AlleleSurvey
 from lfmm2.genotypes.array_matrix import ArrayMatrix
-from lfmm2.genotypes.array_source import NumberSource, OtherAllele, is_a1
-from lfmm2.genotypes.bgen_layout import UNPACKED, ZLIB, BgenBytes, Variant, iter_variants, read_layout
+from lfmm2.genotypes.array_source import NumberSource
+from lfmm2.genotypes.bgen_layout import Variant, iter_variants, read_layout
+from lfmm2.genotypes.bgen_reader import READ_BYTES, BgenDosages
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.fam_file import checked_samples
 from lfmm2.genotypes.sample_file import SampleFile
-from lfmm2.genotypes.source import VARIANT_SCHEMA, SourceMemory, refuse
-from lfmm2.kernels import _bgen
+from lfmm2.genotypes.source import VARIANT_SCHEMA, Reopening, SourceMemory, refuse
 
 # Variants of one table, and bytes of all tables up to which they are kept in memory; more are read again when needed.
 _TABLE_SNPS, _HELD_BYTES = 1 << 14, 1 << 25
-# Bytes that are read together for SNPs that lie side by side.
-_READ_BYTES = 1 << 22
 # Bytes of a place in the file.
 _PLACE_BYTES = 8
-_LENGTH = struct.Struct("<I")
 _REMEDY = "split them, as bcftools norm -m - does in the VCF"
-_DAMAGED = "the file looks damaged, copy it again"
-_FAULTS = {
-    _bgen.SHORT: f"has fewer probabilities than its samples need; {_DAMAGED}",
-    _bgen.LONG: f"has more probabilities than its samples need; {_DAMAGED}",
-    _bgen.OTHER_SAMPLES: f"has another number of samples than the header says; {_DAMAGED}",
-    _bgen.OTHER_ALLELES: f"has another number of alleles than its names; {_DAMAGED}",
-    _bgen.BAD_BITS: f"has probabilities of no bits, or of more than 32; {_DAMAGED}",
-    _bgen.POLYPLOID: "has a ploidy above 2; give an array of dosages with ploidy to lfmm2.run in Python",
-    _bgen.ABOVE_ONE: "has probabilities that add up to more than 1; write the file again",
-}
 
 
-class BgenFile(NumberSource):
+class BgenFile(BgenDosages, NumberSource):
     """A BGEN, opened and checked, with its samples; its variants are listed once, their places are kept.
 
     Parameters
@@ -85,18 +71,13 @@ class BgenFile(NumberSource):
     """
 
     ploidy = 2
-    dtype = np.dtype(np.float64)
 
     def __init__(self, path: AnyPath, sample: AnyPath | None = None) -> None:
         check_path(path, "the BGEN")
-        self.path = Path(path)
+        self._open(Path(path))
         self.name = str(self.path)
-        self._file = open_regular(self.path)
         try:
-            self._stamps = [FileStamp(self.path, self._file)]
-            self._bytes = BgenBytes(self.path, self._file, self._stamps[0].n_bytes)
-            self.layout = read_layout(self._bytes)
-            self.n_snps, self.n_samples = self.layout.n_snps, self.layout.n_samples
+            self._set_layout(read_layout(self._bytes))
             self._sample_file = None if sample is None else self._open_sample(sample)
             self.samples = self._read_samples()
             survey = AlleleSurvey(_REMEDY)
@@ -166,10 +147,6 @@ class BgenFile(NumberSource):
             yield table
         self._stamps[0].check()
 
-    def close(self) -> None:
-        """Close the BGEN; the attributes stay."""
-        self._file.close()
-
     def __enter__(self) -> BgenFile:
         return self
 
@@ -193,7 +170,10 @@ class BgenFile(NumberSource):
         """Return the bytes of the tables of variants, and of the places of all SNPs."""
         held = 0 if self._held is None else self._table_bytes
         row_bytes = self._table_bytes // self.n_snps
-        return SourceMemory(0, self._table_bytes, held + _PLACE_BYTES * self.n_snps + _READ_BYTES, row_bytes)
+        places = _PLACE_BYTES * self.n_snps
+        # Another process holds the places twice: as they were sent, and as an array.
+        reopened = 2 * places + READ_BYTES
+        return SourceMemory(0, self._table_bytes, held + places + READ_BYTES, row_bytes, reopened)
 
     def identity(self) -> dict[str, Any]:
         """Return size and time of change of the files, and the SHA-256 of the places of all SNPs."""
@@ -226,6 +206,11 @@ class BgenFile(NumberSource):
         """Return the name of A1, or of A2, as the plan of a run shows the counted one."""
         return f"{'first' if is_a1 else 'second'} of the BGEN"
 
+    def reopening(self) -> Reopening:
+        """Return the path of the BGEN with the places of all SNPs, which take long to find."""
+        layout = replace(self.layout, sample_ids=None)
+        return Reopening(BgenDosages, (str(self.path.absolute()), layout, self._places, self._several))
+
     def matrix(
         self,
         engine: Engine,
@@ -237,94 +222,7 @@ class BgenFile(NumberSource):
     ) -> ArrayMatrix:
         """Return the matrix of some samples and SNPs, of copies of A2 or, with `count_allele` "a1", of A1."""
         refuse(self, *(["scale"] if scale is not None else []))
-        numbers = OtherAllele(self) if is_a1(count_allele) else self
-        return ArrayMatrix(numbers, engine, samples=samples, snps=snps)
-
-    def read(self, samples: Ints, snps: Ints) -> Floats:
-        """Return copies of A2, shape (n_snps_block, n_samples), NaN where missing.
-
-        Raises
-        ------
-        ChangedInputError
-            If the file has changed since it was opened, and what was read shows it.
-        MalformedInputError
-            If the probabilities of a SNP are damaged, or of polyploids.
-        """
-        dosages = np.empty((len(snps), self.n_samples))
-        try:
-            for row, (snp, data) in enumerate(self._read_blocks(snps)):
-                self._decode(snp, data, dosages[row])
-        except (MalformedInputError, ReadError):
-            # A file that was changed is the cause of what was found in it, and is what the user must know of.
-            for stamp in self._stamps:
-                stamp.check()
-            raise
-        dosages[np.isin(snps, self._several)] = np.nan
-        is_all = len(samples) == self.n_samples and np.array_equal(samples, np.arange(self.n_samples))
-        return dosages if is_all else dosages[:, samples]
-
-    def _read_blocks(self, snps: Ints) -> Iterator[tuple[int, memoryview]]:
-        """Yield each of some SNPs with the bytes from its probabilities on, reading those side by side together."""
-        starts = self._places[snps]
-        # The bytes of a SNP end, with the names of the next one, where the probabilities of that one begin.
-        is_last = snps == self.n_snps - 1
-        ends = np.where(is_last, self._bytes.n_bytes, self._places[np.where(is_last, 0, snps + 1)])
-        first = 0
-        while first < len(snps):
-            apart = np.flatnonzero(
-                (starts[first + 1 :] != ends[first:-1]) | (ends[first + 1 :] > starts[first] + _READ_BYTES)
-            )
-            stop = first + 1 + int(apart[0]) if len(apart) else len(snps)
-            start = int(starts[first])
-            span = memoryview(self._bytes.read(start, int(ends[stop - 1])))
-            for row in range(first, stop):
-                yield int(snps[row]), span[starts[row] - start : ends[row] - start]
-            first = stop
-
-    def _decode(self, snp: int, data: memoryview, dosage_out: Floats) -> None:
-        """Decode the probabilities of a SNP, whose bytes `data` begins with."""
-        if self.layout.layout == 1:
-            unpacked = self._unpack(snp, data, 6 * self.n_samples)
-            _decode_layout_1(unpacked, dosage_out)
-            return
-        if len(self._several) and self._several[np.searchsorted(self._several, snp) % len(self._several)] == snp:
-            return
-        answer, sample = _bgen.decode_dosages(self._unpack(snp, data, None), dosage_out)
-        if answer != _bgen.READ:
-            raise MalformedInputError(f"{self._where(snp)} (sample {sample + 1}): {_FAULTS[answer]}")
-
-    def _unpack(self, snp: int, data: memoryview, n_unpacked: int | None) -> bytes | memoryview:
-        """Return the data of a SNP, unpacked; `n_unpacked` is its length unless the file says it."""
-        if self.layout.compression == UNPACKED:
-            if n_unpacked is not None:
-                return data[:n_unpacked]
-            return data[4 : 4 + _LENGTH.unpack_from(data)[0]]
-        n_packed, at = int(_LENGTH.unpack_from(data)[0]), 4
-        if n_unpacked is None:
-            n_unpacked, at = int(_LENGTH.unpack_from(data, 4)[0]), 8
-        # Probabilities of diploids have at most 32 bits, and there are two of each sample.
-        if n_unpacked > 10 + 9 * self.n_samples:
-            fact = f"{self._where(snp)}: {with_spaces(n_unpacked)} bytes of probabilities, more than diploids need"
-            raise MalformedInputError(f"{fact}; polyploids are not read, or {_DAMAGED}")
-        packed = data[at : 4 + n_packed]
-        try:
-            if self.layout.compression == ZLIB:
-                worker = zlib.decompressobj()
-                unpacked = worker.decompress(packed, n_unpacked)
-                is_whole = len(unpacked) == n_unpacked and (
-                    worker.eof or not worker.decompress(worker.unconsumed_tail, 1)
-                )
-            else:
-                unpacked = pa.Codec("zstd").decompress(packed, n_unpacked, asbytes=True)
-                is_whole = len(unpacked) == n_unpacked
-        except (zlib.error, OSError, ValueError, pa.ArrowException) as error:
-            raise MalformedInputError(f"{self._where(snp)}: cannot be unpacked ({error}); {_DAMAGED}") from error
-        if not is_whole:
-            raise MalformedInputError(f"{self._where(snp)}: unpacks to another length than it says; {_DAMAGED}")
-        return unpacked
-
-    def _where(self, snp: int) -> str:
-        return f"{self.path}, SNP {snp + 1}"
+        return BgenDosages.matrix(self, engine, samples, snps, count_allele=count_allele)
 
 
 def _make_table(variants: list[Variant]) -> pa.Table:
@@ -336,14 +234,6 @@ def _make_table(variants: list[Variant]) -> pa.Table:
         [pa.array(column, field.type) for column, field in zip(columns, VARIANT_SCHEMA, strict=True)],
         schema=VARIANT_SCHEMA,
     )
-
-
-def _decode_layout_1(data: bytes | memoryview, dosage_out: Floats) -> None:
-    """Decode three probabilities for each sample, which may add up to less than 1 and are all 0 where missing."""
-    probabilities = np.frombuffer(data, "<u2").reshape(-1, 3).astype(np.int64)
-    total = probabilities.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        dosage_out[:] = (probabilities[:, 1] + 2 * probabilities[:, 2]) / total
 
 
 def open_bgen(path: AnyPath, sample: AnyPath | None = None) -> BgenFile:

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from lfmm2._checks import check_path
 from lfmm2._typing import AnyPath, Ints
 from lfmm2._words import with_spaces
 from lfmm2.errors import MalformedInputError, ReadError
-from lfmm2.files import FileStamp, open_regular
+from lfmm2.files import FileStamp, open_regular, stream_tables
 from lfmm2.genotypes.array_matrix import ArrayMatrix
-from lfmm2.genotypes.array_source import NumberSource
+from lfmm2.genotypes.array_source import NumberSource, is_a1
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.fam_file import fam_column, read_fam, read_fam_column
-from lfmm2.genotypes.plink import VariantText, find_text
-from lfmm2.genotypes.source import SourceMemory
+from lfmm2.genotypes.source import Reopening, SourceMemory, refuse
 
 #: First bytes of a .dosages.
 DOSAGE_MAGIC = b"lfmm2 dosages 1\n"
@@ -38,48 +38,42 @@ _READ_BYTES = 1 << 22
 _SAMPLED_SNPS = 64
 # Amount by which dosages may leave their range, for sums of probabilities in single precision.
 _ROUNDING = 2e-6
+_BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2")}
 
 
-class DosageFile(VariantText, NumberSource):
-    """Dosages of diploids on the disk; by default copies of A2 are counted, as of hard calls.
+class StoredDosages:
+    """A .dosages of known shape without its .bim and .fam, as a process opens it that another has told the shape.
 
     Parameters
     ----------
     path : path
-        The .dosages.
+    n_samples, n_snps : int
 
     Raises
     ------
     ReadError
-        If a file is absent or unreadable.
+        If the file is absent or unreadable.
     MalformedInputError
-        If the .dosages is none, or has another size than its samples and SNPs need.
-
-    Warns
-    -----
-    InputWarning
-        For faults of the .bim, as `BedFile`.
+        If it is no .dosages, or has another size than its samples and SNPs need.
     """
 
-    ploidy = 2
-    bytes_per_snp = 0
+    dtype: np.dtype[Any] = np.dtype(np.float64)
 
-    def __init__(self, path: AnyPath) -> None:
-        check_path(path, "the .dosages")
-        self.path = Path(path)
-        self.bim_path, self.fam_path = (
-            find_text(self.path.with_name(self.path.name.removesuffix(DOSAGE_END) + end)) for end in (".bim", ".fam")
-        )
-        self.name = str(self.bim_path)
-        self._file = open_regular(self.path)
+    def __init__(self, path: AnyPath, n_samples: int, n_snps: int) -> None:
+        self._open(Path(path))
+        self.n_samples, self.n_snps = n_samples, n_snps
         try:
-            self._stamps = [FileStamp(self.path, self._file), FileStamp(self.bim_path), FileStamp(self.fam_path)]
-            self.samples = read_fam(self.fam_path)
-            self.n_samples = len(self.samples)
-            survey = self._open_bim(self._stamps[1])
-            self.n_snps, self.left_out = survey.n_snps, survey.left_out
             self._check_size()
-            self.sample_digest = self._digest_sample()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, path: Path) -> None:
+        """Open the file, and stamp it."""
+        self.path = path
+        self._file = open_regular(path)
+        try:
+            self._stamps = [FileStamp(path, self._file)]
         except BaseException:
             self.close()
             raise
@@ -99,55 +93,12 @@ class DosageFile(VariantText, NumberSource):
             fact += f"{with_spaces(self.n_snps)} SNPs need {with_spaces(needed)}"
             raise MalformedInputError(f"{self.path}: {fact}; the files do not belong together, make them again")
 
-    def _digest_sample(self) -> str:
-        """Return the SHA-256 of up to `_SAMPLED_SNPS` evenly spread SNPs."""
-        row_bytes, digest = _NUMBER.itemsize * self.n_samples, hashlib.sha256()
-        snps = np.linspace(0, self.n_snps - 1, min(self.n_snps, _SAMPLED_SNPS)).astype(np.int64)
-        for snp in snps.tolist():
-            digest.update(self._pread(row_bytes, len(DOSAGE_MAGIC) + snp * row_bytes))
-        return digest.hexdigest()
-
     def _pread(self, n_bytes: int, offset: int) -> bytes:
         """Read bytes from an offset on, or raise ReadError."""
         try:
             return os.pread(self._file.fileno(), n_bytes, offset)
         except OSError as error:
             raise ReadError(f"{self.path}, byte {offset}: {error.strerror}; check the disk") from error
-
-    @property
-    def stamps(self) -> tuple[FileStamp, ...]:
-        """Return the .dosages, .bim and .fam as they were when they were opened."""
-        return tuple(self._stamps)
-
-    @property
-    def memory(self) -> SourceMemory:
-        """Return the bytes of the .bim, and of what is read at once."""
-        of_text = super().memory
-        return replace(of_text, held_variant_bytes=of_text.held_variant_bytes + _READ_BYTES)
-
-    def identity(self) -> dict[str, Any]:
-        """Return size and time of change of the files, and the SHA-256 of a sample of the SNPs."""
-        return super().identity() | {"(.dosages), SHA-256 of sampled SNPs": self.sample_digest}
-
-    def sample_column(self, name: str) -> tuple[str, ...]:
-        """Return a column of the .fam."""
-        column = fam_column(name)
-        if column is None or column == 0:
-            return super().sample_column(name)
-        return read_fam_column(self.fam_path, name, column)
-
-    def describe(self) -> dict[str, Any]:
-        """Return path, size and shape."""
-        return {
-            "dosages": str(self.path),
-            "bytes": self._stamps[0].n_bytes,
-            "n_samples": self.n_samples,
-            "n_snps": self.n_snps,
-        }
-
-    def refusal(self, option: str) -> str:
-        """Return a sentence if an option needs hard calls; either allele can be counted."""
-        return "" if option == "count_allele" else super().refusal(option)
 
     def matrix(
         self,
@@ -159,10 +110,8 @@ class DosageFile(VariantText, NumberSource):
         count_allele: str = "a2",
     ) -> ArrayMatrix:
         """Return the matrix of some samples and SNPs."""
-        matrix = super().matrix(engine, samples, snps, scale=scale)
-        if count_allele == "a1":
-            matrix.numbers = _CopiesOfA1(self)
-        return matrix
+        numbers = _CopiesOfA1(self) if is_a1(count_allele) else self
+        return ArrayMatrix(numbers, engine, samples=samples, snps=snps)
 
     def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
         """Return the copies of A2 of some samples and SNPs, shape (n_snps_block, n_samples), float64."""
@@ -200,10 +149,117 @@ class DosageFile(VariantText, NumberSource):
         return copies
 
 
-class _CopiesOfA1:
-    """The numbers of a `DosageFile` as copies of A1."""
+class DosageFile(StoredDosages, NumberSource):
+    """Dosages of diploids on the disk; by default copies of A2 are counted, as of hard calls.
 
-    def __init__(self, file: DosageFile) -> None:
+    Parameters
+    ----------
+    path : path
+        The .dosages.
+
+    Raises
+    ------
+    ReadError
+        If a file is absent or unreadable.
+    MalformedInputError
+        If the .dosages is none, or has another size than its samples and SNPs need.
+    """
+
+    ploidy = 2
+
+    def __init__(self, path: AnyPath) -> None:
+        check_path(path, "the .dosages")
+        self._open(Path(path))
+        self.bim_path, self.fam_path = (
+            self.path.with_name(self.path.name.removesuffix(DOSAGE_END) + end) for end in (".bim", ".fam")
+        )
+        self.name = str(self.bim_path)
+        try:
+            self._stamps += [FileStamp(self.bim_path), FileStamp(self.fam_path)]
+            self.samples = read_fam(self.fam_path)
+            self.n_samples = len(self.samples)
+            self._row_bytes = 0
+            self.n_snps = sum(table.num_rows for table in self._stream_bim())
+            self._check_size()
+            self.sample_digest = self._digest_sample()
+        except BaseException:
+            self.close()
+            raise
+
+    def _digest_sample(self) -> str:
+        """Return the SHA-256 of up to `_SAMPLED_SNPS` evenly spread SNPs."""
+        row_bytes, digest = _NUMBER.itemsize * self.n_samples, hashlib.sha256()
+        snps = np.linspace(0, self.n_snps - 1, min(self.n_snps, _SAMPLED_SNPS)).astype(np.int64)
+        for snp in snps.tolist():
+            digest.update(self._pread(row_bytes, len(DOSAGE_MAGIC) + snp * row_bytes))
+        return digest.hexdigest()
+
+    def _stream_bim(self) -> Iterator[pa.Table]:
+        for table in stream_tables(self.bim_path, "a .bim has 6 columns", _BIM_COLUMNS.get):
+            self._row_bytes = max(self._row_bytes, table.nbytes // len(table))
+            yield table
+
+    def iter_variants(self) -> Iterator[pa.Table]:
+        """Stream the .bim as tables of CHROM, POS, ID, A1 and A2."""
+        yield from self._stream_bim()
+        self._stamps[1].check()
+
+    @property
+    def stamps(self) -> tuple[FileStamp, ...]:
+        """Return the .dosages, .bim and .fam as they were when they were opened."""
+        return tuple(self._stamps)
+
+    @property
+    def memory(self) -> SourceMemory:
+        """Return the bytes of the .bim, and of what is read at once."""
+        return SourceMemory(0, self._stamps[1].n_bytes, _READ_BYTES, self._row_bytes, _READ_BYTES)
+
+    def identity(self) -> dict[str, Any]:
+        """Return size and time of change of the files, and the SHA-256 of a sample of the SNPs."""
+        return super().identity() | {"(.dosages), SHA-256 of sampled SNPs": self.sample_digest}
+
+    def sample_column(self, name: str) -> tuple[str, ...]:
+        """Return a column of the .fam."""
+        column = fam_column(name)
+        if column is None or column == 0:
+            return super().sample_column(name)
+        return read_fam_column(self.fam_path, name, column)
+
+    def describe(self) -> dict[str, Any]:
+        """Return path, size and shape."""
+        return {
+            "dosages": str(self.path),
+            "bytes": self._stamps[0].n_bytes,
+            "n_samples": self.n_samples,
+            "n_snps": self.n_snps,
+        }
+
+    def refusal(self, option: str) -> str:
+        """Return a sentence if an option needs hard calls; either allele can be counted."""
+        return "" if option == "count_allele" else super().refusal(option)
+
+    def reopening(self) -> Reopening:
+        """Return the path of the .dosages with its shape, so that no other process reads the .bim."""
+        return Reopening(StoredDosages, (str(self.path.absolute()), self.n_samples, self.n_snps))
+
+    def matrix(
+        self,
+        engine: Engine,
+        samples: Ints,
+        snps: Ints | None,
+        *,
+        scale: str | None = None,
+        count_allele: str = "a2",
+    ) -> ArrayMatrix:
+        """Return the matrix of some samples and SNPs."""
+        refuse(self, *(["scale"] if scale is not None else []))
+        return StoredDosages.matrix(self, engine, samples, snps, count_allele=count_allele)
+
+
+class _CopiesOfA1:
+    """The numbers of a .dosages as copies of A1."""
+
+    def __init__(self, file: StoredDosages) -> None:
         self._file = file
         self.n_samples, self.n_snps, self.dtype = file.n_samples, file.n_snps, file.dtype
 

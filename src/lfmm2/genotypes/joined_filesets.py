@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.joined_samples import JoinedSamples
 from lfmm2.genotypes.packed_bed import PackedReader, read_in_threads, reading_memory, stored_snp_bytes
-from lfmm2.genotypes.source import GenotypeSource, SourceMemory
+from lfmm2.genotypes.source import GenotypeSource, Reopening, SourceMemory
 
 # Bytes of packed SNPs that are brought into another order of samples at a time; they stay in the cache of a processor.
 _SCRATCH_BYTES = 1 << 18
@@ -47,14 +47,15 @@ class _Part:
 
     Attributes
     ----------
-    source : GenotypeSource
+    source : PackedReader or NumberReader
+        In the process of the run also a `GenotypeSource`.
     first_snp : int
         Number of its first SNP among the SNPs of all.
     rows : ndarray of shape (n_samples,), int64, or None
         Its row of each sample of the joined source; None if its samples are these in this order.
     """
 
-    source: GenotypeSource
+    source: Any
     first_snp: int
     rows: Ints | None
 
@@ -82,7 +83,7 @@ class JoinedReader:
     """
 
     def __init__(self, parts: Sequence[_Part], samples: Ints) -> None:
-        self._readers = [cast(PackedReader, part.source) for part in parts]
+        self._readers: list[PackedReader] = [part.source for part in parts]
         self._starts = np.array([part.first_snp for part in parts], np.int64)
         self.n_samples, self.n_snps = len(samples), int(self._starts[-1]) + self._readers[-1].n_snps
         self.bytes_per_snp = (self.n_samples + 3) // 4
@@ -150,6 +151,71 @@ class JoinedReader:
             else:
                 _read_some(reader, snps[first : first + step], raw)
             _core.select_samples(raw, reader.n_samples, rows, wanted, 1)
+
+
+class JoinedNumberReader:
+    """Numbers of several sources, as one would give them.
+
+    Parameters
+    ----------
+    parts : sequence of _Part
+        Each source is a `NumberReader`.
+    n_samples, n_snps : int
+    """
+
+    def __init__(self, parts: Sequence[_Part], n_samples: int, n_snps: int) -> None:
+        self._parts = parts
+        self._starts = np.array([part.first_snp for part in parts], np.int64)
+        self.n_samples, self.n_snps = n_samples, n_snps
+        self.dtype: np.dtype[Any] = np.result_type(*(part.source.dtype for part in parts))
+
+    def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
+        """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples)."""
+        of_snp = np.searchsorted(self._starts, snps, side="right") - 1
+        blocks = [np.empty((0, len(samples)), self.dtype)]
+        for number in np.unique(of_snp).tolist():
+            part = self._parts[number]
+            blocks.append(part.source.read(part.rows_of(samples), snps[of_snp == number] - part.first_snp))
+        return np.concatenate(blocks)
+
+
+class ReopenedParts:
+    """Several sources as one, as a process opens them that another has told how; of calls, or of numbers.
+
+    Parameters
+    ----------
+    parts : sequence of (Reopening, int, ndarray or None)
+        How each is opened, its first SNP, and its rows, as of `_Part`.
+    n_samples, n_snps : int
+        Numbers of all together.
+    are_calls : bool
+    """
+
+    def __init__(
+        self, parts: Sequence[tuple[Reopening, int, Ints | None]], n_samples: int, n_snps: int, are_calls: bool
+    ) -> None:
+        self._are_calls, self._shape = are_calls, (n_samples, n_snps)
+        self._parts: list[_Part] = []
+        try:
+            for reopening, first_snp, rows in parts:
+                self._parts.append(_Part(reopening.opens(*reopening.arguments), first_snp, rows))
+        except BaseException:
+            self.close()
+            raise
+
+    def matrix(
+        self, engine: Engine, samples: Ints, snps: Ints | None, *, scale: str | None = None, count_allele: str = "a2"
+    ) -> BedMatrix | ArrayMatrix:
+        """Return the matrix of some samples and SNPs."""
+        if self._are_calls:
+            reader = JoinedReader(self._parts, samples)
+            return BedMatrix(reader, engine, snps=snps, scale=scale, count_allele=count_allele)
+        return ArrayMatrix(JoinedNumberReader(self._parts, *self._shape), engine, samples=samples, snps=snps)
+
+    def close(self) -> None:
+        """Close all of them."""
+        for part in self._parts:
+            part.source.close()
 
 
 def _scratch_snps(snp_bytes: int) -> int:
@@ -244,9 +310,11 @@ class JoinedSource(GenotypeSource):
         if rows:
             widest = max(int(getattr(part.source, "bytes_per_snp", 0)) for part in self.parts)
             held += _scratch_snps(widest) * widest + _core.selection_bytes(4 * widest)
+        reopened = sum(memory.reopened_bytes for memory in each) + sum(rows.values()) + _FILESET_BYTES * len(each)
         return SourceMemory(
-            snp_bytes, sum(memory.variant_bytes for memory in each), held, max(memory.row_bytes for memory in each)
-        )
+            snp_bytes, sum(memory.variant_bytes for memory in each), held, max(memory.row_bytes for memory in each),
+            reopened,
+        )  # fmt: skip
 
     def identity(self) -> dict[str, Any]:
         """Return the identity of each source, one after the other."""
@@ -254,6 +322,13 @@ class JoinedSource(GenotypeSource):
             f"of fileset {number}": ", ".join(f"{fact}: {value}" for fact, value in part.source.identity().items())
             for number, part in enumerate(self.parts, 1)
         }
+
+    def reopening(self) -> Reopening | None:
+        """Return how other processes open all sources; None if they cannot open one of them."""
+        parts = [(part.source.reopening(), part.first_snp, part.rows) for part in self.parts]
+        if any(how is None for how, _, _ in parts):
+            return None
+        return Reopening(ReopenedParts, (parts, self.n_samples, self.n_snps, isinstance(self, JoinedCalls)))
 
     def describe(self) -> dict[str, Any]:
         """Return the description of each source, and the numbers of samples and SNPs of all together."""
@@ -300,8 +375,8 @@ class JoinedNumbers(JoinedSource, NumberSource):
         self, sources: Sequence[GenotypeSource], joined: JoinedSamples, opened: Sequence[GenotypeSource]
     ) -> None:
         super().__init__(sources, joined, opened)
-        self._starts = np.array([part.first_snp for part in self.parts], np.int64)
-        self.dtype = np.result_type(*(cast(NumberSource, source).dtype for source in sources))
+        self._reader = JoinedNumberReader(self.parts, self.n_samples, self.n_snps)
+        self.dtype = self._reader.dtype
 
     def refusal(self, option: str) -> str:
         """Return a sentence if an option needs hard calls, or if a source refuses it; else an empty text."""
@@ -317,13 +392,7 @@ class JoinedNumbers(JoinedSource, NumberSource):
 
     def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
         """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples)."""
-        of_snp = np.searchsorted(self._starts, snps, side="right") - 1
-        blocks = [np.empty((0, len(samples)), self.dtype)]
-        for number in np.unique(of_snp).tolist():
-            part = self.parts[number]
-            source = cast(NumberSource, part.source)
-            blocks.append(source.read(part.rows_of(samples), snps[of_snp == number] - part.first_snp))
-        return np.concatenate(blocks)
+        return self._reader.read(samples, snps)
 
 
 def short_name(name: str) -> str:

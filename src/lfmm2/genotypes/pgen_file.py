@@ -23,15 +23,15 @@ from lfmm2.errors import InconsistentInputError, MalformedInputError, UsageError
 from lfmm2.files import CHUNK, FileStamp, OddPositions, open_regular, repeated, stream_tables
 from lfmm2.genotypes.allele_survey import AlleleSurvey
 from lfmm2.genotypes.array_matrix import ArrayMatrix
-from lfmm2.genotypes.array_source import NumberSource, OtherAllele, is_a1
+from lfmm2.genotypes.array_source import NumberSource, dosage_matrix
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.packed_bed import PackedBed
 from lfmm2.genotypes.pgen_header import BED, INDEXED, check_numbers, index_path, read_header, read_mode
-from lfmm2.genotypes.pgen_reader import PgenRecords
-from lfmm2.genotypes.plink import BIM_COLUMNS, VariantText, find_text
+from lfmm2.genotypes.pgen_reader import PgenCalls, PgenRecords, StoredPgenDosages
+from lfmm2.genotypes.plink import BIM_COLUMNS, BedCalls, VariantText, find_text
 from lfmm2.genotypes.psam_file import PsamFile
-from lfmm2.genotypes.source import GenotypeSource, SourceMemory, refuse
+from lfmm2.genotypes.source import GenotypeSource, Reopening, SourceMemory, refuse
 
 ENDING = ".pgen"
 # Columns of a .pvar that are read, by their names in a table of variants.
@@ -96,16 +96,17 @@ class PgenFile(VariantText, GenotypeSource):
         assert isinstance(survey, AlleleSurvey)
         survey.refuse_if_none_is_left(self.name)
         self.n_snps, self.left_out = survey.n_snps, survey.left_out
-        self._records = self._open_records(*survey.several)
+        self._several = survey.several
+        self._records = self._open_records()
         try:
             self.check_unchanged()
         except BaseException:
             self.close()
             raise
 
-    def _open_records(self, several: Ints, n_alleles: Ints) -> PgenRecords | PackedBed:
+    def _open_records(self) -> PgenRecords | PackedBed:
         """Check the .pgen against the lists of samples and SNPs, and open its records."""
-        header = self.header
+        header, (several, n_alleles) = self.header, self._several
         if header is None:
             return PackedBed(self.path, self.n_samples, self.n_snps)
         check_numbers(self.path, header, self.n_samples, self.n_snps, self.psam_path.name, self.bim_path.name)
@@ -157,8 +158,9 @@ class PgenFile(VariantText, GenotypeSource):
     @property
     def memory(self) -> SourceMemory:
         """Return the bytes of a SNP as it is packed, of the texts, and of what Pgenlib holds."""
+        of_lists = super().memory
         held = self._records.held_bytes if isinstance(self._records, PgenRecords) else 0
-        return replace(super().memory, held_variant_bytes=super().memory.held_variant_bytes + held)
+        return replace(of_lists, held_variant_bytes=of_lists.held_variant_bytes + held, reopened_bytes=held)
 
     def identity(self) -> dict[str, Any]:
         """Return size and time of change of the files, and the SHA-256 of the header, or of a sample of a .bed."""
@@ -198,9 +200,13 @@ class PgenFile(VariantText, GenotypeSource):
     def read_dosages(self, samples: Ints, snps: Ints) -> NDArray[np.float32]:
         """Return copies of REF of some samples and SNPs, shape (n_snps_block, n_samples), NaN where missing."""
         assert isinstance(self._records, PgenRecords)
-        numbers = self._records.read_dosages(snps)
-        is_all = len(samples) == self.n_samples and np.array_equal(samples, np.arange(self.n_samples))
-        return numbers if is_all else numbers[:, samples]
+        return self._records.read_dosages(samples, snps)
+
+    def reopening(self) -> Reopening:
+        """Return the path of the .pgen with its header, so that no other process reads the .pvar."""
+        if self.header is None:
+            return Reopening(BedCalls, (str(self.path.absolute()), self.n_samples, self.n_snps))
+        return Reopening(PgenCalls, (str(self.path.absolute()), self.header, *self._several))
 
     def matrix(
         self,
@@ -277,6 +283,10 @@ class PgenDosages(NumberSource):
         """Return the name of A1, or of A2, as the plan of a run shows the counted one."""
         return self._fileset.allele_name(is_a1)
 
+    def reopening(self) -> Reopening | None:
+        """Return the path of the .pgen with its header, so that no other process reads the .pvar."""
+        return replace(self._fileset.reopening(), opens=StoredPgenDosages)
+
     def matrix(
         self,
         engine: Engine,
@@ -288,8 +298,7 @@ class PgenDosages(NumberSource):
     ) -> ArrayMatrix:
         """Return the matrix of some samples and SNPs, of copies of REF or, with `count_allele` "a1", of ALT."""
         refuse(self, *(["scale"] if scale is not None else []))
-        numbers = OtherAllele(self) if is_a1(count_allele) else self
-        return ArrayMatrix(numbers, engine, samples=samples, snps=snps)
+        return dosage_matrix(self, engine, samples, snps, count_allele)
 
 
 def open_pgen(path: AnyPath, hard_calls: bool = False) -> PgenFile | PgenDosages:

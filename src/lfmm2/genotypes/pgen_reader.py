@@ -11,8 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lfmm2._typing import Ints, Packed
+from lfmm2._typing import AnyPath, Ints, Packed
 from lfmm2.errors import MalformedInputError, UsageError
+from lfmm2.files import FileStamp
+from lfmm2.genotypes.array_matrix import ArrayMatrix
+from lfmm2.genotypes.array_source import dosage_matrix
+from lfmm2.genotypes.bed_matrix import BedMatrix
+from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.pgen_header import PgenHeader
 from lfmm2.kernels import _pack
 
@@ -164,11 +169,17 @@ class PgenRecords:
             packed_out[rows] = _ALL_MISSING
             packed_out[rows, -1] = _ALL_MISSING & (0xFF >> 2 * (-self.n_samples % 4))
 
-    def read_dosages(self, snps: Ints) -> NDArray[np.float32]:
-        """Return copies of REF of SNPs at ascending positions, shape (n_snps_block, n_samples), NaN where missing.
+    def read_dosages(self, samples: Ints, snps: Ints) -> NDArray[np.float32]:
+        """Return copies of REF of some samples and SNPs, shape (n_snps_block, n_samples), NaN where missing.
 
         A SNP without dosages has its hard calls.
         """
+        numbers = self._read_all_samples(snps)
+        is_all = len(samples) == self.n_samples and np.array_equal(samples, np.arange(self.n_samples))
+        return numbers if is_all else numbers[:, samples]
+
+    def _read_all_samples(self, snps: Ints) -> NDArray[np.float32]:
+        """Return copies of REF of all samples."""
         numbers = np.empty((len(snps), self.n_samples), np.float32)
         if not len(snps):
             return numbers
@@ -193,3 +204,59 @@ class PgenRecords:
         """Return the bytes of memory that the reader takes."""
         of_alleles = 0 if self._offsets is None else ALLELE_BYTES * self.n_snps
         return SNP_BYTES * self.n_snps + SAMPLE_BYTES * self.n_samples + max(_CALLS, self.n_samples) + of_alleles
+
+
+class PgenCalls(PgenRecords):
+    """Hard calls of a .pgen, as a process opens it that another has told its header.
+
+    Parameters
+    ----------
+    path : path
+    header, left_out, n_alleles
+        As of `PgenRecords`.
+    """
+
+    def __init__(self, path: AnyPath, header: PgenHeader, left_out: Ints, n_alleles: Ints) -> None:
+        super().__init__(Path(path), header, left_out, n_alleles, FileStamp(path).check)
+
+    def matrix(
+        self,
+        engine: Engine,
+        samples: Ints,
+        snps: Ints | None,
+        *,
+        scale: str | None = None,
+        count_allele: str = "a2",
+    ) -> BedMatrix:
+        """Return the matrix of some samples and SNPs."""
+        return BedMatrix(self, engine, samples=samples, snps=snps, scale=scale, count_allele=count_allele)
+
+
+class StoredPgenDosages:
+    """Dosages of a .pgen, as a process opens it that another has told its header; see `PgenCalls`."""
+
+    dtype: np.dtype[Any] = np.dtype(np.float32)
+
+    def __init__(self, path: AnyPath, header: PgenHeader, left_out: Ints, n_alleles: Ints) -> None:
+        self._calls = PgenCalls(path, header, left_out, n_alleles)
+        self.n_samples, self.n_snps = header.n_samples, header.n_snps
+
+    def read(self, samples: Ints, snps: Ints) -> NDArray[np.float32]:
+        """Return copies of REF, shape (n_snps_block, n_samples), NaN where missing."""
+        return self._calls.read_dosages(samples, snps)
+
+    def matrix(
+        self,
+        engine: Engine,
+        samples: Ints,
+        snps: Ints | None,
+        *,
+        scale: str | None = None,
+        count_allele: str = "a2",
+    ) -> ArrayMatrix:
+        """Return the matrix of some samples and SNPs, of copies of REF or, with `count_allele` "a1", of ALT."""
+        return dosage_matrix(self, engine, samples, snps, count_allele)
+
+    def close(self) -> None:
+        """Close the .pgen."""
+        self._calls.close()

@@ -208,7 +208,25 @@ class VariantText:
 
 
 class BedCalls(PackedBed):
-    """A .bed of known shape without its .bim and .fam, as a process opens it that another has told the shape."""
+    """A .bed of known shape without its .bim and .fam, as a process opens it that another has told the shape.
+
+    Parameters
+    ----------
+    path, n_samples, n_snps
+        As of `PackedBed`.
+    n_sampled : int, optional
+        SNPs whose pad bits are checked.
+    stays_open : bool
+        False to open the file for each reading, as one of very many.
+    """
+
+    def __init__(
+        self, path: AnyPath, n_samples: int, n_snps: int, n_sampled: int | None = None, stays_open: bool = True
+    ) -> None:
+        self._n_sampled = n_sampled
+        super().__init__(path, n_samples, n_snps)
+        if not stays_open:
+            self.open_when_read()
 
     def matrix(
         self,
@@ -312,7 +330,8 @@ class BedFile(VariantText, BedCalls, GenotypeSource):
 
     def reopening(self) -> Reopening:
         """Return the path of the .bed with its shape, so that no other process reads the .bim."""
-        return Reopening(BedCalls, (str(self.path.absolute()), self.n_samples, self.n_snps))
+        shape = self.n_samples, self.n_snps
+        return Reopening(BedCalls, (str(self.path.absolute()), *shape, self._n_sampled, self._file is not None))
 
 
 def find_bed(path: AnyPath) -> Path:

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lfmm2._checks import quoted
+from lfmm2._html import html_facts, html_table
 from lfmm2._typing import Floats, Ints, Packed
-from lfmm2._words import some_of
+from lfmm2._words import counted, some_of, with_spaces
 from lfmm2.errors import InconsistentInputError, ReadError, UsageError
 from lfmm2.files import COMPRESSED_ENDS, FileStamp, Samples, recut, repeated
 from lfmm2.genotypes.engine import Engine
@@ -28,6 +29,8 @@ from lfmm2.genotypes.matrix import GenotypeMatrix
 VARIANT_SCHEMA = pa.schema(
     [("CHROM", pa.string()), ("POS", pa.int64()), ("ID", pa.string()), ("A1", pa.string()), ("A2", pa.string())]
 )
+# Samples and SNPs that a notebook shows.
+SHOWN_ROWS = 5
 # Text that PLINK writes as the ID of a SNP without an ID.
 NO_ID = "."
 # Fewest and most IDs of the source that are searched at a time; between them, as many as there are wanted IDs. Arrow
@@ -55,6 +58,8 @@ class SourceMemory:
         Bytes of a variant in its table where the text is longest, as an average over a piece.
     disk_bytes : int
         Bytes of temporary files that the source keeps on the disk while it is open.
+    reopened_bytes : int
+        Bytes that another process holds while it has the genotypes open by `GenotypeSource.reopening`.
     """
 
     snp_bytes: int = 0
@@ -62,6 +67,7 @@ class SourceMemory:
     held_variant_bytes: int = 0
     row_bytes: int = 0
     disk_bytes: int = 0
+    reopened_bytes: int = 0
 
 
 class OpenCalls(Protocol):
@@ -85,7 +91,7 @@ class Reopening:
     opens : callable
         A function or class of a module, which pickle finds by its name.
     arguments : tuple
-        What it is called with: paths and numbers.
+        What it is called with: paths, numbers, and places in the file that would take long to find again.
     """
 
     opens: Callable[..., OpenCalls]
@@ -203,6 +209,22 @@ class GenotypeSource(Protocol):
     def noun(self) -> str:
         """Return what messages call a column of the genotypes: "SNP", or "feature" where these are no dosages."""
         return "SNP"
+
+    def __repr__(self) -> str:
+        size = f"{counted(self.n_samples, 'sample')} × {counted(self.n_snps, 'SNP')}"
+        return f"<{type(self).__name__}: {self.name}, {size}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: sizes, files, and the first samples and SNPs; no genotype is read."""
+        facts: dict[str, object] = {
+            "samples": with_spaces(self.n_samples),
+            "SNPs": with_spaces(self.n_snps),
+            "first samples": ", ".join(self.samples.iid[:SHOWN_ROWS]) if self.has_ids else "only numbered",
+        }
+        facts |= {stamp.path.name: f"{with_spaces(stamp.n_bytes)} bytes" for stamp in self.stamps}
+        first = next(self.iter_variants(), VARIANT_SCHEMA.empty_table()).slice(0, SHOWN_ROWS)
+        rows = zip(*(column.to_pylist() for column in first.columns), strict=True)
+        return html_facts(f"Genotypes: {self.name}", facts) + html_table(first.column_names, rows)
 
     @property
     def stamps(self) -> tuple[FileStamp, ...]:

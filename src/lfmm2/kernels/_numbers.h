@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { LFMM2_NUMBER_LANES = 8 };
 
@@ -19,12 +20,22 @@ enum { LFMM2_NUMBER_LANES = 8 };
 #else
 #define LFMM2_ROW_LOOP static inline
 #endif
+#if defined(__GNUC__) || defined(__clang__)
+#define LFMM2_FOUR
+/* Four doubles, and four doubles at any address. */
+typedef double lfmm2_four __attribute__((vector_size(32)));
+typedef double lfmm2_four_at __attribute__((vector_size(32), aligned(8), may_alias));
+typedef int64_t lfmm2_four_bits __attribute__((vector_size(32)));
+#define LFMM2_ALWAYS_INLINE static inline __attribute__((always_inline))
+#else
+#define LFMM2_ALWAYS_INLINE static inline
+#endif
 
 typedef struct {
     int64_t n_called;
     double mean;        /* NaN without a value; infinite if a value is, or if the sum is beyond a double */
     double squares;     /* sum of squares of the centred values */
-    double scale;       /* largest magnitude of the centred values, 0 if all are equal */
+    double variance, cubes, fourths; /* means of the powers of the centred values over a common scale; if asked for */
 } lfmm2_number_facts;
 
 static inline double lfmm2_sum_lanes(const double *lanes) {
@@ -41,68 +52,83 @@ LFMM2_ROW_LOOP double lfmm2_sum_row(const double *row, ptrdiff_t n) {
     return lfmm2_sum_lanes(lanes);
 }
 
-/* Sum of the values less `shift` over those that are not NaN, and their number. */
-static inline double lfmm2_sum_called(const double *row, ptrdiff_t n, double shift, int64_t *n_called) {
-    double lanes[LFMM2_NUMBER_LANES] = {0};
-    int64_t count = 0;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        if (row[i] == row[i]) {
-            lanes[i % LFMM2_NUMBER_LANES] += row[i] - shift;
-            count++;
+/* Sums of the powers of the values of a row, and the number of values. */
+typedef struct {
+    double values, squares, cubes, fourths;
+    int64_t n_called;
+} lfmm2_row_sums;
+
+/* Subtract `shift` and then `left` from a row, and add up what is left. With `is_masked` values may be NaN: these are
+ * left out, and become 0. Without `is_written` the row stays as it is; cubes and fourth powers only `with_powers`.
+ * Left to itself, GCC makes scalar code of several sums in eight lanes. */
+LFMM2_ALWAYS_INLINE void lfmm2_sweep(double *row, ptrdiff_t n, double shift, double left, int is_masked, int is_written,
+                                     int with_powers, lfmm2_row_sums *sums) {
+    double values[LFMM2_NUMBER_LANES] = {0}, squares[LFMM2_NUMBER_LANES] = {0}, cubes[LFMM2_NUMBER_LANES] = {0};
+    double fourths[LFMM2_NUMBER_LANES] = {0};
+    int64_t n_missing = 0;
+    ptrdiff_t i = 0;
+#ifdef LFMM2_FOUR
+    lfmm2_four four_values[2] = {{0}}, four_squares[2] = {{0}}, four_cubes[2] = {{0}}, four_fourths[2] = {{0}};
+    lfmm2_four_bits four_called = {0};
+    for (; i + LFMM2_NUMBER_LANES <= n; i += LFMM2_NUMBER_LANES) {
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+            lfmm2_four_at *at = (lfmm2_four_at *) (row + i + 4 * half);
+            const lfmm2_four read = *at;
+            lfmm2_four value = (read - shift) - left;
+            if (is_masked) {
+                const lfmm2_four_bits is_called = read == read; /* -1 where it is */
+                value = (lfmm2_four) ((lfmm2_four_bits) value & is_called);
+                four_called += is_called;
+            }
+            if (is_written) *at = value;
+            const lfmm2_four second = value * value;
+            four_values[half] += value;
+            four_squares[half] += second;
+            if (with_powers) {
+                four_cubes[half] += second * value;
+                four_fourths[half] += second * second;
+            }
         }
     }
-    *n_called = count;
-    return lfmm2_sum_lanes(lanes);
+    memcpy(values, four_values, sizeof values);
+    memcpy(squares, four_squares, sizeof squares);
+    memcpy(cubes, four_cubes, sizeof cubes);
+    memcpy(fourths, four_fourths, sizeof fourths);
+    if (is_masked) n_missing = i + four_called[0] + four_called[1] + four_called[2] + four_called[3];
+#endif
+    for (; i < n; i++) {
+        const int is_called = !is_masked || row[i] == row[i];
+        const double value = is_called ? (row[i] - shift) - left : 0.0, second = value * value;
+        if (is_written) row[i] = value;
+        values[i % LFMM2_NUMBER_LANES] += value;
+        squares[i % LFMM2_NUMBER_LANES] += second;
+        cubes[i % LFMM2_NUMBER_LANES] += second * value;
+        fourths[i % LFMM2_NUMBER_LANES] += second * second;
+        n_missing += !is_called;
+    }
+    sums->values = lfmm2_sum_lanes(values);
+    sums->squares = lfmm2_sum_lanes(squares);
+    sums->cubes = lfmm2_sum_lanes(cubes);
+    sums->fourths = lfmm2_sum_lanes(fourths);
+    sums->n_called = n - n_missing;
 }
 
-/* Subtract `shift`; return the sum of what is left, and its smallest and largest value. */
-LFMM2_ROW_LOOP double lfmm2_shift_row(double *row, ptrdiff_t n, double shift, double *low_out, double *high_out) {
-    double lanes[LFMM2_NUMBER_LANES] = {0}, low[LFMM2_NUMBER_LANES], high[LFMM2_NUMBER_LANES];
-    ptrdiff_t i = 0;
-    for (int l = 0; l < LFMM2_NUMBER_LANES; l++) {
-        low[l] = INFINITY;
-        high[l] = -INFINITY;
-    }
-    for (; i + LFMM2_NUMBER_LANES <= n; i += LFMM2_NUMBER_LANES)
-        for (int l = 0; l < LFMM2_NUMBER_LANES; l++) {
-            double value = row[i + l] - shift;
-            row[i + l] = value;
-            lanes[l] += value;
-            low[l] = value < low[l] ? value : low[l];
-            high[l] = value > high[l] ? value : high[l];
-        }
-    for (int l = 0; i < n; i++, l++) {
-        double value = row[i] - shift;
-        row[i] = value;
-        lanes[l] += value;
-        low[l] = value < low[l] ? value : low[l];
-        high[l] = value > high[l] ? value : high[l];
-    }
-    for (int l = 1; l < LFMM2_NUMBER_LANES; l++) {
-        low[0] = low[l] < low[0] ? low[l] : low[0];
-        high[0] = high[l] > high[0] ? high[l] : high[0];
-    }
-    *low_out = low[0];
-    *high_out = high[0];
-    return lfmm2_sum_lanes(lanes);
+LFMM2_ROW_LOOP void lfmm2_shift_row(double *row, ptrdiff_t n, double shift, lfmm2_row_sums *sums) {
+    lfmm2_sweep(row, n, shift, 0.0, 0, 1, 0, sums);
 }
 
-/* Subtract `shift`; return the sum of squares of what is left. */
-LFMM2_ROW_LOOP double lfmm2_shift_and_square(double *row, ptrdiff_t n, double shift) {
-    double lanes[LFMM2_NUMBER_LANES] = {0};
-    ptrdiff_t i = 0;
-    for (; i + LFMM2_NUMBER_LANES <= n; i += LFMM2_NUMBER_LANES)
-        for (int l = 0; l < LFMM2_NUMBER_LANES; l++) {
-            double value = row[i + l] - shift;
-            row[i + l] = value;
-            lanes[l] += value * value;
-        }
-    for (int l = 0; i < n; i++, l++) {
-        double value = row[i] - shift;
-        row[i] = value;
-        lanes[l] += value * value;
-    }
-    return lfmm2_sum_lanes(lanes);
+LFMM2_ROW_LOOP void lfmm2_shift_row_with_powers(double *row, ptrdiff_t n, double shift, lfmm2_row_sums *sums) {
+    lfmm2_sweep(row, n, shift, 0.0, 0, 1, 1, sums);
+}
+
+/* Add up what lies beyond `shift` of the values that are not NaN. */
+LFMM2_ROW_LOOP void lfmm2_sum_called(double *row, ptrdiff_t n, double shift, lfmm2_row_sums *sums) {
+    lfmm2_sweep(row, n, shift, 0.0, 1, 0, 1, sums);
+}
+
+LFMM2_ROW_LOOP void lfmm2_shift_called(double *row, ptrdiff_t n, double shift, double left, lfmm2_row_sums *sums) {
+    lfmm2_sweep(row, n, shift, left, 1, 1, 0, sums);
 }
 
 /* Sum of squares, with the additions in the order of those above. */
@@ -119,67 +145,26 @@ static inline void lfmm2_clear_row(double *row, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) row[i] = 0.0;
 }
 
-/* Set values that are equal but for the rounding of their mean to exactly 0. */
-static inline int lfmm2_clear_constant(double *row, ptrdiff_t n, double low, double high, double mean) {
-    if (high - low > 1e-14 * fabs(mean)) return 0;
-    lfmm2_clear_row(row, n);
-    return 1;
-}
+/* What differences that come from rounding alone reach, over the mean. */
+#define LFMM2_ROUNDING 1e-14
 
-/* Centre the values of one feature of which some are missing; see `lfmm2_centre_row`. */
-static inline lfmm2_number_facts lfmm2_centre_with_missing(double *row, ptrdiff_t n) {
-    lfmm2_number_facts facts = {0, NAN, 0.0, 0.0};
-    double lanes[LFMM2_NUMBER_LANES] = {0}, low = 0.0, high = 0.0;
-    const double sum = lfmm2_sum_called(row, n, 0.0, &facts.n_called);
-    if (facts.n_called == 0) {
+/* Set centred values that are equal but for the rounding of their mean to exactly 0; else return their largest
+   magnitude. */
+static inline double lfmm2_clear_constant(double *row, ptrdiff_t n, double mean) {
+    double low = row[0], high = row[0];
+    for (ptrdiff_t i = 1; i < n; i++) {
+        low = row[i] < low ? row[i] : low;
+        high = row[i] > high ? row[i] : high;
+    }
+    if (high - low <= LFMM2_ROUNDING * fabs(mean)) {
         lfmm2_clear_row(row, n);
-        return facts;
+        return 0.0;
     }
-    const double first = sum / (double) facts.n_called;
-    if (!isfinite(first)) {
-        facts.mean = INFINITY;
-        lfmm2_clear_row(row, n);
-        return facts;
-    }
-    const double left = lfmm2_sum_called(row, n, first, &facts.n_called) / (double) facts.n_called;
-    facts.mean = first + left;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const double value = row[i] == row[i] ? (row[i] - first) - left : 0.0;
-        row[i] = value;
-        lanes[i % LFMM2_NUMBER_LANES] += value * value;
-        low = value < low ? value : low;
-        high = value > high ? value : high;
-    }
-    if (lfmm2_clear_constant(row, n, low, high, facts.mean)) return facts;
-    facts.squares = lfmm2_sum_lanes(lanes);
-    facts.scale = -low > high ? -low : high;
-    return facts;
-}
-
-/* Centre the values of one feature in place; missing ones become 0, as all do if the values are equal.
- *
- * The mean is corrected by the mean of what it leaves, so that it is as exact as a double can be. */
-static inline lfmm2_number_facts lfmm2_centre_row(double *row, ptrdiff_t n) {
-    lfmm2_number_facts facts = {n, NAN, 0.0, 0.0};
-    double low, high;
-    const double sum = lfmm2_sum_row(row, n);
-    if (sum != sum) return lfmm2_centre_with_missing(row, n);
-    const double first = sum / (double) n;
-    if (!isfinite(first)) {
-        facts.mean = INFINITY;
-        lfmm2_clear_row(row, n);
-        return facts;
-    }
-    const double left = lfmm2_shift_row(row, n, first, &low, &high) / (double) n;
-    facts.mean = first + left;
-    if (lfmm2_clear_constant(row, n, low, high, facts.mean)) return facts;
-    facts.squares = lfmm2_shift_and_square(row, n, left);
-    facts.scale = left - low > high - left ? left - low : high - left;
-    return facts;
+    return -low > high ? -low : high;
 }
 
 /* Sums of squares, cubes and fourth powers of centred values over their largest magnitude, which cannot overflow. */
-LFMM2_ROW_LOOP void lfmm2_powers_of_row(const double *row, ptrdiff_t n, double scale, double *sums_out) {
+LFMM2_ROW_LOOP void lfmm2_powers_of_row(const double *row, ptrdiff_t n, double scale, lfmm2_row_sums *sums) {
     double squares[LFMM2_NUMBER_LANES] = {0}, cubes[LFMM2_NUMBER_LANES] = {0}, fourths[LFMM2_NUMBER_LANES] = {0};
     /* The inverse of the smallest doubles is infinite, so they are enlarged first. */
     const double enlarged = scale < 1e-300 ? 0x1p600 : 1.0, inverse = 1.0 / (scale * enlarged);
@@ -197,9 +182,74 @@ LFMM2_ROW_LOOP void lfmm2_powers_of_row(const double *row, ptrdiff_t n, double s
         cubes[l] += second * value;
         fourths[l] += second * second;
     }
-    sums_out[0] = lfmm2_sum_lanes(squares);
-    sums_out[1] = lfmm2_sum_lanes(cubes);
-    sums_out[2] = lfmm2_sum_lanes(fourths);
+    sums->squares = lfmm2_sum_lanes(squares);
+    sums->cubes = lfmm2_sum_lanes(cubes);
+    sums->fourths = lfmm2_sum_lanes(fourths);
+}
+
+/* Spreads of values whose fourth powers can be added up as they are. */
+#define LFMM2_LEAST_SPREAD 1e-60
+#define LFMM2_MOST_SPREAD 1e60
+
+/* Return whether sums of values less `first`, which leave `left`, can be taken for those of the centred values: where
+   `left` is within rounding of their spread, they are not all equal, and no power leaves the range of doubles. */
+static inline int lfmm2_is_regular(const lfmm2_row_sums *sums, double first, double left) {
+    const double spread = sqrt(sums->squares / (double) sums->n_called);
+    return fabs(left) <= LFMM2_ROUNDING * spread && LFMM2_ROUNDING * fabs(first) < spread &&
+           LFMM2_LEAST_SPREAD < spread && spread < LFMM2_MOST_SPREAD;
+}
+
+/* Centre the values of one feature in place; missing ones become 0, as all do if the values are equal. `sum` is that of
+ * the values, NaN if any is missing.
+ *
+ * The mean is corrected by the mean of what it leaves, so that it is as exact as a double can be. Where that is within
+ * rounding of the spread, values are left as they are if none is missing: it changes their products with columns that
+ * add up to 0 by less than rounding does. One sweep over the row then gives all. */
+static inline lfmm2_number_facts lfmm2_centre_row(double *row, ptrdiff_t n, double sum, int with_powers) {
+    lfmm2_number_facts facts = {n, NAN, 0.0, NAN, NAN, NAN};
+    lfmm2_row_sums sums, centred;
+    const int has_missing = sum != sum;
+    if (has_missing) {
+        lfmm2_sum_called(row, n, 0.0, &sums);
+        facts.n_called = sums.n_called;
+        sum = sums.values;
+    }
+    const double first = sum / (double) facts.n_called;
+    if (facts.n_called == 0 || !isfinite(first)) {
+        if (facts.n_called) facts.mean = INFINITY;
+        lfmm2_clear_row(row, n);
+        return facts;
+    }
+    if (has_missing)
+        lfmm2_sum_called(row, n, first, &sums);
+    else if (with_powers)
+        lfmm2_shift_row_with_powers(row, n, first, &sums);
+    else
+        lfmm2_shift_row(row, n, first, &sums);
+    sums.n_called = facts.n_called;
+    const double left = sums.values / (double) facts.n_called;
+    const int is_regular = lfmm2_is_regular(&sums, first, left);
+    facts.mean = first + left;
+    centred = sums;
+    if (has_missing)
+        lfmm2_shift_called(row, n, first, left, &centred);
+    else if (!is_regular)
+        lfmm2_shift_row(row, n, left, &centred);
+    facts.squares = centred.squares;
+    if (!is_regular) {
+        const double scale = lfmm2_clear_constant(row, n, facts.mean);
+        if (scale == 0.0) {
+            facts.squares = 0.0;
+            return facts;
+        }
+        if (with_powers) lfmm2_powers_of_row(row, n, scale, &sums);
+    }
+    if (with_powers) {
+        facts.variance = sums.squares / (double) n;
+        facts.cubes = sums.cubes / (double) n;
+        facts.fourths = sums.fourths / (double) n;
+    }
+    return facts;
 }
 
 #endif

@@ -13,7 +13,7 @@ An infinite value makes the mean of its feature infinite, and its centred values
 """
 
 from cython.parallel cimport prange, threadid
-from libc.math cimport NAN, sqrt
+from libc.math cimport sqrt
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uintptr_t
 from scipy.linalg.cython_blas cimport dgemm, dsyrk, sgemm, ssyrk
 
@@ -26,11 +26,13 @@ cdef extern from "_numbers.h":
         int64_t n_called
         double mean
         double squares
-        double scale
+        double variance
+        double cubes
+        double fourths
 
-    lfmm2_number_facts lfmm2_centre_row(double* row, Py_ssize_t n) noexcept nogil
+    lfmm2_number_facts lfmm2_centre_row(double* row, Py_ssize_t n, double sum, bint with_powers) noexcept nogil
+    double lfmm2_sum_row(const double* row, Py_ssize_t n) noexcept nogil
     double lfmm2_squares_of_row(const double* row, Py_ssize_t n) noexcept nogil
-    void lfmm2_powers_of_row(const double* row, Py_ssize_t n, double scale, double* sums_out) noexcept nogil
 
 ctypedef fused number:
     float
@@ -82,14 +84,22 @@ cdef inline double* cache_line(double* work) noexcept nogil:
 
 cdef void read_tile(
     const number* first, Py_ssize_t feature_bytes, Py_ssize_t sample_bytes, const int64_t* samples,
-    Py_ssize_t n_samples, Py_ssize_t n_features, double* tile,
+    bint consecutive, Py_ssize_t n_samples, Py_ssize_t n_features, double* tile,
 ) noexcept nogil:
     """Copy features of chosen samples into the rows of `tile` (n_features, n_samples)."""
     cdef Py_ssize_t i, j, ii
     cdef const char* base = <const char*> first
     cdef const char* at
+    cdef const number* row
     cdef const char* rows[8]
     cdef double* at_tile
+    if sample_bytes == sizeof(number) and consecutive:
+        for j in range(n_features):
+            row = <const number*> (base + j * feature_bytes) + samples[0]
+            at_tile = tile + j * n_samples
+            for i in range(n_samples):
+                at_tile[i] = <double> row[i]
+        return
     if sample_bytes == sizeof(number) or feature_bytes > sample_bytes or feature_bytes < 0:
         for j in range(n_features):
             at = base + j * feature_bytes
@@ -118,27 +128,24 @@ cdef void centre_tile(
 ) noexcept nogil:
     """Centre the rows of a tile, and write the number of called samples, mean and moments of each."""
     cdef Py_ssize_t j
-    cdef double sums[3]
-    cdef double variance
+    cdef double* row
     cdef lfmm2_number_facts facts
     for j in range(n_features):
-        facts = lfmm2_centre_row(tile + j * n_samples, n_samples)
+        row = tile + j * n_samples
+        facts = lfmm2_centre_row(row, n_samples, lfmm2_sum_row(row, n_samples), with_powers)
         moments[0], moments[1], moments[2] = <double> facts.n_called, facts.mean, facts.squares
-        moments[3] = moments[4] = NAN
-        if with_powers and facts.scale > 0:
-            lfmm2_powers_of_row(tile + j * n_samples, n_samples, facts.scale, sums)
-            variance = sums[0] / n_samples
-            moments[3] = sums[1] / n_samples / (variance * sqrt(variance))
-            moments[4] = sums[2] / n_samples / (variance * variance) - 3
+        moments[3] = facts.cubes / (facts.variance * sqrt(facts.variance))
+        moments[4] = facts.fourths / (facts.variance * facts.variance) - 3
         moments += 5
 
 
-cdef check(
+cdef bint check(
     Py_ssize_t n_all, const int64_t[::1] samples, Py_ssize_t n_features, double[:, ::1] moments_out,
     double[:, ::1] work, Py_ssize_t l, int n_threads,
-):
-    """Raise ValueError or IndexError for arguments that a kernel would read or write outside of."""
+) except -1:
+    """Return whether the samples are consecutive; ValueError or IndexError for what would be read or written outside."""
     cdef Py_ssize_t i, n = samples.shape[0]
+    cdef bint consecutive = True
     if n_threads < 1 or work.shape[0] < n_threads or work.shape[1] < workspace_size(n, l):
         raise ValueError(f"workspace of {work.shape[0]} × {work.shape[1]} doubles is too small for {n_threads} threads")
     if n < 1 or <Py_ssize_t> (<blas_int> n) != n:
@@ -148,6 +155,8 @@ cdef check(
     for i in range(n):
         if samples[i] < 0 or samples[i] >= n_all:
             raise IndexError(f"samples[{i}] is {samples[i]}, outside [0, {n_all})")
+        consecutive = consecutive and samples[i] == samples[0] + i
+    return consecutive
 
 
 def centre(
@@ -181,7 +190,7 @@ def centre(
     cdef Py_ssize_t n = samples.shape[0], n_features = values.shape[0], n_tiles, tile = tile_features(samples.shape[0])
     cdef Py_ssize_t t, b, first, i
     cdef double* row
-    check(values.shape[1], samples, n_features, moments_out, work, 0, n_threads)
+    cdef bint consecutive = check(values.shape[1], samples, n_features, moments_out, work, 0, n_threads)
     if centred_out.shape[0] != n_features or centred_out.shape[1] != n:
         raise ValueError(f"centred_out must have shape ({n_features}, {n})")
     if n_features == 0:
@@ -191,7 +200,7 @@ def centre(
         first = t * tile
         b = min(tile, n_features - first)
         row = cache_line(&work[threadid(), 0])
-        read_tile(&values[first, 0], values.strides[0], values.strides[1], &samples[0], n, b, row)
+        read_tile(&values[first, 0], values.strides[0], values.strides[1], &samples[0], consecutive, n, b, row)
         centre_tile(row, b, n, with_powers, &moments_out[first, 0])
         for i in range(b * n):
             (&centred_out[first, 0])[i] = <real> row[i]
@@ -226,7 +235,7 @@ def cross_products(
     cdef Py_ssize_t n = samples.shape[0], m = W.shape[1], n_features = values.shape[0], n_tiles
     cdef Py_ssize_t tile = tile_features(samples.shape[0]), t, b, first
     cdef double* rows
-    check(values.shape[1], samples, n_features, moments_out, work, m, n_threads)
+    cdef bint consecutive = check(values.shape[1], samples, n_features, moments_out, work, m, n_threads)
     if W.shape[0] != n or m < 1 or products_out.shape[0] != n_features or products_out.shape[1] != m:
         raise ValueError(f"W must have {n} rows and at least one column, products_out shape ({n_features}, {m})")
     if n_features == 0:
@@ -236,7 +245,7 @@ def cross_products(
         first = t * tile
         b = min(tile, n_features - first)
         rows = cache_line(&work[threadid(), 0])
-        read_tile(&values[first, 0], values.strides[0], values.strides[1], &samples[0], n, b, rows)
+        read_tile(&values[first, 0], values.strides[0], values.strides[1], &samples[0], consecutive, n, b, rows)
         centre_tile(rows, b, n, True, &moments_out[first, 0])
         products_of_tile(rows, b, n, n, &W[0, 0], m, 0.0, &products_out[first, 0])
 
@@ -308,7 +317,7 @@ def gram_product(
     """
     cdef Py_ssize_t n = samples.shape[0], l = S.shape[1], n_features = values.shape[0], n_slots = sums.shape[2]
     cdef Py_ssize_t n_groups, n_wave, wave, g, first, column, slot, i
-    check(values.shape[1], samples, n_features, moments_out, work, l, n_threads)
+    cdef bint consecutive = check(values.shape[1], samples, n_features, moments_out, work, l, n_threads)
     if S.shape[0] != n or G_out.shape[0] != n or G_out.shape[1] != l:
         raise ValueError(f"S and G_out must have shape ({n}, {l})")
     if sums.shape[0] != n or sums.shape[1] != l or n_slots < 1:
@@ -323,7 +332,7 @@ def gram_product(
             for g in prange(n_wave, num_threads=n_threads, schedule="dynamic", chunksize=1):
                 first = (wave + g) * GROUP
                 add_group(
-                    &values[first, 0], values.strides[0], values.strides[1], &samples[0], n,
+                    &values[first, 0], values.strides[0], values.strides[1], &samples[0], consecutive, n,
                     min(<Py_ssize_t> GROUP, n_features - first), &S[0, 0], l, &moments_out[first, 0],
                     &sums[0, 0, g], cache_line(&work[threadid(), 0]),
                 )
@@ -336,7 +345,8 @@ def gram_product(
 
 cdef void add_group(
     const number* first, Py_ssize_t feature_bytes, Py_ssize_t sample_bytes, const int64_t* samples,
-    Py_ssize_t n, Py_ssize_t n_features, const double* S, Py_ssize_t l, double* moments, double* total, double* rows,
+    bint consecutive, Py_ssize_t n, Py_ssize_t n_features, const double* S, Py_ssize_t l, double* moments,
+    double* total, double* rows,
 ) noexcept nogil:
     """Compute Yᵀ (Y S) of one group into `total`, tile by tile."""
     cdef Py_ssize_t tile = LEAST_FEATURES, start = 0, b
@@ -346,8 +356,8 @@ cdef void add_group(
     while start < n_features:
         b = min(tile, n_features - start)
         read_tile(
-            <const number*> (<const char*> first + start * feature_bytes), feature_bytes, sample_bytes, samples, n, b,
-            rows,
+            <const number*> (<const char*> first + start * feature_bytes), feature_bytes, sample_bytes, samples,
+            consecutive, n, b, rows,
         )
         centre_tile(rows, b, n, False, moments + 5 * start)
         products_of_tile(rows, b, n, n, S, l, 0.0, Z)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lfmm2._html import html_facts, html_table
 from lfmm2._typing import Floats
-from lfmm2._words import counted
+from lfmm2._words import counted, with_spaces
 from lfmm2.errors import ConvergenceWarning, DegenerateProblemError, UsageError
 from lfmm2.genotypes import GenotypeMatrix, gram_speed
 from lfmm2.model.axes import FEWEST_AXES
@@ -98,6 +99,20 @@ class LatentFactors:
         size = f"{counted(len(self.U), 'sample')}, {counted(self.n_snps, 'SNP')}"
         certificate = f", largest residual {self.residuals.max():.1e}" if self.n_factors else ""
         return f"<LatentFactors: K={self.n_factors}, {size}, {self.solver}{certificate}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: sizes, solver and certificate, and the strength of each factor."""
+        facts: dict[str, object] = {
+            "samples": with_spaces(len(self.U)),
+            "SNPs of the estimation": with_spaces(self.n_snps),
+            "solver": f"{self.solver} ({self.reason})",
+            "passes": self.n_passes,
+            "λ": self.lambda_,
+        }
+        columns = (self.singular_values.tolist(), self.gaps.tolist(), self.residuals.tolist())
+        rows = ((f"factor{k}", *numbers) for k, numbers in enumerate(zip(*columns, strict=True), 1))
+        table = html_table(("factor", "singular value", "gap to the next", "residual"), rows)
+        return html_facts(f"LFMM2 factors, K = {self.n_factors}", facts) + table
 
     @property
     def n_factors(self) -> int:

@@ -12,11 +12,19 @@ if TYPE_CHECKING:
     from lfmm2.pipeline.inputs import most_factors
     from lfmm2.pipeline.run import PreparedRun, execute_estimation, execute_run, prepare_run
     from lfmm2.pipeline.run_options import RunOptions
-    from lfmm2.pipeline.ways_in import ways_given
+    from lfmm2.pipeline.scatter import (
+        execute_part,
+        execute_start,
+        prepare_combination,
+        prepare_part,
+        prepare_start,
+    )
+    from lfmm2.pipeline.ways_in import genotypes_of_two_names, ways_given
 
 __all__ = [
-    "Evidence", "PreparedRun", "RunOptions", "execute_estimation", "execute_run", "meaning_of_gif", "most_factors",
-    "options", "prepare_run", "ways_given",
+    "Evidence", "PreparedRun", "RunOptions", "execute_estimation", "execute_part", "execute_run", "execute_start",
+    "genotypes_of_two_names", "meaning_of_gif", "most_factors", "options", "prepare_combination", "prepare_part",
+    "prepare_run", "prepare_start", "ways_given",
 ]  # fmt: skip
 
 __getattr__ = lazy_names(
@@ -27,6 +35,13 @@ __getattr__ = lazy_names(
         "lfmm2.pipeline.options": (),
         "lfmm2.pipeline.run": ("PreparedRun", "execute_estimation", "execute_run", "prepare_run"),
         "lfmm2.pipeline.run_options": ("RunOptions",),
-        "lfmm2.pipeline.ways_in": ("ways_given",),
+        "lfmm2.pipeline.scatter": (
+            "execute_part",
+            "execute_start",
+            "prepare_combination",
+            "prepare_part",
+            "prepare_start",
+        ),
+        "lfmm2.pipeline.ways_in": ("genotypes_of_two_names", "ways_given"),
     },
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from lfmm2._words import aligned, counted, decimal_bytes, mebibytes, with_spaces
@@ -104,6 +104,8 @@ class RunSize:
     variant_bytes, held_variant_bytes : int
         Bytes of the text of the larger table of variants, which is streamed, and of the tables of variants that are
         kept in memory.
+    reopened_bytes : int
+        Bytes that a worker holds while it has the genotypes open.
     variant_row_bytes : int
         Bytes of a tested variant in its table where its text is longest.
     input_bytes : int
@@ -138,6 +140,7 @@ class RunSize:
     n_listed: int = 0
     variant_bytes: int = 0
     held_variant_bytes: int = 0
+    reopened_bytes: int = 0
     variant_row_bytes: int = 0
     input_bytes: int = 0
     longest_id: int = 0
@@ -327,7 +330,8 @@ def check_task_memory(size: RunSize, options: SolverOptions, solver: str, n_thre
     ------
     InsufficientMemoryError
     """
-    size = replace(size, held_variant_bytes=0)  # Workers have no tables of variants.
+    # Workers have no tables of variants.
+    size = replace(size, held_variant_bytes=size.reopened_bytes)
     own, beside = _footprints_of_tests(size, 0)
     least = (own + beside).least
     if solver in ("krylov", "power"):
@@ -465,8 +469,8 @@ class RunPlan:
         Tables that are written at the same time.
     filesets, estimation_filesets : str
         Filesets that are read as one, to test and to estimate from, in words; empty for a single one.
-    workers : str
-        Workers that share the passes, in words; empty without.
+    workers : dict of str to str
+        Lines that tell of the workers, by their names; empty without.
     """
 
     n_samples: int
@@ -511,7 +515,7 @@ class RunPlan:
     n_writers: int = 1
     filesets: str = ""
     estimation_filesets: str = ""
-    workers: str = ""
+    workers: Mapping[str, str] = field(default_factory=dict)
     source_disk_bytes: int = 0
 
     def for_record(self) -> dict[str, Any]:
@@ -564,7 +568,7 @@ class RunPlan:
             **({"surrogates": self._describe_surrogates()} if self.n_surrogates else {}),
             "to read": f"{about}{decimal_bytes(self.n_bytes_read)} of genotypes",
             "threads": str(self.n_threads),
-            **({"workers": self.workers} if self.workers else {}),
+            **self.workers,
             "peak memory": f"{mebibytes(self.peak_memory)} of a budget of {mebibytes(self.memory)}",
             "output": f"about {decimal_bytes(self.output_bytes)}, "
             f"and {decimal_bytes(self.temporary_bytes + self.source_disk_bytes)} for the time of the run"
@@ -610,6 +614,7 @@ def make_plan(
     out_format: str | None,
     *,
     given: bool = False,
+    tests_alone: bool = False,
     counts_calls: bool = False,
     drops_repeats: bool = False,
     n_environments: int | None = None,
@@ -622,7 +627,6 @@ def make_plan(
     noun: str = "SNP",
     penalty: str = "",
     matches: tuple[TableMatch, ...] = (),
-    workers: str = "",
 ) -> RunPlan:
     """Predict passes, bytes read, memory and disk space.
 
@@ -637,6 +641,8 @@ def make_plan(
         Format of the tables; None keeps the results in memory.
     given : bool
         True if the factors are given, and need no pass.
+    tests_alone : bool
+        True if factors are given, and another process calibrates the tests.
     counts_calls : bool
         True if a pass that counts missing calls of samples comes first.
     drops_repeats : bool
@@ -662,12 +668,10 @@ def make_plan(
         Ridge penalties, in words; empty without a sweep.
     matches : tuple of TableMatch
         How the rows of the tables were matched to the samples.
-    workers : str
-        Workers that share the passes, in words; empty without.
     """
     solver, reason = "given", "estimated before"
     n, n_estimation = size.n_samples, size.estimation.n_snps
-    if not given:
+    if not given and not tests_alone:
         solver, reason = choose_solver(n, n_estimation, size.n_factors, options, gram_speed(size.estimation))
     n_passes = {"given": 0, "exact": 1, "krylov": KRYLOV_PASSES, "power": options.n_power_iter + 1}[solver]
     if solver in ("krylov", "power"):
@@ -676,7 +680,7 @@ def make_plan(
     kept = statistics if out_format is None else 0
     n_tables = 0 if out_format is None else size.n_variables + (size.n_variables > 1) + size.loadings
 
-    n_surrogates = _count_surrogates(size, solver) if tests else 0
+    n_surrogates = _count_surrogates(size, solver) if tests and not tests_alone else 0
     thins = [options for options in (thin, k_thin) if options is not None]
 
     def stages(memory: int) -> tuple[Stage, Stage, Stage, int]:
@@ -744,7 +748,6 @@ def make_plan(
         may_need_surrogates=n_surrogates > 0 and size.surrogates == "auto",
         beside_surrogates=drawing.beside,
         n_writers=_count_writers(size, kept, n_tables, n_threads, memory),
-        workers=workers,
     )
 
 

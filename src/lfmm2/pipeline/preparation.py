@@ -46,9 +46,10 @@ from lfmm2.pipeline.inputs import (
     match_samples,
     refuse_transposed,
 )
+from lfmm2.pipeline.live_log import LiveLog, LoggedProgress
 from lfmm2.pipeline.matrix_genotypes import read_matrix, warn_of_variables
 from lfmm2.pipeline.options import TABLE
-from lfmm2.pipeline.run_crew import check_sources, share_resources, shared_matrix
+from lfmm2.pipeline.run_crew import Resources, check_sources, share_resources, shared_matrix
 from lfmm2.pipeline.run_options import RunOptions, SnpOptions
 from lfmm2.pipeline.sample_comparison import SampleComparison
 from lfmm2.pipeline.snps import listed_snps, select_snps
@@ -269,6 +270,11 @@ class RunInputs:
             "k_thin": None if self.k_thin is None else self.k_thin.text,
         }  # fmt: skip
 
+    def with_log(self, log: LiveLog) -> RunInputs:
+        """Return these inputs with progress that is written to a log too."""
+        progress = LoggedProgress(_choose_progress(self.options.progress), log)
+        return replace(self, options=replace(self.options, progress=progress))
+
     def close(self) -> None:
         """Close the sources that were opened for this run, and end the workers that were started."""
         for source in self.opened:
@@ -310,13 +316,33 @@ def read_inputs(
     ------
     UsageError, DegenerateProblemError, InconsistentInputError, MalformedInputError, ReadError
         If an input cannot be used. All that was opened is closed again.
+    WorkerError
+        If the scheduler of the workers is not reached.
     """
+    resources = share_resources(options, parse_memory(options.memory))
+    try:
+        return _read_inputs(est_bed, full_bed, X, K, options, covar, resources)
+    except BaseException:
+        if resources.crew is not None:
+            resources.crew.close()
+        raise
+
+
+def _read_inputs(
+    est_bed: GenotypesLike | None,
+    full_bed: GenotypesLike | None,
+    X: Any,
+    K: int | LatentFactors | None,
+    options: RunOptions,
+    covar: Any,
+    resources: Resources,
+) -> RunInputs:
+    """Read and check all inputs of a run with these resources."""
     numbers = choose_factor_numbers(K, options.test.ks, options.sweep_lambda is not None)
     thin = options.snps.est_thin
     thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
     given = options.snps.k_thin
     k_thin = None if isinstance(given, str) and given == "off" else parse_thinning(given, "k_thin")
-    resources = share_resources(options, parse_memory(options.memory))
     memory, n_threads = resources.memory, resources.n_threads
     check_threads(n_threads)
     tables = check_readable(X, covar, options)

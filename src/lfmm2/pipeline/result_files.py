@@ -107,16 +107,21 @@ class ResultFiles:
         clash = sorted(set(variables) & {*FIXED_ENDINGS, *SMALL_ENDINGS, "joint", "loadings"})
         if clash:
             raise UsageError(f"{', '.join(clash)}: results have a file of this name; rename the variable")
+        self.paths = self._list_paths(self.prefix, extras)
+        for path in find_inputs(self.paths.values(), inputs):
+            raise UsageError(f"{path} is an input of this run; choose another --out")
+
+    def _list_paths(self, prefix: str, extras: Collection[str]) -> dict[str, Path]:
+        """Return the path of each file by its name; the manifest of the others is last."""
+        variables, form = self.variables, self.options.format
         tables = [
             *variables,
             *(["joint"] if len(variables) > 1 else []),
             *(["loadings"] if "loadings" in extras else []),
         ]
-        self.paths = {name: Path(f"{self.prefix}.{name}.{options.format}") for name in tables}
-        self.paths |= {name: Path(self.prefix + end) for name, end in SMALL_ENDINGS.items() if name in extras}
-        self.paths |= {name: Path(self.prefix + end) for name, end in FIXED_ENDINGS.items()}
-        for path in find_inputs(self.paths.values(), inputs):
-            raise UsageError(f"{path} is an input of this run; choose another --out")
+        paths = {name: Path(f"{prefix}.{name}.{form}") for name in tables}
+        paths |= {name: Path(prefix + end) for name, end in SMALL_ENDINGS.items() if name in extras}
+        return paths | {name: Path(prefix + end) for name, end in FIXED_ENDINGS.items()}
 
     def with_design(self, design: Floats, coordinates: Mapping[str, Floats]) -> ResultFiles:
         """Return these files with the variables and coordinates of fewer samples."""
@@ -158,7 +163,11 @@ class ResultFiles:
                 # The bytes in the folder are used again, or are removed before the run writes others.
                 there = self.state_folder.is_dir()
                 kept = sum(path.stat().st_size for path in self.state_folder.iterdir()) if there else 0
-                check_free_space(Path(self.prefix).parent, plan.output_bytes + plan.temporary_bytes - kept)
+                check_free_space(Path(self.prefix).parent, self._count_bytes(plan) - kept)
+
+    def _count_bytes(self, plan: RunPlan) -> int:
+        """Return the bytes of disk that the outputs and the state folder take."""
+        return plan.output_bytes + plan.temporary_bytes
 
     def describe_unfinished(self) -> str:
         """List the kept work that `resume` goes on from; empty if there is none, or if `resume` is off."""
@@ -234,9 +243,8 @@ class ResultFiles:
             yield CheckpointFiles(folder), publication
 
     def _publication(self, folder: StateFolder) -> Publication:
-        """Return the outputs of this run, the record last because it is the manifest of the others."""
-        names = sorted(self.paths, key=lambda name: name == "record")
-        return Publication(folder, str(self.prefix), {name: self.paths[name] for name in names}, self._former)
+        """Return the outputs of this run."""
+        return Publication(folder, str(self.prefix), self.paths, self._former)
 
     def read_factors(self, publication: Publication) -> LatentFactors | None:
         """Return the factors that an unfinished run has written; None if they have to be estimated."""
@@ -253,7 +261,7 @@ class ResultFiles:
         """Give all files their final names, the record last; then remove further files of the run that they replace."""
         outdated = self._list_outdated()
         publication.publish()
-        with translated(self.paths["record"]):
+        with translated(self.state_folder):
             for path in outdated:
                 path.unlink(missing_ok=True)
 

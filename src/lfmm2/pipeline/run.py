@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -17,10 +18,12 @@ import pyarrow as pa
 
 from lfmm2._choices import TableFormat
 from lfmm2._typing import AnyPath
-from lfmm2.genotypes import Engine, Footprint, GenotypesLike, kept_ids, variant_tables
+from lfmm2.genotypes import ALL_SNPS, Engine, Footprint, GenotypesLike, SnpRange, kept_ids, variant_tables
 from lfmm2.model import LatentFactors
 from lfmm2.pipeline.checkpoints import Checkpoints
 from lfmm2.pipeline.converted_genotypes import told_on_error
+from lfmm2.pipeline.live_log import LiveLog
+from lfmm2.pipeline.parts import GatheredParts
 from lfmm2.pipeline.penalties import Estimation, describe_penalties, other_penalties
 from lfmm2.pipeline.plan import RunPlan, RunSize, check_task_memory, describe_model, make_plan
 from lfmm2.pipeline.preparation import RunInputs, read_inputs
@@ -31,6 +34,7 @@ from lfmm2.pipeline.result_writer import ResultWriter
 from lfmm2.pipeline.run_options import OutputOptions, RunOptions
 from lfmm2.pipeline.run_record import describe_calibration, describe_imputation, make_record
 from lfmm2.pipeline.sample_filter import filter_samples
+from lfmm2.pipeline.shared_passes import plan_shared_passes
 from lfmm2.pipeline.snp_choice import SnpChoice, apply_filters, choose_listed, thin_estimation_set
 from lfmm2.pipeline.stages import (
     Fit,
@@ -41,10 +45,42 @@ from lfmm2.pipeline.stages import (
     run_snp_tests,
     why_surrogates,
 )
+from lfmm2.pipeline.statistics_store import StatisticsStore
 from lfmm2.pipeline.surrogates import draw_null
 from lfmm2.pipeline.thinned_scree import compute_thinned_scree
 from lfmm2.process import open_files_allowed, release_freed_memory, single_threaded_blas
 from lfmm2.results import AssociationResult, JointScores, MemorySource, factors_table, read_results
+
+
+def _as_it_is(identity: dict[str, Any]) -> dict[str, Any]:
+    """Return the identity of a run that has no further part in it."""
+    return identity
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a run is prepared for; by default, to make all results in one process.
+
+    Attributes
+    ----------
+    files : callable
+        Makes the files to write, with the arguments of `ResultFiles`.
+    identify : callable
+        Takes the identity of the run, may refuse it, and returns that of its files.
+    inputs : tuple of Path
+        Files that are read beside those of every run.
+    tests_alone : bool
+        True if the process only tests SNPs, with factors and choices that another one has made: it needs no memory to
+        estimate or to calibrate, and the samples are compared by others.
+    """
+
+    files: Callable[..., ResultFiles] = ResultFiles
+    identify: Callable[[dict[str, Any]], dict[str, Any]] = _as_it_is
+    inputs: tuple[Path, ...] = ()
+    tests_alone: bool = False
+
+
+WHOLE_RUN = Purpose()
 
 
 @dataclass(frozen=True)
@@ -60,6 +96,7 @@ class PreparedRun:
     files : ResultFiles
     identity : dict
         Identity of the run, as `RunInputs.identity` makes it; empty if results stay in memory.
+    purpose : Purpose
     """
 
     inputs: RunInputs
@@ -67,6 +104,7 @@ class PreparedRun:
     plan: RunPlan
     files: ResultFiles
     identity: dict[str, Any]
+    purpose: Purpose = WHOLE_RUN
 
     def __enter__(self) -> PreparedRun:
         return self
@@ -84,10 +122,11 @@ def prepare_run(
     K: int | LatentFactors | None,
     options: RunOptions,
     covar: Any = None,
+    purpose: Purpose = WHOLE_RUN,
 ) -> PreparedRun:
     """Read and check all inputs but the genotypes, plan the run, and check that its files can be written.
 
-    Parameters and errors are those of `read_inputs`.
+    Parameters and errors are those of `read_inputs`; and `purpose`, what the run is prepared for.
 
     Raises
     ------
@@ -99,24 +138,25 @@ def prepare_run(
     inputs = read_inputs(est_bed, full_bed, X, K, options, covar)
     try:
         with told_on_error(inputs.converted):
+            inputs = replace(inputs, tables=[*inputs.tables, *purpose.inputs])
             choice = choose_listed(inputs)
-            plan = plan_run(inputs, choice)
+            plan = plan_run(inputs, choice, purpose)
             names = inputs.variables.names
-            files = ResultFiles(
+            files = purpose.files(
                 options.output, names, inputs.variables.values, _extra_files(inputs, plan.n_compared > 0),
                 inputs.input_paths(), inputs.variables.coordinates,
             )  # fmt: skip
-            identity = {} if files.prefix is None else inputs.identity()
+            identity = {} if files.prefix is None else purpose.identify(inputs.identity())
             files.check(plan, identity)
             with open_files_allowed(plan.n_store_files):
                 pass  # A limit that is too low is told before the passes.
     except BaseException:
         inputs.close()
         raise
-    return PreparedRun(inputs, choice, plan, files, identity)
+    return PreparedRun(inputs, choice, plan, files, identity, purpose)
 
 
-def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
+def plan_run(inputs: RunInputs, choice: SnpChoice, purpose: Purpose = WHOLE_RUN) -> RunPlan:
     """Plan a run with the SNPs chosen so far, and check that its memory is enough."""
     numbers, test, output, variables = inputs.numbers, inputs.options.test, inputs.options.output, inputs.variables
     tested_source, estimation_source = inputs.tested_source, inputs.estimation_source
@@ -148,6 +188,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         n_listed=n_listed,
         variant_bytes=max(of_tested.variant_bytes, of_estimation.variant_bytes),
         held_variant_bytes=held_variant_bytes,
+        reopened_bytes=max(of_tested.reopened_bytes, of_estimation.reopened_bytes),
         variant_row_bytes=of_tested.row_bytes,
         input_bytes=inputs.input_bytes,
         longest_id=variables.samples.longest_id,
@@ -164,7 +205,7 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
     )
     plan = make_plan(
         size, inputs.options.solver, inputs.memory, inputs.n_threads, None if output.out is None else output.format,
-        given=numbers.given is not None, counts_calls=inputs.to_count,
+        given=numbers.given is not None, tests_alone=purpose.tests_alone, counts_calls=inputs.to_count,
         drops_repeats=inputs.options.samples.drop_duplicates and inputs.comparison is None,
         n_environments=inputs.n_environments, filtered=choice.to_filter,
         thin=inputs.thin if choice.to_thin else None, k_thin=inputs.k_thin, tests=inputs.options.tests,
@@ -174,7 +215,6 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
         allele="" if tested_source.refusal("count_allele") else tested_source.allele_name(inputs.counts_a1),
         noun=tested_source.noun,
         penalty=describe_penalties(inputs, others), matches=variables.matches,
-        workers="" if inputs.crew is None else inputs.crew.describe(),
     )  # fmt: skip
     plan.check()
     if (crew := inputs.crew) is not None:
@@ -185,6 +225,8 @@ def plan_run(inputs: RunInputs, choice: SnpChoice) -> RunPlan:
             estimation=inputs.estimation_matrix(choice.estimation, of_task),
         )
         check_task_memory(size, inputs.options.solver, plan.solver, crew.n_threads, crew.memory)
+        shared = plan_shared_passes(crew, plan, size, inputs.options.solver.oversampling, inputs.options.tests)
+        plan = replace(plan, workers=shared.lines())
     of_factors = "" if estimation_source is tested_source else estimation_source.summary()
     return replace(plan, filesets=tested_source.summary(), estimation_filesets=of_factors)
 
@@ -206,7 +248,7 @@ def _extra_files(inputs: RunInputs, is_compared: bool) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """A run that is executed: what was prepared, and the SNPs, the plan and the engine of the stages to come."""
 
     prepared: PreparedRun
@@ -220,31 +262,32 @@ def _files_of_fewer(files: ResultFiles, inputs: RunInputs) -> ResultFiles:
     return files.with_design(inputs.variables.values, inputs.variables.coordinates)
 
 
-def _choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> _Run:
+def choose_snps(prepared: PreparedRun, checkpoints: Checkpoints) -> Run:
     """Make the passes that choose samples and SNPs, and plan again with those that they leave."""
-    inputs, choice, plan = prepared.inputs, prepared.choice, prepared.plan
+    inputs, choice, plan, purpose = prepared.inputs, prepared.choice, prepared.plan, prepared.purpose
     engine = inputs.make_engine().with_beside(Footprint(plan.held_bytes))
     if (mind := inputs.options.samples.mind) is not None:
         inputs = filter_samples(inputs, mind, choice, engine, checkpoints)
         choice = choose_listed(inputs)
-        plan = plan_run(inputs, choice)
+        plan = plan_run(inputs, choice, purpose)
         prepared = replace(prepared, inputs=inputs, files=_files_of_fewer(prepared.files, inputs))
-    inputs = find_repeats(inputs, choice, engine)
+    if inputs.options.samples.drop_duplicates or not purpose.tests_alone:
+        inputs = find_repeats(inputs, choice, engine)
     if inputs is not prepared.inputs:
         choice = choose_listed(inputs)
-        plan = plan_run(inputs, choice)
+        plan = plan_run(inputs, choice, purpose)
         prepared = replace(prepared, inputs=inputs, files=_files_of_fewer(prepared.files, inputs))
     if choice.to_filter:
         choice = apply_filters(inputs, choice, engine, checkpoints)
-        plan = plan_run(inputs, choice)
+        plan = plan_run(inputs, choice, purpose)
     if inputs.thin is not None:
         choice = thin_estimation_set(inputs, inputs.thin, choice, engine, checkpoints)
-        plan = plan_run(inputs, choice)
+        plan = plan_run(inputs, choice, purpose)
     release_freed_memory()
-    return _Run(prepared, choice, plan, engine)
+    return Run(prepared, choice, plan, engine)
 
 
-def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = None) -> Estimation:
+def estimate(run: Run, checkpoints: Checkpoints, kept: LatentFactors | None = None) -> Estimation:
     """Estimate the factors with blocks that leave room for the other arrays of the plan."""
     engine = run.engine.with_beside(run.plan.beside_factors)
     estimation = estimate_factors(run.prepared.inputs, run.choice.estimation, engine, checkpoints, kept)
@@ -252,7 +295,7 @@ def _estimate(run: _Run, checkpoints: Checkpoints, kept: LatentFactors | None = 
     return estimation
 
 
-def _choose_k(run: _Run, estimation: Estimation, checkpoints: Checkpoints) -> Fit:
+def choose_k(run: Run, estimation: Estimation, checkpoints: Checkpoints) -> Fit:
     """Choose K by the scree, of thinned SNPs if these were asked for."""
     inputs, thinned = run.prepared.inputs, None
     if inputs.k_thin is not None:
@@ -261,10 +304,15 @@ def _choose_k(run: _Run, estimation: Estimation, checkpoints: Checkpoints) -> Fi
     return choose_number_of_factors(inputs.numbers, estimation, thinned)
 
 
-def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
-    """Test all SNPs with blocks that leave room for the other arrays of the plan."""
+def test_snps(run: Run, fit: Fit, checkpoints: Checkpoints, snps: SnpRange = ALL_SNPS) -> StatisticsStore:
+    """Test all SNPs, or a range of them, with blocks that leave room for the other arrays of the plan."""
+    engine = run.engine.with_beside(run.plan.beside_tests)
+    return run_snp_tests(run.prepared.inputs, run.choice, fit, engine, checkpoints, snps)
+
+
+def calibrate(run: Run, fit: Fit, store: StatisticsStore, checkpoints: Checkpoints) -> Tested:
+    """Calibrate the tests of all SNPs, by surrogates where the plan has some; close the store if this fails."""
     inputs, choice, plan = run.prepared.inputs, run.choice, run.plan
-    store = run_snp_tests(inputs, choice, fit, run.engine.with_beside(plan.beside_tests), checkpoints)
     try:
         surrogates = None
         if plan.n_surrogates and (reason := why_surrogates(inputs, fit, store)):
@@ -286,32 +334,44 @@ def _test(run: _Run, fit: Fit, checkpoints: Checkpoints) -> Tested:
 def execute_estimation(prepared: PreparedRun) -> LatentFactors:
     """Choose SNPs and estimate the factors in a run that tests no SNP and writes no file."""
     with single_threaded_blas():
-        return _estimate(_choose_snps(prepared, Checkpoints()), Checkpoints()).factors
+        return estimate(choose_snps(prepared, Checkpoints()), Checkpoints()).factors
 
 
-def execute_run(prepared: PreparedRun) -> AssociationResult:
-    """Choose SNPs, estimate the factors, test, calibrate, and write the result files if `out` is given."""
+def execute_run(prepared: PreparedRun, gathered: GatheredParts | None = None) -> AssociationResult:
+    """Choose SNPs, estimate the factors, test, calibrate, and write the result files if `out` is given.
+
+    With `gathered`, other processes have chosen, estimated and tested, and what they found is taken from their files.
+    """
     files = prepared.files
     with single_threaded_blas():
         if files.prefix is None:
             checkpoints = Checkpoints()
-            run = _choose_snps(prepared, checkpoints)
-            fit = _choose_k(run, _estimate(run, checkpoints), checkpoints)
-            return _result_in_memory(run, fit, _test(run, fit, checkpoints))
+            run = choose_snps(prepared, checkpoints)
+            fit = choose_k(run, estimate(run, checkpoints), checkpoints)
+            return _result_in_memory(run, fit, calibrate(run, fit, test_snps(run, fit, checkpoints), checkpoints))
         if files.is_complete:
             files.remove_rest()
         else:
             allowed = open_files_allowed(prepared.plan.n_store_files)
             begun = files.begin(prepared.identity, prepared.inputs.check_unchanged)
-            with allowed, begun as (checkpoints, publication):
+            with allowed, begun as (checkpoints, publication), LiveLog(publication.scratch_folder) as log:
+                log.write(f"{prepared.inputs.options.command}\n{prepared.plan.describe()}")
+                prepared = replace(prepared, inputs=prepared.inputs.with_log(log))
                 checkpoints.remove("*.sent")  # Workers of an interrupted run that still work stop when these are gone.
                 if not publication.is_complete():
-                    run = _choose_snps(prepared, checkpoints)
-                    estimation = _estimate(run, checkpoints, files.read_factors(publication))
+                    if gathered is not None:
+                        checkpoints = gathered.start.checkpoints(checkpoints)
+                    run = choose_snps(prepared, checkpoints)
+                    kept = files.read_factors(publication) if gathered is None else gathered.start.factors
+                    estimation = estimate(run, checkpoints, kept)
                     run.prepared.files.write_factors(publication, estimation.factors)
                     checkpoints.remove("pass-*.npz")
-                    fit = _choose_k(run, estimation, checkpoints)
-                    tested = _test(run, fit, checkpoints)
+                    fit = choose_k(run, estimation, checkpoints)
+                    if gathered is None:
+                        store = test_snps(run, fit, checkpoints)
+                    else:
+                        store = gathered.fill_store(run.prepared.inputs, run.choice, fit, run.engine, checkpoints)
+                    tested = calibrate(run, fit, store, checkpoints)
                     with contextlib.closing(tested.store):
                         _write(run, fit, tested, publication)
                 files.publish(publication)
@@ -320,12 +380,12 @@ def execute_run(prepared: PreparedRun) -> AssociationResult:
     return read_results(str(files.prefix))
 
 
-def _stream_variants(run: _Run) -> Iterator[pa.Table]:
+def _stream_variants(run: Run) -> Iterator[pa.Table]:
     """Stream CHROM, POS, ID, A1, A2 of the tested SNPs."""
     return variant_tables(run.prepared.inputs.tested_source, run.choice.tested)
 
 
-def _write(run: _Run, fit: Fit, tested: Tested, publication: Publication) -> None:
+def _write(run: Run, fit: Fit, tested: Tested, publication: Publication) -> None:
     """Finish all output files but the factors; `Publication.publish` then gives them their final names."""
     inputs, files = run.prepared.inputs, run.prepared.files
     writer = ResultWriter(
@@ -347,7 +407,7 @@ def _write(run: _Run, fit: Fit, tested: Tested, publication: Publication) -> Non
     writer.write_record(record)
 
 
-def _save(run: _Run, fit: Fit, tested: Tested, out: AnyPath, form: TableFormat, overwrite: bool) -> AssociationResult:
+def _save(run: Run, fit: Fit, tested: Tested, out: AnyPath, form: TableFormat, overwrite: bool) -> AssociationResult:
     """Write the files of a run whose results are in memory, as the run itself would have written them to `out`."""
     output = OutputOptions(out=out, format=form, overwrite=overwrite)
     inputs = replace(run.prepared.inputs, options=replace(run.prepared.inputs.options, output=output))
@@ -366,7 +426,7 @@ def _save(run: _Run, fit: Fit, tested: Tested, out: AnyPath, form: TableFormat, 
     return read_results(str(files.prefix))
 
 
-def _result_in_memory(run: _Run, fit: Fit, tested: Tested) -> AssociationResult:
+def _result_in_memory(run: Run, fit: Fit, tested: Tested) -> AssociationResult:
     """Return the result of a run that writes no files."""
     inputs, store = run.prepared.inputs, tested.store
     imputation = describe_imputation(tested)

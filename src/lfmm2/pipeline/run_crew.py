@@ -37,20 +37,28 @@ def share_resources(options: RunOptions, memory: int) -> Resources:
     """Return threads and memory of this process and of each worker.
 
     With `workers` all processes share the threads of the machine and the budget. Tasks of an `executor` take one
-    thread unless told otherwise, because its workers may share a machine, and up to the budget each.
+    thread unless told otherwise, because its workers may share a machine, and up to the budget each. Those of jobs of
+    Slurm take what the jobs have.
 
     Raises
     ------
     UsageError
-        If there is no `out`, where workers write.
+        If there is no `out`, where workers write, or as `choose_executors`.
+    WorkerError
+        If a scheduler is not reached.
     """
-    executors = choose_executors(options.workers, options.executor)
+    executors = choose_executors(options.workers, options.executor, options.dask, options.dask_slurm)
     if executors is None:
         return Resources(resolve_threads(options.n_threads), memory)
     if options.output.out is None:
+        executors.close()
         raise UsageError(
             "workers write their results to the folder of out; give out, or leave out workers and executor"
         )
+    if executors.of_task is not None:
+        threads_of_task, of_task = executors.of_task
+        crew = Crew(executors, options.n_threads or threads_of_task, of_task)
+        return Resources(resolve_threads(options.n_threads), memory, crew)
     if executors.n_workers is not None and executors.is_local:
         n_threads = options.n_threads or max(resolve_threads(None) // executors.n_workers, 1)
         of_task = (memory - memory // _OWN_SHARE) // executors.n_workers

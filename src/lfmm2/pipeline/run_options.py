@@ -206,6 +206,8 @@ class RunOptions:
     memory: int | str | None = DEFAULTS["memory"]
     workers: int | None = DEFAULTS["workers"]
     executor: Any = DEFAULTS["executor"]
+    dask: str | None = DEFAULTS["dask"]
+    dask_slurm: str | None = DEFAULTS["dask_slurm"]
     test: TestOptions = field(default_factory=TestOptions)
     solver: SolverOptions = field(default_factory=SolverOptions)
     samples: SampleOptions = field(default_factory=SampleOptions)
@@ -220,8 +222,9 @@ class RunOptions:
         if self.sweep_lambda is not None:
             parse_penalties(self.sweep_lambda, 1, self.standardize)
         OPTIONS["workers"].check(self.workers)
-        if self.workers is not None and self.executor is not None:
-            raise UsageError("workers and executor both say who computes; give one of them")
+        given = [name for name in ("workers", "executor", "dask", "dask_slurm") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} both say who computes; give one of them")
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any], command: str, tests: bool = True) -> RunOptions:
@@ -251,6 +254,8 @@ class RunOptions:
             "memory",
             "workers",
             "executor",
+            "dask",
+            "dask_slurm",
             "progress",
         )
         return cls(

@@ -66,6 +66,7 @@ def make_record(
         thinning=choice.thinning,
         calibration=calibration,
         carriers=tested.carriers,
+        discoveries=tested.discoveries,
         joint=tested.joint,
         surrogates=tested.surrogates,
         scree=_describe_scree(fit),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from lfmm2._typing import Ints
 from lfmm2.errors import CalibrationWarning, DegenerateProblemError, InputWarning, MalformedInputError
-from lfmm2.genotypes import Engine, FactorFill, HeldOutError, PassRecord
+from lfmm2.genotypes import ALL_SNPS, Engine, FactorFill, HeldOutError, PassRecord, SnpRange
 from lfmm2.model import (
     AssociationModel,
     AssociationTest,
@@ -45,7 +46,7 @@ from lfmm2.results import (
     SurrogateFacts,
     ThinningFacts,
 )
-from lfmm2.statistics import Calibration, Inflation, Sweep, SweepRow, histogram_table, sweep_table
+from lfmm2.statistics import Calibration, Inflation, Sweep, SweepRow, count_discoveries, histogram_table, sweep_table
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ class Tested:
         Tests that are not calibrated because of few carriers.
     structure : dict of str to StructureFacts
         How far each variable follows structure.
+    discoveries : dict of str to int
+        Number of SNPs with q below 0.05 of each variable.
     joint : JointFacts or None
         None with one variable.
     surrogates : SurrogateFacts or None
@@ -117,6 +120,7 @@ class Tested:
     missing_calls: MissingCallFacts | None
     carriers: CarrierFacts
     structure: dict[str, StructureFacts]
+    discoveries: dict[str, int]
     joint: JointFacts | None
     surrogates: SurrogateFacts | None
 
@@ -193,22 +197,30 @@ def choose_number_of_factors(
     return replace(fit, K=suggested or min(k for k in numbers.ks if k > 0))
 
 
-def run_snp_tests(
-    inputs: RunInputs, choice: SnpChoice, fit: Fit, engine: Engine, checkpoints: Checkpoints
-) -> StatisticsStore:
-    """Test all SNPs in one pass; the store is to be closed by the caller."""
+def make_test_model(inputs: RunInputs, fit: Fit) -> AssociationTest:
+    """Return the model of the tests, with the factors of the run."""
     test, ks, d = inputs.options.test, inputs.numbers.ks, len(inputs.variables.names)
     ploidy = inputs.tested_source.ploidy
-    model: AssociationTest
     common = (d, test.df, test.loadings, ploidy, test.marginal, test.fewest_carriers, test.spa)
     if ks:
-        model = SweepModel(inputs.ridge, fit.factors, fit.K, ks, *common, tuple(fit.others.values()))
-    else:
-        model = AssociationModel(inputs.ridge, fit.factors, *common)
+        return SweepModel(inputs.ridge, fit.factors, fit.K, ks, *common, tuple(fit.others.values()))
+    return AssociationModel(inputs.ridge, fit.factors, *common)
+
+
+def run_snp_tests(
+    inputs: RunInputs,
+    choice: SnpChoice,
+    fit: Fit,
+    engine: Engine,
+    checkpoints: Checkpoints,
+    snps: SnpRange = ALL_SNPS,
+) -> StatisticsStore:
+    """Test all SNPs, or a range of them, in one pass; the store is to be closed by the caller."""
     fill = None
-    if test.impute == "factors":
-        fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(ks))
-    return collect_statistics(model, inputs.tested_matrix(choice.tested, engine, checkpoints), checkpoints, fill)
+    if inputs.options.test.impute == "factors":
+        fill = FactorFill(fit.factors.U[:, : fit.K], inputs.options.seed, keeps_means=bool(inputs.numbers.ks))
+    matrix = inputs.tested_matrix(choice.tested, engine, checkpoints)
+    return collect_statistics(make_test_model(inputs, fit), matrix, checkpoints, fill, snps)
 
 
 def why_surrogates(inputs: RunInputs, fit: Fit, store: StatisticsStore) -> str:
@@ -251,8 +263,18 @@ def calibrate_tests(
     about_samples = [note for note in (repeats_note(inputs.comparison), doubt) if note]
     return Tested(
         store, calibrations, sweep, held_out, about_samples + notes, missing_calls, carriers, structure,
-        store.joint_facts(), None if surrogates is None else surrogates.facts,
+        _count_discoveries(names, calibrations, store), store.joint_facts(),
+        None if surrogates is None else surrogates.facts,
     )  # fmt: skip
+
+
+def _count_discoveries(names: Sequence[str], calibrations: list[Calibration], store: StatisticsStore) -> dict[str, int]:
+    """Count the SNPs of each variable with a Benjamini-Hochberg q below 0.05, in a pass over its statistics."""
+    counts = {}
+    for j, (name, calibration) in enumerate(zip(names, calibrations, strict=False)):
+        scores = map(calibration.scores, store.tested_blocks(j, calibration))
+        counts[name] = count_discoveries(calibration.histogram, scores, calibration.p)[0]
+    return counts
 
 
 def _thinned_rows(inputs: RunInputs, choice: SnpChoice) -> ThinnedRows | None:

@@ -52,9 +52,11 @@ KEEP_SHARE = 30
 IDENTITY_NOTE, PROGRESS_NOTE = "run", "progress"
 # Beginnings of the names of finished outputs, and of files that these replace.
 OUTPUT, PREVIOUS = "output.", "previous."
+# Name of the log that is written while the run goes on. As a part of a file it is no work that a run could resume from.
+LIVE_LOG = "run.log.part"
 # Names that a file of a state folder may have. A folder with any other name is refused, because it may be the user's.
 _NAMES = re.compile(
-    rf"({LOCK}|\w+\.json|[\w-]+\.npz|[\w-]+\.rows|[0-9a-f]+\.sent|({OUTPUT}|{PREVIOUS}).+)(\.part)?|lfmm2-q-\w+"
+    rf"({LOCK}|\w+\.json|[\w-]+\.npz|[\w-]+\.rows|[0-9a-f]+\.sent|run\.log|({OUTPUT}|{PREVIOUS}).+)(\.part)?|lfmm2-q-\w+"
 )
 # Errors with which the same command would end again: the folder is removed after them.
 _LASTING_ERRORS = (UsageError, DegenerateProblemError)

@@ -15,7 +15,7 @@ from lfmm2._typing import Floats, Ints
 from lfmm2.distributed import DistributedMatrix
 from lfmm2.errors import ReadError, UsageError
 from lfmm2.files import RowStore, checksum, join_checksums
-from lfmm2.genotypes import N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
+from lfmm2.genotypes import ALL_SNPS, N_COLUMNS, RESTART_SNPS, FactorFill, GenotypeMatrix, HeldOutError, SnpRange
 from lfmm2.model import AssociationTest, BlockStatistics, Columns, Status
 from lfmm2.pipeline.checkpoints import Checkpoints, read_kept
 from lfmm2.pipeline.joint_rows import JointRows, sample_scatter
@@ -129,6 +129,8 @@ class StatisticsStore:
         the SNPs after those of the note.
     tally : MissingTally
         Missing calls of each sample over the SNPs tested so far, which the note keeps too.
+    resumes : bool
+        False to begin with no rows, also where an unfinished run has kept some.
 
     Attributes
     ----------
@@ -153,7 +155,13 @@ class StatisticsStore:
     """
 
     def __init__(
-        self, model: AssociationTest, n_snps: int, n_held_out: int, checkpoints: Checkpoints, tally: MissingTally
+        self,
+        model: AssociationTest,
+        n_snps: int,
+        n_held_out: int,
+        checkpoints: Checkpoints,
+        tally: MissingTally,
+        resumes: bool = True,
     ) -> None:
         self._model = model
         self.tally = tally
@@ -169,7 +177,7 @@ class StatisticsStore:
         self.joint: JointRows | None = None
         self._stores: list[RowStore] = []
         try:
-            if not self._restore():
+            if not (resumes and self._restore()):
                 self._open(0)
         except BaseException:
             self.close()
@@ -241,6 +249,24 @@ class StatisticsStore:
         self.n_rows += len(parts[0])
         if self._checkpoints.is_due():
             self._checkpoint()
+
+    @property
+    def shapes(self) -> dict[str, int]:
+        """Number of columns of each store that has some, by the name of the store."""
+        return {name: n_columns for name, n_columns in self._shapes.items() if n_columns}
+
+    def blocks_of(self, name: str) -> Iterator[Floats]:
+        """Stream the rows of a store of `shapes`."""
+        return self._stores[list(self._shapes).index(name)].blocks(BLOCK_ROWS)
+
+    def append_rows(self, rows: Sequence[Floats]) -> None:
+        """Add the next rows of the stores of `shapes`, as `blocks_of` gave them in another process."""
+        given, n_rows = iter(rows), len(rows[0])
+        parts = [next(given) if store.n_columns else np.empty((n_rows, 0)) for store in self._stores]
+        self._counted.count(parts[0], parts[1 : self._model.n_reported + 1])
+        for store, part in zip(self._stores, parts, strict=True):
+            store.append(part)
+        self.n_rows += n_rows
 
     def _checkpoint(self) -> None:
         """Note the number and checksums of the rows on the disk, up to a SNP at which a resumed pass can begin."""
@@ -443,8 +469,9 @@ def collect_statistics(
     genotypes: GenotypeMatrix,
     checkpoints: Checkpoints,
     fill: FactorFill | None = None,
+    snps: SnpRange = ALL_SNPS,
 ) -> StatisticsStore:
-    """Test every SNP in one pass over the genotypes; in a resumed run, only the SNPs without kept statistics.
+    """Test SNPs in one pass over the genotypes; in a resumed run, only the SNPs without kept statistics.
 
     The workers of a `DistributedMatrix` write the rows themselves, each at its place in the files.
 
@@ -455,27 +482,31 @@ def collect_statistics(
     checkpoints : Checkpoints
     fill : FactorFill, optional
         Values for missing calls; by default the mean of the SNP.
+    snps : SnpRange
+        SNPs to test, all by default; without workers, because these write rows at their place among all SNPs.
 
     Returns
     -------
     StatisticsStore
-        To be closed by the caller.
+        Rows of these SNPs; to be closed by the caller.
     """
     tally = MissingTally(genotypes.n_samples)
     counted = CountedMatrix(genotypes, tally)
-    store = StatisticsStore(model, genotypes.n_snps, 0 if fill is None else N_COLUMNS, checkpoints, tally)
+    wanted = snps.within(genotypes.n_snps, RESTART_SNPS)
+    store = StatisticsStore(model, len(wanted), 0 if fill is None else N_COLUMNS, checkpoints, tally)
     try:
-        first = store.n_rows
-        label = f"tests from SNP {first + 1}" if first else "tests"
-        if first < genotypes.n_snps and isinstance(genotypes, DistributedMatrix):
+        left = wanted[store.n_rows :]
+        label = f"tests from SNP {left.start + 1}" if left.start else "tests"
+        if left and isinstance(genotypes, DistributedMatrix):
+            if len(wanted) != genotypes.n_snps:
+                raise UsageError("workers test all SNPs, not a part of them; leave out workers and executor")
             work = RangeTests(model, fill, store.row_files(), flushes=not genotypes.is_local)
-            snps = range(first, genotypes.n_snps)
-            with contextlib.closing(genotypes.do_on_ranges(work, label, snps)) as answers:
+            with contextlib.closing(genotypes.do_on_ranges(work, label, left)) as answers:
                 for _, tested in answers:
                     store.take(tested)
             store.reopen()
-        elif first < genotypes.n_snps:
-            for block in model.statistics(counted, label, SnpRange(first), fill):
+        elif left:
+            for block in model.statistics(counted, label, SnpRange(left.start, left.stop), fill):
                 store.append(block)
     except BaseException:
         store.close()

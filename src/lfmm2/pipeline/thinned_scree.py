@@ -7,18 +7,19 @@ stay those of all SNPs of the estimation set.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 
 from scipy import special
 
 from lfmm2._typing import Ints
-from lfmm2.genotypes import Engine, ThinOptions, thin_snps
-from lfmm2.model import LatentFactors, Scree, compute_scree, compute_spectrum
-from lfmm2.pipeline.checkpoints import Checkpoints
+from lfmm2.genotypes import Engine, PassRecord, ThinOptions, thin_snps
+from lfmm2.model import LatentFactors, Scree, Spectrum, compute_scree, compute_spectrum
+from lfmm2.pipeline.checkpoints import Checkpoints, read_kept, read_text
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.resumable_matrix import ResumableMatrix
 from lfmm2.pipeline.snp_choice import SnpChoice, load_or_compute
-from lfmm2.results import ThinningFacts
+from lfmm2.results import ThinningFacts, pack_spectrum, unpack_spectrum
 
 # Probability that r² of two SNPs that are not linked exceeds the limit. With n samples n r² is then about χ² with one
 # degree of freedom, so with few samples r² is large by chance alone: above 0.2 for 3 % of the pairs of 24 samples. The
@@ -29,6 +30,8 @@ CHANCE = 5e-6
 LEAST_SNPS = 50
 # Highest limit of r²: at 1 no SNP would be dropped, not even one that is the copy of another.
 HIGHEST_LIMIT = 0.95
+# Name under which the eigenvalues are kept for a resumed run.
+_SPECTRUM = "k-spectrum"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,28 @@ def compute_thinned_scree(
     kept, facts = load_or_compute(checkpoints, "k-thinned", engine, ThinningFacts, before, compute)
     if len(kept) < LEAST_SNPS:
         return ThinnedScree(None, facts)
-    matrix = ResumableMatrix(inputs.estimation_matrix(kept, engine, checkpoints), engine, checkpoints, "scree")
-    n_factors = min(factors.n_factors, len(kept) - 1)
-    spectrum = compute_spectrum(matrix, inputs.ridge, n_factors, factors.solver, inputs.options.solver)
+    spectrum = _load_spectrum(checkpoints, len(kept), engine)
+    if spectrum is None:
+        n_before = len(engine.passes)
+        matrix = ResumableMatrix(inputs.estimation_matrix(kept, engine, checkpoints), engine, checkpoints, "scree")
+        n_factors = min(factors.n_factors, len(kept) - 1)
+        spectrum = compute_spectrum(matrix, inputs.ridge, n_factors, factors.solver, inputs.options.solver)
+        records = json.dumps([record.to_json() for record in engine.passes[n_before:]])
+        checkpoints.keep_arrays(_SPECTRUM, **pack_spectrum(spectrum), records=records)
     return ThinnedScree(compute_scree(spectrum), facts)
+
+
+def _load_spectrum(checkpoints: Checkpoints, n_snps: int, engine: Engine) -> Spectrum | None:
+    """Return the spectrum of the thinned SNPs that an unfinished run kept, and note its passes; None without one."""
+    arrays = checkpoints.load_arrays(_SPECTRUM)
+
+    def read() -> tuple[Spectrum, list[PassRecord]]:
+        assert arrays is not None
+        records = [read_text(PassRecord, text) for text in json.loads(str(arrays["records"]))]
+        return unpack_spectrum(arrays), records
+
+    kept = None if arrays is None else read_kept(read)
+    if kept is None or kept[0].n_snps != n_snps:
+        return None
+    engine.passes.extend(kept[1])
+    return kept[0]

@@ -1,4 +1,4 @@
-"""The options that name the genotypes to test: --bed and those that take its place. One of them is given."""
+"""The ways to name the genotypes to test: --bed, the options that take its place, and Y. One of them is given."""
 
 from __future__ import annotations
 
@@ -22,6 +22,22 @@ def ways_given(full_bed: GenotypesLike | None, options: SnpOptions) -> list[str]
         "--vcf": options.vcf, "--zarr": options.zarr, "--matrix": options.matrix,
     }  # fmt: skip
     return [flag for flag, value in ways.items() if value is not None]
+
+
+def genotypes_of_two_names(genotypes: GenotypesLike | None, Y: GenotypesLike | None, name: str) -> GenotypesLike:
+    """Return the genotypes that a function got as its parameter `name` or as `Y`; one of them must be given.
+
+    Raises
+    ------
+    UsageError
+        If both are given, or neither.
+    """
+    if genotypes is not None and Y is not None:
+        raise UsageError(f"{name} and Y are two names of the genotypes to test, and both are given; give one of them")
+    given = genotypes if Y is None else Y
+    if given is None:
+        raise UsageError("the genotypes to test are not given; give Y=, a path, an array or a frame")
+    return given
 
 
 def choose_sources(

@@ -7,10 +7,12 @@ import sys
 import time
 from typing import Any, TextIO
 
-from lfmm2._words import with_spaces
+from lfmm2._words import duration, json_event, with_spaces
 
 # Seconds between two lines of plain progress: few enough lines for the log of a run of days.
 PLAIN_INTERVAL = 30.0
+# Seconds between two events of progress: often enough for a display, and no more than a few thousand lines a day.
+JSON_INTERVAL = 10.0
 
 
 class Progress:
@@ -88,17 +90,45 @@ class PlainProgress(Progress):
         left = seconds * (self._total - self._done) / self._done
         parts = [f"{100 * self._done / self._total:.0f} %", f"{with_spaces(round(self._done / seconds))} SNPs/s"]
         parts += [_format_rate(self._bytes / seconds)] if self._bytes else []
-        print(f"{self._label}: {', '.join([*parts, f'{_format_duration(left)} left'])}", file=self._stream, flush=True)
+        self.write(f"{self._label}: {', '.join([*parts, f'{duration(left)} left'])}")
+
+    def write(self, line: str) -> None:
+        """Print a line."""
+        print(line, file=self._stream, flush=True)
 
 
 def _format_rate(bytes_per_second: float) -> str:
     return f"{bytes_per_second / 1e6:.0f} MB/s"
 
 
-def _format_duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+class JsonProgress(Progress):
+    """An object of JSON on a line for the beginning and the end of each pass, and every few seconds between them."""
+
+    def __init__(self, stream: TextIO, interval: float = JSON_INTERVAL) -> None:
+        self._stream = stream
+        self._interval = interval
+
+    def start(self, label: str, n_snps: int, n_bytes: int) -> None:
+        """Write that a pass begins."""
+        self._label, self._total, self._done = label, n_snps, 0
+        self._started = self._printed = time.monotonic()
+        self._write("pass begins", n_bytes=n_bytes)
+
+    def advance(self, n_snps: int, n_bytes: int) -> None:
+        """Count SNPs, and write how many are done when it is time."""
+        self._done += n_snps
+        now = time.monotonic()
+        if now - self._printed >= self._interval:
+            self._printed = now
+            self._write("progress", seconds=round(now - self._started, 3))
+
+    def finish(self) -> None:
+        """Write that the pass ends."""
+        self._write("pass ends", seconds=round(time.monotonic() - self._started, 3))
+
+    def _write(self, event: str, **facts: Any) -> None:
+        line = json_event(event, label=self._label, n_snps=self._total, n_done=self._done, **facts)
+        print(line, file=self._stream, flush=True)
 
 
 class _TolerantStream:
@@ -127,3 +157,12 @@ def terminal_progress(stream: TextIO | None = None) -> Progress:
         return Progress()
     tolerant: Any = _TolerantStream(stream)
     return BarProgress(tolerant) if tolerant.isatty() else PlainProgress(tolerant)
+
+
+def json_progress(stream: TextIO | None = None) -> Progress:
+    """Return progress as events of JSON on a stream, stderr by default; silent if it is closed."""
+    stream = sys.stderr if stream is None else stream
+    if stream is None:  # Standard error was closed before Python began.
+        return Progress()
+    tolerant: Any = _TolerantStream(stream)
+    return JsonProgress(tolerant)

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lfmm2._html import as_text, html_facts, html_table
 from lfmm2._lazy import LateModule
 from lfmm2._typing import Floats
 from lfmm2._words import counted, with_error, with_spaces
@@ -23,7 +24,6 @@ from lfmm2.errors import UsageError
 from lfmm2.model import Column, LatentFactors, Origin, Scree
 from lfmm2.results.file_names import FIXED_ENDINGS, SMALL_ENDINGS
 from lfmm2.results.result_frames import as_frame, strongest
-from lfmm2.results.result_html import as_text, html_facts, html_table
 from lfmm2.results.result_sources import FileSource, ResultSource
 from lfmm2.results.stored_run import StoredRun
 from lfmm2.statistics import CalibrationSummary, Sweep, distributions
@@ -199,6 +199,13 @@ class AssociationResult:
             if name.startswith("_"):
                 raise AttributeError(name)  # pickle asks for private names before `_source` is set
             return self._values(name)
+
+    def __dir__(self) -> list[str]:
+        """Return the names to complete: those of the class, and of declared columns without a property here."""
+        declared = {column.attribute for column in self._source.columns}
+        if len(self.variables) > 1:
+            declared |= {column.joint_attribute for column in self._source.columns.of_table(joint=True)}
+        return sorted({*super().__dir__(), *declared} - {""})
 
     @property
     def beta(self) -> Floats:

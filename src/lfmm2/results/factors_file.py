@@ -36,6 +36,7 @@ def write_factors(
     variables: tuple[str, ...] = (),
     X: NDArray[np.float64] | None = None,
     coordinates: Mapping[str, NDArray[np.float64]] | None = None,
+    others: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
     """Write factors to an open file as .npz: U, singular_values, residuals, sample_ids, certificate and spectrum.
 
@@ -51,6 +52,8 @@ def write_factors(
         `StoredRun.design` and `StoredRun.nuisance` do.
     coordinates : dict of str to ndarray of shape (n_samples,), float64, optional
         Coordinates of the samples by name, which `StoredRun.coordinates` reads.
+    others : dict of str to ndarray, optional
+        Further arrays, which `read_arrays` reads.
     """
     places: dict[str, Any] = {}
     if coordinates:
@@ -66,6 +69,7 @@ def write_factors(
         nuisance=X[:, len(variables) :],
         **places,
         **pack_factors(factors),
+        **(others or {}),
     )
 
 
@@ -87,13 +91,16 @@ def factors_table(factors: LatentFactors, fids: Sequence[str], iids: Sequence[st
 
 def pack_factors(factors: LatentFactors) -> dict[str, Any]:
     """Return factors as arrays and numbers by name, of which `unpack_factors` makes the same factors."""
-    spectrum = factors.spectrum
-    parts = {} if spectrum is None else {f"spectrum_{name}": getattr(spectrum, name) for name in _SPECTRUM}
-    return {
-        **{name: getattr(factors, name) for name in (*_ARRAYS, *_FACTS)},
-        "sample_ids": np.array(factors.sample_ids, dtype=np.str_),
-        **parts,
-    }
+    own = {name: getattr(factors, name) for name in (*_ARRAYS, *_FACTS)}
+    own["sample_ids"] = np.array(factors.sample_ids, dtype=np.str_)
+    # Factors that were cut have fewer vectors than their spectrum; theirs are stored.
+    return own if factors.spectrum is None else own | pack_spectrum(factors.spectrum) | own
+
+
+def pack_spectrum(spectrum: Spectrum) -> dict[str, Any]:
+    """Return a spectrum as arrays and numbers by name, of which `unpack_spectrum` makes the same spectrum."""
+    parts = {f"spectrum_{name}": getattr(spectrum, name) for name in _SPECTRUM}
+    return {**parts, "loadings_map": spectrum.vectors, "n_snps": spectrum.n_snps}
 
 
 def unpack_factors(arrays: dict[str, NDArray[Any]]) -> LatentFactors:
@@ -109,7 +116,7 @@ def unpack_factors(arrays: dict[str, NDArray[Any]]) -> LatentFactors:
         converged=bool(arrays["converged"]),
         lambda_=float(arrays["lambda_"]),
         n_snps=int(arrays["n_snps"]),
-        spectrum=_make_spectrum(arrays, numbers["loadings_map"]),
+        spectrum=unpack_spectrum(arrays | numbers) if "spectrum_eigenvalues" in arrays else None,
         # Earlier versions never standardised, and did not say so.
         standardized=bool(arrays.get("standardized", False)),
         # They knew neither of these.
@@ -118,10 +125,9 @@ def unpack_factors(arrays: dict[str, NDArray[Any]]) -> LatentFactors:
     )
 
 
-def _make_spectrum(arrays: dict[str, NDArray[Any]], loadings_map: NDArray[np.float64]) -> Spectrum | None:
-    """Return the spectrum that is stored in `arrays`; None if the factors had none, ValueError if it is damaged."""
-    if "spectrum_eigenvalues" not in arrays:
-        return None
+def unpack_spectrum(arrays: dict[str, NDArray[Any]]) -> Spectrum:
+    """Return the spectrum that `pack_spectrum` packed; raise KeyError, TypeError or ValueError if damaged."""
+    loadings_map = np.asarray(arrays["loadings_map"], np.float64)
     n_samples = len(loadings_map)
     spectrum = Spectrum(
         eigenvalues=np.asarray(arrays["spectrum_eigenvalues"], np.float64),
@@ -157,16 +163,29 @@ def read_factors(path: str | os.PathLike[str]) -> LatentFactors:
     MalformedInputError
         If it is not a factors file of lfmm2.
     """
+    arrays = read_arrays(path)
+    try:
+        return unpack_factors(arrays)
+    except Exception as error:
+        raise _not_factors(path, error) from error
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Read all arrays of a factors file by name; errors are those of `read_factors`."""
     check_path(path, "the factors file")
     try:
         with Path(path).open("rb") as file:
             stored = np.load(file, allow_pickle=False)
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise ValueError("one array")
-            arrays = {name: stored[name] for name in stored.files}
-        return unpack_factors(arrays)
+            return {name: stored[name] for name in stored.files}
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
     except Exception as error:
         # A damaged archive may raise any exception.
-        raise MalformedInputError(f"{path}: is not a factors file ({error}); give the .factors.npz of a run") from error
+        raise _not_factors(path, error) from error
+
+
+def _not_factors(path: str | os.PathLike[str], error: Exception) -> MalformedInputError:
+    """Return the error of a file that is no factors file."""
+    return MalformedInputError(f"{path}: is not a factors file ({error}); give the .factors.npz of a run")

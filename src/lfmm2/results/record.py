@@ -434,6 +434,8 @@ class RunRecord:
         None where the run had no such thing.
     calibration : CalibrationFacts
     carriers : CarrierFacts
+    discoveries : dict of str to int
+        Number of SNPs with Q below 0.05 of each variable.
     status : dict of str to int
         Number of SNPs of each `Status`.
     plan : dict
@@ -471,6 +473,7 @@ class RunRecord:
     thinning: ThinningFacts | None
     calibration: CalibrationFacts
     carriers: CarrierFacts
+    discoveries: dict[str, int]
     joint: JointFacts | None
     surrogates: SurrogateFacts | None
     scree: ScreeFacts | None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import shlex
+from typing import Any
 
-from lfmm2._words import aligned, some_of, visible, with_error, with_spaces
+from lfmm2._words import aligned, counted, duration, some_of, visible, with_error, with_spaces
 from lfmm2.results.record import RunRecord, ScreeFacts
 from lfmm2.statistics import FlatStretch
 
@@ -41,6 +43,68 @@ def result_lines(record: RunRecord) -> dict[str, str]:
             lines["compared λ"] = f"{', '.join(others)} beside {sweep.penalty}, that of the tables"
         lines["K of the tables"] = str(factors.K)
     return lines | _structure_lines(record) | _test_lines(record)
+
+
+# Variables that the answer at the end of a run lists; more would push its beginning off the screen of a terminal.
+_MOST_ANSWERED = 20
+
+
+def answer_lines(record: RunRecord, out: str, seconds: float) -> dict[str, str]:
+    """Return the answer of a run in a few lines, by name: what was found, how long it took, and what comes next.
+
+    Parameters
+    ----------
+    record : RunRecord
+    out : str
+        Prefix of the results.
+    seconds : float
+        Time that the run has taken.
+    """
+    noun, tests, found = record.tested.noun, record.calibration.tests, _count_found(record)
+    names = sorted(found, key=lambda name: (name == "joint", -found[name])) if len(found) > _MOST_ANSWERED else found
+    shown = list(names)[:_MOST_ANSWERED]
+    lines = {"K": str(record.factors.K)}
+    for name in shown:
+        gif = with_error(tests[name].gif, tests[name].gif_se)
+        lines[name] = f"{counted(found[name], noun)} at an FDR of 5 %, GIF {gif}"
+    if left := len(found) - len(shown):
+        lines["others"] = f"{left} more, the log lists their GIF"
+    lines["time"] = duration(seconds)
+    command = "hits" if any(found.values()) else "report"
+    lines["next"] = f"lfmm2 {command} {shlex.quote(out)}"
+    return lines
+
+
+def answer_facts(record: RunRecord) -> dict[str, Any]:
+    """Return the answer of a run for programs: K, and GIF and discoveries of each test."""
+    tests, found = record.calibration.tests, _count_found(record)
+    return {
+        "K": record.factors.K,
+        "tests": {
+            name: {"gif": _finite(of.gif), "gif_se": _finite(of.gif_se), "discoveries": found[name]}
+            for name, of in tests.items()
+        },
+    }
+
+
+def _finite(value: float) -> float | None:
+    """Return a number, or None in place of one that JSON does not have."""
+    return value if math.isfinite(value) else None
+
+
+def _count_found(record: RunRecord) -> dict[str, int]:
+    """Return the number of SNPs with Q below 0.05 of each test, the joint test last."""
+    return record.discoveries | ({} if record.joint is None else {"joint": record.joint.n_joint})
+
+
+def pass_lines(record: RunRecord) -> dict[str, str]:
+    """Return time and SNPs of each pass, by name."""
+    return {p.label: f"{p.seconds:.2f} s, {with_spaces(p.n_snps)} {record.tested.noun}s" for p in record.passes}
+
+
+def software_line(record: RunRecord) -> str:
+    """Return the versions of the software beside lfmm2, and the machine."""
+    return visible(", ".join(f"{name} {value}" for name, value in record.software.items() if name != "lfmm2"))
 
 
 def _structure_lines(record: RunRecord) -> dict[str, str]:
@@ -211,13 +275,13 @@ def as_log(record: RunRecord, plan: str) -> bytes:
         f"lfmm2 {record.software['lfmm2']}, finished {record.finished}",
         visible(record.command),
         "",
-        visible(", ".join(f"{name} {value}" for name, value in record.software.items() if name != "lfmm2")),
+        software_line(record),
         "",
         plan,
         "",
         aligned(result_lines(record)),
         "",
-        aligned({p.label: f"{p.seconds:.2f} s, {with_spaces(p.n_snps)} {record.tested.noun}s" for p in record.passes}),
+        aligned(pass_lines(record)),
     ]
     lines += [f"Warning: {visible(text)}" for text in record.warnings]
     return ("\n".join(lines) + "\n").encode(errors="backslashreplace")

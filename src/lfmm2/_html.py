@@ -1,4 +1,4 @@
-"""What a notebook shows of results and factors: a few lines and a short table, in HTML without scripts or styles."""
+"""What a notebook shows of results, factors and filesets: a few lines and a table, in HTML without scripts."""
 
 from __future__ import annotations
 
