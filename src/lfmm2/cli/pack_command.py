@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lfmm2.cli.option_command import OptionCommand, adapt_option
+from lfmm2.cli.option_command import Example, OptionCommand, adapt_option
 from lfmm2.cli.result_commands import NAME
 from lfmm2.cli.terminal import say
 from lfmm2.pipeline.options import PATH, WHOLE, Option, Range
@@ -21,15 +21,19 @@ _PACK = (
 )  # fmt: skip
 
 
-@click.command(cls=OptionCommand, options=_PACK)
+_PACK_EXAMPLES = (
+    Example("lfmm2 pack plants --out archive/plants", "A copy that takes a third of the room, or less"),
+    Example("lfmm2 pack plants.bed --level 9 --threads 8", "Beside the .bed, a little smaller"),
+)
+
+
+@click.command(cls=OptionCommand, options=_PACK, examples=_PACK_EXAMPLES)
 @click.argument("file", metavar="FILE", type=NAME)
 def pack(file: str, **arguments: Any) -> None:
     """Compress the .bed of a fileset with zstd.
 
     FILE is the .bed or the prefix of the fileset. The .bed.zst is taken wherever a .bed is, and gives the same results;
     it pays where the disk or network is slower than unpacking. zstd -d gives back the .bed.
-
-    Example: lfmm2 pack plants --out /archive/plants
     """
     from lfmm2._words import aligned
     from lfmm2.genotypes import pack as pack_file
