@@ -22,7 +22,7 @@ _PACK = (
 
 
 _PACK_EXAMPLES = (
-    Example("lfmm2 pack plants --out archive/plants", "A copy that takes a third of the room, or less"),
+    Example("lfmm2 pack plants --out archive/plants", "A copy that takes less room"),
     Example("lfmm2 pack plants.bed --level 9 --threads 8", "Beside the .bed, a little smaller"),
 )
 
