@@ -47,6 +47,11 @@ class StoredBytes:
         self.stamp = FileStamp(path, file)
         self.n_bytes = self.stamp.n_bytes
 
+    @property
+    def stays_open(self) -> bool:
+        """Return whether the file stays open between two readings."""
+        return self._file is not None
+
     def open_when_read(self) -> None:
         """Close the file, which from now on is opened and compared with its stamp for each reading."""
         self.close()

@@ -331,7 +331,7 @@ class BedFile(VariantText, BedCalls, GenotypeSource):
     def reopening(self) -> Reopening:
         """Return the path of the .bed with its shape, so that no other process reads the .bim."""
         shape = self.n_samples, self.n_snps
-        return Reopening(BedCalls, (str(self.path.absolute()), *shape, self._n_sampled, self._file is not None))
+        return Reopening(BedCalls, (str(self.path.absolute()), *shape, self._n_sampled, self._stored.stays_open))
 
 
 def find_bed(path: AnyPath) -> Path:
