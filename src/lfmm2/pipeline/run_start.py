@@ -206,7 +206,8 @@ def _as_absolute(value: Any) -> str | list[str]:
     """Return a path, or several, from the root of the file system on; links stay as they are."""
     if isinstance(value, list | tuple):
         return [os.path.abspath(item) for item in value]  # noqa: PTH100, pathlib would drop a slash at the end
-    return os.path.abspath(value)  # noqa: PTH100
+    path: str = os.path.abspath(value)  # noqa: PTH100
+    return path
 
 
 def _record_value(name: str, value: Any) -> Any:

@@ -62,6 +62,7 @@ def write_factors(
             "coordinates": np.column_stack(list(coordinates.values())),
         }
     X = np.empty((len(factors.U), 0)) if X is None else X
+    more: dict[str, Any] = dict(others or {})
     np.savez(
         file,
         variables=np.array(variables, dtype=np.str_),
@@ -69,7 +70,7 @@ def write_factors(
         nuisance=X[:, len(variables) :],
         **places,
         **pack_factors(factors),
-        **(others or {}),
+        **more,
     )
 
 
