@@ -143,7 +143,7 @@ cdef bint check(
     Py_ssize_t n_all, const int64_t[::1] samples, Py_ssize_t n_features, double[:, ::1] moments_out,
     double[:, ::1] work, Py_ssize_t l, int n_threads,
 ) except -1:
-    """Return whether the samples are consecutive; ValueError or IndexError for what would be read or written outside."""
+    """Return whether the samples are consecutive; ValueError or IndexError for what lies outside of an array."""
     cdef Py_ssize_t i, n = samples.shape[0]
     cdef bint consecutive = True
     if n_threads < 1 or work.shape[0] < n_threads or work.shape[1] < workspace_size(n, l):
