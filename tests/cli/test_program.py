@@ -341,6 +341,7 @@ def test_options_of_run_are_those_of_the_function():
     names = {parameter.name for parameter in cli.commands["run"].params} - {
         "dry_run", "report", "vcf", "keep_bed", "pfile", "bgen", "bed_list", "est_bed_list", "zarr", "vcf_dosage",
         "matrix", "samples_are", "features", "sample_ids", "layer", "config", "quiet", "verbose", "log_json",
+        "dask", "dask_slurm",
     }  # fmt: skip
     renamed = {
         "bed": "full_bed", "env": "X", "n_factors": "K", "power_iter": "n_power_iter", "threads": "n_threads",
