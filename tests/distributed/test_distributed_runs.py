@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -254,4 +255,5 @@ def test_plan_tells_what_workers_do(data: Simulation, tmp_path: Path) -> None:
     assert given["each worker"].endswith("takes up to 300 MiB for a task")
     # S has K + 10 columns in float64, and so have the sums that come back
     assert own["sent in each pass"] == f"about {70 * 12 * 8 / 1000:.1f} kB to each worker, 33.6 kB back from all"
-    assert exact["sent in each pass"].startswith("about 1.7 kB to each worker")
+    # what is sent has the names of files, whose length depends on the folder
+    assert re.match(r"about \d\.\d kB to each worker", exact["sent in each pass"])

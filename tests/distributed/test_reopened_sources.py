@@ -200,7 +200,7 @@ def test_many_filesets_are_opened_when_read_in_workers_too(written: Written, mon
         assert reopening is not None
         with closing(reopening.opens(*reopening.arguments)) as again:
             beds = [of.source for of in again._parts]
-            assert all(isinstance(bed, PackedBed) and bed._file is None for bed in beds)
+            assert all(isinstance(bed, PackedBed) and not bed._stored.stays_open for bed in beds)
             expected = source.parts[0].source._n_sampled if isinstance(source, JoinedSource) else 0
             assert [bed._n_sampled for bed in beds] == [expected] * 3
 

@@ -119,7 +119,7 @@ def test_sound_arguments_pass(name: str, value: object) -> None:
 def test_number_in_the_place_of_the_variables() -> None:
     Y, x = np.zeros((9, 9)), np.arange(9.0)
     for wrong in (lambda: lfmm2.run(Y, x, 5), lambda: lfmm2.run(Y, x, np.int64(5))):
-        with pytest.raises(lfmm2.UsageError, match=r"write lfmm2\.run\(None, genotypes, variables, K=.*5\)?\)$"):
+        with pytest.raises(lfmm2.UsageError, match=r"write lfmm2\.run\(Y=genotypes, X=variables, K=.*5\)?\)$"):
             wrong()
 
 

@@ -319,9 +319,14 @@ def read_inputs(
     WorkerError
         If the scheduler of the workers is not reached.
     """
+    numbers = choose_factor_numbers(K, options.test.ks, options.sweep_lambda is not None)
+    thin = options.snps.est_thin
+    thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
+    given = options.snps.k_thin
+    k_thin = None if isinstance(given, str) and given == "off" else parse_thinning(given, "k_thin")
     resources = share_resources(options, parse_memory(options.memory))
     try:
-        return _read_inputs(est_bed, full_bed, X, K, options, covar, resources)
+        return _read_inputs(est_bed, full_bed, X, options, covar, resources, numbers, thin, k_thin)
     except BaseException:
         if resources.crew is not None:
             resources.crew.close()
@@ -332,17 +337,14 @@ def _read_inputs(
     est_bed: GenotypesLike | None,
     full_bed: GenotypesLike | None,
     X: Any,
-    K: int | LatentFactors | None,
     options: RunOptions,
     covar: Any,
     resources: Resources,
+    numbers: FactorNumbers,
+    thin: ThinOptions | None,
+    k_thin: ThinOptions | None,
 ) -> RunInputs:
-    """Read and check all inputs of a run with these resources."""
-    numbers = choose_factor_numbers(K, options.test.ks, options.sweep_lambda is not None)
-    thin = options.snps.est_thin
-    thin = thin if thin is None or isinstance(thin, ThinOptions) else parse_thinning(thin)
-    given = options.snps.k_thin
-    k_thin = None if isinstance(given, str) and given == "off" else parse_thinning(given, "k_thin")
+    """Read and check all inputs of a run, whose arguments are understood, with these resources."""
     memory, n_threads = resources.memory, resources.n_threads
     check_threads(n_threads)
     tables = check_readable(X, covar, options)
