@@ -19,7 +19,6 @@ from lfmm2._words import mebibytes, with_spaces
 from lfmm2.errors import MalformedInputError, ReadError
 from lfmm2.files.input_files import ZSTD_MAGICS, open_regular
 from lfmm2.files.stored_bytes import StoredBytes
-from lfmm2.process import run_jobs
 
 # First bytes of the frame that has the index, and its last four bytes.
 _INDEX_MAGIC, _LAST_MAGIC = 0x184D2A5E, 0x8F92EAB1
@@ -163,6 +162,7 @@ class ZstdFrames(StoredBytes):
         bounds = [first + (last - first) * k // n_jobs for k in range(n_jobs + 1)]
         into = np.frombuffer(out, np.uint8)
         with self._descriptor() as descriptor:
+            from lfmm2.process import run_jobs  # Tables are read without the kernels, which need SciPy.
 
             def unpack(job: int, _: object) -> None:
                 for frame in range(bounds[job], bounds[job + 1]):
