@@ -32,11 +32,11 @@ def test_public_names():
     assert lfmm2.__all__ == [
         "LFMM2", "AssociationResult", "BedFile", "CalibrationWarning", "ConvergenceWarning", "Conversion",
         "DegenerateProblemError", "InconsistentInputError", "InputWarning", "InsufficientMemoryError", "LatentFactors",
-        "LfmmError", "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "Progress", "ReadError",
-        "Simulation", "Status", "UsageError", "WorkerError", "WriteError", "__version__", "convert", "estimate_factors",
-        "find_hits", "genetic_offset", "named_array", "open_bed", "plots", "read_factors", "read_results", "run",
-        "simulate", "test_associations",
-        "verify", "write_report",
+        "LfmmError", "LfmmWarning", "MalformedInputError", "OutputExistsError", "PackedBed", "PackedFileset",
+        "Progress", "ReadError", "Simulation", "Status", "UsageError", "WorkerError", "WriteError", "__version__",
+        "combine_parts", "convert", "estimate_factors", "estimate_for_parts", "find_hits", "genetic_offset",
+        "named_array", "open_bed", "pack", "plots", "read_factors", "read_results", "run", "simulate",
+        "test_associations", "test_part", "verify", "write_report",
     ]  # fmt: skip
     assert all(getattr(lfmm2, name) is not None for name in lfmm2.__all__)
     with pytest.raises(AttributeError, match="no attribute 'rum'"):

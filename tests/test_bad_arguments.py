@@ -76,7 +76,7 @@ def changed(array: np.ndarray, place: object, value: float) -> np.ndarray:
         ({"full_bed": Y[:, 0]}, InconsistentInputError, r"genotypes of shape \(38,\); give an array"),
         ({"full_bed": Y[None]}, InconsistentInputError, r"genotypes of shape \(1, 38, 60\); give"),
         ({"full_bed": Y[:0]}, InconsistentInputError, r"genotypes of shape \(0, 60\); give an array"),
-        ({"full_bed": Y[:, :0]}, InconsistentInputError, "there is no SNP to test"),
+        ({"full_bed": Y[:, :0]}, InconsistentInputError, "there is no feature to test"),
         (
             {"full_bed": Y.T},
             InconsistentInputError,

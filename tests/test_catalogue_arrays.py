@@ -99,7 +99,7 @@ CASES: list[tuple[str, object, dict, type[Exception], str]] = [
     ("ragged lists", [[0, 1, 2], [0, 1]], {}, InconsistentInputError, "of type list are no array .*; give an array"),
     ("text in every column of a frame", FRAME.astype(str), {}, MalformedInputError,
      r"300 columns are not of numbers, .*convert it with \.astype\(float\)"),
-    ("nothing", None, {}, InconsistentInputError, "genotypes are of type NoneType; give a path, or an array or frame"),
+    ("nothing", None, {}, UsageError, "the genotypes to test are not given; give Y=, a path, an array or a frame"),
     ("a dict", {"i00": 1}, {}, InconsistentInputError, "genotypes are of type dict; give a path, or an array"),
     ("three levels of the index", FRAME.set_axis(pd.MultiIndex.from_product([["a"], ["b"], IIDS])), {},
      InconsistentInputError, "the index of the frame has 3 levels; give it one, the sample IDs"),
