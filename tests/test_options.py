@@ -260,7 +260,7 @@ def test_identity_leaves_out_what_changes_no_result() -> None:
         "extract", "exclude", "est_extract", "variables", "categorical", "report", "dry_run", "progress", "decimal",
         "covar_variables", "env_by", "vcf", "zarr", "vcf_dosage", "keep_bed", "matrix", "samples_are", "features",
         "sample_ids", "layer", "pfile", "bgen", "sample", "bed_list", "est_bed_list", "workers",
-        "executor", "dask", "dask_slurm",
+        "executor", "dask", "dask_slurm", "config", "quiet", "verbose", "log_json",
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import click
 
 from lfmm2._checks import quoted
 from lfmm2.cli.hints import find_sentence
-from lfmm2.cli.option_command import OptionCommand
+from lfmm2.cli.option_command import OptionCommand, refuse_repeated
 from lfmm2.errors import LfmmError, MalformedInputError, ReadError, UsageError
 from lfmm2.pipeline.options import FLAG, NAMES, Option
 
@@ -37,7 +37,7 @@ class ConfiguredCommand(OptionCommand):
         from_file: dict[str, list[str]] = {}
         if CONFIG in given and not ctx.resilient_parsing:
             if len(given[CONFIG]) > 1:
-                raise UsageError(f"--config is given {len(given[CONFIG])} times; give it once")
+                refuse_repeated("--config", given[CONFIG])
             path = Path(given.pop(CONFIG)[0])
             from_file = {name: parts for name, parts in self._read(ctx, path).items() if name not in given}
             own = [part for name, value in given.items() for part in self._as_arguments(name, value)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -139,6 +139,13 @@ def _make_click_option(option: Option) -> click.Option:
     )
 
 
+def refuse_repeated(flag: str, values: Sequence[Any]) -> NoReturn:
+    """Raise UsageError for an option that has several values."""
+    *first, last = (str(value) or "''" for value in values)
+    count = _COUNTS.get(len(values), f"{len(values)} times")
+    raise UsageError(f"{flag} is given {count}, as {', '.join(first)} and {last}; give it once")
+
+
 def _gather(option: Option) -> Callable[[click.Context, click.Parameter, Sequence[Any]], Any]:
     """Return the function that makes one value of all given ones: None if there is none, a list if there are several.
 
@@ -149,10 +156,7 @@ def _gather(option: Option) -> Callable[[click.Context, click.Parameter, Sequenc
         if len(values) <= 1:
             return values[0] if values else None
         if not option.repeatable:
-            *first, last = (str(value) or "''" for value in values)
-            count = _COUNTS.get(len(values), f"{len(values)} times")
-            fact = f"{option.flags.split(', ')[-1]} is given {count}, as {', '.join(first)} and {last}"
-            raise UsageError(f"{fact}; give it once")
+            refuse_repeated(option.flags.split(", ")[-1], values)
         return ",".join(values) if option.kind == NAMES else list(values)
 
     return gather
