@@ -109,7 +109,7 @@ def test_absent_file_folder_and_two_files_are_refused(capsys: pytest.CaptureFixt
     code, err = error_of(capsys, "--config", ".")
     assert (code, err) == (6, "Error: .: is a directory, a pipe or a device; give the path of a regular file\n")
     code, err = error_of(capsys, "--config", "a", "--config", "b")
-    assert (code, err) == (2, "Error: --config is given 2 times; give it once\n")
+    assert (code, err) == (2, "Error: --config is given twice, as a and b; give it once\n")
 
 
 def test_run_is_repeated_from_its_record_and_ends_with_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
