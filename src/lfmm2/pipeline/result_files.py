@@ -243,8 +243,9 @@ class ResultFiles:
             yield CheckpointFiles(folder), publication
 
     def _publication(self, folder: StateFolder) -> Publication:
-        """Return the outputs of this run."""
-        return Publication(folder, str(self.prefix), self.paths, self._former)
+        """Return the outputs of this run, the record last because it is the manifest of the others."""
+        names = sorted(self.paths, key=lambda name: name == "record")
+        return Publication(folder, str(self.prefix), {name: self.paths[name] for name in names}, self._former)
 
     def read_factors(self, publication: Publication) -> LatentFactors | None:
         """Return the factors that an unfinished run has written; None if they have to be estimated."""
