@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SeededBug:
-    """`old` in `file` becomes `new`; the report of the sanitizer must hold `report`."""
+    """`old` in `file` becomes `new`; the report of the sanitizer must match `report`."""
 
     name: str
     file: str
@@ -25,34 +25,37 @@ class SeededBug:
         path.write_text(text.replace(self.old, self.new), encoding="utf-8")
 
 
+# A write that begins inside of an array and ends outside, as wide registers make it, has no name of its own.
+OVERFLOW = "AddressSanitizer: (heap-buffer-overflow|unknown-crash)"
+
 ADDRESS = (
     SeededBug(
         "a SNP decoded one byte beyond its samples",
         "_core.pyx",
         "n_whole = n_samples // 4",
         "n_whole = (n_samples + 3) // 4",
-        "AddressSanitizer: heap-buffer-overflow",
+        OVERFLOW,
     ),
     SeededBug(
         "a workspace without room for its alignment",
         "_core.pyx",
         "return tile_snps * (chunk_samples + l + CODES) + CACHE_LINE",
         "return tile_snps * (chunk_samples + l + CODES)",
-        "AddressSanitizer: heap-buffer-overflow",
+        OVERFLOW,
     ),
     SeededBug(
         "a last tile that is not cut to the block",
         "_core.pyx",
         "n_bytes, min(tile_snps, n_snps - first)",
         "n_bytes, tile_snps",
-        "AddressSanitizer: heap-buffer-overflow",
+        OVERFLOW,
     ),
     SeededBug(
         "a last square that is not cut to the samples, inside BLAS",
         "_core.pyx",
         "m = <blas_int> min(edge, n_samples - i)",
         "m = <blas_int> edge",
-        "AddressSanitizer: heap-buffer-overflow",
+        OVERFLOW,
     ),
     SeededBug(
         "an array of three values for four codes",
