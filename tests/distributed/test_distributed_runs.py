@@ -6,6 +6,9 @@ import multiprocessing
 import os
 import re
 import signal
+import struct
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from toy_executors import ToyExecutor
 
 import lfmm2
 from lfmm2.distributed import crew, distributed_matrix
+from lfmm2.distributed.executors import OwnProcesses
 from lfmm2.genotypes import segments
 from lfmm2.pipeline import execute_run, state_folder
 from lfmm2.process.progress import Progress
@@ -184,6 +188,17 @@ def test_worker_that_is_killed_or_stopped_does_no_harm(
     for pid in seen:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_answer_that_a_kill_has_cut_off_does_not_hold_up_the_end() -> None:
+    processes = OwnProcesses(1)
+    processes.submit(time.sleep, 600)
+    # The beginning of an answer of 1 000 bytes, as a process leaves it that is killed while it writes.
+    os.write(processes._pool._result_queue._writer.fileno(), struct.pack("!i", 1000) + b"a part")
+    closing = threading.Thread(target=processes.close, daemon=True)
+    closing.start()
+    closing.join(60)
+    assert not closing.is_alive()
 
 
 # --- what is refused, before any pass -------------------------------------------------------------------------

@@ -92,6 +92,11 @@ class OwnProcesses:
         for process in processes:
             with contextlib.suppress(OSError, ValueError):
                 process.kill()
+        # A process that was killed while it wrote its answer leaves a part of it in the pipe. The thread of the pool
+        # that reads it waits for the rest for ever, unless nothing holds the other end of the pipe.
+        writer = getattr(getattr(pool, "_result_queue", None), "_writer", None)
+        if writer is not None:
+            writer.close()
         pool.shutdown(wait=True, cancel_futures=True)
 
     def describe(self) -> str:
