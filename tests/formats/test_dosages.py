@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from made_genotypes import dosage_vcf_text, simulate, vcf_text
 
 import lfmm2
 from lfmm2.cli.program import main
-from lfmm2.errors import MalformedInputError, OutputExistsError, ReadError, UsageError
+from lfmm2.errors import InputWarning, MalformedInputError, OutputExistsError, ReadError, UsageError
 from lfmm2.formats import find_conversion
 from lfmm2.genotypes import Engine, open_source
 from lfmm2.genotypes.dosage_file import DOSAGE_MAGIC, DosageFile
@@ -198,6 +199,26 @@ def test_formats_without_dosages_are_told(folder):
     Path("a.vcf").write_text(vcf_text(simulate(5, 5)))
     with pytest.raises(UsageError, match=r"vcf_dosage is 'HDS'; it is None, DS or GP"):
         lfmm2.convert("a.vcf", "out", vcf_dosage="HDS")  # type: ignore[arg-type]
+
+
+def test_list_of_snps_is_read_as_that_of_a_bed(folder):
+    """It may be compressed, SNPs with a negative position are left out, and repeated IDs are warned of."""
+    lfmm2.convert(DATA / "dosages.vcf", "out", vcf_dosage="DS")
+    bim = Path("out.bim")
+    rows = [line.split("\t") for line in bim.read_text().splitlines(True)]
+    rows[3][3] = "-5"
+    rows[5][1] = rows[4][1]
+    Path("out.bim.zst").write_bytes(pa.compress("".join(map("\t".join, rows)).encode(), "zstd", asbytes=True))
+    bim.unlink()
+    with pytest.warns(InputWarning) as warned:
+        source = open_source("out.dosages")
+    assert source.n_snps == 40
+    assert source.left_out.tolist() == [3]
+    assert source.memory.snp_bytes == 0
+    assert source.memory.held_variant_bytes > 1 << 22
+    assert sum(len(table) for table in source.iter_variants()) == 40
+    assert any("ID" in str(warning.message) for warning in warned)
+    source.close()
 
 
 def test_damaged_files_of_dosages_are_told(folder):

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from lfmm2._checks import check_path
 from lfmm2._typing import AnyPath, Ints
 from lfmm2._words import with_spaces
 from lfmm2.errors import MalformedInputError, ReadError
-from lfmm2.files import FileStamp, open_regular, stream_tables
+from lfmm2.files import FileStamp, open_regular
 from lfmm2.genotypes.array_matrix import ArrayMatrix
 from lfmm2.genotypes.array_source import NumberSource, is_a1
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.fam_file import fam_column, read_fam, read_fam_column
+from lfmm2.genotypes.plink import VariantText, find_text
 from lfmm2.genotypes.source import Reopening, SourceMemory, refuse
 
 #: First bytes of a .dosages.
@@ -38,7 +38,6 @@ _READ_BYTES = 1 << 22
 _SAMPLED_SNPS = 64
 # Amount by which dosages may leave their range, for sums of probabilities in single precision.
 _ROUNDING = 2e-6
-_BIM_COLUMNS = {6: ("CHROM", "ID", "CM", "POS", "A1", "A2")}
 
 
 class StoredDosages:
@@ -149,7 +148,7 @@ class StoredDosages:
         return copies
 
 
-class DosageFile(StoredDosages, NumberSource):
+class DosageFile(VariantText, StoredDosages, NumberSource):
     """Dosages of diploids on the disk; by default copies of A2 are counted, as of hard calls.
 
     Parameters
@@ -163,23 +162,30 @@ class DosageFile(StoredDosages, NumberSource):
         If a file is absent or unreadable.
     MalformedInputError
         If the .dosages is none, or has another size than its samples and SNPs need.
+
+    Warns
+    -----
+    InputWarning
+        For faults of the .bim, as `BedFile`.
     """
 
     ploidy = 2
+    bytes_per_snp = 0
 
     def __init__(self, path: AnyPath) -> None:
         check_path(path, "the .dosages")
         self._open(Path(path))
         self.bim_path, self.fam_path = (
-            self.path.with_name(self.path.name.removesuffix(DOSAGE_END) + end) for end in (".bim", ".fam")
+            find_text(self.path.with_name(self.path.name.removesuffix(DOSAGE_END) + end)) for end in (".bim", ".fam")
         )
         self.name = str(self.bim_path)
         try:
-            self._stamps += [FileStamp(self.bim_path), FileStamp(self.fam_path)]
+            bim_stamp = FileStamp(self.bim_path)
+            self._stamps += [bim_stamp, FileStamp(self.fam_path)]
             self.samples = read_fam(self.fam_path)
             self.n_samples = len(self.samples)
-            self._row_bytes = 0
-            self.n_snps = sum(table.num_rows for table in self._stream_bim())
+            survey = self._open_bim(bim_stamp)
+            self.n_snps, self.left_out = survey.n_snps, survey.left_out
             self._check_size()
             self.sample_digest = self._digest_sample()
         except BaseException:
@@ -194,16 +200,6 @@ class DosageFile(StoredDosages, NumberSource):
             digest.update(self._pread(row_bytes, len(DOSAGE_MAGIC) + snp * row_bytes))
         return digest.hexdigest()
 
-    def _stream_bim(self) -> Iterator[pa.Table]:
-        for table in stream_tables(self.bim_path, "a .bim has 6 columns", _BIM_COLUMNS.get):
-            self._row_bytes = max(self._row_bytes, table.nbytes // len(table))
-            yield table
-
-    def iter_variants(self) -> Iterator[pa.Table]:
-        """Stream the .bim as tables of CHROM, POS, ID, A1 and A2."""
-        yield from self._stream_bim()
-        self._stamps[1].check()
-
     @property
     def stamps(self) -> tuple[FileStamp, ...]:
         """Return the .dosages, .bim and .fam as they were when they were opened."""
@@ -212,7 +208,9 @@ class DosageFile(StoredDosages, NumberSource):
     @property
     def memory(self) -> SourceMemory:
         """Return the bytes of the .bim, and of what is read at once."""
-        return SourceMemory(0, self._stamps[1].n_bytes, _READ_BYTES, self._row_bytes, _READ_BYTES)
+        of_text = super().memory
+        held = of_text.held_variant_bytes + _READ_BYTES
+        return replace(of_text, held_variant_bytes=held, reopened_bytes=_READ_BYTES)
 
     def identity(self) -> dict[str, Any]:
         """Return size and time of change of the files, and the SHA-256 of a sample of the SNPs."""
