@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from lfmm2.cli.own_process import resting_collector
 from lfmm2.cli.terminal import tell_program
 from lfmm2.errors import UsageError
 from lfmm2.pipeline.options import TABLE
+
+if TYPE_CHECKING:
+    from lfmm2.pipeline import PreparedRun
 
 _EXAMPLES = (
     Example("lfmm2 run --vcf plants.vcf.gz --env climate.csv -K 5 --out results", "A VCF and a table of climate"),
@@ -53,7 +56,7 @@ def run(
             output.say(aligned(converted.summary()) + "\n")
         if (matrix := prepared.inputs.matrix) is not None:
             output.say(aligned(matrix.summary()) + "\n")
-        output.say(prepared.plan.describe())
+        output.say(prepared.plan.describe(time_line(prepared, dry_run)))
         tell_program("plan", **prepared.plan.for_record())
         if prepared.files.is_complete:
             output.say("These results are complete; nothing is left to do.")
@@ -64,6 +67,17 @@ def run(
         is_new = not prepared.files.is_complete
         result = execute_run(prepared)
     output.say_results(result, out, report, overwrite or resume, is_new)
+
+
+def time_line(prepared: PreparedRun, dry_run: bool) -> str:
+    """Return how long a run will take, if it is a dry run or will take minutes; else an empty text."""
+    from lfmm2.pipeline import is_long, predict_time
+
+    if prepared.files.is_complete or not (dry_run or is_long(prepared.plan)):
+        return ""
+    time = predict_time(prepared)
+    tell_program("time", seconds=round(time.seconds, 1), surrogates=round(time.surrogates, 1))
+    return time.describe()
 
 
 def complete_arguments(arguments: dict[str, Any], output: CommandOutput) -> dict[str, Any]:

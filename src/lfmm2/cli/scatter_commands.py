@@ -10,7 +10,7 @@ from lfmm2.cli.command_output import OUTPUT_OPTIONS, CommandOutput
 from lfmm2.cli.config_file import ConfiguredCommand, command_of
 from lfmm2.cli.option_command import Example, adapt_option
 from lfmm2.cli.result_commands import NAME
-from lfmm2.cli.run_command import check_given, complete_arguments
+from lfmm2.cli.run_command import check_given, complete_arguments, time_line
 from lfmm2.pipeline.options import PATH, TABLE, TEXT, Option
 
 # The options of `run`; the report is made by the last step.
@@ -38,7 +38,7 @@ def factors(context: click.Context, /, dry_run: bool, **arguments: Any) -> None:
     arguments = complete_arguments(arguments, output)
     check_given(arguments)
     with prepare_start(arguments, command_of(context)) as prepared:
-        output.say(prepared.plan.describe())
+        output.say(prepared.plan.describe(time_line(prepared, dry_run)))
         if not dry_run:
             output.say(aligned({"factors file": str(execute_start(prepared))}))
 

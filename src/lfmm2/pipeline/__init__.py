@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lfmm2.pipeline.inputs import most_factors
     from lfmm2.pipeline.run import PreparedRun, execute_estimation, execute_run, prepare_run
     from lfmm2.pipeline.run_options import RunOptions
+    from lfmm2.pipeline.run_time import is_long, predict_time
     from lfmm2.pipeline.scatter import (
         execute_part,
         execute_start,
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Evidence", "PreparedRun", "RunOptions", "execute_estimation", "execute_part", "execute_run", "execute_start",
-    "genotypes_of_two_names", "meaning_of_gif", "most_factors", "options", "prepare_combination", "prepare_part",
-    "prepare_run", "prepare_start", "ways_given",
+    "genotypes_of_two_names", "is_long", "meaning_of_gif", "most_factors", "options", "predict_time",
+    "prepare_combination", "prepare_part", "prepare_run", "prepare_start", "ways_given",
 ]  # fmt: skip
 
 __getattr__ = lazy_names(
@@ -35,6 +36,7 @@ __getattr__ = lazy_names(
         "lfmm2.pipeline.options": (),
         "lfmm2.pipeline.run": ("PreparedRun", "execute_estimation", "execute_run", "prepare_run"),
         "lfmm2.pipeline.run_options": ("RunOptions",),
+        "lfmm2.pipeline.run_time": ("is_long", "predict_time"),
         "lfmm2.pipeline.scatter": (
             "execute_part",
             "execute_start",

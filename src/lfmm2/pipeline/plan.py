@@ -539,8 +539,8 @@ class RunPlan:
             error.minimum = self.least_memory
             raise error
 
-    def describe(self) -> str:
-        """Return the plan as the lines of --dry-run and of the log."""
+    def describe(self, time: str = "") -> str:
+        """Return the plan as the lines of --dry-run and of the log, with the time that it will take if it is known."""
         about = "about " if self.solver == "krylov" else ""
         most = "at most " if self.filtered else ""
         passes = ["1 to count missing calls"] if self.counts_calls else []
@@ -569,6 +569,7 @@ class RunPlan:
             "to read": f"{about}{decimal_bytes(self.n_bytes_read)} of genotypes",
             "threads": str(self.n_threads),
             **self.workers,
+            **({"time": time} if time else {}),
             "peak memory": f"{mebibytes(self.peak_memory)} of a budget of {mebibytes(self.memory)}",
             "output": f"about {decimal_bytes(self.output_bytes)}, "
             f"and {decimal_bytes(self.temporary_bytes + self.source_disk_bytes)} for the time of the run"
