@@ -289,3 +289,25 @@ def test_a_file_that_changes_is_told(tmp_path: Path) -> None:
         (tmp_path / "x.bgen").write_bytes(small()[:-4])
         with pytest.raises(ChangedInputError, match=r"x\.bgen: was changed since it was opened"):
             source.read(np.arange(3), np.arange(2))
+
+
+def test_threads_share_the_decoding_and_the_first_fault_is_told(tmp_path: Path) -> None:
+    rng, n, p = np.random.default_rng(6), 21, 200
+    rows = rng.integers(0, 128, (p, 2 * n)).tolist()
+    variants = [snp(data_of([2] * n, 8, row), j) for j, row in enumerate(rows)]
+    ids = [f"i{k}" for k in range(n)]
+    samples, snps = np.arange(n), np.arange(p)
+    with closing(opened(tmp_path, bgen_of(variants, ids))) as source:
+        alone = source.read(samples, snps)
+        for n_threads in (1, 2, 3, 7):
+            shared = source.read_in_threads(n_threads)
+            np.testing.assert_array_equal(shared.read(samples, snps), alone)
+            np.testing.assert_array_equal(shared.read(samples[::-1], snps[3::2]), alone[3::2, ::-1])
+            assert shared.reading_memory(n_threads) == n_threads * source.reading_memory(1)
+        check_genotype_source(source)
+    for damaged in (150, 60):
+        variants[damaged] = snp(data_of([3] * n, 8, rng.integers(0, 64, 3 * n).tolist()), damaged)
+    with closing(opened(tmp_path, bgen_of(variants, ids))) as source:
+        for n_threads in (1, 2, 5):
+            with pytest.raises(MalformedInputError, match=r"SNP 61 \(sample 1\): has a ploidy above 2"):
+                source.read_in_threads(n_threads).read(samples, snps)

@@ -29,6 +29,7 @@ from lfmm2.genotypes.segments import (
     n_held_sums,
 )
 from lfmm2.genotypes.stored_arrays import BlockArray
+from lfmm2.genotypes.threaded_reading import read_in_threads, reading_memory
 from lfmm2.kernels import _numbers
 
 # Types that the kernels read as they are; all others become one that holds them.
@@ -44,7 +45,7 @@ _MOST_EDGE, _ONE_SQUARE = 256, 64
 
 @runtime_checkable
 class NumberReader(Protocol):
-    """Numbers that are read by blocks, wherever they are stored.
+    """Numbers that are read by blocks, wherever they are stored; it may also decode in threads (threaded_reading.py).
 
     Attributes
     ----------
@@ -85,9 +86,12 @@ class HeldNumbers:
         self.values, self.mask, self.codes = values, mask, tuple(codes)
         self.n_samples, self.n_snps = int(values.shape[0]), int(values.shape[1])
         self.is_plain = mask is None and not self.codes
-        self.reading_bytes = 2 * values.slab_bytes if isinstance(values, BlockArray) else 0
         self.stored_dtype = values.dtype
         self.dtype = values.dtype if self.is_plain else np.dtype(np.float64)
+
+    def reading_memory(self, n_threads: int) -> int:
+        """Return the bytes of memory that reading takes: a slab of what is stored, and a copy."""
+        return 2 * self.values.slab_bytes if isinstance(self.values, BlockArray) else 0
 
     def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
         """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples), NaN where missing."""
@@ -192,15 +196,15 @@ class ArrayMatrix:
 
     def _blocks(self, label: str, snps: range) -> Iterator[_Raw]:
         """Yield blocks as they are read."""
-        with self.engine.recorded(label, len(snps), self.n_samples * self.numbers.dtype.itemsize) as advance:
+        numbers = read_in_threads(self.numbers, self.engine.n_threads)
+        with self.engine.recorded(label, len(snps), self.n_samples * numbers.dtype.itemsize) as advance:
             for first in snps[:: self.BLOCK_SNPS]:
                 columns = self.snps[first : min(first + self.BLOCK_SNPS, snps.stop)]
-                yield self._read(first, columns)
+                yield self._read(numbers, first, columns)
                 advance(len(columns))
 
-    def _read(self, first: int, columns: Ints) -> _Raw:
+    def _read(self, held: NumberReader, first: int, columns: Ints) -> _Raw:
         """Read some columns; those of a plain array that lie side by side are not copied."""
-        held = self.numbers
         plain = held.values if isinstance(held, HeldNumbers) and held.is_plain else None
         if isinstance(plain, np.ndarray) and columns[-1] - columns[0] == len(columns) - 1:
             return _Raw(first, _readable(plain[:, columns[0] : columns[-1] + 1].T), self.samples)
@@ -232,7 +236,7 @@ class ArrayMatrix:
         """Return the memory of a block as it is read, in a type that the kernels read, and of their workspaces."""
         per_value = self.numbers.dtype.itemsize + (0 if self.numbers.dtype in _READ_TYPES else 8)
         work = (self.engine.n_threads, _numbers.workspace_size(self.n_samples, n_columns))
-        reading = getattr(self.numbers, "reading_bytes", 0)
+        reading = reading_memory(self.numbers, self.engine.n_threads)
         held = self.BLOCK_SNPS * self.n_samples * per_value + doubles(work) + reading
         return Footprint(held, group_snps=self.BLOCK_SNPS)
 

@@ -23,6 +23,7 @@ from lfmm2.genotypes.named_arrays import take_apart_named, with_names
 from lfmm2.genotypes.number_checks import IsWanted, NumberChecks, check_ploidy, parse_missing_calls
 from lfmm2.genotypes.source import VARIANT_SCHEMA, GenotypeSource, SourceMemory, refuse
 from lfmm2.genotypes.stored_arrays import BlockArray
+from lfmm2.genotypes.threaded_reading import read_in_threads, reading_memory
 
 # Columns of an array that are numbered in one table of variants, which then takes a few MB.
 DESCRIBED_COLUMNS = 1 << 16
@@ -89,6 +90,14 @@ class OtherAllele:
     def __init__(self, source: NumberReader) -> None:
         self._source = source
         self.n_samples, self.n_snps, self.dtype = source.n_samples, source.n_snps, source.dtype
+
+    def reading_memory(self, n_threads: int) -> int:
+        """Return the bytes of memory that reading in some threads takes."""
+        return reading_memory(self._source, n_threads)
+
+    def read_in_threads(self, n_threads: int) -> OtherAllele:
+        """Return a reader of the same dosages that decodes in some threads."""
+        return OtherAllele(read_in_threads(self._source, n_threads))
 
     def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
         """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples), NaN where missing."""

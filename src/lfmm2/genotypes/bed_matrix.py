@@ -25,7 +25,7 @@ from lfmm2.genotypes.matrix import (
     standard_moments,
 )
 from lfmm2.genotypes.missing_calls import MissingCounter
-from lfmm2.genotypes.packed_bed import PackedReader, read_in_threads, reading_memory, stored_snp_bytes
+from lfmm2.genotypes.packed_bed import PackedReader, stored_snp_bytes
 from lfmm2.genotypes.packed_products import PackedProducts
 from lfmm2.genotypes.segments import (
     ALL_SNPS,
@@ -37,6 +37,7 @@ from lfmm2.genotypes.segments import (
     begin_gram,
     n_held_sums,
 )
+from lfmm2.genotypes.threaded_reading import read_in_threads, reading_memory
 from lfmm2.kernels import _gram, _gram_float32
 
 # SNPs that are decoded together and added to the Gram matrix at once. Another number changes its last digits.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import struct
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +25,8 @@ from lfmm2.kernels import _bgen
 
 #: Bytes that are read together for SNPs that lie side by side.
 READ_BYTES = 1 << 22
+# SNPs from which on threads share the decoding: fewer take less time than to start threads.
+FEWEST_SNPS_IN_THREADS = 64
 _LENGTH = struct.Struct("<I")
 _DAMAGED = "the file looks damaged, copy it again"
 _FAULTS = {
@@ -57,6 +61,7 @@ class BgenDosages:
     dtype: np.dtype[Any] = np.dtype(np.float64)
     _places: Ints
     _several: Ints
+    _n_threads = 1
 
     def __init__(self, path: AnyPath, layout: BgenLayout, places: Ints, several: Ints) -> None:
         self._open(Path(path))
@@ -107,8 +112,7 @@ class BgenDosages:
         """
         dosages = np.empty((len(snps), self.n_samples))
         try:
-            for row, (snp, data) in enumerate(self._read_blocks(snps)):
-                self._decode(snp, data, dosages[row])
+            self._decode_all(snps, dosages)
         except (MalformedInputError, ReadError):
             # A file that was changed is the cause of what was found in it, and is what the user must know of.
             for stamp in self._stamps:
@@ -117,6 +121,31 @@ class BgenDosages:
         dosages[np.isin(snps, self._several)] = np.nan
         is_all = len(samples) == self.n_samples and np.array_equal(samples, np.arange(self.n_samples))
         return dosages if is_all else dosages[:, samples]
+
+    def reading_memory(self, n_threads: int) -> int:
+        """Return the bytes of memory that reading in some threads takes."""
+        return n_threads * READ_BYTES
+
+    def read_in_threads(self, n_threads: int) -> Self:
+        """Return the same open file for reading in some threads, of which `close` closes both."""
+        other = copy.copy(self)
+        other._n_threads = n_threads
+        return other
+
+    def _decode_all(self, snps: Ints, dosages_out: Floats) -> None:
+        """Decode some SNPs, the same number of them in each thread; the error of the first SNP that has one counts."""
+        bounds = np.linspace(0, len(snps), self._n_threads + 1).astype(int).tolist()
+
+        def decode(first: int, end: int) -> None:
+            for row, (snp, data) in enumerate(self._read_blocks(snps[first:end]), first):
+                self._decode(snp, data, dosages_out[row])
+
+        if self._n_threads == 1 or len(snps) < FEWEST_SNPS_IN_THREADS:
+            decode(0, len(snps))
+            return
+        with ThreadPoolExecutor(self._n_threads, thread_name_prefix="lfmm2-decode") as pool:
+            for _ in pool.map(decode, bounds[:-1], bounds[1:]):
+                pass
 
     def _read_blocks(self, snps: Ints) -> Iterator[tuple[int, memoryview]]:
         """Yield each of some SNPs with the bytes from its probabilities on, reading those side by side together."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -27,8 +27,9 @@ from lfmm2.genotypes.array_source import NumberSource
 from lfmm2.genotypes.bed_matrix import BedMatrix
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.joined_samples import JoinedSamples
-from lfmm2.genotypes.packed_bed import PackedReader, read_in_threads, reading_memory, stored_snp_bytes
+from lfmm2.genotypes.packed_bed import PackedReader, stored_snp_bytes
 from lfmm2.genotypes.source import GenotypeSource, Reopening, SourceMemory
+from lfmm2.genotypes.threaded_reading import read_in_threads, reading_memory
 
 # Bytes of packed SNPs that are brought into another order of samples at a time; they stay in the cache of a processor.
 _SCRATCH_BYTES = 1 << 18
@@ -168,6 +169,15 @@ class JoinedNumberReader:
         self._starts = np.array([part.first_snp for part in parts], np.int64)
         self.n_samples, self.n_snps = n_samples, n_snps
         self.dtype: np.dtype[Any] = np.result_type(*(part.source.dtype for part in parts))
+
+    def reading_memory(self, n_threads: int) -> int:
+        """Return the bytes of memory that reading in some threads takes; one file is read at a time."""
+        return max(reading_memory(part.source, n_threads) for part in self._parts)
+
+    def read_in_threads(self, n_threads: int) -> JoinedNumberReader:
+        """Return a reader of the same numbers that decodes in some threads."""
+        parts = [replace(part, source=read_in_threads(part.source, n_threads)) for part in self._parts]
+        return JoinedNumberReader(parts, self.n_samples, self.n_snps)
 
     def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
         """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples)."""
@@ -389,6 +399,14 @@ class JoinedNumbers(JoinedSource, NumberSource):
         for part in self.parts:
             part.source.matrix(engine, part.rows_of(samples), None)
         return NumberSource.matrix(self, engine, samples, snps, scale=scale, count_allele=count_allele)
+
+    def reading_memory(self, n_threads: int) -> int:
+        """Return the bytes of memory that reading in some threads takes."""
+        return self._reader.reading_memory(n_threads)
+
+    def read_in_threads(self, n_threads: int) -> JoinedNumberReader:
+        """Return a reader of the same numbers that decodes in some threads."""
+        return self._reader.read_in_threads(n_threads)
 
     def read(self, samples: Ints, snps: Ints) -> NDArray[Any]:
         """Return the numbers of some samples and SNPs, shape (n_snps_block, n_samples)."""

@@ -70,20 +70,6 @@ def stored_snp_bytes(reader: PackedReader) -> int:
     return int(getattr(reader, "stored_snp_bytes", reader.bytes_per_snp))
 
 
-def reading_memory(reader: PackedReader, n_threads: int) -> int:
-    """Return the bytes of memory that reading in some threads takes: what its method of this name tells, else none."""
-    tell = getattr(reader, "reading_memory", None)
-    return 0 if tell is None else int(tell(n_threads))
-
-
-def read_in_threads(reader: PackedReader, n_threads: int) -> PackedReader:
-    """Return a reader of the same calls that unpacks in some threads, where they are compressed."""
-    if (give := getattr(reader, "read_in_threads", None)) is None:
-        return reader
-    other: PackedReader = give(n_threads)
-    return other
-
-
 class PackedBed:
     """A .bed of known shape, without its .bim and .fam; several threads may read at the same time.
 
