@@ -112,8 +112,8 @@ def compare(folder):
     t, t_plink2 = ours["T_STAT"].to_numpy(), theirs["T_STAT"].to_numpy() * sign
     unit = 10.0 ** (np.floor(np.log10(np.abs(t_plink2))) - 5)
     difference, small = np.abs(t - t_plink2), np.abs(t) < 1
-    print(f"largest difference of t: {difference.max():.1e}; where |t| < 1: {difference[small].max():.1e};")
-    print(f"in units of the sixth digit that plink2 prints: {(difference / unit).max():.3f}")
+    print(f"largest difference of t: {np.nanmax(difference):.1e}; where |t| < 1: {np.nanmax(difference[small]):.1e};")
+    print(f"in units of the sixth digit that plink2 prints: {np.nanmax(difference / unit):.3f}")
 
 
 if __name__ == "__main__":

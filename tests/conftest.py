@@ -62,6 +62,11 @@ def balding_nichols(
     return Structured(dosage, X, n_axes)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take longest, so that no process waits for one of them at the end."""
+    items.sort(key=lambda item: "tests/torture/test_" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def write_fileset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WriteFileset]:
     """Write dosages (n_samples, n_snps), NaN where missing, as a fileset, and open it."""

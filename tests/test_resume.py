@@ -105,7 +105,7 @@ def test_run_stopped_at_any_block_gives_the_same_files_when_resumed(
     straight = run(data, tmp_path / "straight" / "r", case, progress=counter)
     n_blocks, n_pairs = 10**9 - counter.n_left, counter.counts[counter.labels.index(PAIRS)]
     assert n_blocks > 12
-    for stop in range(0, n_blocks, max(1, n_blocks // 7)):
+    for stop in range(0, n_blocks, max(1, n_blocks // 4)):
         folder = tmp_path / f"stopped-{stop}"
         folder.mkdir()
         with pytest.raises(Stop):

@@ -27,8 +27,8 @@ from lfmm2.genotypes.plink_writer import write_plink
 from lfmm2.process.progress import Progress
 
 THREADS = (1, 2, 3, 4, 7, 8, 16)
-QUICK_THREADS = (1, 2, 5)
-REPEATS, QUICK_REPEATS = 20, 2
+QUICK_THREADS = (1, 3)
+REPEATS, QUICK_REPEATS = 20, 1
 LEAST_BLOCKS = 30
 # one more group than blocks wanted, and a last one that is not full
 N_SNPS = LEAST_BLOCKS * GROUP_SNPS + 517

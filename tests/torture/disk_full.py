@@ -26,7 +26,7 @@ FILE_STEP = 16 << 10
 # a page, below which a tmpfs of "size 0" would be one without limit, and stdout could not be kept
 LEAST = 4 << 10
 ENOUGH = "64m"
-N_QUICK = 8
+N_QUICK = 4
 WRITE_FAILED = 7
 _KEEP = {"lfmm2.pipeline.state_folder:KEEP_AFTER_SECONDS": 0}
 

@@ -44,7 +44,7 @@ SETTINGS = {
     "lfmm2.pipeline.result_writer:GROUP_ROWS": 2000,
     "lfmm2.pipeline.state_folder:KEEP_AFTER_SECONDS": 0,
 }
-N_QUICK = 80
+N_QUICK = 24
 FRESH_EVERY, RESUME_EVERY = 40, 3
 
 

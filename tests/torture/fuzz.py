@@ -29,7 +29,7 @@ from typing import Any
 from torture import runs
 
 N_SAMPLES, N_SNPS = 15, 40
-QUICK_MUTATIONS = 2000
+QUICK_MUTATIONS = 500
 SECONDS_PER_TARGET = 75
 SECONDS_TO_MINIMISE = 10
 LONGEST = 1 << 16
@@ -249,7 +249,7 @@ TARGETS = {
     "factors": Target(files("r-parquet.factors.npz"), factors),
     "tables": Target(files(*TABLES), tables),
     # whole runs, each of which takes some 20 ms
-    "state": Target(state_seeds, state, quick=100),
+    "state": Target(state_seeds, state, quick=30),
     "manifest": Target(files("r-parquet.lfmm2.json"), manifest),
 }
 

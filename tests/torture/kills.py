@@ -31,7 +31,7 @@ CALLS = (
 )
 # a signalled run must end within the first; within the second where other tests share the processors
 SECONDS_TO_END, SECONDS_AMONG_OTHERS = 1.0, 5.0
-N_QUICK_POINTS, N_QUICK_TIMES, N_FULL_TIMES = 40, 6, 250
+N_QUICK_POINTS, N_QUICK_TIMES, N_FULL_TIMES = 12, 3, 250
 # Undisturbed runs whose time is taken. If it came out too long, all kills would come after the end of their runs.
 N_SURVEYS = 3
 KILL_RESUMED_EVERY, FRESH_EVERY = 3, 5

@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ KERNEL_MODULES = (
     "kernels/_products", "kernels/_vcf",
 )  # fmt: skip
 CORE_TESTS = ("tests/kernels/test_core.py", THREADED_KERNELS)
+# those that these tests call
+CORE_MODULES = ("_core", "kernels/_products")
 KERNEL_TESTS = (
     *CORE_TESTS,
     "tests/genotypes/test_matrix.py",
@@ -191,10 +194,13 @@ def find_clang() -> Toolchain | None:
 
 
 class Build:
-    """A package folder in `folder` with the kernels built by `toolchain` from a copy of the sources."""
+    """A package folder in `folder` with some kernels built by `toolchain` from a copy of the sources.
 
-    def __init__(self, toolchain: Toolchain, folder: Path) -> None:
-        self.toolchain = toolchain
+    The others are those of the installed package.
+    """
+
+    def __init__(self, toolchain: Toolchain, folder: Path, modules: Sequence[str] = KERNEL_MODULES) -> None:
+        self.toolchain, self.modules = toolchain, modules
         self.sources = folder / "sources"
         self.objects = folder / "objects"
         self.package = folder / "package" / "lfmm2"
@@ -207,6 +213,7 @@ class Build:
         self.temporary.mkdir()
         self.copy_sources()
         shutil.copytree(self.sources / SOURCES, self.package)
+        self.copy_installed()
         if "-Db_sanitize=thread" in toolchain.setup:
             self.preload.append(self.build_first_library(folder))
         meson: list[str | Path] = [sys.executable, "-m", "mesonbuild.mesonmain", "setup", self.objects, self.sources]
@@ -229,6 +236,14 @@ class Build:
         for old, new in exchange:
             SeededBug("a plain BLAS", "_core.pyx", old, new, "").apply(self.sources / SOURCES)
 
+    def copy_installed(self) -> None:
+        """Put the modules of kernels that are not built here into the package."""
+        import lfmm2
+
+        for name in set(KERNEL_MODULES) - set(self.modules):
+            (module,) = Path(lfmm2.__file__).parent.glob(f"{name}.*.so")
+            shutil.copy(module, (self.package / name).parent)
+
     def build_first_library(self, folder: Path) -> str:
         source, library = folder / "first.c", folder / "first.so"
         source.write_text(INITIALISE_FIRST)
@@ -237,8 +252,9 @@ class Build:
 
     def compile(self) -> None:
         """Build from the sources as they stand, and put the modules of kernels into the package."""
-        must_succeed(["ninja", "-C", self.objects], self.environment)
-        for name in KERNEL_MODULES:
+        targets = [f"{SOURCES}/{name}{sysconfig.get_config_var('EXT_SUFFIX')}" for name in self.modules]
+        must_succeed(["ninja", "-C", self.objects, *targets], self.environment)
+        for name in self.modules:
             (module,) = (self.objects / SOURCES).glob(f"{name}.*.so")
             folder = (self.package / name).parent
             (folder / module.name).unlink(missing_ok=True)
@@ -333,7 +349,7 @@ def run(full: bool) -> dict[str, object]:
             result[name] = {"missing": lacks or needed}
             continue
         with tempfile.TemporaryDirectory(prefix="lfmm2-sanitizers-") as folder:
-            build = Build(toolchain, Path(folder))
+            build = Build(toolchain, Path(folder), KERNEL_MODULES if full else CORE_MODULES)
             counts = run_tests(build, KERNEL_TESTS if full else CORE_TESTS)
             for bug in bugs:
                 catch(build, bug, CORE_TESTS)

@@ -214,7 +214,7 @@ static inline lfmm2_number_facts lfmm2_centre_row(double *row, ptrdiff_t n, doub
         facts.n_called = sums.n_called;
         sum = sums.values;
     }
-    const double first = sum / (double) facts.n_called;
+    const double first = facts.n_called ? sum / (double) facts.n_called : NAN;
     if (facts.n_called == 0 || !isfinite(first)) {
         if (facts.n_called) facts.mean = INFINITY;
         lfmm2_clear_row(row, n);

@@ -20,13 +20,14 @@ from lfmm2.process import single_threaded_blas
 
 # SNPs of a timed pass, and most samples of a timed Gram matrix, whose time grows with their square: some 0.1 s.
 TIMED_SNPS, GRAM_SAMPLES = 4096, 2000
-# Edge of the matrix whose eigenvectors LAPACK is timed for.
-LAPACK_EDGE = 400
-# Products of block Krylov with a Gram matrix in memory until it stops, and bytes that one thread reads in a second.
-GRAM_PRODUCTS, READ_RATE = 60, 8e9
+# Edge of the matrix whose eigenvectors LAPACK is timed for, and of that which is multiplied with columns.
+LAPACK_EDGE, PRODUCT_EDGE = 400, 1500
+# Products of block Krylov with a Gram matrix in memory until it stops, with all else that it does, where K reaches into
+# the noise.
+GRAM_PRODUCTS = 200
 # Seconds of the statistics, calibration and table of a variable at a SNP, with one thread: what is left of a run when
-# its passes are taken away (bench/run_time.py).
-ROW_SECONDS = 1.2e-6
+# its passes are taken away (bench/run_time.py), on a slow machine.
+ROW_SECONDS = 2.5e-6
 # Seconds of a run of any size, for reading tables and writing small files.
 LEAST_SECONDS = 0.5
 # Samples × SNPs × columns of a pass that take about a second on one thread of a slow processor, and the seconds from
@@ -101,7 +102,8 @@ def predict_time(prepared: PreparedRun) -> RunTime:
         if plan.solver in ("krylov", "power"):
             factors = plan.n_passes * _time_product(prepared, inputs, engine) / n_workers
         else:
-            factors = of_gram + (_time_eigenvectors(plan) if plan.solver == "exact" else 0.0)
+            n_columns = plan.n_factors + inputs.options.solver.oversampling
+            factors = of_gram + (_time_eigenvectors(plan.n_samples, n_columns) if plan.solver == "exact" else 0.0)
         surrogates = 0.0
         if plan.n_surrogates:
             surrogates = of_gram + _time_tests(prepared, inputs, engine, 2 * plan.n_surrogates)
@@ -177,11 +179,11 @@ def _time_product(prepared: PreparedRun, inputs: RunInputs, engine: Engine) -> f
     return _seconds(work) * plan.n_estimation_snps / matrix.n_snps
 
 
-def _time_eigenvectors(plan: RunPlan) -> float:
-    """Return the seconds of the eigenvectors of a Gram matrix in memory."""
-    n = plan.n_samples
+def _time_eigenvectors(n: int, n_columns: int) -> float:
+    """Return the seconds of the leading eigenvectors of a Gram matrix in memory, of n samples, on one thread."""
     if n > MOST_FOR_LAPACK:
-        return GRAM_PRODUCTS * 8.0 * n * n / READ_RATE
+        C, S = _columns(PRODUCT_EDGE, PRODUCT_EDGE), _columns(PRODUCT_EDGE, n_columns)
+        return GRAM_PRODUCTS * _seconds(lambda: C @ S) * (n / PRODUCT_EDGE) ** 2
     edge = min(n, LAPACK_EDGE)
     A = _columns(edge, edge)
     return _seconds(lambda: eigh(A @ A.T)) * (n / edge) ** 3
