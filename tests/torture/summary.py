@@ -44,7 +44,6 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"* {shown(topics['disk_full']['points'])} disks that were too small by any amount: complete, or exit "
         "code 7 and then `--resume` to the same bytes.",
         f"* {shown(n_runs)} runs on {bits['threads'][0]} to {bits['threads'][-1]} threads: one hash per data set.",
-        *([line_of_workers(topics["workers"])] if "workers" in topics else []),
         f"* {topics['memory_limits']['cases']} combinations of sizes, threads and `--memory`: none took more.",
         f"* A .bed of {offsets['2.5 TB']['bytes'] / 1e12:.1f} TB, and "
         f"{shown(offsets['more than 2^31 SNPs']['SNPs'])} SNPs in one pass.",
@@ -56,15 +55,6 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"fault; {topics['odd_inputs']['silent and wrong']} silent and wrong.",
         f"* {topics['canaries']['breakages']} deliberate breakages: each found by its test.",
     ]
-
-
-def line_of_workers(counts: dict[str, Any]) -> str:
-    """The line about runs that processes share."""
-    kinds = ", ".join(f"{shown(number)} with a {kind}" for kind, number in counts["kinds"].items())
-    return (
-        f"* {shown(counts['disturbed'])} runs with workers, {kinds}: the bytes of one process, at once or after "
-        f"`--resume`, within {counts['most_seconds']:.0f} s, and no process left."
-    )
 
 
 def block(report: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Workers: runs that processes share, while a worker is killed or stopped, the run itself is killed, or a network cut.
+"""Workers: runs that processes share, while a worker is killed or stopped, or the run itself is killed.
 
 Each run is a new interpreter in a session of its own, so that all processes that it has started are known: none may be
 left when it has ended. Its results, or those of --resume after it was killed, must be those of one process, byte for
@@ -17,17 +17,16 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from torture import executors, networks, runs
+from torture import executors, runs
 from torture.runs import Command, Straight
 
 N_SAMPLES, N_SNPS = 300, 200_000
 N_WORKERS = 2
 # How often each is done in the full tier and in the quick one.
-FULL = {"worker killed": 200, "worker stopped": 50, "run killed": 50, "network cut": 20}
+FULL = {"worker killed": 200, "worker stopped": 50, "run killed": 50}
 QUICK = {"worker killed": 1, "run killed": 1}
 # Many tasks, and workers that are given up soon; those of the run of one process are not changed by these.
 SETTINGS = {
@@ -228,43 +227,21 @@ def run(full: bool) -> dict[str, object]:
         data = runs.make_data(root / "work", N_SAMPLES, N_SNPS if full else N_SNPS // 4)
         with runs.workers() as pool:
             straight, seconds = pool.submit(survey, root, data).result()
-            wanted = {kind: n for kind, n in (FULL if full else QUICK).items() if kind != "network cut"}
             moments = [
                 Moment(root, data, straight, seconds, kind, number, chosen.random())
-                for kind, n in wanted.items()
+                for kind, n in (FULL if full else QUICK).items()
                 for number in range(n)
             ]
             verdicts = list(pool.map(try_moment, moments))
         counts = counts_of(verdicts) | {"undisturbed_seconds": round(seconds, 2)}
         bad = [f"{v.label}: {'; '.join(v.faults)}" for v in verdicts if v.faults]
         if full:
-            counts["network cut"] = run_networks(root, data, straight, bad, chosen.random)
             counts["cases with the bytes of one process, by executor"] = executors.run(full)
     counts["seconds"] = round(time.monotonic() - began, 1)
     if bad:
         raise AssertionError("\n".join([f"{len(bad)} runs went wrong", *bad, json.dumps(counts)]))
     assert any(verdict.happened for verdict in verdicts), "no run was disturbed"
     return counts
-
-
-def run_networks(
-    root: Path, data: runs.Data, straight: Straight, bad: list[str], draw: Callable[[], float]
-) -> dict[str, object]:
-    """Cut the network between runs and a scheduler of Dask; the figures, or why it could not be done."""
-    try:
-        networks.check()
-    except runs.Unavailable as reason:
-        return {"not run": str(reason)}
-    verdicts = [
-        networks.try_cut(root, data, straight, number, draw(), heals=number % 2 == 0)
-        for number in range(FULL["network cut"])
-    ]
-    bad += [f"{verdict.label}: {'; '.join(verdict.faults)}" for verdict in verdicts if verdict.faults]
-    return {
-        "cuts": len(verdicts),
-        "exit_codes": dict(sorted(Counter(str(verdict.code) for verdict in verdicts).items())),
-        "violations": sum(bool(verdict.faults) for verdict in verdicts),
-    }
 
 
 if __name__ == "__main__":
