@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import lfmm2
 from lfmm2.cli.program import main
 from lfmm2.pipeline import RunOptions, is_long, predict_time, prepare_run
 from lfmm2.pipeline.run_time import RunTime
@@ -31,7 +32,7 @@ def test_parts_of_the_time_are_said() -> None:
     time = RunTime(3600.0, 100.0, 40.0, 90.0, 90 * 10**9, are_of_workers=True)
     assert time.describe() == (
         "about 1 h 02 min (factors 1 h 00 min, tests 1 min 40 s, tables 40 s), 1 min 30 s more if surrogates are "
-        "drawn, with workers as fast as this machine; to read 24.1 MB/s"
+        "drawn, with workers as fast as this machine, if the disk gives 24.1 MB/s"
     )
     assert RunTime(0.0, 0.1, 0.0, 0.2, 5, are_of_workers=False).describe() == "about 0.6 s"
 
@@ -48,6 +49,14 @@ def test_small_run_takes_little_time(data: Simulation, options: dict[str, Any]) 
     assert 0 < time.tests < 60
     assert 0 < time.factors < 60
     assert (time.surrogates > 0) == ("surrogates" not in options and options.get("solver") is None)
+
+
+@pytest.mark.parametrize("solver", ["exact", "krylov", "power"])
+def test_budget_that_the_plan_accepts_is_enough_to_predict(data: Simulation, solver: str) -> None:
+    with pytest.raises(lfmm2.InsufficientMemoryError) as refused:
+        prepare(data, solver=solver, memory="1MB")
+    with prepare(data, solver=solver, memory=refused.value.minimum) as prepared:
+        assert predict_time(prepared).seconds > 0
 
 
 def test_long_run_is_recognised_by_its_sizes(data: Simulation) -> None:

@@ -73,7 +73,7 @@ class RunTime:
         if self.are_of_workers:
             text += ", with workers as fast as this machine"
         if self.n_bytes_read and self.seconds > WORTH_SECONDS:
-            text += f"; to read {decimal_bytes(round(self.n_bytes_read / self.seconds))}/s"
+            text += f", if the disk gives {decimal_bytes(round(self.n_bytes_read / self.seconds))}/s"
         return text
 
 
@@ -90,23 +90,26 @@ def is_long(plan: RunPlan) -> bool:
 def predict_time(prepared: PreparedRun) -> RunTime:
     """Time each kind of pass over a few thousand of the SNPs of a run, and return what all of it will take.
 
-    Nothing is kept of what is computed. The memory is that of the passes of the plan.
+    Nothing is kept of what is computed. Each pass has the memory that the plan has for it, so none is refused.
     """
     inputs, plan = replace(prepared.inputs, crew=None), prepared.plan
-    engine = Engine(plan.n_threads, inputs.memory).with_beside(plan.beside_tests)
+    engine = Engine(plan.n_threads, inputs.memory)
+    of_factors, testing = engine.with_beside(plan.beside_factors), engine.with_beside(plan.beside_tests)
     crew = prepared.inputs.crew
     n_workers = 1 if crew is None else crew.planned_workers * crew.n_threads / plan.n_threads
     with single_threaded_blas():
-        of_tests = _time_tests(prepared, inputs, engine, 1)
-        of_gram = _time_gram(prepared, inputs, engine) if plan.solver == "exact" else 0.0
+        of_tests = _time_tests(prepared, inputs, testing, 1)
+        of_gram = _time_gram(prepared, inputs, of_factors) if plan.solver == "exact" else 0.0
         if plan.solver in ("krylov", "power"):
-            factors = plan.n_passes * _time_product(prepared, inputs, engine) / n_workers
+            factors = plan.n_passes * _time_product(prepared, inputs, of_factors) / n_workers
         else:
             n_columns = plan.n_factors + inputs.options.solver.oversampling
             factors = of_gram + (_time_eigenvectors(plan.n_samples, n_columns) if plan.solver == "exact" else 0.0)
         surrogates = 0.0
         if plan.n_surrogates:
-            surrogates = of_gram + _time_tests(prepared, inputs, engine, 2 * plan.n_surrogates)
+            assert plan.beside_surrogates is not None
+            drawing = engine.with_beside(plan.beside_surrogates)
+            surrogates = of_gram + _time_tests(prepared, inputs, drawing, 2 * plan.n_surrogates)
     passes = 1 + plan.counts_calls + plan.filtered + plan.thinned
     rows = plan.n_snps * plan.n_variables * ROW_SECONDS / plan.n_threads
     return RunTime(
