@@ -76,7 +76,7 @@ def time_line(prepared: PreparedRun, dry_run: bool) -> str:
     if prepared.files.is_complete or not (dry_run or is_long(prepared.plan)):
         return ""
     time = predict_time(prepared)
-    tell_program("time", seconds=round(time.seconds, 1), surrogates=round(time.surrogates, 1))
+    tell_program("prediction", seconds=round(time.seconds, 1), surrogate_seconds=round(time.surrogates, 1))
     return time.describe()
 
 
