@@ -35,16 +35,19 @@ class Kernels:
     def __init__(self, rng, n_samples, n_snps, missing):
         self.n, self.packed = n_samples, draw(rng, n_samples, n_snps, missing)
         self.decoded_panel = rng.standard_normal((DSYRK_SNPS, n_samples))
-        planes, sums, starts, words = _gram.workspace_shapes(n_samples, 1)
-        self.work = np.empty(planes, np.uint64), np.empty(sums), np.empty(starts, np.int64), np.empty(words, np.uint64)
+        self.work = {}
 
     def counted(self, level):
         _gram.use_multiplier(level)
+        if level not in self.work:
+            calls, sums, starts, words = _gram.workspace_shapes(self.n, 1)
+            integers = np.empty(calls, np.uint64), np.empty(starts, np.int64), np.empty(words, np.uint64)
+            self.work[level] = integers[0], np.empty(sums), *integers[1:]
         C = np.zeros((self.n, self.n), order="F")
         counts = np.empty((len(self.packed), 4), np.int64)
         _core.count_genotypes(self.packed, self.n, counts)
         lists = np.empty(_gram.most_missing(counts, self.n), np.uint16)
-        _gram.add_gram(self.packed, self.n, counts, C, *self.work, lists)
+        _gram.add_gram(self.packed, self.n, counts, C, *self.work[level], lists)
         _gram.fold_gram(C)
 
     def decoded(self):

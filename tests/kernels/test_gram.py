@@ -128,7 +128,7 @@ def test_gram_is_added_to_what_is_there() -> None:
     assert (C[np.triu_indices(20, 1)] != 0).all()
 
 
-@pytest.mark.parametrize("wrong", ["counts", "C", "planes", "sums", "starts", "words", "lists", "samples"])
+@pytest.mark.parametrize("wrong", ["counts", "C", "calls", "sums", "starts", "words", "lists", "samples"])
 def test_arrays_of_another_shape_are_refused(wrong: str) -> None:
     packed, n = pack(draw(20, 100, 0.3)), 20
     counts = np.empty((100, 4), np.int64)
@@ -137,7 +137,7 @@ def test_arrays_of_another_shape_are_refused(wrong: str) -> None:
     given = {
         "counts": counts, "C": np.zeros((n, n), order="F"),
         **{name: np.empty(shape, kind) for name, shape, kind in
-           zip(("planes", "sums", "starts", "words"), _gram.workspace_shapes(n, 1), kinds, strict=True)},
+           zip(("calls", "sums", "starts", "words"), _gram.workspace_shapes(n, 1), kinds, strict=True)},
         "lists": np.empty(_gram.most_missing(counts, n), np.uint16),
     }  # fmt: skip
     if wrong == "samples":
@@ -160,5 +160,5 @@ def test_fold_and_clear_of_the_upper_triangle() -> None:
 
 
 def test_unknown_level_is_refused() -> None:
-    with pytest.raises(ValueError, match="'neon' is not one of"):
-        _gram.use_multiplier("neon")
+    with pytest.raises(ValueError, match="'sve' is not one of"):
+        _gram.use_multiplier("sve")

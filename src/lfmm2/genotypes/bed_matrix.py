@@ -83,8 +83,8 @@ def _panel_snps() -> int:
 
 def counted_bytes(n_samples: int, n_threads: int) -> int:
     """Return the bytes of the workspaces that count the bits of a panel, with all of its calls missing."""
-    planes, sums, starts, words = _gram.workspace_shapes(n_samples, n_threads)
-    return doubles(planes, sums, starts, words) + 2 * n_samples * _gram.LISTED_CALLS
+    calls, sums, starts, words = _gram.workspace_shapes(n_samples, n_threads)
+    return doubles(calls, sums, starts, words) + 2 * n_samples * _gram.LISTED_CALLS
 
 
 def mirror_lower(C: Floats) -> None:
@@ -377,8 +377,8 @@ class BedMatrix:
         What missing calls add above the diagonal is folded onto the lower triangle at the end of each segment.
         """
         n, n_threads = self.n_samples, self.engine.n_threads
-        of_planes, of_sums, of_starts, of_words = _gram.workspace_shapes(n, n_threads)
-        planes, sums = np.empty(of_planes, np.uint64), np.empty(of_sums)
+        of_calls, of_sums, of_starts, of_words = _gram.workspace_shapes(n, n_threads)
+        calls, sums = np.empty(of_calls, np.uint64), np.empty(of_sums)
         starts, words = np.empty(of_starts, np.int64), np.empty(of_words, np.uint64)
 
         def add(first: int, packed: Packed, C: Floats, end: int) -> None:
@@ -387,7 +387,7 @@ class BedMatrix:
             for begin in range(0, len(packed), _panel_snps()):
                 rows = slice(begin, min(begin + _panel_snps(), len(packed)))
                 lists = np.empty(_gram.most_missing(counts[rows], n), np.uint16)
-                _gram.add_gram(packed[rows], n, counts[rows], C, planes, sums, starts, words, lists, n_threads)
+                _gram.add_gram(packed[rows], n, counts[rows], C, calls, sums, starts, words, lists, n_threads)
                 done = first + rows.stop
                 if done % segments.SEGMENT_SNPS == 0 or done == end:
                     _gram.fold_gram(C, n_threads)

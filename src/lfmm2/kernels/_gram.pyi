@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MULTIPLIERS: Final[tuple[str, ...]]
-"""Names of the ways to count bits, from narrow to wide."""
+"""Names of the ways to count calls, from narrow to wide."""
 
 MULTIPLIER: Final[str]
 """The way to count that was chosen on import."""
@@ -28,7 +28,7 @@ def add_gram(
     n_samples: int,
     counts: NDArray[np.int64],
     C_out: NDArray[np.float64],
-    planes: NDArray[np.uint64],
+    calls: NDArray[np.uint64],
     sums: NDArray[np.float64],
     starts: NDArray[np.int64],
     words: NDArray[np.uint64],

@@ -6,7 +6,7 @@ imputed and centred SNP is v = u - ν + ν m. Hence C = Σ v vᵀ over SNPs is
 
     C = Σ u uᵀ - a 1ᵀ - 1 aᵀ + (Σ ν²) 1 1ᵀ + E + Eᵀ,    a = Σ ν u,    E = Σ ν w mᵀ,    w = u - ν + ν m / 2
 
-Σ u uᵀ is counted in bits (_gram.h), and added once a panel. E is sparse: the missing calls of each sample are listed,
+Σ u uᵀ is counted in bits or bytes (_gram.h), and added once a panel. E is sparse: the missing calls of each sample are listed,
 and the values ν w of the listed SNPs are looked up and added one by one, as those of a are. So each entry of C is the
 sum of the same numbers in the same order, whatever the threads and the processor. Which allele is counted does not
 matter to C.
@@ -18,32 +18,35 @@ from cython.parallel cimport prange, threadid
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memset
 
-cdef extern from "_decode.h":
-    void lfmm2_decode(const uint8_t* bytes, Py_ssize_t n_bytes, const double* values, double* dosage) noexcept nogil
-    int lfmm2_use_decoder(int level) noexcept nogil
-
 cdef extern from "_gram.h":
     const int LFMM2_STRIP
     const int LFMM2_STRIP_BYTES
     const int LFMM2_WORD_SAMPLES
     const int LFMM2_EDGE
     const int LFMM2_PLANE_WORDS
+    const Py_ssize_t LFMM2_PANEL
+    Py_ssize_t lfmm2_sample_words
+    const uint16_t* lfmm2_every_snp
 
-    void lfmm2_write_planes(
-        const uint8_t* packed, Py_ssize_t n_bytes, int n_snps, int strip_bytes, int n_samples, uint64_t* planes,
-        Py_ssize_t stride, Py_ssize_t plane,
+    void lfmm2_write_strip(
+        const uint8_t* packed, Py_ssize_t n_bytes, int n_snps, int strip_bytes, int n_samples, uint64_t* calls,
+        Py_ssize_t word, Py_ssize_t stride, Py_ssize_t first_sample,
     ) noexcept nogil
     void lfmm2_add_square(
-        const uint64_t* planes, Py_ssize_t stride, Py_ssize_t plane, Py_ssize_t n_words, Py_ssize_t first_row,
+        const uint64_t* calls, Py_ssize_t stride, Py_ssize_t n_words, Py_ssize_t n_snps, Py_ssize_t first_row,
         Py_ssize_t first_column, Py_ssize_t n, const double* a, double total, double* C,
+    ) noexcept nogil
+    void lfmm2_add_values(
+        const uint64_t* genotypes, const double* values, const uint16_t* snps, Py_ssize_t n_snps, double* sums
     ) noexcept nogil
     void lfmm2_add_missing(
         const uint64_t* genotypes, const double* values, const uint16_t* snps, Py_ssize_t n_missing, Py_ssize_t first,
         Py_ssize_t n, Py_ssize_t k, double* C,
     ) noexcept nogil
     int lfmm2_use_multiplier(int level) noexcept nogil
+    void lfmm2_list_every_snp() noexcept nogil
 
-MULTIPLIERS = ("baseline", "popcnt", "avx2", "avx512")
+MULTIPLIERS = ("baseline", "neon", "ssse3", "avx2", "avx512")
 
 
 def use_multiplier(str name):
@@ -57,34 +60,32 @@ def use_multiplier(str name):
 
 
 MULTIPLIER = use_multiplier("avx512")
-lfmm2_use_decoder(2)
+lfmm2_list_every_snp()
 
 cdef enum:
-    # SNPs whose bits are counted together: one addition to each entry of C for so many. With more, the planes of two
-    # squares (2 x 48 samples, 2 KiB each) leave the L2 cache; with fewer, C is read and written more often.
-    PANEL = 8192
     # SNPs of a panel whose missing calls can be listed together whatever they are: so long is the list at most. Where
     # few calls are missing it has room for those of a whole panel.
     PART = 1024
     # Edge of the squares in which the upper triangle is folded onto the lower one.
     FOLD = 32
-    # Words between the planes of two samples beyond the planes themselves, so that they are not a power of two apart.
-    SPARE_WORDS = 8
 
 #: SNPs of a panel; blocks begin at multiples of it.
-PANEL_SNPS = PANEL
+PANEL_SNPS = LFMM2_PANEL
 #: Missing calls per sample for which there is room in a list.
 LISTED_CALLS = PART
 
 
 def workspace_shapes(Py_ssize_t n_samples, int n_threads):
-    """Return the shapes of the workspaces `planes` (uint64), `sums` (doubles), `starts` (int64), `words` (uint64)."""
+    """Return the shapes of the workspaces `calls` (uint64), `sums` (doubles), `starts` (int64), `words` (uint64).
+
+    They hold for the way to count that is in use.
+    """
     cdef Py_ssize_t n_padded = (n_samples + LFMM2_EDGE - 1) // LFMM2_EDGE * LFMM2_EDGE
     return (
-        (n_padded, 2 * (PANEL // 64) + SPARE_WORDS),
-        (n_padded + 5 * PANEL,),
+        (n_padded, lfmm2_sample_words),
+        (n_padded + 5 * LFMM2_PANEL,),
         (n_samples + 1,),
-        (n_threads, PANEL),
+        (n_threads, LFMM2_PANEL),
     )
 
 
@@ -93,7 +94,8 @@ def most_missing(const int64_t[:, ::1] counts, Py_ssize_t n_samples):
     cdef Py_ssize_t n_snps = counts.shape[0], begin = 0, end, j
     cdef int64_t most = 0, here
     while begin < n_snps:
-        end = end_of_part(&counts[0, 0], begin, min(begin // PANEL * PANEL + PANEL, n_snps), n_samples)
+        end = begin // LFMM2_PANEL * LFMM2_PANEL + LFMM2_PANEL
+        end = end_of_part(&counts[0, 0], begin, min(end, n_snps), n_samples)
         here = 0
         for j in range(begin, end):
             here += counts[j, 1]
@@ -119,7 +121,7 @@ def add_gram(
     Py_ssize_t n_samples,
     const int64_t[:, ::1] counts,      # IN (n_snps_block, 4)
     double[::1, :] C_out,              # IN/OUT (n_samples, n_samples), F order
-    uint64_t[:, ::1] planes,           # WORK, as `workspace_shapes`
+    uint64_t[:, ::1] calls,            # WORK, as `workspace_shapes`
     double[::1] sums,                  # WORK
     int64_t[::1] starts,               # WORK
     uint64_t[:, ::1] words,            # WORK
@@ -139,7 +141,7 @@ def add_gram(
         Calls of each code, as `count_genotypes` gives them.
     C_out : ndarray of shape (n_samples, n_samples), float64, F-contiguous
         Added to.
-    planes, sums, starts, words, lists : ndarray
+    calls, sums, starts, words, lists : ndarray
         Overwritten.
     n_threads : int
 
@@ -150,15 +152,18 @@ def add_gram(
 
     Notes
     -----
-    6 instructions for 512 products with AVX-512, and n additions per missing call, 32 in about 15 cycles.
-    Threads own disjoint squares of C, then disjoint rows. A square reads 2 x 48 x 2 KiB of planes; 32 rows read 64 KiB
+    6 instructions for 512 products with AVX-512, 2 for 32 with AVX2, and n additions per missing call, 32 in about 15
+    cycles.
+    Threads own disjoint squares of C, then disjoint rows. A square reads 2 x 48 x 2 KiB of bits, or four times as
+    many bytes in parts of 2 x 24 KiB; 32 rows read 64 KiB
     of genotypes and 256 KiB of values, and their part of C once for each list, which is the less often the fewer calls
     are missing.
     """
-    cdef Py_ssize_t n_snps = packed.shape[0], n_bytes = packed.shape[1], stride = planes.shape[1]
-    cdef Py_ssize_t n_padded = planes.shape[0], n_strips = (n_samples + LFMM2_STRIP - 1) // LFMM2_STRIP
+    cdef Py_ssize_t n_snps = packed.shape[0], n_bytes = packed.shape[1], stride = calls.shape[1]
+    cdef Py_ssize_t n_padded = calls.shape[0], n_strips = (n_samples + LFMM2_STRIP - 1) // LFMM2_STRIP
     cdef Py_ssize_t n_edges = n_padded // LFMM2_EDGE, n_squares = n_edges * (n_edges + 1) // 2
-    cdef Py_ssize_t n_panels = (n_snps + PANEL - 1) // PANEL, p, first, b, strip, word, q, n_words, begin, end
+    cdef Py_ssize_t n_panels = (n_snps + LFMM2_PANEL - 1) // LFMM2_PANEL, p, first, b, strip, word, q, n_words
+    cdef Py_ssize_t begin, end
     cdef Py_ssize_t n_of_word = (n_samples + LFMM2_WORD_SAMPLES - 1) // LFMM2_WORD_SAMPLES
     cdef double* a
     cdef double* nu
@@ -180,18 +185,23 @@ def add_gram(
         raise ValueError(f"lists must have {most_missing(counts, n_samples)} entries")
     if n_snps == 0:
         return
-    a, nu, values = &sums[0], &sums[n_padded], &sums[n_padded + PANEL]
-    memset(&planes[0, 0], 0, n_padded * stride * sizeof(uint64_t))
+    a, nu, values = &sums[0], &sums[n_padded], &sums[n_padded + LFMM2_PANEL]
+    first = n_samples // LFMM2_EDGE * LFMM2_EDGE  # No rubbish beside the last samples.
+    memset(&calls[0, 0] + first * stride, 0, (n_padded - first) * stride * sizeof(uint64_t))
     for p in range(n_panels):
-        first = p * PANEL
-        b = min(PANEL, n_snps - first)
+        first = p * LFMM2_PANEL
+        b = min(LFMM2_PANEL, n_snps - first)
         with nogil:
             total = center_panel(&counts[first, 0], b, nu)
             n_words = (b + 64 * LFMM2_PLANE_WORDS - 1) // (64 * LFMM2_PLANE_WORDS) * LFMM2_PLANE_WORDS
+            write_differences(nu, b, values)
             for strip in prange(n_strips, num_threads=n_threads, schedule="dynamic", chunksize=1):
-                prepare_strip(&packed[first, 0], n_bytes, b, n_samples, strip, n_words, nu, &planes[0, 0], stride, a)
+                prepare_strip(
+                    &packed[first, 0], n_bytes, b, n_samples, strip, n_words, values, &calls[0, 0], stride,
+                    &words[threadid(), 0], a,
+                )
             for q in prange(n_squares, num_threads=n_threads, schedule="dynamic", chunksize=1):
-                add_square(&planes[0, 0], stride, n_words, n_edges, q, n_samples, a, total, &C_out[0, 0])
+                add_square(&calls[0, 0], stride, n_words, b, n_edges, q, n_samples, a, total, &C_out[0, 0])
             begin = 0
             while begin < b:
                 end = end_of_part(&counts[first, 0], begin, b, n_samples)
@@ -258,32 +268,27 @@ cdef bint any_missing(const int64_t* counts, Py_ssize_t n_snps) noexcept nogil:
 
 cdef void prepare_strip(
     const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_snps, Py_ssize_t n_samples, Py_ssize_t strip,
-    Py_ssize_t n_words, const double* nu, uint64_t* planes, Py_ssize_t stride, double* a,
+    Py_ssize_t n_words, const double* values, uint64_t* calls, Py_ssize_t stride, uint64_t* words, double* a,
 ) noexcept nogil:
-    """Write the planes of the samples of a strip, and their a = Σ ν u, added in the order of the SNPs."""
-    cdef Py_ssize_t first = strip * LFMM2_STRIP, byte = strip * LFMM2_STRIP_BYTES, plane = PANEL // 64, w, j, i
+    """Write the planes or bytes of the samples of a strip, and their a = Σ ν u, added in the order of the SNPs."""
+    cdef Py_ssize_t first = strip * LFMM2_STRIP, byte = strip * LFMM2_STRIP_BYTES, w, i, half
     cdef int size = <int> min(LFMM2_STRIP, n_samples - first), strip_bytes = (size + 3) // 4
-    cdef double values[4]
-    cdef double here[64]
     cdef double sums[64]
     memset(sums, 0, sizeof(sums))
     for w in range(n_words):
-        lfmm2_write_planes(
+        lfmm2_write_strip(
             packed + 64 * w * n_bytes + byte if 64 * w < n_snps else packed, n_bytes,
-            <int> max(min(64, n_snps - 64 * w), 0), strip_bytes, size, planes + first * stride + w, stride, plane,
+            <int> max(min(64, n_snps - 64 * w), 0), strip_bytes, size, calls, w, stride, first,
         )
-    values[1] = values[2] = 0.0
-    for j in range(n_snps):
-        values[0], values[3] = -nu[j], nu[j]
-        lfmm2_decode(packed + j * n_bytes + byte, strip_bytes, values, here)
-        for i in range(size):
-            sums[i] += here[i]
+    for half in range((size + LFMM2_WORD_SAMPLES - 1) // LFMM2_WORD_SAMPLES):
+        read_words(packed, n_bytes, n_snps, byte + half * LFMM2_WORD_SAMPLES // 4, words)
+        lfmm2_add_values(words, values, lfmm2_every_snp, n_snps, sums + half * LFMM2_WORD_SAMPLES)
     for i in range(size):
         a[first + i] = sums[i]
 
 
 cdef void add_square(
-    const uint64_t* planes, Py_ssize_t stride, Py_ssize_t n_words, Py_ssize_t n_edges, Py_ssize_t q,
+    const uint64_t* calls, Py_ssize_t stride, Py_ssize_t n_words, Py_ssize_t n_snps, Py_ssize_t n_edges, Py_ssize_t q,
     Py_ssize_t n_samples, const double* a, double total, double* C,
 ) noexcept nogil:
     """Add the products of square q of the lower triangle, counted row by row from the last row."""
@@ -293,7 +298,7 @@ cdef void add_square(
         row += 1
         q -= row
     lfmm2_add_square(
-        planes, stride, PANEL // 64, n_words, row * LFMM2_EDGE, q * LFMM2_EDGE, n_samples, a, total, C
+        calls, stride, n_words, n_snps, row * LFMM2_EDGE, q * LFMM2_EDGE, n_samples, a, total, C
     )
 
 
@@ -380,6 +385,23 @@ cdef void list_strip(
             starts[first + i] = ends[i]
 
 
+cdef void read_words(
+    const uint8_t* packed, Py_ssize_t n_bytes, Py_ssize_t n_snps, Py_ssize_t byte, uint64_t* words
+) noexcept nogil:
+    """Write up to 8 packed bytes of each SNP, from `byte` on, as words."""
+    cdef Py_ssize_t size = min(8, n_bytes - byte), j
+    for j in range(n_snps):
+        words[j] = bytes_as_word(packed + j * n_bytes + byte, size)
+
+
+cdef void write_differences(const double* nu, Py_ssize_t n_snps, double* values) noexcept nogil:
+    """Write ν u of the codes of each SNP: dosage 0, missing, dosage 1, dosage 2."""
+    cdef Py_ssize_t j
+    for j in range(n_snps):
+        values[4 * j], values[4 * j + 3] = -nu[j], nu[j]
+        values[4 * j + 1] = values[4 * j + 2] = 0.0
+
+
 cdef void write_values(const double* nu, Py_ssize_t n_snps, double* values) noexcept nogil:
     """Write ν w of the codes of each SNP: dosage 0, missing, dosage 1, dosage 2."""
     cdef Py_ssize_t j
@@ -395,9 +417,8 @@ cdef void add_word(
     const double* values, const int64_t* starts, const uint16_t* lists, uint64_t* words, double* C,
 ) noexcept nogil:
     """Add ν w of the samples of a word of 8 packed bytes, at the missing calls of every sample."""
-    cdef Py_ssize_t byte = word * LFMM2_WORD_SAMPLES // 4, size = min(8, n_bytes - byte), j, k
-    for j in range(n_snps):
-        words[j] = bytes_as_word(packed + j * n_bytes + byte, size)
+    cdef Py_ssize_t k
+    read_words(packed, n_bytes, n_snps, word * LFMM2_WORD_SAMPLES // 4, words)
     for k in range(n_samples):
         if starts[k] < starts[k + 1]:
             lfmm2_add_missing(
