@@ -22,12 +22,14 @@ from lfmm2.genotypes.matrix import GenotypeMatrix, Precision, gram_speed
 from lfmm2.genotypes.plink import BedFile
 from lfmm2.genotypes.segments import SegmentSums
 from lfmm2.model.association import AssociationModel
+from lfmm2.model.axes import KnownGram
 from lfmm2.model.eigensolvers import (
     SolverOptions,
     _compute_all_eigenvalues,
     exact_memory,
-    krylov_columns,
-    krylov_memory,
+    gram_sizes,
+    krylov_sizes,
+    solve_exact,
 )
 from lfmm2.model.factors import MOST_EXACT_SAMPLES, LatentFactors, choose_solver, estimate_from_matrix
 from lfmm2.model.ridge import RidgeGeometry, ridge_geometry
@@ -553,20 +555,30 @@ def test_auto_runs_what_it_chose(matrix: BedMatrix, ridge: RidgeGeometry, monkey
 
 
 @pytest.mark.parametrize("n_samples", [100, 1000, 10_000, 500_000])
-@pytest.mark.parametrize("width", [11, 60])
-def test_krylov_keeps_forty_blocks_where_they_fit_and_six_anywhere(n_samples: int, width: int) -> None:
-    n_columns = krylov_columns(n_samples, width)
-    assert 6 * width <= n_columns <= 40 * width
-    assert n_columns in (6 * width, 40 * width) or 0.9 * GIB < 16 * n_samples * n_columns <= GIB
+@pytest.mark.parametrize("K", [1, 50])
+def test_krylov_keeps_forty_blocks_where_they_fit_and_six_anywhere(n_samples: int, K: int) -> None:
+    sizes = krylov_sizes(n_samples, 10**6, K, 10)
+    assert sizes.width == sizes.kept == K + 10
+    assert 6 * sizes.width <= sizes.most <= 40 * sizes.width
+    assert sizes.most in (6 * sizes.width, 40 * sizes.width) or 0.9 * GIB < 16 * n_samples * sizes.most <= GIB
+
+
+@pytest.mark.parametrize(("K", "width"), [(1, 8), (8, 8), (9, 12), (50, 52)])
+def test_blocks_with_the_gram_matrix_in_memory_have_k_columns(K: int, width: int) -> None:
+    sizes = gram_sizes(5000, 10**6, K, 10)
+    assert (sizes.width, sizes.most, sizes.kept) == (width, min(150 * width, GIB // 80_000), max(K + 10, width))
+    assert gram_sizes(500_000, 10**6, K, 10).most >= sizes.kept + 6 * width
+    assert gram_sizes(5000, 7, min(K, 7), 10).width == 7
 
 
 def test_memory_of_solvers_counts_their_matrices() -> None:
-    # P C P and what LAPACK makes of it; the basis and its images, the first block, twice what a restart copies
-    assert exact_memory(1000, 15) == 2 * 8 * 1000**2
-    # C, the basis of eighty blocks, its images and copies, and four matrices of its coordinates
-    assert exact_memory(5000, 15) == 8 * 5000**2 + 2 * 8 * 5000 * (1200 + 45) + 4 * 8 * 1200**2
-    assert krylov_memory(1000, 15) == 2 * 8 * 1000 * (600 + 15 + 30)
-    assert exact_memory(MOST_EXACT_SAMPLES, 20) < 4 * GIB
+    # P C P and what LAPACK makes of it; the basis and its images, the first block, twice what a cut copies
+    assert exact_memory(1000, gram_sizes(1000, 10**6, 5, 10)) == 2 * 8 * 1000**2
+    # C, the basis of 150 blocks, its images and copies, and four matrices of its coordinates
+    of_basis = 2 * 8 * 5000 * (1200 + 16 + 15)
+    assert exact_memory(5000, gram_sizes(5000, 10**6, 5, 10)) == 8 * 5000**2 + of_basis + 4 * 8 * 1200**2
+    assert krylov_sizes(1000, 10**6, 5, 10).memory(1000) == 2 * 8 * 1000 * (600 + 15 + 30)
+    assert exact_memory(MOST_EXACT_SAMPLES, gram_sizes(MOST_EXACT_SAMPLES, 10**6, 10, 10)) < 4 * GIB
 
 
 # --- spectrum -------------------------------------------------------------------------------------------------
@@ -645,8 +657,21 @@ def test_exact_warns_if_its_iteration_is_stopped(
 ) -> None:
     monkeypatch.setattr("lfmm2.model.eigensolvers.MOST_FOR_LAPACK", 0)
     monkeypatch.setattr("lfmm2.model.eigensolvers.MOST_PRODUCTS", 2)
-    with pytest.warns(ConvergenceWarning, match=r"exact: the largest residual is .*, above 1\.0e-09; lower K"):
+    with pytest.warns(ConvergenceWarning, match=r"exact: the largest residual is .*, above 1\.0e-09; lower K$"):
         assert not estimate(matrix, ridge, 6, EXACT).converged
+
+
+def test_all_vectors_of_a_multiple_eigenvalue_are_found_in_memory(
+    ridge: RidgeGeometry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfmm2.model.eigensolvers.MOST_FOR_LAPACK", 0)
+    n = 120
+    Q = np.linalg.qr(np.hstack([np.ones((n, 1)), ridge.Q, np.random.default_rng(3).standard_normal((n, n - 3))]))[0]
+    values = np.concatenate([np.full(3, 9.0), np.full(14, 5.0), np.linspace(1, 0, n - 20)])
+    C = (Q[:, 3:] * values) @ Q[:, 3:].T
+    pairs = solve_exact(KnownGram(C, 10**6), ridge, 12, EXACT)
+    np.testing.assert_allclose(pairs.values, values[:12], rtol=1e-12)
+    assert pairs.converged
 
 
 def test_gram_matrix_in_memory_survives_restarts(

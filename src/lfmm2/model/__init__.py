@@ -20,7 +20,7 @@ from lfmm2.model.columns import (
     Tables,
     declared_columns,
 )
-from lfmm2.model.eigensolvers import MOST_FOR_LAPACK, SolverOptions, solver_footprint
+from lfmm2.model.eigensolvers import MOST_FOR_LAPACK, SolverOptions, gram_width, solver_footprint
 from lfmm2.model.factors import (
     KRYLOV_PASSES,
     TIED_GAP,
@@ -58,7 +58,7 @@ __all__ = [
     "LatentFactors", "Origin", "Penalty", "RidgeGeometry", "RowLayout", "Scree", "SolverOptions", "Spectrum",
     "Status", "SweepModel", "Tables", "association_footprint", "choose_solver", "compute_scree", "compute_spectrum",
     "declared_columns", "degrees_of_freedom", "draw_surrogates", "estimate_from_matrix", "factor_bytes",
-    "find_places", "geometry_bytes", "leading_axes", "n_surrogate_snps", "name_penalty", "number_of_axes",
+    "find_places", "geometry_bytes", "gram_width", "leading_axes", "n_surrogate_snps", "name_penalty", "number_of_axes",
     "parse_penalties", "parse_penalty", "parse_sweep", "ridge_geometry", "solver_footprint", "suggest_factors",
     "surrogate_footprint", "surrogate_statistics", "sweep_footprint", "variance_on_axes", "variance_on_factors",
     "warn_unless_converged",

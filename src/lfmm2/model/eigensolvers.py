@@ -43,9 +43,10 @@ MAX_PASSES = 60
 # eigenvalues.
 MOST_FOR_LAPACK = 2500
 # Relative residual at which block Krylov on the Gram matrix in memory stops: t then agrees with LAPACK's to 1e-8. Most
-# products until it stops anyway, with a warning.
+# products until it stops anyway, with a warning. Fewest columns of a product: with fewer, C is read more often.
 EXACT_TOL = 1e-9
-MOST_PRODUCTS = 400
+MOST_PRODUCTS = 800
+FEWEST_COLUMNS = 8
 # Rounding errors of the largest eigenvalue below which no residual falls.
 ROUNDING = 64
 # Ritz values of the Gram matrix that are looked at for the scree, and the relative residual up to which they count as
@@ -150,7 +151,68 @@ def _form_eigenpairs(
     return Eigenpairs(values, vectors, U, errors, next_value, n_passes, spectrum, axes, converged)
 
 
-def exact_memory(n_samples: int, width: int) -> int:
+@dataclass(frozen=True)
+class BasisSizes:
+    """Columns of the basis of block Krylov.
+
+    They follow from the sizes alone: if they followed from the memory of the machine, results would depend on it.
+
+    Attributes
+    ----------
+    width : int
+        Columns of a block, those of a product.
+    most : int
+        Columns of the basis before it is cut.
+    kept : int
+        Ritz vectors to which it is cut.
+    """
+
+    width: int
+    most: int
+    kept: int
+
+    def memory(self, n_samples: int) -> int:
+        """Return the bytes of the basis, its images, the first block, the newest, and what a cut copies, of each."""
+        n_columns = min(self.most + 2 * self.width + self.kept, n_samples + 2 * self.width)
+        return 2 * 8 * n_samples * n_columns
+
+
+def krylov_sizes(n_samples: int, n_snps: int, n_factors: int, oversampling: int) -> BasisSizes:
+    """Return the sizes of krylov: forty blocks of K + oversampling columns if they fit in 1 GiB, at least six.
+
+    A pass over the genotypes takes much the same time for some columns more, which make the passes fewer.
+    """
+    width = _krylov_width(n_samples, n_snps, n_factors, oversampling)
+    return BasisSizes(width, min(max(_columns_in_memory(n_samples), 6 * width), 40 * width), width)
+
+
+def gram_sizes(n_samples: int, n_snps: int, n_factors: int, oversampling: int) -> BasisSizes:
+    """Return the sizes of `solve_exact`: 150 blocks of `gram_width` columns if they fit in 1 GiB, at least six."""
+    width = min(gram_width(n_factors), n_samples - 1, n_snps)
+    kept = max(_krylov_width(n_samples, n_snps, n_factors, oversampling), width)
+    return BasisSizes(width, min(max(_columns_in_memory(n_samples), kept + 6 * width), 150 * width), kept)
+
+
+def gram_width(n_factors: int) -> int:
+    """Return the columns of a block that C in memory is multiplied with: K, rounded up to fours, at least eight.
+
+    The time of a product grows with its columns, and narrow blocks need fewer columns in all (docs/performance.md); K
+    columns still find all vectors of an eigenvalue that there are several times. BLAS steps by four columns.
+    """
+    return max(FEWEST_COLUMNS, -(-n_factors // 4) * 4)
+
+
+def _krylov_width(n_samples: int, n_snps: int, n_factors: int, oversampling: int) -> int:
+    """Return the columns of a block of krylov or power: K + oversampling, within the rank that Y can have."""
+    return min(n_factors + oversampling, n_samples - 1, n_snps)
+
+
+def _columns_in_memory(n_samples: int) -> int:
+    """Return the columns of a basis that fill `KRYLOV_BYTES` with their images."""
+    return KRYLOV_BYTES // (2 * 8 * n_samples)
+
+
+def exact_memory(n_samples: int, sizes: BasisSizes) -> int:
     """Return the bytes of the exact solver: C, and what finds its eigenvectors.
 
     These are a second matrix, first for updates and then for LAPACK; or the basis of krylov, and the probes.
@@ -158,15 +220,8 @@ def exact_memory(n_samples: int, width: int) -> int:
     matrix = 8 * n_samples**2
     if n_samples <= MOST_FOR_LAPACK:
         return 2 * matrix
-    n_columns = gram_columns(n_samples, width)
-    kept = 2 * 8 * n_samples * min(n_columns + 3 * width, n_samples + 2 * width)
-    return matrix + max(kept + 4 * 8 * min(n_columns, n_samples) ** 2, 4 * 8 * n_samples * count_probes(n_samples))
-
-
-def krylov_memory(n_samples: int, width: int) -> int:
-    """Return the bytes of the basis, its images, the first block of both, and the copies of both at a restart."""
-    n_kept = min(krylov_columns(n_samples, width) + 3 * width, n_samples + 2 * width)
-    return 2 * 8 * n_samples * n_kept
+    of_basis = sizes.memory(n_samples) + 4 * 8 * min(sizes.most, n_samples) ** 2
+    return matrix + max(of_basis, 4 * 8 * n_samples * count_probes(n_samples))
 
 
 @dataclass(frozen=True)
@@ -194,34 +249,22 @@ def solver_footprint(
     """Return the memory of a solver within a budget of `budget` bytes, or the least that it needs if that is more."""
     n = genotypes.n_samples
     n_axes = number_of_axes(n, genotypes.n_snps, n_factors)
-    width = _choose_block_width(genotypes, n_factors, options)
     if solver == "exact":
         # Vectors of the factors, and the axes; before these, the start of their iteration and its images.
         vectors = doubles((n, max(4 * (n_factors + 1) + n_axes, 6 * (n_axes + OVERSAMPLING))))
-        return SolverFootprint(genotypes.footprint_of_gram(), NOTHING_HELD, exact_memory(n, width) + vectors)
+        sizes = gram_sizes(n, genotypes.n_snps, n_factors, options.oversampling)
+        return SolverFootprint(genotypes.footprint_of_gram(), NOTHING_HELD, exact_memory(n, sizes) + vectors)
+    sizes = krylov_sizes(n, genotypes.n_snps, n_factors, options.oversampling)
     # The block, its projection, its product, and the temporary arrays of orthogonalisation; images of the variables,
     # and the axes.
-    held = doubles((n, 8 * width + 3 * n_variables + n_axes))
+    held = doubles((n, 8 * sizes.width + 3 * n_variables + n_axes))
     if solver == "krylov":
-        n_basis = min(krylov_columns(n, width), n)
+        n_basis = min(sizes.most, n)
         # T, its copy for LAPACK, its eigenvectors, and the T of the next pass.
-        held += krylov_memory(n, width) + doubles((4, n_basis, n_basis))
+        held += sizes.memory(n) + doubles((4, n_basis, n_basis))
     # The first pass takes the variables too.
-    own = genotypes.footprint_of_gram_product(width + n_variables, max(budget - held, 0))
+    own = genotypes.footprint_of_gram_product(sizes.width + n_variables, max(budget - held, 0))
     return SolverFootprint(own, Footprint(held), 0)
-
-
-def krylov_columns(n_samples: int, width: int) -> int:
-    """Return the most columns of the basis before krylov restarts: forty blocks if they fit in 1 GiB, at least six.
-
-    The number follows from the sizes alone: if it followed from the memory of the machine, results would depend on it.
-    """
-    return min(max(KRYLOV_BYTES // (2 * 8 * n_samples), 6 * width), 40 * width)
-
-
-def gram_columns(n_samples: int, width: int) -> int:
-    """Return the most columns of the basis of `solve_exact`: eighty blocks if they fit in 1 GiB, at least six."""
-    return min(max(KRYLOV_BYTES // (2 * 8 * n_samples), 6 * width), 80 * width)
 
 
 def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int, options: SolverOptions) -> Eigenpairs:
@@ -272,9 +315,8 @@ def _solve_gram(known: KnownGram, ridge: RidgeGeometry, n_factors: int, options:
     if n <= MOST_FOR_LAPACK:
         return _solve_by_lapack(known, ridge, n_factors, options)
     axes = leading_axes(known, number_of_axes(n, known.n_snps, n_factors), options.seed)
-    width = _choose_block_width(known, n_factors, options)
-    tol = min(options.tol, EXACT_TOL)
-    found = _iterate(known, ridge, n_factors, width, gram_columns(n, width), MOST_PRODUCTS, tol, options.seed)
+    sizes = gram_sizes(n, known.n_snps, n_factors, options.oversampling)
+    found = _iterate(known, ridge, n_factors, sizes, MOST_PRODUCTS, min(options.tol, EXACT_TOL), options.seed)
     values, W = found.values, found.W
     # Ritz values beyond K are lower bounds; those with small residuals are eigenvalues to twice as many digits.
     seen = W[:, : max(n_factors, SEEN)]
@@ -343,11 +385,6 @@ def _draw_starting_block(n_samples: int, width: int, seed: int) -> Floats:
     return np.random.default_rng(seed).standard_normal((n_samples, width))
 
 
-def _choose_block_width(genotypes: GenotypeMatrix, n_factors: int, options: SolverOptions) -> int:
-    """Return the columns of a block of krylov or power: K + oversampling, within the rank that Y can have."""
-    return min(n_factors + options.oversampling, genotypes.n_samples - 1, genotypes.n_snps)
-
-
 def _orthonormalise(block: Floats, against: Floats | None) -> Floats:
     """Return an orthonormal basis of the part of `block` outside span(against); it may have fewer columns.
 
@@ -378,9 +415,8 @@ def solve_krylov(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int
     Ritz vectors, whose images are computed anew in float64, and all that is returned and certified comes from these.
     """
     n = genotypes.n_samples
-    width = _choose_block_width(genotypes, n_factors, options)
-    n_columns = krylov_columns(n, width)
-    found = _iterate(genotypes, ridge, n_factors, width, n_columns, options.max_passes, options.tol, options.seed)
+    sizes = krylov_sizes(n, genotypes.n_snps, n_factors, options.oversampling)
+    found = _iterate(genotypes, ridge, n_factors, sizes, options.max_passes, options.tol, options.seed)
     values, W, space = found.values, found.W, found.space
     n_seen = n_factors + options.oversampling
     seen, seen_images = space.basis @ W[:, :n_seen], space.images @ W[:, :n_seen]
@@ -429,8 +465,7 @@ def _iterate(
     genotypes: GenotypeMatrix,
     ridge: RidgeGeometry,
     n_factors: int,
-    width: int,
-    most_columns: int,
+    sizes: BasisSizes,
     most_passes: int,
     tol: float,
     seed: int,
@@ -444,8 +479,8 @@ def _iterate(
     emptied, and goes on in float64 from its leading Ritz vectors.
     """
     n = genotypes.n_samples
-    space = _RitzSpace(ridge, n, most_columns)
-    block = _orthonormalise(centre(_draw_starting_block(n, width, seed)), None)
+    space = _RitzSpace(ridge, n, sizes.most)
+    block = _orthonormalise(centre(_draw_starting_block(n, sizes.width, seed)), None)
     in_float32 = float32_matrix(genotypes) if most_passes > 1 else None
     images, variable_images = _first_images(genotypes, ridge, block, in_float32)
     probes, probe_images = block, ridge.project(images)
@@ -464,7 +499,7 @@ def _iterate(
             is_full = True  # P C P maps the basis into itself, so the Ritz pairs are exact.
         if is_full or not has_room or space.n_columns >= look_at:
             if isinstance(genotypes, KnownGram):
-                look_at = space.n_columns + space.n_columns // 4
+                look_at = space.n_columns + space.n_columns // 8
             values, W = space.ritz_pairs()
             k = min(n_factors, len(values))
             errors = space.errors(values[:k], W[:, :k])
@@ -477,9 +512,9 @@ def _iterate(
                 break
             if is_full or converged:
                 in_float32 = None
-                following = space.empty(W, width)
+                following = space.empty(W, sizes.kept)
             elif not has_room:
-                space.restart(values, W, width)
+                space.restart(values, W, sizes.kept)
                 look_at = 0
         assert following is not None
         block = following
@@ -576,7 +611,7 @@ def solve_power(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
 
     References: Halko, Martinsson, Tropp 2011, SIAM Rev. 53:217, algorithms 4.3 and 5.1.
     """
-    width = _choose_block_width(genotypes, n_factors, options)
+    width = _krylov_width(genotypes.n_samples, genotypes.n_snps, n_factors, options.oversampling)
     n_passes = options.n_power_iter + 1
     n_axes = number_of_axes(genotypes.n_samples, genotypes.n_snps, n_factors)
     basis = np.linalg.qr(_draw_starting_block(genotypes.n_samples, width, options.seed))[0]

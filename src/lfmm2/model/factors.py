@@ -237,7 +237,7 @@ def estimate_from_matrix(
         rank = int((pairs.values > RANK_TOLERANCE * max(largest, 0.0)).sum()) if largest > 0 else 0
         raise DegenerateProblemError(
             f"the estimation genotypes have {rank} independent direction(s) beside the variables, "
-            f"but K = {n_factors}; lower K or use more SNPs"
+            f"but K = {n_factors}; lower K or estimate from more columns of genotypes"
         )
     residuals = np.linalg.norm(pairs.errors, axis=0) / pairs.values
     angle_bound = _bound_angle(float(np.linalg.norm(pairs.errors, 2)), pairs.values, pairs.next_value)
@@ -285,7 +285,7 @@ def warn_unless_converged(factors: LatentFactors, tol: float) -> None:
         return
     fact = f"{factors.solver}: the largest residual is {factors.residuals.max():.1e}"
     if factors.solver == "exact":
-        text = f"{fact}, above {min(tol, EXACT_TOL):.1e}; lower K, or raise oversampling"
+        text = f"{fact}, above {min(tol, EXACT_TOL):.1e}; lower K"
     else:
         remedy = "lower K, raise oversampling or tol, or use solver='exact'"
         text = f"{fact} after {factors.n_passes} passes, above tol = {tol:.1e}; {remedy}"

@@ -12,7 +12,7 @@ from lfmm2._lapack import eigh
 from lfmm2._typing import Floats, Ints
 from lfmm2._words import decimal_bytes, duration
 from lfmm2.genotypes import Engine, GenotypeMatrix, float32_gram_matrix, float32_matrix
-from lfmm2.model import MOST_FOR_LAPACK
+from lfmm2.model import MOST_FOR_LAPACK, gram_width
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.run import PreparedRun
@@ -103,8 +103,7 @@ def predict_time(prepared: PreparedRun) -> RunTime:
         if plan.solver in ("krylov", "power"):
             factors = plan.n_passes * _time_product(prepared, inputs, of_factors) / n_workers
         else:
-            n_columns = plan.n_factors + inputs.options.solver.oversampling
-            factors = of_gram + (_time_eigenvectors(plan.n_samples, n_columns) if plan.solver == "exact" else 0.0)
+            factors = of_gram + (_time_eigenvectors(plan) if plan.solver == "exact" else 0.0)
         surrogates = 0.0
         if plan.n_surrogates:
             assert plan.beside_surrogates is not None
@@ -182,10 +181,11 @@ def _time_product(prepared: PreparedRun, inputs: RunInputs, engine: Engine) -> f
     return _seconds(work) * plan.n_estimation_snps / matrix.n_snps
 
 
-def _time_eigenvectors(n: int, n_columns: int) -> float:
-    """Return the seconds of the leading eigenvectors of a Gram matrix in memory, of n samples, on one thread."""
+def _time_eigenvectors(plan: RunPlan) -> float:
+    """Return the seconds of the leading eigenvectors of a Gram matrix in memory, on one thread."""
+    n = plan.n_samples
     if n > MOST_FOR_LAPACK:
-        C, S = _columns(PRODUCT_EDGE, PRODUCT_EDGE), _columns(PRODUCT_EDGE, n_columns)
+        C, S = _columns(PRODUCT_EDGE, PRODUCT_EDGE), _columns(PRODUCT_EDGE, gram_width(plan.n_factors))
         return GRAM_PRODUCTS * _seconds(lambda: C @ S) * (n / PRODUCT_EDGE) ** 2
     edge = min(n, LAPACK_EDGE)
     A = _columns(edge, edge)
