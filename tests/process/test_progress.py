@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pytest
 
 import lfmm2
@@ -102,3 +103,24 @@ def test_progress_that_cannot_be_printed_does_not_stop_the_run(kind, clock):
         clock[0] += PLAIN_INTERVAL + 1
         progress.advance(3, 30)
     progress.finish()
+
+
+def test_a_run_tells_progress_and_log_what_the_columns_are_called(clock, tmp_path):
+    class Seen(PlainProgress):
+        def start(self, label, n_snps, n_bytes):
+            nouns.add(self.noun)
+            super().start(label, n_snps, n_bytes)
+
+    nouns = set()
+    stream = io.StringIO()
+    progress = Seen(stream)
+    rng = np.random.default_rng(0)
+    numbers = rng.standard_normal((30, 400))
+    lfmm2.run(None, numbers, rng.standard_normal(30), 1, ploidy=None, progress=progress)
+    assert nouns == {"feature"}
+    progress.start("tests", 1000, 0)
+    clock[0] += 40
+    progress.advance(500, 0)
+    assert "features/s" in stream.getvalue()
+    lfmm2.run(None, np.round(np.abs(numbers)).clip(0, 2), rng.standard_normal(30), 1, progress=progress)
+    assert nouns == {"feature", "SNP"}

@@ -211,7 +211,7 @@ class GenotypeSource(Protocol):
         return "SNP"
 
     def __repr__(self) -> str:
-        size = f"{counted(self.n_samples, 'sample')} × {counted(self.n_snps, 'SNP')}"
+        size = f"{counted(self.n_samples, 'sample')} × {counted(self.n_snps, self.noun)}"
         return f"<{type(self).__name__}: {self.name}, {size}>"
 
     def _repr_html_(self) -> str:
@@ -292,7 +292,7 @@ class GenotypeSource(Protocol):
             found_ids += table["ID"].take(rows).to_pylist()
             first_snp += table.num_rows
         if repeats := repeated(found_ids):
-            raise InconsistentInputError(f"{self.name}: repeated SNP IDs {some_of(repeats)}; rename them")
+            raise InconsistentInputError(f"{self.name}: repeated {self.noun} IDs {some_of(repeats)}; rename them")
         return np.concatenate(found), len(wanted) - len(found_ids)
 
     def close(self) -> None:

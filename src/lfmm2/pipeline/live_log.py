@@ -80,9 +80,11 @@ class LoggedProgress(Progress):
     """
 
     def __init__(self, shown: Progress, log: LiveLog) -> None:
+        self.noun = shown.noun
         self._shown = shown
         self._log = log
         self._lines = _LinesOfLog(log)
+        self._lines.noun = shown.noun
         self._label = ""
         self._n_done = 0
         self._started = 0.0
@@ -90,7 +92,7 @@ class LoggedProgress(Progress):
     def start(self, label: str, n_snps: int, n_bytes: int) -> None:
         """Show and write that a pass begins."""
         self._label, self._n_done, self._started = label, 0, time.monotonic()
-        self._log.write(f"{label}: begins, {counted(n_snps, 'SNP')}")
+        self._log.write(f"{label}: begins, {counted(n_snps, self.noun)}")
         self._lines.start(label, n_snps, n_bytes)
         self._shown.start(label, n_snps, n_bytes)
 
@@ -103,5 +105,5 @@ class LoggedProgress(Progress):
     def finish(self) -> None:
         """Show and write that the pass ends."""
         seconds = duration(time.monotonic() - self._started)
-        self._log.write(f"{self._label}: ends, {counted(self._n_done, 'SNP')} in {seconds}")
+        self._log.write(f"{self._label}: ends, {counted(self._n_done, self.noun)} in {seconds}")
         self._shown.finish()

@@ -123,7 +123,7 @@ def describe_missing_calls(tally: MissingTally, iids: Sequence[str]) -> MissingC
     )  # fmt: skip
 
 
-def empty_samples_note(U: Floats, iids: Sequence[str]) -> str:
+def empty_samples_note(U: Floats, iids: Sequence[str], noun: str = "SNP") -> str:
     """Return a warning of samples whose factors are all 0, because they have no call in the SNPs of the factors.
 
     Û is Y times a matrix, and the row of Y of such a sample is 0. The text is empty if there is no such sample.
@@ -132,19 +132,21 @@ def empty_samples_note(U: Floats, iids: Sequence[str]) -> str:
     ----------
     U : ndarray of shape (n_samples, K), float64
     iids : sequence of str
+    noun : str
+        What a column of the genotypes is called.
     """
     empty = np.flatnonzero(np.abs(U).max(axis=1) <= _NO_FACTORS * np.sqrt(np.mean(U**2))).tolist()
     if not empty:
         return ""
     verb = "has" if len(empty) == 1 else "have"
     return (
-        f"{with_spaces(len(empty))} of {counted(len(U), 'sample')} {verb} no call in the SNPs of the factors "
+        f"{with_spaces(len(empty))} of {counted(len(U), 'sample')} {verb} no call in the {noun}s of the factors "
         f"({some_of([iids[row] for row in empty])}), so that all of their factors are 0; leave them out with --mind or "
         "--remove"
     )
 
 
-def missing_calls_note(facts: MissingCallFacts | None, n_samples: int) -> str:
+def missing_calls_note(facts: MissingCallFacts | None, n_samples: int, noun: str = "SNP") -> str:
     """Return a warning of samples without calls, or with most calls missing; empty if there are none."""
     if facts is None or not facts.samples:
         return ""
@@ -157,9 +159,9 @@ def missing_calls_note(facts: MissingCallFacts | None, n_samples: int) -> str:
     remedy = f"leave out such samples with --mind {MOST_MISSING}, as in PLINK"
     if facts.median > MOST_MISSING:
         # With low coverage this is so in most samples, and --mind would leave few.
-        remedy = "drop SNPs with few calls first, with --geno, then such samples, with --mind"
+        remedy = f"drop {noun}s with few calls first, with --geno, then such samples, with --mind"
     return (
         f"{with_spaces(len(facts.samples))} of {counted(n_samples, 'sample')} {verb} more than half of the calls: "
-        f"{', '.join(named)}{more}; missing calls are set to the mean of the SNP and tell nothing, but the sample "
+        f"{', '.join(named)}{more}; missing calls are set to the mean of the {noun} and tell nothing, but the sample "
         f"counts as others do; {remedy}"
     )

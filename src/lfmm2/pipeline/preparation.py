@@ -208,7 +208,13 @@ class RunInputs:
 
     def make_engine(self) -> Engine:
         """Return an engine with the whole budget and an empty record of passes."""
-        return Engine(self.n_threads, self.memory, _choose_progress(self.options.progress))
+        return Engine(self.n_threads, self.memory, self._progress())
+
+    def _progress(self) -> Progress:
+        """Return the receiver of progress, which is told what the columns are called."""
+        progress = _choose_progress(self.options.progress)
+        progress.noun = self.tested_source.noun
+        return progress
 
     def tested_matrix(
         self, snps: Ints | None, engine: Engine, shared_by: Checkpoints = _NO_CHECKPOINTS
@@ -272,7 +278,7 @@ class RunInputs:
 
     def with_log(self, log: LiveLog) -> RunInputs:
         """Return these inputs with progress that is written to a log too."""
-        progress = LoggedProgress(_choose_progress(self.options.progress), log)
+        progress = LoggedProgress(self._progress(), log)
         return replace(self, options=replace(self.options, progress=progress))
 
     def close(self) -> None:

@@ -109,8 +109,8 @@ def find_repeats(inputs: RunInputs, choice: SnpChoice, engine: Engine) -> RunInp
     if drops and not comparison.facts.decided:
         raise InconsistentInputError(
             f"--drop-duplicates: two samples differ at {pairs.mean_difference * pairs.n_snps:.0f} of "
-            f"{with_spaces(pairs.n_snps)} SNPs on average, and {FEWEST_DIFFERENCES} are needed to tell repeats from "
-            "chance; leave it out"
+            f"{with_spaces(pairs.n_snps)} {compared.source.noun}s on average, and {FEWEST_DIFFERENCES} are needed to "
+            "tell repeats from chance; leave it out"
         )
     inputs = replace(inputs, comparison=comparison)
     if not comparison.is_kept.all():
@@ -124,4 +124,5 @@ def _why_not_compared(compared: ComparedGenotypes) -> str:
     """Return why samples are not compared."""
     if len(compared.rows) > MOST_COMPARED_SAMPLES:
         return f"compares at most {with_spaces(MOST_COMPARED_SAMPLES)} samples, of {with_spaces(len(compared.rows))}"
-    return f"needs calls or numbers that can be read for some SNPs, which {compared.source.name} does not give"
+    source = compared.source
+    return f"needs calls or numbers that can be read for some {source.noun}s, which {source.name} does not give"

@@ -147,8 +147,8 @@ def estimate_factors(
         estimation = Estimation(kept, others)
     # Samples without calls in the genotypes to test are counted in the pass of the tests.
     is_counted = inputs.options.tests and inputs.estimation_source is inputs.tested_source
-    U = estimation.factors.U
-    if given is None and not is_counted and (doubt := empty_samples_note(U, inputs.variables.iids)):
+    U, noun = estimation.factors.U, inputs.estimation_source.noun
+    if given is None and not is_counted and (doubt := empty_samples_note(U, inputs.variables.iids, noun)):
         warnings.warn(doubt, InputWarning, stacklevel=5)
     return estimation
 
@@ -239,7 +239,7 @@ def calibrate_tests(
     tails = () if surrogates is None else surrogates.tails
     calibrations = store.calibrations(test.calibrate, _thinned_rows(inputs, choice), tails)
     missing_calls = describe_missing_calls(store.tally, inputs.variables.iids)
-    doubt = missing_calls_note(missing_calls, len(inputs.variables.rows))
+    doubt = missing_calls_note(missing_calls, len(inputs.variables.rows), inputs.tested_source.noun)
     if doubt:
         warnings.warn(doubt, InputWarning, stacklevel=6)
     n_samples, ks = len(inputs.variables.rows), inputs.numbers.ks

@@ -16,7 +16,15 @@ JSON_INTERVAL = 10.0
 
 
 class Progress:
-    """Receiver of the progress of a run. This one is silent; a child may show progress where it likes."""
+    """Receiver of the progress of a run. This one is silent; a child may show progress where it likes.
+
+    Attributes
+    ----------
+    noun : str
+        What a column of the genotypes is called: "SNP", or "feature" where these are no dosages. A run sets it.
+    """
+
+    noun: str = "SNP"
 
     def start(self, label: str, n_snps: int, n_bytes: int) -> None:
         """Begin a pass over `n_snps` SNPs, which reads `n_bytes` bytes of genotypes, or 0."""
@@ -43,7 +51,7 @@ class BarProgress(Progress):
         self._bar = tqdm(
             total=n_snps,
             desc=label,
-            unit=" SNPs",
+            unit=f" {self.noun}s",
             unit_scale=True,
             file=self._stream,
             leave=False,
@@ -88,7 +96,8 @@ class PlainProgress(Progress):
         self._printed = now
         seconds = max(now - self._started, 1e-9)
         left = seconds * (self._total - self._done) / self._done
-        parts = [f"{100 * self._done / self._total:.0f} %", f"{with_spaces(round(self._done / seconds))} SNPs/s"]
+        rate = with_spaces(round(self._done / seconds))
+        parts = [f"{100 * self._done / self._total:.0f} %", f"{rate} {self.noun}s/s"]
         parts += [_format_rate(self._bytes / seconds)] if self._bytes else []
         self.write(f"{self._label}: {', '.join([*parts, f'{duration(left)} left'])}")
 
