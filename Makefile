@@ -46,7 +46,7 @@ lint: $(VENV)/.package $(VENV)/.dev  ## ruff, mypy, stubtest and cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/stubtest lfmm2._core lfmm2.kernels._bgen lfmm2.kernels._calls lfmm2.kernels._gram lfmm2.kernels._gram_float32 lfmm2.kernels._impute lfmm2.kernels._ld lfmm2.kernels._missing lfmm2.kernels._numbers lfmm2.kernels._pack lfmm2.kernels._pairs lfmm2.kernels._pieces lfmm2.kernels._products lfmm2.kernels._vcf lfmm2.cli._interrupt
+	$(BIN)/stubtest lfmm2._core lfmm2.kernels._bgen lfmm2.kernels._calls lfmm2.kernels._gram lfmm2.kernels._gram_float32 lfmm2.kernels._impute lfmm2.kernels._ld lfmm2.kernels._missing lfmm2.kernels._numbers lfmm2.kernels._pack lfmm2.kernels._pairs lfmm2.kernels._pieces lfmm2.kernels._products lfmm2.kernels._symmetric lfmm2.kernels._vcf lfmm2.cli._interrupt
 	$(WITH_PATH) $(BIN)/cython-lint src
 
 test-checked: $(VENV)/checked/.installed $(VENV)/.test  ## Kernel tests with bounds checks in the kernels

@@ -33,7 +33,7 @@ THREADED_KERNELS = "tests/kernels/test_threaded_kernels.py"
 KERNEL_MODULES = (
     "_core", "kernels/_bgen", "kernels/_calls", "kernels/_gram", "kernels/_gram_float32", "kernels/_impute",
     "kernels/_ld", "kernels/_missing", "kernels/_numbers", "kernels/_pack", "kernels/_pairs", "kernels/_pieces",
-    "kernels/_products", "kernels/_vcf",
+    "kernels/_products", "kernels/_symmetric", "kernels/_vcf",
 )  # fmt: skip
 CORE_TESTS = ("tests/kernels/test_core.py", THREADED_KERNELS)
 # those that these tests call
@@ -51,6 +51,7 @@ KERNEL_TESTS = (
     "tests/kernels/test_pack.py",
     "tests/kernels/test_pairs.py",
     "tests/kernels/test_pieces.py",
+    "tests/kernels/test_symmetric.py",
     "tests/kernels/test_gram_float32.py",
     "tests/kernels/test_products.py",
     "tests/genotypes/test_engine.py",

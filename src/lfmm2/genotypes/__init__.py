@@ -23,6 +23,7 @@ from lfmm2.genotypes.matrix import (
     gram_speed,
     padded_columns,
     standard_moments,
+    threads_of,
 )
 from lfmm2.genotypes.missing_calls import count_missing_calls, counting_footprint
 from lfmm2.genotypes.number_checks import check_ploidy, parse_missing_calls
@@ -90,5 +91,5 @@ __all__ = [
     "measure_rates", "n_segments", "named_array", "names_filesets", "names_of_sums", "number_blocks", "open_bed",
     "open_source", "pack", "packed_matrix", "padded_columns", "pairs_footprint", "parse_missing_calls",
     "parse_thinning", "plan_block", "plink_writer", "read_fileset_list", "refuse", "segment_snps", "standard_moments",
-    "thin_snps", "thinning_footprint", "variant_tables",
+    "thin_snps", "thinning_footprint", "threads_of", "variant_tables",
 ]  # fmt: skip

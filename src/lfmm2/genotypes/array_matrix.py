@@ -190,6 +190,11 @@ class ArrayMatrix:
         return len(self.snps)
 
     @property
+    def n_threads(self) -> int:
+        """Threads that it computes with."""
+        return self.engine.n_threads
+
+    @property
     def has_float32_gram(self) -> bool:
         """Return whether `gram` takes the precision float32: where it holds the numbers as they are stored."""
         return getattr(self.numbers, "stored_dtype", self.numbers.dtype).newbyteorder("=") in _FLOAT32_TYPES

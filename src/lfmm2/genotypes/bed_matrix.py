@@ -293,6 +293,11 @@ class BedMatrix:
         return running.sums
 
     @property
+    def n_threads(self) -> int:
+        """Threads that it computes with."""
+        return self.engine.n_threads
+
+    @property
     def gram_speed(self) -> int:
         """How many times faster `gram` is than BLAS: scaled SNPs are not counted by bits."""
         return 1 if self._coding & 2 else COUNTED_GRAM_SPEED

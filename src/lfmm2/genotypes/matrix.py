@@ -84,6 +84,11 @@ def gram_speed(matrix: GenotypeMatrix) -> int:
     return int(getattr(matrix, "gram_speed", 1))
 
 
+def threads_of(matrix: GenotypeMatrix) -> int:
+    """Return the threads that `matrix` computes with: its attribute `n_threads`, else 1."""
+    return int(getattr(matrix, "n_threads", 1))
+
+
 class GenotypeMatrix(Protocol):
     """n samples × p SNPs, imputed and centred, seen through products only. Y is (n_samples, n_snps).
 

@@ -13,10 +13,11 @@ from lfmm2.kernels import (
     _pairs,
     _pieces,
     _products,
+    _symmetric,
     _vcf,
 )
 
 __all__ = [
     "_bgen", "_calls", "_gram", "_gram_float32", "_impute", "_ld", "_missing", "_numbers", "_pack", "_pairs", "_pieces",
-    "_products", "_vcf",
+    "_products", "_symmetric", "_vcf",
 ]  # fmt: skip

@@ -6,10 +6,10 @@ imputed and centred SNP is v = u - ν + ν m. Hence C = Σ v vᵀ over SNPs is
 
     C = Σ u uᵀ - a 1ᵀ - 1 aᵀ + (Σ ν²) 1 1ᵀ + E + Eᵀ,    a = Σ ν u,    E = Σ ν w mᵀ,    w = u - ν + ν m / 2
 
-Σ u uᵀ is counted in bits or bytes (_gram.h), and added once a panel. E is sparse: the missing calls of each sample are listed,
-and the values ν w of the listed SNPs are looked up and added one by one, as those of a are. So each entry of C is the
-sum of the same numbers in the same order, whatever the threads and the processor. Which allele is counted does not
-matter to C.
+Σ u uᵀ is counted in bits or bytes (_gram.h), and added once a panel. E is sparse: the missing calls of each sample are
+listed, and the values ν w of the listed SNPs are looked up and added one by one, as those of a are. So each entry of C
+is the sum of the same numbers in the same order, whatever the threads and the processor. Which allele is counted does
+not matter to C.
 
 Pad bits of the last byte are ignored.
 """

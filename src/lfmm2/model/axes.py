@@ -26,7 +26,9 @@ from lfmm2.genotypes import (
     SegmentSums,
     SnpRange,
     doubles,
+    padded_columns,
 )
+from lfmm2.kernels import _symmetric
 from lfmm2.model.ridge import RidgeGeometry
 
 # Axes that are computed where there are fewer factors: a variable may follow structure beyond the K axes asked for.
@@ -48,14 +50,17 @@ class KnownGram:
         The Gram matrix; it is not changed.
     n_snps : int
         SNPs that it is the sum over.
+    n_threads : int
+        Threads of its products; no number depends on them.
     """
 
     # The matrix from which C was computed chose the exact solver, so this one must choose it too.
     gram_speed = COUNTED_GRAM_SPEED
 
-    def __init__(self, C: Floats, n_snps: int) -> None:
+    def __init__(self, C: Floats, n_snps: int, n_threads: int = 1) -> None:
         self.C = C
         self.n_snps = n_snps
+        self.n_threads = n_threads
 
     @property
     def n_samples(self) -> int:
@@ -77,13 +82,27 @@ class KnownGram:
     def gram_product(
         self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER
     ) -> SegmentSums:
-        """Return C S as the sum of one segment, without a pass: 2 n² l flops, and C is read once.
-
-        With few columns the product of the transposes takes half the time, because BLAS then copies S instead of C.
-        """
+        """Return C S as the sum of one segment, without a pass."""
         sums = SegmentSums(1)
-        sums.add(0, (S.T @ self.C).T)
+        sums.add(0, self.times(S))
         return sums
+
+    def times(self, S: Floats) -> Floats:
+        """Return C S: 2 n² l flops, and C is read once.
+
+        Few columns are multiplied by a kernel in all threads, because BLAS would copy C first; more of them by BLAS,
+        for which the product of the transposes takes less time.
+        """
+        n, n_columns = S.shape
+        if padded_columns(n_columns) > _symmetric.MOST_COLUMNS:
+            return np.asarray((S.T @ self.C).T)
+        padded = np.zeros((n, padded_columns(n_columns)))
+        padded[:, :n_columns] = S
+        product = np.empty_like(padded)
+        # C is symmetric, so that of two orders one is as good as the other.
+        C = self.C if self.C.flags.c_contiguous else np.ascontiguousarray(self.C.T)
+        _symmetric.multiply_few(C, padded, product, self.n_threads)
+        return product[:, :n_columns]
 
     def gram(
         self,

@@ -22,6 +22,7 @@ from lfmm2.genotypes import (
     doubles,
     float32_gram_matrix,
     float32_matrix,
+    threads_of,
 )
 from lfmm2.model.axes import OVERSAMPLING, KnownGram, axes_beside_factors, leading_axes, number_of_axes
 from lfmm2.model.ridge import RidgeGeometry
@@ -274,20 +275,22 @@ def solve_exact(genotypes: GenotypeMatrix, ridge: RidgeGeometry, n_factors: int,
     2 n² l flops for a product with a block of l columns, where LAPACK takes 4/3 n³ and half of them at the speed of the
     memory.
     """
+    n_threads = threads_of(genotypes)
     if (in_float32 := float32_gram_matrix(genotypes)) is not None:
         C = in_float32.gram(label="factors: Gram matrix", precision="float32")
         error = float32_gram_error(C, genotypes.n_snps)
-        pairs = _solve_gram(KnownGram(C, genotypes.n_snps), ridge, n_factors, options)
+        pairs = _solve_gram(KnownGram(C, genotypes.n_snps, n_threads), ridge, n_factors, options)
         if _are_apart(pairs, error / FLOAT32_ANGLE):
             return pairs
         del C, pairs
-        known = KnownGram(genotypes.gram(label="factors: Gram matrix, float64"), genotypes.n_snps)
+        known = KnownGram(genotypes.gram(label="factors: Gram matrix, float64"), genotypes.n_snps, n_threads)
         return replace(_solve_gram(known, ridge, n_factors, options), n_passes=2)
     if not isinstance(genotypes, KnownGram):
-        genotypes = KnownGram(genotypes.gram(label="factors: Gram matrix"), genotypes.n_snps)
+        genotypes = KnownGram(genotypes.gram(label="factors: Gram matrix"), genotypes.n_snps, n_threads)
         return _solve_gram(genotypes, ridge, n_factors, options)
-    copied = genotypes if genotypes.n_samples > MOST_FOR_LAPACK else KnownGram(genotypes.gram(), genotypes.n_snps)
-    return _solve_gram(copied, ridge, n_factors, options)
+    if genotypes.n_samples <= MOST_FOR_LAPACK:  # LAPACK overwrites it.
+        genotypes = KnownGram(genotypes.gram(), genotypes.n_snps, n_threads)
+    return _solve_gram(genotypes, ridge, n_factors, options)
 
 
 def float32_gram_error(C: Floats, n_snps: int) -> float:
@@ -323,7 +326,7 @@ def _solve_gram(known: KnownGram, ridge: RidgeGeometry, n_factors: int, options:
     lengths = np.linalg.norm(found.space.errors(values[: seen.shape[1]], seen), axis=0)
     n_seen = max(int(np.cumprod(lengths <= SEEN_TOL * values[: seen.shape[1]]).sum()), min(n_factors, len(values)))
     vectors, images = found.space.basis @ W[:, :n_factors], found.space.images @ W[:, :n_factors]
-    spectrum = spectrum_of_gram(known.C, ridge, known.n_snps, values[:n_seen], vectors)
+    spectrum = spectrum_of_gram(known, ridge, values[:n_seen], vectors)
     return _form_eigenpairs(ridge, values, vectors, images, n_factors, 1, spectrum, axes, found.converged)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lfmm2._typing import Floats
+from lfmm2.model.axes import KnownGram
 from lfmm2.model.ridge import RidgeGeometry
 
 # Smallest s² that counts as an eigenvalue, as a fraction of the largest; smaller ones are rounding errors of the Gram
@@ -164,7 +165,7 @@ def count_probes(n_samples: int) -> int:
     return max(PROBE_NUMBERS // n_samples, 1)
 
 
-def spectrum_of_gram(C: Floats, ridge: RidgeGeometry, n_snps: int, values: Floats, vectors: Floats) -> Spectrum:
+def spectrum_of_gram(known: KnownGram, ridge: RidgeGeometry, values: Floats, vectors: Floats) -> Spectrum:
     """Return the spectrum of P C P from C in memory and leading eigenpairs: all is exact but the cubes.
 
     With E = I - D, H = C Q, A = Q E and L = H - A (Qᵀ H) E / 2: P C P = C - A Lᵀ - L Aᵀ, so trace, norm and
@@ -175,11 +176,8 @@ def spectrum_of_gram(C: Floats, ridge: RidgeGeometry, n_snps: int, values: Float
 
     Parameters
     ----------
-    C : ndarray of shape (n, n), float64
-        The Gram matrix; it is not changed.
+    known : KnownGram
     ridge : RidgeGeometry
-    n_snps : int
-        SNPs of the estimation set.
     values : ndarray of shape (m,), float64
         Leading eigenvalues, decreasing.
     vectors : ndarray of shape (n, k), float64
@@ -189,8 +187,8 @@ def spectrum_of_gram(C: Floats, ridge: RidgeGeometry, n_snps: int, values: Float
     -----
     4 n² l flops in two products with l = `count_probes` columns, 8 · 10⁶ n.
     """
-    n = len(C)
-    H = C @ ridge.Q
+    C, n = known.C, known.n_samples
+    H = known.times(ridge.Q)
     A = ridge.Q * ridge.shrinkage
     L = H - 0.5 * A @ (ridge.Q.T @ H)
     AL = A.T @ L
@@ -206,10 +204,10 @@ def spectrum_of_gram(C: Floats, ridge: RidgeGeometry, n_snps: int, values: Float
         Q = ridge.Q[:, ridge.sigma**2 > ridge.lambda_]
         for basis in (Q, vectors):
             G -= basis @ (basis.T @ G)
-        image = ridge.project((ridge.project(G).T @ C).T)
+        image = ridge.project(known.times(ridge.project(G)))
         image -= vectors @ (vectors.T @ image)
         weight = max(float(np.vdot(G, G)) / n_left, np.finfo(float).tiny)
-        thrice = np.vdot(image, ridge.project((ridge.project(image).T @ C).T)) / weight
+        thrice = np.vdot(image, ridge.project(known.times(ridge.project(image)))) / weight
         mean = rest / n_left
         central = thrice - 3 * mean * np.vdot(image, image) / weight + 3 * mean**2 * np.vdot(G, image) / weight
         central -= n_left * mean**3
@@ -217,8 +215,8 @@ def spectrum_of_gram(C: Floats, ridge: RidgeGeometry, n_snps: int, values: Float
         cubes = float((values[:k] ** 3).sum() + of_rest)
     return Spectrum(
         np.maximum(values, 0.0), total, squares, n_dimensions,
-        np.maximum(np.diag(C) - 2 * (A * L).sum(axis=1), 0.0), compute_sample_weights(ridge, n), n_snps,
-        total_cubes=cubes,
+        np.maximum(np.diag(C) - 2 * (A * L).sum(axis=1), 0.0), compute_sample_weights(ridge, n),
+        known.n_snps, total_cubes=cubes,
     )  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def estimate_with_each(inputs: RunInputs, snps: Ints | None, engine: Engine, che
     solver, _ = choose_solver(matrix.n_samples, matrix.n_snps, n_factors, options, gram_speed(matrix))
     if solver == "exact" and others:
         # The Gram matrix does not depend on λ, so one pass serves all.
-        known = KnownGram(matrix.gram(label="factors: Gram matrix"), matrix.n_snps)
+        known = KnownGram(matrix.gram(label="factors: Gram matrix"), matrix.n_snps, engine.n_threads)
         estimates = [
             estimate_from_matrix(known, inputs.ridge.with_penalty(value), n_factors, options, iids)
             for value in (inputs.ridge.lambda_, *(of.value for of in others))

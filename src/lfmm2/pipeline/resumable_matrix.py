@@ -82,6 +82,11 @@ class ResumableMatrix:
         self._suffix = ""
 
     @property
+    def n_threads(self) -> int:
+        """Threads that computations in this process take."""
+        return self._engine.n_threads
+
+    @property
     def gram_speed(self) -> int:
         """How many times faster the Gram matrix is computed than by BLAS."""
         return gram_speed(self._matrix)

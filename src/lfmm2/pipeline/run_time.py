@@ -12,7 +12,7 @@ from lfmm2._lapack import eigh
 from lfmm2._typing import Floats, Ints
 from lfmm2._words import decimal_bytes, duration
 from lfmm2.genotypes import Engine, GenotypeMatrix, float32_gram_matrix, float32_matrix
-from lfmm2.model import MOST_FOR_LAPACK, gram_width
+from lfmm2.model import MOST_FOR_LAPACK, KnownGram, gram_width
 from lfmm2.pipeline.plan import RunPlan
 from lfmm2.pipeline.preparation import RunInputs
 from lfmm2.pipeline.run import PreparedRun
@@ -20,11 +20,12 @@ from lfmm2.process import single_threaded_blas
 
 # SNPs of a timed pass, and most samples of a timed Gram matrix, whose time grows with their square: some 0.1 s.
 TIMED_SNPS, GRAM_SAMPLES = 4096, 2000
-# Edge of the matrix whose eigenvectors LAPACK is timed for, and of that which is multiplied with columns.
-LAPACK_EDGE, PRODUCT_EDGE = 400, 1500
-# Products of block Krylov with a Gram matrix in memory until it stops, with all else that it does, where K reaches into
-# the noise.
-GRAM_PRODUCTS = 200
+# Edge of the matrix whose eigenvectors LAPACK is timed for, and of that which is multiplied with columns: too large for
+# a cache.
+LAPACK_EDGE, PRODUCT_EDGE = 400, 3000
+# Products of block Krylov with a Gram matrix in memory until it stops, where K reaches into the noise; and those in
+# whose time one thread does all else.
+GRAM_PRODUCTS, BESIDE_PRODUCTS = 150, 110
 # Seconds of the statistics, calibration and table of a variable at a SNP, with one thread: what is left of a run when
 # its passes are taken away (bench/run_time.py), on a slow machine.
 ROW_SECONDS = 2.5e-6
@@ -182,11 +183,13 @@ def _time_product(prepared: PreparedRun, inputs: RunInputs, engine: Engine) -> f
 
 
 def _time_eigenvectors(plan: RunPlan) -> float:
-    """Return the seconds of the leading eigenvectors of a Gram matrix in memory, on one thread."""
+    """Return the seconds of the leading eigenvectors of a Gram matrix in memory."""
     n = plan.n_samples
     if n > MOST_FOR_LAPACK:
-        C, S = _columns(PRODUCT_EDGE, PRODUCT_EDGE), _columns(PRODUCT_EDGE, gram_width(plan.n_factors))
-        return GRAM_PRODUCTS * _seconds(lambda: C @ S) * (n / PRODUCT_EDGE) ** 2
+        known = KnownGram(np.ones((PRODUCT_EDGE, PRODUCT_EDGE)), 1)
+        S = _columns(PRODUCT_EDGE, gram_width(plan.n_factors))
+        n_products = GRAM_PRODUCTS / plan.n_threads + BESIDE_PRODUCTS
+        return n_products * _seconds(lambda: known.times(S)) * (n / PRODUCT_EDGE) ** 2
     edge = min(n, LAPACK_EDGE)
     A = _columns(edge, edge)
     return _seconds(lambda: eigh(A @ A.T)) * (n / edge) ** 3

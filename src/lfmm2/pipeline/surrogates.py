@@ -124,7 +124,7 @@ def _fit_models(
     ridge, d, test = inputs.ridge, len(inputs.variables.names), inputs.options.test
     matrix = ResumableMatrix(inputs.estimation_matrix(estimation, engine), engine, checkpoints)
     C = matrix.gram("surrogates: Gram matrix")
-    gram = KnownGram(C, matrix.n_snps)
+    gram = KnownGram(C, matrix.n_snps, engine.n_threads)
     X, nuisance = ridge.X[:, :d], ridge.X[:, d:]
     kinds: dict[str, Ints | None] = {OF_SAMPLES: None}
     if (places := find_places(X)) is not None:
