@@ -128,7 +128,7 @@ def write_plink(
         )
     missing = np.isin(calls, (-1, 255)) | (calls != calls)  # NaN alone differs from itself
     _check_dosages(calls, ~(missing | np.isin(calls, (0, 1, 2))))
-    packed = encode_bed(np.where(missing, -1, calls).astype(np.int8))
+    packed = encode_bed(np.where(missing, np.int8(-1), calls).astype(np.int8))
     n_snps, n_samples = calls.shape
     samples = {
         "fid": ["0"] * n_samples if fid is None else fid,

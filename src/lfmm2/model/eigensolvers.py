@@ -495,7 +495,7 @@ def _iterate(
             # B S lies in the span of the first two blocks, whose images are known.
             twice = ridge.project(space.images @ (space.basis.T @ probe_images))
         # A pass is left for the images in float64.
-        is_full = n_passes >= most_passes - (in_float32 is not None) or space.n_columns >= n - 1
+        is_full = n_passes >= most_passes - (in_float32 is not None) or space.n_columns >= n
         following = None if is_full else _orthonormalise(ridge.project(images), space.basis)
         has_room = following is None or space.n_columns + following.shape[1] <= space.most_columns
         if following is not None and following.shape[1] == 0:
