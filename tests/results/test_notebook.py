@@ -184,8 +184,9 @@ def test_html_of_genotypes_has_sizes_and_first_snps(data) -> None:
         assert part in html
     assert "<td>snp0000006</td>" not in html
     named = lfmm2.named_array(np.ones((3, 2)), samples=["<i>a", "b", "c"], features=["x", "y"])
-    assert repr(named) == "<ArraySource: the array, 3 samples × 2 SNPs>"
+    assert repr(named) == "<ArraySource: the array, 3 samples × 2 features>"
     assert "&lt;i&gt;a, b, c" in named._repr_html_()
+    assert "features" in named._repr_html_()
     assert "only numbered" in lfmm2.named_array(np.ones((3, 2)))._repr_html_()
 
 

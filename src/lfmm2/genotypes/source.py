@@ -218,7 +218,7 @@ class GenotypeSource(Protocol):
         """Return what a notebook shows: sizes, files, and the first samples and SNPs; no genotype is read."""
         facts: dict[str, object] = {
             "samples": with_spaces(self.n_samples),
-            "SNPs": with_spaces(self.n_snps),
+            f"{self.noun}s": with_spaces(self.n_snps),
             "first samples": ", ".join(self.samples.iid[:SHOWN_ROWS]) if self.has_ids else "only numbered",
         }
         facts |= {stamp.path.name: f"{with_spaces(stamp.n_bytes)} bytes" for stamp in self.stamps}
