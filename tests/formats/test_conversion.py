@@ -192,6 +192,15 @@ def test_npy_of_whole_numbers_needs_its_code(tmp_path):
     check_fileset(tmp_path / "out", nameless(truth))
 
 
+@pytest.mark.parametrize("kind", ["u1", "u2", "u8", "i2"])
+def test_npy_of_any_whole_numbers_is_converted(tmp_path, kind):
+    truth = simulate(12)
+    codes = np.array(truth.codes)
+    np.save(tmp_path / "a.npy", np.where(codes < 0, 9, codes).astype(kind).T)
+    lfmm2.convert(tmp_path / "a.npy", tmp_path / "out", missing_genotype=9)
+    check_fileset(tmp_path / "out", nameless(truth))
+
+
 def test_haploids_are_told(tmp_path):
     (tmp_path / "a.geno").write_text("0101\n1100\n0019\n")
     assert "no genotype is 2" in lfmm2.convert(tmp_path / "a.geno", tmp_path / "out").notes[1]

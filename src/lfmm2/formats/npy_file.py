@@ -121,7 +121,7 @@ class NpyReader(CallReader):
                 f"{fact}; say with --missing-genotype which number is missing, or give other numbers than calls of "
                 "diploids to lfmm2 run --matrix, or as an array to lfmm2.run in Python"
             )
-        dosages: Dosages = np.where(missing, -1, values).astype(np.int8)
+        dosages: Dosages = np.where(missing, np.int8(-1), values).astype(np.int8)
         return dosages
 
     def blocks(self) -> Iterator[CallBlock]:
