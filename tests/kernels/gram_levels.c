@@ -59,9 +59,9 @@ int main(void) {
         for (int s = 0; s < 6; s++)
             for (int l = 0; l < 6; l++) {
                 const long n_bytes = (sizes[s] + 3) / 4, n_snps = lengths[l];
-                uint8_t *packed = malloc((size_t)(n_bytes * n_snps));
                 if (n_snps == LFMM2_PANEL && sizes[s] > 20)
                     continue;
+                uint8_t *packed = malloc((size_t)(n_bytes * n_snps));
                 for (long i = 0; i < n_bytes * n_snps; i++)
                     /* The longest one has the largest sums: calls of one homozygote, or of both. */
                     packed[i] = n_snps < LFMM2_PANEL ? (uint8_t)(rand() >> 7) : sizes[s] == 5 ? 255 : i % 2 ? 255 : 0;

@@ -21,6 +21,7 @@ from lfmm2.genotypes.matrix import (
     float32_gram_matrix,
     float32_matrix,
     gram_speed,
+    pad_columns,
     padded_columns,
     standard_moments,
     threads_of,
@@ -89,7 +90,7 @@ __all__ = [
     "count_missing_calls", "counting_footprint", "digest_of", "doubles", "ending_of", "endings_of",
     "float32_gram_matrix", "float32_matrix", "gram_speed", "has_positions", "is_in_memory", "kept_ids", "largest",
     "measure_rates", "n_segments", "named_array", "names_filesets", "names_of_sums", "number_blocks", "open_bed",
-    "open_source", "pack", "packed_matrix", "padded_columns", "pairs_footprint", "parse_missing_calls",
+    "open_source", "pack", "packed_matrix", "pad_columns", "padded_columns", "pairs_footprint", "parse_missing_calls",
     "parse_thinning", "plan_block", "plink_writer", "read_fileset_list", "refuse", "segment_snps", "standard_moments",
     "thin_snps", "thinning_footprint", "threads_of", "variant_tables",
 ]  # fmt: skip

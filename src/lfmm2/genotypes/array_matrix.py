@@ -17,7 +17,7 @@ from lfmm2.genotypes.bed_matrix import mirror_lower
 from lfmm2.genotypes.engine import Engine
 from lfmm2.genotypes.footprint import Footprint, doubles
 from lfmm2.genotypes.imputation import FactorFill, FillSize
-from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, Precision, _padded, padded_columns
+from lfmm2.genotypes.matrix import RESTART_SNPS, CrossProducts, Precision, pad_columns, padded_columns
 from lfmm2.genotypes.segments import (
     ALL_SNPS,
     NO_KEEPER,
@@ -249,7 +249,7 @@ class ArrayMatrix:
         self, S: Floats, label: str = "gram product", snps: SnpRange = ALL_SNPS, keeper: PassKeeper = NO_KEEPER
     ) -> SegmentSums:
         """Add up G(S) = Y (Yᵀ S), (n_samples, l), over a range."""
-        columns, n_threads = _padded(S), self.engine.n_threads
+        columns, n_threads = pad_columns(S), self.engine.n_threads
         shape = columns.shape
         running = SegmentedPass(snps, self.n_snps, lambda: np.zeros(shape, order="F"), S.shape[1], keeper)
         sums, work = np.empty((*shape, n_threads), order="F"), self._work(shape[1])

@@ -20,7 +20,7 @@ from lfmm2.genotypes.matrix import (
     RESTART_SNPS,
     CrossProducts,
     Precision,
-    _padded,
+    pad_columns,
     padded_columns,
     standard_moments,
 )
@@ -282,7 +282,7 @@ class BedMatrix:
         precision: Precision = "float64",
     ) -> SegmentSums:
         """Add up G(S) = Y (Yᵀ S), (n_samples, l) F order, over a range; 4 n l flops per SNP, one pass."""
-        S, n_columns = _padded(S), S.shape[1]
+        S, n_columns = pad_columns(S), S.shape[1]
         n, l = S.shape  # noqa: E741
         footprint = self.footprint_of_gram_product(n_columns, self.engine.budget, snps)
         add = self._add_in_float32(S) if precision == "float32" and self.has_float32 else self._add_in_float64(S)
@@ -403,7 +403,7 @@ class BedMatrix:
         self, W: Floats, label: str = "tests", snps: SnpRange = ALL_SNPS, fill: FactorFill | None = None
     ) -> Iterator[CrossProducts]:
         """Yield Yᵀ W by blocks; n m / 4 additions per SNP, and those of missing calls and of `fill`; one pass."""
-        W, n_columns = _padded(W), W.shape[1]
+        W, n_columns = pad_columns(W), W.shape[1]
         n, m = W.shape
         n_threads = self.engine.n_threads
         multiplier = PackedProducts(W, n_threads)

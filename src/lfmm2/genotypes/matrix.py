@@ -191,11 +191,11 @@ def standard_moments(squares: Floats, cubes: Floats, fourths: Floats, n_samples:
 
 
 def padded_columns(n_columns: int) -> int:
-    """Return the number of columns after padding by `_padded`: the next multiple of 4."""
+    """Return the number of columns after padding by `pad_columns`: the next multiple of 4."""
     return -(-n_columns // 4) * 4
 
 
-def _padded(S: Floats) -> Floats:
+def pad_columns(S: Floats) -> Floats:
     """Return a copy of S in C order, with columns of zeros added up to a multiple of 4.
 
     The inner kernels of dgemm take 4 columns at a time: 11 columns take a fifth longer than 12 (bench/README.md).

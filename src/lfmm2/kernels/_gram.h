@@ -2,8 +2,8 @@
 
    With u = dosage - 1, 0 where the call is missing, the sum of u_i u_k over SNPs is found in one of two ways.
 
-   Bits (AVX-512 with VPOPCNTDQ, NEON, and any processor): a sample has two planes of one bit per SNP: h, homozygous; and s, the
-   low bit of its code, which tells the two homozygotes apart. The sum is
+   Bits (AVX-512 with VPOPCNTDQ, NEON, and any processor): a sample has two planes of one bit per SNP: h, homozygous;
+   and s, the low bit of its code, which tells the two homozygotes apart. The sum is
 
        |h_i h_k| - 2 |h_i h_k (s_i xor s_k)|
 

@@ -152,10 +152,10 @@ def add_gram(
 
     Notes
     -----
-    6 instructions for 512 products with AVX-512, 2 for 32 with AVX2, and n additions per missing call, 32 in about 15
-    cycles.
+    6 instructions for 512 products with AVX-512, 2 for 64 with AVX2 and some to part their sums, and n additions per
+    missing call, 32 in 15 to 30 cycles.
     Threads own disjoint squares of C, then disjoint rows. A square reads 2 x 48 x 2 KiB of bits, or four times as
-    many bytes in parts of 2 x 24 KiB; 32 rows read 64 KiB
+    many bytes in parts of 2 x 10.5 KiB; 32 rows read 64 KiB
     of genotypes and 256 KiB of values, and their part of C once for each list, which is the less often the fewer calls
     are missing.
     """

@@ -26,7 +26,7 @@ from lfmm2.genotypes import (
     SegmentSums,
     SnpRange,
     doubles,
-    padded_columns,
+    pad_columns,
 )
 from lfmm2.kernels import _symmetric
 from lfmm2.model.ridge import RidgeGeometry
@@ -93,11 +93,10 @@ class KnownGram:
         Few columns are multiplied by a kernel in all threads, because BLAS would copy C first; more of them by BLAS,
         for which the product of the transposes takes less time.
         """
-        n, n_columns = S.shape
-        if padded_columns(n_columns) > _symmetric.MOST_COLUMNS:
+        n_columns = S.shape[1]
+        if n_columns > _symmetric.MOST_COLUMNS:
             return np.asarray((S.T @ self.C).T)
-        padded = np.zeros((n, padded_columns(n_columns)))
-        padded[:, :n_columns] = S
+        padded = pad_columns(S)
         product = np.empty_like(padded)
         # C is symmetric, so that of two orders one is as good as the other.
         C = self.C if self.C.flags.c_contiguous else np.ascontiguousarray(self.C.T)
